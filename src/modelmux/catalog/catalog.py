@@ -1,0 +1,137 @@
+"""The model catalog: what each Claude model on Vertex AI accepts, looked up and never guessed from a name.
+
+``models.toml`` beside this file is the data, with the source of every row. A name that is not in it gets a
+conservative card (``known`` is False): parameters that some model refuses are not sent.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+_DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
+_MULTI_REGIONS: Final = frozenset({"global", "us", "eu"})
+_ROUTING_PREFIXES: Final = ("publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
+
+ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
+
+
+class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model accepts. Field meanings stand at the head of ``models.toml``; sizes are tokens."""
+
+    id: str
+    context: int
+    max_output: int
+    thinking: tuple[ThinkingType, ...]
+    thinking_default: Literal["on", "off"]
+    display_default: Literal["summarized", "omitted"]
+    effort: tuple[str, ...]
+    sampling: Literal["accept", "reject"]
+    prefill: bool
+    forced_tool_choice: Literal["ok", "not_with_thinking", "reject"]
+    structured_output: bool
+    mid_system: bool
+    preserved_thinking: bool
+    cache_minimum: int
+    regional: bool
+    lineage: str
+    source: str
+    effort_default: str | None = None
+    #: Effort values that go together with ``thinking: disabled``; None means all of them.
+    disabled_effort: tuple[str, ...] | None = None
+    retires: date | None = None
+    known: bool = True
+
+    @property
+    def base(self) -> str:
+        """The id without its version (``claude-sonnet-4-5``)."""
+        return self.id.partition("@")[0]
+
+    def served_in(self, location: str) -> bool:
+        """Whether Vertex AI serves this model in a location, as far as the catalog knows."""
+        return location in _MULTI_REGIONS or self.regional
+
+
+def normalise(name: str) -> str:
+    """A model name as people type it -> the form the catalog is keyed by.
+
+    Drops routing prefixes and ``@default``, turns the first-party ``-YYYYMMDD`` into Vertex's ``@YYYYMMDD``.
+    """
+    name = name.strip().lower()
+    for prefix in _ROUTING_PREFIXES:
+        name = name.removeprefix(prefix)
+    name = name.removesuffix("@default")
+    dated = _DATED.match(name)
+    return f"{dated['base']}@{dated['date']}" if dated else name
+
+
+class Catalog:
+    """An immutable set of cards, found by Vertex id, first-party id or undated name."""
+
+    def __init__(self, cards: Iterable[ModelCard]) -> None:
+        self.cards: tuple[ModelCard, ...] = tuple(cards)
+        self._by_name: dict[str, ModelCard] = {}
+        for card in self.cards:
+            self._by_name[card.id] = card
+            self._by_name.setdefault(card.base, card)
+
+    def find(self, name: str) -> ModelCard | None:
+        """The card of a model by any of its names, or None."""
+        return self._by_name.get(normalise(name))
+
+    def card(self, name: str) -> ModelCard:
+        """The card of a model; for an unknown one a conservative card under the name as given."""
+        return self.find(name) or _unknown(name)
+
+    def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
+        """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card)."""
+        cards = {card.id: card for card in self.cards}
+        for override in overrides:
+            name = str(override.get("id", ""))
+            known = self.find(name) or _unknown(name)
+            fields = {**msgspec.structs.asdict(known), **override}
+            fields["id"] = known.id
+            fields["known"] = True
+            card = msgspec.convert(fields, ModelCard)
+            cards[card.id] = card
+        return Catalog(cards.values())
+
+
+def _unknown(name: str) -> ModelCard:
+    """A card for a model nobody told us about: newest-generation rules, so nothing it may refuse is sent."""
+    return ModelCard(
+        id=name,
+        context=200_000,
+        max_output=64_000,
+        thinking=("adaptive",),
+        thinking_default="on",
+        display_default="omitted",
+        effort=("low", "medium", "high"),
+        sampling="reject",
+        prefill=False,
+        forced_tool_choice="ok",
+        structured_output=True,
+        mid_system=False,
+        preserved_thinking=True,
+        cache_minimum=4096,
+        regional=True,
+        lineage="",
+        source="conservative default for a model the catalog does not know",
+        known=False,
+    )
+
+
+@cache
+def builtin() -> Catalog:
+    """The catalog that ships with the package."""
+    text = resources.files(__package__).joinpath("models.toml").read_text("utf-8")
+    rows = tomllib.loads(text)["model"]
+    return Catalog(msgspec.convert(rows, list[ModelCard]))

@@ -1,0 +1,284 @@
+"""The Anthropic Messages API as Vertex AI speaks it: what we send, what we read.
+
+Requests are exact: one struct a shape, fields in wire order, nothing sent that was not set. Replies are tolerant:
+one flat struct for every block, delta and event, because the API grows new ones and an unknown one must not break a
+stream. Source of the shapes: the types of the ``anthropic`` SDK (``types/message_create_params.py``,
+``types/raw_*_event.py``, ``types/beta``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+VERTEX_VERSION: Final = "vertex-2023-10-16"
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+class CacheControl(Struct, omit_defaults=True, frozen=True):
+    """A prompt-cache breakpoint. ``ttl`` is ``5m`` (the default) or ``1h``."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+EPHEMERAL: Final = CacheControl("ephemeral")
+
+
+class TextBlock(Struct, tag_field="type", tag="text", omit_defaults=True):
+    text: str
+    cache_control: CacheControl | None = None
+
+
+class Base64Source(Struct, tag_field="type", tag="base64"):
+    media_type: str
+    data: str
+
+
+class TextSource(Struct, tag_field="type", tag="text"):
+    media_type: str
+    data: str
+
+
+class ImageBlock(Struct, tag_field="type", tag="image", omit_defaults=True):
+    source: Base64Source
+    cache_control: CacheControl | None = None
+
+
+class DocumentBlock(Struct, tag_field="type", tag="document", omit_defaults=True):
+    source: Base64Source | TextSource
+    title: str | None = None
+    cache_control: CacheControl | None = None
+
+
+class ToolUseBlock(Struct, tag_field="type", tag="tool_use", omit_defaults=True):
+    id: str
+    name: str
+    input: dict[str, Any] | Raw
+    cache_control: CacheControl | None = None
+
+
+class ToolResultBlock(Struct, tag_field="type", tag="tool_result", omit_defaults=True):
+    tool_use_id: str
+    content: str | list[TextBlock | ImageBlock | DocumentBlock] | None = None
+    is_error: bool = False
+    cache_control: CacheControl | None = None
+
+
+class ThinkingBlock(Struct, tag_field="type", tag="thinking"):
+    thinking: str
+    signature: str
+
+
+class RedactedThinkingBlock(Struct, tag_field="type", tag="redacted_thinking"):
+    data: str
+
+
+ContentBlock = (
+    TextBlock | ImageBlock | DocumentBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock
+)
+
+
+class InputMessage(Struct):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[ContentBlock]
+
+
+class Tool(Struct, omit_defaults=True):
+    name: str
+    input_schema: dict[str, Any]
+    description: str | None = None
+    type: str | None = None
+    strict: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class ToolChoice(Struct, omit_defaults=True):
+    """``name`` only with type ``tool``; ``disable_parallel_tool_use`` never with ``none``."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool = False
+
+
+class Thinking(Struct, omit_defaults=True):
+    type: Literal["adaptive", "enabled", "disabled", "between_tools"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class OutputConfig(Struct, omit_defaults=True):
+    effort: str | None = None
+    format: dict[str, Any] | None = None
+
+
+class Metadata(Struct):
+    user_id: str
+
+
+class MessagesRequest(Struct, omit_defaults=True):
+    """Body of ``:rawPredict`` and ``:streamRawPredict``. The model is in the URL, never here."""
+
+    anthropic_version: str
+    max_tokens: int
+    messages: list[InputMessage]
+    system: list[TextBlock] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    metadata: Metadata | None = None
+    stream: bool | None = None
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode_request(request: MessagesRequest) -> bytes:
+    """The exact bytes for the upstream; the same struct always gives the same bytes."""
+    return _encoder.encode(request)
+
+
+# --- replies ----------------------------------------------------------------------------------------------------
+
+
+class OutputTokensDetails(Struct, omit_defaults=True):
+    thinking_tokens: int | None = None
+
+
+class Usage(Struct, omit_defaults=True):
+    """Token counts. None means *not said*, which in a later event must not erase what was said before."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: OutputTokensDetails | None = None
+
+
+class StopDetails(Struct, omit_defaults=True):
+    type: str | None = None
+    category: str | None = None
+    explanation: str | None = None
+
+
+class Block(Struct, omit_defaults=True):
+    """Any content block of a reply. Only the fields of its ``type`` are set.
+
+    ``input`` stays raw: it is the text of the tool call's arguments, passed on as it came.
+    """
+
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw | UnsetType = UNSET
+    citations: list[Raw] | None = None
+
+
+class Message(Struct):
+    """A complete reply of ``:rawPredict``, and the opening of a stream."""
+
+    id: str = ""
+    type: str = "message"
+    role: str = "assistant"
+    model: str = ""
+    content: list[Block] | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    usage: Usage | None = None
+
+
+class Delta(Struct, omit_defaults=True):
+    """Any delta: of a content block, or (without ``type``) of the message."""
+
+    type: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    citation: Raw | UnsetType = UNSET
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class ErrorBody(Struct, omit_defaults=True):
+    type: str = "api_error"
+    message: str = ""
+
+
+class StreamEvent(Struct, omit_defaults=True):
+    """Any event of a stream; ``type`` says which fields to read."""
+
+    type: str = ""
+    index: int = -1
+    message: Message | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
+    usage: Usage | None = None
+    error: ErrorBody | None = None
+    request_id: str | None = None
+
+
+class ErrorReply(Struct):
+    """``{"type":"error","error":{...},"request_id":...}``"""
+
+    error: ErrorBody
+    type: str = "error"
+    request_id: str | None = None
+
+
+class _TypeOnly(Struct):
+    type: str = ""
+
+
+#: Events the translator reads. One of these that does not decode is a broken upstream; any other is news to skip.
+KNOWN_EVENTS: Final = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+
+_event_decoder: Final = msgspec.json.Decoder(StreamEvent)
+_type_decoder: Final = msgspec.json.Decoder(_TypeOnly)
+_message_decoder: Final = msgspec.json.Decoder(Message)
+
+
+def decode_event(data: bytes) -> StreamEvent:
+    """Decode one event's data. An unknown event whose fields clash with ours comes back with its type alone.
+
+    :raises msgspec.DecodeError: not JSON, or a known event with fields of the wrong type.
+    """
+    try:
+        return _event_decoder.decode(data)
+    except msgspec.ValidationError:
+        kind = _type_decoder.decode(data).type
+        if kind in KNOWN_EVENTS:
+            raise
+        return StreamEvent(type=kind)
+
+
+def decode_message(body: bytes) -> Message:
+    """Decode a whole reply.
+
+    :raises msgspec.DecodeError: not JSON, or fields of the wrong type.
+    """
+    return _message_decoder.decode(body)
