@@ -1,0 +1,1 @@
+"""I/O out: connections, credentials, and the envelope that Vertex AI wants around a request."""
