@@ -51,7 +51,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request to make. ``headers`` do not hold Host, Content-Length or Connection: the connection adds them."""
+    """One HTTP request to make. The connection adds Host, Content-Length and Connection to ``headers``."""
 
     origin: Origin
     target: str

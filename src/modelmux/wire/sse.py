@@ -71,10 +71,16 @@ class SSEDecoder:
             complete = complete.removeprefix(_BOM)
         return self._dispatch(complete.splitlines())
 
-    @property
-    def pending(self) -> bool:
-        """Whether an event or a line was begun and not finished (at the end of input: a truncation)."""
-        return bool(self._partial or self._data)
+    def flush(self) -> list[Event]:
+        """What the end of input leaves: the event whose closing blank line never came, if any.
+
+        The grammar drops it; some servers end their last event without the blank line, so the caller gets it and
+        decides by its content, which is only complete JSON if nothing was cut.
+        """
+        tail = b"".join(self._partial)
+        self._partial.clear()
+        self._partial_size = 0
+        return self._dispatch([tail, b""] if tail else [b""])
 
     def _dispatch(self, lines: list[bytes]) -> list[Event]:
         events: list[Event] = []

@@ -1,0 +1,151 @@
+"""The composition root: the one place that builds a gateway from a configuration.
+
+Everything that reaches for the outside (clock, randomness, environment, sockets, credentials) is chosen here and
+passed down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import time
+from collections.abc import Mapping
+
+from modelmux.config import Config, ConfigError, build_routes
+from modelmux.errors import CredentialsUnavailable
+from modelmux.gateway.exchange import Services
+from modelmux.routing.retry import Policy
+from modelmux.server.asgi import Application
+from modelmux.server.auth import ApiKeys, is_loopback
+from modelmux.server.endpoints import ChatEndpoint
+from modelmux.server.health import OPEN_PATHS, Readiness, page_routes
+from modelmux.server.respond import Receive, Scope, Send
+from modelmux.telemetry import names
+from modelmux.telemetry.logs import Log, quiet
+from modelmux.telemetry.metrics import Metrics
+from modelmux.upstream.base import Timeouts, TokenSource, Upstream
+from modelmux.upstream.credential_loaders import application_default, service_account_file, service_account_info
+from modelmux.upstream.credentials import GoogleTokens, StaticToken
+from modelmux.upstream.pool import HttpPool
+from modelmux.upstream.proxy import Proxies
+from modelmux.upstream.vertex import Vertex
+
+
+class Gateway:
+    """An ASGI application. Servers with a lifespan start and stop it; others call ``aclose`` when done.
+
+    Nothing is opened before the first request needs it, so it works mounted in an application whose lifespan it
+    never sees.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        log: Log | None = None,
+        upstream: Upstream | None = None,
+        tokens: TokenSource | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self._log = log or quiet()
+        self.readiness = Readiness()
+        self.metrics = Metrics()
+        self._warming: asyncio.Task[None] | None = None
+        self._tokens = tokens or self._make_tokens(config)
+        self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
+        routes = build_routes(config, config.build_catalog())
+        services = Services(
+            routes=routes,
+            vertex=Vertex(Timeouts(), quota_project=environment.get("GOOGLE_CLOUD_QUOTA_PROJECT")),
+            upstream=self._upstream,
+            tokens=self._tokens,
+            policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
+            metrics=self.metrics,
+            log=self._log,
+            now=time.time,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            new_id=lambda: f"chatcmpl-{secrets.token_hex(16)}",
+            jitter=random.random,
+        )
+        self._application = Application(
+            data_plane={
+                ("POST", "/v1/chat/completions"): ChatEndpoint(services, config.server.max_body_bytes),
+            },
+            pages=page_routes(routes, self.metrics, self.readiness, created=int(time.time())),
+            keys=ApiKeys(key.reveal() for key in config.server.api_keys),
+            open_paths=OPEN_PATHS,
+            log=self._log,
+            new_request_id=lambda: f"req_{secrets.token_hex(12)}",
+            on_startup=self.startup,
+            on_shutdown=self.aclose,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+    async def startup(self) -> None:
+        """Fetch the first token in the background: the first request should not pay for it."""
+        self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
+
+    async def aclose(self) -> None:
+        """Let go of connections and credentials. Idempotent."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
+            self._warming = None
+        await self._upstream.aclose()
+        await self._tokens.aclose()
+
+    async def _warm_up(self) -> None:
+        try:
+            await self._tokens.token()
+        except CredentialsUnavailable as error:
+            self.readiness.problem = "credentials"
+            self._log.error(names.EVENT_CREDENTIALS, message=error.public_message, detail=error.detail)
+
+    def _make_tokens(self, config: Config) -> TokenSource:
+        auth = config.auth
+        if auth.access_token is not None:
+            try:
+                return StaticToken(auth.access_token.reveal())
+            except ValueError as error:
+                raise ConfigError([str(error)]) from None
+        if auth.service_account_json is not None:
+            loader = service_account_info(auth.service_account_json.reveal())
+        elif auth.service_account_file is not None:
+            loader = service_account_file(os.path.expanduser(auth.service_account_file))
+        else:
+            loader = application_default()
+        return GoogleTokens(loader, on_event=self._on_credentials)
+
+    def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
+        self._log.info(names.EVENT_CREDENTIALS, what=event, **detail)
+        if event == "refreshed":
+            self.readiness.problem = None
+
+
+def create_app(config: Config, *, log: Log | None = None) -> Gateway:
+    """A gateway as an ASGI application.
+
+    :param log: a structlog-like logger; silent by default, because the logging of an application is its own.
+    :raises ConfigError: settings that cannot be used.
+    """
+    return Gateway(config, log=log)
+
+
+def check_exposure(config: Config) -> None:
+    """Refuse to listen where strangers are without asking for a key.
+
+    :raises ConfigError: with what to do.
+    """
+    server = config.server
+    if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
+        raise ConfigError(
+            [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
+            hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
+            "something in front of the gateway authenticates.",
+        )

@@ -1,0 +1,124 @@
+"""Relaying a stream: upstream bytes -> events -> chunks -> client bytes, one read at a time.
+
+All events that arrive in one read are translated and handed on together, so no byte waits and the cost of a write is
+shared. A broken upstream never looks like success: after anything but ``message_stop`` the client gets an error that
+the official SDKs raise on, and no ``[DONE]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from modelmux.errors import GatewayError, UpstreamBroken
+from modelmux.translate.chat_stream import ChatStream
+from modelmux.upstream.base import Reply
+from modelmux.wire import anthropic, openai_common, sse
+from modelmux.wire.openai_chat import ChunkEncoder
+
+
+class EventReader:
+    """The events of a streamed reply, as many at a time as one read brought."""
+
+    __slots__ = ("_chunks", "_decoder")
+
+    def __init__(self, reply: Reply) -> None:
+        self._chunks: AsyncIterator[bytes] | None = aiter(reply)
+        self._decoder = sse.SSEDecoder()
+
+    async def read(self) -> list[anthropic.StreamEvent] | None:
+        """The next events, maybe none; None at the end of the reply.
+
+        :raises UpstreamError: the reply broke off, or held what is no event.
+        """
+        if self._chunks is None:
+            return None
+        try:
+            framed = self._decoder.feed(await anext(self._chunks))
+        except StopAsyncIteration:
+            self._chunks = None
+            framed = self._decoder.flush()
+        try:
+            return [anthropic.decode_event(event.data) for event in framed]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamBroken(
+                "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
+            ) from None
+
+
+class StreamRelay:
+    """One client's stream. ``open`` belongs to the attempt, ``read`` to the time after it was committed."""
+
+    def __init__(self, stream: ChatStream, encoder: ChunkEncoder) -> None:
+        self.stream = stream
+        self._encoder = encoder
+        self._reader: EventReader | None = None
+        self._reply: Reply | None = None
+        self._ready: list[bytes] = []
+        self._ended = False
+        #: The error the client was told in-band, if any.
+        self.failure: GatewayError | None = None
+
+    async def open(self, reply: Reply) -> bool:
+        """Read up to the first content. Nothing has reached the client yet, so a failure may still be retried.
+
+        :returns: True, when the relay has taken ``reply`` over and will close it.
+        :raises GatewayError: the stream failed before it had content; the relay is as new.
+        """
+        stream, reader = self.stream.fresh(), EventReader(reply)
+        ready: list[bytes] = []
+        while not stream.content_started:
+            events = await reader.read()
+            if events is None:
+                stream.finish()
+                break
+            ready.append(self._translate(stream, events))
+        self.stream, self._reader, self._reply, self._ready = stream, reader, reply, ready
+        return True
+
+    def hold(self, events: list[anthropic.StreamEvent]) -> None:
+        """Take a reply that came whole."""
+        self._ready.append(self._translate(self.stream, events))
+
+    async def read(self) -> bytes:
+        """The next bytes for the client; empty when the stream is over. Never raises an upstream's failure: it
+        becomes the in-band error."""
+        if self._ready:
+            data = b"".join(self._ready)
+            self._ready.clear()
+            if data:
+                return data
+        if self._ended:
+            return b""
+        try:
+            while not self.stream.done and self._reader is not None:
+                events = await self._reader.read()
+                if events is None:
+                    break
+                data = self._translate(self.stream, events)
+                if data:
+                    return data
+                if events:  # only pings and the like: let the client and proxies between see that we live
+                    return sse.KEEP_ALIVE
+            self.stream.finish()
+        except GatewayError as error:
+            return self.fail(error)
+        self._ended = True
+        return sse.DONE
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with an error the client's SDK raises on."""
+        self._ended = True
+        self.failure = error
+        return sse.encode_data(openai_common.encode(openai_common.envelope(error)))
+
+    async def aclose(self) -> None:
+        """Let go of the upstream. Idempotent."""
+        if self._reply is not None:
+            reply, self._reply = self._reply, None
+            await reply.aclose()
+
+    def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
+        encode = self._encoder.encode
+        return b"".join([encode(chunk) for event in events for chunk in stream.feed(event)])

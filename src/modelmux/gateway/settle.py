@@ -1,0 +1,84 @@
+"""What is written down once an exchange is over, exactly once, however it ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelmux.errors import GatewayError, RequestError, UpstreamError, UpstreamRefused
+from modelmux.gateway.exchange import Exchange, Services
+from modelmux.telemetry import names
+from modelmux.translate.notices import header_value
+
+_UNRESOLVED: Final = "unknown"
+
+
+def settle(exchange: Exchange, services: Services, *, error: GatewayError | None, client_gone: bool = False) -> None:
+    """Count and log an ended exchange.
+
+    :param error: what the client was told, if it failed.
+    :param client_gone: the client left before the end.
+    """
+    if exchange.settled:
+        return
+    exchange.settled = True
+    outcome = _outcome(error, client_gone=client_gone)
+    metrics, took = services.metrics, services.clock() - exchange.started
+    route = exchange.route.name if exchange.route else _UNRESOLVED
+    metrics.in_flight.dec()
+    metrics.requests.labels(route, outcome).inc()
+    metrics.duration.labels(route).observe(took)
+    if outcome == names.OUTCOME_OK:
+        metrics.succeeded += 1
+    elif outcome != names.OUTCOME_CLIENT_GONE:
+        metrics.failed += 1
+    first = exchange.first_content
+    if first is not None:
+        metrics.first_content.labels(route).observe(first - exchange.started)
+    _count_tokens(exchange, services, route)
+    usage = exchange.usage
+    services.log.info(
+        names.EVENT_REQUEST,
+        request_id=exchange.request_id,
+        route=route,
+        deployment=exchange.tried[-1].id if exchange.tried else None,
+        attempts=len(exchange.tried),
+        stream=exchange.stream,
+        outcome=outcome,
+        status=error.status if error else 200,
+        code=error.code if error else None,
+        message=error.message if error and not isinstance(error, RequestError) else None,
+        seconds=round(took, 4),
+        first_content=round(first - exchange.started, 4) if first is not None else None,
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        notices=header_value(exchange.notices) or None,
+        upstream_request_id=exchange.upstream_request_id,
+    )
+    if exchange.unknown:
+        services.log.warning(
+            names.EVENT_UNKNOWN_UPSTREAM, request_id=exchange.request_id, types=sorted(exchange.unknown)[:20]
+        )
+
+
+def _outcome(error: GatewayError | None, *, client_gone: bool) -> str:
+    if client_gone:
+        return names.OUTCOME_CLIENT_GONE
+    if error is None:
+        return names.OUTCOME_OK
+    if isinstance(error, RequestError) or (isinstance(error, UpstreamRefused) and error.status in (400, 404, 413)):
+        return names.OUTCOME_CLIENT_ERROR
+    return names.OUTCOME_UPSTREAM_ERROR if isinstance(error, UpstreamError) else names.OUTCOME_GATEWAY_ERROR
+
+
+def _count_tokens(exchange: Exchange, services: Services, route: str) -> None:
+    usage = exchange.usage
+    if usage is None:
+        return
+    for kind, count in (
+        ("input", usage.input_tokens),
+        ("cache_read", usage.cache_read_input_tokens),
+        ("cache_write", usage.cache_creation_input_tokens),
+        ("output", usage.output_tokens),
+    ):
+        if count:
+            services.metrics.tokens.labels(route, kind).inc(count)

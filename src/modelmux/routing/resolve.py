@@ -1,0 +1,94 @@
+"""A model name -> the route that serves it.
+
+A *route* is a name clients use; its *deployments* are the places that can serve it, in the order they are tried.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from modelmux.catalog import Catalog, ModelCard, normalise
+from modelmux.errors import ModelNotFound
+
+
+class Deployment(Struct, frozen=True):
+    """One model in one location of one project.
+
+    :param id: names the deployment in logs and metrics; holds no project.
+    :param url: the model's resource URL without the verb (``:rawPredict``).
+    """
+
+    id: str
+    url: str
+    project: str
+    location: str
+    card: ModelCard
+
+    def __repr__(self) -> str:  # project ids belong in no log
+        return f"Deployment({self.id!r})"
+
+
+class Route(Struct, frozen=True):
+    """A public model name and where it is served."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+
+
+class Routes:
+    """An immutable snapshot of all routes. Names match case-insensitively.
+
+    :param fallback: the route of the default model, if unknown names go there.
+    :param for_catalog: makes a route for a Claude model that is in the catalog but not configured; None where the
+        configuration has no project and location to serve it from.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        *,
+        catalog: Catalog,
+        fallback: Route | None = None,
+        for_catalog: Callable[[ModelCard], Route] | None = None,
+    ) -> None:
+        self.routes = tuple(routes)
+        self._by_name = {route.name.lower(): route for route in self.routes}
+        self._catalog = catalog
+        self._fallback = fallback
+        self._for_catalog = for_catalog
+
+    @property
+    def names(self) -> list[str]:
+        """Names to list: the configured ones, or every Claude model that can be reached where none is configured."""
+        if self.routes or self._for_catalog is None:
+            return [route.name for route in self.routes]
+        routes = [self._for_catalog(card) for card in self._catalog.cards]
+        return [r.name for r in routes if all(d.card.served_in(d.location) for d in r.deployments)]
+
+    def find(self, name: str) -> Route:
+        """The route of a requested name.
+
+        :raises ModelNotFound: with the nearest name, when nothing serves it.
+        """
+        route = self._by_name.get(name.lower()) or self._from_catalog(name) or self._fallback
+        if route is None:
+            raise self._not_found(name)
+        return route
+
+    def _from_catalog(self, name: str) -> Route | None:
+        card = self._catalog.find(name)
+        if card is None:
+            return None
+        for route in self.routes:
+            if any(d.card.id == card.id for d in route.deployments):
+                return route
+        return self._for_catalog(card) if self._for_catalog is not None else None
+
+    def _not_found(self, name: str) -> ModelNotFound:
+        known = {n.lower(): n for n in [*(r.name for r in self.routes), *(c.id for c in self._catalog.cards)]}
+        near = difflib.get_close_matches(normalise(name), known, n=1)
+        hint = f"Did you mean '{known[near[0]]}'?" if near else "GET /v1/models lists the models served here."
+        return ModelNotFound(f"The model '{name[:100]}' does not exist here.", param="model", hint=hint)

@@ -1,0 +1,80 @@
+"""The only retry brain: after a failed attempt, again or not, where and when.
+
+Only called before the client was shown any content. What is worth another attempt is a table over the *kind* of the
+failure; how long to wait is full jitter over an exponential bound, or what the upstream asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
+from modelmux.routing.resolve import Deployment, Route
+from modelmux.routing.select import select
+
+#: Kinds of refusal (translate.errors) that another attempt may cure.
+_CURABLE: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
+#: Clocks whose expiry leaves no answer half computed upstream.
+_CURABLE_CLOCKS: Final = frozenset({"connect"})
+BASE_DELAY: Final = 0.5
+MAX_DELAY: Final = 8.0
+
+
+class Policy(Struct, frozen=True):
+    """How much retrying is allowed. ``attempts`` counts all of them, the first included."""
+
+    attempts: int = 4
+    max_retry_after: float = 30.0
+
+
+class Again(Struct, frozen=True):
+    """Try again on ``deployment`` after ``delay`` seconds, with a renewed token if ``renew_token``."""
+
+    delay: float
+    deployment: Deployment
+    renew_token: bool = False
+
+
+class GiveUp(Struct, frozen=True):
+    """The client gets the error; ``reason`` is for the log."""
+
+    reason: str
+
+
+def decide(
+    error: GatewayError,
+    *,
+    route: Route,
+    tried: tuple[Deployment, ...],
+    renewed: bool,
+    policy: Policy,
+    jitter: float,
+) -> Again | GiveUp:
+    """What to do after ``error`` ended the last of the attempts ``tried``.
+
+    :param renewed: whether the token was already renewed for this request.
+    :param jitter: a random number from 0 to 1.
+    """
+    if len(tried) >= policy.attempts:
+        return GiveUp("attempts used up")
+    if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not renewed:
+        return Again(0.0, tried[-1], renew_token=True)
+    if not _curable(error):
+        return GiveUp("not curable")
+    target = select(route, tried)
+    if target not in tried:
+        return Again(0.0, target)
+    asked = error.retry_after if isinstance(error, UpstreamRefused) else None
+    if asked is not None:
+        return Again(asked, target) if asked <= policy.max_retry_after else GiveUp("asked to wait too long")
+    return Again(min(MAX_DELAY, BASE_DELAY * 2.0 ** (len(tried) - 1)) * jitter, target)
+
+
+def _curable(error: GatewayError) -> bool:
+    if isinstance(error, UpstreamRefused):
+        return error.kind in _CURABLE
+    if isinstance(error, UpstreamTimeout):
+        return error.clock in _CURABLE_CLOCKS
+    return isinstance(error, UpstreamUnreachable | UpstreamBroken)

@@ -1,0 +1,1 @@
+"""I/O in: the ASGI application, its endpoints and what they answer."""

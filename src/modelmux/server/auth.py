@@ -1,0 +1,71 @@
+"""Who may call: the gateway's own API keys.
+
+Decided on the headers and the configured keys alone, never on anything rebuilt from Host or the URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Iterable
+
+from modelmux.errors import Unauthorized
+
+
+class ApiKeys:
+    """The accepted keys, kept as digests. Without any, every caller is let in (loopback only, see ``app``)."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = tuple(_digest(key.encode()) for key in keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def check(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Let a request pass that bears a key as ``Authorization: Bearer`` or ``x-api-key``.
+
+        Every key is compared, each in constant time: the time taken says nothing about any of them.
+
+        :raises Unauthorized: no key, or none of ours.
+        """
+        if not self._digests:
+            return
+        offered, where = _offered(headers)
+        if offered is None:
+            raise Unauthorized(
+                "No API key was sent.", hint="Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
+            )
+        digest = _digest(offered)
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        if not any(matches):
+            raise Unauthorized(
+                f"The API key in the header '{where}' is not valid here.",
+                hint="Use a key that the operator of this gateway gave out.",
+            )
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, str]:
+    api_key: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, key = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer" and key.strip():
+                return key.strip(), "Authorization"
+        elif name == b"x-api-key" and value.strip():
+            api_key = value.strip()
+    return api_key, "x-api-key"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on ``host`` can only be reached from this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

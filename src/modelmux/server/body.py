@@ -1,0 +1,123 @@
+"""Reading a request's body within bounds, and noticing that its client has left."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+from modelmux.errors import InvalidRequest, PayloadTooLarge, RequestError
+from modelmux.server.respond import Receive, Scope
+
+#: A body over the limit is read on and thrown away up to this many times the limit: a client that is still sending
+#: when the connection closes would see a reset instead of the error.
+_DISCARD_FACTOR: Final = 4
+
+
+class ClientGone(Exception):
+    """The client closed its connection; there is nobody to answer."""
+
+
+class UnsupportedMediaType(RequestError):
+    """415: the body is not JSON, or is compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+def check_headers(scope: Scope) -> None:
+    """Refuse a body that cannot be JSON before reading it.
+
+    :raises UnsupportedMediaType: another content type, or a content encoding.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-type" and b"json" not in value.lower():
+            raise UnsupportedMediaType(
+                "The request body must be JSON.", hint="Send the header 'content-type: application/json'."
+            )
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise UnsupportedMediaType("Compressed request bodies are not accepted.", hint="Send it uncompressed.")
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole request body.
+
+    :raises PayloadTooLarge: more than ``limit`` bytes, announced or sent.
+    :raises ClientGone: the client left while sending.
+    """
+    if _announced(scope) > limit * _DISCARD_FACTOR:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > limit * _DISCARD_FACTOR:
+            raise _too_large(limit)
+        else:
+            parts.clear()
+        if not message.get("more_body", False):
+            break
+    if size > limit:
+        raise _too_large(limit)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The request body is larger than {limit // (1024 * 1024)} MiB, the most Vertex AI takes.",
+        hint="Send fewer or smaller images and documents.",
+    )
+
+
+def _announced(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise InvalidRequest("The header 'content-length' is not a number.")
+            return int(value)
+    return 0
+
+
+class WhileConnected:
+    """Cancels the work inside ``async with`` when the client leaves, and turns that into ``ClientGone``.
+
+    Use after the body was read: from then on the only thing a server has to tell is the disconnect.
+    """
+
+    __slots__ = ("_closed", "_gone", "_owner", "_receive", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = self._closed = False
+        self._owner: asyncio.Task[object] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._owner = asyncio.current_task()
+        self._watcher = asyncio.create_task(self._watch())  # held here; ended and awaited in __aexit__
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        if self._watcher is not None and not self._watcher.done():
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and self._owner is not None:
+            if self._owner.uncancel() > 0:  # somebody else cancels too: theirs goes on
+                return
+            raise ClientGone from error
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._closed and self._owner is not None:
+            self._gone = True
+            self._owner.cancel()

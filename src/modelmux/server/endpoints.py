@@ -1,0 +1,84 @@
+"""The data plane: ``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+from modelmux.errors import GatewayError
+from modelmux.gateway.exchange import Exchange, Services
+from modelmux.gateway.run import Answer, fail, finish, run
+from modelmux.server.body import ClientGone, WhileConnected, check_headers, read_body
+from modelmux.server.respond import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
+from modelmux.telemetry import names
+from modelmux.telemetry.logs import where
+from modelmux.translate.notices import header_value
+
+
+class ChatEndpoint:
+    """Reads the body, lets the gateway answer, sends the answer, and settles exactly once, whatever happens."""
+
+    def __init__(self, services: Services, max_body_bytes: int) -> None:
+        self._services = services
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        """Answer one request.
+
+        :raises GatewayError: before anything was sent; the caller sends it.
+        """
+        services = self._services
+        check_headers(scope)
+        services.metrics.total += 1
+        services.metrics.in_flight.inc()
+        exchange = Exchange(request_id, services.clock())
+        try:
+            body = await read_body(scope, receive, self._max_body_bytes)
+            async with WhileConnected(receive):
+                answer = await run(body, exchange, services)
+                await self._send(answer, send)
+        except GatewayError as error:
+            fail(exchange, services, error)
+            raise
+        except (ClientGone, OSError):  # OSError: how some servers report a send to a client that left
+            finish(Answer(exchange), services, client_gone=True)
+        except Exception:
+            fail(exchange, services, GatewayError("The gateway failed."))
+            raise
+        finally:
+            if not exchange.settled:  # cancelled from outside: the server is going down
+                finish(Answer(exchange), services, client_gone=True)
+
+    async def _send(self, answer: Answer, send: Send) -> None:
+        headers = _headers(answer.exchange)
+        relay, complete = answer.relay, False
+        try:
+            if relay is None:
+                await send_json(send, 200, answer.body, headers)
+            else:
+                await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS + headers})
+                while data := await relay.read():
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+            complete = True
+        except Exception as error:
+            if relay is None or isinstance(error, OSError):
+                raise
+            # A fault of ours in the middle of a stream: too late for a status, so the client is told in-band.
+            self._services.log.error(
+                names.EVENT_INTERNAL_ERROR, request_id=answer.exchange.request_id, where=where(error)
+            )
+            await send({"type": "http.response.body", "body": relay.fail(GatewayError("The gateway failed."))})
+            complete = True
+        finally:
+            if relay is not None:
+                await relay.aclose()
+            finish(answer, self._services, client_gone=not complete)
+
+
+def _headers(exchange: Exchange) -> HeaderList:
+    headers = [
+        (b"x-request-id", exchange.request_id.encode()),
+        (b"x-modelmux-deployment", exchange.tried[-1].id.encode("ascii", "replace")),
+        (b"x-modelmux-attempts", str(len(exchange.tried)).encode()),
+    ]
+    if exchange.notices:
+        headers.append((b"x-modelmux-notices", header_value(exchange.notices).encode()))
+    return headers

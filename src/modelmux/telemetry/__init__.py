@@ -1,0 +1,1 @@
+"""What the gateway tells about itself: logs and counters. Names of both stand in ``names.py``."""

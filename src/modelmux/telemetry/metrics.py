@@ -1,0 +1,59 @@
+"""Counters of one gateway, as Prometheus metrics and as the numbers of ``/health``.
+
+A registry of its own, so that two gateways in one process, or one mounted in somebody's application, do not mix.
+Labels take a bounded set of values: routes and deployments are those of the configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from modelmux.telemetry import names
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """What is counted. Plain integers beside the Prometheus metrics serve ``/health`` without a scrape."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            names.METRIC_REQUESTS, "Requests that ended, by route and outcome.", ["route", "outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.attempts = Counter(
+            names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and what came of them.",
+            ["deployment", "result"], registry=self.registry,
+        )  # fmt: skip
+        self.tokens = Counter(
+            names.METRIC_TOKENS, "Tokens, by route and kind.", ["route", "kind"], registry=self.registry
+        )
+        self.in_flight = Gauge(names.METRIC_IN_FLIGHT, "Requests being worked on.", registry=self.registry)
+        self.duration = Histogram(
+            names.METRIC_DURATION, "From the request read to its end.", ["route"], buckets=_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self.first_content = Histogram(
+            names.METRIC_FIRST_CONTENT, "From the request read to the first content.", ["route"], buckets=_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
+
+    def health(self) -> dict[str, Any]:
+        """The ``metrics`` object of ``/health``, with the keys its users know. ``success_rate`` from 0 to 1."""
+        ended = self.succeeded + self.failed
+        return {
+            "total_requests": self.total,
+            "successful_requests": self.succeeded,
+            "failed_requests": self.failed,
+            "quota_errors": self.quota_errors,
+            "retry_attempts": self.retries,
+            "success_rate": self.succeeded / ended if ended else 1.0,
+        }
+
+    def expose(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)

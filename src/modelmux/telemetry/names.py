@@ -1,0 +1,28 @@
+"""Every name of a log event, log field and metric, pinned by a test: dashboards and alerts depend on them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Log events
+EVENT_REQUEST: Final = "request"  # one line a request, when it is over
+EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
+EVENT_INTERNAL_ERROR: Final = "internal_error"
+EVENT_CREDENTIALS: Final = "credentials"
+EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
+EVENT_SERVING: Final = "serving"
+
+# Metrics
+METRIC_REQUESTS: Final = "modelmux_requests_total"
+METRIC_ATTEMPTS: Final = "modelmux_upstream_attempts_total"
+METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
+METRIC_TOKENS: Final = "modelmux_tokens_total"
+METRIC_DURATION: Final = "modelmux_request_duration_seconds"
+METRIC_FIRST_CONTENT: Final = "modelmux_first_content_seconds"
+
+# Values of the label ``outcome``
+OUTCOME_OK: Final = "ok"
+OUTCOME_CLIENT_ERROR: Final = "client_error"
+OUTCOME_UPSTREAM_ERROR: Final = "upstream_error"
+OUTCOME_GATEWAY_ERROR: Final = "gateway_error"
+OUTCOME_CLIENT_GONE: Final = "client_gone"

@@ -1,0 +1,36 @@
+"""Token counts: Anthropic's disjoint counters -> OpenAI's inclusive ones, and how the counts of a stream merge."""
+
+from __future__ import annotations
+
+import msgspec
+
+from modelmux.wire import anthropic, openai_chat
+
+
+def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
+    """Counts of a stream are cumulative and may leave fields out: a said value replaces, an unsaid one keeps."""
+    if later is None or earlier is None:
+        return later or earlier or anthropic.Usage()
+    said = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
+    return msgspec.structs.replace(earlier, **said)
+
+
+def translate_usage(usage: anthropic.Usage | None) -> openai_chat.Usage:
+    """``input_tokens`` counts only what neither came from the cache nor went into it: the three add up."""
+    usage = usage or anthropic.Usage()
+    read = usage.cache_read_input_tokens or 0
+    written = usage.cache_creation_input_tokens or 0
+    prompt = (usage.input_tokens or 0) + read + written
+    completion = usage.output_tokens or 0
+    details = usage.output_tokens_details
+    return openai_chat.Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        prompt_tokens_details=openai_chat.PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
+        completion_tokens_details=openai_chat.CompletionTokensDetails(
+            reasoning_tokens=(details.thinking_tokens or 0) if details else 0
+        ),
+        cache_creation_input_tokens=written,
+        cache_read_input_tokens=read,
+    )

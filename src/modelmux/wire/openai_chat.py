@@ -1,0 +1,404 @@
+"""OpenAI Chat Completions: what clients send, what they get back, and the chunks of a stream.
+
+Source of the shapes: the ``openai`` SDK (``types/chat/completion_create_params.py``, ``chat_completion*.py``,
+``completion_usage.py``) plus the extensions that common clients send (``cache_control``, ``reasoning_content``,
+``thinking_blocks``). Unknown fields are tolerated here; what becomes of them is ``translate``'s decision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from modelmux.wire import openai_common
+
+# --- request ------------------------------------------------------------------------------------------------------
+
+
+class CacheControlParam(Struct, omit_defaults=True):
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    text: str
+    cache_control: CacheControlParam | None = None
+    prompt_cache_breakpoint: dict[str, Any] | None = None
+
+
+class ImageURL(Struct):
+    url: str
+    detail: str | None = None
+
+
+class ImagePart(Struct, tag_field="type", tag="image_url"):
+    image_url: ImageURL | str
+    cache_control: CacheControlParam | None = None
+    prompt_cache_breakpoint: dict[str, Any] | None = None
+
+
+class File(Struct):
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class FilePart(Struct, tag_field="type", tag="file"):
+    file: File
+    cache_control: CacheControlParam | None = None
+    prompt_cache_breakpoint: dict[str, Any] | None = None
+
+
+class AudioPart(Struct, tag_field="type", tag="input_audio"):
+    input_audio: Any = None
+
+
+class RefusalPart(Struct, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class ThinkingPart(Struct, tag_field="type", tag="thinking"):
+    """Sent back inside content by some clients; signed ones can be replayed."""
+
+    thinking: str = ""
+    signature: str | None = None
+
+
+class RedactedThinkingPart(Struct, tag_field="type", tag="redacted_thinking"):
+    data: str = ""
+
+
+Part = TextPart | ImagePart | FilePart | AudioPart | RefusalPart | ThinkingPart | RedactedThinkingPart
+Content = str | list[Part] | None
+
+
+class FunctionCall(Struct):
+    name: str
+    arguments: str | None = None
+
+
+class FunctionToolCall(Struct, tag_field="type", tag="function"):
+    function: FunctionCall
+    id: str = ""
+
+
+class CustomCall(Struct):
+    name: str
+    input: str = ""
+
+
+class CustomToolCall(Struct, tag_field="type", tag="custom"):
+    custom: CustomCall
+    id: str = ""
+
+
+class SystemMessage(Struct, tag_field="role", tag="system"):
+    content: Content = None
+    name: str | None = None
+    cache_control: CacheControlParam | None = None
+
+
+class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+    content: Content = None
+    name: str | None = None
+    cache_control: CacheControlParam | None = None
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    content: Content = None
+    name: str | None = None
+    cache_control: CacheControlParam | None = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    content: Content = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[FunctionToolCall | CustomToolCall] | None = None
+    function_call: FunctionCall | None = None
+    audio: dict[str, Any] | None = None
+    cache_control: CacheControlParam | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: list[dict[str, Any]] | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
+
+
+class ToolMessage(Struct, tag_field="role", tag="tool"):
+    tool_call_id: str
+    content: Content = None
+    name: str | None = None
+    cache_control: CacheControlParam | None = None
+
+
+class FunctionMessage(Struct, tag_field="role", tag="function"):
+    name: str
+    content: Content = None
+
+
+ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
+
+
+class FunctionDefinition(Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Struct, tag_field="type", tag="function"):
+    function: FunctionDefinition
+    cache_control: CacheControlParam | None = None
+
+
+class CustomDefinition(Struct):
+    name: str
+    description: str | None = None
+    format: dict[str, Any] | None = None
+
+
+class CustomTool(Struct, tag_field="type", tag="custom"):
+    custom: CustomDefinition
+    cache_control: CacheControlParam | None = None
+
+
+class NamedFunction(Struct):
+    name: str
+
+
+class FunctionChoice(Struct, tag_field="type", tag="function"):
+    function: NamedFunction
+
+
+class CustomChoice(Struct, tag_field="type", tag="custom"):
+    custom: NamedFunction
+
+
+class AllowedTools(Struct):
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]]
+
+
+class AllowedToolsChoice(Struct, tag_field="type", tag="allowed_tools"):
+    allowed_tools: AllowedTools
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class JSONSchemaFormat(Struct):
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    description: str | None = None
+
+
+class ResponseFormat(Struct):
+    type: str
+    json_schema: JSONSchemaFormat | None = None
+
+
+class ChatRequest(Struct):
+    """Body of ``POST /v1/chat/completions``. ``translate.chat_request`` says what becomes of each field."""
+
+    model: str
+    messages: list[ChatMessage]
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[FunctionTool | CustomTool] | None = None
+    tool_choice: str | FunctionChoice | CustomChoice | AllowedToolsChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[FunctionDefinition] | None = None
+    function_call: str | NamedFunction | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Any = None
+    reasoning: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+    verbosity: str | None = None
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, Any] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    prediction: Any = None
+    modalities: list[str] | None = None
+    audio: Any = None
+    web_search_options: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    cache_control: CacheControlParam | None = None
+
+
+_request_decoder: Final = msgspec.json.Decoder(ChatRequest)
+
+
+def decode_request(body: bytes) -> ChatRequest:
+    """Decode and validate a request body.
+
+    :raises InvalidRequest: naming the field.
+    """
+    return openai_common.decode_body(_request_decoder, body)
+
+
+# --- response -----------------------------------------------------------------------------------------------------
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+class PromptTokensDetails(Struct):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class CompletionTokensDetails(Struct):
+    reasoning_tokens: int = 0
+
+
+class Usage(Struct):
+    """Tokens. ``prompt_tokens`` includes what was read from and written to the prompt cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+
+
+class ResponseFunction(Struct):
+    name: str
+    arguments: str
+
+
+class ResponseToolCall(Struct):
+    id: str
+    function: ResponseFunction
+    type: Literal["function"] = "function"
+
+
+class ResponseMessage(Struct):
+    """``content`` and ``refusal`` are always present, null where there is nothing."""
+
+    content: str | None
+    refusal: str | None = None
+    role: Literal["assistant"] = "assistant"
+    tool_calls: list[ResponseToolCall] | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    thinking_blocks: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class Choice(Struct):
+    message: ResponseMessage
+    finish_reason: FinishReason
+    index: int = 0
+    logprobs: None = None
+
+
+class ChatCompletion(Struct):
+    """``created`` in seconds; ``model`` is the name the client asked for."""
+
+    id: str
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    object: Literal["chat.completion"] = "chat.completion"
+
+
+# --- stream -------------------------------------------------------------------------------------------------------
+
+
+class FunctionDelta(Struct, omit_defaults=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(Struct, omit_defaults=True):
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionDelta | None = None
+
+
+class ChunkDelta(Struct, omit_defaults=True):
+    """What one chunk adds. Only what is set is on the wire."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
+
+
+class Chunk(Struct, frozen=True):
+    """One chunk's own part; id, created and model are the stream's. ``usage`` set means the trailing usage chunk."""
+
+    delta: ChunkDelta | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+
+
+class ChunkEncoder:
+    """Encodes the chunks of one stream. What never changes within it is rendered once."""
+
+    __slots__ = ("_head", "_tail", "_usage_head")
+
+    def __init__(self, *, id: str, created: int, model: str, include_usage: bool) -> None:
+        common = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        head = b"data: " + msgspec.json.encode(common)[:-1]
+        self._head = head + b',"choices":[{"index":0,"delta":'
+        self._usage_head = head + b',"choices":[],"usage":'
+        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """One chunk as a framed server-sent event."""
+        if chunk.usage is not None:
+            return self._usage_head + openai_common.encode(chunk.usage) + b"}\n\n"
+        delta = openai_common.encode(chunk.delta) if chunk.delta is not None else b"{}"
+        reason = b'"%s"' % chunk.finish_reason.encode() if chunk.finish_reason else b"null"
+        return b"".join((self._head, delta, b',"logprobs":null,"finish_reason":', reason, b"}]", self._tail))
+
+
+class _ChunkChoice(Struct):
+    delta: ChunkDelta
+    finish_reason: FinishReason | None = None
+
+
+class DecodedChunk(Struct):
+    """A chunk read back from the wire: for folding, tests and the demo."""
+
+    id: str
+    created: int
+    model: str
+    choices: list[_ChunkChoice]
+    usage: Usage | None = None
+    error: Raw | UnsetType = UNSET
+
+
+_chunk_decoder: Final = msgspec.json.Decoder(DecodedChunk)
+
+
+def decode_chunk(data: bytes) -> DecodedChunk:
+    """Decode one event's data (not ``[DONE]``)."""
+    return _chunk_decoder.decode(data)
