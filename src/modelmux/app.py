@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import CredentialsUnavailable
@@ -117,7 +118,7 @@ class Gateway:
         if auth.service_account_json is not None:
             loader = service_account_info(auth.service_account_json.reveal())
         elif auth.service_account_file is not None:
-            loader = service_account_file(os.path.expanduser(auth.service_account_file))
+            loader = service_account_file(Path(auth.service_account_file).expanduser())
         else:
             loader = application_default()
         return GoogleTokens(loader, on_event=self._on_credentials)

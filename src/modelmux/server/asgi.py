@@ -73,7 +73,7 @@ class Application:
             await self._dispatch(scope, receive, send, request_id)
         except GatewayError as error:
             await send_error(send, error, _id_header(request_id))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
             hint = f"Its log has the details under the request id {request_id}."
             await send_error(send, GatewayError("The gateway failed.", hint=hint), _id_header(request_id))

@@ -1,0 +1,5 @@
+"""``python -m modelmux``."""
+
+from modelmux.cli.main import main
+
+main()

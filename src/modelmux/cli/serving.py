@@ -1,0 +1,64 @@
+"""Running ASGI applications with uvicorn, for the commands that serve."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from typing import Any, Final, NoReturn
+
+import uvicorn
+
+from modelmux.cli.output import fail
+
+#: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
+DRAIN_SECONDS: Final = 30
+_BACKLOG: Final = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, or an end with a message that says what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fail([f"port {port} on {host} is in use"],
+                 f"Stop what uses it (`ss -ltnp sport = :{port}` shows it) or choose another with --port.")  # fmt: skip
+        if error.errno == errno.EACCES:
+            fail([f"no permission to listen on port {port}"], "Choose a port above 1023 with --port.")
+        fail([f"cannot listen on {host}:{port}: {error.strerror or error}"], "Check server.host and server.port.")
+    sock.setblocking(False)
+    return sock
+
+
+def make_server(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Server:
+    """A uvicorn server for ``app``; the sockets are given to its ``serve``."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=drain_seconds,
+    )
+    return uvicorn.Server(config)
+
+
+def run(app: Any, sock: socket.socket) -> NoReturn:
+    """Serve until SIGINT or SIGTERM; then end with exit code 0, or 1 if the application could not start."""
+    # uvicorn raises the signal again once it has shut down: both mean a clean end here.
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    signal.signal(signal.SIGINT, _exit_cleanly)
+    server = make_server(app)
+    server.run(sockets=[sock])
+    raise SystemExit(0 if server.started else 1)
+
+
+def _exit_cleanly(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
+    raise SystemExit(0)
