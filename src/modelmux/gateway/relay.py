@@ -99,8 +99,6 @@ class StreamRelay:
                 data = self._translate(self.stream, events)
                 if data:
                     return data
-                if events:  # only pings and the like: let the client and proxies between see that we live
-                    return sse.KEEP_ALIVE
             self.stream.finish()
         except GatewayError as error:
             return self.fail(error)
@@ -120,5 +118,11 @@ class StreamRelay:
             await reply.aclose()
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
-        encode = self._encoder.encode
-        return b"".join([encode(chunk) for event in events for chunk in stream.feed(event)])
+        out: list[bytes] = []
+        for event in events:
+            if event.type == "ping":
+                if stream.content_started:  # lets the client and the proxies between see that we live
+                    out.append(sse.KEEP_ALIVE)
+            else:
+                out += [self._encoder.encode(chunk) for chunk in stream.feed(event)]
+        return b"".join(out)

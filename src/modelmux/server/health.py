@@ -48,20 +48,20 @@ def page_routes(routes: Routes, metrics: Metrics, readiness: Readiness, created:
         return JSONResponse(body, 503 if problem else 200)
 
     async def models(_: Request) -> Response:
-        listed = ModelList([Model(name, created) for name in routes.names])
+        listed = ModelList(data=[Model(id=name, created=created) for name in routes.names])
         return Response(encode(listed), media_type="application/json")
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
         known = {listed.lower(): listed for listed in routes.names}
         if name.lower() in known:
-            return Response(encode(Model(known[name.lower()], created)), media_type="application/json")
+            return Response(encode(Model(id=known[name.lower()], created=created)), media_type="application/json")
         try:
             routes.find(name)
         except ModelNotFound as error:
             error.param = "model"
             raise
-        return Response(encode(Model(name, created)), media_type="application/json")
+        return Response(encode(Model(id=name, created=created)), media_type="application/json")
 
     async def exposition(_: Request) -> Response:
         return Response(metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")

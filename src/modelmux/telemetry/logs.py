@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TextIO
 
 import structlog
 
-_LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
+_LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
 
 
 class Log(Protocol):
@@ -62,6 +62,6 @@ def where(error: BaseException) -> str:
 def quiet() -> Log:
     """A logger that says nothing: for library use and tests."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1)
+        structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     )
     return log

@@ -31,8 +31,12 @@ def translate_response(
         reasoning_content="".join(b.thinking or "" for b in blocks if b.type == "thinking") or UNSET,
         thinking_blocks=[t for t in map(thinking_block, blocks) if t] or UNSET,
     )
-    choice = openai_chat.Choice(reply, finish_reason(message.stop_reason, called_tools=bool(calls)))
-    return openai_chat.ChatCompletion(id, created, shape.model, [choice], translate_usage(message.usage))
+    choice = openai_chat.Choice(
+        message=reply, finish_reason=finish_reason(message.stop_reason, called_tools=bool(calls))
+    )
+    return openai_chat.ChatCompletion(
+        id=id, created=created, model=shape.model, choices=[choice], usage=translate_usage(message.usage)
+    )
 
 
 def visible_text(text: str, calls: list[Any], refusal: str | None) -> str | None:
@@ -44,7 +48,7 @@ def tool_call(block: anthropic.Block, shape: ReplyShape) -> openai_chat.Response
     """A client's tool call; its arguments are the upstream's own text."""
     name = block.name or ""
     function = openai_chat.ResponseFunction(shape.tool_names.get(name, name), arguments_of(block))
-    return openai_chat.ResponseToolCall(block.id or "", function)
+    return openai_chat.ResponseToolCall(id=block.id or "", function=function)
 
 
 def arguments_of(block: anthropic.Block) -> str:

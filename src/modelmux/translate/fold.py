@@ -152,12 +152,19 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
         reasoning_content="".join(thoughts) or UNSET,
         thinking_blocks=blocks or UNSET,
     )
-    head = (first.id, first.created, first.model) if first else ("", 0, "")
-    return openai_chat.ChatCompletion(*head, [openai_chat.Choice(message, reason)], usage)
+    return openai_chat.ChatCompletion(
+        id=first.id if first else "",
+        created=first.created if first else 0,
+        model=first.model if first else "",
+        choices=[openai_chat.Choice(message=message, finish_reason=reason)],
+        usage=usage,
+    )
 
 
 def _add_call(calls: dict[int, openai_chat.ResponseToolCall], part: openai_chat.ToolCallDelta) -> None:
-    call = calls.setdefault(part.index, openai_chat.ResponseToolCall("", openai_chat.ResponseFunction("", "")))
+    call = calls.setdefault(
+        part.index, openai_chat.ResponseToolCall(id="", function=openai_chat.ResponseFunction("", ""))
+    )
     call.id = part.id or call.id
     if part.function is not None:
         call.function.name = part.function.name or call.function.name

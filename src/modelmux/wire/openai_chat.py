@@ -290,39 +290,39 @@ class ResponseFunction(Struct):
     arguments: str
 
 
-class ResponseToolCall(Struct):
+class ResponseToolCall(Struct, kw_only=True):
     id: str
-    function: ResponseFunction
     type: Literal["function"] = "function"
+    function: ResponseFunction
 
 
-class ResponseMessage(Struct):
+class ResponseMessage(Struct, kw_only=True):
     """``content`` and ``refusal`` are always present, null where there is nothing."""
 
+    role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: str | None = None
-    role: Literal["assistant"] = "assistant"
     tool_calls: list[ResponseToolCall] | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     thinking_blocks: list[dict[str, Any]] | UnsetType = UNSET
 
 
-class Choice(Struct):
-    message: ResponseMessage
-    finish_reason: FinishReason
+class Choice(Struct, kw_only=True):
     index: int = 0
+    message: ResponseMessage
     logprobs: None = None
+    finish_reason: FinishReason
 
 
-class ChatCompletion(Struct):
+class ChatCompletion(Struct, kw_only=True):
     """``created`` in seconds; ``model`` is the name the client asked for."""
 
     id: str
+    object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
     choices: list[Choice]
     usage: Usage
-    object: Literal["chat.completion"] = "chat.completion"
 
 
 # --- stream -------------------------------------------------------------------------------------------------------

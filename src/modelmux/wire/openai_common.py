@@ -29,18 +29,18 @@ class ErrorEnvelope(Struct):
     error: ErrorObject
 
 
-class Model(Struct):
+class Model(Struct, kw_only=True):
     """One entry of ``/v1/models``. ``created`` in seconds."""
 
     id: str
+    object: Literal["model"] = "model"
     created: int
     owned_by: str = "anthropic"
-    object: Literal["model"] = "model"
 
 
-class ModelList(Struct):
-    data: list[Model]
+class ModelList(Struct, kw_only=True):
     object: Literal["list"] = "list"
+    data: list[Model]
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -1,0 +1,80 @@
+# Two commands for a newcomer: `make demo` and `make test`. Nothing is installed outside .venv.
+
+PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(shell command -v $(v) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.ready-run
+DEV_READY := $(VENV)/.ready-dev
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint types contracts unit coverage-core test-lowest lock wheel clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: $(RUN_READY) ## Start everything offline, show it working, keep serving
+	@$(BIN)/modelmux demo $(DEMO_ARGS)
+
+test: lint types contracts coverage-core unit ## Everything that has to pass
+
+lint: $(DEV_READY) ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_READY) ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(DEV_READY) ## Who may import whom
+	$(BIN)/lint-imports
+
+unit: $(DEV_READY) ## All tests
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own tests
+	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/translate tests/unit/routing \
+	  --cov=modelmux.wire --cov=modelmux.translate --cov=modelmux.routing --cov-branch --cov-fail-under=100
+
+test-lowest: ## The tests with the lowest versions of every dependency
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install -q -r requirements/lowest.txt -c requirements/lowest.txt
+	$(VENV)-lowest/bin/pip install -q -r requirements/lowest-test.txt
+	$(VENV)-lowest/bin/pip install -q --no-deps -e .
+	$(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
+
+lock: $(DEV_READY) ## Renew the lock files
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header -o requirements/run.lock
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --resolution lowest-direct \
+	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
+	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
+
+wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
+	$(BIN)/pip install -q build
+	$(BIN)/python -m build
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) $(VENV)-lowest build dist .coverage* .*_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: no Python found"; echo "hint: install Python 3.11 or later"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is older than 3.11"; echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: the virtual environment could not be made"; \
+	  echo "hint: on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+
+$(RUN_READY): $(VENV)/bin/python requirements/run.lock pyproject.toml
+	@echo "Setting up $(VENV) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/run.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(DEV_READY): $(VENV)/bin/python requirements/dev.lock pyproject.toml
+	@echo "Setting up $(VENV) for development ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@ $(RUN_READY)

@@ -1,0 +1,33 @@
+"""The recorded traffic beside the project, where it is present. Nothing of it is copied into the project."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "recordings"
+REQUESTS = FOLDER.parent / "openai_requests"
+_ABSENT = pytest.mark.skip(reason="the recorded traffic (../shared) is not here")
+
+
+@cache
+def load(path: Path) -> dict[str, Any]:
+    recording: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return recording
+
+
+def recordings(*kinds: str) -> list[Any]:
+    """pytest parameters: one a recording of these kinds, or a single skipped one."""
+    found = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
+    params = [pytest.param(load(path), id=path.stem) for path in found if load(path)["kind"] in kinds]
+    return params or [pytest.param({}, marks=_ABSENT)]
+
+
+def openai_requests() -> list[Any]:
+    """pytest parameters: one a recorded client request, or a single skipped one."""
+    found = sorted(REQUESTS.glob("*.json")) if REQUESTS.is_dir() else []
+    return [pytest.param(load(path), id=path.stem) for path in found] or [pytest.param({}, marks=_ABSENT)]
