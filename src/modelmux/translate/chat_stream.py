@@ -69,6 +69,8 @@ class ChatStream:
         :raises UpstreamBroken: the event cannot stand where it stands.
         """
         kind = event.type
+        if self.done:
+            return []
         if kind == "content_block_delta":
             return self._delta(event)
         if kind == "content_block_start":

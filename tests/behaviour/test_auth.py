@@ -1,0 +1,115 @@
+"""Who may call: keys are asked for on every path but the health pages, and a public address is not served without."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import pytest
+from support.asgi import request
+from support.fakes import FakeUpstream, message_reply
+from support.gateway import PATH, ask, gateway
+
+from modelmux import Config, ConfigError
+from modelmux.app import check_exposure
+from modelmux.server.auth import is_loopback
+
+KEYS = {"server": {"api_keys": ["sk-modelmux-first", "sk-modelmux-second"]}}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer sk-modelmux-first"},
+        {"authorization": "bearer   sk-modelmux-second"},
+        {"x-api-key": "sk-modelmux-second"},
+        {"x-api-key": "sk-modelmux-first", "authorization": "Basic dXNlcjpwYXNz"},
+    ],
+)
+async def test_a_key_opens(headers: dict[str, str]) -> None:
+    response = await request(gateway(FakeUpstream([message_reply()]), **KEYS), "POST", PATH, ask(), headers)
+    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({}, "No API key was sent"),
+        ({"authorization": "Bearer "}, "No API key was sent"),
+        ({"authorization": "Bearer sk-modelmux-firs"}, "header 'Authorization'"),
+        ({"authorization": "Bearer sk-modelmux-first "}, ""),
+        ({"x-api-key": "sk-modelmux-first2"}, "header 'x-api-key'"),
+        ({"authorization": "Bearer ' OR 1=1 --"}, "header 'Authorization'"),
+        ({"authorization": "Basic sk-modelmux-first"}, "No API key was sent"),
+    ],
+)
+async def test_anything_else_does_not(headers: dict[str, str], says: str) -> None:
+    app = gateway(FakeUpstream([message_reply()]), **KEYS)
+    response = await request(app, "POST", PATH, ask(), headers)
+    if not says:  # white space around a key is not part of it
+        assert response.status == 200
+        return
+    assert response.status == 401
+    error = response.json()["error"]
+    assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+    assert says in error["message"]
+    assert "sk-modelmux" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", PATH), ("GET", "/v1/models"), ("GET", "/v1/models/x"), ("GET", "/metrics"), ("GET", "/nowhere"),
+     ("POST", "/v1/responses"), ("GET", "/admin")],
+)  # fmt: skip
+async def test_every_path_asks(method: str, path: str) -> None:
+    response = await request(gateway(FakeUpstream([]), **KEYS), method, path)
+    assert response.status == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/healthz", "/livez", "/readyz"])
+async def test_health_pages_do_not_ask(path: str) -> None:
+    app = gateway(FakeUpstream([]), **KEYS)
+    assert (await request(app, "GET", path)).status == 200
+    assert (await request(app, "HEAD", path)).status == 200
+
+
+async def test_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key is compared with hmac.compare_digest, also after one has matched."""
+    compared: list[Any] = []
+    real = hmac.compare_digest
+
+    def spy(a: Any, b: Any) -> bool:
+        compared.append((a, b))
+        return real(a, b)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    app = gateway(FakeUpstream([message_reply()]), **KEYS)
+    await request(app, "POST", PATH, ask(), {"x-api-key": "sk-modelmux-first"})
+    assert len(compared) == 2
+    assert all(len(a) == len(b) == 32 for a, b in compared)
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "refused"),
+    [
+        ("127.0.0.1", {}, False),
+        ("::1", {}, False),
+        ("localhost", {}, False),
+        ("127.8.8.8", {}, False),
+        ("0.0.0.0", {}, True),
+        ("::", {}, True),
+        ("192.168.1.5", {}, True),
+        ("gateway.internal", {}, True),
+        ("0.0.0.0", {"api_keys": ["sk-x"]}, False),
+        ("0.0.0.0", {"allow_unauthenticated": True}, False),
+    ],
+)
+def test_a_public_address_needs_keys(host: str, settings: dict[str, Any], refused: bool) -> None:
+    config = Config.from_dict({"server": {"host": host, **settings}})
+    if not refused:
+        check_exposure(config)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_exposure(config)
+    assert "api_keys" in (caught.value.hint or "")
+    assert not is_loopback(host)

@@ -1,0 +1,180 @@
+"""Every recorded exchange, replayed through the whole gateway: unary and streamed, whole and cut at random.
+
+What is right is read from the recording by the few naive lines below, which share nothing with the translation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from support.asgi import Response, request
+from support.fakes import JSON_HEADERS, SSE_HEADERS, FakeReply, FakeUpstream
+from support.gateway import PATH, ask, gateway
+from support.recordings import recordings
+
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "pause_turn": "length",
+    "refusal": "content_filter",
+}
+DETAILS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+
+
+def expected(recording: dict[str, Any]) -> dict[str, Any]:
+    """Text, calls, finish reason and usage of a recording."""
+    message = recording["body"] if recording["kind"] == "message" else folded(recording["sse"])
+    blocks = message.get("content") or []
+    calls = [(b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"]
+    usage = message.get("usage") or {}
+    finish = FINISH.get(message["stop_reason"], "stop")
+    return {
+        "text": "".join(b["text"] for b in blocks if b["type"] == "text"),
+        "thinking": "".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
+        "calls": calls,
+        "finish": "tool_calls" if calls and finish == "stop" else finish,
+        "prompt": sum(usage.get(name) or 0 for name in DETAILS[:3]),
+        "cached": usage.get("cache_read_input_tokens") or 0,
+        "completion": usage.get("output_tokens") or 0,
+    }
+
+
+def folded(sse: str) -> dict[str, Any]:
+    """The message of a recorded stream, the naive way."""
+    blocks: dict[int, dict[str, Any]] = {}
+    usage: dict[str, Any] = {}
+    stop = None
+    for line in sse.splitlines():
+        if not line.startswith("data:"):
+            continue
+        event = json.loads(line[5:])
+        if event["type"] == "message_start":
+            usage.update(event["message"].get("usage") or {})
+        elif event["type"] == "content_block_start":
+            blocks[event["index"]] = {**event["content_block"], "json": ""}
+        elif event["type"] == "content_block_delta":
+            block, delta = blocks[event["index"]], event["delta"]
+            for field in ("text", "thinking"):
+                if field in delta:
+                    block[field] = block.get(field, "") + delta[field]
+            block["json"] += delta.get("partial_json", "")
+        elif event["type"] == "message_delta":
+            stop = event["delta"].get("stop_reason") or stop
+            usage.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
+    for block in blocks.values():
+        if block["type"] == "tool_use" and block["json"]:
+            block["input"] = arguments(block["json"])
+    return {"content": list(blocks.values()), "stop_reason": stop, "usage": usage}
+
+
+def arguments(text: str) -> Any:
+    """Arguments as a value; as they came where the recording was cut in the middle of them."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def replay(recording: dict[str, Any], seed: int) -> FakeReply:
+    """The recorded reply, its bytes cut at random."""
+    if recording["kind"] == "stream":
+        raw, headers = recording["sse"].encode(), SSE_HEADERS
+    else:
+        raw, headers = json.dumps(recording["body"], ensure_ascii=False).encode(), JSON_HEADERS
+    dice, pieces = random.Random(seed), []
+    while raw:
+        size = dice.choice((1, 2, 3, 7, 40, 300, len(raw)))
+        pieces.append(raw[:size])
+        raw = raw[size:]
+    return FakeReply(recording["status"], headers, pieces)
+
+
+async def answer(recording: dict[str, Any], seed: int, **fields: Any) -> Response:
+    upstream = FakeUpstream([replay(recording, seed)])
+    response = await request(gateway(upstream), "POST", PATH, ask(**fields))
+    assert response.status == 200, response.body
+    assert upstream.replies[0].closed
+    return response
+
+
+def check_usage(usage: dict[str, Any], want: dict[str, Any]) -> None:
+    assert usage["prompt_tokens"] == want["prompt"]
+    assert usage["completion_tokens"] == want["completion"]
+    assert usage["total_tokens"] == want["prompt"] + want["completion"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == want["cached"]
+
+
+@pytest.mark.parametrize("recording", recordings("message", "stream"))
+async def test_unary(recording: dict[str, Any]) -> None:
+    want = expected(recording)
+    reply = (await answer(recording, seed=1)).json()
+    choice = reply["choices"][0]
+    message = choice["message"]
+    assert (message["content"] or "") == want["text"]
+    assert message.get("reasoning_content", "") == want["thinking"]
+    calls = message.get("tool_calls") or []
+    assert [(c["id"], c["function"]["name"], arguments(c["function"]["arguments"])) for c in calls] == want["calls"]
+    assert choice["finish_reason"] == want["finish"]
+    check_usage(reply["usage"], want)
+
+
+@pytest.mark.parametrize("recording", recordings("message", "stream"))
+@pytest.mark.parametrize("seed", [2, 3])
+async def test_streamed(recording: dict[str, Any], seed: int) -> None:
+    want = expected(recording)
+    response = await answer(recording, seed, stream=True, stream_options={"include_usage": True})
+    *chunks, done = response.events()
+    assert done == "[DONE]"
+    assert len({(c["id"], c["created"], c["model"]) for c in chunks}) == 1
+    *content, finish, usage = chunks
+    deltas = [c["choices"][0]["delta"] for c in content]
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    assert "".join(d.get("content") or "" for d in deltas) == want["text"]
+    assert "".join(d.get("reasoning_content") or "" for d in deltas) == want["thinking"]
+    calls: list[list[str]] = []
+    for part in (p for d in deltas for p in d.get("tool_calls", ())):
+        if "id" in part:
+            assert part["index"] == len(calls)
+            calls.append([part["id"], part["function"]["name"], ""])
+        calls[part["index"]][2] += part["function"]["arguments"]
+    assert [(id, name, arguments(text)) for id, name, text in calls] == want["calls"]
+    assert finish["choices"] == [
+        {"index": 0, "delta": {}, "logprobs": None, "finish_reason": want["finish"]},
+    ]
+    assert usage["choices"] == []
+    check_usage(usage["usage"], want)
+    assert all(c["usage"] is None for c in chunks[:-1])
+
+
+#: Status and code a client gets for each recorded error.
+ERRORS = {
+    "err-anthropic-v1-messages-beta-true-post-1913e018-347d9c": (502, "upstream_auth_error"),
+    "err-cassettes-test-error-handling-078acd": (404, "model_not_found"),
+    "err-chat-error-handling-with-gemini-gemini-2-5-flash-raises-appropri-94325d": (400, None),
+    "err-chat-real-error-scenarios-gemini-gemini-2-5-flash-handles-contex-963a26": (429, "rate_limit_exceeded"),
+    "err-claude-3-5-haiku-20241022-object-basic-6f130b": (400, None),
+    "err-claudeexecutor-retry-test-go-3cb453": (503, "overloaded"),
+    "err-test-model-name-suggestion-anthropic-640f18": (404, "model_not_found"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("recording", recordings("error"))
+async def test_error(recording: dict[str, Any], stream: bool) -> None:
+    body = recording.get("sse") or json.dumps(recording["body"])
+    headers = SSE_HEADERS if recording.get("sse") else JSON_HEADERS
+    # No retries: renewing the token would be the second call.
+    app = gateway(
+        FakeUpstream([FakeReply(recording["status"], headers, [body.encode()])]), server={"enable_retries": False}
+    )
+    response = await request(app, "POST", PATH, ask(stream=stream))
+    error = response.json()["error"]
+    status, code = ERRORS[recording["id"]]
+    assert (response.status, error["code"]) == (status, code)
+    said = recording["body"]["error"]["message"] if not recording.get("sse") else "Overloaded"
+    assert error["message"].startswith(said[:60])

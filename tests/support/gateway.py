@@ -1,0 +1,26 @@
+"""A gateway over a scripted upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.fakes import FakeTokens, FakeUpstream
+
+from modelmux import Config
+from modelmux.app import Gateway
+
+PATH = "/v1/chat/completions"
+PROJECT = "secret-project-42"
+MODEL = "claude-sonnet-4-6"
+
+
+def ask(text: str = "Hi", **fields: Any) -> dict[str, Any]:
+    """A small request body."""
+    return {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
+    """``settings``: tables of the configuration, merged over a minimal one. Retries are on, waiting is not."""
+    vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})
+    app = Gateway(Config.from_dict({"vertex": vertex, **settings}), upstream=upstream, tokens=FakeTokens())
+    return app
