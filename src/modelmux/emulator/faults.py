@@ -1,0 +1,157 @@
+"""Misbehaviour as data: what one fault does, which requests a scenario's rule hits, and how both are read.
+
+A fault comes from a directive in the last user text (``[[emulator: status=529 times=2]]``) or from a rule of a
+scenario. Nothing in here acts; ``misbehave.py`` and ``pace.py`` do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+_DURATION: Final = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m)?$")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+#: A stall, delay or drip longer than this is cut, so that a typo cannot hold a connection for ever.
+MAX_SECONDS: Final = 3600.0
+
+
+class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One misbehaviour. Times are seconds; events count from 1, ``message_start`` being the first.
+
+    Before the answer: ``delay``, ``status`` (with ``shape``, ``type``, ``message``, ``retry_after``, ``times``),
+    ``reset``, ``close``. In the answer: everything else. ``times``: only the first so many requests fail.
+    """
+
+    times: int | None = None
+    delay: float = 0.0
+    first_token_delay: float = 0.0
+    status: int | None = None
+    shape: Literal["anthropic", "google", "google_array", "html", "empty", "text"] = "anthropic"
+    type: str | None = None
+    message: str | None = None
+    retry_after: str | None = None
+    reset: bool = False
+    close: bool = False
+
+    reset_after_event: int | None = None
+    close_after_event: int | None = None
+    truncate_after_event: int | None = None
+    truncate_after_byte: int | None = None
+    error_after_event: int | None = None
+    stall_after_event: int | None = None
+    stall: float = 600.0
+    drip: float = 0.0
+    chunk: int | None = None
+    tokens_per_second: float | None = None
+    pings: int = 0
+    unknown_event: bool = False
+    unknown_block: bool = False
+    garbage: bool = False
+    empty: bool = False
+    crlf: bool = False
+    content_length_mismatch: bool = False
+
+    stop_reason: str | None = None
+    category: str | None = None
+    explanation: str | None = None
+    redacted: bool = False
+    bad_json: bool = False
+    answer: str | None = None
+
+    @property
+    def breaks_stream(self) -> bool:
+        """Whether the reply must be sent event by event under the fault's control."""
+        places = (
+            self.reset_after_event,
+            self.close_after_event,
+            self.truncate_after_event,
+            self.truncate_after_byte,
+            self.error_after_event,
+            self.stall_after_event,
+            self.chunk,
+        )
+        return bool(self.drip or self.content_length_mismatch) or any(place is not None for place in places)
+
+
+class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which requests a rule is for; everything given must hold. Names may be globs (``claude-opus-*``)."""
+
+    endpoint: Literal["messages", "count_tokens", "token", "any"] = "messages"
+    model: str | None = None
+    location: str | None = None
+    project: str | None = None
+    stream: bool | None = None
+    text: str | None = None
+    nth: tuple[int, ...] | None = None
+    first: int | None = None
+    after: int = 0
+    every: int = 1
+    probability: float = 1.0
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    fault: Fault
+    match: Match = Match()
+    name: str = ""
+
+
+class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules in order; the first that matches gives the fault."""
+
+    rule: tuple[Rule, ...] = ()
+    seed: int = 0
+    description: str = ""
+
+
+class BadDirective(ValueError):
+    """A directive that cannot be read; the text says which word and what would do."""
+
+
+_DURATIONS: Final = frozenset({"delay", "first_token_delay", "stall", "drip"})
+_FLAGS: Final = frozenset(
+    name for name, field in zip(Fault.__struct_fields__, Fault.__struct_defaults__, strict=True) if field is False
+)
+
+
+def seconds(text: str) -> float:
+    """``1.5``, ``10ms``, ``2s``, ``1m`` -> seconds.
+
+    :raises BadDirective: not a duration.
+    """
+    found = _DURATION.match(text)
+    if found is None:
+        raise BadDirective(f"'{text}' is not a duration; write seconds (1.5) or 10ms, 2s, 1m")
+    return min(float(found[1]) * _UNITS[found[2]], MAX_SECONDS)
+
+
+def from_words(words: Mapping[str, str | None]) -> Fault:
+    """``{"status": "529", "times": "2"}`` -> Fault. A word without a value is a flag.
+
+    :raises BadDirective: an unknown word, or a value of the wrong kind.
+    """
+    fields: dict[str, Any] = {}
+    for word, value in words.items():
+        name = word.replace("-", "_")
+        if name == "html":
+            fields["shape"] = "html"
+            name, value = "status", value or "502"
+        if name not in Fault.__struct_fields__:
+            known = ", ".join(Fault.__struct_fields__)
+            raise BadDirective(f"unknown word '{word}' in an emulator directive; known: {known}, html")
+        fields[name] = _value(name, value)
+    try:
+        return msgspec.convert(fields, Fault, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise BadDirective(f"an emulator directive cannot be read: {wrong}") from wrong
+
+
+def _value(name: str, value: str | None) -> Any:
+    if name in _FLAGS:
+        return value is None or value.lower() in {"true", "1", "yes", "on"}
+    if value is None:
+        raise BadDirective(f"'{name}' needs a value, as in {name}=1")
+    return seconds(value) if name in _DURATIONS else value

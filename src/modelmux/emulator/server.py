@@ -1,0 +1,110 @@
+"""Serving an emulator: on a port until told to stop, or in-process for tests and demos."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from modelmux.emulator.app import Emulator, create_emulator
+from modelmux.emulator.connection import EmulatorProtocol
+from modelmux.emulator.settings import EmulatorSettings
+
+
+def uvicorn_config(app: Emulator, **options: Any) -> uvicorn.Config:
+    """How uvicorn serves an emulator: with the connections that misbehave on command."""
+    return uvicorn.Config(
+        app,
+        http=EmulatorProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        # Longer than any client keeps an idle connection, so that closing one is always the client's doing.
+        timeout_keep_alive=620,
+        **options,
+    )
+
+
+def serve(settings: EmulatorSettings, host: str = "127.0.0.1", port: int = 8787) -> None:
+    """Serve until interrupted.
+
+    :raises OSError: the address cannot be listened on.
+    """
+    app = create_emulator(settings)
+    server = uvicorn.Server(uvicornuvicorn_config(app))
+    with listen(host, port) as sock:
+        server.run(sockets=[sock])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    :raises OSError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class _InProcessServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the surrounding program owns them."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._serve(sockets)
+
+
+class RunningEmulator:
+    """An emulator on a port of its own, in the running event loop, for the length of an ``async with``.
+
+    ``base_url`` is ``http://127.0.0.1:<port>``; ``app`` gives ``requests()`` and ``reset()``.
+    """
+
+    def __init__(
+        self, settings: EmulatorSettings | None = None, *, app: Emulator | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self.app = app or create_emulator(settings)
+        self._host = host
+        self._server = _InProcessServer(uvicorn_config(self.app))
+        self._task: asyncio.Task[None] | None = None
+        self._socket: socket.socket | None = None
+        self.port = 0
+
+    @property
+    def base_url(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._socket = listen(self._host, 0)
+        self.port = self._socket.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise RuntimeError("the emulator ended while starting")
+            await asyncio.sleep(0.001)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = True
+        if self._task is not None:
+            await self._task
+        if self._socket is not None:
+            self._socket.close()

@@ -1,0 +1,46 @@
+"""What a user may set on the emulator. Plain data; no reading of files or of the environment in here."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from modelmux.emulator.faults import Scenario
+
+#: Body limit of Claude on Vertex AI (anthropic-vertex.md 1.4; the first party takes 32 MB).
+MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+
+
+class EmulatorSettings(Struct, frozen=True, kw_only=True):
+    """Settings of one emulator. The defaults make a lively model that takes any token.
+
+    :param tokens_per_second: pace of streams and delay of unary replies; 0 answers at once.
+    :param first_token_delay: seconds before the first content; not waited when ``tokens_per_second`` is 0.
+    :param ping_interval: seconds of silence after which a stream gets a ping.
+    :param seed: changes ids, signatures and the dice of a scenario.
+    :param require_token: take only access tokens that this emulator issued and that have not expired.
+    :param token_lifetime: ``expires_in`` of issued tokens, seconds.
+    :param public_key: PEM of a public key or certificate; when set, the signature of JWT grants is checked.
+    :param projects: the only project ids that exist; None takes any.
+    :param requests_per_minute: quota of each bucket (project, location, model lineage or model); None is unlimited.
+    :param prefix_check: what happens to a thinking block of another conversation on models with preserved thinking.
+    :param data_sharing: False answers 403 on models that need the publisher data-sharing setting.
+    :param keep_requests: how many of the last requests ``/_emulator/requests`` remembers.
+    :param scenario: scripted faults, see ``scenario.load``.
+    """
+
+    tokens_per_second: float = 80.0
+    first_token_delay: float = 0.2
+    ping_interval: float = 5.0
+    seed: int = 0
+    require_token: bool = False
+    token_lifetime: int = 3600
+    public_key: str | None = None
+    projects: tuple[str, ...] | None = None
+    requests_per_minute: int | None = None
+    prefix_check: Literal["error", "drop", "off"] = "error"
+    data_sharing: bool = True
+    keep_requests: int = 200
+    max_body_bytes: int = MAX_BODY_BYTES
+    scenario: Scenario | None = None
