@@ -37,7 +37,7 @@ def serve(settings: EmulatorSettings, host: str = "127.0.0.1", port: int = 8787)
     :raises OSError: the address cannot be listened on.
     """
     app = create_emulator(settings)
-    server = uvicorn.Server(uvicornuvicorn_config(app))
+    server = uvicorn.Server(uvicorn_config(app))
     with listen(host, port) as sock:
         server.run(sockets=[sock])
 
