@@ -8,7 +8,7 @@ import click
 
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.output import fail, fail_config
-from modelmux.cli.serving import listen, run
+from modelmux.cli.serving import gateway_config, listen, run
 from modelmux.config import Config, ConfigError, load
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import make_log
@@ -34,7 +34,7 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         fail_config(error)
     sock = listen(config.server.host, config.server.port)
     log.info(names.EVENT_SERVING, url=_url(config, sock.getsockname()[1]))
-    run(app, sock)
+    run(gateway_config(app), sock)
 
 
 def _default_path() -> Path:

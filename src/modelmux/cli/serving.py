@@ -32,9 +32,9 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def make_server(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Server:
-    """A uvicorn server for ``app``; the sockets are given to its ``serve``."""
-    config = uvicorn.Config(
+def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Config:
+    """How uvicorn serves a gateway."""
+    return uvicorn.Config(
         app,
         http="httptools",
         loop="auto",
@@ -47,17 +47,23 @@ def make_server(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Serv
         timeout_keep_alive=75,
         timeout_graceful_shutdown=drain_seconds,
     )
-    return uvicorn.Server(config)
 
 
-def run(app: Any, sock: socket.socket) -> NoReturn:
+def run(config: uvicorn.Config, sock: socket.socket) -> NoReturn:
     """Serve until SIGINT or SIGTERM; then end with exit code 0, or 1 if the application could not start."""
     # uvicorn raises the signal again once it has shut down: both mean a clean end here.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     signal.signal(signal.SIGINT, _exit_cleanly)
-    server = make_server(app)
+    server = uvicorn.Server(config)
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
+
+
+class InProcessServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the surrounding program owns them."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._serve(sockets)
 
 
 def _exit_cleanly(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's signature

@@ -1,0 +1,61 @@
+"""``modelmux emulate``: run an offline Vertex AI for Claude."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelmux.cli.output import fail
+from modelmux.cli.serving import listen, run
+from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load
+from modelmux.emulator.server import uvicorn_config
+
+EXAMPLE = """[vertex]
+project = "any-project"
+location = "global"
+base_url = "{url}"
+
+[auth]
+access_token = "any-token"
+"""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--tokens-per-second", default=80.0, show_default=True, type=click.FloatRange(0), help="Pace; 0 answers at once."
+)
+@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with scripted faults.")
+@click.option("--seed", default=0, show_default=True, help="Changes ids and the dice of a scenario.")
+@click.option("--require-token", is_flag=True, help="Take only access tokens of the emulator's own token endpoint.")
+@click.option("--requests-per-minute", type=click.IntRange(1), help="Quota of each bucket; unlimited if not given.")
+def emulate(
+    host: str,
+    port: int,
+    tokens_per_second: float,
+    scenario: Path | None,
+    seed: int,
+    require_token: bool,
+    requests_per_minute: int | None,
+) -> None:
+    """Run an offline Vertex AI for Claude: real wire format, real refusals, faults on command."""
+    try:
+        script = load(scenario) if scenario else None
+    except BadScenario as error:
+        fail([str(error)], "docs/emulator.md describes the format.")
+    except OSError as error:
+        fail([f"{scenario}: cannot be read: {error.strerror}"], "Name an existing file with --scenario.")
+    settings = EmulatorSettings(
+        tokens_per_second=tokens_per_second,
+        seed=seed,
+        require_token=require_token,
+        requests_per_minute=requests_per_minute,
+        scenario=script,
+    )
+    sock = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{sock.getsockname()[1]}"
+    click.echo(f"The emulator listens on {url}. Point a gateway at it with:\n\n{EXAMPLE.format(url=url)}", err=True)
+    run(uvicorn_config(create_emulator(settings)), sock)

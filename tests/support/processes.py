@@ -1,0 +1,69 @@
+"""The real commands as real processes, for end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+START_SECONDS = 15.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Process:
+    """A command that serves on ``url``. Its output is kept in a file."""
+
+    def __init__(self, log: Path, *arguments: str, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = log
+        self._file = log.open("w")
+        environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "modelmux", *arguments],
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+    def wait_ready(self, path: str = "/livez") -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                raise AssertionError(f"it ended with {self._process.returncode}: {self.output()}")
+            try:
+                urllib.request.urlopen(self.url + path, timeout=1).close()
+                return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+        raise AssertionError(f"not ready after {START_SECONDS} s: {self.output()}")
+
+    def output(self) -> str:
+        return self._log.read_text()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """The exit code."""
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.wait(3)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self.wait(5)
+        self._file.close()
