@@ -6,13 +6,13 @@ import hmac
 from typing import Any
 
 import pytest
-from support.asgi import request
-from support.fakes import FakeUpstream, message_reply
-from support.gateway import PATH, ask, gateway
 
 from modelmux import Config, ConfigError
 from modelmux.app import check_exposure
 from modelmux.server.auth import is_loopback
+from support.asgi import request
+from support.fakes import FakeUpstream, message_reply
+from support.gateway import PATH, ask, gateway
 
 KEYS = {"server": {"api_keys": ["sk-modelmux-first", "sk-modelmux-second"]}}
 

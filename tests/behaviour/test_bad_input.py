@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+
 from support.asgi import request
 from support.fakes import FakeUpstream, message_reply
 from support.gateway import PATH, ask, gateway

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from modelmux.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from support.asgi import request
 from support.fakes import (
     FakeReply,
@@ -16,8 +18,6 @@ from support.fakes import (
     text_events,
 )
 from support.gateway import PATH, PROJECT, ask, gateway
-
-from modelmux.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 
 
 def anthropic_error(status: int, kind: str, message: str = "said so") -> FakeReply:

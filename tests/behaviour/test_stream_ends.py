@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+
+from modelmux.errors import UpstreamBroken, UpstreamTimeout
 from support.asgi import request
 from support.fakes import FakeUpstream, event, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
-
-from modelmux.errors import UpstreamBroken, UpstreamTimeout
 
 START, PING, OPEN, DELTA, CLOSE, END, STOP = text_events("Hello")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.asgi import request
 from support.fakes import FakeUpstream
 from support.gateway import gateway

@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import pytest
+
 from support.asgi import Response, request
 from support.fakes import JSON_HEADERS, SSE_HEADERS, FakeReply, FakeUpstream
 from support.gateway import PATH, ask, gateway

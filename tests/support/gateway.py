@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.fakes import FakeTokens, FakeUpstream
-
 from modelmux import Config
 from modelmux.app import Gateway
+from support.fakes import FakeTokens, FakeUpstream
 
 PATH = "/v1/chat/completions"
 PROJECT = "secret-project-42"
@@ -22,5 +21,4 @@ def ask(text: str = "Hi", **fields: Any) -> dict[str, Any]:
 def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
     """``settings``: tables of the configuration, merged over a minimal one. Retries are on, waiting is not."""
     vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})
-    app = Gateway(Config.from_dict({"vertex": vertex, **settings}), upstream=upstream, tokens=FakeTokens())
-    return app
+    return Gateway(Config.from_dict({"vertex": vertex, **settings}), upstream=upstream, tokens=FakeTokens())
