@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
+
 from support.processes import Process, free_port
 
 Serve = Callable[..., Process]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.processes import Process, free_port
 
 MODELMUX = [sys.executable, "-W", "error", "-m", "modelmux"]

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+
 from support.processes import Process
 
 MODEL = "claude-sonnet-4-6"

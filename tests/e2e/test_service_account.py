@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
 from support.processes import Process
 
 
 def key_file(folder: Path, token_uri: str) -> Path:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path = folder / "key.json"
     path.write_text(
         json.dumps(
@@ -49,11 +49,8 @@ def test_a_wrong_static_token_is_the_operators_problem(serve: Any, emulate: Any)
     emulator: Process = emulate("--require-token")
     process = serve(emulator.url, auth='access_token = "made-up"')
     with openai.OpenAI(base_url=f"{process.url}/v1", api_key="x", max_retries=0) as client:
-        try:
+        with pytest.raises(openai.InternalServerError) as caught:
             client.chat.completions.create(model="claude-sonnet-4-6", messages=[{"role": "user", "content": "x"}])
-        except openai.InternalServerError as error:
-            assert error.code == "upstream_auth_error"
-            assert "made-up" not in str(error)
-            assert "made-up" not in process.output()
-        else:
-            raise AssertionError("the emulator took a token it never issued")
+    assert caught.value.code == "upstream_auth_error"
+    assert "made-up" not in str(caught.value)
+    assert "made-up" not in process.output()

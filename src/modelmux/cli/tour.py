@@ -11,7 +11,6 @@ import time
 from typing import Any, Final
 
 from rich.console import Console, Group
-from rich.json import JSON
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +21,9 @@ from modelmux.upstream.pool import HttpPool
 from modelmux.wire.sse import SSEDecoder
 
 MODEL: Final = "claude-sonnet-4-6"
-#: Lines of one body shown before it is cut.
-_LINES: Final = 34
+#: Lines of one body shown before it is cut, and the widest a panel gets.
+_LINES: Final = 40
+_WIDTH: Final = 120
 _CONTENT_TYPE: Final = [(b"content-type", b"application/json")]
 _WEATHER: Final = {
     "type": "function",
@@ -125,7 +125,7 @@ class Tour:
         took = time.perf_counter() - began
         self._timings.append((title, took, None))
         self._show_vertex()
-        self._panel(f"gateway → client   {reply.status} in {took * 1000:.0f} ms", json.loads(raw), "green")
+        self._panel("gateway → client", json.loads(raw), "green", f"{reply.status} in {took * 1000:.0f} ms")
         parsed: dict[str, Any] = json.loads(raw)
         if reply.status != 200:
             raise SystemExit(1)
@@ -136,18 +136,20 @@ class Tour:
         return await self._pool.send(Call(self._origin, "/v1/chat/completions", _CONTENT_TYPE, raw, Timeouts()))
 
     def _show_client(self, body: dict[str, Any]) -> None:
-        self._panel("client → gateway   POST /v1/chat/completions", body, "cyan")
+        self._panel("client → gateway", body, "cyan", "POST /v1/chat/completions")
 
     def _show_vertex(self) -> None:
         got = self._emulator.requests()[-1]
-        self._panel(f"gateway → Vertex AI   {got['method']} {got['path']}", got["body"], "yellow")
+        self._panel("gateway → Vertex AI", got["body"], "yellow", f"{got['method']} {got['path']}")
 
-    def _panel(self, title: str, body: Any, colour: str) -> None:
-        text = JSON(json.dumps(_plain(body), ensure_ascii=False)).text
-        lines = text.split()
-        shown = Text("\n").join(lines[:_LINES])
-        more = Text(f"… {len(lines) - _LINES} more lines", style="dim") if len(lines) > _LINES else Text()
-        self._console.print(Panel(Group(shown, more) if more else shown, title=title, title_align="left", style=colour))
+    def _panel(self, title: str, body: Any, colour: str, line: str = "") -> None:
+        width = min(self._console.width, _WIDTH) - 4
+        lines = _pretty(_plain(body), width)
+        shown = [Text(line, style="bold", overflow="fold")] if line else []
+        shown += [Text(text, no_wrap=True, overflow="ellipsis") for text in lines[:_LINES]]
+        if len(lines) > _LINES:
+            shown.append(Text(f"… {len(lines) - _LINES} more lines", style="dim"))
+        self._console.print(Panel(Group(*shown), title=title, title_align="left", border_style=colour, width=width + 4))
 
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -170,3 +172,22 @@ def _user(text: str) -> dict[str, Any]:
 def _plain(body: Any) -> Any:
     """The emulator keeps bodies as raw JSON."""
     return json.loads(bytes(body)) if not isinstance(body, dict | list | str) else body
+
+
+def _pretty(value: Any, width: int, indent: str = "", key: str = "") -> list[str]:
+    """JSON in as few lines as the width allows: what fits on a line stays on one."""
+    flat = indent + key + json.dumps(value, ensure_ascii=False)
+    if len(flat) < width or not isinstance(value, dict | list) or not value:
+        return [flat]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    items = (
+        [(f"{json.dumps(k)}: ", v) for k, v in value.items()]
+        if isinstance(value, dict)
+        else [("", item) for item in value]
+    )
+    lines = [indent + key + opening]
+    for number, (name, item) in enumerate(items):
+        lines += _pretty(item, width, indent + "  ", name)
+        if number < len(items) - 1:
+            lines[-1] += ","
+    return [*lines, indent + closing]
