@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_closes_the_upstream_and_is_settled_once() ->
 
     class Hanging:
         status = 200
-        headers = [(b"content-type", b"text/event-stream")]
+        headers = ((b"content-type", b"text/event-stream"),)
         closed = 0
 
         def __aiter__(self) -> Any:

@@ -162,10 +162,9 @@ def test_a_stream_that_breaks_raises(client: openai.OpenAI, directive: str) -> N
         stream=True,
         messages=[{"role": "user", "content": f"{directive} repeat after me: a b c d e f g h i j k l m n o p"}],
     )
-    seen = []
+    seen: list[str] = []
     with pytest.raises(openai.APIError):
-        for chunk in stream:
-            seen += [choice.delta.content or "" for choice in chunk.choices]
+        seen.extend(choice.delta.content or "" for chunk in stream for choice in chunk.choices)
     assert "".join(seen)
 
 

@@ -48,9 +48,9 @@ def test_a_service_account_file_opens_the_upstream(tmp_path: Path, serve: Any, e
 def test_a_wrong_static_token_is_the_operators_problem(serve: Any, emulate: Any) -> None:
     emulator: Process = emulate("--require-token")
     process = serve(emulator.url, auth='access_token = "made-up"')
-    with openai.OpenAI(base_url=f"{process.url}/v1", api_key="x", max_retries=0) as client:
-        with pytest.raises(openai.InternalServerError) as caught:
-            client.chat.completions.create(model="claude-sonnet-4-6", messages=[{"role": "user", "content": "x"}])
+    client = openai.OpenAI(base_url=f"{process.url}/v1", api_key="x", max_retries=0)
+    with client, pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="claude-sonnet-4-6", messages=[{"role": "user", "content": "x"}])
     assert caught.value.code == "upstream_auth_error"
     assert "made-up" not in str(caught.value)
     assert "made-up" not in process.output()
