@@ -52,8 +52,6 @@ def check_turns(call: Call) -> None:
     """
     turns = turns_of(call.body["messages"])
     _check_unique(turns)
-    if not call.tools and any(p.kind in ("tool_use", "tool_result") for turn in turns for p in turn.blocks):
-        raise invalid("Requests which have `tool_use` or `tool_result` blocks in conversation must define tools.")
     for number, turn in enumerate(turns):
         after = turns[number + 1] if number + 1 < len(turns) else None
         before = turns[number - 1] if number else None
@@ -128,3 +126,13 @@ def _check_server_tools(turn: Turn, after: Turn | None) -> None:
         f"messages.{pending[0].message}: `{name}` tool use with id `{id}` was found without a corresponding "
         f"`{name}_tool_result` block"
     )
+
+
+def check_history_has_tools(call: Call) -> None:
+    """Tool blocks in the history only together with tools; whether the service wants this depends on its version.
+
+    :raises Refused: there are tool blocks and no tools.
+    """
+    kinds = (block.get("type") for message in call.body["messages"] for block in blocks_of(message))
+    if not call.tools and any(kind in ("tool_use", "tool_result") for kind in kinds):
+        raise invalid("Requests which have `tool_use` or `tool_result` blocks in conversation must define tools.")

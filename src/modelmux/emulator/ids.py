@@ -39,3 +39,9 @@ def server_tool_id(nonce: str, place: int) -> str:
 
 def request_id(nonce: str) -> str:
     return f"req_vrtx_011C{nonce}"
+
+
+def received_id(nonce: str) -> str:
+    """The UUID under which Google's front end received a streaming call."""
+    digits = nonce.encode().hex()[:32]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from modelmux.catalog import ModelCard, normalise
 from modelmux.emulator import betas, binding, connection, directives, ids, prompt, refusals, stream, tokens
 from modelmux.emulator.answer import reply_to
 from modelmux.emulator.call import Call
+from modelmux.emulator.check_turns import check_history_has_tools
 from modelmux.emulator.exchange import JSON, Exchange
 from modelmux.emulator.faults import BadDirective, Fault
 from modelmux.emulator.misbehave import apply_early, send_unary
@@ -19,6 +19,7 @@ from modelmux.emulator.pace import Pace, Streamer, frames
 from modelmux.emulator.refusals import Refused, invalid
 from modelmux.emulator.reply import Reply
 from modelmux.emulator.scenario import Meeting, meet
+from modelmux.emulator.shortcut import PLACEHOLDER, Kept
 from modelmux.emulator.state import State
 from modelmux.emulator.validate import check, check_count, check_lengths
 
@@ -38,51 +39,97 @@ async def serve_call(state: State, exchange: Exchange, target: Target) -> None:
     nonce = ids.nonce(state.settings.seed, exchange.number, exchange.body)
     try:
         _authenticate(state, exchange)
-        await _serve(state, exchange, target, nonce)
+        key = state.shortcuts.key(exchange)
+        kept = state.shortcuts.find(key) if key is not None else None
+        if kept is None:
+            kept = await _serve(state, exchange, target, nonce, keep=key is not None)
+            if key is None or kept is None:
+                return
+            state.shortcuts.keep(key, kept)
+        await _send_kept(exchange, kept, nonce)
     except BadDirective as wrong:
         await _refuse(exchange, invalid(f"emulator: {wrong}"), nonce, streaming)
     except Refused as refused:
         await _refuse(exchange, refused, nonce, streaming)
 
 
-async def _serve(state: State, exchange: Exchange, target: Target, nonce: str) -> None:
+async def _serve(state: State, exchange: Exchange, target: Target, nonce: str, *, keep: bool) -> Kept | None:
+    """Judge and answer a call. With ``keep`` nothing is sent when the answer comes back as one to be kept."""
     counting = target["model"] == _COUNT
-    streaming = target["verb"] == "streamRawPredict"
     body = _decoded(exchange.body)
     model = str(body.get("model", "")) if counting else target["model"]
     said = prompt.read(body)
     fault = _fault(state, exchange, target, model, said, counting)
+    streaming = target["verb"] == "streamRawPredict"
     request_id = ids.request_id(nonce)
     if fault is not None and await apply_early(exchange, fault, streaming=streaming, request_id=request_id):
-        return
-    card = _card(state, target, model, counting)
-    on = betas.check(exchange.header(b"anthropic-beta"), body.get("anthropic_beta"))
-    call = Call(
-        project=target["project"],
-        location=target["location"],
-        model=model,
-        card=card,
-        body=body,
-        betas=on,
-        streaming=body.get("stream") is True,
-        counting=counting,
-    )
+        return None
+    call = _call(state, exchange, target, body, model)
     if counting:
         check_count(call)
         await exchange.reply(200, msgspec.json.encode({"input_tokens": tokens.of_request(body)}), _headers(nonce))
-        return
-    check(call)
-    checked = binding.check(call, state.signer, state.settings.prefix_check)
-    if not state.within_quota(call.project, call.location, card):
-        raise refusals.quota_exceeded(card.lineage or f"anthropic-{card.base}")
+        return None
+    checked = _check(state, call)
     usage = state.cache.account(call, state.clock())
     check_lengths(call, usage.input + usage.cache_read + usage.cache_5m + usage.cache_1h)
-    reply = reply_to(call, said, usage=usage, nonce=nonce, signer=state.signer, checked=checked, fault=fault)
+    named = PLACEHOLDER if keep else nonce
+    reply = reply_to(call, said, usage=usage, nonce=named, signer=state.signer, checked=checked, fault=fault)
+    if keep:
+        return _kept(call, reply)
     pace = _pace(state, fault)
     if call.streaming:
         await _send_stream(exchange, reply, pace, fault, nonce)
     else:
         await _send_unary(exchange, reply, pace, fault, nonce)
+    return None
+
+
+def _call(state: State, exchange: Exchange, target: Target, body: dict[str, Any], model: str) -> Call:
+    """The parsed call.
+
+    :raises Refused: no such model here, or a beta that is not known.
+    """
+    counting = target["model"] == _COUNT
+    card = _card(state, target, model, counting)
+    return Call(
+        project=target["project"],
+        location=target["location"],
+        model=model,
+        card=card,
+        body=body,
+        betas=betas.check(exchange.header(b"anthropic-beta"), body.get("anthropic_beta")),
+        streaming=body.get("stream") is True,
+        counting=counting,
+    )
+
+
+def _check(state: State, call: Call) -> binding.Checked:
+    """Everything that is checked but lengths.
+
+    :raises Refused: the request is not legal, or the quota is used up.
+    """
+    check(call)
+    if state.settings.history_needs_tools:
+        check_history_has_tools(call)
+    checked = binding.check(call, state.signer, state.settings.prefix_check)
+    if not state.within_quota(call.project, call.location, call.card):
+        raise refusals.quota_exceeded(call.card.lineage or f"anthropic-{call.card.base}")
+    return checked
+
+
+def _kept(call: Call, reply: Reply) -> Kept:
+    data, events = frames(stream.events_of(reply)) if call.streaming else (msgspec.json.encode(reply.whole()), 0)
+    return Kept(data, events, reply.usage.input, reply.usage.output)
+
+
+async def _send_kept(exchange: Exchange, kept: Kept, nonce: str) -> None:
+    if not kept.events:
+        await exchange.reply(200, kept.filled(nonce), _headers(nonce, kept.input_tokens, kept.output_tokens))
+        return
+    await exchange.start(200, _stream_headers(nonce))
+    await exchange.write(kept.filled(nonce), more=False)
+    exchange.sent_events = kept.events
+    exchange.outcome = "client_gone" if exchange.client_gone else "complete"
 
 
 async def _send_stream(exchange: Exchange, reply: Reply, pace: Pace, fault: Fault | None, nonce: str) -> None:
@@ -103,7 +150,8 @@ async def _send_unary(exchange: Exchange, reply: Reply, pace: Pace, fault: Fault
     if fault is not None and fault.error_after_event is not None:
         kind = fault.type or "overloaded_error"
         raise Refused(refusals.status_of(kind), kind, fault.message or refusals.message_of(kind))
-    await send_unary(exchange, msgspec.json.encode(reply.whole()), _headers(nonce, reply), fault)
+    headers = _headers(nonce, reply.usage.input, reply.usage.output)
+    await send_unary(exchange, msgspec.json.encode(reply.whole()), headers, fault)
 
 
 def _authenticate(state: State, exchange: Exchange) -> None:
@@ -188,26 +236,27 @@ def _pace(state: State, fault: Fault | None) -> Pace:
 
 
 def _stream_headers(nonce: str) -> list[tuple[bytes, bytes]]:
-    received = uuid.uuid5(uuid.NAMESPACE_OID, nonce)
     return [
         _EVENT_STREAM,
         (b"cache-control", b"no-cache"),
         (b"request-id", ids.request_id(nonce).encode()),
         (b"vary", b"Origin,Accept-Encoding"),
-        (b"x-vertex-ai-received-request-id", str(received).encode()),
+        (b"x-vertex-ai-received-request-id", ids.received_id(nonce).encode()),
     ]
 
 
-def _headers(nonce: str, reply: Reply | None = None) -> list[tuple[bytes, bytes]]:
+def _headers(
+    nonce: str, input_tokens: int | None = None, output_tokens: int | None = None
+) -> list[tuple[bytes, bytes]]:
     headers = [
         JSON,
         (b"request-id", ids.request_id(nonce).encode()),
         (b"vary", b"Origin, X-Origin, Referer"),
         (b"x-vertex-ai-internal-prediction-backend", b"harpoon"),
     ]
-    if reply is not None:
-        headers.append((b"internal-input-tokens", str(reply.usage.input).encode()))
-        headers.append((b"internal-output-tokens", str(reply.usage.output).encode()))
+    if input_tokens is not None:
+        headers.append((b"internal-input-tokens", b"%d" % input_tokens))
+        headers.append((b"internal-output-tokens", b"%d" % (output_tokens or 0)))
     return headers
 
 

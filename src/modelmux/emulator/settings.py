@@ -25,6 +25,8 @@ class EmulatorSettings(Struct, frozen=True, kw_only=True):
     :param projects: the only project ids that exist; None takes any.
     :param requests_per_minute: quota of each bucket (project, location, model lineage or model); None is unlimited.
     :param prefix_check: what happens to a thinking block of another conversation on models with preserved thinking.
+    :param history_needs_tools: refuse tool blocks in the history of a request without tools. Older service versions
+        did; a recorded request of 2026 shows it accepted, so it is off by default.
     :param data_sharing: False answers 403 on models that need the publisher data-sharing setting.
     :param keep_requests: how many of the last requests ``/_emulator/requests`` remembers.
     :param scenario: scripted faults, see ``scenario.load``.
@@ -40,6 +42,7 @@ class EmulatorSettings(Struct, frozen=True, kw_only=True):
     projects: tuple[str, ...] | None = None
     requests_per_minute: int | None = None
     prefix_check: Literal["error", "drop", "off"] = "error"
+    history_needs_tools: bool = False
     data_sharing: bool = True
     keep_requests: int = 200
     max_body_bytes: int = MAX_BODY_BYTES
