@@ -1,0 +1,188 @@
+"""No text of a failure gives a secret away, and every cause has words and a remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.auth import exceptions as google
+from requests import exceptions as http
+
+from modelmux.errors import CredentialsUnavailable
+from modelmux.upstream.credential_failures import Cause, Failure, classify, scrub
+from modelmux.upstream.credential_loaders import Loader, acquire, service_account_file, service_account_info
+from modelmux.upstream.credentials import GoogleTokens
+from support.credentials_env import Clock, Events, clean_environment
+from support.token_endpoint import CLIENT_SECRET, REFRESH_TOKEN, TokenEndpoint, private_pem
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean_environment(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenEndpoint]:
+    with TokenEndpoint() as running:
+        yield running
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_a_sentence_a_remedy_and_its_name_in_the_detail(cause: Cause) -> None:
+    error = Failure(cause, "more").error(retry_after=1.5)
+    assert error.message.endswith(".")
+    assert error.hint
+    assert error.hint.endswith((".", ")"))
+    assert error.detail == f"{cause}: more"
+    assert (error.should_retry, error.retry_after) == ((True, 1.5) if Failure(cause).transient else (False, None))
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind", "cause"),
+    [
+        (google.TransportError(http.ConnectionError("x")), None, Cause.NETWORK),
+        (google.TransportError(http.ProxyError("x")), "service_account", Cause.PROXY),
+        (google.TransportError(http.SSLError("x")), "service_account", Cause.TLS),
+        (google.TransportError(http.ConnectTimeout("x")), "service_account", Cause.TIMEOUT),
+        (google.RefreshError(google.TransportError("x")), "metadata_server", Cause.METADATA_ABSENT),
+        (google.RefreshError("text", retryable=True), "service_account", Cause.ENDPOINT_FAILING),
+        (google.RefreshError("x", {"error": "internal_failure"}), "service_account", Cause.ENDPOINT_FAILING),
+        (google.RefreshError("x", {"error": 7}), "service_account", Cause.UNEXPECTED),
+        (google.RefreshError("x", {"error": "invalid_grant"}), "authorized_user", Cause.LOGIN_EXPIRED),
+        (google.RefreshError("x", {"error": "invalid_grant"}), "external_account", Cause.EXTERNAL_SOURCE),
+        (google.RefreshError("No access token in response.", {"a": 1}), "service_account", Cause.UNUSABLE_TOKEN),
+        (google.RefreshError("Unable to acquire impersonated credentials", "<p>"), "x", Cause.IMPERSONATION),
+        (google.ReauthFailError("x"), "authorized_user", Cause.LOGIN_EXPIRED),
+        (google.OAuthError("x", "not json"), "external_account", Cause.EXTERNAL_SOURCE),
+        (RuntimeError("x"), None, Cause.UNEXPECTED),
+    ],
+)
+def test_exceptions_are_read_by_type_and_document(exc: Exception, kind: str | None, cause: Cause) -> None:
+    assert classify(exc, kind).cause is cause
+
+
+def test_an_exception_that_contains_itself_is_no_endless_loop() -> None:
+    exc = google.RefreshError("x")
+    exc.args = (exc,)
+    assert classify(exc, None).cause is Cause.ENDPOINT_FAILING
+
+
+def test_the_words_of_the_operating_system_reach_the_operator() -> None:
+    inner = http.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
+    assert "Connection refused" in (classify(google.TransportError(inner), None).detail or "")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        private_pem(),
+        private_pem().splitlines()[3],
+        "ya29.c0AcanaryAcanaryAcanaryAcanary",
+        REFRESH_TOKEN,
+        CLIENT_SECRET,
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJjYW5hcnkifQ.c2lnbmF0dXJlc2lnbmF0dXJl",
+        "https://user:canary@proxy.example:3128",
+        "canary@some-project.iam.gserviceaccount.com",
+    ],
+    ids=["key", "line of a key", "access token", "refresh token", "client secret", "assertion", "proxy", "address"],
+)
+def test_scrubbing_leaves_the_words_and_takes_the_secret(secret: str) -> None:
+    clean = scrub(f"It failed: {secret} (Bad Request)")
+    assert clean.startswith("It failed: ")
+    for part in (*secret.splitlines(), "canary", secret[8:28]):
+        assert part not in clean
+    assert len(scrub("word " * 1000)) == 300
+
+
+def everything(error: BaseException) -> str:
+    """All that a logger could make of an exception: texts, attributes, chain, traceback."""
+    seen: list[str] = []
+    link: BaseException | None = error
+    while link is not None:
+        seen += [str(link), repr(link), repr(link.args), repr(vars(link))]
+        link = link.__cause__ or link.__context__
+    return "\n".join([*seen, *traceback.format_exception(error)])
+
+
+def secrets_of(endpoint: TokenEndpoint) -> list[str]:
+    assertions = [granted.assertion for granted in endpoint.granted if granted.assertion]
+    lines = [line for line in private_pem().splitlines() if not line.startswith("-")]
+    pieces = [piece for assertion in assertions for piece in assertion.split(".")]
+    return [*(line[:20] for line in lines), *pieces, *endpoint.tokens, REFRESH_TOKEN, CLIENT_SECRET]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, '{"error": "invalid_grant", "error_description": "I was sent {assertion}"}'),
+        (400, '{"error": "{assertion}", "error_description": "x"}'),
+        (400, '{"error": "x", "error_subtype": "{assertion}"}'),
+        (400, "{assertion}"),
+        (200, "{assertion}"),
+        (200, '{"id_token": "{assertion}"}'),
+        (200, '{"access_token": "{assertion}\\n", "expires_in": 3600}'),
+        (200, '{"access_token": "{assertion}", "expires_in": "{assertion}"}'),
+        (200, '{"access_token": "{assertion}", "expires_in": -1}'),
+    ],
+)
+async def test_an_endpoint_that_echoes_what_it_was_sent_gives_nothing_away(
+    endpoint: TokenEndpoint,
+    status: int,
+    body: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    clock, events = Clock(), Events()
+    source = GoogleTokens(service_account_info(endpoint.service_account()), clock=clock, on_event=events)
+    token = await source.token()
+    clock.advance(3600)
+    endpoint.answer(status, body)
+    with pytest.raises(CredentialsUnavailable) as caught:
+        await source.token()
+    assert (await asyncio.gather(source.renew(token), return_exceptions=True))[0] is not None
+    sent = endpoint.granted[0].assertion.split(".")[0]  # the header of the assertion is the same each time
+    said = [everything(caught.value), repr(events.seen), repr(source), repr(source.last_failure), caplog.text]
+    said += [*capfd.readouterr(), str(vars(source)["_loaded"])]
+    await source.aclose()
+    for secret in (*secrets_of(endpoint), sent, token):
+        for text in said:
+            assert secret not in text
+
+
+@pytest.mark.parametrize("damage", ["", '"', "}", "-----END"])
+def test_a_damaged_key_file_is_not_quoted(endpoint: TokenEndpoint, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "key.json"
+    text = json.dumps(endpoint.service_account())
+    path.write_text(text.replace("-----END", damage) if damage == "-----END" else text[:-40] + damage)
+    for loader in (service_account_file(path), service_account_info(path.read_text())):
+        outcome = acquire(loader, None, time.monotonic)
+        if not isinstance(outcome, Failure):
+            continue
+        told = everything(outcome.error()) + repr(outcome) + repr(loader)
+        assert not [secret for secret in secrets_of(endpoint) if secret in told]
+    assert "BEGIN" not in repr(service_account_info(text))
+
+
+def test_a_loader_that_fails_in_its_own_way_gives_only_the_name_of_its_exception() -> None:
+    def loader(_request: object) -> object:
+        raise LookupError("canary-secret")
+
+    outcome = acquire(_as_loader(loader), None, time.monotonic)
+    assert isinstance(outcome, Failure)
+    assert outcome == Failure(Cause.UNEXPECTED, "LookupError")
+
+
+def _as_loader(function: object) -> Loader:
+    return function  # type: ignore[return-value]
+
+
+def test_a_grant_does_not_show_its_token(endpoint: TokenEndpoint) -> None:
+    outcome = acquire(service_account_info(endpoint.service_account()), None, time.monotonic)
+    assert endpoint.tokens[0] not in repr(outcome)
