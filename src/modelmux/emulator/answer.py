@@ -16,7 +16,7 @@ from modelmux.emulator.call import Call
 from modelmux.emulator.faults import Fault
 from modelmux.emulator.fill import Filler
 from modelmux.emulator.limits import Draft, finish
-from modelmux.emulator.prompt import Prompt, blocks_of, messages_of, prefill_of
+from modelmux.emulator.prompt import Block, Prompt, blocks_of, messages_of, pending_search, prefill_of
 from modelmux.emulator.reply import Json, Reply, Usage
 
 _NOTHING: Final = Fault()
@@ -34,7 +34,8 @@ def reply_to(
     reply.model = call.first_party_id
     if checked.transformations and "thinking-binding-controls-2026-08-01" in call.betas:
         reply.input_transformations = list(checked.transformations)
-    _apply_ending(reply, writer.fault)
+    if not (writer.resumed and writer.fault.stop_reason == "pause_turn"):
+        _apply_ending(reply, writer.fault)
     return reply
 
 
@@ -49,10 +50,15 @@ class _Writer:
         self.prefix = checked.prefix
         self.fault = fault
         self.draft = Draft()
+        self.resumed = False
 
     def write(self) -> None:
         if self.fault.answer is not None:
             self._text(self.fault.answer)
+            return
+        pending = pending_search(self.call.body)
+        if pending is not None:
+            self._finish_search(pending)
             return
         query = search.wanted(self.call, self.prompt)
         planned = [] if query else calls.plan(self.call, self.prompt.question)
@@ -113,8 +119,15 @@ class _Writer:
         self._text(f"I'll search the web for “{query}”.")
         self._add({"type": "server_tool_use", "id": use, "name": "web_search", "input": {"query": query}})
         self.draft.web_searches = 1
-        if self.fault.stop_reason == "pause_turn":
-            return
+        if self.fault.stop_reason != "pause_turn":
+            self._found(use, query)
+
+    def _finish_search(self, pending: Block) -> None:
+        """A paused turn was handed back: go on where it stopped."""
+        self._found(str(pending.get("id")), str((pending.get("input") or {}).get("query", "")))
+        self.resumed = True
+
+    def _found(self, use: str, query: str) -> None:
         found = search.results(query)
         self._add({"type": "web_search_tool_result", "tool_use_id": use, "content": found})
         for block in search.answer(query, found):

@@ -82,6 +82,15 @@ def prefill_of(body: Any) -> str:
     return ""
 
 
+def pending_search(body: Any) -> Block | None:
+    """The server tool call that a paused turn, handed back as the last message, is waiting for."""
+    messages = messages_of(body)
+    if not messages or messages[-1].get("role") != "assistant":
+        return None
+    blocks = blocks_of(messages[-1])
+    return blocks[-1] if blocks and blocks[-1].get("type") == "server_tool_use" else None
+
+
 def _last_turn(messages: list[Any]) -> Iterator[Block]:
     """Blocks of the user messages after the last assistant message (before it, when it is a prefill)."""
     end = len(messages)

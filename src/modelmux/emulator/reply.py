@@ -44,7 +44,7 @@ class Usage(Struct, kw_only=True):
         if self.thinking:
             usage["output_tokens_details"] = {"thinking_tokens": self.thinking}
         if self.web_searches:
-            usage["server_tool_use"] = {"web_search_requests": self.web_searches}
+            usage["server_tool_use"] = {"web_search_requests": self.web_searches, "web_fetch_requests": 0}
         return usage
 
 
