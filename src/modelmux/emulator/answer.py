@@ -102,7 +102,7 @@ class _Writer:
     def _call_tools(self, planned: list[calls.Planned]) -> None:
         if not self.call.forced and not self.prompt.results:
             before = f"I'll use {_listed([name for name, _ in planned])} for that."
-            if self.call.commentary_in_thinking:
+            if self.call.commentary_in_thinking and self._thinks(True):
                 self._think(before)
             else:
                 self._text(before)
