@@ -125,13 +125,15 @@ def _calls_of(tool: dict[str, Any], hints: Hints, *, alone: bool) -> list[Planne
         any(word in key.lower() for word in _PLACES) and isinstance(p, dict) and p.get("type") == "string"
         for key, p in properties.items()
     )
-    groups: list[list[str] | None] = [None]
-    if place_like and len(hints.places) > 1:
-        groups = [[place] for place in hints.places] if alone else [hints.places[:1]]
+    own = _telling(_name(tool))
+    names = [place for place in hints.places if place.lower() not in own]
+    groups = [names]
+    if place_like and len(names) > 1:
+        groups = [[name] for name in names] if alone else [names[:1]]
     return [(_name(tool), _arguments(schema, hints, places)) for places in groups]
 
 
-def _arguments(schema: dict[str, Any], hints: Hints, places: list[str] | None) -> dict[str, Any]:
+def _arguments(schema: dict[str, Any], hints: Hints, places: list[str]) -> dict[str, Any]:
     filled = Filler(schema, hints, everything=False, places=places).value()
     return filled if isinstance(filled, dict) else {}
 

@@ -131,7 +131,7 @@ class Filler:
         least = _int(schema.get("minItems"), 0)
         if depth >= _MAX_DEPTH and not least:
             return []
-        singular = name.removesuffix("s")
+        singular = name[:-3] + "y" if name.endswith("ies") else name.removesuffix("s")
         several = len(self._places) if _is_text(items) and any(w in singular for w in _PLACE_WORDS) else 0
         count = min(max(least, several, 1), _int(schema.get("maxItems"), 100))
         return [self.value(items if isinstance(items, dict) else {}, singular, depth + 1) for _ in range(count)]

@@ -21,6 +21,7 @@ _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w")
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _MATHS: Final = re.compile(r"[-+]?[\d(][\d\s.()+*/^%-]*[\d)]")
 _AFTER_PREPOSITION: Final = re.compile(r"\b(?:in|for|at|of|near|from|to)\s+([a-zà-þ][\w-]{2,})", re.IGNORECASE)
+_LEADS_ON: Final = re.compile(r"\s+(?:in|for|at|of|about|the|a|an|me|my|on|to|with|from|please)\b")
 _NOT_NAMES: Final = _words(
     """
     a add also an and are as ask at be book but calculate call can check choose compare compute
@@ -66,7 +67,7 @@ def _places(text: str) -> list[str]:
         while words and words[0].lower().rstrip(".'’s") in _NOT_NAMES | {"what"}:
             start += len(words[0]) + 1
             words.pop(0)
-        if words:
+        if words and not (len(words) == 1 and _opens_sentence(text, start, found.end())):
             spans.append((start, found.end(), " ".join(words)))
     names: list[str] = []
     skip = -1
@@ -78,6 +79,12 @@ def _places(text: str) -> list[str]:
         if name not in names:
             names.append(name)
     return names or _lower_case_place(text)
+
+
+def _opens_sentence(text: str, start: int, end: int) -> bool:
+    """Whether a word is capitalised only for standing first, as in "Weather in Paris"."""
+    before = text[:start].rstrip()
+    return (not before or before[-1] in ".?!:\n") and _LEADS_ON.match(text, end) is not None
 
 
 def _is_qualifier(text: str, end: int, spans: list[tuple[int, int, str]], place: int) -> bool:

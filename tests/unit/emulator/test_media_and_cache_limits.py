@@ -12,6 +12,7 @@ from support.emulator_calls import ask, assistant, body_of, emulator, refusal, t
 
 APP = emulator()
 EPHEMERAL = {"type": "ephemeral"}
+IMAGE = "messages.0.content.0.image.source.base64"
 HOUR = {"type": "ephemeral", "ttl": "1h"}
 
 
@@ -47,38 +48,29 @@ def pdf(data: bytes) -> dict[str, Any]:
         (
             image(png(), "image/jpeg"),
             (
-                "messages.0.content.0.image.source.base64: The image was specified using the image/jpeg media type, but "
+                f"{IMAGE}: The image was specified using the image/jpeg media type, but "
                 "the image appears to be a image/png image"
             ),
         ),
-        (image(b"hello world"), "messages.0.content.0.image.source.base64.data: Could not process image"),
-        (image(""), "messages.0.content.0.image.source.base64.data: image cannot be empty"),
-        (image("not base64!"), "messages.0.content.0.image.source.base64: invalid base64 data"),
-        (image("data:image/png;base64,iVBORw0KGgo="), "messages.0.content.0.image.source.base64: invalid base64 data"),
+        (image(b"hello world"), f"{IMAGE}.data: Could not process image"),
+        (image(""), f"{IMAGE}.data: image cannot be empty"),
+        (image("not base64!"), f"{IMAGE}: invalid base64 data"),
+        (image("data:image/png;base64,iVBORw0KGgo="), f"{IMAGE}: invalid base64 data"),
         (
             image(png(8001, 10)),
-            (
-                "messages.0.content.0.image.source.base64.data: At least one of the image dimensions exceed max allowed "
-                "size: 8000 pixels"
-            ),
+            (f"{IMAGE}.data: At least one of the image dimensions exceed max allowed size: 8000 pixels"),
         ),
         (
             image(jpeg(10, 9000), "image/jpeg"),
-            (
-                "messages.0.content.0.image.source.base64.data: At least one of the image dimensions exceed max allowed "
-                "size: 8000 pixels"
-            ),
+            (f"{IMAGE}.data: At least one of the image dimensions exceed max allowed size: 8000 pixels"),
         ),
         (
             image(gif(9000, 1), "image/gif"),
-            (
-                "messages.0.content.0.image.source.base64.data: At least one of the image dimensions exceed max allowed "
-                "size: 8000 pixels"
-            ),
+            (f"{IMAGE}.data: At least one of the image dimensions exceed max allowed size: 8000 pixels"),
         ),
         (
             image(png(size=4 * 1024 * 1024)),
-            "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 5592440 bytes > 5242880 bytes",
+            f"{IMAGE}: image exceeds 5 MB maximum: 5592440 bytes > 5242880 bytes",
         ),
         (pdf(b"hello"), "messages.0.content.0.document.source.base64.data: The PDF specified was not valid."),
     ],
