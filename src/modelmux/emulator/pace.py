@@ -56,8 +56,8 @@ class Streamer:
         self._pace = pace
         self._fault = fault or _NOTHING
         self._request_id = request_id
-        self._due = 0.0
         self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time()
 
     async def run(self, events: Iterable[Event]) -> None:
         """Send all events, or as many as the fault lets pass."""
