@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 _DURATION: Final = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m)?$")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
@@ -29,7 +29,7 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     times: int | None = None
     delay: float = 0.0
     first_token_delay: float = 0.0
-    status: int | None = None
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
     shape: Literal["anthropic", "google", "google_array", "html", "empty", "text"] = "anthropic"
     type: str | None = None
     message: str | None = None
@@ -45,7 +45,7 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     stall_after_event: int | None = None
     stall: float = 600.0
     drip: float = 0.0
-    chunk: int | None = None
+    chunk: Annotated[int, Meta(ge=1)] | None = None
     tokens_per_second: float | None = None
     pings: int = 0
     unknown_event: bool = False
@@ -88,9 +88,9 @@ class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     text: str | None = None
     nth: tuple[int, ...] | None = None
     first: int | None = None
-    after: int = 0
-    every: int = 1
-    probability: float = 1.0
+    after: Annotated[int, Meta(ge=0)] = 0
+    every: Annotated[int, Meta(ge=1)] = 1
+    probability: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -133,8 +133,12 @@ def _unpadded(part: str) -> bytes:
 
 def _signed(assertion: str, public_key: str) -> bool:
     message, _, signature = assertion.rpartition(".")
+    try:
+        given = _unpadded(signature)
+    except (binascii.Error, ValueError):
+        return False
     verifier = crypt.RSAVerifier.from_string(public_key)  # type: ignore[no-untyped-call]
-    return bool(verifier.verify(message.encode(), _unpadded(signature)))
+    return bool(verifier.verify(message.encode(), given))
 
 
 def metadata(path: str, tokens: Tokens, project: str, now: float) -> tuple[bytes, bytes] | None:

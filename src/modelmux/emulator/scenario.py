@@ -39,7 +39,12 @@ def parse(document: Mapping[str, Any]) -> Scenario:
     :raises BadScenario: unknown or wrong fields.
     """
     rules = []
-    for place, rule in enumerate(document.get("rule", ())):
+    listed = document.get("rule", [])
+    if not isinstance(listed, list):
+        raise BadScenario("rule must be a list of tables; write [[rule]]")
+    for place, rule in enumerate(listed):
+        if not isinstance(rule, dict):
+            raise BadScenario(f"rule {place + 1} must be a table; write [[rule]]")
         fault = rule.get("fault")
         if not isinstance(fault, dict) or not fault:
             raise BadScenario(f"rule {place + 1} has no [rule.fault]; say what goes wrong, for example status = 529")

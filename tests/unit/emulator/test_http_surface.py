@@ -1,0 +1,222 @@
+"""Paths, Google's own refusals, quotas, and what the emulator tells about the requests it got."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from modelmux.emulator import EmulatorSettings, create_emulator
+from modelmux.emulator.state import RequestLog
+from support.emulator_calls import MODEL, ask, body_of, emulator, send
+
+FLAVOR = {"metadata-flavor": "Google"}
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ({"model": "claude-opus-9"}, "projects/p/locations/global/publishers/anthropic/models/claude-opus-9"),
+        ({"model": "claude-sonnet-4-5"}, "projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5"),
+        (
+            {"model": "claude-haiku-4-5-20251001"},
+            "projects/p/locations/global/publishers/anthropic/models/claude-haiku-4-5-20251001",
+        ),
+        (
+            {"model": "claude-opus-5-5", "location": "us-east5"},
+            "projects/p/locations/us-east5/publishers/anthropic/models/claude-opus-5-5",
+        ),
+        ({"location": "the-moon"}, f"projects/p/locations/the-moon/publishers/anthropic/models/{MODEL}"),
+    ],
+)
+async def test_what_is_not_there_is_googles_404(where: dict[str, Any], name: str) -> None:
+    answer = await ask(emulator(), body_of(), **where)
+    assert answer.status == 404
+    assert answer.json["error"] == {
+        "code": 404,
+        "message": f"Publisher Model `{name}` not found.",
+        "status": "NOT_FOUND",
+    }
+    streaming = await ask(emulator(), body_of(stream=True), **where)
+    assert isinstance(streaming.json, list)
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5@default", "claude-opus-5-5", "claude-haiku-4-5@20251001"])
+async def test_an_exact_name_is_served(model: str) -> None:
+    answer = await ask(emulator(), body_of(), model=model)
+    assert answer.json["model"] == model.replace("@default", "").replace("@", "-")
+
+
+async def test_a_project_that_may_not_is_refused_in_googles_words() -> None:
+    app = emulator(projects=("mine",))
+    assert (await ask(app, body_of(), project="mine")).status == 200
+    answer = await ask(app, body_of(), project="theirs")
+    assert answer.status == 403
+    assert answer.message == (
+        "Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/theirs/"
+        f"locations/global/publishers/anthropic/models/{MODEL}' (or it may not exist)."
+    )
+    assert answer.json["error"]["details"][0]["reason"] == "IAM_PERMISSION_DENIED"
+
+
+async def test_data_sharing_can_be_missing() -> None:
+    app = emulator(data_sharing=False)
+    answer = await ask(app, body_of(), model="claude-fable-5")
+    assert answer.status == 403
+    assert "data sharing" in answer.message
+    assert (await ask(app, body_of(), model="claude-opus-5")).status == 200
+
+
+async def test_quotas_are_shared_by_a_lineage_and_apart_by_location() -> None:
+    class Clock:
+        now = 0.0
+
+        def __call__(self) -> float:
+            return self.now
+
+    clock = Clock()
+    app = create_emulator(EmulatorSettings(tokens_per_second=0, requests_per_minute=2), clock=clock)
+    for model in ("claude-opus-5-5", "claude-opus-5"):
+        assert (await ask(app, body_of(), model=model)).status == 200
+    refused = await ask(app, body_of(stream=True), model="claude-opus-4-8")
+    assert refused.status == 429
+    assert refused.json[0]["error"]["status"] == "RESOURCE_EXHAUSTED"
+    assert "base model: anthropic-claude-opus" in refused.message
+    for model, location in (("claude-sonnet-5-5", "global"), ("claude-opus-5", "eu"), ("claude-opus-4-6", "us-east5")):
+        assert (await ask(app, body_of(), model=model, location=location)).status == 200
+    clock.now += 61
+    assert (await ask(app, body_of(), model="claude-opus-5")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/projects/p/locations/global/publishers/anthropic/models", 404),
+        ("GET", f"/v1/projects/p/locations/global/publishers/anthropic/models/{MODEL}:rawPredict", 404),
+        ("POST", f"/v1/projects/p/locations/global/publishers/anthropic/models/{MODEL}:predict", 404),
+        ("POST", "/v1/messages", 404),
+    ],
+)
+async def test_paths(method: str, path: str, status: int) -> None:
+    answer = await send(emulator(), method, path, b"{}", {"authorization": "Bearer t"})
+    assert answer.status == status
+    if status == 404:
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_another_publisher_is_not_found() -> None:
+    path = "/v1/projects/p/locations/global/publishers/google/models/gemini:rawPredict"
+    answer = await send(emulator(), "POST", path, json.dumps(body_of()).encode(), {"authorization": "Bearer t"})
+    assert answer.status == 404
+    assert "publishers/google/models/gemini" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/computeMetadata/v1/project/project-id", b"mine"),
+        ("/computeMetadata/v1/universe/universe-domain", b"googleapis.com"),
+        ("/computeMetadata/v1/instance/service-accounts/default/email", b"emulator@modelmux.iam.gserviceaccount.com"),
+        ("/", b"computeMetadata/\n"),
+    ],
+)
+async def test_metadata(path: str, body: bytes) -> None:
+    answer = await send(emulator(projects=("mine",)), "GET", path, headers=FLAVOR)
+    assert (answer.status, answer.body) == (200, body)
+    assert answer.headers["metadata-flavor"] == "Google"
+
+
+async def test_metadata_wants_its_header_and_knows_its_paths() -> None:
+    token = "/computeMetadata/v1/instance/service-accounts/default/token"
+    assert (await send(emulator(), "GET", token)).status == 403
+    assert (await send(emulator(), "GET", "/computeMetadata/v1/nowhere", headers=FLAVOR)).status == 404
+    issued = (await send(emulator(), "GET", token, headers=FLAVOR)).json
+    assert set(issued) == {"access_token", "expires_in", "token_type"}
+    about = "/computeMetadata/v1/instance/service-accounts/default/?recursive=true"
+    assert (await send(emulator(), "GET", about, headers=FLAVOR)).json["aliases"] == ["default"]
+
+
+async def test_headers_are_those_of_the_real_service() -> None:
+    unary = await ask(emulator(), body_of())
+    assert unary.headers["request-id"].startswith("req_vrtx_011C")
+    assert unary.headers["internal-input-tokens"] == str(unary.json["usage"]["input_tokens"])
+    assert unary.headers["x-vertex-ai-internal-prediction-backend"] == "harpoon"
+    streaming = await ask(emulator(), body_of(stream=True))
+    assert streaming.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert streaming.headers["cache-control"] == "no-cache"
+    assert len(streaming.headers["x-vertex-ai-received-request-id"]) == 36
+
+
+async def test_the_body_decides_whether_it_streams() -> None:
+    """An assumption (docs/emulator.md): the verb and the body's ``stream`` may disagree."""
+    unary = await ask(emulator(), body_of(), verb="streamRawPredict")
+    assert unary.json["type"] == "message"
+    streamed = await ask(emulator(), body_of(stream=True), verb="rawPredict")
+    assert streamed.events[0][0] == "message_start"
+
+
+async def test_requests_are_remembered_exactly_and_without_the_token() -> None:
+    app = emulator()
+    body = body_of("grüße", system="s")
+    await ask(app, body, betas="interleaved-thinking-2025-05-14", token="very-secret")
+    await ask(app, body_of(stream=True))
+    await ask(app, body_of(n=1))
+    answer = await send(app, "GET", "/_emulator/requests")
+    first, second, third = answer.json["requests"]
+    assert first["body"] == body
+    assert list(first["body"]) == list(body)
+    assert first["headers"]["anthropic-beta"] == "interleaved-thinking-2025-05-14"
+    assert b"very-secret" not in answer.body
+    assert (first["status"], first["outcome"], first["events"]) == (200, "complete", 0)
+    assert second["events"] > 4
+    assert (third["status"], third["outcome"]) == (400, "refused")
+    assert [r["number"] for r in (first, second, third)] == [1, 2, 3]
+    assert (await send(app, "POST", "/_emulator/reset")).status == 200
+    assert (await send(app, "GET", "/_emulator/requests")).json == {"requests": []}
+
+
+async def test_only_the_last_requests_are_remembered() -> None:
+    app = emulator(keep_requests=3)
+    for n in range(5):
+        await ask(app, body_of(str(n)))
+    assert [r["number"] for r in app.requests()] == [3, 4, 5]
+
+
+def test_large_bodies_push_older_ones_out() -> None:
+    class Entry:
+        body = bytes(20 * 1024 * 1024)
+
+    log = RequestLog(keep=100)
+    for _ in range(5):
+        entry: Any = Entry()
+        log.add(entry)
+        log.settle(entry)
+    assert len(log._entries) == 3
+
+
+async def test_a_repeated_request_is_answered_the_same_but_for_its_ids() -> None:
+    """The second answer comes from the shortcut for benchmarks."""
+    app = emulator()
+    for fields in ({}, {"stream": True}):
+        body = body_of("say exactly: ünïcode", **fields)
+        one, two = await ask(app, body), await ask(app, body)
+        ids = [answer.headers["request-id"].removeprefix("req_vrtx_011C") for answer in (one, two)]
+        assert ids[0] != ids[1]
+        assert one.body.replace(ids[0].encode(), b"ID") == two.body.replace(ids[1].encode(), b"ID")
+        assert b"0OIl" not in one.body
+
+
+async def test_refusals_are_never_kept() -> None:
+    app = emulator()
+    for _ in range(2):
+        assert (await ask(app, body_of(n=1))).status == 400
+
+
+async def test_a_request_to_be_refused_for_its_token_is_not_answered_from_the_shortcut() -> None:
+    app = emulator()
+    assert (await ask(app, body_of())).status == 200
+    assert (await ask(app, body_of(), token=None)).status == 401
