@@ -13,6 +13,7 @@ from modelmux.emulator.refusals import invalid
 
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 _MAX_DEPTH: Final = 60
+_MAX_NESTING: Final = 300
 _NOTES: Final = frozenset(
     {
         "type", "enum", "const", "title", "description", "default", "examples", "$ref", "$defs", "definitions", "anyOf",
@@ -52,7 +53,7 @@ def check_valid(schema: dict[str, Any], path: str) -> None:
 def _is_schema(schema: Any, depth: int) -> bool:
     if isinstance(schema, bool):
         return True
-    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+    if not isinstance(schema, dict) or depth > _MAX_NESTING:
         return False
     kinds = schema.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]
@@ -62,6 +63,7 @@ def _is_schema(schema: Any, depth: int) -> bool:
         and isinstance(required, list)
         and all(isinstance(name, str) for name in required)
         and isinstance(schema.get("enum", []), list)
+        and all(isinstance(schema.get(key, ""), str) for key in ("format", "pattern", "$ref", "title", "description"))
     )
     return right and all(_is_schema(inner, depth + 1) for inner in _inner(schema))
 
@@ -94,6 +96,8 @@ def check_supported(schema: dict[str, Any], path: str, size: Size) -> None:
 
     :raises Refused: it is not.
     """
+    if not _is_schema(schema, 0):
+        raise invalid(f"{path}: {_INVALID}")
     _Walk(schema, path, size).walk(schema, (), 0)
 
 

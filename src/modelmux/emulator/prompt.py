@@ -117,14 +117,14 @@ def _earlier_questions(messages: list[Any]) -> Iterator[str]:
 
 def _results(tail: list[Block], messages: list[Any]) -> list[ToolResult]:
     names = {
-        block.get("id"): str(block.get("name", ""))
+        str(block.get("id")): str(block.get("name", ""))
         for message in messages
         if message.get("role") == "assistant"
         for block in blocks_of(message)
         if block.get("type") == "tool_use"
     }
     return [
-        ToolResult(names.get(b.get("tool_use_id"), ""), _result_text(b.get("content")), b.get("is_error") is True)
+        ToolResult(names.get(str(b.get("tool_use_id")), ""), _result_text(b.get("content")), b.get("is_error") is True)
         for b in tail
         if b.get("type") == "tool_result"
     ]
