@@ -1,0 +1,560 @@
+"""The pool: order of reuse, bounds, queue, expiry; and that nothing is lost whatever happens to a call."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+
+import pytest
+
+from modelmux.errors import (
+    GatewayDraining,
+    GatewayError,
+    GatewayOverloaded,
+    UpstreamBroken,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from modelmux.upstream.base import Origin, Timeouts, Upstream
+from modelmux.upstream.pool import HttpPool
+from support.http_peers import (
+    OK,
+    PATIENT,
+    Wire,
+    always,
+    call,
+    fetch,
+    keep_open,
+    on_both_loops,
+    outcome,
+    peer,
+    pool_of,
+    replies,
+    until,
+)
+
+
+def numbered(wire: Wire) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n%03d" % wire.number
+
+
+async def say_number(wire: Wire) -> None:
+    while True:
+        await wire.request()
+        await wire.send(numbered(wire))
+
+
+class Gate:
+    """A talk that answers only once it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.asked = 0
+
+    async def __call__(self, wire: Wire) -> None:
+        while True:
+            await wire.request()
+            self.asked += 1
+            await self.opened.wait()
+            await wire.send(numbered(wire))
+
+
+def short(**clocks: float) -> Timeouts:
+    return dataclasses.replace(PATIENT, **clocks)
+
+
+def test_it_is_an_upstream() -> None:
+    upstream: Upstream = HttpPool()
+    assert upstream
+
+
+# Reuse
+
+
+@on_both_loops
+async def test_one_connection_carries_call_after_call() -> None:
+    async with peer(always(OK)) as (origin, listener), pool_of() as pool:
+        for _ in range(20):
+            assert await fetch(pool, call(origin)) == (200, b"hello")
+        assert listener.accepted == 1
+        assert (pool.created_total, pool.reused_total, pool.open, pool.idle) == (1, 19, 1, 1)
+
+
+async def test_the_connection_used_last_is_used_first() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, _), pool_of() as pool:
+        first = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(3)]
+        await until(lambda: gate.asked == 3)
+        gate.opened.set()
+        await asyncio.gather(*first)
+        last = (await fetch(pool, call(origin)))[1]
+        for _ in range(5):
+            assert (await fetch(pool, call(origin)))[1] == last
+        assert pool.idle == 3
+
+
+async def test_origins_do_not_share_connections() -> None:
+    async with (
+        peer(always(OK)) as (one, _),
+        peer(always(OK.replace(b"hello", b"other"))) as (two, _),
+        pool_of() as pool,
+    ):
+        for _ in range(2):
+            assert (await fetch(pool, call(one)))[1] == b"hello"
+            assert (await fetch(pool, call(two)))[1] == b"other"
+        assert pool.open == 2
+
+
+async def test_more_idle_connections_than_wanted_are_closed_oldest_first() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, listener), pool_of(max_idle=2) as pool:
+        calls = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(5)]
+        await until(lambda: gate.asked == 5)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert pool.idle == pool.open == 2
+        await until(lambda: listener.open == 2)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"),
+        OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        OK + b"garbage",
+        OK + OK,
+    ],
+    ids=["connection: close", "HTTP/1.0", "garbage after", "second reply after"],
+)
+async def test_a_doubtful_connection_is_not_reused(reply: bytes) -> None:
+    async with peer(replies(reply, then=keep_open)) as (origin, listener), pool_of() as pool:
+        for number in (1, 2, 3):
+            assert await fetch(pool, call(origin)) == (200, b"hello")
+            assert listener.accepted == number
+            assert pool.open == pool.idle == 0
+
+
+async def test_bytes_that_arrive_on_an_idle_connection_close_it() -> None:
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(OK)
+        await asyncio.sleep(0.02)
+        await wire.send(OK.replace(b"hello", b"wrong"))
+        await wire.gone()
+
+    async with peer(talk) as (origin, _), pool_of() as pool:
+        assert (await fetch(pool, call(origin)))[1] == b"hello"
+        await until(lambda: pool.open == 0)
+        assert (await fetch(pool, call(origin)))[1] == b"hello"
+
+
+async def test_a_reply_that_is_not_read_to_its_end_costs_the_connection() -> None:
+    async with peer(replies(OK[:-1], then=keep_open)) as (origin, _), pool_of() as pool:
+        reply = await pool.send(call(origin))
+        assert (pool.open, pool.idle) == (1, 0)
+        await reply.aclose()
+        assert pool.open == 0
+
+
+# Age
+
+
+async def test_an_idle_connection_is_not_used_beyond_its_time() -> None:
+    now = [0.0]
+    async with peer(say_number) as (origin, _), pool_of(idle_expiry=10, clock=lambda: now[0]) as pool:
+        for at, connection in ((0, b"001"), (9.9, b"001"), (19.8, b"001"), (29.9, b"002")):
+            now[0] = at
+            assert (await fetch(pool, call(origin)))[1] == connection
+
+
+async def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
+    async with peer(always(OK)) as (origin, listener), pool_of(idle_expiry=0.05) as pool:
+        await asyncio.gather(*(fetch(pool, call(origin)) for _ in range(3)))
+        assert pool.idle > 0
+        await until(lambda: pool.open == 0)
+        await until(lambda: listener.open == 0)
+
+
+async def test_the_sweep_goes_on_while_there_is_something_to_sweep() -> None:
+    async with peer(always(OK)) as (one, _), peer(always(OK)) as (two, _), pool_of(idle_expiry=0.06) as pool:
+        await fetch(pool, call(one))
+        await asyncio.sleep(0.03)
+        await fetch(pool, call(two))
+        await until(lambda: pool.open == 1)
+        await until(lambda: pool.open == 0)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(b"timeout=5, max=100", 4), (b"timeout=1", 0.5), (b"max=3", 10), (b"", 10)])
+async def test_an_upstream_that_says_how_long_it_keeps_connections_is_believed(said: bytes, kept: float) -> None:
+    now = [0.0]
+    reply = OK.replace(b"\r\n\r\n", b"\r\nkeep-alive: " + said + b"\r\n\r\n")
+    async with peer(always(reply)) as (origin, listener), pool_of(idle_expiry=10, clock=lambda: now[0]) as pool:
+        await fetch(pool, call(origin))
+        now[0] = kept - 0.01
+        await fetch(pool, call(origin))
+        assert listener.accepted == 1
+        now[0] += kept + 0.01
+        await fetch(pool, call(origin))
+        assert listener.accepted == 2
+
+
+# A reused connection that turns out dead
+
+
+def dies_on(*numbers: int, with_reset: bool = False):  # type: ignore[no-untyped-def]
+    """A talk: one good reply, then each connection in ``numbers`` dies on its second request."""
+
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(numbered(wire))
+        while True:
+            await wire.request()
+            if wire.number in numbers:
+                if with_reset:
+                    wire.reset()
+                return
+            await wire.send(numbered(wire))
+
+    return talk
+
+
+@pytest.mark.parametrize("with_reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("size", [2, 300_000], ids=["small", "large"])
+@on_both_loops
+async def test_a_call_that_met_a_dying_connection_goes_out_again(size: int, with_reset: bool) -> None:
+    body = b"x" * size
+    async with peer(dies_on(1, with_reset=with_reset)) as (origin, listener), pool_of() as pool:
+        assert (await fetch(pool, call(origin)))[1] == b"001"
+        assert (await fetch(pool, call(origin, body)))[1] == b"002"
+        assert listener.accepted == 2
+        assert (pool.open, pool.idle, pool.reused_total, pool.created_total) == (1, 1, 0, 2)
+
+
+async def test_after_one_dead_connection_the_other_idle_ones_are_not_tried() -> None:
+    gate, dead = Gate(), itertools.count(1)
+
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+        gate.asked += 1
+        await gate.opened.wait()
+        await wire.send(numbered(wire))
+        await wire.request()
+        if wire.number <= 3:
+            next(dead)
+            return
+        await wire.send(numbered(wire))
+
+    async with peer(talk) as (origin, _), pool_of(max_connections=3) as pool:
+        first = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(3)]
+        await until(lambda: gate.asked == 3)
+        gate.opened.set()
+        await asyncio.gather(*first)
+        assert (await fetch(pool, call(origin)))[1] == b"004"
+        assert next(dead) == 2
+        assert pool.open == 3
+
+
+async def test_a_fresh_connection_that_dies_is_not_tried_again() -> None:
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+
+    async with peer(talk) as (origin, listener), pool_of() as pool:
+        with pytest.raises(UpstreamBroken) as caught:
+            await fetch(pool, call(origin))
+        assert not caught.value.reply_started
+        assert listener.accepted == 1
+
+
+@pytest.mark.parametrize("first", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:20], OK[:-1]])
+async def test_a_reply_that_began_is_never_asked_for_again(first: bytes) -> None:
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(OK)
+        await wire.request()
+        await wire.send(first)
+
+    async with peer(talk) as (origin, listener), pool_of() as pool:
+        await fetch(pool, call(origin))
+        with pytest.raises(UpstreamBroken) as caught:
+            await fetch(pool, call(origin))
+        assert caught.value.reply_started
+        assert listener.accepted == 1
+
+
+async def test_a_reused_connection_that_stays_silent_is_a_timeout_not_a_second_try() -> None:
+    async with peer(replies(OK, then=keep_open)) as (origin, listener), pool_of() as pool:
+        await fetch(pool, call(origin))
+        with pytest.raises(UpstreamTimeout):
+            await fetch(pool, call(origin, timeouts=short(first_byte=0.03)))
+        assert listener.accepted == 1
+
+
+async def test_a_connection_the_upstream_closed_while_idle_is_not_even_tried() -> None:
+    async with peer(replies(OK)) as (origin, _), pool_of() as pool:
+        await fetch(pool, call(origin))
+        await until(lambda: pool.open == 0)
+        await fetch(pool, call(origin))
+        assert (pool.created_total, pool.reused_total) == (2, 0)
+
+
+# Bounds
+
+
+@on_both_loops
+async def test_a_thousand_calls_share_the_connections_there_may_be() -> None:
+    most = 0
+
+    async def talk(wire: Wire) -> None:
+        nonlocal most
+        while True:
+            await wire.request()
+            most = max(most, pool.open)
+            await wire.send(OK)
+
+    async with peer(talk) as (origin, listener), pool_of(max_connections=20) as pool:
+        results = await asyncio.gather(*(fetch(pool, call(origin)) for _ in range(1000)))
+        assert results == [(200, b"hello")] * 1000
+        assert listener.accepted == most == pool.created_total == 20
+        assert pool.reused_total == 980
+
+
+async def test_those_who_wait_are_served_in_the_order_they_came() -> None:
+    order: list[bytes] = []
+
+    async def talk(wire: Wire) -> None:
+        while True:
+            order.append((await wire.request())[1])
+            await wire.send(OK)
+
+    async with peer(talk) as (origin, _), pool_of(max_connections=1) as pool:
+        bodies = [b"%d" % number for number in range(30)]
+        await asyncio.gather(*(fetch(pool, call(origin, body)) for body in bodies))
+        assert order == bodies
+
+
+async def test_no_connection_in_time_is_an_overload_of_the_gateway() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
+        first = asyncio.create_task(fetch(pool, call(origin)))
+        await until(lambda: gate.asked == 1)
+        with pytest.raises(GatewayOverloaded, match="in use"):
+            await fetch(pool, call(origin, timeouts=short(pool=0.03)))
+        assert pool.waiting == 0
+        gate.opened.set()
+        assert await first == (200, b"001")
+
+
+async def test_the_queue_is_bounded() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, _), pool_of(max_connections=1, max_waiting=2) as pool:
+        calls = [asyncio.create_task(outcome(pool, call(origin))) for _ in range(4)]
+        await until(lambda: gate.asked == 1 and pool.waiting == 2)
+        gate.opened.set()
+        results = await asyncio.gather(*calls)
+        assert [isinstance(result, GatewayOverloaded) for result in results] == [False, False, False, True]
+
+
+async def test_a_place_whose_connection_died_goes_to_the_next_who_waits() -> None:
+    async def talk(wire: Wire) -> None:
+        await wire.request()
+        await asyncio.sleep(0.01)
+        if wire.number != 1:
+            await wire.send(numbered(wire))
+
+    async with peer(talk) as (origin, _), pool_of(max_connections=1) as pool:
+        results = await asyncio.gather(*(outcome(pool, call(origin)) for _ in range(3)))
+        assert isinstance(results[0], UpstreamBroken)
+        assert results[1:] == [(200, b"002"), (200, b"003")]
+
+
+async def test_a_place_whose_connection_could_not_be_made_goes_to_the_next_who_waits() -> None:
+    tries = itertools.count(1)
+    async with peer(always(OK)) as (origin, _):
+
+        async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
+            await asyncio.sleep(0.01)
+            if next(tries) == 1:
+                raise OSError("no route")
+            return await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+
+        async with pool_of(max_connections=1, resolver=resolver) as pool:
+            results = await asyncio.gather(*(outcome(pool, call(origin)) for _ in range(3)))
+            assert isinstance(results[0], UpstreamUnreachable)
+            assert results[1:] == [(200, b"hello")] * 2
+
+
+# Nothing is lost
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 4\r\n\r\nwait",
+        b"HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 4\r\n\r\noops",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort",
+        b"nonsense",
+        b"",
+    ],
+    ids=["429", "500 and close", "cut short", "no HTTP", "nothing"],
+)
+async def test_a_thousand_failures_leave_the_pool_balanced(reply: bytes) -> None:
+    async def talk(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            await wire.send(reply)
+            if not reply.startswith(b"HTTP/1.1 429"):
+                return
+
+    async with peer(talk) as (origin, _), pool_of(max_connections=10) as pool:
+        for _ in range(10):
+            results = await asyncio.gather(*(outcome(pool, call(origin)) for _ in range(100)))
+            assert all(isinstance(result, GatewayError) or result[0] in {429, 500} for result in results)
+            assert pool.open == pool.idle
+        assert pool.waiting == 0
+
+
+async def test_a_thousand_error_replies_nobody_reads_leave_the_pool_empty() -> None:
+    reply = b"HTTP/1.1 429 Too Many Requests\r\ntransfer-encoding: chunked\r\n\r\n4\r\nwait\r\n"
+    async with peer(replies(reply, then=keep_open)) as (origin, listener), pool_of(max_connections=10) as pool:
+
+        async def leave() -> None:
+            await (await pool.send(call(origin))).aclose()
+
+        await asyncio.gather(*(leave() for _ in range(1000)))
+        assert pool.open == 0
+        await until(lambda: listener.open == 0)
+
+
+@pytest.mark.parametrize("after", [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03])
+@on_both_loops
+async def test_calls_cancelled_at_any_time_leave_nothing_behind(after: float) -> None:
+    async def talk(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            await asyncio.sleep(0.004)
+            await wire.send(OK[:-3])
+            await asyncio.sleep(0.004)
+            await wire.send(OK[-3:])
+
+    async with peer(talk) as (origin, listener), pool_of(max_connections=4) as pool:
+        calls = [asyncio.ensure_future(fetch(pool, call(origin, b"x" * 100_000))) for _ in range(20)]
+        for number, task in enumerate(calls):
+            if number % 3 == 0:
+                await asyncio.sleep(after / 7)
+            task.cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) or result == (200, b"hello") for result in results)
+        assert pool.waiting == 0
+        assert pool.open == pool.idle
+        assert await fetch(pool, call(origin)) == (200, b"hello")
+    assert listener.open == 0
+
+
+async def test_a_connection_given_to_a_caller_cancelled_in_that_moment_goes_to_the_next() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, listener), pool_of(max_connections=1) as pool:
+        first = asyncio.create_task(pool.send(call(origin)))
+        await until(lambda: gate.asked == 1)
+        second = asyncio.create_task(pool.send(call(origin)))
+        third = asyncio.create_task(fetch(pool, call(origin)))
+        await until(lambda: pool.waiting == 2)
+        [connection] = pool.alive
+        connection.data_received(OK)  # gives the connection to the second caller, which has not run yet
+        second.cancel()
+        gate.opened.set()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert await (await first).read(9) == b"hello"
+        assert await third == (200, b"001")  # the peer's answer to what the first caller had asked
+        assert listener.accepted == 1
+
+
+async def test_a_cancelled_wait_leaves_the_queue() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
+        first = asyncio.create_task(fetch(pool, call(origin)))
+        await until(lambda: gate.asked == 1)
+        second, third = (asyncio.create_task(fetch(pool, call(origin))) for _ in range(2))
+        await until(lambda: pool.waiting == 2)
+        second.cancel()
+        await asyncio.wait([second])
+        assert pool.waiting == 1
+        gate.opened.set()
+        assert await first == await third == (200, b"001")
+
+
+async def test_a_call_cancelled_while_it_connects_gives_its_place_back() -> None:
+    entered = asyncio.Event()
+
+    async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
+        entered.set()
+        await asyncio.sleep(9)
+
+    async with pool_of(resolver=resolver) as pool:
+        task = asyncio.create_task(pool.send(call(Origin("http", "a.example", 80))))
+        await entered.wait()
+        assert pool.open == 1
+        task.cancel()
+        await asyncio.wait([task])
+        assert pool.open == 0
+
+
+async def test_a_malformed_call_opens_no_connection() -> None:
+    async with pool_of() as pool:
+        with pytest.raises(ValueError):
+            await pool.send(call(Origin("http", "a.example", 80), headers=[(b"x", b"a\r\nb: c")]))
+        assert (pool.open, pool.created_total) == (0, 0)
+
+
+# The end
+
+
+@on_both_loops
+async def test_closing_the_pool_ends_what_is_under_way_and_turns_the_others_away() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, listener), pool_of(max_connections=2) as pool:
+        calls = [asyncio.create_task(outcome(pool, call(origin))) for _ in range(4)]
+        await until(lambda: gate.asked == 2 and pool.waiting == 2)
+        await pool.aclose()
+        results = await asyncio.gather(*calls)
+        assert [type(result) for result in results] == [UpstreamBroken] * 2 + [GatewayDraining] * 2
+        with pytest.raises(GatewayDraining):
+            await pool.send(call(origin))
+        await pool.aclose()
+        gate.opened.set()
+        await until(lambda: listener.open == 0)
+
+
+async def test_closing_the_pool_does_not_send_a_call_again() -> None:
+    async with peer(replies(OK, then=keep_open)) as (origin, listener), pool_of() as pool:
+        await fetch(pool, call(origin))
+        task = asyncio.create_task(outcome(pool, call(origin)))
+        await asyncio.sleep(0.01)
+        await pool.aclose()
+        assert isinstance(await task, GatewayError)
+        assert listener.accepted == 1
+
+
+async def test_a_connection_made_while_the_pool_closes_is_closed() -> None:
+    closing = asyncio.Event()
+
+    async with peer(always(OK)) as (origin, _):
+
+        async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
+            closing.set()
+            await asyncio.sleep(0.01)
+            return await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+
+        async with pool_of(resolver=resolver) as pool:
+            task = asyncio.create_task(outcome(pool, call(origin)))
+            await closing.wait()
+            await pool.aclose()
+            assert isinstance(await task, GatewayDraining)
+            assert pool.open == 0
+
+
+async def test_a_pool_that_did_nothing_closes() -> None:
+    pool = HttpPool()
+    await pool.aclose()
+    await pool.aclose()
