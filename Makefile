@@ -1,6 +1,10 @@
 # Two commands for a newcomer: `make demo` and `make test`. Nothing is installed outside .venv.
 
-PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(shell command -v $(v) 2>/dev/null)))
+# The first Python that really runs (a shim may not) and is recent enough.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
@@ -60,9 +64,9 @@ clean: ## Remove what the commands above made
 	rm -rf $(VENV) $(VENV)-lowest build dist .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "error: no Python found"; echo "hint: install Python 3.11 or later"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: $(PYTHON) is older than 3.11"; echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: no Python 3.11 or later was found"; \
+	  echo "hint: install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "error: the virtual environment could not be made"; \
 	  echo "hint: on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
