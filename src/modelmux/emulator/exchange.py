@@ -16,10 +16,12 @@ Headers = Iterable[tuple[bytes, bytes]]
 JSON: Final = (b"content-type", b"application/json")
 #: Never shown by ``/_emulator/requests``.
 _SECRET: Final = frozenset({b"authorization", b"cookie", b"x-goog-api-key", b"x-api-key"})
+#: A body this many times too large is no longer read to its end.
+_PATIENCE: Final = 4
 
 
 class TooLarge(Exception):
-    """The body exceeds the limit; the rest of it was not read."""
+    """The body exceeds the limit; it was thrown away."""
 
 
 class Exchange:
@@ -57,6 +59,9 @@ class Exchange:
     async def read(self, limit: int) -> bytes:
         """The whole body.
 
+        One that is too large is read on for a while and thrown away, because a client that is still sending when the
+        connection closes may never see the reply.
+
         :raises TooLarge: it is longer than ``limit`` bytes.
         """
         message = await self._receive()
@@ -68,7 +73,11 @@ class Exchange:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
+                    parts.clear()
+                if size > limit * _PATIENCE:
                     raise TooLarge
+            if size > limit:
+                raise TooLarge
             body = b"".join(parts)
         if len(body) > limit:
             raise TooLarge

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from modelmux.emulator.app import Emulator, create_emulator
 from modelmux.emulator.connection import EmulatorProtocol
@@ -61,28 +62,21 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class _InProcessServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the surrounding program owns them."""
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._serve(sockets)
-
-
 class RunningEmulator:
     """An emulator on a port of its own, in the running event loop, for the length of an ``async with``.
 
-    ``base_url`` is ``http://127.0.0.1:<port>``; ``app`` gives ``requests()`` and ``reset()``.
+    ``base_url`` is ``http://127.0.0.1:<port>``; ``app`` gives ``requests()`` and ``reset()``. It has uvicorn's protocol
+    without uvicorn's main loop, so it installs no signal handlers and starts and ends at once.
     """
 
     def __init__(
         self, settings: EmulatorSettings | None = None, *, app: Emulator | None = None, host: str = "127.0.0.1"
     ) -> None:
         self.app = app or create_emulator(settings)
-        self._host = host
-        self._server = _InProcessServer(uvicorn_config(self.app))
-        self._task: asyncio.Task[None] | None = None
-        self._socket: socket.socket | None = None
         self.port = 0
+        self._host = host
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
 
     @property
     def base_url(self) -> str:
@@ -90,22 +84,24 @@ class RunningEmulator:
         return f"http://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._socket = listen(self._host, 0)
-        self.port = self._socket.getsockname()[1]
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                raise RuntimeError("the emulator ended while starting")
-            await asyncio.sleep(0.001)
+        config = uvicorn_config(self.app)
+        config.load()
+        sock = listen(self._host, 0)
+        self.port = sock.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: EmulatorProtocol(config, self._state, {}), sock=sock)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        if self._task is not None:
-            await self._task
-        if self._socket is not None:
-            self._socket.close()
+        """Close the port and every connection; what is still being answered ends with its connection."""
+        if self._server is not None:
+            self._server.close()
+        lost = []
+        for protocol in list(self._state.connections):
+            if isinstance(protocol, EmulatorProtocol):
+                protocol.transport.abort()
+                lost.append(protocol.connection.lost.wait())
+        await asyncio.gather(*lost)
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
