@@ -29,58 +29,78 @@ class Event(NamedTuple):
 
 
 class SSEDecoder:
-    """Incremental decoder. Work is linear in the number of bytes, however they are cut."""
+    """Incremental decoder. Work is linear in the number of bytes, however they are cut.
 
-    __slots__ = ("_at_start", "_data", "_data_size", "_max", "_name", "_partial", "_partial_size", "_skip_lf")
+    An event whose data lines, with the line under way, exceed ``max_event_bytes`` is refused. Events that were
+    complete before it are still handed out first, so the pieces do not decide what the caller gets to see.
+    """
+
+    __slots__ = ("_at_start", "_data", "_data_size", "_line", "_max", "_name", "_skip_lf", "_too_long")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        self._partial: list[bytes] = []  # pieces of a line whose end has not come yet
-        self._partial_size = 0
+        self._line = bytearray()  # a line whose end has not come yet
         self._data: list[bytes] = []
-        self._data_size = 0
+        self._data_size = 0  # of the lines, not of their values: an empty line costs memory too
         self._name = b""
         self._skip_lf = False  # the last line ended in CR: an LF that follows belongs to it
         self._at_start = True
+        self._too_long = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next bytes; return the events they completed.
 
         :raises UpstreamBroken: when an event exceeds the size bound.
         """
+        if self._too_long:
+            raise self._refusal()
+        if self._at_start:
+            chunk = self._without_bom(chunk)
         if self._skip_lf and chunk:
             self._skip_lf = False
             if chunk[0] == 0x0A:
                 chunk = chunk[1:]
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
-        if not end:
-            self._keep(chunk)
-            return []
-        complete, rest = chunk[:end], chunk[end:]
-        if self._partial:
-            self._partial.append(complete)
-            complete = b"".join(self._partial)
-            self._partial.clear()
-            self._partial_size = 0
-        if rest:
-            self._keep(rest)
-        elif complete[-1] == 0x0D:
-            self._skip_lf = True
-        if self._at_start:
-            self._at_start = False
-            complete = complete.removeprefix(_BOM)
-        return self._dispatch(complete.splitlines())
+        events: list[Event] = []
+        if end:
+            complete, chunk = chunk[:end], chunk[end:]
+            self._skip_lf = not chunk and complete[-1] == 0x0D
+            if self._line:
+                self._line += complete
+                complete = bytes(self._line)
+                self._line.clear()
+            events = self._dispatch(complete.splitlines())
+        if chunk:
+            self._line += chunk
+            if self._data_size + len(self._line) > self._max:
+                self._too_long = True
+        if self._too_long and not events:
+            raise self._refusal()
+        return events
 
     def flush(self) -> list[Event]:
         """What the end of input leaves: the event whose closing blank line never came, if any.
 
         The grammar drops it; some servers end their last event without the blank line, so the caller gets it and
         decides by its content, which is only complete JSON if nothing was cut.
+
+        :raises UpstreamBroken: when an event exceeded the size bound.
         """
-        tail = b"".join(self._partial)
-        self._partial.clear()
-        self._partial_size = 0
+        if self._too_long:
+            raise self._refusal()
+        tail = bytes(self._line)
+        self._line.clear()
         return self._dispatch([tail, b""] if tail else [b""])
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        """The start of the input without its byte order mark; empty while it is open whether there is one."""
+        self._line += chunk
+        if len(self._line) < len(_BOM) and _BOM.startswith(self._line):
+            return b""
+        self._at_start = False
+        start = bytes(self._line)
+        self._line.clear()
+        return start.removeprefix(_BOM)
 
     def _dispatch(self, lines: list[bytes]) -> list[Event]:
         events: list[Event] = []
@@ -92,30 +112,24 @@ class SSEDecoder:
                     self._data.clear()
                     self._data_size = 0
                 self._name = b""
-            elif line.startswith(b"data:"):
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._data.append(value)
-                self._data_size += len(value)
-                self._check(self._data_size)
-            elif line.startswith(b"event:"):
-                self._name = line[7:] if line[6:7] == b" " else line[6:]
-            elif line == b"data":  # a field without a colon has an empty value
-                self._data.append(b"")
+                continue
+            if self._data_size + len(line) > self._max:
+                self._too_long = True
+                break
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                self._data.append(value.removeprefix(b" "))
+                self._data_size += len(line) + 1
+            elif field == b"event":
+                self._name = value.removeprefix(b" ")
         return events
 
-    def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._partial.append(piece)
-            self._partial_size += len(piece)
-            self._check(self._partial_size + self._data_size)
-
-    def _check(self, size: int) -> None:
-        if size > self._max:
-            raise UpstreamBroken(
-                "The upstream sent a stream event larger than the gateway accepts.",
-                reply_started=True,
-                detail=f"event of more than {self._max} bytes",
-            )
+    def _refusal(self) -> UpstreamBroken:
+        return UpstreamBroken(
+            "The upstream sent a stream event larger than the gateway accepts.",
+            reply_started=True,
+            detail=f"event of more than {self._max} bytes",
+        )
 
 
 def encode_data(data: bytes) -> bytes:
