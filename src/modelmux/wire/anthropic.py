@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from modelmux.errors import InvalidRequest
+
 VERTEX_VERSION: Final = "vertex-2023-10-16"
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -142,8 +144,16 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def encode_request(request: MessagesRequest) -> bytes:
-    """The exact bytes for the upstream; the same struct always gives the same bytes."""
-    return _encoder.encode(request)
+    """The exact bytes for the upstream; the same struct always gives the same bytes.
+
+    :raises InvalidRequest: what the client sent could just be decoded, but one level more cannot be encoded.
+    """
+    try:
+        return _encoder.encode(request)
+    except RecursionError:
+        raise InvalidRequest(
+            "The request is nested too deeply.", hint="Flatten it: no client needs more than a few hundred levels."
+        ) from None
 
 
 # --- replies ----------------------------------------------------------------------------------------------------
@@ -244,6 +254,18 @@ class _TypeOnly(Struct):
     type: str = ""
 
 
+class _LooseEvent(_TypeOnly):
+    """A block event of which only the kinds are read."""
+
+    index: int = -1
+    content_block: _TypeOnly | None = None
+    delta: _TypeOnly | None = None
+
+
+class _LooseMessage(Message):
+    content: list[Raw] | None = None  # type: ignore[assignment]  # the blocks are decoded one by one
+
+
 #: Events the translator reads. One of these that does not decode is a broken upstream; any other is news to skip.
 KNOWN_EVENTS: Final = frozenset(
     {
@@ -256,29 +278,63 @@ KNOWN_EVENTS: Final = frozenset(
         "error",
     }
 )
+#: The same for blocks and deltas: what others call ``text`` or ``data`` need not be what we take it for.
+KNOWN_BLOCKS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+KNOWN_DELTAS: Final = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
 
 _event_decoder: Final = msgspec.json.Decoder(StreamEvent)
+_loose_event_decoder: Final = msgspec.json.Decoder(_LooseEvent)
 _type_decoder: Final = msgspec.json.Decoder(_TypeOnly)
 _message_decoder: Final = msgspec.json.Decoder(Message)
+_loose_message_decoder: Final = msgspec.json.Decoder(_LooseMessage)
+_block_decoder: Final = msgspec.json.Decoder(Block)
 
 
 def decode_event(data: bytes) -> StreamEvent:
-    """Decode one event's data. An unknown event whose fields clash with ours comes back with its type alone.
+    """Decode one event's data. An unknown event, block or delta whose fields clash with ours comes back with its
+    type alone.
 
-    :raises msgspec.DecodeError: not JSON, or a known event with fields of the wrong type.
+    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    :raises UnicodeDecodeError: not UTF-8.
+    :raises RecursionError: nested too deeply.
     """
     try:
         return _event_decoder.decode(data)
     except msgspec.ValidationError:
         kind = _type_decoder.decode(data).type
-        if kind in KNOWN_EVENTS:
-            raise
-        return StreamEvent(type=kind)
+        if kind not in KNOWN_EVENTS:
+            return StreamEvent(type=kind)
+        if kind == "content_block_start":
+            loose = _loose_event_decoder.decode(data)
+            if loose.content_block is not None and loose.content_block.type not in KNOWN_BLOCKS:
+                return StreamEvent(kind, loose.index, content_block=Block(loose.content_block.type))
+        elif kind == "content_block_delta":
+            loose = _loose_event_decoder.decode(data)
+            if loose.delta is not None and loose.delta.type not in KNOWN_DELTAS:
+                return StreamEvent(kind, loose.index, delta=Delta(loose.delta.type))
+        raise
 
 
 def decode_message(body: bytes) -> Message:
-    """Decode a whole reply.
+    """Decode a whole reply. An unknown block whose fields clash with ours comes back with its type alone.
 
-    :raises msgspec.DecodeError: not JSON, or fields of the wrong type.
+    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    :raises UnicodeDecodeError: not UTF-8.
+    :raises RecursionError: nested too deeply.
     """
-    return _message_decoder.decode(body)
+    try:
+        return _message_decoder.decode(body)
+    except msgspec.ValidationError:
+        loose = _loose_message_decoder.decode(body)
+        fields = msgspec.structs.asdict(loose)
+        return Message(**{**fields, "content": [_decode_block(raw) for raw in loose.content or ()]})
+
+
+def _decode_block(raw: Raw) -> Block:
+    try:
+        return _block_decoder.decode(raw)
+    except msgspec.ValidationError:
+        kind = _type_decoder.decode(raw).type
+        if kind in KNOWN_BLOCKS:
+            raise
+        return Block(kind)
