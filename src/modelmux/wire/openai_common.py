@@ -87,22 +87,23 @@ def _invalid_json(body: bytes, error: Exception) -> InvalidRequest:
 # What msgspec says, e.g. "Expected `str`, got `int` - at `$.messages[0].content`".
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>[^`]*)`")
-_INDEX: Final = re.compile(r"\[(\d+|\.\.\.)\]")
+_INDEX: Final = re.compile(r"\[(\d+)\]")
+_ANY_KEY: Final = "[...]"  # a value of a free-form object; msgspec does not say which, and a key may be a secret
 
 
 def dotted(path: str) -> str:
-    """``$.messages[0].content`` as OpenAI writes it: ``messages.0.content``."""
-    return _INDEX.sub(lambda m: f".{m[1]}", path).removeprefix("$").removeprefix(".")
+    """``$.messages[0].content`` as OpenAI writes it: ``messages.0.content``. Ends where the client's own keys begin."""
+    return _INDEX.sub(r".\1", path.partition(_ANY_KEY)[0]).removeprefix("$").removeprefix(".")
 
 
 def _invalid_field(text: str) -> InvalidRequest:
     match = _AT.match(text)
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
+    if what.startswith(("Invalid value ", "Invalid enum value ")):
+        what = "Unknown value"  # theirs quotes the body; the path already says where to look
     missing = _MISSING.search(what)
     if missing:
         field = f"{path}.{missing['field']}" if path else missing["field"]
         return InvalidRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")
     where = f"'{path}'" if path else "the request body"
-    # "Invalid value 'x'" may quote the body; the path already says where to look.
-    what = re.sub(r"^Invalid value .*$", "Unknown value", what, flags=re.DOTALL)
     return InvalidRequest(f"Invalid value for {where}: {what[:1].lower()}{what[1:]}.", param=path or None)
