@@ -52,8 +52,11 @@ def tool_call(block: anthropic.Block, shape: ReplyShape) -> openai_chat.Response
 
 
 def arguments_of(block: anthropic.Block) -> str:
-    """The argument text of a tool_use block; ``{}`` for none."""
-    return bytes(block.input).decode() if isinstance(block.input, Raw) else "{}"
+    """The argument text of a tool_use block; ``{}`` for none.
+
+    What is raw was never checked for UTF-8; a bad byte in it costs its own character, not the reply.
+    """
+    return bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else "{}"
 
 
 def thinking_block(block: anthropic.Block) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ makes it so, and everything else is an error the caller must show.
 
 from __future__ import annotations
 
-from msgspec import Raw
+import msgspec
 
 from modelmux.errors import UpstreamBroken
-from modelmux.translate.chat_response import thinking_block
+from modelmux.translate.chat_response import arguments_of, thinking_block
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.errors import refused_in_stream
 from modelmux.translate.finish import finish_reason, refusal_text
@@ -24,12 +24,21 @@ _ROLE = Chunk(ChunkDelta(role="assistant", content=""))
 class _ToolCall:
     """A tool_use block under way. ``index`` counts client tool calls only."""
 
-    __slots__ = ("index", "initial", "sent")
+    __slots__ = ("block", "index", "sent")
 
-    def __init__(self, index: int, initial: Raw | None) -> None:
+    def __init__(self, index: int, block: anthropic.Block) -> None:
         self.index = index
-        self.initial = initial  # arguments given with the block's start, used if no delta brings any
+        self.block = block  # its input is used if no delta brings any
         self.sent = False
+
+
+class _Opaque:
+    """A block under way that shows the client nothing: server tools, their results, and what is news to us."""
+
+    __slots__ = ()
+
+
+_OPAQUE = _Opaque()
 
 
 class ChatStream:
@@ -40,15 +49,16 @@ class ChatStream:
     """
 
     __slots__ = (
-        "_calls", "_opened", "_shape", "_stop_details", "_stop_reason", "_thinking", "_thoughts", "content_started",
+        "_calls", "_open", "_opened", "_shape", "_stop_details", "_stop_reason", "_thoughts", "content_started",
         "done", "unknown", "usage",
     )  # fmt: skip
 
     def __init__(self, shape: ReplyShape) -> None:
         self._shape = shape
         self._opened = False
-        self._calls: dict[int, _ToolCall] = {}
-        self._thinking: dict[int, anthropic.Block] = {}
+        #: The block under way at each index: a tool call, a thinking block or an opaque one; none for text.
+        self._open: dict[int, _ToolCall | anthropic.Block | _Opaque] = {}
+        self._calls: list[_ToolCall] = []
         self._thoughts: list[anthropic.Block] = []
         self._stop_reason: str | None = None
         self._stop_details: anthropic.StopDetails | None = None
@@ -98,11 +108,14 @@ class ChatStream:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.", reply_started=True)
 
     def _message_start(self, event: anthropic.StreamEvent) -> list[Chunk]:
-        if event.message is not None:
-            self.usage = merge(self.usage, event.message.usage)
-        return self._open()
+        message = event.message
+        if message is not None:
+            self.usage = merge(self.usage, message.usage)
+            self._stop_reason = message.stop_reason or self._stop_reason
+            self._stop_details = message.stop_details or self._stop_details
+        return self._role()
 
-    def _open(self) -> list[Chunk]:
+    def _role(self) -> list[Chunk]:
         if self._opened:
             return []
         self._opened = True
@@ -111,7 +124,7 @@ class ChatStream:
     def _content(self, delta: ChunkDelta) -> list[Chunk]:
         self.content_started = True
         chunk = Chunk(delta)
-        return [chunk] if self._opened else [*self._open(), chunk]
+        return [chunk] if self._opened else [*self._role(), chunk]
 
     def _delta(self, event: anthropic.StreamEvent) -> list[Chunk]:
         delta = event.delta
@@ -119,61 +132,73 @@ class ChatStream:
             return []
         kind = delta.type
         if kind == "text_delta":
-            return self._content(ChunkDelta(content=delta.text)) if delta.text else []
+            return self._text(event.index, delta.text)
         if kind == "input_json_delta":
             return self._arguments(event.index, delta.partial_json)
         if kind == "thinking_delta":
             return self._thought(event.index, delta.thinking)
         if kind == "signature_delta":
-            block = self._thinking.get(event.index)
-            if block is not None:
+            block = self._open.get(event.index)
+            if isinstance(block, anthropic.Block):
                 block.signature = (block.signature or "") + (delta.signature or "")
         elif kind != "citations_delta":
             self.unknown.add(f"delta:{kind}")
         return []
 
+    def _text(self, index: int, text: str | None) -> list[Chunk]:
+        return self._content(ChunkDelta(content=text)) if text and index not in self._open else []
+
     def _arguments(self, index: int, text: str | None) -> list[Chunk]:
-        call = self._calls.get(index)
-        if call is None or not text:  # a server tool's input, or the empty first piece
+        call = self._open.get(index)
+        if not text or not isinstance(call, _ToolCall):  # the empty first piece, or a server tool's input
             return []
+        return self._send_arguments(call, text)
+
+    def _send_arguments(self, call: _ToolCall, text: str) -> list[Chunk]:
         call.sent = True
         return self._content(ChunkDelta(tool_calls=[ToolCallDelta(call.index, function=FunctionDelta(arguments=text))]))
 
     def _thought(self, index: int, text: str | None) -> list[Chunk]:
-        block = self._thinking.get(index)
-        if block is None or not text:
+        block = self._open.get(index)
+        if not text or not isinstance(block, anthropic.Block):
             return []
         block.thinking = (block.thinking or "") + text
         return self._content(ChunkDelta(reasoning_content=text))
 
     def _block_start(self, event: anthropic.StreamEvent) -> list[Chunk]:
-        block = event.content_block
+        block, index = event.content_block, event.index
         if block is None:
             return []
+        chunks = self._block_stop(index)
         if block.type == "text":
-            return self._content(ChunkDelta(content=block.text)) if block.text else []
+            return chunks + self._text(index, block.text)
         if block.type == "tool_use":
-            return self._tool_start(event.index, block)
-        if block.type in ("thinking", "redacted_thinking"):
-            text, block.thinking = block.thinking, None
-            self._thinking[event.index] = block
+            return chunks + self._tool_start(index, block)
+        if block.type == "thinking":
+            thought = self._open[index] = msgspec.structs.replace(block, thinking=None)
+            self._thoughts.append(thought)
+            return chunks + self._thought(index, block.thinking)
+        self._open[index] = _OPAQUE
+        if block.type == "redacted_thinking":
             self._thoughts.append(block)
-            return self._thought(event.index, text)
-        self.unknown.add(f"block:{block.type}")
-        return []
+        else:
+            self.unknown.add(f"block:{block.type}")
+        return chunks
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
-        initial = block.input if isinstance(block.input, Raw) and bytes(block.input).strip() != b"{}" else None
-        call = self._calls[index] = _ToolCall(len(self._calls), initial)
+        call = self._open[index] = _ToolCall(len(self._calls), block)
+        self._calls.append(call)
         name = block.name or ""
         function = FunctionDelta(self._shape.tool_names.get(name, name), "")
         return self._content(ChunkDelta(tool_calls=[ToolCallDelta(call.index, block.id, "function", function)]))
 
     def _block_stop(self, index: int) -> list[Chunk]:
-        call = self._calls.get(index)
-        if call is None or call.sent:
-            return []
-        return self._arguments(index, bytes(call.initial).decode() if call.initial is not None else "{}")
+        block = self._open.pop(index, None)
+        return self._complete(block) if isinstance(block, _ToolCall) else []
+
+    def _complete(self, call: _ToolCall) -> list[Chunk]:
+        """The arguments of a call for which no delta brought any."""
+        return [] if call.sent else self._send_arguments(call, arguments_of(call.block))
 
     def _message_delta(self, event: anthropic.StreamEvent) -> list[Chunk]:
         self.usage = merge(self.usage, event.usage)
@@ -183,11 +208,11 @@ class ChatStream:
         return []
 
     def _message_stop(self) -> list[Chunk]:
-        if self.done:
-            return []
         self.done = True
         self.content_started = True
-        chunks = self._open()
+        chunks = self._role()
+        for call in self._calls:
+            chunks += self._complete(call)
         thoughts = [t for t in map(thinking_block, self._thoughts) if t]
         if thoughts:
             chunks.append(Chunk(ChunkDelta(thinking_blocks=thoughts)))

@@ -19,31 +19,54 @@ from modelmux.translate.usage import merge
 from modelmux.wire import anthropic, openai_chat
 
 
+class _OpenBlock:
+    """A content block and the pieces that came for it."""
+
+    __slots__ = ("_block", "inputs", "signatures", "texts", "thoughts")
+
+    def __init__(self, block: anthropic.Block) -> None:
+        self._block = block
+        self.texts = [block.text or ""]
+        self.thoughts = [block.thinking or ""]
+        self.signatures = [block.signature or ""]
+        self.inputs: list[str] = []
+
+    def result(self) -> anthropic.Block:
+        kind, given = self._block.type, "".join(self.inputs)
+        if kind == "text":
+            return msgspec.structs.replace(self._block, text="".join(self.texts))
+        if kind == "thinking":
+            return msgspec.structs.replace(
+                self._block, thinking="".join(self.thoughts), signature="".join(self.signatures) or None
+            )
+        return msgspec.structs.replace(self._block, input=Raw(given.encode())) if given else self._block
+
+
 class MessageFold:
-    """Anthropic events in, one message out."""
+    """Anthropic events in, one message out. What it makes of events that stand where they should not is what
+    ``ChatStream`` makes of them."""
 
     def __init__(self) -> None:
         self._message = anthropic.Message(content=[])
-        self._blocks: dict[int, anthropic.Block] = {}
-        self._inputs: dict[int, list[str]] = {}
-        self._texts: dict[int, list[str]] = {}
-        self._thoughts: dict[int, list[str]] = {}
+        self._blocks: list[_OpenBlock] = []
+        self._open: dict[int, _OpenBlock] = {}
         self.done = False
 
     def feed(self, event: anthropic.StreamEvent) -> None:
-        """Add one event.
+        """Add one event. Whatever follows ``message_stop`` is not looked at.
 
         :raises UpstreamRefused: the event reports an error.
         """
+        if self.done:
+            return
         if event.type == "message_start" and event.message is not None:
-            usage = merge(self._message.usage, event.message.usage)
-            self._message = event.message
-            self._message.content = []
-            self._message.usage = usage
+            self._begin(event.message)
         elif event.type == "content_block_start" and event.content_block is not None:
             self._start(event.index, event.content_block)
         elif event.type == "content_block_delta" and event.delta is not None:
             self._delta(event.index, event.delta)
+        elif event.type == "content_block_stop":
+            self._open.pop(event.index, None)
         elif event.type == "message_delta":
             self._end(event)
         elif event.type == "message_stop":
@@ -63,37 +86,40 @@ class MessageFold:
         """
         if not self.done:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.", reply_started=True)
-        for index, block in self._blocks.items():
-            if block.type == "text":
-                block.text = "".join(self._texts[index])
-            elif block.type == "thinking":
-                block.thinking = "".join(self._thoughts[index])
-            given = "".join(self._inputs[index])
-            if given:
-                block.input = Raw(given.encode())
-        self._message.content = list(self._blocks.values())
+        self._message.content = [block.result() for block in self._blocks]
         return self._message
 
-    def _start(self, index: int, block: anthropic.Block) -> None:
-        self._blocks[index] = block
-        self._texts[index] = [block.text or ""]
-        self._thoughts[index] = [block.thinking or ""]
-        self._inputs[index] = []
+    def _begin(self, message: anthropic.Message) -> None:
+        earlier = self._message
+        self._message = msgspec.structs.replace(
+            message,
+            content=[],
+            usage=merge(earlier.usage, message.usage),
+            stop_reason=message.stop_reason or earlier.stop_reason,
+            stop_sequence=message.stop_sequence or earlier.stop_sequence,
+            stop_details=message.stop_details or earlier.stop_details,
+        )
+
+    def _start(self, index: int, block: anthropic.Block) -> _OpenBlock:
+        opened = self._open[index] = _OpenBlock(block)
+        self._blocks.append(opened)
+        return opened
 
     def _delta(self, index: int, delta: anthropic.Delta) -> None:
-        if index not in self._blocks:  # a delta of a block that was never begun
-            if delta.type != "text_delta":
-                return
-            self._start(index, anthropic.Block("text"))
-        block = self._blocks[index]
-        if delta.text:
-            self._texts[index].append(delta.text)
-        if delta.partial_json:
-            self._inputs[index].append(delta.partial_json)
-        if delta.thinking:
-            self._thoughts[index].append(delta.thinking)
-        if delta.signature:
-            block.signature = (block.signature or "") + delta.signature
+        block = self._open.get(index)
+        kind = delta.type
+        if kind == "text_delta":
+            if block is None:  # of a block that was never begun
+                block = self._start(index, anthropic.Block("text"))
+            block.texts.append(delta.text or "")
+        elif block is None:
+            return
+        elif kind == "input_json_delta":
+            block.inputs.append(delta.partial_json or "")
+        elif kind == "thinking_delta":
+            block.thoughts.append(delta.thinking or "")
+        elif kind == "signature_delta":
+            block.signatures.append(delta.signature or "")
 
     def _end(self, event: anthropic.StreamEvent) -> None:
         self._message.usage = merge(self._message.usage, event.usage)

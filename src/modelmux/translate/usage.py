@@ -12,6 +12,9 @@ def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> ant
     if later is None or earlier is None:
         return later or earlier or anthropic.Usage()
     said = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
+    details = later.output_tokens_details
+    if details is not None and details.thinking_tokens is None:
+        del said["output_tokens_details"]  # present, and yet says nothing
     return msgspec.structs.replace(earlier, **said)
 
 
