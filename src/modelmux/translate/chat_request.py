@@ -13,7 +13,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.translate import messages, sampling, tools
 from modelmux.translate.context import Context, ReplyShape, Translated
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import ChatRequest
+from modelmux.wire.openai_chat import ChatRequest, ResponseFormat
 
 Fate = Literal["mapped", "emulated", "ignored", "rejected"]
 
@@ -70,6 +70,7 @@ _ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
     "logit_bias": ({},),
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
+    "response_format": (ResponseFormat("text"),),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "modalities": (["text"], []),
@@ -164,4 +165,4 @@ def _define_tools_of_history(body: anthropic.MessagesRequest, ctx: Context) -> N
         body.tools = tools.tools_of_history(body.messages)
         if body.tools:
             body.tool_choice = anthropic.ToolChoice("none")
-            ctx.notices.add("added", "tools", "The history uses tools that are not defined; stand-ins were added.")
+            ctx.notices.add("added", "tools", "The history uses tools that are not defined; a stand-in was added.")

@@ -90,6 +90,15 @@ def _late_system(message: SystemMessage | DeveloperMessage, turns: _Turns, where
 
 
 def _assistant(message: AssistantMessage, turns: _Turns, where: str) -> None:
+    if message.function_call is not None:
+        raise InvalidRequest(
+            "The legacy function interface is not supported.", param=f"{where}.function_call", hint="Use 'tool_calls'."
+        )
+    if message.audio is not None:
+        raise InvalidRequest(
+            "Claude has no audio to refer to.", param=f"{where}.audio", hint="Send its transcript as content."
+        )
+    turns.replied()
     for text in content.texts(message.content, where):
         turns.assistant(anthropic.TextBlock(text))
     if message.refusal and message.refusal.strip():
@@ -144,6 +153,14 @@ class _Turns:
     def assistant(self, block: Any) -> None:
         self._turn("assistant").append(block)
 
+    def replied(self) -> None:
+        """The model was asked with what stands here and answered, if only with nothing: what it saw is settled."""
+        if not self._messages:
+            self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
+            self.user(anthropic.TextBlock(BEGIN))
+        elif self._messages[-1].role == "user":
+            self._answer_waiting()
+
     def call(self, original: str, name: str, value: dict[str, Any], where: str) -> None:
         """A tool call of the assistant. Ids are made valid and unique, as a function of what came before."""
         blocks = self._turn("assistant")
@@ -181,13 +198,6 @@ class _Turns:
         last = self._messages[-1].role if self._messages else None
         if last == role:
             return self._blocks
-        if role == "assistant":
-            if last is None:
-                self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
-                self.user(anthropic.TextBlock(BEGIN))
-            else:
-                self._answer_waiting()
-            self._waiting = {}
         self._blocks = []
         self._results = 0
         self._messages.append(anthropic.InputMessage("user" if role == "user" else "assistant", self._blocks))

@@ -13,7 +13,7 @@ from typing import Final
 from modelmux.translate.context import Context
 
 #: Anthropic enforces this pattern on tool names, and its alphabet on tool call ids.
-_NAME: Final = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _REFUSED: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _MAX: Final = 128
 _HASH_LENGTH: Final = 8
@@ -21,7 +21,7 @@ _HASH_LENGTH: Final = 8
 
 def clean(name: str) -> str:
     """A name Vertex AI accepts: valid ones untouched, others cleaned and told apart by a hash of the original."""
-    if _NAME.match(name):
+    if _NAME.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
     return f"{_REFUSED.sub('_', name)[: _MAX - _HASH_LENGTH - 1]}_{digest}"

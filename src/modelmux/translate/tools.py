@@ -16,6 +16,9 @@ from modelmux.wire.openai_chat import (
     FunctionTool,
 )
 
+#: Name of the tool that is sent where only the history has tools. It cannot be called: the choice is "none".
+STAND_IN: Final = "unavailable"
+
 _CHOICES: Final[dict[str, Literal["auto", "any", "none"]]] = {"auto": "auto", "required": "any", "none": "none"}
 
 
@@ -55,15 +58,13 @@ def input_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool] | None:
-    """Stand-ins for tools that the history used and the request no longer defines: Anthropic wants them defined."""
-    names = dict.fromkeys(
-        block.name
-        for message in messages
-        if not isinstance(message.content, str)
-        for block in message.content
-        if isinstance(block, anthropic.ToolUseBlock)
-    )
-    return [anthropic.Tool(name, input_schema(None)) for name in names] or None
+    """A stand-in where the history used tools and the request defines none: Anthropic wants ``tools`` there.
+
+    Always the same one, whatever the history used: tools come first in the prompt, so a list that grew with the
+    conversation would re-bill all of it.
+    """
+    used = any(isinstance(block, anthropic.ToolUseBlock) for message in messages for block in message.content)
+    return [anthropic.Tool(STAND_IN, input_schema(None), "Not available.")] if used else None
 
 
 def translate_tool_choice(request: ChatRequest, ctx: Context) -> anthropic.ToolChoice | None:
