@@ -150,7 +150,7 @@ _PROJECTS: Final = (
     (re.compile(r"(\b[Pp]roject(?: number| id)?[ :=]+)[`'\"]?[\w.:-]*\d[\w.:-]*[`'\"]?"), r"\1***"),
     (re.compile(r"\b(consumer|container)([ :='\"]+)(?!projects/)[\w-]*\d{6,}[\w-]*"), r"\1\2***"),
 )
-_SECONDS: Final = re.compile(r"^(\d+(?:\.\d+)?)s?$")
+_SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
 def translate_fault(fault: Fault, *, retry_after: str | None = None, hide: str = "") -> UpstreamRefused:
@@ -162,6 +162,7 @@ def translate_fault(fault: Fault, *, retry_after: str | None = None, hide: str =
     kind = _kind(fault)
     rule = RULES[kind]
     said = _safe(fault.message, hide)
+    asked = _seconds(retry_after)
     return UpstreamRefused(
         said or rule.message,
         status=rule.status,
@@ -172,7 +173,7 @@ def translate_fault(fault: Fault, *, retry_after: str | None = None, hide: str =
         hint=rule.hint,
         detail=f"upstream status {fault.status} {fault.kind} {fault.reason or ''}".rstrip(),
         should_retry=rule.should_retry,
-        retry_after=_seconds(retry_after) or _seconds(fault.retry_delay),
+        retry_after=asked if asked is not None else _seconds(fault.retry_delay),
         request_id=fault.request_id,
     )
 
@@ -200,6 +201,7 @@ def _kind(fault: Fault) -> str:
 
 
 def _safe(message: str, hide: str) -> str:
+    message = message[: 2 * MAX_MESSAGE]  # the patterns below take time by the square of the length
     for pattern, replacement in _PROJECTS:
         message = pattern.sub(replacement, message)
     if hide:
@@ -209,5 +211,5 @@ def _safe(message: str, hide: str) -> str:
 
 def _seconds(value: str | None) -> float | None:
     """Seconds of a Retry-After or a ``google.protobuf.Duration``; dates and nonsense give None."""
-    match = _SECONDS.match(value.strip()) if value else None
+    match = _SECONDS.fullmatch(value.strip()) if value else None
     return float(match[1]) if match else None
