@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from msgspec import Struct
 
 from modelmux.catalog import Catalog, ModelCard, normalise
 from modelmux.errors import ModelNotFound
+
+#: Longest name that is looked up at all: a name stands in every chunk of a reply.
+MAX_NAME: Final = 256
+#: Longest part of an unknown name that is shown and compared with the known ones.
+_MAX_SHOWN: Final = 100
 
 
 class Deployment(Struct, frozen=True):
@@ -73,6 +79,8 @@ class Routes:
 
         :raises ModelNotFound: with the nearest name, when nothing serves it.
         """
+        if len(name) > MAX_NAME:
+            raise self._not_found(name)
         route = self._by_name.get(name.lower()) or self._from_catalog(name) or self._fallback
         if route is None:
             raise self._not_found(name)
@@ -89,6 +97,6 @@ class Routes:
 
     def _not_found(self, name: str) -> ModelNotFound:
         known = {n.lower(): n for n in [*(r.name for r in self.routes), *(c.id for c in self._catalog.cards)]}
-        near = difflib.get_close_matches(normalise(name), known, n=1)
+        near = difflib.get_close_matches(normalise(name[:_MAX_SHOWN]), known, n=1)
         hint = f"Did you mean '{known[near[0]]}'?" if near else "GET /v1/models lists the models served here."
-        return ModelNotFound(f"The model '{name[:100]}' does not exist here.", param="model", hint=hint)
+        return ModelNotFound(f"The model '{name[:_MAX_SHOWN]}' does not exist here.", param="model", hint=hint)

@@ -20,6 +20,7 @@ _CURABLE: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeou
 _CURABLE_CLOCKS: Final = frozenset({"connect"})
 BASE_DELAY: Final = 0.5
 MAX_DELAY: Final = 8.0
+_MAX_DOUBLINGS: Final = 10  # far beyond MAX_DELAY, far below what a float holds
 
 
 class Policy(Struct, frozen=True):
@@ -69,7 +70,8 @@ def decide(
     asked = error.retry_after if isinstance(error, UpstreamRefused) else None
     if asked is not None:
         return Again(asked, target) if asked <= policy.max_retry_after else GiveUp("asked to wait too long")
-    return Again(min(MAX_DELAY, BASE_DELAY * 2.0 ** (len(tried) - 1)) * jitter, target)
+    doublings = min(len(tried) - 1, _MAX_DOUBLINGS)
+    return Again(min(MAX_DELAY, BASE_DELAY * 2.0**doublings) * jitter, target)
 
 
 def _curable(error: GatewayError) -> bool:

@@ -10,4 +10,4 @@ def select(route: Route, tried: tuple[Deployment, ...]) -> Deployment:
     for deployment in route.deployments:
         if deployment not in tried:
             return deployment
-    return tried[-len(route.deployments)]
+    return max(route.deployments, key=tried[::-1].index)
