@@ -80,8 +80,8 @@ class Catalog:
         self.cards: tuple[ModelCard, ...] = tuple(cards)
         self._by_name: dict[str, ModelCard] = {}
         for card in self.cards:
-            self._by_name[card.id] = card
-            self._by_name.setdefault(card.base, card)
+            self._by_name[normalise(card.id)] = card
+            self._by_name.setdefault(normalise(card.base), card)
 
     def find(self, name: str) -> ModelCard | None:
         """The card of a model by any of its names, or None."""

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from modelmux.catalog import Catalog, ModelCard
 from modelmux.config.schema import Config, Secret
 
 T = TypeVar("T")
@@ -67,9 +68,35 @@ def convert(settings: dict[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(settings, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$.")
-        where = path.rstrip("`") or "the configuration"
-        raise ConfigError([f"{where}: {what[:1].lower()}{what[1:]}"]) from None
+        raise ConfigError([_explain(error, "")]) from None
+
+
+def add_cards(catalog: Catalog, cards: list[dict[str, Any]]) -> Catalog:
+    """A catalog with the cards of ``[[catalog]]``.
+
+    :raises ConfigError: naming every card without an id, with an unknown key or with a value of a wrong type.
+    """
+    problems: list[str] = []
+    for index, card in enumerate(cards):
+        where = f"catalog[{index}]"
+        found = _unknown_keys(card, ModelCard, f"{where}.")
+        if not isinstance(card.get("id"), str) or not card["id"].strip():
+            found.append(f"{where}.id: a card needs the id of its model")
+        try:
+            catalog = catalog if found else catalog.with_cards([card])
+        except msgspec.ValidationError as error:
+            found.append(_explain(error, where))
+        problems += found
+    if problems:
+        raise ConfigError(problems)
+    return catalog
+
+
+def _explain(error: msgspec.ValidationError, prefix: str) -> str:
+    """What msgspec says, with the place first."""
+    what, _, path = str(error).partition(" - at `$.")
+    where = ".".join(part for part in (prefix, path.rstrip("`")) if part) or "the configuration"
+    return f"{where}: {what[:1].lower()}{what[1:]}"
 
 
 def _decode(kind: type, value: Any) -> Any:

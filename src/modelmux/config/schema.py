@@ -118,5 +118,10 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
         return "Config(…)"
 
     def build_catalog(self) -> Catalog:
-        """The model catalog with this configuration's cards."""
-        return builtin().with_cards(self.catalog) if self.catalog else builtin()
+        """The model catalog with this configuration's cards.
+
+        :raises ConfigError: cards that cannot be used, all of them named.
+        """
+        from modelmux.config.load import add_cards
+
+        return add_cards(builtin(), self.catalog)
