@@ -280,12 +280,19 @@ async def test_who_comes_while_a_given_up_download_ends_starts_anew() -> None:
     async with site({"/": hang}) as running, fetcher(running) as subject:
         leaver = asyncio.create_task(subject.fetch(running.url()))
         await until(lambda: running.open == 1)
-        running.routes["/"] = ok()
+        running.routes["/"] = slow
+
+        async def join() -> Fetched:
+            await until(lambda: len(running.heads) == 2)
+            return await subject.fetch(running.url())
+
+        joining = asyncio.create_task(join())
         leaver.cancel()
         await asyncio.sleep(0)
         assert subject._tasks  # the old one has not ended yet
-        assert (await subject.fetch(running.url())).data == PNG
-        assert subject._cache.get(running.url()) is not None
+        first = await subject.fetch(running.url())
+        assert first is await joining  # nor did its end hide the new one
+        assert len(running.heads) == 2
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -308,12 +315,27 @@ async def test_closing_ends_what_is_under_way() -> None:
         waiters = [asyncio.create_task(subject.fetch(running.url())) for _ in range(2)]
         await until(lambda: running.open == 1)
         await subject.aclose()
+        assert not subject._tasks
         for waiter in waiters:
             with pytest.raises(GatewayDraining):
                 await waiter
         with pytest.raises(GatewayDraining):
             await subject.fetch(running.url())
         await subject.aclose()
+
+
+async def test_closing_waits_for_what_it_ends() -> None:
+    async def never(host: str, port: int) -> Sequence[AddressInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    async with fetcher(resolver=never) as subject:
+        waiter = asyncio.create_task(subject.fetch("http://a.example/"))
+        await until(lambda: bool(subject._tasks))
+        await subject.aclose()
+        assert not subject._tasks
+        with pytest.raises(GatewayDraining):
+            await waiter
 
 
 # Many at once
@@ -418,6 +440,30 @@ async def test_the_system_is_asked_in_a_thread_of_our_own(monkeypatch: pytest.Mo
     [(host, thread)] = asked
     assert host == "a.example"
     assert thread.startswith("modelmux-fetch-dns")
+
+
+async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
+        if host.startswith("slow"):
+            release.wait(5)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    async with site({"/": ok()}) as running, fetcher(running, timeout=2.0) as subject:
+        try:
+            slow_ones = [
+                asyncio.create_task(subject.fetch(running.url(host=f"slow-{number}.example")))
+                for number in range(module.LOOKUPS - 1)
+            ]
+            await asyncio.sleep(0.02)
+            assert (await subject.fetch(running.url(host="fast.example"))).data == PNG
+            assert not any(one.done() for one in slow_ones)
+        finally:
+            release.set()
+        await asyncio.wait(slow_ones)
+        assert all(one.result().data == PNG for one in slow_ones)
 
 
 async def test_names_that_take_forever_hold_up_nothing_but_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
