@@ -279,7 +279,7 @@ async def test_when_the_last_one_leaves_the_download_ends() -> None:
 async def test_who_comes_while_a_given_up_download_ends_starts_anew() -> None:
     async with site({"/": hang}) as running, fetcher(running) as subject:
         leaver = asyncio.create_task(subject.fetch(running.url()))
-        await until(lambda: running.open == 1)
+        await until(lambda: len(running.heads) == 1)
         running.routes["/"] = slow
 
         async def join() -> Fetched:
@@ -410,7 +410,7 @@ async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_client
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 2)
-    async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.3) as subject:
+    async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.8) as subject:
         hanging = [asyncio.create_task(subject.fetch(running.url(path))) for path in ("/1", "/2")]
         await until(lambda: running.open == 2)
         for hung in hanging:
