@@ -1,0 +1,14 @@
+"""How hypothesis runs: no deadlines (machines are shared), a bounded number of examples, repeatable under CI."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "ci", deadline=None, max_examples=150, derandomize=True, database=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile("dev", deadline=None, max_examples=150, suppress_health_check=_SLOW_IS_FINE)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
