@@ -38,6 +38,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefill: bool
     forced_tool_choice: Literal["ok", "not_with_thinking", "reject"]
     structured_output: bool
+    web_search: bool = True
     mid_system: bool
     preserved_thinking: bool
     cache_minimum: int
@@ -119,6 +120,7 @@ def _unknown(name: str) -> ModelCard:
         prefill=False,
         forced_tool_choice="ok",
         structured_output=True,
+        web_search=False,
         mid_system=False,
         preserved_thinking=True,
         cache_minimum=4096,
