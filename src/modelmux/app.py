@@ -17,6 +17,7 @@ from pathlib import Path
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.exchange import Services
+from modelmux.gateway.thoughts import MemoryThoughts
 from modelmux.routing.retry import Policy
 from modelmux.server.asgi import Application
 from modelmux.server.auth import ApiKeys, is_loopback
@@ -28,7 +29,8 @@ from modelmux.telemetry.logs import Log, quiet
 from modelmux.telemetry.metrics import Metrics
 from modelmux.upstream.base import Timeouts, TokenSource, Upstream
 from modelmux.upstream.credential_loaders import application_default, service_account_file, service_account_info
-from modelmux.upstream.credentials import GoogleTokens, StaticToken
+from modelmux.upstream.credentials import EVENT_REFRESHED, GoogleTokens, StaticToken
+from modelmux.upstream.fetch import Fetcher, FetchSettings
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.vertex import Vertex
@@ -57,10 +59,11 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._tokens = tokens or self._make_tokens(config)
         self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
+        self._fetcher = Fetcher(_fetch_settings(config))
         routes = build_routes(config, config.build_catalog())
         services = Services(
             routes=routes,
-            vertex=Vertex(Timeouts(), quota_project=environment.get("GOOGLE_CLOUD_QUOTA_PROJECT")),
+            vertex=Vertex(Timeouts(), quota_project=lambda: _quota_project(self._tokens, environment)),
             upstream=self._upstream,
             tokens=self._tokens,
             policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
@@ -71,6 +74,9 @@ class Gateway:
             sleep=asyncio.sleep,
             new_id=lambda: f"chatcmpl-{secrets.token_hex(16)}",
             jitter=random.random,
+            thoughts=MemoryThoughts(time.monotonic),
+            fetch=self._fetcher.fetch_all,
+            strict=config.server.strict,
         )
         self._application = Application(
             data_plane={
@@ -98,6 +104,7 @@ class Gateway:
             self._warming.cancel()
             await asyncio.wait([self._warming])
             self._warming = None
+        await self._fetcher.aclose()
         await self._upstream.aclose()
         await self._tokens.aclose()
 
@@ -106,7 +113,7 @@ class Gateway:
             await self._tokens.token()
         except CredentialsUnavailable as error:
             self.readiness.problem = "credentials"
-            self._log.error(names.EVENT_CREDENTIALS, message=error.public_message, detail=error.detail)
+            self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
 
     def _make_tokens(self, config: Config) -> TokenSource:
         auth = config.auth
@@ -124,9 +131,31 @@ class Gateway:
         return GoogleTokens(loader, on_event=self._on_credentials)
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
-        self._log.info(names.EVENT_CREDENTIALS, what=event, **detail)
-        if event == "refreshed":
+        if event == EVENT_REFRESHED:
             self.readiness.problem = None
+            self._log.info(names.EVENT_CREDENTIALS, what=event, **detail)
+            return
+        self._log.warning(names.EVENT_CREDENTIALS, what=event, **detail)
+        if detail.get("token_left_s") == 0:
+            self.readiness.problem = "credentials"
+
+
+def _quota_project(tokens: TokenSource, environment: Mapping[str, str]) -> str | None:
+    """Who pays for a user's credentials: the environment's word, or the credential's own."""
+    named = environment.get("GOOGLE_CLOUD_QUOTA_PROJECT")
+    return named or (tokens.quota_project if isinstance(tokens, GoogleTokens) else None)
+
+
+def _fetch_settings(config: Config) -> FetchSettings:
+    fetch = config.fetch
+    return FetchSettings(
+        enabled=fetch.enabled,
+        allow=tuple(fetch.allow),
+        deny=tuple(fetch.deny),
+        allow_private=tuple(fetch.allow_private),
+        timeout=fetch.timeout,
+        max_bytes=fetch.max_bytes,
+    )
 
 
 def create_app(config: Config, *, log: Log | None = None) -> Gateway:

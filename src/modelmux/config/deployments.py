@@ -8,6 +8,7 @@ from modelmux.catalog import Catalog, ModelCard
 from modelmux.config.load import ConfigError
 from modelmux.config.schema import Config, Vertex, VertexModel
 from modelmux.routing.resolve import Deployment, Route, Routes
+from modelmux.translate.context import Options
 from modelmux.wire import vertex as wire
 
 _WHERE: Final = 'Set vertex.project and vertex.location (for instance location = "global") in the configuration.'
@@ -77,7 +78,7 @@ def _route(model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_locati
     card = catalog.card(asked)
     if model.url:
         deployment = Deployment(f"{model.name}@url", wire.strip_verb(model.url), "", "", card)
-        return Route(model.name, (deployment,))
+        return Route(model.name, (deployment,), _options(model, vertex))
     project = model.project or vertex.project
     own = model.location or model.region
     locations = model.locations or ([own] if own else []) or [place for place in [_default_location(vertex)] if place]
@@ -105,7 +106,15 @@ def _route(model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_locati
         )
         for location in locations
     )
-    return Route(model.name, deployments)
+    return Route(model.name, deployments, _options(model, vertex))
+
+
+def _options(model: VertexModel, vertex: Vertex) -> Options:
+    return Options(
+        forced_tool_choice=model.forced_tool_choice or vertex.forced_tool_choice,
+        prefill=model.prefill or vertex.prefill,
+        caching=vertex.caching if model.caching is None else model.caching,
+    )
 
 
 def _base(vertex: Vertex, location: str) -> str:

@@ -45,6 +45,8 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     api_keys: list[Secret] = []
     #: Listen on other than loopback without api_keys, because something in front authenticates.
     allow_unauthenticated: bool = False
+    #: Refuse a request instead of changing or ignoring any part of it.
+    strict: bool = False
     #: Google Cloud's own limit of a request body, in bytes.
     max_body_bytes: int = 30 * 1024 * 1024
 
@@ -69,6 +71,9 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
     locations: list[str] = []
     publisher: str | None = None
     url: str | None = None
+    forced_tool_choice: Literal["error", "downgrade"] | None = None
+    prefill: Literal["error", "continue"] | None = None
+    caching: bool | None = None
 
 
 class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -83,7 +88,28 @@ class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
     url: str | None = None
     base_url: str | None = None
     fallback_to_default: bool = False
+    #: On a model that cannot be forced to call a tool: refuse the request, or leave the choice to it.
+    forced_tool_choice: Literal["error", "downgrade"] = "error"
+    #: On a model that cannot continue an assistant message: refuse the request, or ask it to go on.
+    prefill: Literal["error", "continue"] = "error"
+    #: Set prompt-cache breakpoints where the client sets none and they pay.
+    caching: bool = True
     models: list[VertexModel] = []
+
+
+class Fetch(Struct, forbid_unknown_fields=True, kw_only=True):
+    """``[fetch]``: downloading the images and documents that requests refer to by URL, because Vertex AI takes no URLs.
+
+    ``allow`` and ``deny`` hold host names, ``*.example.com`` covers sub-domains; ``allow_private`` networks such as
+    ``10.1.0.0/16`` that may be reached although they are not public.
+    """
+
+    enabled: bool = True
+    allow: list[str] = []
+    deny: list[str] = []
+    allow_private: list[str] = []
+    timeout: float = 15.0
+    max_bytes: int = 20 * 1024 * 1024
 
 
 class Streaming(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -101,6 +127,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     auth: Auth = field(default_factory=Auth)
     vertex: Vertex = field(default_factory=Vertex)
     streaming: Streaming = field(default_factory=Streaming)
+    fetch: Fetch = field(default_factory=Fetch)
     #: Cards that add to the model catalog or replace fields of its cards; ``id`` names the model.
     catalog: list[dict[str, Any]] = []
 

@@ -17,7 +17,7 @@ from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import GiveUp, decide
 from modelmux.routing.select import select
 from modelmux.telemetry import names
-from modelmux.translate import fold
+from modelmux.translate import fold, thinking
 from modelmux.translate.context import Translated
 from modelmux.translate.errors import translate_fault
 from modelmux.upstream.base import Headers, Reply
@@ -30,81 +30,137 @@ from modelmux.wire.vertex import decode_fault
 LONG_REPLY_TOKENS: Final = 8_192
 
 
-async def attempt(
-    route: Route, body: bytes, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
-) -> anthropic.Message | None:
-    """Try deployments until one gives content.
+class Attempts:
+    """All attempts of one exchange.
 
     :param relay: where a streamed reply goes; None for a unary one.
-    :returns: the whole message for a unary request; None once ``relay`` holds the reply.
-    :raises GatewayError: of the last attempt, when no further one is worth it.
     """
-    deployment, renewed = select(route, ()), False
-    token = await services.tokens.token()
-    while True:
-        exchange.tried.append(deployment)
+
+    def __init__(
+        self, route: Route, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
+    ) -> None:
+        self._route = route
+        self._body = translated.body
+        self._betas = translated.betas
+        self._relay = relay
+        self._exchange = exchange
+        self._services = services
+        self._thoughtless = not thinking.has_thoughts(translated.body)
+        long = translated.body.max_tokens > LONG_REPLY_TOKENS
+        self._stream = relay is not None or long
+        self._body.stream = True if self._stream else None
+
+    async def go_on(self, turn: anthropic.InputMessage) -> anthropic.Message | None:
+        """Ask the upstream to continue after a pause; ``turn`` is what it has said so far."""
+        self._body.messages = [*self._body.messages, turn]
+        return await self.run()
+
+    async def whole(self, pauses: int) -> anthropic.Message | None:
+        """``run``, and for a unary request on to the reply's end, where it pauses for its server tools."""
+        message = await self.run()
+        while message is not None and message.stop_reason == "pause_turn" and pauses > 0:
+            pauses -= 1
+            more = await self.go_on(fold.resumption(message))
+            assert more is not None
+            message = fold.joined(message, more)
+        return message
+
+    async def run(self) -> anthropic.Message | None:
+        """Try deployments until one gives content.
+
+        :returns: the whole message for a unary request; None once the relay holds the reply.
+        :raises GatewayError: of the last attempt, when no further one is worth it.
+        """
+        services, tried, renewed = self._services, list[Deployment](), False
+        deployment = select(self._route, ())
+        token = await services.tokens.token()
+        encoded = anthropic.encode_request(self._body)
+        while True:
+            tried.append(deployment)
+            self._exchange.tried.append(deployment)
+            try:
+                return await self._once(deployment, encoded, token)
+            except GatewayError as error:
+                self._note(error, deployment)
+                verdict = decide(
+                    error,
+                    route=self._route,
+                    tried=tuple(tried),
+                    renewed=renewed,
+                    thoughtless=self._thoughtless,
+                    policy=services.policy,
+                    jitter=services.jitter(),
+                )
+                if isinstance(verdict, GiveUp):
+                    raise
+            if verdict.renew_token:
+                token, renewed = await services.tokens.renew(token), True
+            if verdict.drop_thoughts:
+                self._drop_thoughts()
+                encoded = anthropic.encode_request(self._body)
+            if verdict.delay:
+                await services.sleep(verdict.delay)
+                token = await services.tokens.token()
+            services.metrics.retries += 1
+            deployment = verdict.deployment
+
+    def _drop_thoughts(self) -> None:
+        self._body, self._thoughtless = thinking.without_thoughts(self._body), True
+
+    async def _once(self, deployment: Deployment, encoded: bytes, token: str) -> anthropic.Message | None:
+        services, relay, exchange = self._services, self._relay, self._exchange
+        call = services.vertex.call(deployment, encoded, token, stream=self._stream, betas=self._betas)
+        reply = await services.upstream.send(call)
+        kept = False
         try:
-            return await _try_once(deployment, body, token, translated, relay, exchange, services)
-        except GatewayError as error:
-            _note_failure(error, deployment, exchange, services)
-            verdict = decide(
-                error, route=route, tried=tuple(exchange.tried), renewed=renewed, policy=services.policy,
-                jitter=services.jitter(),
-            )  # fmt: skip
-            if isinstance(verdict, GiveUp):
-                raise
-        if verdict.renew_token:
-            token, renewed = await services.tokens.renew(token), True
-        elif verdict.delay:
-            await services.sleep(verdict.delay)
-            token = await services.tokens.token()
-        services.metrics.retries += 1
-        deployment = verdict.deployment
-
-
-async def _try_once(
-    deployment: Deployment,
-    body: bytes,
-    token: str,
-    translated: Translated,
-    relay: StreamRelay | None,
-    exchange: Exchange,
-    services: Services,
-) -> anthropic.Message | None:
-    stream = bool(translated.body.stream)
-    reply = await services.upstream.send(services.vertex.call(deployment, body, token, stream=stream))
-    kept = False
-    try:
-        exchange.upstream_request_id = _header(reply.headers, b"request-id")
-        if reply.status != 200:
-            fault = decode_fault(reply.status, await reply.read(MAX_ERROR_BODY))
-            raise translate_fault(fault, retry_after=_header(reply.headers, b"retry-after"), hide=deployment.project)
-        whole = not (_header(reply.headers, b"content-type") or "").startswith("text/event-stream")
-        if relay is not None:
-            if whole:
+            exchange.upstream_request_id = _header(reply.headers, b"request-id")
+            if reply.status != 200:
+                fault = decode_fault(reply.status, await reply.read(MAX_ERROR_BODY))
+                raise translate_fault(
+                    fault, retry_after=_header(reply.headers, b"retry-after"), hide=deployment.project
+                )
+            whole = not (_header(reply.headers, b"content-type") or "").startswith("text/event-stream")
+            message = None
+            if relay is None:
+                message = _decode(await reply.read(MAX_REPLY_BODY)) if whole else await self._fold(reply)
+            elif whole:
                 relay.hold(fold.unfold(_decode(await reply.read(MAX_REPLY_BODY))))
             else:
-                kept = await relay.open(reply)
+                await relay.open(reply)
+                kept = True
             services.metrics.attempts.labels(deployment.id, "ok").inc()
-            return None
-        message = _decode(await reply.read(MAX_REPLY_BODY)) if whole else await _fold(reply, exchange)
-        services.metrics.attempts.labels(deployment.id, "ok").inc()
-        return message
-    finally:
-        if not kept:
-            await reply.aclose()
+            return message
+        finally:
+            if not kept:
+                await reply.aclose()
 
+    async def _fold(self, reply: Reply) -> anthropic.Message:
+        folded = fold.MessageFold()
+        reader = EventReader(reply)
+        try:
+            while (events := await reader.read()) is not None:
+                for event in events:
+                    folded.feed(event)
+        finally:
+            self._exchange.usage = folded.usage
+        return folded.result()
 
-async def _fold(reply: Reply, exchange: Exchange) -> anthropic.Message:
-    folded = fold.MessageFold()
-    reader = EventReader(reply)
-    try:
-        while (events := await reader.read()) is not None:
-            for event in events:
-                folded.feed(event)
-    finally:
-        exchange.usage = folded.usage
-    return folded.result()
+    def _note(self, error: GatewayError, deployment: Deployment) -> None:
+        exchange, services = self._exchange, self._services
+        kind = error.kind if isinstance(error, UpstreamRefused) else error.code or "error"
+        if isinstance(error, UpstreamRefused):
+            exchange.upstream_request_id = error.request_id or exchange.upstream_request_id
+            services.metrics.quota_errors += error.kind == "rate_limit"
+        services.metrics.attempts.labels(deployment.id, kind).inc()
+        services.log.warning(
+            names.EVENT_ATTEMPT_FAILED,
+            request_id=exchange.request_id,
+            deployment=deployment.id,
+            attempt=len(exchange.tried),
+            kind=kind,
+            message=error.message,
+            detail=error.detail,
+        )
 
 
 def _decode(body: bytes) -> anthropic.Message:
@@ -117,24 +173,6 @@ def _decode(body: bytes) -> anthropic.Message:
     if message.type != "message":
         raise UpstreamBroken("The upstream's answer is not a Messages reply.", reply_started=True)
     return message
-
-
-def _note_failure(error: GatewayError, deployment: Deployment, exchange: Exchange, services: Services) -> None:
-    kind = error.kind if isinstance(error, UpstreamRefused) else error.code or "error"
-    if isinstance(error, UpstreamRefused):
-        exchange.upstream_request_id = error.request_id or exchange.upstream_request_id
-        if error.kind == "rate_limit":
-            services.metrics.quota_errors += 1
-    services.metrics.attempts.labels(deployment.id, kind).inc()
-    services.log.warning(
-        names.EVENT_ATTEMPT_FAILED,
-        request_id=exchange.request_id,
-        deployment=deployment.id,
-        attempt=len(exchange.tried),
-        kind=kind,
-        message=error.message,
-        detail=error.detail,
-    )
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from modelmux.gateway.relay import StreamRelay
+from modelmux.gateway.thoughts import ThoughtStore
 from modelmux.routing.resolve import Deployment, Route, Routes
 from modelmux.routing.retry import Policy
 from modelmux.telemetry.logs import Log
 from modelmux.telemetry.metrics import Metrics
 from modelmux.translate.notices import Notice
 from modelmux.upstream.base import TokenSource, Upstream
+from modelmux.upstream.fetch import Fetched
 from modelmux.upstream.vertex import Vertex
 from modelmux.wire import anthropic
+
+#: URLs -> what they hold.
+Fetch = Callable[[list[str]], Awaitable[Mapping[str, "Fetched"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class Services:
     sleep: Callable[[float], Awaitable[None]]
     new_id: Callable[[], str]
     jitter: Callable[[], float]  # 0 to 1
+    thoughts: ThoughtStore
+    fetch: Fetch
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -39,8 +48,10 @@ class Exchange:
 
     request_id: str
     started: float
-    model: str = ""
+    owner: str = ""  # digest of the caller's key: what is remembered for one is not shown to another
+    strict: bool = False
     stream: bool = False
+    remembers: bool = False  # the model may think, so what led to its tool calls is kept
     route: Route | None = None
     tried: list[Deployment] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -49,3 +60,18 @@ class Exchange:
     upstream_request_id: str | None = None
     unknown: set[str] = field(default_factory=set)
     settled: bool = False
+
+    @property
+    def model(self) -> str:
+        """The catalog's id of the model that answers."""
+        assert self.route is not None
+        return self.route.deployments[0].card.id
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the server sends: a body, or a stream to read until it is empty. Always settle it with ``finish``."""
+
+    exchange: Exchange
+    body: bytes = b""
+    relay: StreamRelay | None = None

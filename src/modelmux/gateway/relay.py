@@ -7,7 +7,7 @@ the official SDKs raise on, and no ``[DONE]``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
@@ -57,53 +57,70 @@ class StreamRelay:
         self._reply: Reply | None = None
         self._ready: list[bytes] = []
         self._ended = False
+        #: Asks the upstream to go on after a pause; set by ``run``.
+        self.go_on: Callable[[anthropic.InputMessage], Awaitable[object]] | None = None
         #: The error the client was told in-band, if any.
         self.failure: GatewayError | None = None
 
-    async def open(self, reply: Reply) -> bool:
-        """Read up to the first content. Nothing has reached the client yet, so a failure may still be retried.
+    async def open(self, reply: Reply) -> None:
+        """Read up to the first content. Nothing of it has reached the client yet, so a failure may still be retried.
 
-        :returns: True, when the relay has taken ``reply`` over and will close it.
-        :raises GatewayError: the stream failed before it had content; the relay is as new.
+        Once it returns, the relay has taken ``reply`` over and will close it.
+
+        :raises GatewayError: the stream failed before it had content; the relay is as it was.
         """
-        stream, reader = self.stream.fresh(), EventReader(reply)
+        stream, reader = self.stream.next_attempt(), EventReader(reply)
         ready: list[bytes] = []
-        while not stream.content_started:
+        while not (stream.content_started or stream.done):
             events = await reader.read()
             if events is None:
                 stream.finish()
                 break
             ready.append(self._translate(stream, events))
         self.stream, self._reader, self._reply, self._ready = stream, reader, reply, ready
-        return True
 
     def hold(self, events: list[anthropic.StreamEvent]) -> None:
         """Take a reply that came whole."""
-        self._ready.append(self._translate(self.stream, events))
+        stream = self.stream.next_attempt()
+        self._ready.append(self._translate(stream, events))
+        self.stream, self._reader = stream, None
 
     async def read(self) -> bytes:
         """The next bytes for the client; empty when the stream is over. Never raises an upstream's failure: it
         becomes the in-band error."""
-        if self._ready:
-            data = b"".join(self._ready)
-            self._ready.clear()
-            if data:
-                return data
         if self._ended:
             return b""
         try:
-            while not self.stream.done and self._reader is not None:
-                events = await self._reader.read()
-                if events is None:
-                    break
-                data = self._translate(self.stream, events)
+            while True:
+                data = self._take() or await self._read_on()
                 if data:
                     return data
+                if not self.stream.paused or self.go_on is None:
+                    break
+                turn = self.stream.resumption
+                await self.aclose()
+                await self.go_on(turn)
             self.stream.finish()
         except GatewayError as error:
             return self.fail(error)
         self._ended = True
         return sse.DONE
+
+    def _take(self) -> bytes:
+        data = b"".join(self._ready)
+        self._ready.clear()
+        return data
+
+    async def _read_on(self) -> bytes:
+        """What the next reads bring; empty at the end of the upstream's message."""
+        while not self.stream.done and self._reader is not None:
+            events = await self._reader.read()
+            if events is None:
+                break
+            data = self._translate(self.stream, events)
+            if data:
+                return data
+        return b""
 
     def fail(self, error: GatewayError) -> bytes:
         """End the stream with an error the client's SDK raises on."""

@@ -5,15 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from modelmux.errors import GatewayError, RequestError, UpstreamError, UpstreamRefused
-from modelmux.gateway.exchange import Exchange, Services
+from modelmux.gateway.exchange import Answer, Exchange, Services
+from modelmux.gateway.thoughts import remember
 from modelmux.telemetry import names
 from modelmux.translate.notices import header_value
 
 _UNRESOLVED: Final = "unknown"
 
 
+def finish(answer: Answer, services: Services, *, client_gone: bool) -> None:
+    """Settle an answered exchange; ``client_gone`` when the client left before its end."""
+    exchange, error = answer.exchange, None
+    if answer.relay is not None:
+        stream = answer.relay.stream
+        exchange.usage, exchange.unknown = stream.total_usage, stream.unknown
+        error = answer.relay.failure
+        if exchange.remembers and stream.done:
+            remember(stream.kept, exchange.owner, exchange.model, services.thoughts)
+    settle(exchange, services, error=error, client_gone=client_gone)
+
+
 def settle(exchange: Exchange, services: Services, *, error: GatewayError | None, client_gone: bool = False) -> None:
-    """Count and log an ended exchange.
+    """Count and log an ended exchange, once.
 
     :param error: what the client was told, if it failed.
     :param client_gone: the client left before the end.

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from modelmux.catalog import Catalog, ModelCard, normalise
 from modelmux.errors import ModelNotFound
+from modelmux.translate.context import Options
 
 #: Longest name that is looked up at all: a name stands in every chunk of a reply.
 MAX_NAME: Final = 256
@@ -38,10 +39,11 @@ class Deployment(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A public model name and where it is served."""
+    """A public model name, where it is served, and what the operator chose for it."""
 
     name: str
     deployments: tuple[Deployment, ...]
+    options: Options = Options()
 
 
 class Routes:

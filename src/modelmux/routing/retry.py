@@ -31,11 +31,16 @@ class Policy(Struct, frozen=True):
 
 
 class Again(Struct, frozen=True):
-    """Try again on ``deployment`` after ``delay`` seconds, with a renewed token if ``renew_token``."""
+    """Try again on ``deployment`` after ``delay`` seconds.
+
+    :param renew_token: with another token: this one was refused.
+    :param drop_thoughts: without the history's thinking blocks: one of them was refused.
+    """
 
     delay: float
     deployment: Deployment
     renew_token: bool = False
+    drop_thoughts: bool = False
 
 
 class GiveUp(Struct, frozen=True):
@@ -50,18 +55,22 @@ def decide(
     route: Route,
     tried: tuple[Deployment, ...],
     renewed: bool,
+    thoughtless: bool,
     policy: Policy,
     jitter: float,
 ) -> Again | GiveUp:
     """What to do after ``error`` ended the last of the attempts ``tried``.
 
     :param renewed: whether the token was already renewed for this request.
+    :param thoughtless: whether thinking blocks were already left out, or there were none.
     :param jitter: a random number from 0 to 1.
     """
     if len(tried) >= policy.attempts:
         return GiveUp("attempts used up")
     if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not renewed:
         return Again(0.0, tried[-1], renew_token=True)
+    if isinstance(error, UpstreamRefused) and error.kind == "thinking_refused" and not thoughtless:
+        return Again(0.0, tried[-1], drop_thoughts=True)
     if not _curable(error):
         return GiveUp("not curable")
     target = select(route, tried)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from modelmux.errors import GatewayError
-from modelmux.gateway.exchange import Exchange, Services
-from modelmux.gateway.run import Answer, fail, finish, run
+from modelmux.gateway.exchange import Answer, Exchange, Services
+from modelmux.gateway.run import run
+from modelmux.gateway.settle import finish, settle
 from modelmux.server.body import ClientGone, WhileConnected, check_headers, read_body
 from modelmux.server.respond import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
 from modelmux.telemetry import names
@@ -28,19 +31,20 @@ class ChatEndpoint:
         check_headers(scope)
         services.metrics.total += 1
         services.metrics.in_flight.inc()
-        exchange = Exchange(request_id, services.clock())
+        owner, strict = _who_and_how(scope)
+        exchange = Exchange(request_id, services.clock(), owner, strict)
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             async with WhileConnected(receive):
                 answer = await run(body, exchange, services)
                 await self._send(answer, send)
         except GatewayError as error:
-            fail(exchange, services, error)
+            settle(exchange, services, error=error)
             raise
         except (ClientGone, OSError):  # OSError: how some servers report a send to a client that left
             finish(Answer(exchange), services, client_gone=True)
         except Exception:
-            fail(exchange, services, GatewayError("The gateway failed."))
+            settle(exchange, services, error=GatewayError("The gateway failed."))
             raise
         finally:
             if not exchange.settled:  # cancelled from outside: the server is going down
@@ -71,6 +75,17 @@ class ChatEndpoint:
             if relay is not None:
                 await relay.aclose()
             finish(answer, self._services, client_gone=not complete)
+
+
+def _who_and_how(scope: Scope) -> tuple[str, bool]:
+    """A digest of the caller's key, and whether strict mode is asked for."""
+    digest, strict = hashlib.sha256(), False
+    for name, value in scope["headers"]:
+        if name in (b"authorization", b"x-api-key"):
+            digest.update(value)
+        elif name == b"x-modelmux-strict":
+            strict = value.strip().lower() in (b"1", b"true")
+    return digest.hexdigest(), strict
 
 
 def _headers(exchange: Exchange) -> HeaderList:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Raw
+import msgspec
+from msgspec import UNSET, Raw, Struct
 
+from modelmux.translate.citations import annotations_of
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.finish import finish_reason, refusal_text
+from modelmux.translate.structured import strip_fences
 from modelmux.translate.usage import translate_usage
 from modelmux.wire import anthropic, openai_chat
+
+Call = openai_chat.ResponseToolCall | openai_chat.ResponseCustomCall
+
+
+class Parts(Struct):
+    """What a reply holds, brought into OpenAI's categories. Shared by whole replies and folded streams."""
+
+    text: str
+    refusal: str | None
+    calls: list[Call]
+    annotations: list[dict[str, Any]]
+    reasoning: str
+    thinking_blocks: list[dict[str, Any]]
 
 
 def translate_response(
@@ -21,33 +37,69 @@ def translate_response(
 
     :param id: the completion's id; ``created``: Unix seconds.
     """
-    blocks = message.content or []
-    calls = [tool_call(block, shape) for block in blocks if block.type == "tool_use"]
-    refusal = refusal_text(message.stop_reason, message.stop_details)
+    parts = _parts(message, shape)
+    reason = finish_reason(message.stop_reason, called_tools=bool(parts.calls), legacy=shape.legacy_function)
+    usage = translate_usage(message.usage)
+    return completion(parts, shape, reason, usage, id=id, created=created)
+
+
+def completion(
+    parts: Parts,
+    shape: ReplyShape,
+    reason: openai_chat.FinishReason,
+    usage: openai_chat.Usage,
+    *,
+    id: str,
+    created: int,
+) -> openai_chat.ChatCompletion:
+    """The completion that says ``parts``; null, not empty, where there is nothing."""
+    empty = not parts.text and bool(parts.calls or parts.refusal)
     reply = openai_chat.ResponseMessage(
-        content=visible_text("".join(b.text or "" for b in blocks if b.type == "text"), calls, refusal),
-        refusal=refusal,
-        tool_calls=calls or UNSET,
-        reasoning_content="".join(b.thinking or "" for b in blocks if b.type == "thinking") or UNSET,
-        thinking_blocks=[t for t in map(thinking_block, blocks) if t] or UNSET,
+        content=None if empty else parts.text,
+        refusal=parts.refusal,
+        annotations=parts.annotations or UNSET,
+        reasoning_content=parts.reasoning or UNSET,
+        thinking_blocks=parts.thinking_blocks or UNSET,
     )
-    choice = openai_chat.Choice(
-        message=reply, finish_reason=finish_reason(message.stop_reason, called_tools=bool(calls))
-    )
-    return openai_chat.ChatCompletion(
-        id=id, created=created, model=shape.model, choices=[choice], usage=translate_usage(message.usage)
-    )
+    if parts.calls and shape.legacy_function:
+        first = parts.calls[0]
+        assert isinstance(first, openai_chat.ResponseToolCall)
+        reply.function_call = first.function
+    elif parts.calls:
+        reply.tool_calls = parts.calls
+    choice = openai_chat.Choice(message=reply, finish_reason=reason)
+    return openai_chat.ChatCompletion(id=id, created=created, model=shape.model, choices=[choice], usage=usage)
 
 
-def visible_text(text: str, calls: list[Any], refusal: str | None) -> str | None:
-    """``content`` is null, not empty, where something else stands in its place."""
-    return text if text or not (calls or refusal) else None
+def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
+    parts = Parts("", refusal_text(message.stop_reason, message.stop_details), [], [], "", [])
+    for block in message.content or ():
+        if block.type == "text" and block.text:
+            start = len(parts.text)
+            parts.text += block.text
+            if not shape.strip_fences:  # what is cut off the front would move them
+                parts.annotations += annotations_of(block.citations, start, len(parts.text))
+        elif block.type == "tool_use" and block.name == shape.json_tool:
+            parts.text += arguments_of(block)
+        elif block.type == "tool_use":
+            parts.calls.append(tool_call(block, shape))
+        elif shape.show_reasoning:
+            parts.reasoning += block.thinking or ""
+            thought = thinking_block(block)
+            parts.thinking_blocks += [thought] if thought else []
+    if shape.strip_fences:
+        parts.text = strip_fences(parts.text)
+    return parts
 
 
-def tool_call(block: anthropic.Block, shape: ReplyShape) -> openai_chat.ResponseToolCall:
+def tool_call(block: anthropic.Block, shape: ReplyShape) -> Call:
     """A client's tool call; its arguments are the upstream's own text."""
     name = block.name or ""
-    function = openai_chat.ResponseFunction(shape.tool_names.get(name, name), arguments_of(block))
+    own = shape.tool_names.get(name, name)
+    if name in shape.custom_tools:
+        custom = openai_chat.ResponseCustom(own, free_text(arguments_of(block)))
+        return openai_chat.ResponseCustomCall(id=block.id or "", custom=custom)
+    function = openai_chat.ResponseFunction(own, arguments_of(block))
     return openai_chat.ResponseToolCall(id=block.id or "", function=function)
 
 
@@ -57,6 +109,16 @@ def arguments_of(block: anthropic.Block) -> str:
     What is raw was never checked for UTF-8; a bad byte in it costs its own character, not the reply.
     """
     return bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else "{}"
+
+
+def free_text(arguments: str) -> str:
+    """The text given to a custom tool: the one string of its arguments, or the arguments as they are if cut."""
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return arguments
+    text = value.get("input") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else arguments
 
 
 def thinking_block(block: anthropic.Block) -> dict[str, Any] | None:

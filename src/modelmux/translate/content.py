@@ -1,4 +1,4 @@
-"""Content parts of messages -> Anthropic blocks."""
+"""Content parts of messages -> Anthropic blocks: text, images and documents."""
 
 from __future__ import annotations
 
@@ -6,92 +6,217 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from modelmux.errors import InvalidRequest
+from modelmux.translate.caching import breakpoint_of
+from modelmux.translate.context import Context
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import Content, ImagePart, Part, RefusalPart, TextPart
+from modelmux.wire.openai_chat import (
+    ChatRequest,
+    Content,
+    FilePart,
+    ImagePart,
+    Part,
+    RedactedThinkingPart,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+)
 
 #: Per image, base64-encoded, on Google Cloud (docs: build-with-claude/vision).
 MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
 _DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<params>(?:;[^,]*)?),", re.IGNORECASE)
-#: The first bytes that tell an image's type; what the client claims is not trusted.
+_REMOTE: Final = re.compile(r"https?://", re.IGNORECASE)
+#: The first bytes that tell a type; what the client or a server claims is not trusted.
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
 )
+_IMAGES_SAID: Final = "PNG, JPEG, GIF or WebP"
+
+UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
 
 
-def texts(content: Content, where: str) -> Iterator[str]:
-    """The texts of content that may hold only text (system, assistant), empty ones left out.
+def remote_urls(request: ChatRequest) -> dict[str, str]:
+    """The http(s) URLs of images and files a request refers to, in order, each with the path of its first place."""
+    found: dict[str, str] = {}
+    for number, message in enumerate(request.messages):
+        content = message.content
+        for index, part in enumerate(content if isinstance(content, list) else ()):
+            url = _url_of(part)
+            if url and _REMOTE.match(url):
+                found.setdefault(url, f"messages.{number}.content.{index}")
+    return found
+
+
+def _url_of(part: Part) -> str | None:
+    if isinstance(part, ImagePart):
+        return part.image_url if isinstance(part.image_url, str) else part.image_url.url
+    return part.file.file_data if isinstance(part, FilePart) else None
+
+
+def texts(content: Content, where: str) -> Iterator[anthropic.TextBlock]:
+    """The text blocks of content that may hold only text (system, assistant); blank ones are left out.
+
+    Thinking sent back inside content is skipped here; ``thinking.py`` reads it.
 
     :raises InvalidRequest: a part of another kind.
     """
     for index, part in enumerate([TextPart(content)] if isinstance(content, str) else content or ()):
         if isinstance(part, TextPart):
-            text = part.text
+            block = _text(part, f"{where}.content.{index}")
         elif isinstance(part, RefusalPart):
-            text = part.refusal
+            block = anthropic.TextBlock(part.refusal)
+        elif isinstance(part, ThinkingPart | RedactedThinkingPart):
+            continue
         else:
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{where}.content.{index}.type", hint="Move it to a user message."
             )
-        if text.strip():
-            yield text
+        if block.text.strip():
+            yield block
 
 
-def blocks(content: Content, where: str) -> list[anthropic.TextBlock | anthropic.ImageBlock]:
-    """User or tool content as blocks; blank text is left out, because Anthropic refuses it."""
+def blocks(content: Content, ctx: Context, where: str) -> list[UserBlock]:
+    """User or tool content as blocks. Blank text is left out, because Anthropic refuses it; a cache breakpoint on it
+    moves to the block before.
+
+    :raises InvalidRequest: a part that Claude cannot read.
+    """
     if isinstance(content, str):
         return [anthropic.TextBlock(content)] if content.strip() else []
-    found = (_block(part, f"{where}.content.{index}") for index, part in enumerate(content or ()))
-    return [block for block in found if block is not None]
+    found: list[UserBlock] = []
+    for index, part in enumerate(content or ()):
+        block = _block(part, ctx, f"{where}.content.{index}")
+        if isinstance(block, anthropic.TextBlock) and not block.text.strip():
+            if block.cache_control is not None and found:
+                found[-1].cache_control = block.cache_control
+            continue
+        if block is not None:
+            found.append(block)
+    return found
 
 
-def _block(part: Part, where: str) -> anthropic.TextBlock | anthropic.ImageBlock | None:
+def _text(part: TextPart, where: str) -> anthropic.TextBlock:
+    marker = breakpoint_of(part.cache_control, part.prompt_cache_breakpoint, where)
+    return anthropic.TextBlock(part.text, marker)
+
+
+def _block(part: Part, ctx: Context, where: str) -> UserBlock | None:
     if isinstance(part, TextPart):
-        return anthropic.TextBlock(part.text) if part.text.strip() else None
+        return _text(part, where)
     if isinstance(part, RefusalPart):
-        return anthropic.TextBlock(part.refusal) if part.refusal.strip() else None
+        return anthropic.TextBlock(part.refusal)
     if isinstance(part, ImagePart):
-        url = part.image_url if isinstance(part.image_url, str) else part.image_url.url
-        return anthropic.ImageBlock(image_source(url, f"{where}.image_url"))
-    raise InvalidRequest(
-        "This kind of content is not supported here.", param=f"{where}.type", hint="Send text or an image."
-    )
+        block: UserBlock = _image(part, ctx, where)
+    elif isinstance(part, FilePart):
+        block = _file(part, ctx, where)
+    elif isinstance(part, ThinkingPart | RedactedThinkingPart):
+        return None
+    else:
+        raise InvalidRequest("Claude takes no audio.", param=f"{where}.type", hint="Send a transcript as text instead.")
+    block.cache_control = breakpoint_of(part.cache_control, part.prompt_cache_breakpoint, where)
+    return block
 
 
-def image_source(url: str, where: str) -> anthropic.Base64Source:
-    """A data URL as a base64 source, its type read from the bytes.
+def _image(part: ImagePart, ctx: Context, where: str) -> UserBlock:
+    url, where = _url_of(part) or "", f"{where}.image_url"
+    asset = ctx.assets.get(url)
+    if isinstance(asset, anthropic.ImageBlock):
+        return anthropic.ImageBlock(asset.source)
+    if asset is not None:
+        raise InvalidRequest(f"The URL holds no image that is {_IMAGES_SAID}.", param=where, hint="Convert it.")
+    media_type, data = _data_url(url, where)
+    return image(media_type, data, where)
 
-    :raises InvalidRequest: not a data URL, not base64, not an image Claude reads, or too large.
+
+def _file(part: FilePart, ctx: Context, where: str) -> anthropic.DocumentBlock:
+    if part.file.file_id is not None:
+        raise InvalidRequest(
+            "Vertex AI stores no files.",
+            param=f"{where}.file.file_id",
+            hint="Send the file as a data URL in file_data.",
+        )
+    where, data_url = f"{where}.file.file_data", part.file.file_data or ""
+    asset = ctx.assets.get(data_url)
+    if isinstance(asset, anthropic.DocumentBlock):
+        return anthropic.DocumentBlock(asset.source, part.file.filename)
+    if asset is not None:
+        raise InvalidRequest("The URL holds an image, not a document.", param=where, hint="Send it as image_url.")
+    media_type, data = _data_url(data_url, where)
+    return document(media_type, data, part.file.filename, where)
+
+
+def _data_url(url: str, where: str) -> tuple[str, bytes]:
+    """Media type and bytes of a data URL.
+
+    :raises InvalidRequest: another kind of URL, or not base64.
     """
     head = _DATA_URL.match(url)
     if not head:
+        scheme = url.partition(":")[0].lower() if ":" in url[:12] else ""
+        if scheme in ("http", "https"):
+            raise InvalidRequest("Fetching URLs is switched off.", param=where, hint="Send a data: URL instead.")
         raise InvalidRequest(
-            "Only images in data URLs are supported.", param=where, hint="Send data:image/png;base64,… instead."
+            "Only data:, http: and https: URLs can be read.", param=where, hint="Send data:image/png;base64,… instead."
         )
-    data = "".join(url[head.end() :].split())
-    if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidRequest("The image is larger than 5 MB.", param=where, hint="Scale it down.")
     if "base64" not in head["params"].lower().split(";"):
-        raise InvalidRequest("The image's data URL is not base64.", param=where)
+        raise InvalidRequest("The data URL is not base64.", param=where, hint="Send data:TYPE;base64,DATA.")
     try:
-        first = base64.b64decode(data[:24], validate=True)
-        base64.b64decode(data[-4:], validate=True)
+        data = base64.b64decode("".join(url[head.end() :].split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest("The image's data URL holds no valid base64.", param=where) from None
-    return anthropic.Base64Source(_sniff(first, where), data)
+        raise InvalidRequest("The data URL holds no valid base64.", param=where, hint="Check its padding.") from None
+    return head["type"].lower(), data
 
 
-def _sniff(first: bytes, where: str) -> str:
+def image(claimed: str, data: bytes, where: str) -> anthropic.ImageBlock:
+    """Image bytes as a block, the type read from the bytes.
+
+    :raises InvalidRequest: not an image Claude reads, or too large.
+    """
+    media_type = sniff(data)
+    if media_type is None or not media_type.startswith("image/"):
+        raise InvalidRequest(
+            f"The image is none of {_IMAGES_SAID}{_claim(claimed)}.", param=where, hint="Convert it to one of these."
+        )
+    encoded = base64.b64encode(data).decode()
+    if len(encoded) > MAX_IMAGE_BYTES:
+        raise InvalidRequest(
+            "The image is larger than 5 MB, counted in base64.", param=where, hint="Scale it down or compress it."
+        )
+    return anthropic.ImageBlock(anthropic.Base64Source(media_type, encoded))
+
+
+def document(claimed: str, data: bytes, title: str | None, where: str) -> anthropic.DocumentBlock:
+    """A PDF or a text file as a block.
+
+    :raises InvalidRequest: another kind of file.
+    """
+    if sniff(data) == "application/pdf":
+        source: Any = anthropic.Base64Source("application/pdf", base64.b64encode(data).decode())
+        return anthropic.DocumentBlock(source, title)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or not text.strip():
+        raise InvalidRequest(
+            f"The file is neither a PDF nor text in UTF-8{_claim(claimed)}.", param=where, hint="Convert it to PDF."
+        )
+    return anthropic.DocumentBlock(anthropic.TextSource("text/plain", text), title)
+
+
+def sniff(data: bytes) -> str | None:
+    """The media type that the first bytes tell, among those Claude reads."""
     for magic, media_type in _MAGIC:
-        if first.startswith(magic):
+        if data.startswith(magic):
             return media_type
-    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
-        return "image/webp"
-    raise InvalidRequest(
-        "The image is none of PNG, JPEG, GIF and WebP.", param=where, hint="Convert it to one of these."
-    )
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def _claim(claimed: str) -> str:
+    return f" (it claims to be {claimed})" if re.fullmatch(r"[a-z0-9.+/-]{1,60}", claimed) else ""

@@ -43,6 +43,7 @@ RULES: Final[dict[str, _Rule]] = {
     "too_large": _Rule(
         413, "invalid_request_error", "request_too_large", "The request is larger than Vertex AI takes."
     ),
+    "thinking_refused": _Rule(400, "invalid_request_error", None, "Vertex AI did not accept a thinking block."),
     "not_enabled": _Rule(
         400,
         "invalid_request_error",
@@ -143,6 +144,12 @@ _CONTEXT_LENGTH: Final = re.compile(
     r"prompt is too long|exceeds? the (?:model's )?(?:maximum )?context|context (?:window|length) (?:exceeded|limit)",
     re.IGNORECASE,
 )
+#: Texts of refused thinking blocks: forged, modified, or bound to another conversation.
+_THINKING: Final = re.compile(
+    r"Invalid `(?:signature|data)` in `(?:redacted_)?thinking`|bound to a different conversation"
+    r"|`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified",
+    re.IGNORECASE,
+)
 _NOT_ALLOWED: Final = re.compile(r"is not allowed to use Publisher Model", re.IGNORECASE)
 #: Resource names and project mentions in Google's sentences, e.g. "Project `123` is not allowed …".
 _PROJECTS: Final = (
@@ -195,6 +202,8 @@ def _kind(fault: Fault) -> str:
     kind = _BY_NAME.get(fault.kind, by_status)
     if kind == "invalid_request" and _CONTEXT_LENGTH.search(fault.message):
         return "context_length"
+    if kind == "invalid_request" and _THINKING.search(fault.message):
+        return "thinking_refused"
     if kind == "not_enabled" and not _NOT_ALLOWED.search(fault.message):
         return "invalid_request"
     return kind

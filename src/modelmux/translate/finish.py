@@ -22,12 +22,17 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
 REFUSED: Final = "The model refused to answer."
 
 
-def finish_reason(stop_reason: str | None, *, called_tools: bool) -> FinishReason:
-    """``tool_calls`` exactly when the client has calls to run; a cut or refused reply says so first."""
+def finish_reason(stop_reason: str | None, *, called_tools: bool, legacy: bool = False) -> FinishReason:
+    """``tool_calls`` exactly when the client has calls to run; a cut or refused reply says so first.
+
+    :param legacy: the client asked with ``functions`` and gets ``function_call``.
+    """
     reason = FINISH_REASONS.get(stop_reason or "", "stop")
-    if reason in ("stop", "tool_calls"):
-        return "tool_calls" if called_tools else "stop"
-    return reason
+    if reason not in ("stop", "tool_calls"):
+        return reason
+    if not called_tools:
+        return "stop"
+    return "function_call" if legacy else "tool_calls"
 
 
 def refusal_text(stop_reason: str | None, details: anthropic.StopDetails | None) -> str | None:

@@ -7,22 +7,22 @@ Together they state the fold law: folding the translated stream gives what trans
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from modelmux.errors import UpstreamBroken
-from modelmux.translate.chat_response import visible_text
+from modelmux.translate.chat_response import Call, Parts, completion
+from modelmux.translate.context import ReplyShape
 from modelmux.translate.errors import refused_in_stream
-from modelmux.translate.usage import merge
+from modelmux.translate.usage import add, merge
 from modelmux.wire import anthropic, openai_chat
 
 
 class _OpenBlock:
     """A content block and the pieces that came for it."""
 
-    __slots__ = ("_block", "inputs", "signatures", "texts", "thoughts")
+    __slots__ = ("_block", "citations", "inputs", "signatures", "texts", "thoughts")
 
     def __init__(self, block: anthropic.Block) -> None:
         self._block = block
@@ -30,11 +30,12 @@ class _OpenBlock:
         self.thoughts = [block.thinking or ""]
         self.signatures = [block.signature or ""]
         self.inputs: list[str] = []
+        self.citations = [*(block.citations or ())]
 
     def result(self) -> anthropic.Block:
         kind, given = self._block.type, "".join(self.inputs)
         if kind == "text":
-            return msgspec.structs.replace(self._block, text="".join(self.texts))
+            return msgspec.structs.replace(self._block, text="".join(self.texts), citations=self.citations or None)
         if kind == "thinking":
             return msgspec.structs.replace(
                 self._block, thinking="".join(self.thoughts), signature="".join(self.signatures) or None
@@ -120,6 +121,8 @@ class MessageFold:
             block.thoughts.append(delta.thinking or "")
         elif kind == "signature_delta":
             block.signatures.append(delta.signature or "")
+        elif kind == "citations_delta" and isinstance(delta.citation, Raw):
+            block.citations.append(delta.citation)
 
     def _end(self, event: anthropic.StreamEvent) -> None:
         self._message.usage = merge(self._message.usage, event.usage)
@@ -127,6 +130,18 @@ class MessageFold:
             self._message.stop_reason = event.delta.stop_reason or self._message.stop_reason
             self._message.stop_sequence = event.delta.stop_sequence or self._message.stop_sequence
             self._message.stop_details = event.delta.stop_details or self._message.stop_details
+
+
+def resumption(message: anthropic.Message) -> anthropic.InputMessage:
+    """A paused reply as the turn that asks the upstream to go on: its blocks, as they came."""
+    blocks = [b for b in message.content or () if b.type != "text" or (b.text and b.text.strip())]
+    return anthropic.InputMessage("assistant", [Raw(msgspec.json.encode(block)) for block in blocks])
+
+
+def joined(earlier: anthropic.Message, later: anthropic.Message) -> anthropic.Message:
+    """A paused reply and its continuation as one."""
+    content = [*(earlier.content or ()), *(later.content or ())]
+    return msgspec.structs.replace(later, content=content, usage=add(earlier.usage, later.usage))
 
 
 def unfold(message: anthropic.Message) -> list[anthropic.StreamEvent]:
@@ -151,47 +166,44 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
 
     :param usage: used where the stream carries none (the client did not ask).
     """
-    texts: list[str] = []
-    thoughts: list[str] = []
-    blocks: list[dict[str, Any]] = []
-    calls: dict[int, openai_chat.ResponseToolCall] = {}
-    refusal: str | None = None
+    parts = Parts("", None, [], [], "", [])
+    calls: dict[int, Call] = {}
+    function = openai_chat.ResponseFunction("", "")
     reason: openai_chat.FinishReason = "stop"
-    first: openai_chat.DecodedChunk | None = None
+    id, created, model = "", 0, ""
     for chunk in chunks:
-        first = first or chunk
+        id, created, model = chunk.id, chunk.created, chunk.model
         usage = chunk.usage or usage
         for choice in chunk.choices:
             delta = choice.delta
-            texts.append(delta.content or "")
-            thoughts.append(delta.reasoning_content or "")
-            blocks.extend(delta.thinking_blocks or [])
-            refusal = delta.refusal or refusal
+            parts.text += delta.content or ""
+            parts.reasoning += delta.reasoning_content or ""
+            parts.annotations += delta.annotations or ()
+            parts.thinking_blocks += delta.thinking_blocks or ()
+            parts.refusal = delta.refusal or parts.refusal
             reason = choice.finish_reason or reason
-            for part in delta.tool_calls or ():
-                _add_call(calls, part)
-    listed = list(calls.values())
-    message = openai_chat.ResponseMessage(
-        content=visible_text("".join(texts), listed, refusal),
-        refusal=refusal,
-        tool_calls=listed or UNSET,
-        reasoning_content="".join(thoughts) or UNSET,
-        thinking_blocks=blocks or UNSET,
-    )
-    return openai_chat.ChatCompletion(
-        id=first.id if first else "",
-        created=first.created if first else 0,
-        model=first.model if first else "",
-        choices=[openai_chat.Choice(message=message, finish_reason=reason)],
-        usage=usage,
-    )
+            for call in delta.tool_calls or ():
+                _add_call(calls, call)
+            if delta.function_call is not None:
+                _add_function(function, delta.function_call)
+    legacy = bool(function.name)
+    parts.calls = [openai_chat.ResponseToolCall(id="", function=function)] if legacy else list(calls.values())
+    shape = ReplyShape(model, legacy_function=legacy)
+    return completion(parts, shape, reason, usage, id=id, created=created)
 
 
-def _add_call(calls: dict[int, openai_chat.ResponseToolCall], part: openai_chat.ToolCallDelta) -> None:
-    call = calls.setdefault(
-        part.index, openai_chat.ResponseToolCall(id="", function=openai_chat.ResponseFunction("", ""))
-    )
+def _add_call(calls: dict[int, Call], part: openai_chat.ToolCallDelta) -> None:
+    if part.custom is not None:
+        custom = openai_chat.ResponseCustom(part.custom.name or "", part.custom.input or "")
+        calls[part.index] = openai_chat.ResponseCustomCall(id=part.id or "", custom=custom)
+        return
+    new = openai_chat.ResponseToolCall(id="", function=openai_chat.ResponseFunction("", ""))
+    call = calls.setdefault(part.index, new)
     call.id = part.id or call.id
-    if part.function is not None:
-        call.function.name = part.function.name or call.function.name
-        call.function.arguments += part.function.arguments or ""
+    if part.function is not None and isinstance(call, openai_chat.ResponseToolCall):
+        _add_function(call.function, part.function)
+
+
+def _add_function(function: openai_chat.ResponseFunction, part: openai_chat.FunctionDelta) -> None:
+    function.name = part.name or function.name
+    function.arguments += part.arguments or ""

@@ -2,7 +2,8 @@
 
 Append-only: what a message becomes depends on what came before it, never on what follows, so the translation of a
 longer conversation starts with that of the shorter one wherever the model was asked (tests/properties). The two
-repairs that look ahead (a tool call without a result) only act where no client would have asked.
+repairs that look ahead (a tool call without a result, a system message without an answer) only act where no client
+would have asked.
 """
 
 from __future__ import annotations
@@ -14,22 +15,25 @@ import msgspec
 
 from modelmux.errors import InvalidRequest
 from modelmux.translate import content, names
+from modelmux.translate.caching import breakpoint_of, mark_last
 from modelmux.translate.context import Context
+from modelmux.translate.thinking import Thoughts, of_history
+from modelmux.translate.turns import Turns
 from modelmux.wire import anthropic
 from modelmux.wire.openai_chat import (
     AssistantMessage,
     ChatMessage,
+    Content,
     DeveloperMessage,
+    FunctionMessage,
     FunctionToolCall,
     SystemMessage,
     ToolMessage,
     UserMessage,
 )
 
-#: Stand-ins where the client has nothing and Anthropic wants something.
-BEGIN: Final = "Begin."
+#: Stands in where the client has nothing and Anthropic wants something.
 NO_CONTENT: Final = "(no content)"
-NO_RESULT: Final = "No result: the tool call was not answered."
 
 
 def split_system(messages: list[ChatMessage]) -> int:
@@ -40,83 +44,113 @@ def split_system(messages: list[ChatMessage]) -> int:
     return len(messages)
 
 
-def translate_system(messages: list[ChatMessage]) -> list[anthropic.TextBlock] | None:
-    """The leading system messages as blocks, part boundaries kept; None when they hold no text.
+def translate_system(messages: list[ChatMessage]) -> list[anthropic.TextBlock]:
+    """The leading system messages as blocks, part boundaries kept.
 
     Later system messages stay in their place: moving them here would change the prefix of the whole conversation.
     """
-    blocks = [
-        anthropic.TextBlock(text)
-        for index, message in enumerate(messages)
-        if isinstance(message, SystemMessage | DeveloperMessage)
-        for text in content.texts(message.content, f"messages.{index}")
-    ]
-    return blocks or None
+    blocks: list[anthropic.TextBlock] = []
+    for index, message in enumerate(messages):
+        assert isinstance(message, SystemMessage | DeveloperMessage)
+        where = f"messages.{index}"
+        own = list(content.texts(message.content, where))
+        mark_last(own, breakpoint_of(message.cache_control, None, where))
+        blocks += own
+    return blocks
 
 
 def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> list[anthropic.InputMessage]:
-    """Messages from index ``first`` on, as alternating turns that begin with the user's."""
-    turns = _Turns(ctx)
+    """Messages from index ``first`` on, as turns that begin with the user's."""
+    turns = Turns(ctx)
+    thoughts = of_history(messages, ctx)
     for index in range(first, len(messages)):
         message, where = messages[index], f"messages.{index}"
         if isinstance(message, UserMessage):
             _user(message, turns, where)
         elif isinstance(message, AssistantMessage):
-            _assistant(message, turns, where)
+            _assistant(message, thoughts.get(index, Thoughts()), turns, where)
         elif isinstance(message, ToolMessage):
-            _tool(message, turns, where)
-        elif isinstance(message, SystemMessage | DeveloperMessage):
-            _late_system(message, turns, where)
+            turns.result(message.tool_call_id, _result(message.content, ctx, where), f"{where}.tool_call_id")
+            mark_last(turns.blocks, breakpoint_of(message.cache_control, None, where))
+        elif isinstance(message, FunctionMessage):
+            turns.result(f"function:{message.name}", _result(message.content, ctx, where), f"{where}.name")
         else:
-            raise InvalidRequest(
-                "Messages with role 'function' are not supported.", param=f"{where}.role", hint="Use role 'tool'."
-            )
+            _late_system(message, _answered(messages, index), turns, where)
     return turns.finish()
 
 
-def _user(message: UserMessage, turns: _Turns, where: str) -> None:
+def _user(message: UserMessage, turns: Turns, where: str) -> None:
     if message.name:
         turns.ctx.notices.add("ignored", f"{where}.name", "Claude has no names for participants.")
-    found = content.blocks(message.content, where)
+    found: list[Any] = list(content.blocks(message.content, turns.ctx, where))
     if not found:
         turns.ctx.notices.add("changed", f"{where}.content", "Empty content is replaced by a placeholder.")
-    turns.user(*(found or [anthropic.TextBlock(NO_CONTENT)]))
+        found = [anthropic.TextBlock(NO_CONTENT)]
+    mark_last(found, breakpoint_of(message.cache_control, None, where))
+    turns.user(*found)
 
 
-def _late_system(message: SystemMessage | DeveloperMessage, turns: _Turns, where: str) -> None:
-    for text in content.texts(message.content, where):
-        turns.ctx.notices.add("changed", f"{where}.role", "A later system message is sent in place, as a user turn.")
-        turns.user(anthropic.TextBlock(f"<system_message>\n{text}\n</system_message>"))
+def _answered(messages: list[ChatMessage], index: int) -> bool:
+    """Whether the system message at ``index`` is the last word before the assistant's, or of all."""
+    for message in messages[index + 1 :]:
+        if not isinstance(message, SystemMessage | DeveloperMessage):
+            return isinstance(message, AssistantMessage)
+    return True
 
 
-def _assistant(message: AssistantMessage, turns: _Turns, where: str) -> None:
-    if message.function_call is not None:
-        raise InvalidRequest(
-            "The legacy function interface is not supported.", param=f"{where}.function_call", hint="Use 'tool_calls'."
-        )
+def _late_system(message: SystemMessage | DeveloperMessage, answered: bool, turns: Turns, where: str) -> None:
+    """A system message in the middle: natively where the model takes it and it may stand there, else by the user."""
+    blocks = list(content.texts(message.content, where))
+    if not blocks:
+        return
+    mark_last(blocks, breakpoint_of(message.cache_control, None, where))
+    if turns.ctx.card.mid_system and answered and turns.system(*blocks):
+        return
+    turns.ctx.notices.add("changed", f"{where}.role", "A later system message is sent in place, as a user turn.")
+    for block in blocks:
+        block.text = f"<system_message>\n{block.text}\n</system_message>"
+    turns.user(*blocks)
+
+
+def _assistant(message: AssistantMessage, thoughts: Thoughts, turns: Turns, where: str) -> None:
     if message.audio is not None:
         raise InvalidRequest(
             "Claude has no audio to refer to.", param=f"{where}.audio", hint="Send its transcript as content."
         )
     turns.replied()
-    for text in content.texts(message.content, where):
-        turns.assistant(anthropic.TextBlock(text))
+    blocks: list[Any] = [*thoughts.leading, *content.texts(message.content, where)]
     if message.refusal and message.refusal.strip():
-        turns.assistant(anthropic.TextBlock(message.refusal))
+        blocks.append(anthropic.TextBlock(message.refusal))
+    if blocks:
+        turns.assistant(*blocks)
     for index, call in enumerate(message.tool_calls or ()):
         path = f"{where}.tool_calls.{index}"
-        if not isinstance(call, FunctionToolCall):
-            raise InvalidRequest("Custom tool calls are not supported.", param=f"{path}.type")
-        turns.call(call.id, names.tool_name(call.function.name, turns.ctx, f"{path}.function.name"),
-                   arguments(call.function.arguments, turns.ctx, f"{path}.function.arguments"), path)  # fmt: skip
+        if index < len(thoughts.before) and thoughts.before[index]:
+            turns.assistant(*thoughts.before[index])
+        if isinstance(call, FunctionToolCall):
+            name = names.tool_name(call.function.name, turns.ctx, f"{path}.function.name")
+            value = arguments(call.function.arguments, turns.ctx, f"{path}.function.arguments")
+        else:
+            name = names.tool_name(call.custom.name, turns.ctx, f"{path}.custom.name")
+            value = {"input": call.custom.input}
+        turns.call(call.id, name, value, path)
+    if message.function_call is not None:
+        path = f"{where}.function_call"
+        name = names.tool_name(message.function_call.name, turns.ctx, f"{path}.name")
+        value = arguments(message.function_call.arguments, turns.ctx, f"{path}.arguments")
+        turns.call(f"function:{message.function_call.name}", name, value, path)
+    if turns.role == "system":  # an answer without content; only an answer may follow a system turn
+        turns.assistant(anthropic.TextBlock(NO_CONTENT))
+    if turns.role == "assistant":
+        mark_last(turns.blocks, breakpoint_of(message.cache_control, None, where))
 
 
-def _tool(message: ToolMessage, turns: _Turns, where: str) -> None:
-    found = content.blocks(message.content, where)
-    result: str | list[Any] | None = found or None
-    if len(found) == 1 and isinstance(found[0], anthropic.TextBlock):
-        result = found[0].text
-    turns.result(message.tool_call_id, result, where)
+def _result(given: Content, ctx: Context, where: str) -> str | list[Any] | None:
+    """A tool's result: a string where it is one text, blocks where it is more, None where it is empty."""
+    found = content.blocks(given, ctx, where)
+    if len(found) == 1 and isinstance(found[0], anthropic.TextBlock) and found[0].cache_control is None:
+        return found[0].text
+    return list(found) or None
 
 
 def arguments(text: str | None, ctx: Context, where: str) -> dict[str, Any]:
@@ -134,82 +168,6 @@ def arguments(text: str | None, ctx: Context, where: str) -> dict[str, Any]:
         return value
     ctx.notices.add("changed", where, "The arguments are not an object; they are sent inside one.")
     return {"arguments": value}
-
-
-class _Turns:
-    """Builds alternating turns; knows which tool calls still wait for their result."""
-
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-        self._messages: list[anthropic.InputMessage] = []
-        self._blocks: list[Any] = []  # of the last message
-        self._results = 0  # how many tool results stand at the head of the last message
-        self._waiting: dict[str, list[str]] = {}  # client's id -> upstream ids still without a result
-        self._ids: set[str] = set()
-
-    def user(self, *blocks: Any) -> None:
-        self._turn("user").extend(blocks)
-
-    def assistant(self, block: Any) -> None:
-        self._turn("assistant").append(block)
-
-    def replied(self) -> None:
-        """The model was asked with what stands here and answered, if only with nothing: what it saw is settled."""
-        if not self._messages:
-            self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
-            self.user(anthropic.TextBlock(BEGIN))
-        elif self._messages[-1].role == "user":
-            self._answer_waiting()
-
-    def call(self, original: str, name: str, value: dict[str, Any], where: str) -> None:
-        """A tool call of the assistant. Ids are made valid and unique, as a function of what came before."""
-        blocks = self._turn("assistant")
-        wanted = names.clean(original) if original else f"call_{len(self._ids)}"
-        assigned, again = wanted, 1
-        while assigned in self._ids:
-            again += 1
-            assigned = f"{wanted[:120]}_{again}"
-        if assigned != original:
-            self.ctx.notices.add("changed", f"{where}.id", "The id is empty, repeated or not valid upstream.")
-        self._ids.add(assigned)
-        self._waiting.setdefault(original, []).append(assigned)
-        blocks.append(anthropic.ToolUseBlock(assigned, name, value))
-
-    def result(self, original: str, value: str | list[Any] | None, where: str) -> None:
-        """A tool's result: to the front of the user turn that follows its call; as text where it has no call."""
-        waiting = self._waiting.get(original)
-        if not waiting:
-            self.ctx.notices.add("changed", f"{where}.tool_call_id", "No open tool call has this id: sent as text.")
-            given = [anthropic.TextBlock(value)] if isinstance(value, str) else value or []
-            self.user(anthropic.TextBlock("Result of a tool call that is not part of this conversation:"), *given)
-            return
-        self._insert_result(anthropic.ToolResultBlock(waiting.pop(0), value))
-
-    def finish(self) -> list[anthropic.InputMessage]:
-        self._answer_waiting()
-        return self._messages
-
-    def _insert_result(self, block: anthropic.ToolResultBlock) -> None:
-        self._turn("user").insert(self._results, block)
-        self._results += 1
-
-    def _turn(self, role: str) -> list[Any]:
-        """The blocks of the turn to write to, begun if the last one is the other side's."""
-        last = self._messages[-1].role if self._messages else None
-        if last == role:
-            return self._blocks
-        self._blocks = []
-        self._results = 0
-        self._messages.append(anthropic.InputMessage("user" if role == "user" else "assistant", self._blocks))
-        return self._blocks
-
-    def _answer_waiting(self) -> None:
-        """Give every call that was never answered an error result: Anthropic takes no call without one."""
-        missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
-        self._waiting = {}
-        for assigned in missing:
-            self.ctx.notices.add("added", "messages", "A tool call without a result was given an error result.")
-            self._insert_result(anthropic.ToolResultBlock(assigned, NO_RESULT, is_error=True))
 
 
 def user_id(value: str) -> str:

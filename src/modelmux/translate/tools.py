@@ -1,51 +1,123 @@
-"""Tool definitions and tool choice."""
+"""Tool definitions."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from modelmux.errors import InvalidRequest
+from modelmux.translate.caching import breakpoint_of
 from modelmux.translate.context import Context
 from modelmux.translate.names import tool_name
+from modelmux.translate.schema import MAX_OPTIONAL, MAX_UNIONS, Subset, to_subset
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import (
-    AllowedToolsChoice,
-    ChatRequest,
-    CustomChoice,
-    FunctionChoice,
-    FunctionTool,
-)
+from modelmux.wire.openai_chat import ChatRequest, CustomDefinition, FunctionDefinition, Tool
 
 #: Name of the tool that is sent where only the history has tools. It cannot be called: the choice is "none".
 STAND_IN: Final = "unavailable"
+#: Strict tools of one request.
+MAX_STRICT: Final = 20
+_FREE_TEXT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"input": {"type": "string", "description": "The whole input, as plain text."}},
+    "required": ["input"],
+}
 
-_CHOICES: Final[dict[str, Literal["auto", "any", "none"]]] = {"auto": "auto", "required": "any", "none": "none"}
 
-
-def translate_tools(request: ChatRequest, ctx: Context) -> list[anthropic.Tool] | None:
-    """Tools in the client's order, schemas with their keys in the client's order; None when there are none.
+def translate_tools(request: ChatRequest, ctx: Context) -> list[anthropic.Tool]:
+    """Tools in the client's order, schemas with their keys in the client's order.
 
     :raises InvalidRequest: two tools with one name, or a kind of tool Claude has no form for.
     """
+    budget = _StrictBudget()
     tools: list[anthropic.Tool] = []
-    seen: dict[str, int] = {}
-    for index, tool in enumerate(request.tools or ()):
-        where = f"tools.{index}"
-        if not isinstance(tool, FunctionTool):
+    seen: dict[str, str] = {}
+    for tool, where in _declared(request):
+        made = _tool(tool, where, budget, ctx)
+        if made.name in seen:
             raise InvalidRequest(
-                "Custom tools are not supported.", param=f"{where}.type", hint="Declare a function with one string."
+                f"Tool names must be unique: {seen[made.name]} and {where} have the same.", param=f"{where}.name"
             )
-        name = tool_name(tool.function.name, ctx, f"{where}.function.name")
-        if name in seen:
-            raise InvalidRequest(
-                f"Tool names must be unique: tools {seen[name]} and {index} have the same name.",
-                param=f"{where}.function.name",
-            )
-        seen[name] = index
-        if tool.function.strict:
-            ctx.notices.add("ignored", f"{where}.function.strict", "Arguments are not constrained to the schema.")
-        tools.append(anthropic.Tool(name, input_schema(tool.function.parameters), tool.function.description or None))
-    return tools or None
+        seen[made.name] = where
+        tools.append(made)
+    return tools
+
+
+def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
+    """Tools and legacy functions, with the path of what holds the name."""
+    tools = [(tool, f"tools.{index}.{tool.type}") for index, tool in enumerate(request.tools or ())]
+    functions = [(Tool(function=f), f"functions.{index}") for index, f in enumerate(request.functions or ())]
+    return tools + functions
+
+
+def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
+    marker = breakpoint_of(tool.cache_control, None, where)
+    if tool.type == "function" and tool.function is not None:
+        made = _function(tool.function, where, budget, ctx)
+    elif tool.type == "custom" and tool.custom is not None:
+        made = _custom(tool.custom, where, ctx)
+    elif tool.type in ("function", "custom"):
+        raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
+    else:
+        raise InvalidRequest(
+            "Vertex AI has no tool of this type.", param=f"{where.rpartition('.')[0]}.type", hint="Declare a function."
+        )
+    made.cache_control = marker
+    return made
+
+
+def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
+    name = tool_name(function.name, ctx, f"{where}.name")
+    schema = input_schema(function.parameters)
+    strict: bool | None = None
+    if function.strict:
+        subset = to_subset(schema)
+        refused = budget.refuse(subset, ctx)
+        if refused:
+            ctx.notices.add("ignored", f"{where}.strict", f"Arguments are not bound to the schema: {refused}.")
+        else:
+            schema, strict = subset.schema, True
+            if subset.moved:
+                said = f"Not enforced, moved into descriptions: {', '.join(subset.moved)}."
+                ctx.notices.add("changed", f"{where}.parameters", said)
+    if schema is not function.parameters and any(k in schema for k in _COMBINERS) and not strict:
+        ctx.notices.add("changed", f"{where}.parameters", "The root must be one object; its variants were joined.")
+    return anthropic.Tool(name, _plain_root(schema), function.description or None, strict)
+
+
+def _custom(custom: CustomDefinition, where: str, ctx: Context) -> anthropic.Tool:
+    kind = (custom.format or {}).get("type", "text")
+    if kind != "text":
+        raise InvalidRequest(
+            "Claude takes no grammars.", param=f"{where}.format", hint="Use format 'text' and describe the grammar."
+        )
+    name = tool_name(custom.name, ctx, f"{where}.name")
+    ctx.custom_tools.add(name)
+    return anthropic.Tool(name, _FREE_TEXT, custom.description or None)
+
+
+class _StrictBudget:
+    """What strict tools of one request may have together."""
+
+    def __init__(self) -> None:
+        self._tools = self._optional = self._unions = 0
+
+    def refuse(self, subset: Subset, ctx: Context) -> str:
+        """Why this schema cannot be strict; empty if it can, and then it counts."""
+        if not ctx.card.structured_output:
+            return "this model has no strict tools"
+        if subset.unfit:
+            return subset.unfit
+        if self._tools == MAX_STRICT:
+            return f"only {MAX_STRICT} tools may be strict"
+        if self._optional + subset.optional > MAX_OPTIONAL or self._unions + subset.unions > MAX_UNIONS:
+            return "the strict tools have too many optional properties or unions together"
+        self._tools += 1
+        self._optional += subset.optional
+        self._unions += subset.unions
+        return ""
+
+
+_COMBINERS: Final = ("anyOf", "oneOf", "allOf")
 
 
 def input_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
@@ -57,60 +129,54 @@ def input_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
     return {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
 
 
-def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool] | None:
+def _plain_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """Variants at the root joined into one object: all their properties, required where every variant requires it.
+
+    Anthropic refuses the combining keywords there, and one refused tool would fail every request.
+    """
+    variants = [v for k in _COMBINERS for v in schema.get(k) or () if isinstance(v, dict)]
+    if not variants:
+        return {k: v for k, v in schema.items() if k not in _COMBINERS} if _combines(schema) else schema
+    properties: dict[str, Any] = {}
+    for part in (*variants, schema):
+        properties.update(part.get("properties") or {})
+    common = [n for n in properties if all(n in (v.get("required") or ()) for v in variants)]
+    joined = {k: v for k, v in schema.items() if k not in _COMBINERS}
+    joined["properties"] = properties
+    joined["required"] = list(dict.fromkeys([*(schema.get("required") or ()), *common]))
+    return joined
+
+
+def _combines(schema: dict[str, Any]) -> bool:
+    return any(k in schema for k in _COMBINERS)
+
+
+def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool]:
     """A stand-in where the history used tools and the request defines none: Anthropic wants ``tools`` there.
 
     Always the same one, whatever the history used: tools come first in the prompt, so a list that grew with the
     conversation would re-bill all of it.
     """
     used = any(isinstance(block, anthropic.ToolUseBlock) for message in messages for block in message.content)
-    return [anthropic.Tool(STAND_IN, input_schema(None), "Not available.")] if used else None
+    return [anthropic.Tool(STAND_IN, input_schema(None), "Not available.")] if used else []
 
 
-def translate_tool_choice(request: ChatRequest, ctx: Context) -> anthropic.ToolChoice | None:
-    """``none``, ``auto``, ``required`` and a named function; None where the default says the same.
+def web_search(options: dict[str, Any] | None, ctx: Context) -> anthropic.WebSearch | None:
+    """``web_search_options`` as the server tool.
 
-    :raises InvalidRequest: a choice that needs tools without any, an unknown word or name, or a forced choice on a
-        model that takes none.
+    :raises InvalidRequest: the model has none.
     """
-    choice = request.tool_choice
-    single = request.parallel_tool_calls is False
-    if not request.tools:
-        if choice not in (None, "auto", "none"):
-            raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
+    if options is None:
         return None
-    if choice is None:
-        return anthropic.ToolChoice("auto", disable_parallel_tool_use=True) if single else None
-    if isinstance(choice, str):
-        if choice not in _CHOICES:
-            raise InvalidRequest(
-                "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
-            )
-        kind = _CHOICES[choice]
-        if kind == "any":
-            _check_forced(ctx)
-        return anthropic.ToolChoice(kind, disable_parallel_tool_use=single and kind != "none")
-    return _named(choice, request, single, ctx)
-
-
-def _named(
-    choice: FunctionChoice | CustomChoice | AllowedToolsChoice, request: ChatRequest, single: bool, ctx: Context
-) -> anthropic.ToolChoice:
-    if not isinstance(choice, FunctionChoice):
+    if not ctx.card.web_search:
         raise InvalidRequest(
-            "This form of 'tool_choice' is not supported.", param="tool_choice.type", hint="Name a function."
+            "This model has no web search.", param="web_search_options", hint="Leave it out or choose another model."
         )
-    name = choice.function.name
-    if all(isinstance(t, FunctionTool) and t.function.name != name for t in request.tools or ()):
-        raise InvalidRequest("'tool_choice' names a function that is not in 'tools'.", param="tool_choice")
-    _check_forced(ctx)
-    return anthropic.ToolChoice("tool", tool_name(name, ctx, "tool_choice"), disable_parallel_tool_use=single)
-
-
-def _check_forced(ctx: Context) -> None:
-    if ctx.card.forced_tool_choice == "reject":
-        raise InvalidRequest(
-            "This model cannot be forced to call a tool.",
-            param="tool_choice",
-            hint="Use tool_choice 'auto' and say in the prompt that the tool must be used, or choose another model.",
-        )
+    if options.get("search_context_size") not in (None, "medium"):
+        ctx.notices.add("ignored", "web_search_options.search_context_size", "Claude has no such setting.")
+    location = options.get("user_location")
+    approximate = location.get("approximate") if isinstance(location, dict) else None
+    if not isinstance(approximate, dict):
+        return anthropic.WebSearch("web_search")
+    known = {k: approximate[k] for k in ("city", "region", "country", "timezone") if approximate.get(k)}
+    return anthropic.WebSearch("web_search", user_location={"type": "approximate", **known})

@@ -18,6 +18,20 @@ def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> ant
     return msgspec.structs.replace(earlier, **said)
 
 
+def add(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage | None:
+    """What two calls used together."""
+    if earlier is None or later is None:
+        return earlier or later
+    thinking = [u.output_tokens_details.thinking_tokens or 0 for u in (earlier, later) if u.output_tokens_details]
+    return anthropic.Usage(
+        (earlier.input_tokens or 0) + (later.input_tokens or 0),
+        (earlier.cache_creation_input_tokens or 0) + (later.cache_creation_input_tokens or 0),
+        (earlier.cache_read_input_tokens or 0) + (later.cache_read_input_tokens or 0),
+        (earlier.output_tokens or 0) + (later.output_tokens or 0),
+        anthropic.OutputTokensDetails(sum(thinking)) if thinking else None,
+    )
+
+
 def translate_usage(usage: anthropic.Usage | None) -> openai_chat.Usage:
     """``input_tokens`` counts only what neither came from the cache nor went into it: the three add up."""
     usage = usage or anthropic.Usage()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from modelmux.routing.resolve import Deployment
@@ -18,12 +19,14 @@ MAX_REPLY_BODY = 32 * 1024 * 1024
 class Vertex:
     """Makes calls for deployments; what depends on the deployment alone is worked out once."""
 
-    def __init__(self, timeouts: Timeouts, *, quota_project: str | None = None) -> None:
+    def __init__(self, timeouts: Timeouts, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
         self._timeouts = timeouts
         self._quota_project = quota_project
         self._targets: dict[str, tuple[Origin, str]] = {}
 
-    def call(self, deployment: Deployment, body: bytes, token: str, *, stream: bool) -> Call:
+    def call(
+        self, deployment: Deployment, body: bytes, token: str, *, stream: bool, betas: tuple[str, ...] = ()
+    ) -> Call:
         """The call that asks ``deployment`` for a reply to ``body`` (an encoded Messages request)."""
         known = self._targets.get(deployment.url)
         if known is None:
@@ -36,8 +39,11 @@ class Vertex:
             (b"accept", b"text/event-stream" if stream else b"application/json"),
             (b"user-agent", _USER_AGENT),
         ]
-        if self._quota_project:
-            headers.append((b"x-goog-user-project", self._quota_project.encode("latin-1")))
+        if betas:
+            headers.append((b"anthropic-beta", ",".join(betas).encode()))
+        quota_project = self._quota_project()
+        if quota_project:
+            headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
         return Call(origin, path + wire.verb(stream=stream), headers, body, self._timeouts)
 
 

@@ -85,16 +85,26 @@ ContentBlock = (
 
 
 class InputMessage(Struct):
+    """One turn. A raw block is one of the upstream's own, handed back as it came."""
+
     role: Literal["user", "assistant", "system"]
-    content: str | list[ContentBlock]
+    content: list[Any]  # ContentBlock or Raw
 
 
 class Tool(Struct, omit_defaults=True):
     name: str
     input_schema: dict[str, Any]
     description: str | None = None
-    type: str | None = None
     strict: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class WebSearch(Struct, tag_field="type", tag="web_search_20250305", omit_defaults=True):
+    """The server tool: Vertex AI searches and answers with citations. ``user_location`` is approximate."""
+
+    name: Literal["web_search"]
+    max_uses: int | None = None
+    user_location: dict[str, Any] | None = None
     cache_control: CacheControl | None = None
 
 
@@ -106,10 +116,20 @@ class ToolChoice(Struct, omit_defaults=True):
     disable_parallel_tool_use: bool = False
 
 
+class BlockBinding(Struct):
+    """What becomes of a thinking block whose prefix is another one. Needs the beta ``BETA_BINDING``."""
+
+    prefix_mismatch_behavior: Literal["drop_block"] = "drop_block"
+
+
+BETA_BINDING: Final = "thinking-binding-controls-2026-08-01"
+
+
 class Thinking(Struct, omit_defaults=True):
     type: Literal["adaptive", "enabled", "disabled", "between_tools"]
     budget_tokens: int | None = None
     display: Literal["summarized", "omitted"] | None = None
+    block_binding: BlockBinding | None = None
 
 
 class OutputConfig(Struct, omit_defaults=True):
@@ -128,7 +148,7 @@ class MessagesRequest(Struct, omit_defaults=True):
     max_tokens: int
     messages: list[InputMessage]
     system: list[TextBlock] | None = None
-    tools: list[Tool] | None = None
+    tools: list[Any] | None = None  # Tool and WebSearch
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -194,6 +214,10 @@ class Block(Struct, omit_defaults=True):
     name: str | None = None
     input: Raw | UnsetType = UNSET
     citations: list[Raw] | None = None
+    # of server tools and their results; kept only to be handed back
+    tool_use_id: str | None = None
+    content: Raw | UnsetType = UNSET
+    caller: Raw | UnsetType = UNSET
 
 
 class Message(Struct):

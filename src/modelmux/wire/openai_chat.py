@@ -60,14 +60,14 @@ class RefusalPart(Struct, tag_field="type", tag="refusal"):
 
 
 class ThinkingPart(Struct, tag_field="type", tag="thinking"):
-    """Sent back inside content by some clients; signed ones can be replayed."""
+    """Sent back inside content by some clients; signed ones can be replayed. Other providers' are not text."""
 
-    thinking: str = ""
-    signature: str | None = None
+    thinking: Any = ""
+    signature: Any = None
 
 
 class RedactedThinkingPart(Struct, tag_field="type", tag="redacted_thinking"):
-    data: str = ""
+    data: Any = ""
 
 
 Part = TextPart | ImagePart | FilePart | AudioPart | RefusalPart | ThinkingPart | RedactedThinkingPart
@@ -148,19 +148,18 @@ class FunctionDefinition(Struct):
     strict: bool | None = None
 
 
-class FunctionTool(Struct, tag_field="type", tag="function"):
-    function: FunctionDefinition
-    cache_control: CacheControlParam | None = None
-
-
 class CustomDefinition(Struct):
     name: str
     description: str | None = None
     format: dict[str, Any] | None = None
 
 
-class CustomTool(Struct, tag_field="type", tag="custom"):
-    custom: CustomDefinition
+class Tool(Struct):
+    """One tool. ``type`` says which of the others is set; some clients leave it out for functions."""
+
+    type: str = "function"
+    function: FunctionDefinition | None = None
+    custom: CustomDefinition | None = None
     cache_control: CacheControlParam | None = None
 
 
@@ -216,7 +215,7 @@ class ChatRequest(Struct):
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[FunctionTool | CustomTool] | None = None
+    tools: list[Tool] | None = None
     tool_choice: str | FunctionChoice | CustomChoice | AllowedToolsChoice | None = None
     parallel_tool_calls: bool | None = None
     functions: list[FunctionDefinition] | None = None
@@ -248,7 +247,14 @@ class ChatRequest(Struct):
     cache_control: CacheControlParam | None = None
 
 
+class _ExactRequest(ChatRequest, forbid_unknown_fields=True):
+    """The same, for the fast way to learn that a request has no other fields."""
+
+
 _request_decoder: Final = msgspec.json.Decoder(ChatRequest)
+_exact_decoder: Final = msgspec.json.Decoder(_ExactRequest)
+_keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
+_FIELDS: Final = frozenset(ChatRequest.__struct_fields__)
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -257,6 +263,18 @@ def decode_request(body: bytes) -> ChatRequest:
     :raises InvalidRequest: naming the field.
     """
     return openai_common.decode_body(_request_decoder, body)
+
+
+def read_request(body: bytes) -> tuple[ChatRequest, list[str]]:
+    """Decode a request body; with it the names of fields that ``ChatRequest`` has not, in order.
+
+    :raises InvalidRequest: naming the field.
+    """
+    try:
+        return _exact_decoder.decode(body), []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request = decode_request(body)
+    return request, [name for name in _keys_decoder.decode(body) if name not in _FIELDS]
 
 
 # --- response -----------------------------------------------------------------------------------------------------
@@ -296,13 +314,26 @@ class ResponseToolCall(Struct, kw_only=True):
     function: ResponseFunction
 
 
+class ResponseCustom(Struct):
+    name: str
+    input: str
+
+
+class ResponseCustomCall(Struct, kw_only=True):
+    id: str
+    type: Literal["custom"] = "custom"
+    custom: ResponseCustom
+
+
 class ResponseMessage(Struct, kw_only=True):
     """``content`` and ``refusal`` are always present, null where there is nothing."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: str | None = None
-    tool_calls: list[ResponseToolCall] | UnsetType = UNSET
+    annotations: list[dict[str, Any]] | UnsetType = UNSET
+    tool_calls: list[ResponseToolCall | ResponseCustomCall] | UnsetType = UNSET
+    function_call: ResponseFunction | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     thinking_blocks: list[dict[str, Any]] | UnsetType = UNSET
 
@@ -333,11 +364,17 @@ class FunctionDelta(Struct, omit_defaults=True):
     arguments: str | None = None
 
 
+class CustomDelta(Struct, omit_defaults=True):
+    name: str | None = None
+    input: str | None = None
+
+
 class ToolCallDelta(Struct, omit_defaults=True):
     index: int
     id: str | None = None
-    type: Literal["function"] | None = None
+    type: Literal["function", "custom"] | None = None
     function: FunctionDelta | None = None
+    custom: CustomDelta | None = None
 
 
 class ChunkDelta(Struct, omit_defaults=True):
@@ -348,6 +385,8 @@ class ChunkDelta(Struct, omit_defaults=True):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+    function_call: FunctionDelta | None = None
+    annotations: list[dict[str, Any]] | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
 
 

@@ -1,0 +1,88 @@
+"""Prompt-cache breakpoints: the client's own where it sets any, otherwise where they pay.
+
+Anthropic caches up to a breakpoint in the order tools, system, messages; at most four may be set, and a lookup goes
+back twenty blocks from each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+from modelmux.errors import InvalidRequest
+from modelmux.translate.context import Context
+from modelmux.wire import anthropic
+from modelmux.wire.anthropic import EPHEMERAL, CacheControl, MessagesRequest
+from modelmux.wire.openai_chat import CacheControlParam
+
+MAX_BREAKPOINTS: Final = 4
+_HOLDERS: Final = (
+    anthropic.TextBlock,
+    anthropic.ImageBlock,
+    anthropic.DocumentBlock,
+    anthropic.ToolUseBlock,
+    anthropic.ToolResultBlock,
+)
+
+
+def breakpoint_of(marker: CacheControlParam | None, openai: dict[str, Any] | None, where: str) -> CacheControl | None:
+    """A client's marker in either dialect: ``cache_control``, or OpenAI's ``prompt_cache_breakpoint``.
+
+    :raises InvalidRequest: a lifetime nobody offers.
+    """
+    if marker is not None:
+        return CacheControl("ephemeral", _ttl(marker.ttl, f"{where}.cache_control.ttl"))
+    if openai is not None and openai.get("mode") != "off":
+        return CacheControl("ephemeral", _ttl(openai.get("ttl"), f"{where}.prompt_cache_breakpoint.ttl"))
+    return None
+
+
+def _ttl(value: Any, where: str) -> Literal["5m", "1h"] | None:
+    if value in (None, "5m"):
+        return None
+    if value in ("1h", "30m", "12h"):  # OpenAI's lifetimes: the next Anthropic has, or the longest
+        return "1h"
+    raise InvalidRequest(f"Invalid value for '{where}'.", param=where, hint="Use 5m or 1h.")
+
+
+def mark_last(blocks: list[Any], marker: CacheControl | None) -> None:
+    """Set a marker that belongs to a whole message on the last of its blocks that can hold one."""
+    if marker is not None:
+        for block in reversed(blocks):
+            if isinstance(block, _HOLDERS):
+                block.cache_control = marker
+                return
+
+
+def plan(body: MessagesRequest, ctx: Context, *, whole: CacheControlParam | None) -> None:
+    """Keep the client's breakpoints within the limit; set our own where it has none and they pay.
+
+    They pay when the prompt will be sent again: tools are defined, or the conversation has an earlier answer.
+
+    :param whole: a client's marker for the whole prompt.
+    """
+    if whole is not None:
+        mark_last(body.messages[-1].content, breakpoint_of(whole, None, ""))
+    holders = [h for h in _holders(body) if h.cache_control is not None]
+    if holders:
+        for holder in holders[: max(0, len(holders) - MAX_BREAKPOINTS)]:
+            holder.cache_control = None
+            ctx.notices.add("dropped", "cache_control", f"More than {MAX_BREAKPOINTS}: the earliest ones are dropped.")
+        return
+    if not ctx.options.caching or not (body.tools or any(m.role == "assistant" for m in body.messages)):
+        return
+    if body.system:
+        body.system[-1].cache_control = EPHEMERAL  # covers the tools too: they come before
+    elif body.tools:
+        body.tools[-1].cache_control = EPHEMERAL
+    # The last two user turns: the next request finds the one it extends, even if this turn adds many blocks.
+    for message in [m for m in body.messages if m.role == "user"][-2:]:
+        mark_last(message.content, EPHEMERAL)
+
+
+def _holders(body: MessagesRequest) -> Iterator[Any]:
+    """All that can hold a breakpoint, in the order Anthropic reads them."""
+    yield from body.tools or ()
+    yield from body.system or ()
+    for message in body.messages:
+        yield from (block for block in message.content if isinstance(block, _HOLDERS))

@@ -1,0 +1,35 @@
+"""Citations of web search results -> OpenAI annotations with indices into the visible text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+
+class _Citation(Struct):
+    type: str = ""
+    url: str | None = None
+    title: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Citation)
+
+
+def annotation(citation: Raw, start: int, end: int) -> dict[str, Any] | None:
+    """One citation of the text from ``start`` to ``end`` (characters of the whole content); None if it has no URL."""
+    try:
+        said = _decoder.decode(citation)
+    except msgspec.ValidationError:
+        return None
+    if not said.url:
+        return None
+    found = {"start_index": start, "end_index": end, "url": said.url, "title": said.title or ""}
+    return {"type": "url_citation", "url_citation": found}
+
+
+def annotations_of(citations: list[Raw] | None, start: int, end: int) -> list[dict[str, Any]]:
+    """All citations of one text block, each URL once."""
+    found = [a for a in (annotation(c, start, end) for c in citations or ()) if a]
+    return list({a["url_citation"]["url"]: a for a in found}.values())

@@ -1,0 +1,105 @@
+"""Building turns: alternating, tool results first, every tool call answered, ids valid and unique."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from modelmux.translate import names
+from modelmux.translate.context import Context
+from modelmux.wire import anthropic
+
+#: Stand-ins where the client has nothing and Anthropic wants something.
+BEGIN: Final = "Begin."
+NO_RESULT: Final = "No result: the tool call was not answered."
+_ORPHAN: Final = "Result of a tool call that is not part of this conversation:"
+
+Role = Literal["user", "assistant", "system"]
+
+
+class Turns:
+    """Turns so far; ``role`` and ``blocks`` are those of the last one."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.role: Role | None = None
+        self.blocks: list[Any] = []
+        self._messages: list[anthropic.InputMessage] = []
+        self._results = 0  # how many tool results stand at the head of the last turn
+        self._waiting: dict[str, list[str]] = {}  # client's id -> upstream ids still without a result
+        self._ids: set[str] = set()
+
+    def user(self, *blocks: Any) -> None:
+        self._turn("user").extend(blocks)
+
+    def assistant(self, *blocks: Any) -> None:
+        self._turn("assistant").extend(blocks)
+
+    def replied(self) -> None:
+        """The model was asked with what stands here and answered, if only with nothing: what it saw is settled."""
+        if self.role is None:
+            self._begin()
+        elif self.role == "user":
+            self._answer_waiting()
+
+    def system(self, *blocks: Any) -> bool:
+        """A system turn, if one may stand here: after the user's, with no tool call left open. False if not."""
+        if self.role not in ("user", "system") or any(self._waiting.values()):
+            return False
+        self._turn("system").extend(blocks)
+        return True
+
+    def call(self, original: str, name: str, value: dict[str, Any], where: str) -> None:
+        """A tool call of the assistant. Ids are made valid and unique, as a function of what came before."""
+        blocks = self._turn("assistant")
+        legacy = original.startswith("function:")
+        wanted = names.clean(original) if original and not legacy else f"call_{len(self._ids)}"
+        assigned, again = wanted, 1
+        while assigned in self._ids:
+            again += 1
+            assigned = f"{wanted[:120]}_{again}"
+        if assigned != original and not legacy:
+            self.ctx.notices.add("changed", f"{where}.id", "The id is empty, repeated or not valid upstream.")
+        self._ids.add(assigned)
+        self._waiting.setdefault(original, []).append(assigned)
+        blocks.append(anthropic.ToolUseBlock(assigned, name, value))
+
+    def result(self, original: str, value: str | list[Any] | None, where: str) -> None:
+        """A tool's result: to the front of the user turn that follows its call; as text where it has no call."""
+        waiting = self._waiting.get(original)
+        if not waiting:
+            self.ctx.notices.add("changed", where, "No open tool call has this id: the result is sent as text.")
+            given = [anthropic.TextBlock(value)] if isinstance(value, str) else value or []
+            self.user(anthropic.TextBlock(_ORPHAN), *given)
+            return
+        self._insert_result(anthropic.ToolResultBlock(waiting.pop(0), value))
+
+    def finish(self) -> list[anthropic.InputMessage]:
+        """All turns; every call has a result, and there is at least one turn."""
+        self._answer_waiting()
+        if not self._messages:
+            self._begin()
+        return self._messages
+
+    def _begin(self) -> None:
+        self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
+        self.user(anthropic.TextBlock(BEGIN))
+
+    def _insert_result(self, block: anthropic.ToolResultBlock) -> None:
+        self._turn("user").insert(self._results, block)
+        self._results += 1
+
+    def _turn(self, role: Role) -> list[Any]:
+        """The blocks of the turn to write to, begun if the last one is another side's."""
+        if self.role == role:
+            return self.blocks
+        self.role, self.blocks, self._results = role, [], 0
+        self._messages.append(anthropic.InputMessage(role, self.blocks))
+        return self.blocks
+
+    def _answer_waiting(self) -> None:
+        """Give every call that was never answered an error result: Anthropic takes no call without one."""
+        missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
+        self._waiting = {}
+        for assigned in missing:
+            self.ctx.notices.add("added", "messages", "A tool call without a result was given an error result.")
+            self._insert_result(anthropic.ToolResultBlock(assigned, NO_RESULT, is_error=True))
