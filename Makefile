@@ -11,7 +11,7 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core test-lowest lock wheel clean
+.PHONY: help demo test lint types contracts unit coverage-core test-lowest lock docs wheel clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ lock: $(DEV_READY) ## Renew the lock files
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
+
+docs: $(DEV_READY) ## Renew the generated pages
+	$(BIN)/python -m modelmux.cli.compatibility > docs/compatibility.md
 
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build

@@ -157,7 +157,7 @@ class Tour:
             self._console.print(f"[red]{otherwise}[/red]")
 
     def _summary(self) -> None:
-        table = Table(title="Timings (the emulator writes at 80 tokens a second)", title_justify="left")
+        table = Table(title="Timings (at 80 tokens a second)", title_justify="left")
         for column in ("request", "first content", "complete"):
             table.add_column(column, justify="left" if column == "request" else "right")
         for title, took, first in self._timings:

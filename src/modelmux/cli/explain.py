@@ -1,0 +1,89 @@
+"""``modelmux explain``: what would be sent for a request, and why, without calling anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from modelmux.cli.output import fail, fail_config
+from modelmux.config import Config, ConfigError, build_routes, load
+from modelmux.errors import GatewayError
+from modelmux.routing.resolve import Route
+from modelmux.translate.chat_request import translate_request
+from modelmux.translate.compare import first_difference
+from modelmux.translate.content import remote_urls
+from modelmux.translate.context import Translated
+from modelmux.translate.notices import Notice
+from modelmux.wire import anthropic, openai_chat
+from modelmux.wire.vertex import verb
+
+_ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
+
+
+@click.command()
+@click.argument("request", type=click.Path(path_type=Path))
+@click.option("--model", help="Use this model instead of the request's.")
+@click.option("--turn2", type=click.Path(path_type=Path), help="The next request of the same conversation.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; neutral if not given.")
+def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
+    """Print the URL, the exact body and every notice for the Chat Completions body in REQUEST."""
+    try:
+        config = load(config_path) if config_path else Config.from_dict(_ANYWHERE)
+        routes = build_routes(config, config.build_catalog())
+    except ConfigError as error:
+        fail_config(error)
+    try:
+        first, route = _translate(request, model, routes.find)
+        _show(first, route)
+        if turn2 is not None:
+            second, _ = _translate(turn2, model, routes.find)
+            _compare(first, second)
+    except GatewayError as error:
+        where = f" ({error.param})" if error.param else ""
+        fail([f"{error.status}{where}: {error.message}"], error.hint)
+
+
+def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[Translated, Route]:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        fail([f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body.")
+    request, unknown = openai_chat.read_request(body)
+    request.model = model or request.model
+    route = find(request.model)
+    assets = {url: _stand_in(url) for url in remote_urls(request)}
+    translated = translate_request(request, route.deployments[0].card, route.options, unknown=unknown, assets=assets)
+    translated.body.stream = True if request.stream else None
+    return translated, route
+
+
+def _stand_in(url: str) -> anthropic.ImageBlock:
+    """Nothing is fetched: the place of a URL's content says what would stand there."""
+    return anthropic.ImageBlock(anthropic.Base64Source("image/*", f"<fetched from {url}>"))
+
+
+def _show(translated: Translated, route: Route) -> None:
+    for deployment in route.deployments:
+        click.echo(f"POST {deployment.url}{verb(stream=bool(translated.body.stream))}")
+    for beta in translated.betas:
+        click.echo(f"anthropic-beta: {beta}")
+    click.echo(f"\n{msgspec.json.format(anthropic.encode_request(translated.body), indent=2).decode()}\n")
+    click.echo("notices:" if translated.notices else "notices: none")
+    for notice in translated.notices:
+        click.echo(f"  {_said(notice)}")
+
+
+def _said(notice: Notice) -> str:
+    return f"{notice.action} {notice.field}: {notice.reason}"
+
+
+def _compare(first: Translated, second: Translated) -> None:
+    difference = first_difference(first.body, second.body)
+    if difference is None:
+        click.echo("\nturn 2 keeps turn 1 as its prefix: caches and thinking signatures stay valid")
+    else:
+        click.echo(f"\nturn 2 does not keep turn 1 as its prefix: {difference}")
+        raise SystemExit(1)
