@@ -23,6 +23,9 @@ class FakeReply:
         self.closed = 0
         self.read_pieces = 0
 
+    def __repr__(self) -> str:  # names test cases: the same in every worker
+        return f"{self.status} {b''.join(p for p in self._pieces if isinstance(p, bytes))[:60]!r}"
+
     async def _iterate(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             if isinstance(piece, GatewayError):

@@ -1,0 +1,135 @@
+"""Translation is append-only and deterministic, and whatever a client sends is legal upstream or refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.recordings import openai_requests
+from support.strategies import conversations
+
+from modelmux.catalog import ModelCard, builtin
+from modelmux.errors import InvalidRequest
+from modelmux.translate.chat_request import translate_request
+from modelmux.translate.compare import first_difference
+from modelmux.translate.context import Options
+from modelmux.wire.anthropic import MessagesRequest, encode_request
+from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, ToolMessage, decode_request
+
+CARDS = list(builtin().cards)
+OPTIONS = Options(prefill="continue")
+
+
+def request_of(body: dict[str, Any]) -> ChatRequest:
+    return decode_request(json.dumps(body).encode())
+
+
+def translate(request: ChatRequest, card: ModelCard) -> MessagesRequest | None:
+    """The body, or None where the request is refused; any other failure is a bug."""
+    try:
+        return translate_request(request, card, OPTIONS).body
+    except InvalidRequest as error:
+        assert error.param
+        return None
+
+
+@given(conversations(), st.sampled_from(CARDS))
+def test_a_longer_conversation_extends_the_shorter(body: dict[str, Any], card: ModelCard) -> None:
+    """At every point where a client has asked: before each answer of the assistant, and at the end."""
+    request = request_of(body)
+    asked = [i for i in range(1, len(request.messages)) if _is_answer(request, i)]
+    earlier: MessagesRequest | None = None
+    for end in [*asked, len(request.messages)]:
+        now = translate(msgspec.structs.replace(request, messages=request.messages[:end]), card)
+        if earlier is not None and now is not None:
+            assert first_difference(earlier, now) is None
+        earlier = now
+
+
+def _is_answer(request: ChatRequest, index: int) -> bool:
+    """An assistant message that answers what came before it: nobody asks with tool calls left open, or in the middle
+    of the assistant's own words."""
+    before = request.messages[:index]
+    if not isinstance(request.messages[index], AssistantMessage) or isinstance(before[-1], AssistantMessage):
+        return False
+    waiting: list[str] = []
+    for message in before:
+        if isinstance(message, AssistantMessage):
+            waiting += [call.id for call in message.tool_calls or ()]
+        elif isinstance(message, ToolMessage) and message.tool_call_id in waiting:
+            waiting.remove(message.tool_call_id)
+    return not waiting
+
+
+@given(conversations(), st.sampled_from(CARDS))
+def test_the_same_request_gives_the_same_bytes(body: dict[str, Any], card: ModelCard) -> None:
+    first, second = translate(request_of(body), card), translate(request_of(body), card)
+    assert (first is None) == (second is None)
+    if first is not None and second is not None:
+        assert encode_request(first) == encode_request(second)
+
+
+@given(conversations(), st.sampled_from(CARDS))
+def test_what_is_sent_is_legal(body: dict[str, Any], card: ModelCard) -> None:
+    translated = translate(request_of(body), card)
+    if translated is not None:
+        check_legal(json.loads(encode_request(translated)), card)
+
+
+@pytest.mark.parametrize("recording", openai_requests())
+def test_recorded_requests_are_legal(recording: dict[str, Any]) -> None:
+    try:
+        request = request_of({**recording["request"], "model": "m"})
+    except InvalidRequest as error:
+        assert error.param
+        return
+    for card in CARDS:
+        translated = translate(request, card)
+        if translated is not None:
+            check_legal(json.loads(encode_request(translated)), card)
+
+
+def check_legal(body: dict[str, Any], card: ModelCard) -> None:
+    """The multi-turn rules of Messages on Vertex AI."""
+    messages = body["messages"]
+    assert messages[0]["role"] == "user"
+    assert messages[-1]["role"] != "assistant" or card.prefill
+    ids: set[str] = set()
+    waiting: list[str] = []
+    for number, message in enumerate(messages):
+        blocks = message["content"]
+        assert blocks
+        assert not number or message["role"] != messages[number - 1]["role"]
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        assert all(b["type"] == "tool_result" for b in blocks[: len(results)]), "results come first"
+        assert sorted(results) == sorted(waiting), "every call is answered in the next message, and nothing else is"
+        waiting = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        assert not ids & set(waiting)
+        assert len(set(waiting)) == len(waiting)
+        ids |= set(waiting)
+        for block in blocks:
+            check_block(block)
+        if message["role"] == "system":
+            assert card.mid_system
+            assert messages[number - 1]["role"] == "user"
+            assert number == len(messages) - 1 or messages[number + 1]["role"] == "assistant"
+    assert not waiting
+    assert json.dumps(body).count('"cache_control"') <= 4
+
+
+def check_block(block: dict[str, Any]) -> None:
+    kind = block["type"]
+    if kind == "text":
+        assert block["text"].strip()
+    elif kind == "tool_use":
+        assert isinstance(block["input"], dict)
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", block["name"])
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", block["id"])
+    elif kind in ("thinking", "redacted_thinking"):
+        assert block.get("signature") or block.get("data")
+        assert "cache_control" not in block

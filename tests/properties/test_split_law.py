@@ -1,0 +1,101 @@
+"""Any split of the upstream's bytes, in any legal framing, gives the same client stream, and it obeys the grammar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakes import SSE_HEADERS, FakeReply
+from support.recordings import recordings
+from support.strategies import cut, framed, replies, streams
+
+from modelmux.errors import GatewayError
+from modelmux.gateway.relay import StreamRelay
+from modelmux.translate.chat_stream import ChatStream
+from modelmux.translate.context import ReplyShape
+from modelmux.wire.openai_chat import ChunkEncoder
+
+
+def client_bytes(pieces: list[bytes]) -> bytes:
+    """What a client gets when the upstream's bytes arrive in these pieces."""
+    return drive(_client_bytes(pieces))
+
+
+async def _client_bytes(pieces: list[bytes]) -> bytes:
+    encoder = ChunkEncoder(id="chatcmpl-1", created=1, model="m", include_usage=True)
+    relay = StreamRelay(ChatStream(ReplyShape("m", include_usage=True)), encoder)
+    try:
+        await relay.open(FakeReply(200, SSE_HEADERS, pieces))
+    except GatewayError as error:
+        return relay.fail(error)
+    out = b""
+    while data := await relay.read():
+        out += data
+    return out
+
+
+def drive(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
+    """Run a coroutine that never has to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: bytes = done.value
+        return result
+    raise AssertionError("it waited")
+
+
+@given(st.data(), replies())
+def test_any_split_gives_the_same_bytes(data: st.DataObject, reply: dict[str, Any]) -> None:
+    raw = data.draw(framed(data.draw(streams(reply))))
+    whole = client_bytes([raw])
+    assert client_bytes(cut(data.draw, raw)) == whole
+    assert client_bytes([raw[i : i + 1] for i in range(len(raw))]) == whole
+    check_grammar(whole)
+
+
+@given(st.data(), replies())
+def test_a_cut_stream_never_looks_whole(data: st.DataObject, reply: dict[str, Any]) -> None:
+    raw = data.draw(framed(data.draw(streams(reply))))
+    end = data.draw(st.integers(0, len(raw)))
+    out = client_bytes([raw[:end]])
+    assert client_bytes(cut(data.draw, raw[:end])) == out
+    if b'"message_stop"' not in raw[:end]:
+        assert b"[DONE]" not in out
+        assert json.loads(out.rstrip().rpartition(b"data: ")[2])["error"]["message"]
+
+
+@pytest.mark.parametrize("recording", recordings("stream"))
+def test_recorded_streams_cut_everywhere(recording: dict[str, Any]) -> None:
+    raw = recording["sse"].encode()
+    whole = client_bytes([raw])
+    for size in (1, 2, 3, 5, 17, 1000):
+        assert client_bytes([raw[i : i + size] for i in range(0, len(raw), size)]) == whole
+    check_grammar(whole)
+
+
+def check_grammar(raw: bytes) -> None:
+    """Role first; one id, created and model; the finish reason alone and once; usage last; tools in order; [DONE]."""
+    events = [e.removeprefix("data: ") for e in raw.decode().split("\n\n") if e.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    heads = {(c["id"], c["created"], c["model"], c["object"]) for c in chunks}
+    assert heads == {("chatcmpl-1", 1, "m", "chat.completion.chunk")}
+    *content, finish, last = chunks
+    assert last["choices"] == []
+    assert last["usage"]["total_tokens"] == last["usage"]["prompt_tokens"] + last["usage"]["completion_tokens"]
+    assert finish["choices"][0]["delta"] == {}
+    assert finish["choices"][0]["finish_reason"] is not None
+    assert all(c["choices"][0]["finish_reason"] is None and c["usage"] is None for c in content)
+    arguments: list[str] = []
+    for part in (p for c in content for p in c["choices"][0]["delta"].get("tool_calls", ())):
+        if "id" in part:
+            assert part["index"] == len(arguments)
+            arguments.append("")
+        arguments[part["index"]] += part["function"]["arguments"]
+    if finish["choices"][0]["finish_reason"] != "length":
+        assert all(isinstance(json.loads(text), dict) for text in arguments)
