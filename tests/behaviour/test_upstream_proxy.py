@@ -106,6 +106,7 @@ async def test_a_refused_tunnel_is_an_unreachable_upstream(status: bytes) -> Non
         with pytest.raises(UpstreamUnreachable, match="did not open a way") as caught:
             await pool.send(call(Origin("https", VERTEX, 443)))
         assert VERTEX not in caught.value.public_message
+        assert f"status {status[:3].decode()}" in (caught.value.detail or "")
         assert pool.open == 0
 
 

@@ -77,20 +77,45 @@ async def dial(
         if proxy is None:
             sock = await _connect_any(loop, await resolver(origin.host, origin.port))
         else:
-            where = f"proxy {proxy.host}:{proxy.port}"
+            where += f" by proxy {proxy.host}:{proxy.port}"
             sock = await _connect_any(loop, await resolve(proxy.host, proxy.port))
-        try:
-            if proxy is not None:
-                await open_tunnel(loop, sock, proxy, origin)
-                where = f"{origin.host}:{origin.port} by {where}"
-            name = None if context is None else origin.host
-            _, protocol = await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
-        except BaseException:
-            sock.close()
-            raise
+            await open_tunnel(loop, sock, proxy, origin)
+        transport, protocol = await _hand_over(loop, factory, sock)
+        if context is not None:
+            await _encrypt(loop, transport, protocol, context, origin.host)
     except OSError as error:
         raise _unreachable(error, where) from None
     return protocol
+
+
+async def _hand_over(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], _P], sock: socket.socket
+) -> tuple[asyncio.Transport, _P]:
+    """Give ``sock`` to a transport. This takes two turns of the loop, waits for nothing outside, and is not cancelled
+    half-way: uvloop before 0.23 would close the descriptor a second time, when it may be someone else's."""
+    handing = loop.create_task(loop.create_connection(factory, sock=sock))
+    try:
+        return await asyncio.shield(handing)
+    except asyncio.CancelledError:
+        await asyncio.wait([handing])
+        if handing.exception() is None:
+            handing.result()[0].abort()
+        raise
+
+
+async def _encrypt(
+    loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, protocol: _P, context: ssl.SSLContext, host: str
+) -> None:
+    try:
+        if transport.is_closing():
+            raise ConnectionResetError("closed before the TLS handshake")  # noqa: TRY301
+        encrypted = await loop.start_tls(transport, protocol, context, server_hostname=host)
+        if encrypted is None:
+            raise ConnectionResetError("closed in the TLS handshake")  # noqa: TRY301
+    except BaseException:
+        transport.abort()
+        raise
+    protocol.connection_made(encrypted)
 
 
 def _unreachable(error: OSError, where: str) -> UpstreamUnreachable:

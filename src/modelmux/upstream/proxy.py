@@ -111,7 +111,7 @@ def _matches(rule: str, host: str, address: ipaddress.IPv4Address | ipaddress.IP
 
 
 async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
-    """Ask the proxy at the other end of ``sock`` for a tunnel to ``origin``.
+    """Ask the proxy at the other end of ``sock`` for a tunnel to ``origin``. Without one, the socket is closed.
 
     :raises UpstreamUnreachable: it refused, or spoke no HTTP.
     :raises OSError: the connection to it broke.
@@ -119,19 +119,30 @@ async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, prox
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     target = f"{host}:{origin.port}"
     login = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-    await loop.sock_sendall(sock, f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{login}\r\n".encode("ascii"))
-    head = bytearray()
-    while b"\r\n\r\n" not in head:
-        data = await loop.sock_recv(sock, 4096)
-        head += data
-        if not data or len(head) > MAX_TUNNEL_HEAD:
-            raise _refused(proxy, target, "no proper reply")
+    try:
+        request = f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{login}\r\n".encode("ascii")
+        await loop.sock_sendall(sock, request)
+        head = bytearray()
+        while b"\r\n\r\n" not in head:
+            data = await loop.sock_recv(sock, 4096)
+            head += data
+            if not data or len(head) > MAX_TUNNEL_HEAD:
+                break
+        _check_reply(bytes(head), proxy, target)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _check_reply(head: bytes, proxy: Proxy, target: str) -> None:
     found = re.match(rb"HTTP/1\.[01] (\d{3})[ \r]", head)
-    # Behind the tunnel both TLS and HTTP let the client speak first, so there is nothing to come after the head yet.
-    if found is None or not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
+    end = head.find(b"\r\n\r\n")
+    if found is None or end < 0:
         raise _refused(proxy, target, "no proper reply")
     if not found[1].startswith(b"2"):
         raise _refused(proxy, target, f"status {found[1].decode()}", needs_login=found[1] == b"407")
+    if end + 4 != len(head):  # behind the tunnel both TLS and HTTP let the client speak first
+        raise _refused(proxy, target, "bytes from behind the tunnel that no one asked for")
 
 
 def _refused(proxy: Proxy, target: str, what: str, *, needs_login: bool = False) -> UpstreamUnreachable:

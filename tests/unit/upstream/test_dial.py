@@ -12,7 +12,7 @@ import pytest
 
 from modelmux.errors import InvalidRequest, UpstreamTimeout, UpstreamUnreachable
 from modelmux.upstream.base import Origin, Timeouts
-from modelmux.upstream.dial import AddressInfo, Resolve, _alternate, dial
+from modelmux.upstream.dial import AddressInfo, Resolve, _alternate, dial, tls_context
 from support.http_peers import OK, Wire, always, call, fetch, on_both_loops, open_sockets, peer, pool_of
 
 
@@ -194,3 +194,24 @@ async def test_attempts_cancelled_at_any_moment_leave_no_socket() -> None:
                 await asyncio.sleep(0.02)
                 assert open_sockets() <= during, delay
         assert open_sockets() <= before + 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@on_both_loops
+async def test_a_cancelled_attempt_closes_no_descriptor_that_is_someone_elses_by_then(scheme: str) -> None:
+    context = tls_context() if scheme == "https" else None
+    async with peer(always(OK)) as (origin, _):
+        for turns in range(25):
+            what = Origin(scheme, "127.0.0.1", origin.port)
+            task = asyncio.ensure_future(dial(lambda: asyncio.Protocol(), what, context=context))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            ours, theirs = socket.socketpair()  # takes the lowest free descriptors
+            with ours, theirs:
+                await asyncio.sleep(0.003)
+                assert ours.send(b"x") == 1, turns
+                assert theirs.recv(1) == b"x", turns
+            if not task.cancelled() and task.exception() is None:
+                break
