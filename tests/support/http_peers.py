@@ -18,6 +18,7 @@ import uvloop
 
 from modelmux.errors import GatewayError
 from modelmux.upstream.base import Call, Origin, Timeouts
+from modelmux.upstream.dial import tls_context
 from modelmux.upstream.pool import HttpPool
 
 PATIENT = Timeouts(connect=5, pool=5, send=5, first_byte=5, idle=5)
@@ -186,10 +187,13 @@ def always(data: bytes) -> Talk:
 
 
 @asynccontextmanager
-async def pool_of(**settings: Any) -> AsyncIterator[HttpPool]:
-    """A pool that must be balanced at the end: nothing in use, nothing waiting, no socket left."""
+async def pool_of(*, ca_file: str | None = None, **settings: Any) -> AsyncIterator[HttpPool]:
+    """A pool that must be balanced at the end: nothing in use, nothing waiting, no socket left.
+
+    :param ca_file: a further authority to trust.
+    """
     before = open_sockets()
-    pool = HttpPool(**settings)
+    pool = HttpPool(ssl_context=tls_context(ca_file) if ca_file else None, **settings)
     try:
         yield pool
         assert pool.waiting == 0

@@ -42,8 +42,7 @@ class HttpPool:
     :param max_connections: per origin.
     :param max_idle: per origin.
     :param idle_expiry: seconds.
-    :param ssl_context: for https origins; by default the system's authorities and TLS 1.2 or later.
-    :param ca_file: PEM file of further authorities; not together with ``ssl_context``.
+    :param ssl_context: for https origins; by default that of ``dial.tls_context``.
     :param resolver: host, port -> addresses, for origins reached directly; the system's by default.
     """
 
@@ -55,7 +54,6 @@ class HttpPool:
         idle_expiry: float = IDLE_EXPIRY,
         max_waiting: int = MAX_WAITING,
         ssl_context: ssl.SSLContext | None = None,
-        ca_file: str | None = None,
         proxies: Proxies | None = None,
         resolver: Resolve = resolve,
         clock: Callable[[], float] = time.monotonic,
@@ -65,7 +63,7 @@ class HttpPool:
         self.idle_expiry = idle_expiry
         self.max_waiting = max_waiting
         self.clock = clock
-        self._context = tls_context(ca_file) if ca_file is not None else ssl_context
+        self._context = ssl_context
         self._proxies = proxies or Proxies()
         self._resolver = resolver
         self._lanes: dict[Origin, _Lane] = {}
@@ -73,6 +71,7 @@ class HttpPool:
         self.alive: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._all_lost: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         #: Connections made since the start, and calls that found one ready.
         self.created_total = 0
@@ -120,7 +119,7 @@ class HttpPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for lane in list(self._lanes.values()):
+        for lane in self._lanes.values():
             lane.turn_away()
         for connection in list(self.alive):
             connection.close()
@@ -133,8 +132,11 @@ class HttpPool:
         """:param fresh: an idle connection just proved dead, so take none of the others if it can be helped."""
         if self._closed:
             raise _draining()
+        if self._loop is not asyncio.get_running_loop():
+            self._settle_in()
         lane = self._lanes.get(call.origin)
         if lane is None:
+            self._lanes = {origin: lane for origin, lane in self._lanes.items() if lane.open or lane.waiting}
             lane = self._lanes[call.origin] = _Lane(self, call.origin, self._proxies.proxy_for(call.origin))
         if not fresh:
             if (ready := lane.pop(self.clock())) is not None:
@@ -152,6 +154,16 @@ class HttpPool:
         else:
             lane.open += 1
         return await self._open(lane, call)
+
+    def _settle_in(self) -> None:
+        """Belong to the running loop. What an earlier one left behind when it ended (a test client has one for each
+        request) is dead."""
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("a pool belongs to one event loop, and its own is still there")
+        self._loop = asyncio.get_running_loop()
+        self._lanes.clear()
+        self.alive.clear()
+        self._sweeper = None
 
     async def _open(self, lane: _Lane, call: Call) -> Connection:
         """A new connection in a place that the caller has taken."""
@@ -189,10 +201,6 @@ class HttpPool:
 
     # For the lanes
 
-    def forget(self, lane: _Lane) -> None:
-        """Nothing is left of ``lane``."""
-        self._lanes.pop(lane.origin, None)
-
     def lost(self, connection: Connection) -> None:
         self.alive.discard(connection)
         if self._all_lost is not None and not self.alive and not self._all_lost.done():
@@ -207,11 +215,11 @@ class HttpPool:
     def _sweep(self) -> None:
         self._sweeper = None
         now = self.clock()
-        for lane in list(self._lanes.values()):
-            for connection in [connection for connection in lane.idle if connection.expires_at <= now]:
+        idle = [connection for lane in self._lanes.values() for connection in lane.idle]
+        for connection in idle:
+            if connection.expires_at <= now:
                 connection.close()
-        left = [connection.expires_at for lane in self._lanes.values() for connection in lane.idle]
-        if left:
+        if left := [connection.expires_at for connection in idle if not connection.closed]:
             self.sweep_by(min(left))
 
 
@@ -271,11 +279,8 @@ class _Lane:
 
     def leave(self) -> None:
         """A place is free again."""
-        if self._give(None):
-            return
-        self.open -= 1
-        if not self.open:
-            self._pool.forget(self)
+        if not self._give(None):
+            self.open -= 1
 
     def ready(self, connection: Connection) -> None:
         if self._give(connection):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import itertools
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from modelmux.errors import (
     GatewayDraining,
@@ -166,6 +169,7 @@ async def test_an_idle_connection_is_not_used_beyond_its_time() -> None:
         for at, connection in ((0, b"001"), (9.9, b"001"), (19.8, b"001"), (29.9, b"002")):
             now[0] = at
             assert (await fetch(pool, call(origin)))[1] == connection
+            assert (pool.open, pool.idle, len(pool.alive)) == (1, 1, 1)
 
 
 async def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
@@ -296,6 +300,14 @@ async def test_a_connection_the_upstream_closed_while_idle_is_not_even_tried() -
         await until(lambda: pool.open == 0)
         await fetch(pool, call(origin))
         assert (pool.created_total, pool.reused_total) == (2, 0)
+
+
+async def test_who_needs_a_fresh_connection_makes_room_for_it() -> None:
+    async with peer(say_number) as (origin, _), pool_of(max_connections=1) as pool:
+        assert (await fetch(pool, call(origin)))[1] == b"001"
+        fresh = await pool._acquire(call(origin), fresh=True)
+        assert (fresh.exchanges, pool.open, pool.idle) == (0, 1, 0)
+        fresh.close()
 
 
 # Bounds
@@ -552,6 +564,45 @@ async def test_a_connection_made_while_the_pool_closes_is_closed() -> None:
             await pool.aclose()
             assert isinstance(await task, GatewayDraining)
             assert pool.open == 0
+
+
+async def test_origins_no_longer_used_are_forgotten() -> None:
+    async with peer(always(OK)) as (origin, _):
+
+        async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
+            return await asyncio.get_running_loop().getaddrinfo("127.0.0.1", origin.port, type=1)
+
+        async with pool_of(resolver=resolver, idle_expiry=0.001) as pool:
+            for number in range(20):
+                assert (await fetch(pool, call(Origin("http", f"{number}.example", 80))))[1] == b"hello"
+                await until(lambda: pool.open == 0)
+            assert len(pool._lanes) == 1
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the loop that ended left its transports open
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_pool_outlives_the_loop_it_was_used_in(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    pool = HttpPool()
+
+    async def use() -> None:
+        async with peer(always(OK)) as (origin, _):
+            for _ in range(2):
+                assert await fetch(pool, call(origin)) == (200, b"hello")
+            assert (pool.open, pool.idle) == (1, 1)
+
+    for _ in range(3):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(use())
+    assert (pool.created_total, pool.reused_total) == (3, 3)
+    gc.collect()
+
+
+async def test_a_pool_is_not_used_from_two_loops() -> None:
+    async with peer(always(OK)) as (origin, _), pool_of() as pool:
+        await fetch(pool, call(origin))
+        with pytest.raises(RuntimeError, match="one event loop"):
+            await asyncio.to_thread(asyncio.run, pool.send(call(origin)))
+        assert await fetch(pool, call(origin)) == (200, b"hello")
 
 
 async def test_a_pool_that_did_nothing_closes() -> None:
