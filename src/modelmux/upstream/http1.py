@@ -39,8 +39,6 @@ SEND_PIECE: Final = 256 * 1024
 
 _NEVER: Final = float("inf")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
-#: Interim replies that are none: 101 switches to another protocol, below 100 there is nothing.
-_UNUSABLE: Final = frozenset({101, *range(100)})
 _TIMED_OUT: Final = {
     "send": "The upstream did not take the request within {:g} s.",
     "first_byte": "The upstream did not begin to answer within {:g} s.",
@@ -128,10 +126,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self.closed = False
         self.exchanges = 0
-        #: Seconds the upstream said it keeps an idle connection.
-        self.keep_for = _NEVER
-        #: For the owner: when an idle connection is too old to use.
-        self.expires_at = _NEVER
+        #: For the owner: the seconds an idle connection is kept, as the upstream said; when an idle one is too old.
+        self.keep_for = self.expires_at = _NEVER
         self._loop = loop
         self._owner = owner
         self._transport: asyncio.Transport
@@ -264,9 +260,9 @@ class Connection(asyncio.Protocol):
             return
         if self._loop.time() < self._deadline:
             self._arm(self._deadline)
-            return
-        allowed = getattr(self._timeouts, self._clock)
-        self.close(UpstreamTimeout(_TIMED_OUT[self._clock].format(allowed), clock=self._clock))
+        else:
+            message = _TIMED_OUT[self._clock].format(getattr(self._timeouts, self._clock))
+            self.close(UpstreamTimeout(message, clock=self._clock))
 
     # What the transport calls
 
@@ -330,7 +326,8 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:
             self._interim += 1
-            if status in _UNUSABLE or self._interim > MAX_INTERIM or any(name in _FRAMING for name, _ in self._headers):
+            framed = any(name in _FRAMING for name, _ in self._headers)
+            if status < 100 or status == 101 or framed or self._interim > MAX_INTERIM:
                 self._refuse("The upstream sent interim replies that cannot be used.")
             self._headers.clear()
             return

@@ -194,6 +194,25 @@ async def test_the_send_clock_is_for_the_whole_request() -> None:
     assert len(transport.written) < 20
 
 
+@pytest.mark.parametrize("idle", [False, True])
+async def test_a_timer_left_from_an_earlier_exchange_does_not_cut_the_next_one_short(idle: bool) -> None:
+    connection, _, _ = connected()
+    loop = asyncio.get_running_loop()
+    what = request(first_byte=0.04)
+    first = loop.create_task(connection.exchange(what, encode_head(what)))
+    await asyncio.sleep(0)
+    connection.data_received(OK)
+    await (await first).read(5)
+    if idle:
+        await asyncio.sleep(0.06)  # it fires while there is nothing to wait for
+        assert not connection.closed
+    begun = loop.time()
+    what = request(first_byte=0.1)
+    with pytest.raises(UpstreamTimeout):
+        await connection.exchange(what, encode_head(what))
+    assert 0.09 < loop.time() - begun < 0.3
+
+
 async def test_clocks_cost_one_timer_for_many_exchanges() -> None:
     connection, _, _ = connected()
     loop = asyncio.get_running_loop()
