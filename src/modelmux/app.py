@@ -59,7 +59,10 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._tokens = tokens or self._make_tokens(config)
         self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
-        self._fetcher = Fetcher(_fetch_settings(config))
+        try:
+            self._fetcher = Fetcher(_fetch_settings(config))
+        except ValueError as error:
+            raise ConfigError([f"fetch: {error}"]) from None
         routes = build_routes(config, config.build_catalog())
         services = Services(
             routes=routes,
@@ -75,7 +78,7 @@ class Gateway:
             new_id=lambda: f"chatcmpl-{secrets.token_hex(16)}",
             jitter=random.random,
             thoughts=MemoryThoughts(time.monotonic),
-            fetch=self._fetcher.fetch_all,
+            downloads=self._fetcher,
             strict=config.server.strict,
         )
         self._application = Application(
@@ -153,6 +156,7 @@ def _fetch_settings(config: Config) -> FetchSettings:
         allow=tuple(fetch.allow),
         deny=tuple(fetch.deny),
         allow_private=tuple(fetch.allow_private),
+        extra_ports=tuple(fetch.extra_ports),
         timeout=fetch.timeout,
         max_bytes=fetch.max_bytes,
     )

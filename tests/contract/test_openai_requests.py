@@ -3,17 +3,14 @@ accepted by the emulator's rules, is the same bytes twice, and grows by appendin
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from support.asgi import request
-from support.gateway import PATH
-from support.recordings import openai_requests
 
 from modelmux import Config
 from modelmux.app import Gateway
@@ -26,6 +23,9 @@ from modelmux.translate.content import remote_urls
 from modelmux.translate.context import Assets, Options, Translated
 from modelmux.wire import anthropic
 from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, read_request
+from support.asgi import request
+from support.gateway import PATH
+from support.recordings import openai_requests
 
 MODELS = ["claude-opus-5-5", "claude-sonnet-5", "claude-opus-4-6", "claude-haiku-4-5", "claude-3-5-haiku"]
 #: What may be refused, by the field the refusal names: nothing that Claude could answer truthfully.
@@ -101,7 +101,7 @@ def test_each_turn_extends_the_one_before(recording: dict[str, Any], model: str)
         except InvalidRequest as error:
             check_refusal(error)
             return
-    for earlier, later in zip(bodies, bodies[1:], strict=False):
+    for earlier, later in itertools.pairwise(bodies):
         assert first_difference(earlier, later) is None
 
 

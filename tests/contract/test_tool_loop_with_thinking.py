@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.asgi import request
-from support.gateway import PATH
 
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.emulator import EmulatorSettings, RunningEmulator
+from support.asgi import request
+from support.gateway import PATH
 
 MODELS = [card.id for card in builtin().cards]
 STEP = {

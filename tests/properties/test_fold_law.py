@@ -9,8 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.recordings import recordings
-from support.strategies import replies, streams
 
 from modelmux.translate.chat_response import translate_response
 from modelmux.translate.chat_stream import ChatStream
@@ -19,6 +17,8 @@ from modelmux.translate.fold import MessageFold, fold_chunks, unfold
 from modelmux.translate.usage import translate_usage
 from modelmux.wire import anthropic, openai_chat
 from modelmux.wire.sse import SSEDecoder
+from support.recordings import recordings
+from support.strategies import replies, streams
 
 SHAPES = [
     ReplyShape("m"),

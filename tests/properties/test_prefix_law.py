@@ -10,8 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.recordings import openai_requests
-from support.strategies import conversations
 
 from modelmux.catalog import ModelCard, builtin
 from modelmux.errors import InvalidRequest
@@ -20,6 +18,8 @@ from modelmux.translate.compare import first_difference
 from modelmux.translate.context import Options
 from modelmux.wire.anthropic import MessagesRequest, encode_request
 from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, ToolMessage, decode_request
+from support.recordings import openai_requests
+from support.strategies import conversations
 
 CARDS = list(builtin().cards)
 OPTIONS = Options(prefill="continue")

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import SSE_HEADERS, FakeReply
-from support.recordings import recordings
-from support.strategies import cut, framed, replies, streams
 
 from modelmux.errors import GatewayError
 from modelmux.gateway.relay import StreamRelay
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
 from modelmux.wire.openai_chat import ChunkEncoder
+from support.fakes import SSE_HEADERS, FakeReply
+from support.recordings import recordings
+from support.strategies import cut, framed, replies, streams
 
 
 def client_bytes(pieces: list[bytes]) -> bytes:

@@ -101,13 +101,14 @@ class Fetch(Struct, forbid_unknown_fields=True, kw_only=True):
     """``[fetch]``: downloading the images and documents that requests refer to by URL, because Vertex AI takes no URLs.
 
     ``allow`` and ``deny`` hold host names, ``*.example.com`` covers sub-domains; ``allow_private`` networks such as
-    ``10.1.0.0/16`` that may be reached although they are not public.
+    ``10.1.0.0/16`` that may be reached although they are not public; ``extra_ports`` ports beside 80 and 443.
     """
 
     enabled: bool = True
     allow: list[str] = []
     deny: list[str] = []
     allow_private: list[str] = []
+    extra_ports: list[int] = []
     timeout: float = 15.0
     max_bytes: int = 20 * 1024 * 1024
 

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from modelmux.errors import InvalidRequest
-from modelmux.gateway.exchange import Fetch
+from modelmux.gateway.exchange import Downloads
 from modelmux.translate import content
 from modelmux.translate.context import Assets
+from modelmux.upstream.fetch import Fetched
+from modelmux.upstream.fetch_guard import NotFetched
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
 from modelmux.wire.openai_chat import ChatRequest
 
 
-async def fetch_assets(request: ChatRequest, fetch: Fetch) -> Assets:
+async def fetch_assets(request: ChatRequest, downloads: Downloads) -> Assets:
     """Blocks by URL, for every http(s) URL of the request.
 
-    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads.
+    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads; ``param`` says
+        where it stands.
     """
     urls = content.remote_urls(request)
     if not urls:
         return {}
-    fetched = await fetch(list(urls))
+    try:
+        fetched = await downloads.fetch_all(urls)
+    except NotFetched as error:
+        error.param = urls.get(error.url)
+        raise
     assets: dict[str, ImageBlock | DocumentBlock] = {}
     for url, found in fetched.items():
-        where = urls[url]
-        kind = content.sniff(found.data)
-        if kind is None and not found.media_type.startswith("text/"):
-            raise InvalidRequest(
-                "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=where
-            )
-        if kind is not None and kind.startswith("image/"):
-            assets[url] = content.image(found.media_type, found.data, where)
-        else:
-            assets[url] = content.document(found.media_type, found.data, None, where)
+        try:
+            assets[url] = _block(found, urls[url])
+        except InvalidRequest:
+            downloads.forget(url)  # so that a file put right is seen at once
+            raise
     return assets
+
+
+def _block(found: Fetched, where: str) -> ImageBlock | DocumentBlock:
+    kind = content.sniff(found.data)
+    if kind is not None and kind.startswith("image/"):
+        return content.image(found.media_type, found.data, where)
+    if kind is None and not found.media_type.startswith("text/"):
+        raise InvalidRequest(
+            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=where
+        )
+    return content.document(found.media_type, found.data, None, where)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from modelmux.gateway.relay import StreamRelay
 from modelmux.gateway.thoughts import ThoughtStore
@@ -17,8 +18,17 @@ from modelmux.upstream.fetch import Fetched
 from modelmux.upstream.vertex import Vertex
 from modelmux.wire import anthropic
 
-#: URLs -> what they hold.
-Fetch = Callable[[list[str]], Awaitable[Mapping[str, "Fetched"]]]
+
+class Downloads(Protocol):
+    """Fetches what URLs of a request hold; ``upstream/fetch.py`` is the real one."""
+
+    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
+        """:raises NotFetched: a URL that may not or cannot be fetched."""
+        ...
+
+    def forget(self, url: str) -> None:
+        """Drop a kept answer that proved useless."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Services:
     new_id: Callable[[], str]
     jitter: Callable[[], float]  # 0 to 1
     thoughts: ThoughtStore
-    fetch: Fetch
+    downloads: Downloads
     strict: bool = False
 
 

@@ -28,7 +28,7 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
         card,
         route.options,
         unknown=unknown,
-        assets=await fetch_assets(request, services.fetch),
+        assets=await fetch_assets(request, services.downloads),
         recall=lambda call_id: thoughts.get(owner, call_id, card.id),
     )
     exchange.notices = translated.notices
