@@ -274,7 +274,8 @@ def read_request(body: bytes) -> tuple[ChatRequest, list[str]]:
         return _exact_decoder.decode(body), []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         request = decode_request(body)
-    return request, [name for name in _keys_decoder.decode(body) if name not in _FIELDS]
+    keys = openai_common.decode_body(_keys_decoder, body)  # a name may be bad UTF-8: nothing has read it so far
+    return request, [name for name in keys if name not in _FIELDS]
 
 
 # --- response -----------------------------------------------------------------------------------------------------

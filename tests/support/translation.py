@@ -1,0 +1,89 @@
+"""The pure core, end to end without a gateway: a request as the upstream gets it, a stream as the client gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from modelmux.catalog import ModelCard, builtin
+from modelmux.errors import GatewayError
+from modelmux.translate.chat_request import translate_request
+from modelmux.translate.chat_stream import ChatStream
+from modelmux.translate.context import ReplyShape, Translated
+from modelmux.wire import anthropic, sse
+from modelmux.wire.openai_chat import ChunkEncoder, DecodedChunk, decode_chunk, decode_request
+
+#: Takes sampling parameters, but no prefill.
+SONNET = builtin().card("claude-sonnet-4-6")
+#: Takes a prefill.
+PREFILL = builtin().card("claude-sonnet-4-5")
+#: Takes neither sampling parameters nor a forced tool choice.
+OPUS = builtin().card("claude-opus-5-5")
+
+ID, CREATED = "chatcmpl-1", 1_700_000_000
+
+
+def translate(fields: dict[str, Any], card: ModelCard = SONNET) -> Translated:
+    """A client's JSON body, translated for a model."""
+    return translate_request(decode_request(json.dumps(fields).encode()), card)
+
+
+def body_of(translated: Translated) -> dict[str, Any]:
+    """What the upstream reads, as plain JSON."""
+    body: dict[str, Any] = json.loads(anthropic.encode_request(translated.body))
+    return body
+
+
+def sent(fields: dict[str, Any], card: ModelCard = SONNET) -> dict[str, Any]:
+    """The upstream's body for a client's body; the model and a first message are added where they are not given."""
+    return body_of(translate({"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}, card))
+
+
+def notices(fields: dict[str, Any], card: ModelCard = SONNET) -> list[tuple[str, str]]:
+    """The notices of the same, as (action, field)."""
+    request = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+    return [(notice.action, notice.field) for notice in translate(request, card).notices]
+
+
+def events(*items: dict[str, Any]) -> list[anthropic.StreamEvent]:
+    """Events as the wire decodes them."""
+    return [anthropic.decode_event(json.dumps(item).encode()) for item in items]
+
+
+def stream(pieces: Iterable[bytes], shape: ReplyShape) -> tuple[bytes, str]:
+    """Upstream bytes as client bytes, with how it ended: "done" or the name of what was raised.
+
+    Events that end in one piece are translated one after the other, so what came before a bad one is kept.
+    """
+    decoder, state = sse.SSEDecoder(), ChatStream(shape)
+    encoder = ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    out: list[bytes] = []
+
+    def take(framed: list[sse.Event]) -> None:
+        for event in framed:
+            out.extend(encoder.encode(chunk) for chunk in state.feed(anthropic.decode_event(event.data)))
+
+    try:
+        for piece in pieces:
+            take(decoder.feed(piece))
+        take(decoder.flush())
+        state.finish()
+    except (GatewayError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return b"".join(out), type(error).__name__
+    return b"".join(out), "done"
+
+
+def chunks_of(raw: bytes) -> list[DecodedChunk]:
+    """A client's stream, decoded chunk by chunk."""
+    return [decode_chunk(data) for data in datas(raw)]
+
+
+def datas(raw: bytes) -> list[bytes]:
+    """The data of each event of a client's stream. Every byte has to belong to one."""
+    *blocks, rest = raw.split(b"\n\n")
+    assert rest == b""
+    assert all(block.startswith(b"data: ") and b"\n" not in block for block in blocks)
+    return [block.removeprefix(b"data: ") for block in blocks]

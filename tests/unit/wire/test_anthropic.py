@@ -1,0 +1,183 @@
+"""The Anthropic side: requests are exact to the byte, replies may hold anything new without breaking."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import UNSET, Raw
+
+from modelmux.errors import InvalidRequest
+from modelmux.wire import anthropic
+from modelmux.wire.anthropic import (
+    Base64Source,
+    CacheControl,
+    DocumentBlock,
+    ImageBlock,
+    InputMessage,
+    MessagesRequest,
+    RedactedThinkingBlock,
+    TextBlock,
+    TextSource,
+    ThinkingBlock,
+    Tool,
+    ToolChoice,
+    ToolResultBlock,
+    ToolUseBlock,
+    decode_event,
+    decode_message,
+    encode_request,
+)
+
+SHAPES: list[tuple[Any, str]] = [
+    (TextBlock("a"), '{"type":"text","text":"a"}'),
+    (TextBlock("a", CacheControl("ephemeral")), '{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}'),
+    (CacheControl("ephemeral", "1h"), '{"type":"ephemeral","ttl":"1h"}'),
+    (ImageBlock(Base64Source("image/png", "AA==")),
+     '{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}}'),
+    (DocumentBlock(TextSource("text/plain", "a"), title="t"),
+     '{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a"},"title":"t"}'),
+    (ToolUseBlock("i", "n", {"b": 1, "a": 2}), '{"type":"tool_use","id":"i","name":"n","input":{"b":1,"a":2}}'),
+    (ToolUseBlock("i", "n", {}), '{"type":"tool_use","id":"i","name":"n","input":{}}'),
+    (ToolUseBlock("i", "n", Raw(b'{"a": 1.0}')), '{"type":"tool_use","id":"i","name":"n","input":{"a": 1.0}}'),
+    (ToolResultBlock("i"), '{"type":"tool_result","tool_use_id":"i"}'),
+    (ToolResultBlock("i", "no", is_error=True),
+     '{"type":"tool_result","tool_use_id":"i","content":"no","is_error":true}'),
+    (ThinkingBlock("", "sig"), '{"type":"thinking","thinking":"","signature":"sig"}'),
+    (RedactedThinkingBlock("x"), '{"type":"redacted_thinking","data":"x"}'),
+    (Tool("n", {"type": "object"}), '{"name":"n","input_schema":{"type":"object"}}'),
+    (ToolChoice("auto"), '{"type":"auto"}'),
+    (ToolChoice("tool", "n", disable_parallel_tool_use=True),
+     '{"type":"tool","name":"n","disable_parallel_tool_use":true}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "expected"), SHAPES)
+def test_nothing_is_sent_that_was_not_set(value: Any, expected: str) -> None:
+    assert msgspec.json.encode(value).decode() == expected
+
+
+def test_a_request_is_exact_and_never_names_the_model() -> None:
+    request = MessagesRequest("vertex-2023-10-16", 5, [InputMessage("user", [TextBlock("é")])], temperature=0.0)
+    assert encode_request(request).decode() == (
+        '{"anthropic_version":"vertex-2023-10-16","max_tokens":5,'
+        '"messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"temperature":0.0}'
+    )
+
+
+def test_what_can_be_decoded_but_not_encoded_is_the_clients_to_mend() -> None:
+    value: dict[str, Any] = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    request = MessagesRequest("v", 1, [InputMessage("assistant", [ToolUseBlock("i", "n", value)])])
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        encode_request(request)
+
+
+def event(**fields: Any) -> anthropic.StreamEvent:
+    return decode_event(json.dumps(fields).encode())
+
+
+def test_an_event_holds_what_was_said_and_defaults_for_the_rest() -> None:
+    said = event(type="content_block_delta", index=3, delta={"type": "text_delta", "text": "hi", "new": [1]}, more={})
+    assert (said.type, said.index, said.delta) == ("content_block_delta", 3, anthropic.Delta("text_delta", text="hi"))
+    assert (said.message, said.content_block, said.usage, said.error) == (None, None, None, None)
+
+
+def test_null_counts_are_counts_not_said() -> None:
+    said = event(type="message_delta", usage={"input_tokens": None, "output_tokens": 4, "server_tool_use": {"x": 1}})
+    assert said.usage == anthropic.Usage(output_tokens=4)
+
+
+def test_the_arguments_of_a_call_stay_the_upstreams_own_text() -> None:
+    said = decode_event(
+        b'{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","input":{"a":1.0, "a":1e400}}}'
+    )
+    assert said.content_block is not None
+    assert isinstance(said.content_block.input, Raw)
+    assert bytes(said.content_block.input) == b'{"a":1.0, "a":1e400}'
+    assert decode_event(b'{"content_block":{"type":"tool_use"}}').content_block == anthropic.Block("tool_use")
+    assert anthropic.Block("tool_use").input is UNSET
+
+
+NEWS: list[tuple[dict[str, Any], anthropic.StreamEvent]] = [
+    ({"type": "news", "message": 5, "index": "x", "delta": []}, anthropic.StreamEvent("news")),
+    ({"index": "x"}, anthropic.StreamEvent()),
+    ({"type": "content_block_start", "index": 2, "content_block": {"type": "news", "text": {"a": 1}, "id": 7}},
+     anthropic.StreamEvent("content_block_start", 2, content_block=anthropic.Block("news"))),
+    ({"type": "content_block_start", "index": 2, "content_block": {"text": []}},
+     anthropic.StreamEvent("content_block_start", 2, content_block=anthropic.Block(""))),
+    ({"type": "content_block_delta", "index": 2, "delta": {"type": "news_delta", "text": ["a"]}},
+     anthropic.StreamEvent("content_block_delta", 2, delta=anthropic.Delta("news_delta"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "expected"), NEWS)
+def test_news_whose_fields_clash_with_ours_break_nothing(raw: dict[str, Any], expected: anthropic.StreamEvent) -> None:
+    assert decode_event(json.dumps(raw).encode()) == expected
+
+
+BROKEN: list[bytes] = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"ping"',
+    b'{"type":5}',
+    b'{"type":"message_start","message":5}',
+    b'{"type":"message_delta","usage":{"output_tokens":"many"}}',
+    b'{"type":"error","error":"boom"}',
+    b'{"type":"content_block_stop","index":null}',
+    b'{"type":"content_block_start","content_block":{"type":"text","text":5}}',
+    b'{"type":"content_block_start","content_block":{"type":"tool_use","id":5}}',
+    b'{"type":"content_block_start","content_block":5}',
+    b'{"type":"content_block_start","index":null,"content_block":null}',
+    b'{"type":"content_block_start","index":"0","content_block":{"type":"news"}}',
+    b'{"type":"content_block_delta","delta":{"type":"text_delta","text":5}}',
+    b'{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":{}}}',
+    b'{"type":"content_block_delta","index":null,"delta":null}',
+    b'{"type":"content_block_delta","delta":{"type":5}}',
+]
+
+
+@pytest.mark.parametrize("raw", BROKEN)
+def test_what_is_known_has_to_be_right(raw: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_event(raw)
+
+
+def test_a_reply_may_leave_anything_out_and_hold_anything_new() -> None:
+    assert decode_message(b"{}") == anthropic.Message()
+    said = decode_message(
+        b'{"id":"m","content":[{"type":"text","text":"hi","citations":null},{"type":"container_upload","file_id":"f"}],'
+        b'"stop_reason":"new_reason","stop_details":null,"container":{"id":"c"},"usage":{"speed":"fast"}}'
+    )
+    assert said.content == [anthropic.Block("text", text="hi"), anthropic.Block("container_upload")]
+    assert (said.id, said.stop_reason, said.usage) == ("m", "new_reason", anthropic.Usage())
+
+
+def test_an_unknown_block_of_a_reply_that_clashes_with_ours_breaks_nothing() -> None:
+    said = decode_message(
+        b'{"id":"m","content":[{"type":"text","text":"hi"},{"type":"news","text":{"a":[1]}},'
+        b'{"type":"tool_use","id":"t","name":"n","input":{"a": 1}}],"stop_reason":"tool_use",'
+        b'"usage":{"input_tokens":3}}'
+    )
+    text, news, call = said.content or []
+    assert (text, news) == (anthropic.Block("text", text="hi"), anthropic.Block("news"))
+    assert (call.id, call.name, bytes(call.input) if isinstance(call.input, Raw) else None) == ("t", "n", b'{"a": 1}')
+    assert (said.id, said.stop_reason, said.usage) == ("m", "tool_use", anthropic.Usage(input_tokens=3))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"<html>", b"null", b"[]", b'{"content":{}}', b'{"content":[5]}', b'{"stop_reason":5}',
+        b'{"usage":{"input_tokens":"3"}}', b'{"content":[{"type":"text","text":5}]}', b'{"content":[{"type":5}]}',
+        b'{"content":null,"id":5}',
+    ],
+)  # fmt: skip
+def test_a_reply_whose_known_parts_are_wrong_is_no_reply(raw: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_message(raw)

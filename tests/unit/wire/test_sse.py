@@ -1,0 +1,135 @@
+"""Framing: what the event-stream grammar says, wherever the bytes are cut, and bounds that hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from modelmux.errors import UpstreamBroken
+from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, encode_data, encode_named
+
+
+def decode(*pieces: bytes) -> list[tuple[bytes, bytes]]:
+    decoder = SSEDecoder()
+    found = [event for piece in pieces for event in decoder.feed(piece)]
+    return [tuple(event) for event in found]
+
+
+GRAMMAR: list[tuple[str, bytes, list[tuple[bytes, bytes]]]] = [
+    ("LF", b"event: a\ndata: 1\n\n", [(b"a", b"1")]),
+    ("CRLF", b"event: a\r\ndata: 1\r\n\r\n", [(b"a", b"1")]),
+    ("CR", b"event: a\rdata: 1\r\r", [(b"a", b"1")]),
+    ("mixed ends", b"event: a\rdata: 1\r\n\n", [(b"a", b"1")]),
+    ("no space after the colon", b"event:a\ndata:1\n\n", [(b"a", b"1")]),
+    ("only one space is dropped", b"data:  1\n\n", [(b"", b" 1")]),
+    ("several data lines", b"data: a\ndata: b\ndata:\n\n", [(b"", b"a\nb\n")]),
+    ("data without a colon", b"data: a\ndata\ndata: b\n\n", [(b"", b"a\n\nb")]),
+    ("empty data is data", b"data\n\n", [(b"", b"")]),
+    ("an event without data is none", b"event: ping\n\ndata: 1\n\n", [(b"", b"1")]),
+    ("a name is for one event", b"event: a\ndata: 1\n\ndata: 2\n\n", [(b"a", b"1"), (b"", b"2")]),
+    ("the last name counts", b"event: a\nevent: b\ndata: 1\n\n", [(b"b", b"1")]),
+    ("event without a colon empties the name", b"event: a\nevent\ndata: 1\n\n", [(b"", b"1")]),
+    ("comments", b": hi\n:\ndata: 1\n: in between\ndata: 2\n\n", [(b"", b"1\n2")]),
+    ("id, retry and news", b"id: 7\nretry: 5\nfuture: x\ndata: 1\n\n", [(b"", b"1")]),
+    ("a name that only begins like data", b"database: x\ndata: 1\nDATA: 2\n data: 3\n\n", [(b"", b"1")]),
+    ("a colon in the value", b"data: a: b\n\n", [(b"", b"a: b")]),
+    ("blank lines alone", b"\n\r\n\r\n\n", []),
+    ("byte order mark", b"\xef\xbb\xbfdata: 1\n\n", [(b"", b"1")]),
+    ("only the first mark is one", b"\xef\xbb\xbf\xef\xbb\xbfdata: 1\n\ndata: 2\n\n", [(b"", b"2")]),
+    ("a mark in the middle is no mark", b"data: 1\n\n\xef\xbb\xbfdata: 2\n\n", [(b"", b"1")]),
+    ("other separators are none", "data: a\u2028b\x0bc\x0cd\x85\n\n".encode(),
+     [(b"", "a\u2028b\x0bc\x0cd\x85".encode())]),
+    ("NUL and bad UTF-8 pass", b"data: \x00\xff\n\n", [(b"", b"\x00\xff")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "expected"), [c[1:] for c in GRAMMAR], ids=[c[0] for c in GRAMMAR])
+def test_the_grammar_holds_for_the_whole_and_for_every_cut(raw: bytes, expected: list[tuple[bytes, bytes]]) -> None:
+    assert decode(raw) == expected
+    assert decode(*(bytes([byte]) for byte in raw)) == expected
+    for cut in range(len(raw) + 1):
+        assert decode(raw[:cut], b"", raw[cut:]) == expected
+
+
+def test_crlf_cut_in_two_is_one_line_end_and_not_a_blank_line() -> None:
+    decoder = SSEDecoder()
+    assert decoder.feed(b"data: 1\r") == []
+    assert decoder.feed(b"") == []
+    assert decoder.feed(b"\ndata: 2\r") == []
+    assert decoder.feed(b"\n\r") == [Event(b"", b"1\n2")]
+    assert decoder.feed(b"\n") == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"", []),
+        (b"data: 1", [Event(b"", b"1")]),
+        (b"event: a\ndata: 1\n", [Event(b"a", b"1")]),
+        (b"data: 1\r", [Event(b"", b"1")]),
+        (b"data: 1\ndata", [Event(b"", b"1\n")]),
+        (b"data: 1\n\n", []),
+        (b"event: a", []),
+        (b": bye", []),
+        (b"\xef\xbb\xbfdata: 1", [Event(b"", b"1")]),
+        (b"\xef\xbb", []),
+    ],
+)
+def test_the_end_of_input_gives_the_event_that_was_not_closed_once(raw: bytes, expected: list[Event]) -> None:
+    decoder = SSEDecoder()
+    decoder.feed(raw)
+    assert decoder.flush() == expected
+    assert decoder.flush() == []
+
+
+BOUNDS = [
+    ("a line", b"data: " + b"x" * 94 + b"\n\n", b"data: " + b"x" * 95 + b"\n\n"),
+    ("lines together", b"data: " + b"x" * 40 + b"\ndata: " + b"x" * 47 + b"\n\n",
+     b"data: " + b"x" * 40 + b"\ndata: " + b"x" * 48 + b"\n\n"),
+    ("empty lines", b"data\n" * 20 + b"\n", b"data\n" * 21 + b"\n"),
+    ("a comment", b":" + b"x" * 99 + b"\ndata: 1\n\n", b":" + b"x" * 100 + b"\ndata: 1\n\n"),
+    ("a name", b"event:" + b"x" * 94 + b"\ndata: 1\n\n", b"event:" + b"x" * 95 + b"\ndata: 1\n\n"),
+    ("after a mark", b"\xef\xbb\xbfdata: " + b"x" * 94 + b"\n\n", b"\xef\xbb\xbfdata: " + b"x" * 95 + b"\n\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fits", "too_long"), [b[1:] for b in BOUNDS], ids=[b[0] for b in BOUNDS])
+def test_the_size_bound_does_not_depend_on_the_cuts(fits: bytes, too_long: bytes) -> None:
+    for size in (1, 2, 3, 7, 50, 1000):
+        decoder = SSEDecoder(max_event_bytes=100)
+        assert sum(len(decoder.feed(fits[i : i + size])) for i in range(0, len(fits), size)) == 1
+        decoder = SSEDecoder(max_event_bytes=100)
+        with pytest.raises(UpstreamBroken) as caught:
+            [decoder.feed(too_long[i : i + size]) for i in range(0, len(too_long), size)]
+        assert caught.value.reply_started
+        assert caught.value.detail == "event of more than 100 bytes"
+
+
+def test_a_line_without_an_end_is_refused_before_it_ends() -> None:
+    decoder = SSEDecoder(max_event_bytes=100)
+    decoder.feed(b"x" * 100)
+    with pytest.raises(UpstreamBroken):
+        decoder.feed(b"x")
+
+
+def test_events_before_one_that_is_too_long_are_still_handed_out() -> None:
+    raw = b"data: 1\n\n" + b"data: " + b"x" * 200 + b"\n\ndata: 2\n\n"
+    for end in (len(raw), len(raw) - 30):  # the long line whole, and open
+        decoder = SSEDecoder(max_event_bytes=100)
+        assert decoder.feed(raw[:end]) == [Event(b"", b"1")]
+        for again in (decoder.flush, lambda decoder=decoder: decoder.feed(b"data: 3\n\n"), decoder.flush):
+            with pytest.raises(UpstreamBroken):
+                again()
+
+
+def test_the_bound_is_of_one_event_not_of_the_stream() -> None:
+    decoder = SSEDecoder(max_event_bytes=100)
+    assert sum(len(decoder.feed(b"data: " + b"x" * 90 + b"\n\n")) for _ in range(50)) == 50
+
+
+def test_what_is_encoded_decodes_to_the_same() -> None:
+    data = json.dumps({"text": "é\u2028\n"}, ensure_ascii=False).encode()
+    raw = encode_data(data) + KEEP_ALIVE + encode_named(b"ping", b"{}") + DONE
+    assert raw == b"data: " + data + b"\n\n: ping\n\nevent: ping\ndata: {}\n\ndata: [DONE]\n\n"
+    assert decode(raw) == [(b"", data), (b"ping", b"{}"), (b"", b"[DONE]")]
