@@ -68,6 +68,28 @@ def test_a_cut_stream_never_looks_whole(data: st.DataObject, reply: dict[str, An
         assert json.loads(out.rstrip().rpartition(b"data: ")[2])["error"]["message"]
 
 
+FAILURES = [
+    b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n',
+    b"event: content_block_delta\ndata: not json\n\n",
+]
+
+
+@given(st.data(), replies(), st.sampled_from(FAILURES))
+def test_a_failure_inside_loses_nothing_before_it(data: st.DataObject, reply: dict[str, Any], failure: bytes) -> None:
+    """Whether the error comes in the same read as the content before it or in a later one makes no difference."""
+    events = data.draw(streams(reply))
+    frames = [f"data: {json.dumps(event)}\n\n".encode() for event in events]
+    place = data.draw(st.integers(0, len(frames) - 1))
+    raw = b"".join([*frames[:place], failure, *frames[place:]])
+    separate = client_bytes([*frames[:place], failure, *frames[place:]])
+    assert client_bytes([raw]) == separate
+    assert client_bytes(cut(data.draw, raw)) == separate
+    assert b"[DONE]" not in separate
+    whole = client_bytes(frames)
+    before = separate.rpartition(b"data: ")[0]
+    assert whole.startswith(before)
+
+
 @pytest.mark.parametrize("recording", recordings("stream"))
 def test_recorded_streams_cut_everywhere(recording: dict[str, Any]) -> None:
     raw = recording["sse"].encode()

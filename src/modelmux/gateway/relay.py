@@ -21,17 +21,20 @@ from modelmux.wire.openai_chat import ChunkEncoder
 class EventReader:
     """The events of a streamed reply, as many at a time as one read brought."""
 
-    __slots__ = ("_chunks", "_decoder")
+    __slots__ = ("_chunks", "_decoder", "_failure")
 
     def __init__(self, reply: Reply) -> None:
         self._chunks: AsyncIterator[bytes] | None = aiter(reply)
         self._decoder = sse.SSEDecoder()
+        self._failure: GatewayError | None = None
 
     async def read(self) -> list[anthropic.StreamEvent] | None:
         """The next events, maybe none; None at the end of the reply.
 
         :raises UpstreamError: the reply broke off, or held what is no event.
         """
+        if self._failure is not None:
+            raise self._failure
         if self._chunks is None:
             return None
         try:
@@ -39,12 +42,15 @@ class EventReader:
         except StopAsyncIteration:
             self._chunks = None
             framed = self._decoder.flush()
+        events: list[anthropic.StreamEvent] = []
         try:
-            return [anthropic.decode_event(event.data) for event in framed]
+            events.extend(anthropic.decode_event(event.data) for event in framed)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamBroken(
+            # The events before it stay and count, however the bytes were cut; the next read raises the failure.
+            self._failure = UpstreamBroken(
                 "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
-            ) from None
+            )
+        return events
 
 
 class StreamRelay:
@@ -59,6 +65,7 @@ class StreamRelay:
         self._ended = False
         #: Asks the upstream to go on after a pause; set by ``run``.
         self.go_on: Callable[[anthropic.InputMessage], Awaitable[object]] | None = None
+        self._pending: GatewayError | None = None  # an error event that arrived behind content
         #: The error the client was told in-band, if any.
         self.failure: GatewayError | None = None
 
@@ -77,6 +84,9 @@ class StreamRelay:
                 stream.finish()
                 break
             ready.append(self._translate(stream, events))
+            if self._pending is not None and not stream.content_started:
+                error, self._pending = self._pending, None
+                raise error
         self.stream, self._reader, self._reply, self._ready = stream, reader, reply, ready
 
     def hold(self, events: list[anthropic.StreamEvent]) -> None:
@@ -95,6 +105,8 @@ class StreamRelay:
                 data = self._take() or await self._read_on()
                 if data:
                     return data
+                if self._pending is not None:
+                    return self.fail(self._pending)
                 if not self.stream.paused or self.go_on is None:
                     break
                 turn = self.stream.resumption
@@ -113,7 +125,7 @@ class StreamRelay:
 
     async def _read_on(self) -> bytes:
         """What the next reads bring; empty at the end of the upstream's message."""
-        while not self.stream.done and self._reader is not None:
+        while not self.stream.done and self._pending is None and self._reader is not None:
             events = await self._reader.read()
             if events is None:
                 break
@@ -135,11 +147,16 @@ class StreamRelay:
             await reply.aclose()
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
+        """Events as bytes for the client. An error among them is kept until what came before it was sent: how the
+        bytes were cut must not decide what the client gets."""
         out: list[bytes] = []
-        for event in events:
-            if event.type == "ping":
-                if stream.content_started:  # lets the client and the proxies between see that we live
-                    out.append(sse.KEEP_ALIVE)
-            else:
-                out += [self._encoder.encode(chunk) for chunk in stream.feed(event)]
+        try:
+            for event in events:
+                if event.type == "ping":
+                    if stream.content_started:  # lets the client and the proxies between see that we live
+                        out.append(sse.KEEP_ALIVE)
+                else:
+                    out += [self._encoder.encode(chunk) for chunk in stream.feed(event)]
+        except GatewayError as error:
+            self._pending = error
         return b"".join(out)
