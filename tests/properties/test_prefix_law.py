@@ -29,10 +29,10 @@ def request_of(body: dict[str, Any]) -> ChatRequest:
     return decode_request(json.dumps(body).encode())
 
 
-def translate(request: ChatRequest, card: ModelCard) -> MessagesRequest | None:
+def translate(request: ChatRequest, card: ModelCard, options: Options = OPTIONS) -> MessagesRequest | None:
     """The body, or None where the request is refused; any other failure is a bug."""
     try:
-        return translate_request(request, card, OPTIONS).body
+        return translate_request(request, card, options).body
     except InvalidRequest as error:
         assert error.param
         return None
@@ -40,12 +40,15 @@ def translate(request: ChatRequest, card: ModelCard) -> MessagesRequest | None:
 
 @given(conversations(), st.sampled_from(CARDS))
 def test_a_longer_conversation_extends_the_shorter(body: dict[str, Any], card: ModelCard) -> None:
-    """At every point where a client has asked: before each answer of the assistant, and at the end."""
+    """At every point where a client has asked: before each answer of the assistant, and at the end.
+
+    Asking a model to continue its own words adds a turn that the client does not keep, so that is left out here.
+    """
     request = request_of(body)
     asked = [i for i in range(1, len(request.messages)) if _is_answer(request, i)]
     earlier: MessagesRequest | None = None
     for end in [*asked, len(request.messages)]:
-        now = translate(msgspec.structs.replace(request, messages=request.messages[:end]), card)
+        now = translate(msgspec.structs.replace(request, messages=request.messages[:end]), card, Options())
         if earlier is not None and now is not None:
             assert first_difference(earlier, now) is None
         earlier = now
