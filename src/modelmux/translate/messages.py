@@ -62,7 +62,7 @@ def translate_system(messages: list[ChatMessage]) -> list[anthropic.TextBlock]:
 def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> list[anthropic.InputMessage]:
     """Messages from index ``first`` on, as turns that begin with the user's."""
     turns = Turns(ctx)
-    thoughts = of_history(messages, ctx)
+    thoughts, answered = of_history(messages, ctx), _answered(messages)
     for index in range(first, len(messages)):
         message, where = messages[index], f"messages.{index}"
         if isinstance(message, UserMessage):
@@ -70,12 +70,12 @@ def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> li
         elif isinstance(message, AssistantMessage):
             _assistant(message, thoughts.get(index, Thoughts()), turns, where)
         elif isinstance(message, ToolMessage):
-            turns.result(message.tool_call_id, _result(message.content, ctx, where), f"{where}.tool_call_id")
-            mark_last(turns.blocks, breakpoint_of(message.cache_control, None, where))
+            result = turns.result(message.tool_call_id, _result(message.content, ctx, where), f"{where}.tool_call_id")
+            mark_last(result, breakpoint_of(message.cache_control, None, where))
         elif isinstance(message, FunctionMessage):
             turns.result(f"function:{message.name}", _result(message.content, ctx, where), f"{where}.name")
         else:
-            _late_system(message, _answered(messages, index), turns, where)
+            _late_system(message, answered[index], turns, where)
     return turns.finish()
 
 
@@ -90,12 +90,14 @@ def _user(message: UserMessage, turns: Turns, where: str) -> None:
     turns.user(*found)
 
 
-def _answered(messages: list[ChatMessage], index: int) -> bool:
-    """Whether the system message at ``index`` is the last word before the assistant's, or of all."""
-    for message in messages[index + 1 :]:
+def _answered(messages: list[ChatMessage]) -> list[bool]:
+    """For each message, whether a system message in its place is the last word before the assistant's, or of all."""
+    found, follows = [], True
+    for message in reversed(messages):
+        found.append(follows)
         if not isinstance(message, SystemMessage | DeveloperMessage):
-            return isinstance(message, AssistantMessage)
-    return True
+            follows = isinstance(message, AssistantMessage)
+    return found[::-1]
 
 
 def _late_system(message: SystemMessage | DeveloperMessage, answered: bool, turns: Turns, where: str) -> None:

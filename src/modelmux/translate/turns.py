@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final, Literal
 
 from modelmux.translate import names
@@ -11,22 +12,29 @@ from modelmux.wire import anthropic
 #: Stand-ins where the client has nothing and Anthropic wants something.
 BEGIN: Final = "Begin."
 NO_RESULT: Final = "No result: the tool call was not answered."
+#: How much of an id is kept where a number is added to it: 128 characters are allowed.
+_STEM: Final = 120
 _ORPHAN: Final = "Result of a tool call that is not part of this conversation:"
 
 Role = Literal["user", "assistant", "system"]
 
 
 class Turns:
-    """Turns so far; ``role`` and ``blocks`` are those of the last one."""
+    """Turns so far; ``role`` and ``blocks`` are those of the last one, its tool results apart.
+
+    Every step takes the same time, however long the conversation is and whatever ids it repeats.
+    """
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.role: Role | None = None
         self.blocks: list[Any] = []
         self._messages: list[anthropic.InputMessage] = []
-        self._results = 0  # how many tool results stand at the head of the last turn
-        self._waiting: dict[str, list[str]] = {}  # client's id -> upstream ids still without a result
+        self._results: list[Any] = []  # of the last turn; they go to its head when it ends
+        self._waiting: dict[str, deque[str]] = {}  # client's id -> upstream ids still without a result
+        self._unanswered = 0  # how many those are together
         self._ids: set[str] = set()
+        self._repeated: dict[str, int] = {}  # id -> the last number that told its repetitions apart
 
     def user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
@@ -43,7 +51,7 @@ class Turns:
 
     def system(self, *blocks: Any) -> bool:
         """A system turn, if one may stand here: after the user's, with no tool call left open. False if not."""
-        if self.role not in ("user", "system") or any(self._waiting.values()):
+        if self.role not in ("user", "system") or self._unanswered:
             return False
         self._turn("system").extend(blocks)
         return True
@@ -53,53 +61,66 @@ class Turns:
         blocks = self._turn("assistant")
         legacy = original.startswith("function:")
         wanted = names.clean(original) if original and not legacy else f"call_{len(self._ids)}"
-        assigned, again = wanted, 1
+        assigned, stem = wanted, wanted[:_STEM]
         while assigned in self._ids:
-            again += 1
-            assigned = f"{wanted[:120]}_{again}"
+            self._repeated[stem] = self._repeated.get(stem, 1) + 1
+            assigned = f"{stem}_{self._repeated[stem]}"
         if assigned != original and not legacy:
             self.ctx.notices.add("changed", f"{where}.id", "The id is empty, repeated or not valid upstream.")
         self._ids.add(assigned)
-        self._waiting.setdefault(original, []).append(assigned)
+        self._waiting.setdefault(original, deque()).append(assigned)
+        self._unanswered += 1
         blocks.append(anthropic.ToolUseBlock(assigned, name, value))
 
-    def result(self, original: str, value: str | list[Any] | None, where: str) -> None:
-        """A tool's result: to the front of the user turn that follows its call; as text where it has no call."""
+    def result(self, original: str, value: str | list[Any] | None, where: str) -> list[Any]:
+        """A tool's result: to the front of the user turn that follows its call; as text where it has no call.
+
+        :returns: the blocks it became.
+        """
         waiting = self._waiting.get(original)
         if not waiting:
             self.ctx.notices.add("changed", where, "No open tool call has this id: the result is sent as text.")
             given = [anthropic.TextBlock(value)] if isinstance(value, str) else value or []
-            self.user(anthropic.TextBlock(_ORPHAN), *given)
-            return
-        self._insert_result(anthropic.ToolResultBlock(waiting.pop(0), value))
+            blocks: list[Any] = [anthropic.TextBlock(_ORPHAN), *given]
+            self.user(*blocks)
+            return blocks
+        self._unanswered -= 1
+        return self._add_result(anthropic.ToolResultBlock(waiting.popleft(), value))
 
     def finish(self) -> list[anthropic.InputMessage]:
         """All turns; every call has a result, and there is at least one turn."""
         self._answer_waiting()
         if not self._messages:
             self._begin()
+        self._end_turn()
         return self._messages
 
     def _begin(self) -> None:
         self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
         self.user(anthropic.TextBlock(BEGIN))
 
-    def _insert_result(self, block: anthropic.ToolResultBlock) -> None:
-        self._turn("user").insert(self._results, block)
-        self._results += 1
+    def _add_result(self, block: anthropic.ToolResultBlock) -> list[Any]:
+        self._turn("user")
+        self._results.append(block)
+        return [block]
 
     def _turn(self, role: Role) -> list[Any]:
         """The blocks of the turn to write to, begun if the last one is another side's."""
         if self.role == role:
             return self.blocks
-        self.role, self.blocks, self._results = role, [], 0
+        self._end_turn()
+        self.role, self.blocks = role, []
         self._messages.append(anthropic.InputMessage(role, self.blocks))
         return self.blocks
+
+    def _end_turn(self) -> None:
+        self.blocks[:0] = self._results
+        self._results = []
 
     def _answer_waiting(self) -> None:
         """Give every call that was never answered an error result: Anthropic takes no call without one."""
         missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
-        self._waiting = {}
+        self._waiting, self._unanswered = {}, 0
         for assigned in missing:
             self.ctx.notices.add("added", "messages", "A tool call without a result was given an error result.")
-            self._insert_result(anthropic.ToolResultBlock(assigned, NO_RESULT, is_error=True))
+            self._add_result(anthropic.ToolResultBlock(assigned, NO_RESULT, is_error=True))
