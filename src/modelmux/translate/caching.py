@@ -62,7 +62,7 @@ def plan(body: MessagesRequest, ctx: Context, *, whole: CacheControlParam | None
     :param whole: a client's marker for the whole prompt.
     """
     if whole is not None:
-        mark_last(body.messages[-1].content, breakpoint_of(whole, None, ""))
+        mark_last(body.messages[-1].content, CacheControl("ephemeral", _ttl(whole.ttl, "cache_control.ttl")))
     holders = [h for h in _holders(body) if h.cache_control is not None]
     if holders:
         for holder in holders[: max(0, len(holders) - MAX_BREAKPOINTS)]:

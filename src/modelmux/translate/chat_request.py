@@ -132,6 +132,12 @@ def _define_tools_of_history(body: anthropic.MessagesRequest, ctx: Context) -> N
 def _add_web_search(body: anthropic.MessagesRequest, request: ChatRequest, ctx: Context) -> None:
     search = tools.web_search(request.web_search_options, ctx)
     if search is not None:
+        if any(tool.name == search.name for tool in body.tools or ()):
+            raise InvalidRequest(
+                "A tool has the name of the web search.",
+                param="web_search_options",
+                hint="Rename it, or leave this out.",
+            )
         body.tools = [*(body.tools or ()), search]
         if body.tool_choice is not None and body.tool_choice.type == "none":
             body.tool_choice = None
@@ -143,6 +149,8 @@ def _ask_for_format(body: anthropic.MessagesRequest, wanted: structured.Structur
     if wanted.instruction is not None:
         body.system = [*(body.system or ()), anthropic.TextBlock(wanted.instruction)]
     if wanted.tool is not None:
+        while any(tool.name == wanted.tool.name for tool in body.tools or ()):
+            wanted.tool.name = f"{wanted.tool.name[:120]}_answer"
         others = bool(body.tools) and not (body.tool_choice and body.tool_choice.type == "none")
         body.tools = [*(body.tools or ()), wanted.tool]
         choice = anthropic.ToolChoice("any") if others else anthropic.ToolChoice("tool", wanted.tool.name)

@@ -15,6 +15,9 @@ from msgspec import Struct
 #: Limits of one request, over all its schemas.
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
+#: Parts of one schema, every use of a reference in ``allOf`` written out. No honest one comes near it; a hostile one
+#: of a few lines doubles with each.
+MAX_PARTS: Final = 5_000
 
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
@@ -51,12 +54,15 @@ class Subset(Struct, frozen=True):
 def to_subset(schema: dict[str, Any]) -> Subset:
     """Bring a client's schema into the subset. Deterministic; the input is not changed."""
     work = _Work(schema)
-    result = work.convert(schema)
-    for name in ("$defs", "definitions"):
-        definitions = schema.get(name)
-        if isinstance(definitions, dict) and definitions:
-            result[name] = {key: work.convert(value) for key, value in definitions.items()}
-    unfit = work.unfit or ("it is recursive" if _recursive(result) else "")
+    try:
+        result = work.convert(schema)
+        for name in ("$defs", "definitions"):
+            definitions = schema.get(name)
+            if isinstance(definitions, dict) and definitions:
+                result[name] = {key: work.convert(value) for key, value in definitions.items()}
+        unfit = work.unfit or ("it is recursive" if _recursive(result) else "")
+    except RecursionError:
+        return Subset({}, (), 0, 0, "it is nested too deeply")
     if not unfit and work.optional > MAX_OPTIONAL:
         unfit = f"it has {work.optional} optional properties, of which {MAX_OPTIONAL} are allowed"
     if not unfit and work.unions > MAX_UNIONS:
@@ -73,9 +79,14 @@ class _Work:
         self.optional = 0
         self.unions = 0
         self.unfit = ""
+        self._parts = 0
 
     def convert(self, schema: Any) -> dict[str, Any]:
         """One schema and everything below it."""
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            self.unfit = self.unfit or f"it has more than {MAX_PARTS} parts"
+            return {"type": "string"}
         if not isinstance(schema, dict):
             # true, false or nonsense: "anything", for which the subset has no word.
             self.unfit = self.unfit or "a part of it allows any value"
@@ -114,12 +125,12 @@ class _Work:
             result["items"] = self.convert(schema.get("items", {"type": "string"}))
             if notes.get("minItems") in (0, 1):
                 result["minItems"] = notes.pop("minItems")
-        if "string" in kinds and notes.get("format") in _FORMATS:
+        if "string" in kinds and _one_of(notes.get("format"), _FORMATS):
             result["format"] = notes.pop("format")
 
     def _object(self, schema: dict[str, Any], result: dict[str, Any], notes: dict[str, Any]) -> None:
         properties = _dict(schema.get("properties"))
-        required = [name for name in schema.get("required") or () if name in properties]
+        required = [name for name in _strings(schema.get("required")) if name in properties]
         result["properties"] = {name: self.convert(value) for name, value in properties.items()}
         result["required"] = required
         result["additionalProperties"] = False
@@ -158,18 +169,23 @@ class _Work:
     def _merged(self, schema: dict[str, Any]) -> dict[str, Any]:
         """``allOf`` written out: its members' keywords side by side, properties and required joined."""
         merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
-        for member in schema["allOf"]:
-            for _ in range(8):  # a chain of references
-                if isinstance(_dict(member).get("$ref"), str):
-                    member = self._target(self._reference(member["$ref"]))
-            for key, value in _dict(member).items():
+        members, followed = [*reversed(schema["allOf"])], set[str]()
+        while members:
+            member = _dict(members.pop())
+            reference = member.get("$ref")
+            if isinstance(reference, str):
+                if reference not in followed:  # a second time it would add nothing
+                    followed.add(reference)
+                    members.append(self._target(self._reference(reference)))
+                continue
+            for key, value in member.items():
                 if key == "properties":
                     merged[key] = {**_dict(merged.get(key)), **_dict(value)}
                 elif key == "required":
-                    merged[key] = list(dict.fromkeys([*merged.get(key, ()), *value]))
-                elif key == "allOf":
-                    merged[key] = [*merged.get(key, ()), *value]
-                else:
+                    merged[key] = list(dict.fromkeys([*_strings(merged.get(key)), *_strings(value)]))
+                elif key == "allOf" and isinstance(value, list):
+                    members += reversed(value)
+                elif key != "allOf":
                     merged.setdefault(key, value)
         return merged
 
@@ -183,6 +199,14 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _strings(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+
+def _one_of(value: Any, known: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in known
+
+
 def _is_simple(values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(v, str | int | float | None) for v in values)
 
@@ -190,9 +214,9 @@ def _is_simple(values: Any) -> bool:
 def _type_of(schema: dict[str, Any]) -> Any:
     kind = schema.get("type")
     if isinstance(kind, list):
-        known = [k for k in kind if k in _TYPES]
+        known = [k for k in dict.fromkeys(_strings(kind)) if k in _TYPES]
         kind = known[0] if len(known) == 1 else known or None
-    elif kind not in _TYPES:
+    elif not _one_of(kind, _TYPES):
         kind = "object" if "properties" in schema else "array" if "items" in schema else None
     if schema.get("nullable") is True and isinstance(kind, str) and kind != "null":
         kind = [kind, "null"]

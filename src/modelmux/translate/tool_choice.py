@@ -88,7 +88,7 @@ def _word(value: Any) -> str | None:
 def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
     """The subset a client allows, in the order of the definitions.
 
-    :raises InvalidRequest: a name that is not defined.
+    :raises InvalidRequest: a name that is not defined, or none at all.
     """
     wanted: set[str] = set()
     for index, entry in enumerate(choice.allowed_tools.tools):
@@ -98,4 +98,7 @@ def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
             where = f"tool_choice.allowed_tools.tools.{index}"
             raise InvalidRequest("An allowed tool is not in 'tools'.", param=where, hint="Define it in 'tools'.")
         wanted.add(clean(name))
+    if not wanted:
+        where = "tool_choice.allowed_tools.tools"
+        raise InvalidRequest("No tool is allowed.", param=where, hint="Name one, or use tool_choice 'none'.")
     return [tool for tool in tools if tool.name in wanted]

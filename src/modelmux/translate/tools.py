@@ -43,32 +43,44 @@ def translate_tools(request: ChatRequest, ctx: Context) -> list[anthropic.Tool]:
 
 
 def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
-    """Tools and legacy functions, with the path of what holds the name."""
-    tools = [(tool, f"tools.{index}.{tool.type}") for index, tool in enumerate(request.tools or ())]
+    """Tools and legacy functions, with the path of what holds the name.
+
+    :raises InvalidRequest: a type of tool there is not, or one without its definition.
+    """
+    tools: list[tuple[Tool, str]] = []
+    for index, tool in enumerate(request.tools or ()):
+        if tool.type not in ("function", "custom"):
+            raise InvalidRequest(
+                "Vertex AI has no tool of this type.", param=f"tools.{index}.type", hint="Declare a function."
+            )
+        where = f"tools.{index}.{tool.type}"
+        if (tool.function if tool.type == "function" else tool.custom) is None:
+            raise InvalidRequest(
+                f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter"
+            )
+        tools.append((tool, where))
     functions = [(Tool(function=f), f"functions.{index}") for index, f in enumerate(request.functions or ())]
     return tools + functions
 
 
 def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
     marker = breakpoint_of(tool.cache_control, None, where)
-    if tool.type == "function" and tool.function is not None:
+    if tool.type == "function":
+        assert tool.function is not None
         made = _function(tool.function, where, budget, ctx)
-    elif tool.type == "custom" and tool.custom is not None:
-        made = _custom(tool.custom, where, ctx)
-    elif tool.type in ("function", "custom"):
-        raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
     else:
-        raise InvalidRequest(
-            "Vertex AI has no tool of this type.", param=f"{where.rpartition('.')[0]}.type", hint="Declare a function."
-        )
+        assert tool.custom is not None
+        made = _custom(tool.custom, where, ctx)
     made.cache_control = marker
     return made
 
 
 def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
     name = tool_name(function.name, ctx, f"{where}.name")
-    schema = input_schema(function.parameters)
-    strict: bool | None = None
+    whole = input_schema(function.parameters)
+    schema, strict = plain_root(whole), None
+    if schema is not whole:
+        ctx.notices.add("changed", f"{where}.parameters", "The root must be one object; its variants were joined.")
     if function.strict:
         subset = to_subset(schema)
         refused = budget.refuse(subset, ctx)
@@ -79,9 +91,7 @@ def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, c
             if subset.moved:
                 said = f"Not enforced, moved into descriptions: {', '.join(subset.moved)}."
                 ctx.notices.add("changed", f"{where}.parameters", said)
-    if schema is not function.parameters and any(k in schema for k in _COMBINERS) and not strict:
-        ctx.notices.add("changed", f"{where}.parameters", "The root must be one object; its variants were joined.")
-    return anthropic.Tool(name, _plain_root(schema), function.description or None, strict)
+    return anthropic.Tool(name, schema, function.description or None, strict)
 
 
 def _custom(custom: CustomDefinition, where: str, ctx: Context) -> anthropic.Tool:
@@ -129,26 +139,36 @@ def input_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
     return {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
 
 
-def _plain_root(schema: dict[str, Any]) -> dict[str, Any]:
+def plain_root(schema: dict[str, Any]) -> dict[str, Any]:
     """Variants at the root joined into one object: all their properties, required where every variant requires it.
 
     Anthropic refuses the combining keywords there, and one refused tool would fail every request.
     """
-    variants = [v for k in _COMBINERS for v in schema.get(k) or () if isinstance(v, dict)]
-    if not variants:
-        return {k: v for k, v in schema.items() if k not in _COMBINERS} if _combines(schema) else schema
+    if not any(k in schema for k in _COMBINERS):
+        return schema
+    variants = [*_members(schema, "anyOf"), *_members(schema, "oneOf")]
+    always = [*_members(schema, "allOf"), schema]
     properties: dict[str, Any] = {}
-    for part in (*variants, schema):
-        properties.update(part.get("properties") or {})
-    common = [n for n in properties if all(n in (v.get("required") or ()) for v in variants)]
+    for part in (*variants, *always):
+        own = part.get("properties")
+        properties.update(own if isinstance(own, dict) else {})
+    required = [name for part in reversed(always) for name in _required(part)]
+    if variants:
+        required += [n for n in properties if all(n in _required(variant) for variant in variants)]
     joined = {k: v for k, v in schema.items() if k not in _COMBINERS}
     joined["properties"] = properties
-    joined["required"] = list(dict.fromkeys([*(schema.get("required") or ()), *common]))
+    joined["required"] = list(dict.fromkeys(required))
     return joined
 
 
-def _combines(schema: dict[str, Any]) -> bool:
-    return any(k in schema for k in _COMBINERS)
+def _members(schema: dict[str, Any], keyword: str) -> list[dict[str, Any]]:
+    found = schema.get(keyword)
+    return [v for v in found if isinstance(v, dict)] if isinstance(found, list) else []
+
+
+def _required(schema: dict[str, Any]) -> list[str]:
+    found = schema.get("required")
+    return [n for n in found if isinstance(n, str)] if isinstance(found, list) else []
 
 
 def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool]:
@@ -178,5 +198,6 @@ def web_search(options: dict[str, Any] | None, ctx: Context) -> anthropic.WebSea
     approximate = location.get("approximate") if isinstance(location, dict) else None
     if not isinstance(approximate, dict):
         return anthropic.WebSearch("web_search")
-    known = {k: approximate[k] for k in ("city", "region", "country", "timezone") if approximate.get(k)}
+    said = {k: approximate.get(k) for k in ("city", "region", "country", "timezone")}
+    known = {k: v for k, v in said.items() if isinstance(v, str) and v}
     return anthropic.WebSearch("web_search", user_location={"type": "approximate", **known})
