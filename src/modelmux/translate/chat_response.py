@@ -79,12 +79,12 @@ def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
             parts.text += block.text
             if not shape.strip_fences:  # what is cut off the front would move them
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
-        elif block.type == "tool_use" and block.name == shape.json_tool:
+        elif block.type == "tool_use" and (block.name or "") == shape.json_tool:
             parts.text += arguments_of(block)
         elif block.type == "tool_use":
             parts.calls.append(tool_call(block, shape))
         elif shape.show_reasoning:
-            parts.reasoning += block.thinking or ""
+            parts.reasoning += (block.thinking or "") if block.type == "thinking" else ""
             thought = thinking_block(block)
             parts.thinking_blocks += [thought] if thought else []
     if shape.strip_fences:

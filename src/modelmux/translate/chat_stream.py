@@ -280,7 +280,7 @@ class ChatStream:
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
         self.kept.append(block)
-        if block.name == self._shape.json_tool:
+        if (block.name or "") == self._shape.json_tool:
             self._open[index] = _ToolUse(0, "answer", block)
             return []
         custom = block.name in self._shape.custom_tools

@@ -21,7 +21,7 @@ def annotation(citation: Raw, start: int, end: int) -> dict[str, Any] | None:
     """One citation of the text from ``start`` to ``end`` (characters of the whole content); None if it has no URL."""
     try:
         said = _decoder.decode(citation)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # raw JSON was skipped over, never checked
         return None
     if not said.url:
         return None

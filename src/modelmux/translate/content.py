@@ -144,11 +144,11 @@ def _file(part: FilePart, ctx: Context, where: str) -> anthropic.DocumentBlock:
     where, data_url = f"{where}.file.file_data", part.file.file_data or ""
     asset = ctx.assets.get(data_url)
     if isinstance(asset, anthropic.DocumentBlock):
-        return anthropic.DocumentBlock(asset.source, part.file.filename)
+        return anthropic.DocumentBlock(asset.source, part.file.filename or None)
     if asset is not None:
         raise InvalidRequest("The URL holds an image, not a document.", param=where, hint="Send it as image_url.")
     media_type, data = _data_url(data_url, where)
-    return document(media_type, data, part.file.filename, where)
+    return document(media_type, data, part.file.filename or None, where)
 
 
 def _data_url(url: str, where: str) -> tuple[str, bytes]:

@@ -187,7 +187,9 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
             if delta.function_call is not None:
                 _add_function(function, delta.function_call)
     legacy = bool(function.name)
-    parts.calls = [openai_chat.ResponseToolCall(id="", function=function)] if legacy else list(calls.values())
+    parts.calls = (
+        [openai_chat.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
+    )
     shape = ReplyShape(model, legacy_function=legacy)
     return completion(parts, shape, reason, usage, id=id, created=created)
 

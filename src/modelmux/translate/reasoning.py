@@ -122,12 +122,11 @@ def _effort(ask: Ask) -> str | None:
 
 
 def _set_effort(body: MessagesRequest, effort: str | None, ctx: Context) -> None:
-    """The effort asked for, or the nearest lower one the model has."""
+    """The effort asked for, or the nearest lower one the model has, or its lowest."""
     if effort is None or not ctx.card.effort:
         return
-    chosen = effort
-    while chosen not in ctx.card.effort:
-        chosen = LEVELS[LEVELS.index(chosen) - 1]
+    lower = reversed(LEVELS[: LEVELS.index(effort) + 1])
+    chosen = next((level for level in lower if level in ctx.card.effort), ctx.card.effort[0])
     if chosen != effort:
         ctx.notices.add("clamped", "reasoning", f"The model has no effort '{effort}'; '{chosen}' is used.")
     body.output_config = body.output_config or OutputConfig()

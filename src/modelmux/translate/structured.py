@@ -13,7 +13,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.translate.context import Context
 from modelmux.translate.names import clean
 from modelmux.translate.schema import Subset, to_subset
-from modelmux.translate.tools import input_schema
+from modelmux.translate.tools import input_schema, plain_root
 from modelmux.wire import anthropic
 from modelmux.wire.openai_chat import ChatRequest, JSONSchemaFormat
 
@@ -75,7 +75,7 @@ def _by_schema(asked: JSONSchemaFormat, schema: dict[str, Any], ctx: Context) ->
     ctx.notices.add("changed", _SCHEMA, f"Followed by way of a tool call, because {why}.")
     name = clean(asked.name or "answer")
     description = asked.description or "Gives the answer. Call it exactly once."
-    return Structured(tool=anthropic.Tool(name, input_schema(schema), description))
+    return Structured(tool=anthropic.Tool(name, plain_root(input_schema(schema)), description))
 
 
 def note_moved(subset: Subset, ctx: Context, where: str) -> None:
@@ -84,10 +84,13 @@ def note_moved(subset: Subset, ctx: Context, where: str) -> None:
         ctx.notices.add("changed", where, f"Not enforced, moved into descriptions: {', '.join(subset.moved)}.")
 
 
-_OPENING: Final = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\r?\n?")
-_MAYBE_OPENING: Final = re.compile(r"\s*(`{0,2}|```[A-Za-z0-9_-]*[ \t]*\r?)$")
-_MAYBE_CLOSING: Final = re.compile(r"\s*(`{1,3}\s*)?$")
-_CLOSING: Final = re.compile(r"\s*```\s*$")
+# Every run is bounded, so that what is held back is too: a model may well end in white space without end.
+_OPENING: Final = re.compile(r"\s{0,64}```[A-Za-z0-9_-]{0,64}[ \t]{0,64}\r?\n?")
+_MAYBE_OPENING: Final = re.compile(r"\s{0,64}(`{0,2}|```[A-Za-z0-9_-]{0,64}[ \t]{0,64}\r?)\Z")
+_MAYBE_CLOSING: Final = re.compile(r"\s{0,64}(`{1,3}\s{0,64})?\Z")
+_CLOSING: Final = re.compile(r"\s{0,64}```\s{0,64}\Z")
+#: The longest match of the closing ones.
+_TAIL: Final = 64 + 3 + 64
 
 
 class FenceStripper:
@@ -116,7 +119,7 @@ class FenceStripper:
                 self._held = self._held[opening.end() :]
         if not self._fenced:
             return self._release(len(self._held))
-        tail = _MAYBE_CLOSING.search(self._held)
+        tail = _MAYBE_CLOSING.search(self._held, max(0, len(self._held) - _TAIL))
         return self._release(tail.start() if tail else len(self._held))
 
     def finish(self) -> str:
