@@ -11,7 +11,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
@@ -66,7 +66,7 @@ class Gateway:
         routes = build_routes(config, config.build_catalog())
         services = Services(
             routes=routes,
-            vertex=Vertex(Timeouts(), quota_project=lambda: _quota_project(self._tokens, environment)),
+            vertex=Vertex(Timeouts(), quota_project=_quota_project(self._tokens, environment)),
             upstream=self._upstream,
             tokens=self._tokens,
             policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
@@ -143,10 +143,12 @@ class Gateway:
             self.readiness.problem = "credentials"
 
 
-def _quota_project(tokens: TokenSource, environment: Mapping[str, str]) -> str | None:
-    """Who pays for a user's credentials: the environment's word, or the credential's own."""
+def _quota_project(tokens: TokenSource, environment: Mapping[str, str]) -> Callable[[], str | None]:
+    """Who pays for a user's credentials: the environment's word, or the credential's own, once it was loaded."""
     named = environment.get("GOOGLE_CLOUD_QUOTA_PROJECT")
-    return named or (tokens.quota_project if isinstance(tokens, GoogleTokens) else None)
+    if named or not isinstance(tokens, GoogleTokens):
+        return lambda: named
+    return lambda: tokens.quota_project
 
 
 def _fetch_settings(config: Config) -> FetchSettings:

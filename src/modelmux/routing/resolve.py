@@ -66,15 +66,20 @@ class Routes:
         self._by_name = {route.name.lower(): route for route in self.routes}
         self._catalog = catalog
         self._fallback = fallback
-        self._for_catalog = for_catalog
+        # By model: the route made for it, unless one is configured. Made once, not for each request.
+        made = [for_catalog(card) for card in catalog.cards] if for_catalog is not None else []
+        self._catalog_routes = made
+        self._by_model = {route.deployments[0].card.id: route for route in made}
+        for route in reversed(self.routes):
+            self._by_model.update((deployment.card.id, route) for deployment in route.deployments)
 
     @property
     def names(self) -> list[str]:
         """Names to list: the configured ones, or every Claude model that can be reached where none is configured."""
-        if self.routes or self._for_catalog is None:
+        if self.routes:
             return [route.name for route in self.routes]
-        routes = [self._for_catalog(card) for card in self._catalog.cards]
-        return [r.name for r in routes if all(d.card.served_in(d.location) for d in r.deployments)]
+        made = self._catalog_routes
+        return [r.name for r in made if all(d.card.served_in(d.location) for d in r.deployments)]
 
     def find(self, name: str) -> Route:
         """The route of a requested name.
@@ -90,12 +95,7 @@ class Routes:
 
     def _from_catalog(self, name: str) -> Route | None:
         card = self._catalog.find(name)
-        if card is None:
-            return None
-        for route in self.routes:
-            if any(d.card.id == card.id for d in route.deployments):
-                return route
-        return self._for_catalog(card) if self._for_catalog is not None else None
+        return self._by_model.get(card.id) if card is not None else None
 
     def _not_found(self, name: str) -> ModelNotFound:
         known = {n.lower(): n for n in [*(r.name for r in self.routes), *(c.id for c in self._catalog.cards)]}
