@@ -7,7 +7,10 @@ the official SDKs raise on, and no ``[DONE]``.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
 import msgspec
 
@@ -16,6 +19,9 @@ from modelmux.translate.chat_stream import ChatStream
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic, openai_common, sse
 from modelmux.wire.openai_chat import ChunkEncoder
+
+#: How long the end of a reply may take after its last event.
+DRAIN_SECONDS: Final = 0.25
 
 
 class EventReader:
@@ -51,6 +57,18 @@ class EventReader:
                 "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
             )
         return events
+
+    async def drain(self) -> None:
+        """Read what is left of a reply whose answer is complete: its end, so that the connection can be used again.
+
+        An upstream that does not end it soon is not waited for.
+        """
+        if self._chunks is None:
+            return
+        with contextlib.suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for _ in self._chunks:
+                    pass
 
 
 class StreamRelay:
@@ -144,7 +162,11 @@ class StreamRelay:
         """Let go of the upstream. Idempotent."""
         if self._reply is not None:
             reply, self._reply = self._reply, None
-            await reply.aclose()
+            try:
+                if self.stream.done and self._reader is not None:
+                    await self._reader.drain()
+            finally:
+                await reply.aclose()
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
         """Events as bytes for the client. An error among them is kept until what came before it was sent: how the
