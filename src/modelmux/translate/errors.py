@@ -154,7 +154,13 @@ _NOT_ALLOWED: Final = re.compile(r"is not allowed to use Publisher Model", re.IG
 #: Resource names and project mentions in Google's sentences, e.g. "Project `123` is not allowed …".
 _PROJECTS: Final = (
     (re.compile(r"projects/[^/\s`'\",;)]+"), "projects/***"),
-    (re.compile(r"(\b[Pp]roject(?: number| id)?[ :=]+)[`'\"]?[\w.:-]*\d[\w.:-]*[`'\"]?"), r"\1***"),
+    (
+        re.compile(
+            r"(\b[Pp]roject(?:[ _-]?(?:[Nn]umber|[Ii][Dd]))?[ :=]+)"
+            r"(?:([`'\"])[\w.:-]*\d[\w.:-]*\2?|[\w.:-]*\d[\w.:-]*)"
+        ),
+        r"\1***",
+    ),
     (re.compile(r"\b(consumer|container)([ :='\"]+)(?!projects/)[\w-]*\d{6,}[\w-]*"), r"\1\2***"),
 )
 _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
