@@ -12,7 +12,7 @@ from modelmux.catalog import ModelCard, builtin
 from modelmux.errors import GatewayError
 from modelmux.translate.chat_request import translate_request
 from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape, Translated
+from modelmux.translate.context import Options, ReplyShape, Translated
 from modelmux.wire import anthropic, sse
 from modelmux.wire.openai_chat import ChunkEncoder, DecodedChunk, decode_chunk, decode_request
 
@@ -26,9 +26,10 @@ OPUS = builtin().card("claude-opus-5-5")
 ID, CREATED = "chatcmpl-1", 1_700_000_000
 
 
-def translate(fields: dict[str, Any], card: ModelCard = SONNET) -> Translated:
-    """A client's JSON body, translated for a model."""
-    return translate_request(decode_request(json.dumps(fields).encode()), card)
+def translate(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> Translated:
+    """A client's JSON body, translated for a model; model and a first message are added where they are not given."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+    return translate_request(decode_request(json.dumps(body).encode()), card, options)
 
 
 def body_of(translated: Translated) -> dict[str, Any]:
@@ -37,15 +38,14 @@ def body_of(translated: Translated) -> dict[str, Any]:
     return body
 
 
-def sent(fields: dict[str, Any], card: ModelCard = SONNET) -> dict[str, Any]:
-    """The upstream's body for a client's body; the model and a first message are added where they are not given."""
-    return body_of(translate({"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}, card))
+def sent(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> dict[str, Any]:
+    """The upstream's body for a client's body. No cache breakpoints but the client's own, unless ``options`` say so."""
+    return body_of(translate(fields, card, options or Options(caching=False)))
 
 
-def notices(fields: dict[str, Any], card: ModelCard = SONNET) -> list[tuple[str, str]]:
+def notices(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> list[tuple[str, str]]:
     """The notices of the same, as (action, field)."""
-    request = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
-    return [(notice.action, notice.field) for notice in translate(request, card).notices]
+    return [(notice.action, notice.field) for notice in translate(fields, card, options).notices]
 
 
 def events(*items: dict[str, Any]) -> list[anthropic.StreamEvent]:
