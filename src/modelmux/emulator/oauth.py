@@ -120,7 +120,7 @@ def _decoded(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Denied("invalid_grant", "Invalid JWT: it must have three parts.")
     try:
         header, claims = (msgspec.json.decode(_unpadded(part)) for part in parts[:2])
-    except (binascii.Error, ValueError) as wrong:
+    except (binascii.Error, ValueError, msgspec.DecodeError) as wrong:
         raise Denied("invalid_grant", "Invalid JWT: it cannot be decoded.") from wrong
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise Denied("invalid_grant", "Invalid JWT: header and claims must be objects.")
