@@ -85,4 +85,8 @@ def _holders(body: MessagesRequest) -> Iterator[Any]:
     yield from body.tools or ()
     yield from body.system or ()
     for message in body.messages:
-        yield from (block for block in message.content if isinstance(block, _HOLDERS))
+        for block in message.content:
+            if isinstance(block, anthropic.ToolResultBlock) and isinstance(block.content, list):
+                yield from block.content
+            if isinstance(block, _HOLDERS):
+                yield block

@@ -1,0 +1,168 @@
+"""Prompt-cache breakpoints: at most four, the client's own first, and never anything else changed (E55)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from modelmux.errors import InvalidRequest
+from modelmux.translate.caching import mark_last
+from modelmux.translate.context import Options
+from modelmux.wire import anthropic
+from modelmux.wire.anthropic import EPHEMERAL
+from support.translation import SONNET, notices, sent
+
+AUTO = Options()
+FIVE = {"type": "ephemeral"}
+HOUR = {"type": "ephemeral", "ttl": "1h"}
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+def marked(body: dict[str, Any]) -> list[str]:
+    """Where breakpoints stand, as paths, in the order the API reads them."""
+    found: list[str] = []
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            if "cache_control" in value:
+                found.append(path)
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}")
+        elif isinstance(value, list):
+            for index, inner in enumerate(value):
+                walk(inner, f"{path}.{index}")
+
+    for name in ("tools", "system", "messages"):
+        walk(body.get(name), name)
+    return found
+
+
+def text(value: str = "a", **fields: Any) -> dict[str, Any]:
+    return {"type": "text", "text": value, **fields}
+
+
+LIFETIMES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    ({}, None),
+    ({"cache_control": None}, None),
+    ({"cache_control": {}}, FIVE),
+    ({"cache_control": {"type": "ephemeral"}}, FIVE),
+    ({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, FIVE),
+    ({"cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}}, HOUR),
+    ({"prompt_cache_breakpoint": {}}, FIVE),
+    ({"prompt_cache_breakpoint": {"mode": "on"}}, FIVE),
+    ({"prompt_cache_breakpoint": {"mode": "off"}}, None),
+    ({"prompt_cache_breakpoint": {"ttl": "30m"}}, HOUR),
+    ({"prompt_cache_breakpoint": {"ttl": "12h"}}, HOUR),
+    ({"prompt_cache_breakpoint": {"ttl": "12h"}, "cache_control": {}}, FIVE),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), LIFETIMES)
+def test_a_breakpoint_of_either_dialect(fields: dict[str, Any], expected: dict[str, Any] | None) -> None:
+    body = sent({"messages": [{"role": "user", "content": [text(**fields)]}]})
+    assert body["messages"][0]["content"][0].get("cache_control") == expected
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"messages": [{"role": "user", "content": [text(cache_control={"ttl": "9d"})]}]},
+     "messages.0.content.0.cache_control.ttl"),
+    ({"messages": [{"role": "user", "content": [text(prompt_cache_breakpoint={"ttl": ["1h"]})]}]},
+     "messages.0.content.0.prompt_cache_breakpoint.ttl"),
+    ({"messages": [{"role": "user", "content": "a", "cache_control": {"ttl": ""}}]}, "messages.0.cache_control.ttl"),
+    ({"cache_control": {"ttl": "9d"}}, "cache_control.ttl"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "param"), WRONG)
+def test_a_lifetime_nobody_offers_is_refused_by_place(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sent(fields)
+    assert caught.value.param == param
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f"}}
+MARKER = {"cache_control": {"type": "ephemeral"}}
+HOLDERS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("a tool", {"tools": [TOOL | MARKER, {**TOOL, "function": {"name": "g"}}]}, ["tools.0"]),
+    ("a system message", {"messages": [{"role": "system", "content": [text(), text()], **MARKER},
+                                       {"role": "user", "content": "a"}]}, ["system.1"]),
+    ("a system part", {"messages": [{"role": "system", "content": [text(**MARKER), text()]},
+                                    {"role": "user", "content": "a"}]}, ["system.0"]),
+    ("a user message", {"messages": [{"role": "user", "content": [text(), text()], **MARKER}]},
+     ["messages.0.content.1"]),
+    ("a late system message", {"messages": [{"role": "user", "content": "a"},
+                                            {"role": "system", "content": "b", **MARKER}]}, ["messages.0.content.1"]),
+    ("an assistant message with calls", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [CALL], **MARKER},
+        {"role": "tool", "tool_call_id": "c", "content": "r"}]}, ["messages.1.content.1"]),
+    ("an empty assistant message", {"messages": [{"role": "user", "content": "a"},
+                                                 {"role": "assistant", "content": "", **MARKER}]}, []),
+    ("a tool's result, not what follows it", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "user", "content": "b"}, {"role": "tool", "tool_call_id": "c", "content": "r", **MARKER}]},
+     ["messages.2.content.0"]),
+    ("a part of a tool's result", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": [text(**MARKER)]}]}, ["messages.2.content.0.content.0"]),
+    ("a result without a call", {"messages": [{"role": "tool", "tool_call_id": "c", "content": "r", **MARKER}]},
+     ["messages.0.content.1"]),
+    ("the whole prompt", {"messages": [{"role": "user", "content": [text(), text()]}], **MARKER},
+     ["messages.0.content.1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "paths"), [h[1:] for h in HOLDERS], ids=[h[0] for h in HOLDERS])
+def test_a_clients_breakpoint_stands_where_it_belongs_and_keeps_ours_away(
+    fields: dict[str, Any], paths: list[str]
+) -> None:
+    body = sent(fields, SONNET, AUTO if paths else None)
+    assert marked(body) == paths
+    assert not any(field == "cache_control" for _, field in notices(fields))
+
+
+def test_of_more_than_four_the_earliest_are_dropped() -> None:
+    parts = [text(str(i), **MARKER) for i in range(6)]
+    fields = {"tools": [TOOL | MARKER], "messages": [{"role": "user", "content": parts}]}
+    assert marked(sent(fields)) == [f"messages.0.content.{i}" for i in (2, 3, 4, 5)]
+    assert notices(fields) == [("dropped", "cache_control")]
+    messages = [
+        USER,
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": parts},
+    ]
+    assert marked(sent({"messages": messages})) == [f"messages.2.content.0.content.{i}" for i in (2, 3, 4, 5)]
+    fields["messages"] = [{"role": "user", "content": parts[:3]}]
+    assert marked(sent(fields)) == ["tools.0", *(f"messages.0.content.{i}" for i in range(3))]
+
+
+USER, SYSTEM = {"role": "user", "content": "a"}, {"role": "system", "content": "s"}
+ANSWER = {"role": "assistant", "content": "b"}
+PLANS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("one question", {"messages": [SYSTEM, USER]}, []),
+    ("tools", {"tools": [TOOL], "messages": [USER]}, ["tools.0", "messages.0.content.0"]),
+    ("tools and system", {"tools": [TOOL], "messages": [SYSTEM, USER]}, ["system.0", "messages.0.content.0"]),
+    ("an earlier answer", {"messages": [SYSTEM, USER, ANSWER, USER]},
+     ["system.0", "messages.0.content.0", "messages.2.content.0"]),
+    ("many", {"messages": [USER, ANSWER, USER, ANSWER, USER, ANSWER, USER]},
+     ["messages.4.content.0", "messages.6.content.0"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "paths"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
+def test_ours_stand_where_the_prompt_will_be_sent_again(fields: dict[str, Any], paths: list[str]) -> None:
+    assert marked(sent(fields, SONNET, AUTO)) == paths
+    assert marked(sent(fields, SONNET, Options(caching=False))) == []
+    plain = json.dumps(sent(fields, SONNET, AUTO)).replace(', "cache_control": {"type": "ephemeral"}', "")
+    assert json.loads(plain) == sent(fields, SONNET, Options(caching=False))
+
+
+def test_what_cannot_hold_a_breakpoint_is_passed_over() -> None:
+    first, last = anthropic.TextBlock("a"), anthropic.ThinkingBlock("t", "s")
+    mark_last([first, last], EPHEMERAL)
+    assert first.cache_control == EPHEMERAL
+    mark_last([last], EPHEMERAL)
+    mark_last([], EPHEMERAL)
+    mark_last([first], None)
+    assert first.cache_control == EPHEMERAL
