@@ -161,9 +161,9 @@ def _bind_thoughts(body: anthropic.MessagesRequest, ctx: Context) -> tuple[str, 
     """On models that bind thinking to its prefix: let them drop a block whose prefix differs, instead of failing."""
     if not (ctx.card.preserved_thinking and ctx.card.known and thinking.has_thoughts(body)):
         return ()
-    if body.thinking is None:
+    if body.thinking is None and ctx.card.thinking_default == "on":
         body.thinking = anthropic.Thinking("adaptive")
-    if body.thinking.type != "adaptive":
+    if body.thinking is None or body.thinking.type != "adaptive":
         return ()
     body.thinking.block_binding = anthropic.BlockBinding()
     return (anthropic.BETA_BINDING,)

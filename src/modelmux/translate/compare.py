@@ -37,10 +37,9 @@ def first_difference(earlier: MessagesRequest, later: MessagesRequest) -> str | 
     return None
 
 
-def _plain(block: Any) -> Any:
-    plain = msgspec.json.decode(msgspec.json.encode(block))
-    if isinstance(plain, dict):
-        plain.pop("cache_control", None)
+def _plain(block: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(block))
+    plain.pop("cache_control", None)
     return plain
 
 
