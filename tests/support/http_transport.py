@@ -48,10 +48,12 @@ class FakeTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         assert self.reading
+        assert not self.is_closing()
         self.reading = False
 
     def resume_reading(self) -> None:
         assert not self.reading
+        assert not self.is_closing()
         self.reading = True
 
     def abort(self) -> None:

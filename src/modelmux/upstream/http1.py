@@ -151,6 +151,7 @@ class Connection(asyncio.Protocol):
         :raises UpstreamTimeout: ``send`` or ``first_byte``.
         :raises UpstreamBroken: the connection died, or what came is no HTTP reply.
         """
+        self._begun = False
         if self.closed:
             raise self._broken_off()
         reply = self._reply = Http1Reply(self)
@@ -158,7 +159,7 @@ class Connection(asyncio.Protocol):
         self._timeouts = call.timeouts
         self._headers = reply.headers
         self._bodyless = call.method == "HEAD"
-        self._begun = self._head_done = self._complete = self._keep = self._until_close = self._sent = False
+        self._head_done = self._complete = self._keep = self._until_close = self._sent = False
         self._barren = self._interim = 0
         self._fault = ""
         if len(call.body) <= JOIN_LIMIT:
@@ -348,7 +349,7 @@ class Connection(asyncio.Protocol):
         self._head_done = True
         self._wake()
         if self._bodyless:
-            self._complete, self._keep = True, False
+            self._complete = True
             self._refuse("The parser would wait for the body that a reply to HEAD announces.")
 
     def on_message_complete(self) -> None:

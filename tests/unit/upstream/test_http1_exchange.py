@@ -263,6 +263,23 @@ async def test_the_end_of_the_reply_leaves_the_reading_on() -> None:
         assert len(await (await task).read(size)) == size
 
 
+async def test_a_connection_lost_while_the_reading_is_stopped_gives_what_had_come_and_the_error() -> None:
+    async with started(request()) as (task, connection, transport, _):
+        connection.data_received(HEAD + chunk(b"x" * (MAX_UNREAD + 1)))
+        assert not transport.reading
+        transport.lose(ConnectionResetError("reset by peer"))
+        reply = aiter(await task)
+        assert len(await anext(reply)) == MAX_UNREAD + 1
+        with pytest.raises(UpstreamBroken):
+            await anext(reply)
+
+
+async def test_the_transport_reports_every_byte_that_the_kernel_has_not_taken() -> None:
+    connection, transport, _ = connected()
+    assert transport.limits == (1, 0)
+    connection.close()
+
+
 # A reply before its time
 
 
@@ -418,10 +435,24 @@ async def test_a_connection_that_breaks_under_the_first_write_is_written_to_no_m
     assert len(transport.written) == owner.gone_ == 1
 
 
+async def test_a_body_without_framing_that_ends_by_a_reset_is_not_whole() -> None:
+    async with started(request()) as (task, connection, transport, _):
+        connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nsome")
+        reply = await task
+        transport.lose(ConnectionResetError("reset by peer"))
+        with pytest.raises(UpstreamBroken):
+            await reply.read(100)
+
+
 async def test_a_closed_connection_takes_no_exchange() -> None:
     connection, transport, _ = connected()
+    task = asyncio.get_running_loop().create_task(connection.exchange(request(), encode_head(request())))
+    await asyncio.sleep(0)
+    connection.data_received(OK)
+    await task
     connection.data_received(b"unasked")
     assert transport.aborted == 1
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(UpstreamBroken) as caught:
         await connection.exchange(request(), encode_head(request()))
-    assert not transport.written
+    assert not caught.value.reply_started  # the reply to this request, that is
+    assert len(transport.written) == 1

@@ -220,6 +220,12 @@ def test_what_is_no_body_is_bounded(start: bytes, more: bytes) -> None:
     refused(run(start, *[more] * (http1.MAX_HEAD // len(more) + 2)))
 
 
+def test_a_long_body_is_not_counted_as_framing() -> None:
+    chunks = [b"%x\r\n" % http1.MAX_HEAD + b"x" * http1.MAX_HEAD + b"\r\n"] * 3
+    seen = run(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0", b"\r\n\r\n")
+    assert (len(seen.body), seen.error, seen.reusable) == (3 * http1.MAX_HEAD, None, True)
+
+
 def test_identity_is_no_compression() -> None:
     assert run(HEAD + b"Content-Encoding: Identity\r\nContent-Length: 1\r\n\r\nx").body == b"x"
 

@@ -482,6 +482,37 @@ async def test_a_connection_given_to_a_caller_cancelled_in_that_moment_goes_to_t
         assert listener.accepted == 1
 
 
+async def test_a_connection_that_dies_on_its_way_to_who_waited_is_replaced() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, listener), pool_of(max_connections=1) as pool:
+        first = asyncio.create_task(pool.send(call(origin)))
+        await until(lambda: gate.asked == 1)
+        second = asyncio.create_task(fetch(pool, call(origin)))
+        await until(lambda: pool.waiting == 1)
+        [connection] = pool.alive
+        connection.data_received(OK)  # gives the connection to the second caller, which has not run yet
+        connection.close()
+        gate.opened.set()
+        assert await (await first).read(9) == b"hello"
+        assert await second == (200, b"002")
+        assert listener.accepted == 2
+
+
+async def test_those_who_gave_up_waiting_leave_nothing_in_the_queue() -> None:
+    gate = Gate()
+    async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
+        first = asyncio.create_task(fetch(pool, call(origin)))
+        await until(lambda: gate.asked == 1)
+        waiting = [asyncio.create_task(outcome(pool, call(origin, timeouts=short(pool=0.02)))) for _ in range(50)]
+        await until(lambda: pool.waiting == 50)
+        for task in waiting[::2]:
+            task.cancel()
+        await asyncio.wait(waiting)
+        assert len(pool._lanes[origin]._queue) == pool.waiting == 0
+        gate.opened.set()
+        assert await first == (200, b"001")
+
+
 async def test_a_cancelled_wait_leaves_the_queue() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
