@@ -9,9 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
+NODE_CLIENTS := tests/e2e/clients/node
+CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core test-lowest lock docs wheel clean
+.PHONY: help demo test lint types contracts unit coverage-core test-lowest clients lock docs wheel clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,6 +47,8 @@ test-lowest: ## The tests with the lowest versions of every dependency
 	$(VENV)-lowest/bin/pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
 
+clients: $(CLIENTS_READY) ## Install the clients that tests/e2e/clients runs (about 1 GB)
+
 lock: $(DEV_READY) ## Renew the lock files
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -55,6 +59,9 @@ lock: $(DEV_READY) ## Renew the lock files
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
+	for name in clients clients-litellm; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -o requirements/$$name.txt || exit 1; done
 
 docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m modelmux.cli.compatibility > docs/compatibility.md
@@ -64,7 +71,8 @@ wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV)-lowest build dist .coverage* .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-clients $(VENV)-clients-litellm $(NODE_CLIENTS)/node_modules
+	rm -rf build dist .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -85,3 +93,15 @@ $(DEV_READY): $(VENV)/bin/python requirements/dev.lock pyproject.toml
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@ $(RUN_READY)
+
+# Environments of their own: what the clients pin disagrees with ours and with each other. The first brings Node, too.
+$(VENV)-%/.ready: requirements/%.txt
+	@echo "Setting up $(VENV)-$* ..."
+	@$(PYTHON) -m venv $(VENV)-$*
+	@$(VENV)-$*/bin/pip install -q --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
+	@touch $@
+
+$(NODE_CLIENTS)/node_modules/.ready: $(NODE_CLIENTS)/package.json $(NODE_CLIENTS)/package-lock.json | $(VENV)-clients/.ready
+	@echo "Setting up $(NODE_CLIENTS) ..."
+	@cd $(NODE_CLIENTS) && PATH="$(CURDIR)/$(VENV)-clients/bin:$$PATH" npm ci --loglevel error
+	@touch $@

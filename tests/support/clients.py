@@ -65,7 +65,6 @@ def run_script(interpreter: Path, script: Path, url: str, models: list[str], hom
             "OPENAI_API_KEY": "sk-anything",
             "CLIENTS_PICTURE": data_url(PICTURE),
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "PYTHONDONTWRITEBYTECODE": "1",
         },
         cwd=home,
         stdin=subprocess.DEVNULL,
