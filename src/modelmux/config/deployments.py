@@ -31,7 +31,7 @@ def build_routes(config: Config, catalog: Catalog) -> Routes:
     names = [route.name.lower() for route in routes]
     problems += [f"vertex.models: the name {n!r} is used twice" for n in dict.fromkeys(names) if names.count(n) > 1]
     if problems:
-        raise ConfigError(problems, hint=_WHERE)
+        raise ConfigError(problems, hint=_WHERE if any(p.endswith(" is set") for p in problems) else None)
     location = _default_location(vertex)
     anywhere = vertex.project is not None and location is not None
     if not routes and not anywhere:

@@ -98,7 +98,7 @@ class Routes:
         return self._by_model.get(card.id) if card is not None else None
 
     def _not_found(self, name: str) -> ModelNotFound:
-        known = {n.lower(): n for n in [*(r.name for r in self.routes), *(c.id for c in self._catalog.cards)]}
+        known = {n.lower(): n for n in [r.name for r in (*self.routes, *self._catalog_routes)]}
         near = difflib.get_close_matches(normalise(name[:_MAX_SHOWN]), known, n=1)
         hint = f"Did you mean '{known[near[0]]}'?" if near else "GET /v1/models lists the models served here."
         return ModelNotFound(f"The model '{name[:_MAX_SHOWN]}' does not exist here.", param="model", hint=hint)

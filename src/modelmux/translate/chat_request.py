@@ -138,9 +138,9 @@ def _add_web_search(body: anthropic.MessagesRequest, request: ChatRequest, ctx: 
                 param="web_search_options",
                 hint="Rename it, or leave this out.",
             )
-        body.tools = [*(body.tools or ()), search]
         if body.tool_choice is not None and body.tool_choice.type == "none":
-            body.tool_choice = None
+            body.tools, body.tool_choice = None, None  # searching is a choice too, so the others must not be there
+        body.tools = [*(body.tools or ()), search]
 
 
 def _ask_for_format(body: anthropic.MessagesRequest, wanted: structured.Structured, ctx: Context) -> None:
@@ -153,7 +153,9 @@ def _ask_for_format(body: anthropic.MessagesRequest, wanted: structured.Structur
             wanted.tool.name = f"{wanted.tool.name[:120]}_answer"
         others = bool(body.tools) and not (body.tool_choice and body.tool_choice.type == "none")
         body.tools = [*(body.tools or ()), wanted.tool]
+        single = not others or bool(body.tool_choice and body.tool_choice.disable_parallel_tool_use)
         choice = anthropic.ToolChoice("any") if others else anthropic.ToolChoice("tool", wanted.tool.name)
+        choice.disable_parallel_tool_use = single  # two answers would be none
         body.tool_choice = forced(choice, ctx)
 
 

@@ -239,10 +239,11 @@ def test_web_search_stands_beside_other_tools() -> None:
     fields = {"web_search_options": {}, "tools": [function("f")]}
     assert [t["name"] for t in sent(fields)["tools"]] == ["f", "web_search"]
     assert sent({**fields, "tool_choice": "required"})["tool_choice"] == {"type": "any"}
-    assert [t["name"] for t in sent({"web_search_options": {}, "messages": HISTORY})["tools"]] == [
-        "unavailable", "web_search",
-    ]  # fmt: skip
-    assert "tool_choice" not in sent({"web_search_options": {}, "messages": HISTORY})
+    # Where the others may not be called they must not be there: a choice of "none" would rule out the search, too.
+    for forbidden in ({"messages": HISTORY}, {"tools": [function("f")], "tool_choice": "none"}):
+        body = sent({"web_search_options": {}, **forbidden})
+        assert [t["name"] for t in body["tools"]] == ["web_search"]
+        assert "tool_choice" not in body
 
 
 def test_web_search_is_refused_where_it_cannot_be() -> None:
