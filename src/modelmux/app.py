@@ -58,7 +58,10 @@ class Gateway:
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
         self._tokens = tokens or self._make_tokens(config)
-        self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
+        try:
+            self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
+        except ValueError as error:
+            raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
         try:
             self._fetcher = Fetcher(_fetch_settings(config))
         except ValueError as error:
