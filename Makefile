@@ -37,7 +37,7 @@ unit: $(DEV_READY) ## All tests
 	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own tests
-	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/translate tests/unit/routing \
+	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/translate tests/unit/routing tests/properties \
 	  --cov=modelmux.wire --cov=modelmux.translate --cov=modelmux.routing --cov-branch --cov-fail-under=100
 
 test-lowest: ## The tests with the lowest versions of every dependency

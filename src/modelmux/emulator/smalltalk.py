@@ -93,7 +93,7 @@ def _exact(text: str) -> str | None:
     if found is None:
         return None
     words = found[1].strip()
-    if len(words) > 1 and words[0] + words[-1] in ('""', "''", "“”", "``"):
+    if len(words) > 1 and not words.startswith("```") and words[0] + words[-1] in ('""', "''", "“”", "``"):
         words = words[1:-1]
     return words or None
 

@@ -63,6 +63,8 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
         seconds=round(took, 4),
         first_content=round(first - exchange.started, 4) if first is not None else None,
         input_tokens=usage.input_tokens if usage else None,
+        cache_read_tokens=usage.cache_read_input_tokens if usage else None,
+        cache_write_tokens=usage.cache_creation_input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         notices=header_value(exchange.notices) or None,
         upstream_request_id=exchange.upstream_request_id,
