@@ -98,9 +98,10 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyShape, dict[str, Any]]] = [
                                         {"type": "redacted_thinking", "data": "", "thinking": "y"}, text("a")], PLAIN,
      {"content": "a"}),
     ("citations", [text("é🎉"), text("bc", citations=[cite("https://a"), cite("https://b"), cite("https://a")]),
-                   text("", citations=[cite("https://c")]), text("d", citations=None), text("e", citations=[cite("https://a")])],
-     PLAIN, {"content": "é🎉bcde", "annotations": [cited("https://a", 2, 4), cited("https://b", 2, 4),
-                                                  cited("https://a", 5, 6)]}),
+                   text("", citations=[cite("https://c")]), text("d", citations=None),
+                   text("e", citations=[cite("https://a")])], PLAIN,
+     {"content": "é🎉bcde",
+      "annotations": [cited("https://a", 2, 4), cited("https://b", 2, 4), cited("https://a", 5, 6)]}),
 ]  # fmt: skip
 
 
