@@ -1,0 +1,150 @@
+"""The catalog: facts that hold together, names that find them, and care with models nobody knows."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmux.catalog import Catalog, ModelCard, builtin, normalise
+
+CARDS = builtin().cards
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+GENERATION_5_5 = {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1"}
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
+def test_the_facts_of_a_card_hold_together(card: ModelCard) -> None:
+    assert card.known
+    assert 0 < card.max_output <= card.context
+    assert set(card.effort) <= set(EFFORTS)
+    assert list(card.effort) == [e for e in EFFORTS if e in card.effort], "from low to high"
+    assert card.effort_default in card.effort if card.effort else card.effort_default is None
+    assert card.disabled_effort is None or set(card.disabled_effort) <= set(card.effort)
+    assert card.thinking or card.thinking_default == "off"
+    assert not card.effort or "low" in card.effort
+    assert card.source
+    assert card.id == normalise(card.id)
+    assert card.retires is None or isinstance(card.retires, date)
+    assert not ("enabled" in card.thinking and card.sampling == "reject")
+    assert card.preserved_thinking == (card.id in GENERATION_5_5)
+
+
+#: The rows of the fact sheet that a wrong value turns into an upstream 400.
+WHO: list[tuple[str, set[str]]] = [
+    ("prefill", {"claude-opus-4-5@20251101", "claude-sonnet-4-5@20250929", "claude-haiku-4-5@20251001",
+                 "claude-opus-4-1@20250805", "claude-opus-4@20250514", "claude-sonnet-4@20250514",
+                 "claude-3-5-haiku@20241022"}),
+    ("sampling", {"claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-5@20251101", "claude-sonnet-4-5@20250929",
+                  "claude-haiku-4-5@20251001", "claude-opus-4-1@20250805", "claude-opus-4@20250514",
+                  "claude-sonnet-4@20250514", "claude-3-5-haiku@20241022"}),
+    ("unforced", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5-1"}),
+    ("mid_system", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1", "claude-fable-5",
+                    "claude-opus-5", "claude-opus-4-8"}),
+]  # fmt: skip
+
+
+def test_who_takes_what() -> None:
+    found = {
+        "prefill": {c.id for c in CARDS if c.prefill},
+        "sampling": {c.id for c in CARDS if c.sampling == "accept"},
+        "unforced": {c.id for c in CARDS if c.forced_tool_choice == "reject"},
+        "mid_system": {c.id for c in CARDS if c.mid_system},
+    }
+    assert found == dict(WHO)
+
+
+def test_ids_and_undated_names_are_unique() -> None:
+    assert len({card.id for card in CARDS}) == len({card.base for card in CARDS}) == len(CARDS) == 18
+
+
+NAMES: list[tuple[str, str]] = [
+    ("claude-sonnet-4-5", "claude-sonnet-4-5"),
+    ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5@20250929"),
+    ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5@20250929"),
+    ("claude-opus-4-8@default", "claude-opus-4-8"),
+    (" Claude-Opus-4-8\n", "claude-opus-4-8"),
+    ("anthropic/claude-opus-4-8", "claude-opus-4-8"),
+    ("vertex_ai/claude-opus-4-8", "claude-opus-4-8"),
+    ("vertex_ai/anthropic/claude-opus-4-8", "claude-opus-4-8"),
+    ("publishers/anthropic/models/claude-opus-4-8", "claude-opus-4-8"),
+    ("claude-3-5-haiku-20241022", "claude-3-5-haiku@20241022"),
+    ("claude-x-19990101", "claude-x-19990101"),
+    ("claude-x-202501011", "claude-x-202501011"),
+    ("-20250101", "-20250101"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("typed", "key"), NAMES)
+def test_a_name_as_people_type_it(typed: str, key: str) -> None:
+    assert normalise(typed) == key
+    assert normalise(key) == key
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
+def test_a_card_is_found_by_all_its_names(card: ModelCard) -> None:
+    first_party = card.id.replace("@", "-")
+    for name in (card.id, card.base, first_party, card.id.upper(), f"anthropic/{card.id}", f"{card.base}@default"):
+        assert builtin().find(name) is card
+        assert builtin().card(name) is card
+
+
+def test_a_date_nobody_knows_is_another_model() -> None:
+    assert builtin().find("claude-sonnet-4-5@20990101") is None
+
+
+def test_an_unknown_model_gets_only_what_every_model_takes() -> None:
+    card = builtin().card("Claude-Tomorrow-9")
+    assert (card.id, card.known, card.base) == ("Claude-Tomorrow-9", False, "Claude-Tomorrow-9")
+    assert (card.sampling, card.prefill, card.mid_system, card.web_search) == ("reject", False, False, False)
+    assert (card.thinking, card.effort) == (("adaptive",), ("low", "medium", "high"))
+    assert builtin().find("Claude-Tomorrow-9") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "location", "served"),
+    [
+        ("claude-opus-4-8", "global", True),
+        ("claude-opus-4-8", "us", True),
+        ("claude-opus-4-8", "eu", True),
+        ("claude-opus-4-8", "us-east5", False),
+        ("claude-sonnet-4-5", "us-east5", True),
+    ],
+)
+def test_where_a_model_is_served(name: str, location: str, served: bool) -> None:
+    assert builtin().card(name).served_in(location) is served
+
+
+def test_an_operators_card_replaces_fields_and_leaves_the_rest() -> None:
+    changed = builtin().with_cards([{"id": "claude-sonnet-4-5", "max_output": 9, "regional": False}])
+    card, before = changed.card("claude-sonnet-4-5-20250929"), builtin().card("claude-sonnet-4-5")
+    assert card == msgspec.structs.replace(before, max_output=9, regional=False)
+    assert len(changed.cards) == len(CARDS)
+    assert builtin().card("claude-sonnet-4-5") is before, "the built-in one is not changed"
+
+
+def test_an_operators_new_card_is_known_and_found_whatever_its_case() -> None:
+    changed = builtin().with_cards([{"id": "My-Model@7", "context": 5, "known": False, "retires": date(2030, 1, 1)}])
+    card = changed.card("my-model")
+    assert (card.id, card.context, card.known, card.sampling) == ("My-Model@7", 5, True, "reject")
+    assert changed.find("MY-MODEL@7") is card
+    assert len(changed.cards) == len(CARDS) + 1
+    twice = changed.with_cards([{"id": "my-model@7", "context": 6}])
+    assert (twice.card("My-Model").context, len(twice.cards)) == (6, len(CARDS) + 1)
+
+
+@pytest.mark.parametrize(
+    "override", [{"id": "x", "nope": 1}, {"id": "x", "context": "many"}, {"id": "x", "thinking": 5}]
+)
+def test_a_card_that_is_none_is_refused(override: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        builtin().with_cards([override])
+
+
+def test_the_first_dated_card_of_a_name_answers_to_it() -> None:
+    first, second = (msgspec.structs.replace(CARDS[0], id=f"m@2025010{i}") for i in (1, 2))
+    catalog = Catalog([first, second])
+    assert (catalog.find("m"), catalog.find("m@20250102")) == (first, second)
