@@ -21,6 +21,7 @@ _DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
 _MULTI_REGIONS: Final = frozenset({"global", "us", "eu"})
 _ROUTING_PREFIXES: Final = ("publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
 
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
 ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
 
 
@@ -33,7 +34,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     thinking: tuple[ThinkingType, ...]
     thinking_default: Literal["on", "off"]
     display_default: Literal["summarized", "omitted"]
-    effort: tuple[str, ...]
+    effort: tuple[Effort, ...]
     sampling: Literal["accept", "reject"]
     prefill: bool
     forced_tool_choice: Literal["ok", "not_with_thinking", "reject"]
@@ -45,9 +46,9 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regional: bool
     lineage: str
     source: str
-    effort_default: str | None = None
+    effort_default: Effort | None = None
     #: Effort values that go together with ``thinking: disabled``; None means all of them.
-    disabled_effort: tuple[str, ...] | None = None
+    disabled_effort: tuple[Effort, ...] | None = None
     retires: date | None = None
     known: bool = True
 
