@@ -102,7 +102,7 @@ def _explain(error: msgspec.ValidationError, prefix: str) -> str:
 def _decode(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
-    raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds the place
 
 
 def _renamed(value: Any) -> Any:

@@ -1,0 +1,179 @@
+"""Settings: a typo must not be ignored, an error says what to change, and no secret shows itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmux.catalog import builtin
+from modelmux.config import Config, ConfigError, load, parse
+from modelmux.config.schema import Secret
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return caught.value.problems
+
+
+def test_nothing_set_is_a_safe_default() -> None:
+    config = parse("")
+    assert (config.server.host, config.server.port, config.server.api_keys) == ("127.0.0.1", 3000, [])
+    assert (config.server.allow_unauthenticated, config.server.strict, config.server.log_level) == (
+        False,
+        False,
+        "info",
+    )
+    assert (config.server.enable_retries, config.server.max_retry_attempts) == (True, 3)
+    assert config.server.max_body_bytes == 30 * 1024 * 1024
+    assert (config.auth.access_token, config.auth.service_account_json, config.auth.service_account_file) == (None,) * 3
+    assert (config.vertex.publisher, config.vertex.fallback_to_default, config.vertex.models) == (
+        "anthropic",
+        False,
+        [],
+    )
+    assert (config.vertex.forced_tool_choice, config.vertex.prefill, config.vertex.caching) == ("error", "error", True)
+    assert config.fetch.allow_private == []
+    assert config.build_catalog().cards == builtin().cards
+
+
+def test_lists_of_one_configuration_are_not_shared_with_the_next() -> None:
+    parse("").vertex.models.append(None)  # type: ignore[arg-type]
+    parse("").server.api_keys.append(Secret("x"))
+    assert (parse("").vertex.models, parse("").server.api_keys) == ([], [])
+
+
+WHOLE = """
+[server]
+port = 8080
+api_keys = ["k1", "k2"]
+[auth]
+access_token = "t"
+[vertex]
+project = "p"
+location = "eu"
+[[vertex.models]]
+name = "fast"
+model = "claude-haiku-4-5"
+locations = ["eu", "us"]
+caching = false
+[[catalog]]
+id = "claude-new"
+context = 5
+retires = 2030-01-01
+"""
+
+
+def test_a_whole_file() -> None:
+    config = parse(WHOLE)
+    assert [key.reveal() for key in config.server.api_keys] == ["k1", "k2"]
+    assert config.auth.access_token == Secret("t")
+    assert (config.vertex.models[0].locations, config.vertex.models[0].caching) == (["eu", "us"], False)
+    card = config.build_catalog().card("claude-new")
+    assert (card.context, str(card.retires)) == (5, "2030-01-01")
+
+
+def test_the_names_of_the_first_version_are_taken() -> None:
+    config = parse('[vertex]\nproject_id = "p"\nmodel_id = "m"\n[[vertex.models]]\nname = "n"\nmodel_id = "x"')
+    assert (config.vertex.project, config.vertex.model, config.vertex.models[0].model) == ("p", "m", "x")
+
+
+WRONG: list[tuple[str, list[str]]] = [
+    ("a = ", ["not valid TOML"]),
+    ("[server]\nprot = 1", ["unknown key server.prot: did you mean server.port?"]),
+    ("[srever]\nport = 1", ["unknown key srever: did you mean server?"]),
+    ("zzz = 1", ["unknown key zzz"]),
+    ("[server]\nprot = 1\nhots = 2\n[[vertex.models]]\nname = 'a'\n[[vertex.models]]\nnaem = 'b'",
+     ["unknown key server.prot: did you mean server.port?", "unknown key server.hots: did you mean server.host?",
+      "unknown key vertex.models[1].naem: did you mean vertex.models[1].name?"]),
+    ("[server]\nport = 'x'", ["server.port: expected `int`, got `str`"]),
+    ("[server]\nlog_level = 'loud'", ["server.log_level: invalid enum value 'loud'"]),
+    ("[server]\napi_keys = [5]", ["server.api_keys[0]: expected `str`, got `int`"]),
+    ("[[vertex.models]]\nmodel = 'm'", ["vertex.models[0]: object missing required field `name`"]),
+    ("server = 5", ["server: expected `object`, got `int`"]),
+    ("server = [5]", ["server: expected `object`, got `array`"]),
+    ("[server.api_keys]\na = 1", ["server.api_keys: expected `array`, got `object`"]),
+    ("[auth.access_token]\nx = 1", ["auth.access_token: expected `str`, got `dict`"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+def test_what_is_wrong_is_said_by_place_and_all_at_once(text: str, expected: list[str]) -> None:
+    found = problems(text)
+    assert len(found) == len(expected)
+    for problem, start in zip(found, expected, strict=True):
+        assert problem.startswith(start)
+
+
+def test_settings_given_as_a_dict_are_checked_the_same_way() -> None:
+    assert Config.from_dict({"server": {"port": 1}}).server.port == 1
+    with pytest.raises(ConfigError) as caught:
+        Config.from_dict({"server": {"prot": 1}})
+    assert str(caught.value) == "unknown key server.prot: did you mean server.port?"
+    with pytest.raises(ConfigError) as caught:
+        Config.from_dict([])  # type: ignore[arg-type]
+    assert caught.value.problems == ["the configuration: expected `object`, got `array`"]
+
+
+CARDS: list[tuple[str, list[str]]] = [
+    ("[[catalog]]\ncontext = 5", ["catalog[0].id: a card needs the id of its model"]),
+    ("[[catalog]]\nid = ' '", ["catalog[0].id: a card needs the id of its model"]),
+    ("[[catalog]]\nid = 5", ["catalog[0].id: a card needs the id of its model"]),
+    ("[[catalog]]\nid = 'a'\ncontxt = 5\n[[catalog]]\nid = 'b'\ncontext = 'many'",
+     ["unknown key catalog[0].contxt: did you mean catalog[0].context?", "catalog[1].context: expected `int`"]),
+    ("[[catalog]]\nid = 'a'\nsampling = 'maybe'", ["catalog[0].sampling: invalid enum value"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), CARDS)
+def test_a_card_that_is_none_is_said_at_start(text: str, expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text).build_catalog()
+    assert len(caught.value.problems) == len(expected)
+    for problem, start in zip(caught.value.problems, expected, strict=True):
+        assert problem.startswith(start)
+
+
+def test_a_file_names_itself_in_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.problems == [f"{path}: no such file"]
+    assert caught.value.hint == "Name an existing file with --config."
+    path.write_text("[server]\nprot = 1\nhots = 2")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert [p.partition(": ")[0] for p in caught.value.problems] == [str(path)] * 2
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path)
+    path.write_text("[server]\nport = 5")
+    assert load(path).server.port == 5
+
+
+@pytest.mark.parametrize("value", [Secret("hunter2"), [Secret("hunter2")], {"k": Secret("hunter2")}])
+def test_a_secret_never_shows_itself(value: Any) -> None:
+    assert "hunter2" not in f"{value!r} {value!s} {value}"
+
+
+def test_a_secret_is_compared_by_what_it_holds() -> None:
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    assert copy.copy(Secret("a")).reveal() == "a"
+
+
+def test_a_configuration_never_shows_its_secrets() -> None:
+    config = parse(WHOLE.replace("k1", "hunter2").replace('"t"', '"hunter2"').replace('"p"', '"hunter2"'))
+    shown = f"{config!r} {config!s} {config.server!r} {config.auth!r}"
+    assert "hunter2" not in shown
+    with pytest.raises(TypeError):
+        msgspec.json.encode(config)
+    assert pickle.loads(pickle.dumps(Secret("a"))) == Secret("a")
