@@ -46,8 +46,10 @@ def make_log(level: str, style: str, stream: TextIO | None = None) -> Log:
 
 
 def _one_line(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
+    for key, value in list(event.items()):
+        if value is None:  # nothing to say
+            del event[key]
+        elif isinstance(value, str) and not value.isprintable():
             event[key] = value.encode("unicode_escape").decode("ascii")
     return event
 
