@@ -1,0 +1,24 @@
+"""The generated page says what the tables say, and the tables are complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelmux.catalog import builtin
+from modelmux.cli.compatibility import render
+from modelmux.translate.fates import FATES
+from modelmux.wire.openai_chat import ChatRequest
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "compatibility.md"
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    assert PAGE.read_text("utf-8") == render(), "run `make docs`"
+
+
+def test_every_field_has_a_fate_and_every_model_a_row() -> None:
+    assert set(FATES) == set(ChatRequest.__struct_fields__)
+    for name in FATES:
+        assert f"| `{name}` |" in render()
+    for card in builtin().cards:
+        assert f"| `{card.id}` |" in render()

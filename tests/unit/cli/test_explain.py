@@ -1,0 +1,53 @@
+"""``modelmux explain``: URL, body, notices and the prefix, without a call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from modelmux.cli.main import main
+
+FIRST: dict[str, Any] = {
+    "model": "claude-opus-5",
+    "temperature": 0.5,
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+}
+ANSWERED = [*FIRST["messages"], {"role": "assistant", "content": "yo"}, {"role": "user", "content": "more"}]
+
+
+def explain(folder: Path, first: Any, second: Any = None) -> tuple[int, str]:
+    (folder / "1.json").write_text(json.dumps(first))
+    (folder / "2.json").write_text(json.dumps(second))
+    more = ["--turn2", str(folder / "2.json")] if second is not None else []
+    result = CliRunner().invoke(main, ["explain", str(folder / "1.json"), *more])
+    return result.exit_code, result.output
+
+
+def test_it_shows_url_body_and_notices(tmp_path: Path) -> None:
+    code, output = explain(tmp_path, FIRST)
+    assert code == 0
+    assert output.startswith("POST https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global/")
+    assert "claude-opus-5:rawPredict" in output
+    assert '"text": "Be brief."' in output
+    assert "dropped temperature: " in output
+
+
+def test_it_says_whether_the_second_turn_extends_the_first(tmp_path: Path) -> None:
+    code, output = explain(tmp_path, FIRST, FIRST | {"messages": ANSWERED})
+    assert (code, "keeps turn 1 as its prefix" in output) == (0, True)
+    changed = [{"role": "system", "content": "It is Tuesday."}, *ANSWERED[1:]]
+    code, output = explain(tmp_path, FIRST, FIRST | {"messages": changed})
+    assert code == 1
+    assert "does not keep turn 1 as its prefix" in output
+    assert "It is Tuesday." in output
+
+
+def test_a_refused_request_names_the_field(tmp_path: Path) -> None:
+    code, output = explain(tmp_path, FIRST | {"n": 2})
+    assert code == 1
+    assert "400 (n)" in output
+    assert "hint:" in output
+    assert CliRunner().invoke(main, ["explain", str(tmp_path / "absent.json")]).exit_code == 1
