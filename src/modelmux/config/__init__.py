@@ -1,7 +1,7 @@
-"""Settings: their schema, and reading them from a file."""
+"""Settings: their table, and reading them from every place they may stand in."""
 
 from modelmux.config.deployments import build_routes
-from modelmux.config.load import ConfigError, load, parse
+from modelmux.config.load import ConfigError, Loaded, load, load_all, parse
 from modelmux.config.schema import Config
 
-__all__ = ["Config", "ConfigError", "build_routes", "load", "parse"]
+__all__ = ["Config", "ConfigError", "Loaded", "build_routes", "load", "load_all", "parse"]

@@ -11,7 +11,10 @@ from modelmux.routing.resolve import Deployment, Route, Routes
 from modelmux.translate.context import Options
 from modelmux.wire import vertex as wire
 
-_WHERE: Final = 'Set vertex.project and vertex.location (for instance location = "global") in the configuration.'
+_WHERE: Final = (
+    "`modelmux config init` writes a configuration; or set vertex.project and vertex.location (VERTEX_PROJECT and "
+    "VERTEX_LOCATION in the environment). `modelmux demo` needs neither."
+)
 
 
 def build_routes(config: Config, catalog: Catalog) -> Routes:
@@ -53,10 +56,14 @@ def _models(vertex: Vertex, catalog: Catalog) -> list[VertexModel]:
     """The default model, if any, then the listed ones."""
     if vertex.url:
         model = vertex.model or _model_in(vertex.url)
-        return [VertexModel(name=_display_name(model), model=model, url=vertex.url), *vertex.models]
+        return [
+            VertexModel(name=vertex.display_name or _display_name(model), model=model, url=vertex.url),
+            *vertex.models,
+        ]
     if vertex.model:
         card = catalog.find(vertex.model)
-        return [VertexModel(name=_display_name(vertex.model), model=card.id if card else vertex.model), *vertex.models]
+        name = vertex.display_name or _display_name(vertex.model)
+        return [VertexModel(name=name, model=card.id if card else vertex.model), *vertex.models]
     return vertex.models
 
 

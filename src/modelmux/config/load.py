@@ -1,21 +1,34 @@
-"""Reading settings from a TOML file, with errors that say what to change."""
+"""All sources of settings put together: command line > environment > .env > user file > system file > defaults."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from modelmux.catalog import Catalog, ModelCard
-from modelmux.config.schema import Config, Secret
+from modelmux.config.check import Path as Keys
+from modelmux.config.check import Problem, check, dotted
+from modelmux.config.layers import (
+    CONFIG_VARIABLE,
+    Layer,
+    Unreadable,
+    dotenv_variables,
+    environment_layer,
+    file_layer,
+    options_layer,
+    text_layer,
+)
+from modelmux.config.schema import Config
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
-#: Names the 1.x program accepted for the same setting.
-_ALIASES: Final = {"project_id": "project", "model_id": "model"}
+DEFAULT: Final = "default"
 
 
 class ConfigError(Exception):
@@ -27,21 +40,86 @@ class ConfigError(Exception):
         self.hint = hint
 
 
-def load(path: Path) -> Config:
-    """Read a configuration file.
+@dataclass(frozen=True)
+class Loaded:
+    """Settings from all sources.
 
-    :raises ConfigError: unreadable, not TOML, unknown keys, wrong types.
+    :param layers: the sources that exist, strongest first.
+    :param warnings: what works but should be changed, a sentence each.
+    """
+
+    config: Config
+    layers: tuple[Layer, ...]
+    warnings: list[str] = field(default_factory=list)
+
+    def origin(self, path: Keys) -> str:
+        """Where the value at ``path`` comes from, for people; ``default`` if nothing sets it."""
+        for layer in self.layers:
+            if _get(layer.tree, path) is not _ABSENT:
+                return layer.origin(path)
+        return DEFAULT
+
+
+def user_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the user's configuration lies on this platform, whether it exists or not."""
+    if sys.platform == "win32":
+        return Path(environment.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "modelmux" / "config.toml"
+    base = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config"
+    return Path(base) / "modelmux" / "config.toml"
+
+
+#: The whole machine's configuration.
+SYSTEM_FILE: Final = Path("/etc/modelmux/config.toml")
+
+
+def load_all(
+    *,
+    options: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    dotenv: Path | None = Path(".env"),
+    system_file: Path = SYSTEM_FILE,
+) -> Loaded:
+    """Settings from every source.
+
+    :param options: settings of the command line by name, ``{"server.port": 8080}``.
+    :param file: a file named by the user (or MODELMUX_CONFIG): then neither the user's nor the system's own is read.
+    :param dotenv: the ``.env`` file; None reads none.
+    :raises ConfigError: every problem of every source at once, each with its origin.
+    """
+    environment = os.environ if environment is None else environment
+    layers = [options_layer(options or {}), environment_layer(environment)]
+    unreadable: list[str] = []
+    if dotenv is not None:
+        try:
+            layers.append(environment_layer(dotenv_variables(dotenv.read_text("utf-8-sig")), str(dotenv)))
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            unreadable.append(f"{dotenv}: cannot be read: {error}")
+    named = file or (Path(environment[CONFIG_VARIABLE]).expanduser() if environment.get(CONFIG_VARIABLE) else None)
+    for place in (named,) if named else (user_file(environment), system_file):
+        try:
+            layers.append(file_layer(place))
+        except FileNotFoundError:
+            if named:
+                unreadable.append(f"{place}: no such file")
+        except Unreadable as error:
+            unreadable.append(str(error))
+    return _join(layers, unreadable)
+
+
+def load(path: Path) -> Config:
+    """Read one configuration file, and nothing else.
+
+    :raises ConfigError: unreadable, not TOML, unknown keys, wrong types: all problems with their lines.
     """
     try:
-        text = path.read_text("utf-8")
+        return _join([file_layer(path)]).config
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"], hint="Name an existing file with --config.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
-    try:
-        return parse(text)
-    except ConfigError as error:
-        raise ConfigError([f"{path}: {problem}" for problem in error.problems], hint=error.hint) from None
+    except Unreadable as error:
+        raise ConfigError([str(error)]) from None
 
 
 def parse(text: str) -> Config:
@@ -50,25 +128,84 @@ def parse(text: str) -> Config:
     :raises ConfigError: not TOML, unknown keys, wrong types.
     """
     try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"not valid TOML: {error}"]) from None
-    return convert(settings, Config)
+        return _join([text_layer(text, "configuration")]).config
+    except Unreadable as error:
+        raise ConfigError([str(error)]) from None
 
 
 def convert(settings: dict[str, Any], kind: type[T]) -> T:
     """Parsed TOML as settings of type ``kind``.
 
-    :raises ConfigError: naming every unknown key at once, and the first value of a wrong type.
+    :raises ConfigError: naming every unknown key and every value that does not fit.
     """
-    settings = _renamed(settings)
-    problems = [*_unknown_keys(settings, kind, "")]
+    made, problems = check(settings, kind)
     if problems:
-        raise ConfigError(problems)
-    try:
-        return msgspec.convert(settings, kind, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise ConfigError([_explain(error, "")]) from None
+        raise ConfigError([str(problem) for problem in problems])
+    assert isinstance(made, kind)
+    return made
+
+
+def _join(layers: Sequence[Layer], unreadable: Sequence[str] = ()) -> Loaded:
+    """Layers, strongest first, as one configuration. Each is checked on its own, so that a problem that another layer
+    hides is said too."""
+    problems = list(unreadable)
+    tree: dict[str, Any] = {}
+    for layer in reversed(layers):
+        _, found = check(layer.tree, Config)
+        problems += [_told(layer, problem) for problem in [*layer.problems, *found]]
+        _lay_over(tree, layer.tree)
+    if problems:
+        hint = "Name an existing file with --config." if any(p.endswith("no such file") for p in problems) else None
+        raise ConfigError(problems, hint=hint)
+    config = convert(tree, Config)
+    return Loaded(config, tuple(layers), [w for layer in layers for w in layer.warnings] + _overruled(layers))
+
+
+def _told(layer: Layer, problem: Problem) -> str:
+    where = layer.origin(problem.path)
+    return f"{where}: {problem}" if where else str(problem)
+
+
+def _overruled(layers: Sequence[Layer]) -> list[str]:
+    """Values that somebody wrote down and that a variable meant for other programs replaces: worth a warning."""
+    warnings = []
+    for i, layer in enumerate(layers):
+        for path, variable in layer.shared.items():
+            value = _get(layer.tree, path)
+            if any(_get(stronger.tree, path) is not _ABSENT for stronger in layers[:i]):
+                continue
+            below = next((w for w in layers[i + 1 :] if w.text and _get(w.tree, path) not in (_ABSENT, value)), None)
+            if below is not None:
+                warnings.append(
+                    f"{variable} of the {layer.name} overrules {dotted(path)} of {below.origin(path)}; "
+                    f"unset it or set MODELMUX_{'_'.join(map(str, path)).upper()} if the file is right"
+                )
+    return warnings
+
+
+_ABSENT: Final = object()
+
+
+def _get(tree: Any, path: Keys) -> Any:
+    for key in path:
+        try:
+            tree = tree[key]
+        except (KeyError, IndexError, TypeError):
+            return _ABSENT
+    return tree
+
+
+def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    """Put ``above`` over ``below``, in place: tables are joined, everything else is replaced."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay_over(below[key], value)
+        else:
+            below[key] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    return {k: _copied(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def add_cards(catalog: Catalog, cards: list[dict[str, Any]]) -> Catalog:
@@ -76,56 +213,15 @@ def add_cards(catalog: Catalog, cards: list[dict[str, Any]]) -> Catalog:
 
     :raises ConfigError: naming every card without an id, with an unknown key or with a value of a wrong type.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     for index, card in enumerate(cards):
-        where = f"catalog[{index}]"
-        found = _unknown_keys(card, ModelCard, f"{where}.")
+        path: Keys = ("catalog", index)
         if not isinstance(card.get("id"), str) or not card["id"].strip():
-            found.append(f"{where}.id: a card needs the id of its model")
-        try:
-            catalog = catalog if found else catalog.with_cards([card])
-        except msgspec.ValidationError as error:
-            found.append(_explain(error, where))
-        problems += found
+            problems.append(Problem((*path, "id"), "a card needs the id of its model"))
+        _, found = check(card, ModelCard, path)
+        problems += [p for p in found if p.path[2:] != ("id",) and not p.message.startswith("missing")]
+        if not problems:
+            catalog = catalog.with_cards([card])
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError([str(problem) for problem in problems])
     return catalog
-
-
-def _explain(error: msgspec.ValidationError, prefix: str) -> str:
-    """What msgspec says, with the place first."""
-    what, _, path = str(error).partition(" - at `$.")
-    where = ".".join(part for part in (prefix, path.rstrip("`")) if part) or "the configuration"
-    return f"{where}: {what[:1].lower()}{what[1:]}"
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds the place
-
-
-def _renamed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_ALIASES.get(k, k): _renamed(v) for k, v in value.items()}
-    return [_renamed(v) for v in value] if isinstance(value, list) else value
-
-
-def _unknown_keys(settings: Any, kind: Any, prefix: str) -> list[str]:
-    """Every key below ``settings`` that has no field, with the nearest one that does."""
-    if isinstance(settings, list):
-        inner = msgspec.inspect.type_info(kind)
-        item = inner.item_type if isinstance(inner, msgspec.inspect.ListType) else None
-        cls = item.cls if isinstance(item, msgspec.inspect.StructType) else None
-        return [p for i, s in enumerate(settings) for p in _unknown_keys(s, cls, f"{prefix[:-1]}[{i}].")] if cls else []
-    if not isinstance(settings, dict) or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return []
-    types = {f.name: f.type for f in msgspec.structs.fields(kind)}
-    problems: list[str] = []
-    for key, value in settings.items():
-        if key in types:
-            problems += _unknown_keys(value, types[key], f"{prefix}{key}.")
-        else:
-            near = difflib.get_close_matches(key, types, n=1)
-            problems.append(f"unknown key {prefix}{key}" + (f": did you mean {prefix}{near[0]}?" if near else ""))
-    return problems

@@ -1,136 +1,259 @@
-"""Every setting, its type and its default. No reading of files or environment here."""
+"""The one table of settings: name, type, default, environment names and a sentence for each.
+
+The reference page, the commented template, ``config show``, the reading of the environment and shell completion are
+made of it (``settings.py``). No reading of files or environment here, and no decisions.
+
+A setting's own environment name is ``MODELMUX_`` and its path, ``MODELMUX_SERVER_PORT``; ``MODELMUX_SERVER__PORT`` is
+read too. The names given here are the further ones: of the 1.x program, of Google's and of Anthropic's tools.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from modelmux.catalog import Catalog, builtin
+from modelmux.config.values import Bytes, Milliseconds, Seconds, Secret
+
+LogLevel = Literal["trace", "debug", "info", "warn", "error"]
+StreamMode = Literal["auto", "standard", "always", "buffered", "never", "non-streaming"]
 
 
-class Secret:
-    """A value that never shows itself: its repr and str are masks."""
+@dataclass(frozen=True, slots=True)
+class Env:
+    """An environment variable that sets a value.
 
-    __slots__ = ("_value",)
+    :param deprecated: works, with a warning that names its successor.
+    :param base64: the variable holds the value in base64.
+    :param shared: other programs read it too, so that it may be set for their sake.
+    """
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    name: str
+    deprecated: bool = False
+    base64: bool = False
+    shared: bool = False
 
-    def reveal(self) -> str:
-        return self._value
 
-    def __repr__(self) -> str:
-        return "Secret('***')"
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a setting is for, in a sentence, and its environment names beside the one made of its path; the first that
+    is set wins."""
 
-    def __str__(self) -> str:
-        return "***"
+    text: str
+    env: tuple[Env, ...] = ()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
 
-    def __hash__(self) -> int:
-        return hash(self._value)
+def about(text: str, *env: str | Env) -> About:
+    return About(text, tuple(Env(e) if isinstance(e, str) else e for e in env))
+
+
+def _shared(name: str) -> Env:
+    return Env(name, shared=True)
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[server]``. ``max_retry_attempts`` counts the attempts after the first."""
+    """Who may reach the gateway, and how it behaves."""
 
-    host: str = "127.0.0.1"
-    port: int = 3000
-    log_level: Literal["trace", "debug", "info", "warn", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
-    enable_retries: bool = True
-    max_retry_attempts: int = 3
-    api_keys: list[Secret] = []
-    #: Listen on other than loopback without api_keys, because something in front authenticates.
-    allow_unauthenticated: bool = False
-    #: Refuse a request instead of changing or ignoring any part of it.
-    strict: bool = False
-    #: Google Cloud's own limit of a request body, in bytes.
-    max_body_bytes: int = 30 * 1024 * 1024
+    host: Annotated[str, about("Address to listen on; anything but loopback needs api_keys.")] = "127.0.0.1"
+    port: Annotated[
+        int,
+        about("Port to listen on; 0 takes a free one.", Env("PORT", deprecated=True)),
+        Meta(ge=0, le=65535),
+    ] = 3000
+    log_level: Annotated[LogLevel, about("The least severe log lines to write.")] = "info"
+    log_format: Annotated[
+        Literal["console", "json"], about("Log lines on the console for people, or as JSON objects for machines.")
+    ] = "console"
+    enable_retries: Annotated[bool, about("Whether a failed attempt is repeated.")] = True
+    max_retry_attempts: Annotated[int, about("Attempts after the first."), Meta(ge=0, le=100)] = 3
+    api_keys: Annotated[
+        list[Secret],
+        about("Keys that clients send as Authorization: Bearer or x-api-key.", "MODELMUX_API_KEYS",
+              "MODELMUX_MASTER_KEY"),
+    ] = []  # fmt: skip
+    allow_unauthenticated: Annotated[
+        bool, about("Listen on a public address without keys, because something in front asks for them.")
+    ] = False
+    cors_origins: Annotated[
+        list[str], about('Origins of web pages that may call the gateway, such as "https://chat.example.com".')
+    ] = []
+    strict: Annotated[bool, about("Refuse a request instead of changing or ignoring any part of it.")] = False
+    max_body_bytes: Annotated[Bytes, about("Largest request body; Vertex AI takes no more.")] = Bytes(30 * 2**20)
+    drain_timeout: Annotated[
+        Seconds, about("How long running requests may take to finish once the gateway was told to stop.")
+    ] = Seconds(30)
+
+
+class Logs(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Log files, beside the lines on the console: one a day, of JSON objects."""
+
+    file: Annotated[bool, about("Whether to write log files.")] = True
+    directory: Annotated[
+        str | None, about("Where log files go; the usual place of the platform if not set.", "MODELMUX_LOG_DIR")
+    ] = None
+    keep: Annotated[int, about("How many daily files are kept."), Meta(ge=1, le=3650)] = 30
 
 
 class Auth(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[auth]``. The first that is set wins: access_token, service_account_json, service_account_file; with none,
-    Application Default Credentials."""
+    """Google credentials. The first that is set wins: access_token, service_account_json, service_account_file; with
+    none, Application Default Credentials."""
 
-    access_token: Secret | None = None
-    service_account_json: Secret | None = None
-    service_account_file: str | None = None
+    access_token: Annotated[Secret | None, about("A Google access token. It lasts an hour: for trying things out.")] = (
+        None
+    )
+    service_account_json: Annotated[
+        Secret | None,
+        about("A credential as JSON text.", Env("GCP_SERVICE_ACCOUNT_KEY", deprecated=True, base64=True)),
+    ] = None
+    service_account_file: Annotated[
+        str | None,
+        about("A credential file of any of Google's types; ~ is your home.", _shared("GOOGLE_APPLICATION_CREDENTIALS")),
+    ] = None
+
+
+class VertexDeployment(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One place that can serve a model. What is unset comes from the model's entry, then from ``[vertex]``."""
+
+    model: Annotated[str | None, about("Vertex AI's id of the model served here.")] = None
+    project: Annotated[str | None, about("Google Cloud project.")] = None
+    location: Annotated[str | None, about("global, us, eu or a region.")] = None
+    url: Annotated[str | None, about("The whole resource URL; wins over the parts.")] = None
+    weight: Annotated[int, about("Share of the requests among those of the same order."), Meta(ge=0, le=1000)] = 1
+    order: Annotated[int, about("Lower ones are used first; the others when those fail."), Meta(ge=0, le=1000)] = 0
 
 
 class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[[vertex.models]]``. What is unset comes from ``[vertex]``."""
+    """A model under a name of your own. What is unset comes from ``[vertex]``."""
 
-    name: str
-    model: str | None = None
-    project: str | None = None
-    region: str | None = None
-    location: str | None = None
-    locations: list[str] = []
-    publisher: str | None = None
-    url: str | None = None
-    forced_tool_choice: Literal["error", "downgrade"] | None = None
-    prefill: Literal["error", "continue"] | None = None
-    caching: bool | None = None
+    name: Annotated[str, about("What clients ask for; case does not matter.")]
+    model: Annotated[str | None, about("Vertex AI's id of the model; the name if not set.")] = None
+    aliases: Annotated[list[str], about("Further names for the same.")] = []
+    project: Annotated[str | None, about("Google Cloud project.")] = None
+    region: Annotated[str | None, about("The same as location.")] = None
+    location: Annotated[str | None, about("global, us, eu or a region.")] = None
+    locations: Annotated[list[str], about("Several locations, tried in this order.")] = []
+    publisher: Annotated[str | None, about("Publisher of the model.")] = None
+    url: Annotated[str | None, about("The whole resource URL, with or without the verb; wins over the parts.")] = None
+    deployments: Annotated[list[VertexDeployment], about("Several places with weights and order.")] = []
+    geography: Annotated[str | None, about("us, eu or a country's region prefix that no call may leave.")] = None
+    forced_tool_choice: Annotated[
+        Literal["error", "downgrade"] | None, about("As vertex.forced_tool_choice, for this model.")
+    ] = None
+    prefill: Annotated[Literal["error", "continue"] | None, about("As vertex.prefill, for this model.")] = None
+    caching: Annotated[bool | None, about("As vertex.caching, for this model.")] = None
 
 
 class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[vertex]``. ``base_url`` replaces scheme and host of Google's endpoint; ``url`` is one model's whole
-    resource URL, with or without the verb."""
+    """Vertex AI: the project, the place, the models."""
 
-    project: str | None = None
-    region: str | None = None
-    location: str | None = None
-    publisher: str = "anthropic"
-    model: str | None = None
-    url: str | None = None
-    base_url: str | None = None
-    fallback_to_default: bool = False
-    #: On a model that cannot be forced to call a tool: refuse the request, or leave the choice to it.
-    forced_tool_choice: Literal["error", "downgrade"] = "error"
-    #: On a model that cannot continue an assistant message: refuse the request, or ask it to go on.
-    prefill: Literal["error", "continue"] = "error"
-    #: Set prompt-cache breakpoints where the client sets none and they pay.
-    caching: bool = True
-    models: list[VertexModel] = []
+    project: Annotated[
+        str | None,
+        about("Google Cloud project.", "MODELMUX_PROJECT", "VERTEX_PROJECT", _shared("ANTHROPIC_VERTEX_PROJECT_ID"),
+              _shared("GOOGLE_CLOUD_PROJECT"), _shared("VERTEXAI_PROJECT")),
+    ] = None  # fmt: skip
+    region: Annotated[str | None, about("The same as location.", "VERTEX_REGION")] = None
+    location: Annotated[
+        str | None,
+        about("global, us, eu or a region.", "MODELMUX_LOCATION", "VERTEX_LOCATION", _shared("CLOUD_ML_REGION"),
+              _shared("GOOGLE_CLOUD_LOCATION"), _shared("VERTEXAI_LOCATION")),
+    ] = None  # fmt: skip
+    publisher: Annotated[str, about("Publisher of the models.", "VERTEX_PUBLISHER")] = "anthropic"
+    model: Annotated[
+        str | None, about("The default model, listed first under its undated name.", "VERTEX_MODEL_ID")
+    ] = None
+    display_name: Annotated[
+        str | None, about("The name of the default model.", "LLM_MODEL_DISPLAY_NAME", "LLM_MODEL")
+    ] = None
+    url: Annotated[
+        str | None,
+        about("The default model's whole resource URL, with or without the verb; wins over the parts.", "LLM_URL"),
+    ] = None
+    base_url: Annotated[
+        str | None,
+        about("Replaces scheme and host of Google's endpoint: a private endpoint, the emulator.",
+              _shared("ANTHROPIC_VERTEX_BASE_URL")),
+    ] = None  # fmt: skip
+    geography: Annotated[
+        str | None, about("us, eu or a country's region prefix that no call of any model may leave.")
+    ] = None
+    fallback_to_default: Annotated[bool, about("Whether unknown model names go to the default model.")] = False
+    forced_tool_choice: Annotated[
+        Literal["error", "downgrade"],
+        about("On a model that cannot be forced to call a tool: refuse (error), or leave it the choice (downgrade)."),
+    ] = "error"
+    prefill: Annotated[
+        Literal["error", "continue"],
+        about("On a model that cannot continue an assistant message: refuse (error), or ask it to go on (continue)."),
+    ] = "error"
+    caching: Annotated[bool, about("Set prompt-cache breakpoints where the client sets none and they pay.")] = True
+    models: Annotated[list[VertexModel], about("Models under names of your own.")] = []
 
 
-class Fetch(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[fetch]``: downloading the images and documents that requests refer to by URL, because Vertex AI takes no URLs.
+class Alias(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A further name for a model that is served, and who takes the name over one day."""
 
-    ``allow`` and ``deny`` hold host names, ``*.example.com`` covers sub-domains; ``allow_private`` networks such as
-    ``10.1.0.0/16`` that may be reached although they are not public; ``extra_ports`` ports beside 80 and 443.
-    """
+    model: Annotated[str, about("The name or the Claude model that is meant.")]
+    successor: Annotated[str | None, about("What is meant from the day in `from` on.")] = None
+    from_: Annotated[dt.date | None, about("The first day of the successor.")] = field(default=None, name="from")
 
-    enabled: bool = True
-    allow: list[str] = []
-    deny: list[str] = []
-    allow_private: list[str] = []
-    extra_ports: list[int] = []
-    timeout: float = 15.0
-    max_bytes: int = 20 * 1024 * 1024
+
+class StreamClient(Struct, forbid_unknown_fields=True, kw_only=True):
+    """How to stream to the clients that match; the first row that matches decides."""
+
+    user_agent: Annotated[str | None, about("Part of the User-Agent header, in any case.")] = None
+    header: Annotated[str | None, about("Name of a header to look at.")] = None
+    contains: Annotated[str | None, about("Part of that header's value, in any case; without it, being there counts.")] = None  # fmt: skip  # noqa: E501
+    mode: Annotated[
+        Literal["standard", "always", "buffered", "never", "non-streaming", "json"],
+        about("As streaming.mode; json answers a request for a stream with one JSON object."),
+    ]
 
 
 class Streaming(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``[streaming]``."""
+    """How replies are streamed to clients that ask for a stream."""
 
-    mode: Literal["auto", "standard", "always", "buffered", "never", "non-streaming"] = "auto"
-    buffer_size: int = 65536
-    chunk_timeout_ms: int = 5000
+    mode: Annotated[
+        StreamMode,
+        about("auto by client; standard or always as the upstream sends; buffered in larger pieces; never in one."),
+    ] = "auto"
+    buffer_size: Annotated[Bytes, about("Most text that buffered holds back.")] = Bytes(65536)
+    chunk_timeout_ms: Annotated[Milliseconds, about("Longest time that buffered holds text back.")] = Milliseconds(5000)
+    clients: Annotated[list[StreamClient], about("Rules by client, looked at before the built-in ones.")] = []
+
+
+class Fetch(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Downloading the images and documents that requests refer to by URL, because Vertex AI takes no URLs."""
+
+    enabled: Annotated[bool, about("Whether to download them; without, such requests are refused.")] = True
+    allow: Annotated[list[str], about("Host names to allow, *.example.com with its sub-domains; none allows all.")] = []
+    deny: Annotated[list[str], about("Host names to refuse, written alike.")] = []
+    allow_private: Annotated[
+        list[str], about("Networks such as 10.1.0.0/16 that may be reached although they are not public.")
+    ] = []
+    extra_ports: Annotated[list[int], about("Ports that may be reached beside 80 and 443.")] = []
+    timeout: Annotated[Seconds, about("Time for one URL, redirects included.")] = Seconds(15)
+    max_bytes: Annotated[Bytes, about("Largest download.")] = Bytes(20 * 2**20)
 
 
 class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     """All settings of a gateway."""
 
+    provider: Annotated[Literal["vertex"], about("Who serves the models.", "LLM_PROVIDER")] = "vertex"
     server: Server = field(default_factory=Server)
+    logs: Logs = field(default_factory=Logs)
     auth: Auth = field(default_factory=Auth)
     vertex: Vertex = field(default_factory=Vertex)
     streaming: Streaming = field(default_factory=Streaming)
     fetch: Fetch = field(default_factory=Fetch)
-    #: Cards that add to the model catalog or replace fields of its cards; ``id`` names the model.
-    catalog: list[dict[str, Any]] = []
+    aliases: Annotated[
+        dict[str, str | Alias], about('Further names: gpt-4o = "claude-sonnet-5", or a table with a successor.')
+    ] = {}
+    catalog: Annotated[
+        list[dict[str, Any]], about("Cards that add to the model catalog or replace fields of its cards, by id.")
+    ] = []
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:

@@ -11,6 +11,7 @@ EVENT_INTERNAL_ERROR: Final = "internal_error"
 EVENT_CREDENTIALS: Final = "credentials"
 EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
 EVENT_SERVING: Final = "serving"
+EVENT_CONFIG: Final = "config"
 
 # Metrics
 METRIC_REQUESTS: Final = "modelmux_requests_total"

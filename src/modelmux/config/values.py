@@ -1,0 +1,114 @@
+"""Types of settings that TOML has none for: durations, sizes, secrets. No names of settings here."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Self
+
+_NUMBER: Final = r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zµ]*)\s*"
+_SECONDS: Final = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20,
+                 "g": 2**30, "gib": 2**30}  # fmt: skip
+
+
+def _scaled(text: str, units: dict[str, float] | dict[str, int]) -> float | None:
+    """A number with a unit, in the base unit; None if it is not one. Without a unit it is in the base unit already."""
+    found = re.fullmatch(_NUMBER, text.lower())
+    if found is None or (found[2] and found[2] not in units):
+        return None
+    return float(found[1]) * (units[found[2]] if found[2] else 1)
+
+
+class Seconds(float):
+    """A duration in seconds; written as a number of seconds or as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``."""
+
+    expected: Final = 'a duration such as 30 (seconds), "500ms" or "5m"'
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """:raises ValueError: not a duration, or a negative one."""
+        number = _scaled(value, _SECONDS) if isinstance(value, str) else _number(value)
+        if number is None or not 0 <= number < float("inf"):
+            raise ValueError(cls.expected)
+        return cls(number)
+
+    def __str__(self) -> str:
+        return f"{1000 * self:g}ms" if 0 < self < 1 else f"{float(self):g}s"
+
+
+class Milliseconds(int):
+    """A duration in milliseconds; written as a number of them or as ``"500ms"``, ``"5s"``."""
+
+    expected: Final = 'a duration such as 5000 (milliseconds), "500ms" or "5s"'
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """:raises ValueError: not a duration, or a negative one."""
+        if isinstance(value, str) and not value.strip().isdigit():
+            number = _scaled(value, _SECONDS)
+            number = None if number is None else 1000 * number
+        else:
+            number = _number(float(value) if isinstance(value, str) else value)
+        if number is None or not 0 <= number < 2**53:
+            raise ValueError(cls.expected)
+        return cls(round(number))
+
+    def __str__(self) -> str:
+        return f"{int(self)}ms"
+
+
+class Bytes(int):
+    """A size in bytes; written as a number of bytes or as ``"64KiB"``, ``"30MiB"``, ``"1GB"``."""
+
+    expected: Final = 'a size such as 65536 (bytes), "64KiB" or "30MiB"'
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """:raises ValueError: not a size, or a negative one."""
+        number = _scaled(value, _BYTES) if isinstance(value, str) else _number(value)
+        if number is None or not 0 <= number < 2**53 or number != int(number):
+            raise ValueError(cls.expected)
+        return cls(number)
+
+    def __str__(self) -> str:
+        for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+            if self and self % scale == 0:
+                return f"{self // scale}{unit}"
+        return f"{int(self)}"
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+class Secret:
+    """A value that never shows itself: its repr and str are masks."""
+
+    __slots__ = ("_value",)
+
+    expected: Final = "text"
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """:raises ValueError: not text."""
+        if not isinstance(value, str):
+            raise ValueError(cls.expected)  # noqa: TRY004 - what every parse here raises
+        return cls(value)
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
