@@ -7,11 +7,13 @@ passed down.
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
@@ -36,6 +38,17 @@ from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.vertex import Vertex
 
 
+@dataclass(slots=True)
+class Snapshot:
+    """What one configuration made. A reload puts another in its place; this one serves the requests it began."""
+
+    config: Config
+    application: Application
+    tokens: TokenSource
+    fetcher: Fetcher
+    running: int = 0
+
+
 class Gateway:
     """An ASGI application. Servers with a lifespan start and stop it; others call ``aclose`` when done.
 
@@ -52,26 +65,81 @@ class Gateway:
         tokens: TokenSource | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        environment = os.environ if environment is None else environment
+        self._environment = os.environ if environment is None else environment
         self._log = log or quiet()
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
-        self._tokens = tokens or self._make_tokens(config)
+        self._given_tokens = tokens
+        self._thoughts = MemoryThoughts(time.monotonic)
         try:
-            self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(environment))
+            self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
+        self._current = self._build(config, None)
+        self._retired: list[Snapshot] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        snapshot = self._current
+        if scope["type"] != "http":
+            await snapshot.application(scope, receive, send)
+            return
+        snapshot.running += 1
         try:
-            self._fetcher = Fetcher(_fetch_settings(config))
+            await snapshot.application(scope, receive, send)
+        finally:
+            snapshot.running -= 1
+            if self._retired and not snapshot.running and snapshot is not self._current:
+                await self._let_go()
+
+    async def reload(self, config: Config) -> list[str]:
+        """Serve by another configuration from the next request on. Running requests end by the one they began with.
+
+        :returns: the settings whose change needs a restart.
+        :raises ConfigError: settings that cannot be used; nothing has changed then.
+        """
+        before = self._current
+        self._current = self._build(config, before)
+        self._retired.append(before)
+        await self._let_go()
+        if self._current.tokens is not before.tokens:
+            await self._end_warming()
+            self.readiness.problem = None
+            await self.startup()
+        return restart_needed(before.config, config)
+
+    def _build(self, config: Config, before: Snapshot | None) -> Snapshot:
+        """A configuration's parts. What did not change is kept: tokens stay valid, downloads stay cached."""
+        if before is not None and before.config.auth == config.auth:
+            tokens = before.tokens
+        else:
+            tokens = self._given_tokens or self._make_tokens(config)
+        try:
+            kept = before is not None and before.config.fetch == config.fetch
+            fetcher = before.fetcher if before is not None and kept else Fetcher(_fetch_settings(config))
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        routes = build_routes(config, config.build_catalog())
-        services = Services(
-            routes=routes,
-            vertex=Vertex(Timeouts(), quota_project=_quota_project(self._tokens, environment)),
+        services = self._services(config, tokens, fetcher)
+        application = Application(
+            data_plane={
+                ("POST", "/v1/chat/completions"): ChatEndpoint(services, config.server.max_body_bytes),
+            },
+            pages=page_routes(services.routes, self.metrics, self.readiness, created=int(time.time())),
+            keys=ApiKeys(key.reveal() for key in config.server.api_keys),
+            open_paths=OPEN_PATHS,
+            log=self._log,
+            new_request_id=lambda: f"req_{secrets.token_hex(12)}",
+            on_startup=self.startup,
+            on_shutdown=self.aclose,
+        )
+        return Snapshot(config, application, tokens, fetcher)
+
+    def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
+        return Services(
+            routes=build_routes(config, config.build_catalog()),
+            vertex=Vertex(Timeouts(), quota_project=_quota_project(tokens, self._environment)),
             upstream=self._upstream,
-            tokens=self._tokens,
+            tokens=tokens,
             policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
             metrics=self.metrics,
             log=self._log,
@@ -80,25 +148,21 @@ class Gateway:
             sleep=asyncio.sleep,
             new_id=lambda: f"chatcmpl-{secrets.token_hex(16)}",
             jitter=random.random,
-            thoughts=MemoryThoughts(time.monotonic),
-            downloads=self._fetcher,
+            thoughts=self._thoughts,
+            downloads=fetcher,
             strict=config.server.strict,
         )
-        self._application = Application(
-            data_plane={
-                ("POST", "/v1/chat/completions"): ChatEndpoint(services, config.server.max_body_bytes),
-            },
-            pages=page_routes(routes, self.metrics, self.readiness, created=int(time.time())),
-            keys=ApiKeys(key.reveal() for key in config.server.api_keys),
-            open_paths=OPEN_PATHS,
-            log=self._log,
-            new_request_id=lambda: f"req_{secrets.token_hex(12)}",
-            on_startup=self.startup,
-            on_shutdown=self.aclose,
-        )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application(scope, receive, send)
+    async def _let_go(self, *, every: bool = False) -> None:
+        """Close what only retired snapshots use whose requests are over."""
+        over = [s for s in self._retired if every or not s.running]
+        self._retired = [s for s in self._retired if s not in over]
+        used = [self._current, *self._retired]
+        for snapshot in over:
+            if not any(s.tokens is snapshot.tokens for s in used):
+                await snapshot.tokens.aclose()
+            if not any(s.fetcher is snapshot.fetcher for s in used):
+                await snapshot.fetcher.aclose()
 
     async def startup(self) -> None:
         """Fetch the first token in the background: the first request should not pay for it."""
@@ -106,17 +170,21 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Let go of connections and credentials. Idempotent."""
+        await self._end_warming()
+        await self._let_go(every=True)
+        await self._current.fetcher.aclose()
+        await self._upstream.aclose()
+        await self._current.tokens.aclose()
+
+    async def _end_warming(self) -> None:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
             self._warming = None
-        await self._fetcher.aclose()
-        await self._upstream.aclose()
-        await self._tokens.aclose()
 
     async def _warm_up(self) -> None:
         try:
-            await self._tokens.token()
+            await self._current.tokens.token()
         except CredentialsUnavailable as error:
             self.readiness.problem = "credentials"
             self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
@@ -174,6 +242,13 @@ def create_app(config: Config, *, log: Log | None = None) -> Gateway:
     :raises ConfigError: settings that cannot be used.
     """
     return Gateway(config, log=log)
+
+
+def restart_needed(before: Config, after: Config) -> list[str]:
+    """The names of changed settings that a running process cannot take over."""
+    fixed = ["server.host", "server.port", "server.log_level", "server.log_format", "server.drain_timeout", "logs"]
+    get = operator.attrgetter(*fixed)
+    return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]
 
 
 def check_exposure(config: Config) -> None:

@@ -1,0 +1,146 @@
+"""A new configuration in a running gateway: no request is dropped, a bad one changes nothing, nothing old stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from modelmux.app import Gateway
+from modelmux.config import Config, ConfigError
+from support.asgi import Response, request
+from support.fakes import SSE_HEADERS, FakeReply, FakeTokens, FakeUpstream, message_reply, text_events
+from support.gateway import PATH, ask
+
+
+class SlowReply(FakeReply):
+    """A stream that stops in its middle until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(200, SSE_HEADERS, text_events("Hello", " there"))
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        async for number, piece in _numbered(super()._iterate()):
+            if number == 4:
+                self.reached.set()
+                await self.go_on.wait()
+            yield piece
+
+
+async def _numbered(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    number = 0
+    async for piece in pieces:
+        yield number, piece
+        number += 1
+
+
+class ClosingTokens(FakeTokens):
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def config(name: str, **tables: Any) -> Config:
+    models = [{"name": name, "model": "claude-sonnet-4-6"}]
+    return Config.from_dict({"vertex": {"project": "p", "location": "global", "models": models}, **tables})
+
+
+def gateway(upstream: FakeUpstream, first: Config) -> Gateway:
+    return Gateway(first, upstream=upstream, tokens=ClosingTokens())
+
+
+async def call(app: Gateway, model: str, **options: Any) -> Response:
+    return await request(app, "POST", PATH, {**ask(), "model": model}, **options)
+
+
+async def test_names_and_keys_are_the_new_ones_from_the_next_request_on() -> None:
+    app = gateway(FakeUpstream([message_reply(), message_reply()]), config("old", server={"api_keys": ["a"]}))
+    assert (await call(app, "old", headers={"authorization": "Bearer a"})).status == 200
+    assert await app.reload(config("new", server={"api_keys": ["b"]})) == []
+    assert (await call(app, "new", headers={"authorization": "Bearer a"})).status == 401
+    assert (await call(app, "old", headers={"authorization": "Bearer b"})).status == 404
+    assert (await call(app, "new", headers={"authorization": "Bearer b"})).status == 200
+    listed = await request(app, "GET", "/v1/models", headers={"authorization": "Bearer b"})
+    assert [model["id"] for model in listed.json()["data"]] == ["new"]
+    health = (await request(app, "GET", "/health")).json()["metrics"]
+    assert (health["total_requests"], health["successful_requests"]) == (3, 2)  # counted on; a refused key is none
+    await app.aclose()
+
+
+async def test_a_stream_that_runs_goes_on_as_it_began() -> None:
+    reply = SlowReply()
+    app = gateway(FakeUpstream([reply]), config("old"))
+    running = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "old", "stream": True}))
+    await asyncio.wait_for(reply.reached.wait(), 5)
+    await app.reload(config("new"))
+    assert (await call(app, "old")).status == 404
+    reply.go_on.set()
+    response = await asyncio.wait_for(running, 5)
+    assert response.events()[-1] == "[DONE]"
+    assert "".join(e["choices"][0]["delta"].get("content") or "" for e in response.events()[:-1]) == "Hello there"
+    assert {e["model"] for e in response.events()[:-1]} == {"old"}
+    await app.aclose()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"vertex": {"models": [{"name": "new"}]}},
+        {"vertex": {"project": "p", "location": "global"}, "fetch": {"allow_private": ["nonsense"]}},
+        {"vertex": {"project": "p", "location": "global"}, "catalog": [{"id": ""}]},
+        {"vertex": {"project": "p", "location": "global"}, "auth": {"access_token": "a b"}},
+    ],
+)
+async def test_what_cannot_be_used_changes_nothing(bad: dict[str, Any]) -> None:
+    app = Gateway(config("old", auth={"access_token": "t"}), upstream=FakeUpstream([message_reply()]))
+    with pytest.raises(ConfigError):
+        await app.reload(Config.from_dict(bad))
+    assert (await call(app, "old")).status == 200
+    await app.aclose()
+
+
+async def test_what_needs_a_restart_is_said() -> None:
+    app = gateway(FakeUpstream([]), config("m"))
+    after = config("m", server={"port": 1, "host": "::1", "log_level": "debug", "strict": True}, logs={"keep": 3})
+    assert await app.reload(after) == ["server.host", "server.port", "server.log_level", "logs"]
+    await app.aclose()
+
+
+async def test_old_credentials_serve_running_requests_and_are_closed_after_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[ClosingTokens] = []
+
+    def make(_: Gateway, __: Config) -> ClosingTokens:
+        made.append(ClosingTokens())
+        return made[-1]
+
+    monkeypatch.setattr(Gateway, "_make_tokens", make)
+    reply = SlowReply()
+    app = Gateway(config("m"), upstream=FakeUpstream([reply]))
+    running = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "m", "stream": True}))
+    await asyncio.wait_for(reply.reached.wait(), 5)
+    await app.reload(config("m"))
+    assert len(made) == 1  # the same credentials: the token stays valid
+    await app.reload(config("m", auth={"access_token": "t"}))
+    assert [tokens.closed for tokens in made] == [False, False]
+    reply.go_on.set()
+    await asyncio.wait_for(running, 5)
+    assert [tokens.closed for tokens in made] == [True, False]
+    await app.aclose()
+    assert [tokens.closed for tokens in made] == [True, True]
+
+
+async def test_many_reloads_leave_nothing_behind() -> None:
+    app = gateway(FakeUpstream([message_reply() for _ in range(20)]), config("m0"))
+    for number in range(20):
+        assert (await call(app, f"m{number}")).status == 200
+        await app.reload(config(f"m{number + 1}", fetch={"timeout": number + 1}))
+    assert app._retired == []
+    await app.aclose()
