@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,19 +22,27 @@ def free_port() -> int:
         return port
 
 
-class Process:
-    """A command that serves on ``url``. Its output is kept in a file."""
+def clean_environment(home: Path, **variables: str) -> dict[str, str]:
+    """This process's environment without proxies and without anything that configures a gateway: nothing of the
+    person who runs the tests is read or written."""
+    ours = re.compile("(?i)(modelmux_|xdg_|google_|vertex|anthropic_|cloud_ml_|llm_|notify_|watchdog_|.*_proxy$|port$)")
+    kept = {k: v for k, v in os.environ.items() if not ours.match(k)}
+    return {**kept, "HOME": str(home), **variables}
 
-    def __init__(self, log: Path, *arguments: str, port: int) -> None:
+
+class Process:
+    """A command that serves on ``url``. Its output is kept in a file, whose folder is its home and where it runs."""
+
+    def __init__(self, log: Path, *arguments: str, port: int, **variables: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         self._file = log.open("w")
-        environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "modelmux", *arguments],
             stdout=self._file,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=clean_environment(log.parent, **variables),
+            cwd=log.parent,
         )
 
     def wait_ready(self, path: str = "/livez") -> None:
@@ -50,6 +59,10 @@ class Process:
 
     def output(self) -> str:
         return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import uvicorn
 
 from modelmux.cli.output import fail
 from modelmux.cli.serving import listen, run
@@ -58,4 +59,4 @@ def emulate(
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{sock.getsockname()[1]}"
     click.echo(f"The emulator listens on {url}. Point a gateway at it with:\n\n{EXAMPLE.format(url=url)}", err=True)
-    run(uvicorn_config(create_emulator(settings)), sock)
+    run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock)

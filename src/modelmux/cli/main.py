@@ -14,6 +14,7 @@ from modelmux.version import __version__
 _COMMANDS: Final = {
     "serve": ("serve", "serve", "Run the gateway (the default command)."),
     "demo": ("demo", "demo", "Show everything working, offline, without a Google account."),
+    "reload": ("reload", "reload", "Let the running gateway read its configuration again."),
     "explain": ("explain", "explain", "Show what would be sent for a request, without calling anything."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
 }

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from modelmux.app import check_exposure, create_app
-from modelmux.cli.configured import adopt_dotenv, config_options, read_config
+from modelmux.cli.configured import DOTENV, adopt_dotenv, config_options, read_config
+from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail_config
-from modelmux.cli.serving import gateway_config, listen, run
-from modelmux.config import Config, ConfigError
+from modelmux.cli.reloading import Reloader
+from modelmux.cli.runtime import Status, StatusFile, directories
+from modelmux.cli.serving import GatewayServer, gateway_config, listen, run
+from modelmux.config import Config, ConfigError, load_all
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import make_log
+from modelmux.telemetry.logs import Log, make_log
 
 
 @click.command()
@@ -26,7 +32,10 @@ def serve(
 ) -> None:
     """Run the gateway."""
     named = {"server.host": host, "server.port": port, "server.log_level": log_level}
-    loaded = read_config(config_path, overrides | {key: value for key, value in named.items() if value is not None})
+    options = overrides | {key: value for key, value in named.items() if value is not None}
+    environment = dict(os.environ)  # as it is before .env joins it, which is read anew at each reload
+    read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
+    loaded = read_config(config_path, options)
     adopt_dotenv()
     config = loaded.config
     try:
@@ -38,8 +47,28 @@ def serve(
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
     sock = listen(config.server.host, config.server.port)
-    log.info(names.EVENT_SERVING, url=_url(config, sock.getsockname()[1]))
-    run(gateway_config(app, drain_seconds=round(config.server.drain_timeout)), sock)
+    port = sock.getsockname()[1]
+    log.info(names.EVENT_SERVING, url=_url(config, port))
+    status = _status_file(Status(pid=os.getpid(), url=_url(config, port), port=port), log)
+    server = GatewayServer(
+        gateway_config(app, drain_seconds=round(config.server.drain_timeout)),
+        ServiceManager.from_environment(os.environ, os.getpid()),
+        Reloader(app, read, config.server.host, log, status),
+    )
+    try:
+        run(server, sock)
+    finally:
+        if status is not None:
+            status.close()
+
+
+def _status_file(status: Status, log: Log) -> StatusFile | None:
+    """Where the first directory that can be written to is; a gateway runs without one too."""
+    for directory in directories(os.environ):
+        with contextlib.suppress(OSError):
+            return StatusFile(directory, status)
+    log.warning(names.EVENT_CONFIG, message="no status file can be written: `modelmux reload` will not find us")
+    return None
 
 
 def _url(config: Config, port: int) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import socket
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn
 
 import uvicorn
 
+from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
@@ -55,12 +59,51 @@ def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.C
     )
 
 
-def run(config: uvicorn.Config, sock: socket.socket) -> NoReturn:
+class GatewayServer(uvicorn.Server):
+    """uvicorn that tells its service manager how it is, and reads the configuration again on SIGHUP.
+
+    :param reload: reads it and puts it in place; must not raise.
+    """
+
+    def __init__(self, config: uvicorn.Config, manager: ServiceManager, reload: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._manager = manager
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
+        if manager.watchdog is not None:
+            config.callback_notify = manager.alive
+            config.timeout_notify = manager.watchdog / 3  # type: ignore[assignment]  # uvicorn compares it, no more
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+            self._manager.ready("Serving")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._manager.stopping()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        if self._reloading is not None:
+            await asyncio.wait([self._reloading])
+        await super().shutdown(sockets)
+
+    def _on_hangup(self) -> None:
+        """One reload at a time; a signal during one asks for another after it."""
+        self._reloading = asyncio.create_task(self._reload_after(self._reloading))
+
+    async def _reload_after(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self._manager.reloading(time.monotonic())
+        await self._reload()
+        self._manager.ready("Serving")
+
+
+def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
     """Serve until SIGINT or SIGTERM; then end with exit code 0, or 1 if the application could not start."""
     # uvicorn raises the signal again once it has shut down: both mean a clean end here.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     signal.signal(signal.SIGINT, _exit_cleanly)
-    server = uvicorn.Server(config)
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
 

@@ -1,0 +1,55 @@
+"""``modelmux reload``: let a running gateway read its configuration again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Final
+
+import click
+
+from modelmux.cli.output import fail
+from modelmux.cli.runtime import Status, running
+
+#: Seconds a gateway may take to read its configuration.
+PATIENCE: Final = 10.0
+
+
+@click.command()
+@click.option("--port", type=int, help="Which gateway, where several run: the one that listens on this port.")
+def reload(port: int | None) -> None:
+    """Let the running gateway read its configuration again."""
+    before = _find(port)
+    try:
+        os.kill(before.pid, signal.SIGHUP)
+    except PermissionError:
+        fail([f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
+             "Run this as that user or as root: sudo modelmux reload.")  # fmt: skip
+    after = _outcome(before)
+    for note in after.notes:
+        click.echo(f"note: {note}", err=True)
+    if after.problems:
+        fail(after.problems, "The gateway goes on with the configuration it had.")
+    click.echo(f"reloaded: {after.url} serves by the new configuration")
+
+
+def _find(port: int | None) -> Status:
+    found = [status for status in running(os.environ) if port in (None, status.port)]
+    if not found:
+        where = f" on port {port}" if port is not None else ""
+        fail([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
+    if len(found) > 1:
+        fail([f"{len(found)} gateways run, on ports {', '.join(str(s.port) for s in found)}"], "Name one with --port.")
+    return found[0]
+
+
+def _outcome(before: Status) -> Status:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        now = next((s for s in running(os.environ) if s.pid == before.pid), None)
+        if now is not None and now.generation > before.generation:
+            return now
+        time.sleep(0.02)
+    fail([f"the gateway (process {before.pid}) did not answer within {PATIENCE:g} s"],
+         "Look into its log: modelmux logs.")  # fmt: skip
