@@ -16,49 +16,59 @@ from modelmux.translate.context import ReplyShape
 from modelmux.translate.fold import MessageFold, fold_chunks, unfold
 from modelmux.translate.usage import translate_usage
 from modelmux.wire import anthropic, openai_chat
-from modelmux.wire.sse import SSEDecoder
 from support.recordings import recordings
-from support.strategies import replies, streams
+from support.strategies import disorder, replies, streams
+from support.translation import CREATED, ID, chunks_of
 
 SHAPES = [
     ReplyShape("m"),
-    ReplyShape("m", include_usage=True),
-    ReplyShape("m", tool_names={"ns_tool": "ns/tool"}, custom_tools=frozenset({"run"})),
-    ReplyShape("m", json_tool="get_weather"),
+    ReplyShape("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
     ReplyShape("m", legacy_function=True),
+    ReplyShape("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
+    ReplyShape("m", json_tool="answer"),
     ReplyShape("m", strip_fences=True),
     ReplyShape("m", show_reasoning=False),
 ]
-
-
-def whole(message: anthropic.Message, shape: ReplyShape) -> Any:
-    return msgspec.to_builtins(translate_response(message, shape, id="chatcmpl-1", created=1))
-
-
-def chunks_of(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[openai_chat.DecodedChunk]:
-    """A client's view: encoded, framed, decoded again."""
-    stream = ChatStream(shape)
-    encoder = openai_chat.ChunkEncoder(id="chatcmpl-1", created=1, model=shape.model, include_usage=shape.include_usage)
-    raw = b"".join(encoder.encode(chunk) for event in events for chunk in stream.feed(event))
-    stream.finish()
-    return [openai_chat.decode_chunk(event.data) for event in SSEDecoder().feed(raw)]
+#: Where calls and text are told apart; elsewhere disorder would mix them.
+APART = [shape for shape in SHAPES if shape.json_tool is None]
 
 
 def decode(events: list[dict[str, Any]]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
 
 
-def folded(events: list[dict[str, Any]]) -> anthropic.Message:
+def folded(events: list[anthropic.StreamEvent]) -> anthropic.Message:
     fold = MessageFold()
-    for event in decode(events):
+    for event in events:
         fold.feed(event)
     return fold.result()
 
 
+def whole(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(translate_response(message, shape, id=ID, created=CREATED))
+    return plain
+
+
+def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[openai_chat.DecodedChunk]:
+    """The chunks a client reads, decoded from the bytes it gets."""
+    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    stream = ChatStream(shape)
+    raw = b"".join(encoder.encode(chunk) for event in events for chunk in stream.feed(event))
+    stream.finish()
+    return chunks_of(raw)
+
+
 def check(events: list[dict[str, Any]], shape: ReplyShape) -> None:
-    message = folded(events)
-    completion = fold_chunks(chunks_of(decode(events), shape), translate_usage(message.usage))
-    assert msgspec.to_builtins(completion) == whole(message, shape)
+    """The law; usage is compared only where the stream has it."""
+    chunks, message = streamed(decode(events), shape), folded(decode(events))
+    want = whole(message, shape)
+    assert [c.usage is not None for c in chunks] == [False] * (len(chunks) - 1) + [shape.include_usage]
+    nothing = translate_usage(None)
+    completion = msgspec.to_builtins(fold_chunks(chunks, nothing))
+    if not shape.include_usage:
+        assert completion.pop("usage") == msgspec.to_builtins(nothing)
+        want.pop("usage")
+    assert completion == want
 
 
 @given(st.data(), replies(), st.sampled_from(SHAPES))
@@ -66,11 +76,17 @@ def test_generated_replies(data: st.DataObject, reply: dict[str, Any], shape: Re
     check(data.draw(streams(reply)), shape)
 
 
+@given(disorder(), st.sampled_from(APART))
+def test_events_that_stand_where_they_should_not(events: list[dict[str, Any]], shape: ReplyShape) -> None:
+    check(events, shape)
+
+
 @given(st.data(), replies())
 def test_the_upstreams_fold_gives_the_message_back(data: st.DataObject, reply: dict[str, Any]) -> None:
-    message = folded(data.draw(streams(reply)))
+    message = folded(decode(data.draw(streams(reply))))
     want = anthropic.decode_message(json.dumps(reply).encode())
-    assert _parsed(whole(message, SHAPES[0])) == _parsed(whole(want, SHAPES[0]))
+    shape = ReplyShape("m")
+    assert _parsed(whole(message, shape)) == _parsed(whole(want, shape))
 
 
 def _parsed(completion: dict[str, Any]) -> dict[str, Any]:
@@ -80,17 +96,26 @@ def _parsed(completion: dict[str, Any]) -> dict[str, Any]:
     return completion
 
 
-@given(replies(), st.sampled_from(SHAPES))
-def test_unfolding_and_folding_again_changes_nothing(reply: dict[str, Any], shape: ReplyShape) -> None:
-    raw = json.dumps(reply).encode()
+def check_unfolded(raw: bytes, shape: ReplyShape) -> None:
+    chunks = streamed(unfold(anthropic.decode_message(raw)), shape)
     message = anthropic.decode_message(raw)
-    completion = fold_chunks(chunks_of(unfold(anthropic.decode_message(raw)), shape), translate_usage(message.usage))
+    completion = fold_chunks(chunks, translate_usage(message.usage))
     assert msgspec.to_builtins(completion) == whole(message, shape)
 
 
-@pytest.mark.parametrize("shape", SHAPES[:2])
+@given(replies(), st.sampled_from(SHAPES))
+def test_unfolding_and_folding_again_changes_nothing(reply: dict[str, Any], shape: ReplyShape) -> None:
+    check_unfolded(json.dumps(reply).encode(), shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
 @pytest.mark.parametrize("recording", recordings("stream"))
 def test_recorded_streams(recording: dict[str, Any], shape: ReplyShape) -> None:
-    decoder = SSEDecoder()
-    framed = [*decoder.feed(recording["sse"].encode()), *decoder.flush()]
-    check([json.loads(event.data) for event in framed], shape)
+    lines = recording["sse"].splitlines()
+    check([json.loads(line[5:]) for line in lines if line.startswith("data:")], shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
+@pytest.mark.parametrize("recording", recordings("message"))
+def test_recorded_messages(recording: dict[str, Any], shape: ReplyShape) -> None:
+    check_unfolded(json.dumps(recording["body"]).encode(), shape)

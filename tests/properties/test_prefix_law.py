@@ -18,8 +18,8 @@ from modelmux.translate.compare import first_difference
 from modelmux.translate.context import Options
 from modelmux.wire.anthropic import MessagesRequest, encode_request
 from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, ToolMessage, decode_request
+from support.conversations import conversations
 from support.recordings import openai_requests
-from support.strategies import conversations
 
 CARDS = list(builtin().cards)
 OPTIONS = Options(prefill="continue")
@@ -43,15 +43,22 @@ def test_a_longer_conversation_extends_the_shorter(body: dict[str, Any], card: M
     """At every point where a client has asked: before each answer of the assistant, and at the end.
 
     Asking a model to continue its own words adds a turn that the client does not keep, so that is left out here.
+    So are questions without tools before the first tool call: no answer to them could have called one.
     """
     request = request_of(body)
-    asked = [i for i in range(1, len(request.messages)) if _is_answer(request, i)]
+    calls = [] if request.tools else [i for i in range(len(request.messages)) if _calls(request, i)]
+    asked = [i for i in range(1, len(request.messages)) if _is_answer(request, i) and (not calls or i > calls[0])]
     earlier: MessagesRequest | None = None
     for end in [*asked, len(request.messages)]:
         now = translate(msgspec.structs.replace(request, messages=request.messages[:end]), card, Options())
         if earlier is not None and now is not None:
             assert first_difference(earlier, now) is None
         earlier = now
+
+
+def _calls(request: ChatRequest, index: int) -> bool:
+    message = request.messages[index]
+    return isinstance(message, AssistantMessage) and bool(message.tool_calls or message.function_call)
 
 
 def _is_answer(request: ChatRequest, index: int) -> bool:

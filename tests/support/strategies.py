@@ -1,4 +1,4 @@
-"""Generated traffic: upstream replies with the streams that tell them, and client conversations."""
+"""Generated upstream traffic: replies, the streams that tell them, and the bytes that carry those."""
 
 from __future__ import annotations
 
@@ -30,9 +30,19 @@ CITATIONS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+#: What nobody told us about: its fields are named like ours and hold something else.
+CLASHES = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("text", "thinking", "signature", "data", "id", "name", "citations", "partial_json"), JSON),
+)
+SERVER_RESULTS = st.sampled_from(["web_search_tool_result", "code_execution_tool_result", "tool_search_tool_result"])
+
+
 @st.composite
 def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
-    kind = draw(st.sampled_from(["text", "text", "thinking", "redacted", "tool", "tool", "server", "unknown"]))
+    kind = draw(st.sampled_from(
+        ["text", "text", "text", "thinking", "redacted", "tool", "tool", "tool", "server", "result", "unknown"]
+    ))  # fmt: skip
     if kind == "text":
         block: dict[str, Any] = {"type": "text", "text": draw(TEXT)}
         return block | ({"citations": draw(st.lists(CITATIONS, max_size=2))} if draw(st.booleans()) else {})
@@ -41,16 +51,13 @@ def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
     if kind == "redacted":
         return {"type": "redacted_thinking", "data": draw(st.sampled_from(["ZGF0YQ==", "eA=="]))}
     if kind == "tool":
-        value = draw(OBJECTS)
-        return {"type": "tool_use", "id": f"toolu_vrtx_{number}", "name": draw(NAMES), "input": value}
+        name = draw(st.one_of(NAMES, st.sampled_from(["answer", "shell"])))
+        return {"type": "tool_use", "id": f"toolu_vrtx_{number}", "name": name, "input": draw(OBJECTS)}
     if kind == "server":
-        return {
-            "type": "server_tool_use",
-            "id": f"srvtoolu_vrtx_{number}",
-            "name": "web_search",
-            "input": draw(OBJECTS),
-        }
-    return {"type": "hologram", "text": draw(TEXT), "voxels": [1, 2]}
+        return {"type": "server_tool_use", "id": f"srvtoolu_{number}", "name": "web_search", "input": draw(OBJECTS)}
+    if kind == "result":
+        return {"type": draw(SERVER_RESULTS), "tool_use_id": f"srvtoolu_{number - 1}", "content": [draw(OBJECTS)]}
+    return draw(CLASHES) | {"type": "hologram", "voxels": [1, 2]}
 
 
 @st.composite
@@ -63,16 +70,18 @@ def replies(draw: st.DrawFn) -> dict[str, Any]:
                          "model_context_window_exceeded", "invented", None])
     )  # fmt: skip
     usage = {
-        "input_tokens": draw(st.integers(0, 10**6)),
+        "input_tokens": draw(COUNTS),
         "cache_creation_input_tokens": draw(COUNTS),
         "cache_read_input_tokens": draw(COUNTS),
-        "output_tokens": draw(st.integers(0, 10**5)),
+        "output_tokens": draw(COUNTS),
     }
+    if draw(st.booleans()):
+        usage["output_tokens_details"] = draw(st.sampled_from([None, {}, {"thinking_tokens": 7}]))
     details = {"type": "refusal", "category": None, "explanation": draw(st.one_of(st.none(), WORDS))}
     return {
         "id": "msg_vrtx_1", "type": "message", "role": "assistant", "model": "claude", "content": blocks,
         "stop_reason": stop, "stop_sequence": None, "stop_details": details if stop == "refusal" else None,
-        "usage": usage,
+        "usage": draw(st.sampled_from([usage, usage, usage, None])),
     }  # fmt: skip
 
 
@@ -81,31 +90,59 @@ def _pieces(draw: st.DrawFn, text: str) -> list[str]:
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
+def _told(draw: st.DrawFn, field: str, text: str) -> tuple[str, list[dict[str, Any]]]:
+    """A text as its beginning in the block's start, mostly none, and the deltas that complete it."""
+    begun = draw(st.sampled_from([0, 0, 0, len(text) // 2, len(text)]))
+    return text[:begun], [{"type": f"{field}_delta", field: piece} for piece in _pieces(draw, text[begun:])]
+
+
 def _deltas(draw: st.DrawFn, block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """How a block begins and what deltas complete it."""
     kind = block["type"]
     if kind == "text":
-        deltas = [{"type": "text_delta", "text": piece} for piece in _pieces(draw, block["text"])]
+        begun, deltas = _told(draw, "text", block["text"])
         deltas += [{"type": "citations_delta", "citation": c} for c in block.get("citations", ())]
-        return {"type": "text", "text": ""}, deltas
+        return {"type": "text", "text": begun}, deltas
     if kind == "thinking":
-        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(draw, block["thinking"])]
-        deltas += [{"type": "signature_delta", "signature": block["signature"]}]
-        return {"type": "thinking", "thinking": "", "signature": ""}, deltas
+        begun, deltas = _told(draw, "thinking", block["thinking"])
+        signed, rest = _told(draw, "signature", block["signature"])
+        return {"type": "thinking", "thinking": begun, "signature": signed}, deltas + rest
     if kind in ("tool_use", "server_tool_use"):
-        text = json.dumps(block["input"], ensure_ascii=False) if block["input"] or draw(st.booleans()) else ""
-        deltas = [{"type": "input_json_delta", "partial_json": ""}] if draw(st.booleans()) else []
-        deltas += [{"type": "input_json_delta", "partial_json": piece} for piece in _pieces(draw, text)]
-        return {**block, "input": {}}, deltas
-    return block, [{"type": "hologram_delta", "voxel": 1}] if kind == "hologram" else []
+        return _tool_deltas(draw, block)
+    return block, [draw(CLASHES) | {"type": "hologram_delta"}] if kind == "hologram" else []
+
+
+def _tool_deltas(draw: st.DrawFn, block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Input in deltas, as a rule; without any there may be none, an empty one or all of it in the start."""
+    empty = [{"type": "input_json_delta", "partial_json": ""}] if draw(st.booleans()) else []
+    if draw(st.integers(0, 4)) == 0:
+        return block, empty
+    start = {**block, "input": {}}
+    if not block["input"]:
+        form = draw(st.sampled_from(["braces", "nothing", "no input"]))
+        if form == "no input":
+            del start["input"]
+        if form != "braces":
+            return start, empty
+    text = json.dumps(block["input"], ensure_ascii=draw(st.booleans()))
+    return start, empty + [{"type": "input_json_delta", "partial_json": piece} for piece in _pieces(draw, text)]
+
+
+NOISE = st.one_of(
+    st.just({"type": "ping"}),
+    st.just({"type": "news", "delta": "?", "index": "one", "message": []}),
+    st.builds(lambda fields: {**fields, "type": "tidings"}, OBJECTS),
+)
 
 
 @st.composite
 def streams(draw: st.DrawFn, reply: dict[str, Any]) -> list[dict[str, Any]]:
     """A stream that tells ``reply``, with the noise real ones have."""
-    noise = st.lists(st.sampled_from([{"type": "ping"}, {"type": "news", "delta": "?", "index": "one"}]), max_size=1)
+    noise = st.lists(NOISE, max_size=1)
     opening = {**reply, "content": [], "stop_reason": None, "stop_details": None}
-    opening["usage"] = {**reply["usage"], "output_tokens": 1}
+    final = reply["usage"]
+    if final is not None:
+        opening["usage"] = {**final, "output_tokens": 1}
     events: list[dict[str, Any]] = [{"type": "message_start", "message": opening}, *draw(noise)]
     for index, block in enumerate(reply["content"]):
         start, deltas = _deltas(draw, block)
@@ -113,78 +150,92 @@ def streams(draw: st.DrawFn, reply: dict[str, Any]) -> list[dict[str, Any]]:
         for delta in deltas:
             events += [{"type": "content_block_delta", "index": index, "delta": delta}, *draw(noise)]
         events.append({"type": "content_block_stop", "index": index})
-    if draw(st.booleans()):
-        events.append({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2, "input_tokens": None}})
+    for _ in range(draw(st.integers(0, 2))):
+        partial = {"output_tokens": 2, "input_tokens": None} if final is not None else {}
+        usage = draw(st.sampled_from([None, {}, partial]))
+        events.append({"type": "message_delta", "delta": draw(st.sampled_from([{}, None])), "usage": usage})
     end = {"stop_reason": reply["stop_reason"], "stop_sequence": None, "stop_details": reply["stop_details"]}
-    usage = {"output_tokens": reply["usage"]["output_tokens"]}
-    events.append({"type": "message_delta", "delta": end, "usage": usage})
+    said = None if final is None else {"output_tokens": final["output_tokens"] or 0, "input_tokens": None}
+    events.append({"type": "message_delta", "delta": end, "usage": said})
     return [*events, *draw(noise), {"type": "message_stop"}]
+
+
+_KINDS = ["text", "thinking", "tool_use", "redacted_thinking", "server_tool_use", "hologram"]
+_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json",
+           "signature_delta": "signature", "hologram_delta": "text"}  # fmt: skip
+
+
+@st.composite
+def disorder(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Events that stand where they should not: blocks left open, begun twice or not at all, deltas of another kind.
+
+    One thing is kept in order, because no one could say what is right without it: text and thinking go to the block of
+    their kind that was begun last.
+    """
+    events: list[dict[str, Any]] = []
+    under_way: dict[int, str] = {}
+    latest: dict[str, int] = {}
+    for number in range(draw(st.integers(0, 14))):
+        step = draw(st.sampled_from(["start", "delta", "delta", "delta", "stop", "other"]))
+        index = draw(st.integers(-1, 2))
+        if step == "start":
+            kind = draw(st.sampled_from(_KINDS))
+            under_way[index], latest[kind] = kind, index
+            fields = {"id": f"toolu_{number}", "name": draw(st.sampled_from(["get_weather", "shell", None])),
+                      "text": draw(TEXT), "thinking": draw(TEXT), "data": "x"}  # fmt: skip
+            if draw(st.booleans()):
+                fields["input"] = draw(OBJECTS)
+            events.append({"type": "content_block_start", "index": index, "content_block": {"type": kind, **fields}})
+        elif step == "delta":
+            kind = draw(st.sampled_from(list(_DELTAS)))
+            own = kind.removesuffix("_delta")
+            if own == "text" and index not in under_way:
+                under_way[index], latest["text"] = "text", index
+            if own in ("text", "thinking") and under_way.get(index) == own and latest[own] != index:
+                continue
+            delta = {"type": kind, _DELTAS[kind]: draw(TEXT)}
+            events.append({"type": "content_block_delta", "index": index, "delta": delta})
+        elif step == "stop":
+            under_way.pop(index, None)
+            events.append({"type": "content_block_stop", "index": index})
+        else:
+            events.append(draw(_OTHER))
+    return [*events, {"type": "message_stop"}, *draw(st.lists(_OTHER, max_size=2))]
+
+
+_USAGES = st.one_of(st.none(), st.fixed_dictionaries({}, optional={"input_tokens": COUNTS, "output_tokens": COUNTS}))
+_STOPS = st.sampled_from([None, "end_turn", "tool_use", "refusal", "max_tokens"])
+_OTHER = st.one_of(
+    st.builds(lambda u, s: {"type": "message_start", "message": {"usage": u, "stop_reason": s}}, _USAGES, _STOPS),
+    st.builds(lambda u, s: {"type": "message_delta", "delta": {"stop_reason": s}, "usage": u}, _USAGES, _STOPS),
+    NOISE,
+    st.sampled_from([{"type": "message_start"}, {"type": "message_delta"}, {"type": "content_block_start"},
+                     {"type": "content_block_delta", "index": 0}, {}]),
+)  # fmt: skip
 
 
 @st.composite
 def framed(draw: st.DrawFn, events: list[dict[str, Any]]) -> bytes:
-    """Events as bytes, with any legal framing."""
-    newline = draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
-    out = draw(st.sampled_from([b"", b"\xef\xbb\xbf", b": hello" + newline + newline]))
+    """Events as bytes, with any legal framing: line ends of all kinds, data in several lines, fields nobody needs."""
+    ends = draw(st.sampled_from([[b"\n"], [b"\r\n"], [b"\r"], [b"\n", b"\r\n", b"\r"]]))
+    lines: list[bytes] = [b"", b": hello", b""] if draw(st.booleans()) else []
     for event in events:
-        space = draw(st.sampled_from([b" ", b""]))
-        data = json.dumps(event, ensure_ascii=draw(st.booleans())).encode()
-        out += b"event:" + space + event["type"].encode() + newline
-        out += draw(st.sampled_from([b"", b": comment" + newline, b"id: 7" + newline]))
-        out += b"data:" + space + data + newline + newline
-    return out
+        space, indent = draw(st.sampled_from([b" ", b""])), draw(st.sampled_from([None, None, 0, 1]))
+        data = json.dumps(event, ensure_ascii=draw(st.booleans()), indent=indent).encode()
+        lines += draw(st.sampled_from([[b"event:" + space + event.get("type", "").encode()], []]))
+        lines += draw(st.sampled_from([[], [], [b": comment"], [b"id: 7"], [b"retry: 5"], [b"news"], [b"databank: 1"]]))
+        lines += [b"data:" + space + line for line in data.split(b"\n")] + [b""]
+    out, last = [draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))], b""
+    for line in lines:
+        end = draw(st.sampled_from(ends)) if len(ends) > 1 else ends[0]
+        if last == b"\r" and not line and end == b"\n":
+            end = b"\r"  # CR, nothing, LF would be one line end
+        out += [line, end]
+        last = end
+    return b"".join(out)
 
 
 def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """Bytes in random pieces."""
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-
-
-# --- client conversations -----------------------------------------------------------------------------------------
-
-TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"b": {}, "a": {}}}}}
-    for name in ("get_weather", "ns/tool.x")
-]
-_IDS = st.sampled_from(["call_1", "call_2", "functions.Bash:0", "", "toolu_vrtx_9"])
-_ARGUMENTS = st.sampled_from(['{"b": 1, "a": [2]}', "", "{}", "null", "[]", "not json", '"text"', "7"])
-_PARTS = st.lists(
-    st.one_of(
-        st.builds(lambda text: {"type": "text", "text": text}, TEXT),
-        st.just({"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}),
-    ),
-    max_size=3,
-)
-_CONTENT = st.one_of(TEXT, _PARTS, st.none())
-_TEXT_CONTENT = st.one_of(TEXT, st.none(), st.lists(st.builds(lambda t: {"type": "text", "text": t}, TEXT), max_size=2))
-_SIGNED = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
-
-
-@st.composite
-def _message(draw: st.DrawFn) -> dict[str, Any]:
-    role = draw(st.sampled_from(["user", "user", "assistant", "assistant", "tool", "tool", "system", "developer"]))
-    if role == "user":
-        return {"role": role, "content": draw(_CONTENT)}
-    if role == "tool":
-        return {"role": role, "tool_call_id": draw(_IDS), "content": draw(_CONTENT)}
-    if role != "assistant":
-        return {"role": role, "content": draw(_TEXT_CONTENT)}
-    message: dict[str, Any] = {"role": role, "content": draw(_TEXT_CONTENT)}
-    names = st.sampled_from(["get_weather", "ns/tool.x", "x" * 200])
-    calls = draw(st.lists(st.tuples(_IDS, names, _ARGUMENTS), max_size=2))
-    if calls:
-        message["tool_calls"] = [
-            {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for id, name, arguments in calls
-        ]
-    if draw(st.integers(0, 4)) == 0:
-        message["thinking_blocks"] = [draw(st.sampled_from([_SIGNED, {"type": "thinking", "thinking": "unsigned"}]))]
-    return message
-
-
-@st.composite
-def conversations(draw: st.DrawFn) -> dict[str, Any]:
-    """A request whose messages come in any order and repetition."""
-    messages = draw(st.lists(_message(), min_size=1, max_size=10))
-    return {"model": "claude", "messages": messages, "tools": TOOLS}

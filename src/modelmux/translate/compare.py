@@ -12,37 +12,50 @@ import msgspec
 from modelmux.wire.anthropic import MessagesRequest
 
 
-def flattened(body: MessagesRequest) -> list[tuple[str, Any]]:
+def flattened(body: MessagesRequest) -> list[tuple[str, dict[str, Any]]]:
     """A request's prompt as the sequence Anthropic reads: tools, system, then (role, block) by block; markers left out.
 
     Two turns of one role that the API would merge are the same as one.
     """
-    sequence: list[tuple[str, Any]] = [("tool", _plain(tool)) for tool in body.tools or ()]
+    sequence = [("tool", _plain(tool)) for tool in body.tools or ()]
     sequence += [("system prompt", _plain(block)) for block in body.system or ()]
     return sequence + [(m.role, _plain(block)) for m in body.messages for block in m.content]
 
 
 def first_difference(earlier: MessagesRequest, later: MessagesRequest) -> str | None:
-    """Where ``later`` stops being an extension of ``earlier``; None if it is one."""
-    before, after = flattened(earlier), flattened(later)
-    for index, (role, block) in enumerate(before):
+    """Where ``later`` stops being an extension of ``earlier``; None if it is one.
+
+    Bytes are compared, not values: keys in another order are another prompt.
+    """
+    before, after = _said(earlier), _said(later)
+    for index, said in enumerate(before):
         if index >= len(after):
-            return f"block {index} ({role}) is missing"
-        if after[index] != (role, block):
-            return f"block {index} differs: was {_say(role, block)}, is {_say(*after[index])}"
-    kinds = ("tool", "system prompt")
-    for kind in kinds:  # more tools or system text come before the messages and change all that follows
-        if sum(r == kind for r, _ in after) > sum(r == kind for r, _ in before):
-            return f"a {kind} was added"
+            return f"block {index} ({said.partition(' {')[0]}) is missing"
+        if after[index] != said:
+            return f"block {index} differs: was {_short(said)}, is {_short(after[index])}"
     return None
+
+
+def _said(body: MessagesRequest) -> list[str]:
+    return [f"{role} {msgspec.json.encode(block).decode()}" for role, block in flattened(body)]
 
 
 def _plain(block: Any) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(block))
     plain.pop("cache_control", None)
+    if plain.get("type") == "tool_result" and isinstance(plain.get("content"), list):
+        plain["content"] = _plain_result(plain["content"])
     return plain
 
 
-def _say(role: str, block: Any) -> str:
-    text = msgspec.json.encode(block).decode()
-    return f"{role} {text[:120]}{'…' if len(text) > 120 else ''}"
+def _plain_result(content: list[dict[str, Any]]) -> list[dict[str, Any]] | str:
+    """A tool's result without the markers inside; one text is the same as that text as a string."""
+    for block in content:
+        block.pop("cache_control", None)
+    if len(content) == 1 and content[0]["type"] == "text":
+        return str(content[0]["text"])
+    return content
+
+
+def _short(said: str) -> str:
+    return f"{said[:140]}{'…' if len(said) > 140 else ''}"

@@ -1,0 +1,152 @@
+"""Generated client traffic: conversations in any order, requests with all their fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from support.strategies import OBJECTS, TEXT
+
+_SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}, "required": ["b"]}
+TOOLS = [
+    {"type": "function", "function": {"name": "get_weather", "parameters": _SCHEMA}},
+    {"type": "function", "function": {"name": "ns/tool.x", "parameters": {"type": "object", "properties": {"z": {}}}}},
+    {"type": "custom", "custom": {"name": "shell"}},
+]
+#: Ids that clients send: plain, repeated, empty, foreign, too long, with a line end, like the ones made here.
+_IDS = st.sampled_from(
+    ["call_1", "call_2", "call_2", "call_0", "call_1_2", "functions.Bash:0", "", "toolu_vrtx_9", "é", "call_1\n",
+     "x" * 200, "function:get_weather"]
+)  # fmt: skip
+_NAMES = st.sampled_from(["get_weather", "ns/tool.x", "x" * 200, "", "shell", "name\n", "unavailable"])
+_ARGUMENTS = st.one_of(
+    st.sampled_from(
+        ['{"b": 1, "a": [2]}', "", "{}", "null", "[]", "not json", '"text"', "7", '{"a": 1e400}', " ", None]
+    ),
+    st.builds(json.dumps, OBJECTS),
+)
+_MARKER = st.sampled_from([None, None, None, {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])
+_IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}
+_PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0xLjc=", "filename": "a.pdf"}}
+_TEXT_PART = st.builds(lambda text, marker: {"type": "text", "text": text, "cache_control": marker}, TEXT, _MARKER)
+_PARTS = st.lists(st.one_of(_TEXT_PART, _TEXT_PART, st.sampled_from([_IMAGE, _PDF])), max_size=3)
+_CONTENT = st.one_of(TEXT, _PARTS, st.none())
+_TEXT_CONTENT = st.one_of(TEXT, st.none(), st.lists(_TEXT_PART, max_size=2))
+_SIGNED = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
+_THOUGHTS = st.lists(
+    st.sampled_from([_SIGNED, {"type": "redacted_thinking", "data": "eA=="}, {"type": "thinking", "thinking": "no"}]),
+    min_size=1, max_size=2,
+)  # fmt: skip
+
+
+@st.composite
+def _answer(draw: st.DrawFn) -> dict[str, Any]:
+    """An assistant message, with any mixture of text, calls, thinking and refusal."""
+    message: dict[str, Any] = {"role": "assistant", "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER)}
+    calls: list[dict[str, Any]] = []
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
+        id, name = draw(_IDS), draw(_NAMES)
+        if draw(st.integers(0, 4)):
+            calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": draw(_ARGUMENTS)}})
+        else:
+            calls.append({"id": id, "type": "custom", "custom": {"name": name, "input": draw(TEXT)}})
+    if calls:
+        message["tool_calls"] = calls
+    rare = draw(st.integers(0, 9))
+    if rare == 0:
+        message["thinking_blocks"] = draw(_THOUGHTS)
+    elif rare == 1:
+        message["reasoning_details"] = [{"type": "reasoning.text", "text": "hm", "signature": "c2ln"}]
+    elif rare == 2:
+        message["refusal"] = draw(TEXT)
+    elif rare == 3:
+        message["function_call"] = {"name": "get_weather", "arguments": draw(_ARGUMENTS)}
+    return message
+
+
+@st.composite
+def _exchange(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """What a well-behaved client sends: an answer, and the results of its calls in any order, mostly all of them."""
+    message = draw(_answer())
+    results = [
+        {"role": "tool", "tool_call_id": c["id"], "content": draw(_CONTENT)} for c in message.get("tool_calls", ())
+    ]
+    if "function_call" in message:
+        results.append({"role": "function", "name": "get_weather", "content": draw(_TEXT_CONTENT)})
+    results = list(draw(st.permutations(results)))
+    return [message, *(results[1:] if draw(st.integers(0, 9)) == 0 else results)]
+
+
+@st.composite
+def _stray(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """One message that stands where it happens to stand."""
+    role = draw(st.sampled_from(["user", "user", "assistant", "tool", "system", "developer", "function"]))
+    if role == "user":
+        name = draw(st.sampled_from([None, None, "Ann"]))
+        return [{"role": role, "content": draw(_CONTENT), "name": name, "cache_control": draw(_MARKER)}]
+    if role == "tool":
+        return [{"role": role, "tool_call_id": draw(_IDS), "content": draw(_CONTENT), "cache_control": draw(_MARKER)}]
+    if role == "function":
+        return [{"role": role, "name": draw(_NAMES), "content": draw(_TEXT_CONTENT)}]
+    if role == "assistant":
+        return [draw(_answer())]
+    return [{"role": role, "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER)}]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> dict[str, Any]:
+    """A request whose messages come in any order and repetition, mostly with tools."""
+    steps = draw(st.lists(st.one_of(_exchange(), _stray()), min_size=1, max_size=7))
+    messages = [message for step in steps for message in step]
+    if draw(st.booleans()):
+        messages.append({"role": "user", "content": draw(_CONTENT)})
+    body: dict[str, Any] = {"model": "claude", "messages": messages}
+    return body | ({"tools": TOOLS} if draw(st.integers(0, 4)) else {})
+
+
+_FUNCTION = {"function": {"name": "get_weather"}}
+
+
+def _allowed(mode: str, *tools: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
+
+
+def _by_schema(schema: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"schema": schema, **fields}}
+
+
+#: Fields beside messages and tools, each with values that are right and some that are refused.
+_FIELDS: dict[str, list[Any]] = {
+    "max_tokens": [1, 1025, 5000, 10**9, 0],
+    "temperature": [0, 0.3, 1, 1.7, 2, 2.1],
+    "top_p": [0.5, 1],
+    "top_k": [5],
+    "stop": ["END", ["a", "", " ", "a"], []],
+    "tool_choice": ["none", "auto", "required", "maybe", _FUNCTION | {"type": "function"},
+                    _allowed("auto", _FUNCTION), _allowed("required")],
+    "parallel_tool_calls": [True, False],
+    "functions": [[{"name": "legacy", "parameters": {}}]],
+    "function_call": ["auto", {"name": "legacy"}],
+    "response_format": [{"type": "text"}, {"type": "json_object"}, _by_schema(_SCHEMA),
+                        _by_schema({"anyOf": [_SCHEMA, {}]}, name="get_weather")],
+    "reasoning_effort": ["none", "minimal", "low", "high", "max"],
+    "reasoning": [{"max_tokens": 2000}, {"effort": "xhigh", "exclude": True}, {"enabled": False}],
+    "thinking": [{"type": "enabled", "budget_tokens": 2048}, {"type": "adaptive"}, {"type": "disabled"}],
+    "web_search_options": [{}, {"user_location": {"approximate": {"country": "CH"}}}],
+    "cache_control": [{"type": "ephemeral"}],
+    "user": ["ann"],
+    "seed": [1],
+    "n": [1, 2],
+    "stream": [True],
+}  # fmt: skip
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A conversation with a few of all the other fields."""
+    body = draw(conversations())
+    for name in draw(st.lists(st.sampled_from(list(_FIELDS)), max_size=4, unique=True)):
+        body[name] = draw(st.sampled_from(_FIELDS[name]))
+    return body
