@@ -17,7 +17,7 @@ from modelmux.translate.chat_request import translate_request
 from modelmux.translate.compare import first_difference
 from modelmux.translate.context import Options
 from modelmux.wire.anthropic import MessagesRequest, encode_request
-from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, ToolMessage, decode_request
+from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, FunctionMessage, ToolMessage, decode_request
 from support.conversations import conversations
 from support.recordings import openai_requests
 
@@ -71,8 +71,11 @@ def _is_answer(request: ChatRequest, index: int) -> bool:
     for message in before:
         if isinstance(message, AssistantMessage):
             waiting += [call.id for call in message.tool_calls or ()]
-        elif isinstance(message, ToolMessage) and message.tool_call_id in waiting:
-            waiting.remove(message.tool_call_id)
+            waiting += [f"function:{message.function_call.name}"] if message.function_call else []
+        else:
+            id = getattr(message, "tool_call_id", f"function:{getattr(message, 'name', None)}")
+            if isinstance(message, ToolMessage | FunctionMessage) and id in waiting:
+                waiting.remove(id)
     return not waiting
 
 

@@ -168,7 +168,7 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
     """
     parts = Parts("", None, [], [], "", [])
     calls: dict[int, Call] = {}
-    function = openai_chat.ResponseFunction("", "")
+    function, legacy = openai_chat.ResponseFunction("", ""), False
     reason: openai_chat.FinishReason = "stop"
     id, created, model = "", 0, ""
     for chunk in chunks:
@@ -185,8 +185,8 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
             for call in delta.tool_calls or ():
                 _add_call(calls, call)
             if delta.function_call is not None:
+                legacy = True  # even without a name
                 _add_function(function, delta.function_call)
-    legacy = bool(function.name)
     parts.calls = (
         [openai_chat.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
     )
