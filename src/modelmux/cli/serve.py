@@ -19,6 +19,7 @@ from modelmux.cli.runtime import Status, StatusFile, directories
 from modelmux.cli.serving import GatewayServer, gateway_config, listen, run
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.telemetry import names
+from modelmux.telemetry.logfiles import log_directory
 from modelmux.telemetry.logs import Log, make_log
 
 
@@ -40,7 +41,9 @@ def serve(
     config = loaded.config
     try:
         check_exposure(config)
-        log = make_log(config.server.log_level, config.server.log_format)
+        log = make_log(
+            config.server.log_level, config.server.log_format, directory=_log_directory(config), keep=config.logs.keep
+        )
         app = create_app(config, log=log)
     except ConfigError as error:
         fail_config(error)
@@ -60,6 +63,15 @@ def serve(
     finally:
         if status is not None:
             status.close()
+
+
+def _log_directory(config: Config) -> Path | None:
+    if not config.logs.file:
+        return None
+    try:
+        return log_directory(config.logs.directory, os.environ)
+    except RuntimeError:  # a user without a home, as in containers: the console has every line
+        return None
 
 
 def _status_file(status: Status, log: Log) -> StatusFile | None:

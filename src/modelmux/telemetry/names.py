@@ -12,6 +12,7 @@ EVENT_CREDENTIALS: Final = "credentials"
 EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
 EVENT_SERVING: Final = "serving"
 EVENT_CONFIG: Final = "config"
+EVENT_LOG_FILES: Final = "log_files"
 
 # Metrics
 METRIC_REQUESTS: Final = "modelmux_requests_total"

@@ -19,6 +19,7 @@ def test_the_names_are_these() -> None:
         "EVENT_UNKNOWN_UPSTREAM": "unknown_upstream",
         "EVENT_SERVING": "serving",
         "EVENT_CONFIG": "config",
+        "EVENT_LOG_FILES": "log_files",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_IN_FLIGHT": "modelmux_requests_in_flight",

@@ -1,0 +1,82 @@
+"""A gateway process writes every line to its log files too, and serves on where it cannot."""
+
+from __future__ import annotations
+
+import json
+import stat
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.processes import Process, free_port
+
+CONFIG = """
+[server]
+port = {port}
+enable_retries = false
+[logs]
+directory = "{directory}"
+{more}
+[vertex]
+project = "secret-project-42"
+location = "global"
+base_url = "http://127.0.0.1:1"
+[auth]
+access_token = "ya29.secret"
+"""
+
+
+def gateway(folder: Path, directory: Path, more: str = "") -> Process:
+    port = free_port()
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(port=port, directory=directory, more=more))
+    process = Process(folder / "log", "serve", "--config", str(config), port=port)
+    process.wait_ready()
+    return process
+
+
+def ask(process: Process) -> int:
+    body = json.dumps({"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "a secret prompt"}]})
+    request = urllib.request.Request(
+        f"{process.url}/v1/chat/completions", body.encode(), {"content-type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=20)
+    with caught.value:
+        return caught.value.code
+
+
+def test_lines_are_json_in_a_private_file_and_hold_no_secret(tmp_path: Path) -> None:
+    process = gateway(tmp_path, tmp_path / "logs", "keep = 7")
+    try:
+        assert ask(process) >= 500
+    finally:
+        process.stop()
+    (path,) = (tmp_path / "logs").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    text = path.read_text()
+    events = [json.loads(line)["event"] for line in text.splitlines()]
+    assert events[0] == "serving"
+    assert "request" in events
+    for secret in ("secret-project-42", "ya29.secret", "a secret prompt"):
+        assert secret not in text
+
+
+def test_without_a_place_for_log_files_it_serves_and_says_so_once(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("in the way")
+    process = gateway(tmp_path, tmp_path / "logs")
+    try:
+        assert ask(process) >= 500
+        assert ask(process) >= 500
+    finally:
+        process.stop()
+    assert process.output().count("no log file can be written") == 1
+    assert "Traceback" not in process.output()
+
+
+def test_log_files_can_be_turned_off(tmp_path: Path) -> None:
+    process = gateway(tmp_path, tmp_path / "logs", "file = false")
+    process.stop()
+    assert not (tmp_path / "logs").exists()
