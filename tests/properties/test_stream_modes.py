@@ -1,0 +1,168 @@
+"""In every mode the client gets the same answer: only the pieces differ, and no piece is late."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import cycle
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelmux.translate.chat_response import translate_response
+from modelmux.translate.chat_stream import ChatStream
+from modelmux.translate.context import ReplyShape
+from modelmux.translate.fold import MessageFold, fold_chunks
+from modelmux.translate.gathering import Gatherer
+from modelmux.translate.usage import translate_usage
+from modelmux.translate.whole_stream import chunks_of as whole_chunks
+from modelmux.wire import anthropic, openai_chat
+from modelmux.wire.openai_chat import Chunk, ChunkDelta
+from support.recordings import recordings
+from support.strategies import TEXT, disorder, replies, streams
+from support.translation import CREATED, ID, chunks_of
+
+SHAPES = [
+    ReplyShape("m"),
+    ReplyShape("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
+    ReplyShape("m", legacy_function=True),
+    ReplyShape("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
+    ReplyShape("m", json_tool="answer"),
+    ReplyShape("m", strip_fences=True),
+    ReplyShape("m", show_reasoning=False),
+]
+MODES = ["standard", "buffered", "never"]
+#: Seconds between two events.
+PAUSES = st.sampled_from([0.0, 0.0, 0.1, 1.0, 7.0])
+GATHERERS = st.builds(Gatherer, st.sampled_from([0, 1, 7, 64, 65536]), st.sampled_from([0.0, 0.5, 5.0]))
+
+
+def decode(events: Iterable[dict[str, Any]]) -> list[anthropic.StreamEvent]:
+    return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
+
+
+def whole(events: list[dict[str, Any]], shape: ReplyShape) -> openai_chat.ChatCompletion:
+    """The answer to a request that asked for no stream."""
+    fold = MessageFold()
+    for event in decode(events):
+        fold.feed(event)
+    return translate_response(fold.result(), shape, id=ID, created=CREATED)
+
+
+def standard(events: list[dict[str, Any]], shape: ReplyShape) -> Iterator[list[Chunk]]:
+    """The chunks of each event."""
+    stream = ChatStream(shape)
+    for event in decode(events):
+        yield stream.feed(event)
+    stream.finish()
+
+
+def gathered(each: Iterable[list[Chunk]], gatherer: Gatherer, pauses: Iterator[float]) -> list[Chunk]:
+    """What the gatherer makes of it, woken when its time has come; text is never held longer than it may be."""
+    out: list[Chunk] = []
+    now = 0.0
+    for chunks in each:
+        now += next(pauses)
+        if gatherer.due is not None and gatherer.due <= now:
+            out += gatherer.flush()
+        for chunk in chunks:
+            out += gatherer.feed(chunk, now)
+        assert gatherer.due is None or gatherer.due > now
+    return out + gatherer.flush()
+
+
+def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> list[Chunk]:
+    """The chunks a client gets in a mode."""
+    if mode == "never":
+        return whole_chunks(whole(events, shape), include_usage=shape.include_usage)
+    each = list(standard(events, shape))
+    if mode == "buffered":
+        pauses = iter(lambda: data.draw(PAUSES), None)
+        return gathered(each, data.draw(GATHERERS), pauses)
+    return [chunk for chunks in each for chunk in chunks]
+
+
+def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[openai_chat.DecodedChunk]:
+    """Chunks as a client reads them from the wire."""
+    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    return chunks_of(b"".join(map(encoder.encode, chunks)))
+
+
+def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> None:
+    """The fold law, and the grammar: role first, the finish reason alone, usage last if asked for."""
+    chunks, want = told(mode, data, events, shape), whole(events, shape)
+    if not shape.include_usage:
+        want.usage = translate_usage(None)
+    assert fold_chunks(read(chunks, shape), translate_usage(None)) == want
+    assert chunks[0] == Chunk(ChunkDelta(role="assistant", content=""))
+    content, (finish, *usage) = (chunks[1:-2], chunks[-2:]) if shape.include_usage else (chunks[1:-1], chunks[-1:])
+    assert finish == Chunk(finish_reason=want.choices[0].finish_reason)
+    assert [chunk.usage is not None for chunk in usage] == [True] * shape.include_usage
+    assert all(chunk.finish_reason is None and chunk.usage is None for chunk in content)
+    if mode == "never":
+        fields = [name for chunk in content for name in msgspec.to_builtins(chunk.delta)]
+        assert len(fields) == len(set(fields))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@given(st.data(), replies(), st.sampled_from(SHAPES))
+def test_folding_what_the_client_got_gives_the_unary_answer(
+    mode: str, data: st.DataObject, reply: dict[str, Any], shape: ReplyShape
+) -> None:
+    check(mode, data, data.draw(streams(reply)), shape)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@given(st.data(), disorder(), st.sampled_from([shape for shape in SHAPES if shape.json_tool is None]))
+def test_also_of_events_that_stand_where_they_should_not(
+    mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape
+) -> None:
+    check(mode, data, events, shape)
+
+
+@pytest.mark.parametrize("size", [1, 64, 65536])
+@pytest.mark.parametrize("recording", recordings("stream"))
+def test_also_of_recorded_streams(recording: dict[str, Any], size: int) -> None:
+    events = [json.loads(line[5:]) for line in recording["sse"].splitlines() if line.startswith("data:")]
+    shape, want = SHAPES[1], whole(events, SHAPES[1])
+    for chunks in (
+        gathered(standard(events, shape), Gatherer(size, 0.5), cycle([0.0, 0.1, 0.1, 0.7])),
+        whole_chunks(whole(events, shape), include_usage=True),
+    ):
+        assert fold_chunks(read(chunks, shape), translate_usage(None)) == want
+
+
+def merged(chunks: Iterable[Chunk]) -> list[Any]:
+    """The chunks with neighbouring text of one kind put together: what gathering may not change."""
+    out: list[Any] = []
+    for chunk in chunks:
+        fields = msgspec.to_builtins(chunk)
+        kind = next((k for k in ("content", "reasoning_content") if list(fields["delta"] or ()) == [k]), None)
+        if kind is not None and out and isinstance(out[-1], list) and out[-1][0] == kind:
+            out[-1][1] += fields["delta"][kind]
+        else:
+            out.append(fields if kind is None else [kind, fields["delta"][kind]])
+    return out
+
+
+@given(st.data(), replies(), st.sampled_from(SHAPES))
+def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dict[str, Any], shape: ReplyShape) -> None:
+    events = data.draw(streams(reply))
+    assert merged(told("buffered", data, events, shape)) == merged(told("standard", data, events, shape))
+
+
+@given(st.lists(TEXT.filter(bool)), st.integers(0, 40))
+def test_no_more_is_held_than_the_bound(texts: list[str], size: int) -> None:
+    gatherer, held = Gatherer(size, 5.0), ""
+    for text in texts:
+        held += text
+        for chunk in gatherer.feed(Chunk(ChunkDelta(content=text)), 0.0):
+            assert chunk.delta is not None
+            assert chunk.delta.content
+            assert held.startswith(chunk.delta.content)
+            held = held.removeprefix(chunk.delta.content)
+        assert len(held.encode()) < max(size, 1)
+        assert (gatherer.due is not None) == bool(held)
