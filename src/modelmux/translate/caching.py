@@ -45,24 +45,32 @@ def _ttl(value: Any, where: str) -> Literal["5m", "1h"] | None:
     raise InvalidRequest(f"Invalid value for '{where}'.", param=where, hint="Use 5m or 1h.")
 
 
-def mark_last(blocks: list[Any], marker: CacheControl | None) -> None:
-    """Set a marker that belongs to a whole message on the last of its blocks that can hold one."""
+def mark_last(blocks: list[Any], marker: CacheControl | None) -> bool:
+    """Set a marker that belongs to a whole message on the last of its blocks that can hold one; False if none can."""
     if marker is not None:
         for block in reversed(blocks):
             if isinstance(block, _HOLDERS):
                 block.cache_control = marker
-                return
+                return True
+    return False
 
 
-def plan(body: MessagesRequest, ctx: Context, *, whole: CacheControlParam | None) -> None:
+def plan(
+    body: MessagesRequest, ctx: Context, *, whole: CacheControlParam | None, adrift: CacheControl | None = None
+) -> None:
     """Keep the client's breakpoints within the limit; set our own where it has none and they pay.
 
     They pay when the prompt will be sent again: tools are defined, or the conversation has an earlier answer.
 
     :param whole: a client's marker for the whole prompt.
+    :param adrift: a client's marker on a system prompt without text.
     """
     if whole is not None:
-        mark_last(body.messages[-1].content, CacheControl("ephemeral", _ttl(whole.ttl, "cache_control.ttl")))
+        marker = CacheControl("ephemeral", _ttl(whole.ttl, "cache_control.ttl"))
+        any(mark_last(message.content, marker) for message in reversed(body.messages))
+    if adrift is not None:
+        nearest = body.tools[-1] if body.tools else body.messages[0].content[0]
+        nearest.cache_control = nearest.cache_control or adrift
     holders = [h for h in _holders(body) if h.cache_control is not None]
     if holders:
         for holder in holders[: max(0, len(holders) - MAX_BREAKPOINTS)]:

@@ -48,11 +48,12 @@ def translate_request(
     first = messages.split_system(request.messages)
     wanted = structured.translate_format(request, ctx)
     defined, choice = translate_tool_choice(request, tools.translate_tools(request, ctx), ctx)
+    system, adrift = messages.translate_system(request.messages[:first])
     body = anthropic.MessagesRequest(
         anthropic_version=anthropic.VERTEX_VERSION,
         max_tokens=sampling.max_tokens(request, ctx),
         messages=messages.translate_turns(request.messages, first, ctx),
-        system=messages.translate_system(request.messages[:first]) or None,
+        system=system or None,
         tools=list(defined) or None,
         tool_choice=choice,
         stop_sequences=sampling.stop_sequences(request, ctx),
@@ -67,7 +68,7 @@ def translate_request(
     reasoning.apply(ask, body, ctx)
     reasoning.settle_conflicts(body, ctx)
     betas = _bind_thoughts(body, ctx)
-    caching.plan(body, ctx, whole=request.cache_control)
+    caching.plan(body, ctx, whole=request.cache_control, adrift=adrift)
     shape = ReplyShape(
         model=request.model,
         include_usage=bool(request.stream and request.stream_options and request.stream_options.include_usage),

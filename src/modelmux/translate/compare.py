@@ -28,16 +28,16 @@ def first_difference(earlier: MessagesRequest, later: MessagesRequest) -> str | 
     Bytes are compared, not values: keys in another order are another prompt.
     """
     before, after = _said(earlier), _said(later)
-    for index, said in enumerate(before):
+    for index, (role, block) in enumerate(before):
         if index >= len(after):
-            return f"block {index} ({said.partition(' {')[0]}) is missing"
-        if after[index] != said:
-            return f"block {index} differs: was {_short(said)}, is {_short(after[index])}"
+            return f"block {index} ({role}) is missing"
+        if after[index] != (role, block):
+            return f"block {index} differs: was {_short(role, block)}, is {_short(*after[index])}"
     return None
 
 
-def _said(body: MessagesRequest) -> list[str]:
-    return [f"{role} {msgspec.json.encode(block).decode()}" for role, block in flattened(body)]
+def _said(body: MessagesRequest) -> list[tuple[str, str]]:
+    return [(role, msgspec.json.encode(block).decode()) for role, block in flattened(body)]
 
 
 def _plain(block: Any) -> dict[str, Any]:
@@ -57,5 +57,5 @@ def _plain_result(content: list[dict[str, Any]]) -> list[dict[str, Any]] | str:
     return content
 
 
-def _short(said: str) -> str:
-    return f"{said[:140]}{'…' if len(said) > 140 else ''}"
+def _short(role: str, block: str) -> str:
+    return f"{role} {block[:120]}{'…' if len(block) > 120 else ''}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
 
 from modelmux.errors import InvalidRequest
 from modelmux.translate.caching import breakpoint_of
@@ -39,6 +39,7 @@ _MAGIC: Final = (
 _IMAGES_SAID: Final = "PNG, JPEG, GIF or WebP"
 
 UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
+B = TypeVar("B", bound=UserBlock)
 
 
 def remote_urls(request: ChatRequest) -> dict[str, str]:
@@ -59,46 +60,56 @@ def _url_of(part: Part) -> str | None:
     return part.file.file_data if isinstance(part, FilePart) else None
 
 
-def texts(content: Content, where: str) -> Iterator[anthropic.TextBlock]:
-    """The text blocks of content that may hold only text (system, assistant); blank ones are left out.
+def texts(content: Content, where: str) -> list[anthropic.TextBlock]:
+    """The text blocks of content that may hold only text (system, assistant), blank ones too: see ``not_blank``.
 
     Thinking sent back inside content is skipped here; ``thinking.py`` reads it.
 
     :raises InvalidRequest: a part of another kind.
     """
+    found: list[anthropic.TextBlock] = []
     for index, part in enumerate([TextPart(content)] if isinstance(content, str) else content or ()):
         if isinstance(part, TextPart):
-            block = _text(part, f"{where}.content.{index}")
+            found.append(_text(part, f"{where}.content.{index}"))
         elif isinstance(part, RefusalPart):
-            block = anthropic.TextBlock(part.refusal)
-        elif isinstance(part, ThinkingPart | RedactedThinkingPart):
-            continue
-        else:
+            found.append(anthropic.TextBlock(part.refusal))
+        elif not isinstance(part, ThinkingPart | RedactedThinkingPart):
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{where}.content.{index}.type", hint="Move it to a user message."
             )
-        if block.text.strip():
-            yield block
+    return found
 
 
 def blocks(content: Content, ctx: Context, where: str) -> list[UserBlock]:
-    """User or tool content as blocks. Blank text is left out, because Anthropic refuses it; a cache breakpoint on it
-    moves to the block before.
+    """User or tool content as blocks, blank text too: see ``not_blank``.
 
     :raises InvalidRequest: a part that Claude cannot read.
     """
     if isinstance(content, str):
-        return [anthropic.TextBlock(content)] if content.strip() else []
-    found: list[UserBlock] = []
-    for index, part in enumerate(content or ()):
-        block = _block(part, ctx, f"{where}.content.{index}")
-        if isinstance(block, anthropic.TextBlock) and not block.text.strip():
-            if block.cache_control is not None and found:
-                found[-1].cache_control = block.cache_control
-            continue
-        if block is not None:
-            found.append(block)
-    return found
+        return [anthropic.TextBlock(content)]
+    found = [_block(part, ctx, f"{where}.content.{index}") for index, part in enumerate(content or ())]
+    return [block for block in found if block is not None]
+
+
+def not_blank(found: Iterable[B]) -> tuple[list[B], anthropic.CacheControl | None]:
+    """Without blank text, because Anthropic refuses it. A cache breakpoint on it moves to the nearest block, the one
+    before or else the one after, unless that has its own.
+
+    :returns: the blocks, and a breakpoint that has none to move to.
+    """
+    kept: list[B] = []
+    adrift: anthropic.CacheControl | None = None
+    for block in found:
+        marker = block.cache_control
+        if not isinstance(block, anthropic.TextBlock) or block.text.strip():
+            block.cache_control = marker or adrift
+            kept.append(block)
+            adrift = None
+        elif kept:
+            kept[-1].cache_control = kept[-1].cache_control or marker
+        elif marker is not None:
+            adrift = marker
+    return kept, adrift
 
 
 def _text(part: TextPart, where: str) -> anthropic.TextBlock:

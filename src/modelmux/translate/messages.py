@@ -44,19 +44,25 @@ def split_system(messages: list[ChatMessage]) -> int:
     return len(messages)
 
 
-def translate_system(messages: list[ChatMessage]) -> list[anthropic.TextBlock]:
-    """The leading system messages as blocks, part boundaries kept.
+def translate_system(messages: list[ChatMessage]) -> tuple[list[anthropic.TextBlock], anthropic.CacheControl | None]:
+    """The leading system messages as blocks, part boundaries kept; with them a breakpoint that has none to stand on.
 
     Later system messages stay in their place: moving them here would change the prefix of the whole conversation.
     """
-    blocks: list[anthropic.TextBlock] = []
+    found: list[anthropic.TextBlock] = []
     for index, message in enumerate(messages):
         assert isinstance(message, SystemMessage | DeveloperMessage)
         where = f"messages.{index}"
-        own = list(content.texts(message.content, where))
-        mark_last(own, breakpoint_of(message.cache_control, None, where))
-        blocks += own
-    return blocks
+        found += _marked(content.texts(message.content, where), message, where)
+    return content.not_blank(found)
+
+
+def _marked(found: list[Any], message: SystemMessage | DeveloperMessage | UserMessage, where: str) -> list[Any]:
+    """Blocks with the message's own breakpoint on the last; blank text carries it where there is no block."""
+    marker = breakpoint_of(message.cache_control, None, where)
+    if marker is not None and not mark_last(found, marker):
+        found.append(anthropic.TextBlock("", marker))
+    return found
 
 
 def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> list[anthropic.InputMessage]:
@@ -70,10 +76,12 @@ def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> li
         elif isinstance(message, AssistantMessage):
             _assistant(message, thoughts.get(index, Thoughts()), turns, where)
         elif isinstance(message, ToolMessage):
-            result = turns.result(message.tool_call_id, _result(message.content, ctx, where), f"{where}.tool_call_id")
-            mark_last(result, breakpoint_of(message.cache_control, None, where))
+            value, adrift = _result(message.content, ctx, where)
+            result = turns.result(message.tool_call_id, value, f"{where}.tool_call_id")
+            mark_last(result, breakpoint_of(message.cache_control, None, where) or adrift)
         elif isinstance(message, FunctionMessage):
-            turns.result(f"function:{message.name}", _result(message.content, ctx, where), f"{where}.name")
+            value, adrift = _result(message.content, ctx, where)
+            mark_last(turns.result(f"function:{message.name}", value, f"{where}.name"), adrift)
         else:
             _late_system(message, answered[index], turns, where)
     return turns.finish()
@@ -82,11 +90,10 @@ def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> li
 def _user(message: UserMessage, turns: Turns, where: str) -> None:
     if message.name:
         turns.ctx.notices.add("ignored", f"{where}.name", "Claude has no names for participants.")
-    found: list[Any] = list(content.blocks(message.content, turns.ctx, where))
+    found, adrift = content.not_blank(_marked(content.blocks(message.content, turns.ctx, where), message, where))
     if not found:
         turns.ctx.notices.add("changed", f"{where}.content", "Empty content is replaced by a placeholder.")
-        found = [anthropic.TextBlock(NO_CONTENT)]
-    mark_last(found, breakpoint_of(message.cache_control, None, where))
+        found = [anthropic.TextBlock(NO_CONTENT, adrift)]
     turns.user(*found)
 
 
@@ -102,10 +109,10 @@ def _answered(messages: list[ChatMessage]) -> list[bool]:
 
 def _late_system(message: SystemMessage | DeveloperMessage, answered: bool, turns: Turns, where: str) -> None:
     """A system message in the middle: natively where the model takes it and it may stand there, else by the user."""
-    blocks = list(content.texts(message.content, where))
+    blocks, adrift = content.not_blank(_marked(content.texts(message.content, where), message, where))
     if not blocks:
+        turns.mark(adrift)
         return
-    mark_last(blocks, breakpoint_of(message.cache_control, None, where))
     if turns.ctx.card.mid_system and answered and turns.system(*blocks):
         return
     turns.ctx.notices.add("changed", f"{where}.role", "A later system message is sent in place, as a user turn.")
@@ -120,9 +127,11 @@ def _assistant(message: AssistantMessage, thoughts: Thoughts, turns: Turns, wher
             "Claude has no audio to refer to.", param=f"{where}.audio", hint="Send its transcript as content."
         )
     turns.replied()
-    blocks: list[Any] = [*thoughts.leading, *content.texts(message.content, where)]
-    if message.refusal and message.refusal.strip():
-        blocks.append(anthropic.TextBlock(message.refusal))
+    texts, adrift = content.not_blank(
+        [*content.texts(message.content, where), anthropic.TextBlock(message.refusal or "")]
+    )
+    turns.mark(adrift)
+    blocks: list[Any] = [*thoughts.leading, *texts]
     if blocks:
         turns.assistant(*blocks)
     for index, call in enumerate(message.tool_calls or ()):
@@ -143,16 +152,16 @@ def _assistant(message: AssistantMessage, thoughts: Thoughts, turns: Turns, wher
         turns.call(f"function:{message.function_call.name}", name, value, path)
     if turns.role == "system":  # an answer without content; only an answer may follow a system turn
         turns.assistant(anthropic.TextBlock(NO_CONTENT))
-    if turns.role == "assistant":
-        mark_last(turns.blocks, breakpoint_of(message.cache_control, None, where))
+    turns.mark(breakpoint_of(message.cache_control, None, where))
 
 
-def _result(given: Content, ctx: Context, where: str) -> str | list[Any] | None:
-    """A tool's result: a string where it is one text, blocks where it is more, None where it is empty."""
-    found = content.blocks(given, ctx, where)
+def _result(given: Content, ctx: Context, where: str) -> tuple[str | list[Any] | None, anthropic.CacheControl | None]:
+    """A tool's result: a string where it is one text, blocks where it is more, None where it is empty; with it a
+    breakpoint that has no block inside to stand on."""
+    found, adrift = content.not_blank(content.blocks(given, ctx, where))
     if len(found) == 1 and isinstance(found[0], anthropic.TextBlock) and found[0].cache_control is None:
-        return found[0].text
-    return list(found) or None
+        return found[0].text, None
+    return list(found) or None, adrift
 
 
 def arguments(text: str | None, ctx: Context, where: str) -> dict[str, Any]:

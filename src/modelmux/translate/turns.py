@@ -6,8 +6,10 @@ from collections import deque
 from typing import Any, Final, Literal
 
 from modelmux.translate import names
+from modelmux.translate.caching import mark_last
 from modelmux.translate.context import Context
 from modelmux.wire import anthropic
+from modelmux.wire.anthropic import CacheControl
 
 #: Stand-ins where the client has nothing and Anthropic wants something.
 BEGIN: Final = "Begin."
@@ -86,6 +88,12 @@ class Turns:
             return blocks
         self._unanswered -= 1
         return self._add_result(anthropic.ToolResultBlock(waiting.popleft(), value))
+
+    def mark(self, marker: CacheControl | None) -> None:
+        """Set a cache breakpoint on the last block so far that can hold one; there is one in every user turn."""
+        if marker is None or mark_last(self.blocks, marker) or mark_last(self._results, marker):
+            return
+        any(mark_last(message.content, marker) for message in reversed(self._messages))
 
     def finish(self) -> list[anthropic.InputMessage]:
         """All turns; every call has a result, and there is at least one turn."""

@@ -12,7 +12,7 @@ from modelmux.translate.caching import mark_last
 from modelmux.translate.context import Options
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import EPHEMERAL
-from support.translation import SONNET, notices, sent
+from support.translation import PREFILL, SONNET, notices, sent
 
 AUTO = Options()
 FIVE = {"type": "ephemeral"}
@@ -83,6 +83,7 @@ def test_a_lifetime_nobody_offers_is_refused_by_place(fields: dict[str, Any], pa
 
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f"}}
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 MARKER = {"cache_control": {"type": "ephemeral"}}
 HOLDERS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a tool", {"tools": [TOOL | MARKER, {**TOOL, "function": {"name": "g"}}]}, ["tools.0"]),
@@ -98,7 +99,42 @@ HOLDERS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [CALL], **MARKER},
         {"role": "tool", "tool_call_id": "c", "content": "r"}]}, ["messages.1.content.1"]),
     ("an empty assistant message", {"messages": [{"role": "user", "content": "a"},
-                                                 {"role": "assistant", "content": "", **MARKER}]}, []),
+                                                 {"role": "assistant", "content": "", **MARKER}]},
+     ["messages.0.content.0"]),
+    ("an assistant message of thinking", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "thinking_blocks": [THOUGHT], **MARKER},
+        {"role": "user", "content": "b"}]}, ["messages.0.content.0"]),
+    ("blank text of an assistant message with calls", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": [text(" ", **MARKER)], "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "r"}]}, ["messages.0.content.0"]),
+    ("a blank answer to a tool's result", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "r"}, {"role": "assistant", "content": [text("", **MARKER)]},
+        {"role": "user", "content": "b"}]}, ["messages.2.content.0"]),
+    ("a blank system part", {"messages": [{"role": "system", "content": [text("s"), text("", **MARKER)]},
+                                          {"role": "user", "content": "a"}]}, ["system.0"]),
+    ("a blank system message between others", {"messages": [
+        {"role": "system", "content": "s"}, {"role": "system", "content": "", **MARKER},
+        {"role": "system", "content": "t"}, {"role": "user", "content": "a"}]}, ["system.0"]),
+    ("a blank system message before others", {"messages": [
+        {"role": "system", "content": None, **MARKER}, {"role": "developer", "content": "t"},
+        {"role": "user", "content": "a"}]}, ["system.0"]),
+    ("a blank system prompt", {"messages": [{"role": "system", "content": [text("", **MARKER)]},
+                                            {"role": "user", "content": [text(), text()]}]}, ["messages.0.content.0"]),
+    ("a blank system prompt after tools", {"tools": [TOOL], "messages": [
+        {"role": "system", "content": " ", **MARKER}, {"role": "user", "content": "a"}]}, ["tools.0"]),
+    ("a blank late system message", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "system", "content": "", **MARKER},
+        {"role": "user", "content": "b"}]}, ["messages.0.content.0"]),
+    ("a blank part of a tool's result", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": [text("", **MARKER)]}]}, ["messages.2.content.0"]),
+    ("a blank part of a function's result", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": [text("", **MARKER)]}]}, ["messages.2.content.0"]),
+    ("the whole prompt, ending in thinking", {"messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "thinking_blocks": [THOUGHT]}], **MARKER},
+     ["messages.0.content.0"]),
     ("a tool's result, not what follows it", {"messages": [
         {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]},
         {"role": "user", "content": "b"}, {"role": "tool", "tool_call_id": "c", "content": "r", **MARKER}]},
@@ -117,9 +153,9 @@ HOLDERS: list[tuple[str, dict[str, Any], list[str]]] = [
 def test_a_clients_breakpoint_stands_where_it_belongs_and_keeps_ours_away(
     fields: dict[str, Any], paths: list[str]
 ) -> None:
-    body = sent(fields, SONNET, AUTO if paths else None)
+    body = sent(fields, PREFILL, AUTO)
     assert marked(body) == paths
-    assert not any(field == "cache_control" for _, field in notices(fields))
+    assert not any(field == "cache_control" for _, field in notices(fields, PREFILL))
 
 
 def test_of_more_than_four_the_earliest_are_dropped() -> None:

@@ -222,12 +222,3 @@ def test_where_one_request_stops_extending_another(
     earlier: dict[str, Any], later: dict[str, Any], expected: str | None
 ) -> None:
     assert first_difference(translate(earlier).body, translate(later).body) == expected
-
-
-def test_a_tool_that_comes_to_an_empty_prompt_is_a_difference() -> None:
-    before, after = translate({}).body, translate({"tools": [TOOL]}).body
-    before.messages.clear()
-    assert first_difference(before, after) == "a tool was added"
-    after.tools = None
-    after.system = [*(after.system or ()), *(translate({"messages": CONVERSATION}).body.system or ())]
-    assert first_difference(before, after) == "a system prompt was added"

@@ -86,12 +86,28 @@ def test_a_part_becomes_its_block(part: Any, expected: dict[str, Any]) -> None:
     assert result == {"type": "tool_result", "tool_use_id": "c", "content": [expected, text("and")]}
 
 
-def test_blank_text_is_left_out_and_its_breakpoint_moves_to_what_stands_before() -> None:
-    marker = {"cache_control": {"type": "ephemeral"}}
-    assert blocks(text(" ", **marker), text("a"), text("\n"), text("b"), text("", **marker), text(" c ")) == [
-        text("a"), text("b", **marker), text(" c "),
-    ]  # fmt: skip
-    assert blocks(text("a"), {"type": "refusal", "refusal": " "}) == [text("a")]
+MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+HOUR: dict[str, Any] = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+BLANKS: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
+    ("in the middle: to the one before", [text("a"), text("", **MARK), text(" c ")], [text("a", **MARK), text(" c ")]),
+    ("at the end", [text("a"), text("\n"), text(" ", **MARK)], [text("a", **MARK)]),
+    ("at the head: to the one after",
+     [text(" ", **MARK), text("\n"), text("a"), text("b")], [text("a", **MARK), text("b")]),
+    ("several at the head", [text("", **MARK), text("", **HOUR), text("a")], [text("a", **HOUR)]),
+    ("before one with its own", [text("", **HOUR), text("a", **MARK)], [text("a", **MARK)]),
+    ("after one with its own", [text("a", **HOUR), text("", **MARK)], [text("a", **HOUR)]),
+    ("not marked", [text(""), text("a", **MARK), text(" ")], [text("a", **MARK)]),
+    ("alone", [text(" ", **MARK)], [text("(no content)", **MARK)]),
+    ("a refusal", [text("a"), {"type": "refusal", "refusal": " "}], [text("a")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "expected"), [b[1:] for b in BLANKS], ids=[b[0] for b in BLANKS])
+def test_blank_text_is_left_out_and_its_breakpoint_moves_to_the_nearest_block(
+    parts: list[dict[str, Any]], expected: list[dict[str, Any]]
+) -> None:
+    """E81: upstream refuses a breakpoint on empty text, and the conversation would be refused for good."""
+    assert blocks(*parts) == expected
 
 
 @pytest.mark.parametrize("content", [None, "", " \n", [], [text("")], [{"type": "thinking", "thinking": "hm"}]])
