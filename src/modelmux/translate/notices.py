@@ -25,23 +25,26 @@ class Notice(NamedTuple):
 
 
 class Notices:
-    """Collects the notices of one request, each one once, in order."""
+    """Collects the notices of one request, each one once, in order. Another reason is another notice."""
 
     __slots__ = ("_seen", "items")
 
     def __init__(self) -> None:
         self.items: list[Notice] = []
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[Notice] = set()
 
     def add(self, action: Action, field: str, reason: str) -> None:
-        if (action, field) not in self._seen:
-            self._seen.add((action, field))
-            self.items.append(Notice(action, field, reason))
+        notice = Notice(action, field, reason)
+        if notice not in self._seen:
+            self._seen.add(notice)
+            self.items.append(notice)
 
 
 def header_value(notices: list[Notice]) -> str:
-    """The notices as a header value: ``dropped=temperature, clamped=max_tokens``."""
-    shown = [f"{n.action}={_UNSAFE.sub('_', n.field)[:80]}" for n in notices[:MAX_HEADER_NOTICES]]
-    if len(notices) > MAX_HEADER_NOTICES:
-        shown.append(f"more={len(notices) - MAX_HEADER_NOTICES}")
+    """The notices as a header value: ``dropped=temperature, clamped=max_tokens``. It has no reasons, so notices that
+    differ only there are one."""
+    said = list(dict.fromkeys(f"{n.action}={_UNSAFE.sub('_', n.field)[:80]}" for n in notices))
+    shown = said[:MAX_HEADER_NOTICES]
+    if len(said) > MAX_HEADER_NOTICES:
+        shown.append(f"more={len(said) - MAX_HEADER_NOTICES}")
     return ", ".join(shown)

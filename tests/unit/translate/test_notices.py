@@ -5,18 +5,24 @@ from __future__ import annotations
 from modelmux.translate.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value
 
 
-def test_each_is_kept_once_in_order() -> None:
+def test_each_is_kept_once_in_order_and_another_reason_is_another() -> None:
     notices = Notices()
-    notices.add("dropped", "top_p", "one")
+    notices.add("added", "messages", "A turn was added.")
     notices.add("ignored", "seed", "two")
-    notices.add("dropped", "top_p", "another reason")
-    notices.add("clamped", "top_p", "three")
+    notices.add("added", "messages", "A turn was added.")
+    notices.add("added", "messages", "A result was added.")
+    notices.add("clamped", "messages", "A turn was added.")
     assert notices.items == [
-        Notice("dropped", "top_p", "one"),
+        Notice("added", "messages", "A turn was added."),
         Notice("ignored", "seed", "two"),
-        Notice("clamped", "top_p", "three"),
+        Notice("added", "messages", "A result was added."),
+        Notice("clamped", "messages", "A turn was added."),
     ]
-    assert header_value(notices.items) == "dropped=top_p, ignored=seed, clamped=top_p"
+
+
+def test_the_header_which_has_no_reasons_says_the_same_only_once() -> None:
+    same = [Notice("added", "messages", f"reason {i}") for i in range(MAX_HEADER_NOTICES + 1)]
+    assert header_value([*same, Notice("ignored", "seed", "")]) == "added=messages, ignored=seed"
 
 
 def test_nothing_breaks_out_of_the_header() -> None:
@@ -30,5 +36,6 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     some = [Notice("ignored", f"f{i}", "") for i in range(MAX_HEADER_NOTICES)]
     assert header_value(some).count("ignored=") == MAX_HEADER_NOTICES == 24
     assert "more" not in header_value(some)
-    assert header_value([*some, *some]).endswith("ignored=f23, more=24")
+    more = [Notice("dropped", f"f{i}", "") for i in range(MAX_HEADER_NOTICES)]
+    assert header_value([*some, *more]).endswith("ignored=f23, more=24")
     assert header_value([]) == ""
