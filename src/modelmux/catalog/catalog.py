@@ -94,16 +94,18 @@ class Catalog:
         return self.find(name) or _unknown(name)
 
     def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
-        """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card)."""
-        cards = {card.id: card for card in self.cards}
+        """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card), one by one."""
+        catalog = self
         for override in overrides:
-            name = str(override.get("id", ""))
-            known = self.find(name) or _unknown(name)
-            fields = {**msgspec.structs.asdict(known), **override}
-            fields["id"] = known.id
-            fields["known"] = True
-            card = msgspec.convert(fields, ModelCard)
-            cards[card.id] = card
+            catalog = catalog._with_card(override)
+        return catalog
+
+    def _with_card(self, override: Mapping[str, Any]) -> Catalog:
+        name = str(override.get("id", ""))
+        known = self.find(name) or _unknown(name)
+        fields = {**msgspec.structs.asdict(known), **override, "id": known.id, "known": True}
+        cards = {card.id: card for card in self.cards}
+        cards[known.id] = msgspec.convert(fields, ModelCard)
         return Catalog(cards.values())
 
 

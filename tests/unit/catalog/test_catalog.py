@@ -136,6 +136,21 @@ def test_an_operators_new_card_is_known_and_found_whatever_its_case() -> None:
     assert (twice.card("My-Model").context, len(twice.cards)) == (6, len(CARDS) + 1)
 
 
+@pytest.mark.parametrize("name", ["claude-new-1", "claude-sonnet-4-5", "Claude-New@20270101"])
+def test_later_fields_of_one_card_add_to_the_earlier(name: str) -> None:
+    overrides = [{"id": name, "context": 5}, {"id": name.upper(), "max_output": 4}, {"id": name, "max_output": 3}]
+    changed = builtin().with_cards(overrides)
+    card = changed.card(name)
+    assert (card.context, card.max_output, card.known) == (5, 3, True)
+    assert len(changed.cards) == len(CARDS) + (name != "claude-sonnet-4-5")
+
+
+def test_a_new_card_does_not_take_over_a_name_that_another_card_has() -> None:
+    changed = builtin().with_cards([{"id": "claude-sonnet-4-5@20990101", "context": 5}])
+    assert changed.card("claude-sonnet-4-5") is builtin().card("claude-sonnet-4-5")
+    assert changed.card("claude-sonnet-4-5-20990101").context == 5
+
+
 @pytest.mark.parametrize(
     "override", [{"id": "x", "nope": 1}, {"id": "x", "context": "many"}, {"id": "x", "thinking": 5}]
 )
