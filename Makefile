@@ -13,7 +13,7 @@ NODE_CLIENTS := tests/e2e/clients/node
 CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core test-lowest clients lock docs wheel clean
+.PHONY: help demo test lint types contracts unit coverage-core test-lowest clients lock docs wheel deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,12 @@ docs: $(DEV_READY) ## Renew the generated pages
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build
 	$(BIN)/python -m build
+
+deb: ## Build the Debian package into dist/, with the distribution's own Python
+	@/usr/bin/python3 packaging/deb/build.py
+
+package-test: $(DEV_READY) ## Install and use the Debian package under a real systemd (root, debootstrap, systemd-nspawn)
+	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-clients $(VENV)-clients-litellm $(NODE_CLIENTS)/node_modules

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Final
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
+from modelmux.cli.ending import conclude, wants_debug
+from modelmux.cli.lazy import LazyGroup
+from modelmux.cli.output import colours
 from modelmux.version import __version__
 
 #: Sub-command -> (module of this package, function, one line of help). Modules load when their command runs, so
@@ -14,38 +19,51 @@ from modelmux.version import __version__
 _COMMANDS: Final = {
     "serve": ("serve", "serve", "Run the gateway (the default command)."),
     "demo": ("demo", "demo", "Show everything working, offline, without a Google account."),
+    "config": ("config", "config", "Make, show, check and edit the configuration."),
+    "models": ("models", "models", "List the models that are served, and what they can do."),
     "reload": ("reload", "reload", "Let the running gateway read its configuration again."),
+    "service": ("service", "service", "Run the gateway as a service of systemd or launchd."),
+    "doctor": ("doctor", "doctor", "Check the configuration and everything it needs, with remedies."),
+    "validate": ("validate", "validate", "The old name of doctor."),
+    "chat": ("chat", "chat", "Talk to a model through the gateway, from the terminal."),
+    "logs": ("logs", "logs", "Show the log files and their last lines, or follow them."),
     "explain": ("explain", "explain", "Show what would be sent for a request, without calling anything."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
+    "version": ("version", "version", "Show versions, and which configuration files are in use."),
+    "completion": ("completion", "completion", "Print a script that completes commands in your shell."),
 }
 
 
-class _Commands(click.Group):
-    """Loads a command's module when the command is called."""
+_OWN_OPTIONS: Final = ("-h", "--help", "-V", "--version")
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, function, _ = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"modelmux.cli.{module}"), function)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+class _Main(LazyGroup):
+    """The program: ``serve`` where no command is named, and one way to end."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a sub-command, ``serve`` is meant."""
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "-V", "--version")):
+        named = args and (args[0] in _OWN_OPTIONS or not args[0].startswith("-"))
+        if not named and not ctx.resilient_parsing:
             args = ["serve", *args]
+        ctx.color = colours()
         return super().parse_args(ctx, args)
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        given, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
+        run = super().main
+        conclude(lambda: run(given, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug)
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=_Main, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="modelmux %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; anywhere on the line.")
 def main() -> None:
     """An OpenAI-compatible gateway to Claude on Google Cloud Vertex AI."""

@@ -18,9 +18,10 @@ PATIENCE: Final = 10.0
 
 @click.command()
 @click.option("--port", type=int, help="Which gateway, where several run: the one that listens on this port.")
-def reload(port: int | None) -> None:
+@click.option("--pid", type=int, help="The same by its process number.")
+def reload(port: int | None, pid: int | None) -> None:
     """Let the running gateway read its configuration again."""
-    before = _find(port)
+    before = _find(port, pid)
     try:
         os.kill(before.pid, signal.SIGHUP)
     except PermissionError:
@@ -34,10 +35,10 @@ def reload(port: int | None) -> None:
     click.echo(f"reloaded: {after.url} serves by the new configuration")
 
 
-def _find(port: int | None) -> Status:
-    found = [status for status in running(os.environ) if port in (None, status.port)]
+def _find(port: int | None, pid: int | None) -> Status:
+    found = [s for s in running(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
     if not found:
-        where = f" on port {port}" if port is not None else ""
+        where = f" on port {port}" if port is not None else f" as process {pid}" if pid is not None else ""
         fail([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
     if len(found) > 1:
         fail([f"{len(found)} gateways run, on ports {', '.join(str(s.port) for s in found)}"], "Name one with --port.")

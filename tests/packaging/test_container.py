@@ -1,0 +1,51 @@
+"""The container files: where no engine runs, at least what they promise is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelmux.config import Config
+from modelmux.config.settings import settings
+from modelmux.config.values import Seconds
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "packaging/docker/Dockerfile").read_text()
+
+
+def compose() -> dict[str, Any]:
+    service: dict[str, Any] = yaml.safe_load((ROOT / "packaging/docker/compose.yaml").read_text())["services"][
+        "modelmux"
+    ]
+    return service
+
+
+def test_what_is_copied_exists_and_is_not_ignored() -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for line in DOCKERFILE.splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and "--from=build" not in words:
+            for source in words[1:-1]:
+                assert (ROOT / source).exists()
+                assert any(Path(source).match(pattern) for pattern in kept), source
+
+
+def test_the_variables_are_settings() -> None:
+    known = {env.name for setting in settings() for env in setting.env}
+    named = {word.partition("=")[0] for word in DOCKERFILE.split() if word.startswith("MODELMUX_")}
+    assert named
+    assert named | {name for name in compose()["environment"]} <= known  # noqa: C416 - names of a mapping
+
+
+def test_it_runs_without_rights_on_a_root_it_cannot_write() -> None:
+    service = compose()
+    assert "USER 10001:10001" in DOCKERFILE
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "HEALTHCHECK" in DOCKERFILE
+
+
+def test_stopping_waits_longer_than_draining() -> None:
+    assert Seconds.parse(compose()["stop_grace_period"]) > Config().server.drain_timeout + 5
