@@ -1,0 +1,139 @@
+"""Risk: a key in a log, a repr or an error; a setting nobody is told of; a default that opens a door."""
+
+from __future__ import annotations
+
+import traceback
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from modelmux.config import Config, ConfigError
+from modelmux.config.schema import (
+    About,
+    Alias,
+    Auth,
+    Fetch,
+    Logs,
+    Server,
+    StreamClient,
+    Streaming,
+    Vertex,
+    VertexDeployment,
+    VertexModel,
+)
+from modelmux.config.values import Secret
+
+SETTINGS = {
+    "server": {"api_keys": ["sk-canary-1"]},
+    "auth": {"access_token": "ya29-canary", "service_account_json": '{"private_key": "canary"}'},
+    "vertex": {"project": "canary-project"},
+}
+
+
+def test_a_secret_never_shows_itself() -> None:
+    secret = Secret("canary")
+    for shown in (repr(secret), str(secret), f"{secret}", f"{[secret]}", "%s" % secret, "%r" % secret):  # noqa: UP031
+        assert "canary" not in shown
+    assert secret.reveal() == "canary"
+    assert not hasattr(secret, "__dict__")
+
+
+def test_secrets_are_equal_by_value_and_only_to_secrets() -> None:
+    assert Secret("a") == Secret("a")
+    assert hash(Secret("a")) == hash(Secret("a"))
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+
+
+def test_no_part_of_a_configuration_shows_one() -> None:
+    config = Config.from_dict(SETTINGS)
+    assert repr(config) == "Config(…)"
+    assert "canary" not in repr(config.server)
+    assert "canary" not in repr(config.auth)
+    assert config.server.api_keys == [Secret("sk-canary-1")]
+
+
+def test_a_mistake_beside_a_secret_does_not_show_it() -> None:
+    broken = {**SETTINGS, "server": {"api_keys": ["sk-canary-1", 7]}, "auth": {"access_token": ["ya29-canary"]}}
+    with pytest.raises(ConfigError) as caught:
+        Config.from_dict(broken)
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_configuration_cannot_be_written_out_by_accident() -> None:
+    with pytest.raises(TypeError):
+        msgspec.json.encode(Config.from_dict(SETTINGS))
+
+
+def test_defaults_are_not_shared() -> None:
+    one, two = Config(), Config()
+    one.server.api_keys.append(Secret("a"))
+    one.vertex.models.append(None)  # type: ignore[arg-type]
+    one.catalog.append({})
+    assert (two.server.api_keys, two.vertex.models, two.catalog) == ([], [], [])
+
+
+SECTIONS = [Server, Logs, Auth, Vertex, VertexModel, VertexDeployment, Alias, StreamClient, Streaming, Fetch, Config]
+
+
+def said(section: type[Struct]) -> dict[str, list[About]]:
+    """What the table says of each setting that holds a value, not a section."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    return {
+        name: [part for part in getattr(hint, "__metadata__", ()) if isinstance(part, About)]
+        for name, hint in hints.items()
+        if not (isinstance(hint, type) and issubclass(hint, Struct))
+    }
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_setting_is_explained_in_one_sentence(section: type[Struct]) -> None:
+    """The reference page and the template are made of these: one that is missing is a setting nobody finds."""
+    for name, found in said(section).items():
+        assert len(found) == 1, name
+        assert found[0].text.endswith("."), name
+        assert len(found[0].text) <= 120, name
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_a_typing_mistake_is_never_a_setting(section: type[Struct]) -> None:
+    assert section.__struct_config__.forbid_unknown_fields
+
+
+def test_no_variable_sets_two_settings() -> None:
+    names = [env.name for section in SECTIONS for found in said(section).values() for env in found[0].env]
+    assert len(names) == len(set(names))
+
+
+def test_by_default_only_this_machine_is_served_and_nothing_is_open() -> None:
+    config = Config()
+    assert config.server.host == "127.0.0.1"
+    assert (config.server.allow_unauthenticated, config.server.cors_origins) == (False, [])
+    assert (config.fetch.allow_private, config.fetch.extra_ports) == ([], [])
+    assert config.vertex.base_url is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"server": {"port": -1}},
+        {"server": {"port": 65536}},
+        {"server": {"max_retry_attempts": 101}},
+        {"server": {"drain_timeout": "soon"}},
+        {"logs": {"keep": 0}},
+        {"fetch": {"max_bytes": -1}},
+        {"vertex": {"prefill": "maybe"}},
+        {"vertex": {"models": [{"name": "m", "deployments": [{"weight": -1}]}]}},
+        {"provider": "openai"},
+        {"nope": 1},
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_its_path(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_dict(settings)
+    section, inner = next(iter(settings.items()))
+    assert section in str(caught.value)
+    assert not isinstance(inner, dict) or next(iter(inner)) in str(caught.value)
