@@ -43,7 +43,7 @@ def test_it_shows_directory_files_and_lines_for_people(home: Path) -> None:
     assert result.stdout == (
         f"{home}\n"
         f"  {TODAY}       232 B\n"
-        f"  {YESTERDAY}        80 B\n"
+        f"  {YESTERDAY}        78 B\n"
         "\n"
         "2026-11-23 06:52:08Z info    old\n"
         '2026-11-23 06:52:08Z info    request  status=200 route="claude opus" none=null\n'
