@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.schema import Auth
 from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.exchange import Services
 from modelmux.gateway.thoughts import MemoryThoughts
@@ -30,7 +31,12 @@ from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, quiet
 from modelmux.telemetry.metrics import Metrics
 from modelmux.upstream.base import Timeouts, TokenSource, Upstream
-from modelmux.upstream.credential_loaders import application_default, service_account_file, service_account_info
+from modelmux.upstream.credential_loaders import (
+    Loader,
+    application_default,
+    service_account_file,
+    service_account_info,
+)
 from modelmux.upstream.credentials import EVENT_REFRESHED, GoogleTokens, StaticToken
 from modelmux.upstream.fetch import Fetcher, FetchSettings
 from modelmux.upstream.pool import HttpPool
@@ -196,13 +202,7 @@ class Gateway:
                 return StaticToken(auth.access_token.reveal())
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
-        if auth.service_account_json is not None:
-            loader = service_account_info(auth.service_account_json.reveal())
-        elif auth.service_account_file is not None:
-            loader = service_account_file(Path(auth.service_account_file).expanduser())
-        else:
-            loader = application_default()
-        return GoogleTokens(loader, on_event=self._on_credentials)
+        return GoogleTokens(credential_loader(auth), on_event=self._on_credentials)
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
@@ -212,6 +212,15 @@ class Gateway:
         self._log.warning(names.EVENT_CREDENTIALS, what=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
+
+
+def credential_loader(auth: Auth) -> Loader:
+    """Where credentials that can be renewed come from: the first that is set, else Application Default Credentials."""
+    if auth.service_account_json is not None:
+        return service_account_info(auth.service_account_json.reveal())
+    if auth.service_account_file is not None:
+        return service_account_file(Path(auth.service_account_file).expanduser())
+    return application_default()
 
 
 def _quota_project(tokens: TokenSource, environment: Mapping[str, str]) -> Callable[[], str | None]:
