@@ -1,23 +1,53 @@
-"""How commands speak: results to stdout, ``error:`` and ``hint:`` lines to stderr."""
+"""How commands speak: results to stdout, ``error:``, ``warning:`` and ``hint:`` lines to stderr; colours on a terminal.
+
+``NO_COLOR`` and ``FORCE_COLOR`` are respected, the first over the second. Nothing heavy is imported: ``main`` needs it.
+"""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from modelmux.config import ConfigError
+if TYPE_CHECKING:
+    from modelmux.config import ConfigError
 
 
-def fail(problems: list[str], hint: str | None = None) -> NoReturn:
-    """Say what is wrong and what to do, and end with exit code 1."""
-    for problem in problems:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {problem}", err=True)
+def colours(environment: Mapping[str, str] = os.environ) -> bool | None:
+    """Whether the environment asks for colours; None leaves it to whether a terminal listens."""
+    if environment.get("NO_COLOR"):
+        return False
+    return True if environment.get("FORCE_COLOR", "0") not in ("", "0") else None
+
+
+def fail(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
+    """Say what is wrong and what to do, and end with exit code 1, or another."""
+    say("error", problems, "red")
     if hint:
-        click.echo(f"{click.style('hint', fg='cyan')}: {hint}", err=True)
-    raise SystemExit(1)
+        say("hint", [hint], "cyan")
+    raise SystemExit(code)
 
 
 def fail_config(error: ConfigError) -> NoReturn:
     """End with what is wrong with the configuration."""
     fail(error.problems, error.hint)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Say what works but should be changed."""
+    say("warning", warnings, "yellow")
+
+
+def say(kind: str, messages: Iterable[str], colour: str) -> None:
+    """A line for each message on stderr, led by what it is."""
+    for message in messages:
+        click.echo(f"{click.style(kind, fg=colour, bold=kind == 'error')}: {message}", err=True, color=colours())
+
+
+def print_json(value: Any) -> None:
+    """A result for machines, on stdout."""
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
