@@ -73,9 +73,10 @@ def plan(
         nearest.cache_control = nearest.cache_control or adrift
     holders = [h for h in _holders(body) if h.cache_control is not None]
     if holders:
-        for holder in holders[: max(0, len(holders) - MAX_BREAKPOINTS)]:
+        for holder in holders[:-MAX_BREAKPOINTS]:
             holder.cache_control = None
             ctx.notices.add("dropped", "cache_control", f"More than {MAX_BREAKPOINTS}: the earliest ones are dropped.")
+        _order(holders[-MAX_BREAKPOINTS:], ctx)
         return
     if not ctx.options.caching or not (body.tools or any(m.role == "assistant" for m in body.messages)):
         return
@@ -86,6 +87,18 @@ def plan(
     # The last two user turns: the next request finds the one it extends, even if this turn adds many blocks.
     for message in [m for m in body.messages if m.role == "user"][-2:]:
         mark_last(message.content, EPHEMERAL)
+
+
+def _order(holders: list[Any], ctx: Context) -> None:
+    """Longer lifetimes come first: a short one before a long one is refused. It is made long, which costs nothing,
+    since all that comes before a long one is written at its price (docs: build-with-claude/prompt-caching)."""
+    long = False
+    for holder in reversed(holders):
+        if holder.cache_control.ttl == "1h":
+            long = True
+        elif long:
+            holder.cache_control = CacheControl("ephemeral", "1h")
+            ctx.notices.add("changed", "cache_control", "A breakpoint before one of an hour lasts an hour too.")
 
 
 def _holders(body: MessagesRequest) -> Iterator[Any]:

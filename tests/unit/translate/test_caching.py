@@ -173,6 +173,28 @@ def test_of_more_than_four_the_earliest_are_dropped() -> None:
     assert marked(sent(fields)) == ["tools.0", *(f"messages.0.content.{i}" for i in range(3))]
 
 
+LIVES: list[tuple[str, list[str | None], list[str | None]]] = [
+    ("long before short", ["1h", "1h", None], ["1h", "1h", None]),
+    ("short before long", [None, "1h"], ["1h", "1h"]),
+    ("mixed", [None, "1h", "5m", "1h"], ["1h", "1h", "1h", "1h"]),
+    ("short at the end", [None, "1h", None], ["1h", "1h", None]),
+    ("the long one is dropped", ["1h", None, None, None, None], [None, None, None, None]),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), [v[1:] for v in LIVES], ids=[v[0] for v in LIVES])
+def test_a_shorter_lifetime_never_stands_before_a_longer_one(
+    given: list[str | None], expected: list[str | None]
+) -> None:
+    """Upstream refuses that, whoever of client, framework and proxy set which."""
+    parts = [text(str(i), cache_control={"type": "ephemeral", "ttl": ttl}) for i, ttl in enumerate(given)]
+    fields = {"messages": [{"role": "user", "content": parts}]}
+    found = [b["cache_control"].get("ttl") for b in sent(fields)["messages"][0]["content"] if "cache_control" in b]
+    assert found == expected
+    changed = given[-4:] != expected and [t or "5m" for t in given[-4:]] != [t or "5m" for t in expected]
+    assert (("changed", "cache_control") in notices(fields)) is changed
+
+
 USER, SYSTEM = {"role": "user", "content": "a"}, {"role": "system", "content": "s"}
 ANSWER = {"role": "assistant", "content": "b"}
 PLANS: list[tuple[str, dict[str, Any], list[str]]] = [
