@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from itertools import cycle
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmux.gateway.paced import PacedRelay
 from modelmux.translate.chat_response import translate_response
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
@@ -21,8 +23,9 @@ from modelmux.translate.usage import translate_usage
 from modelmux.translate.whole_stream import chunks_of as whole_chunks
 from modelmux.wire import anthropic, openai_chat
 from modelmux.wire.openai_chat import Chunk, ChunkDelta
+from support.fakes import SSE_HEADERS, FakeReply
 from support.recordings import recordings
-from support.strategies import TEXT, disorder, replies, streams
+from support.strategies import TEXT, cut, disorder, framed, replies, streams
 from support.translation import CREATED, ID, chunks_of
 
 SHAPES = [
@@ -152,6 +155,29 @@ def merged(chunks: Iterable[Chunk]) -> list[Any]:
 def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dict[str, Any], shape: ReplyShape) -> None:
     events = data.draw(streams(reply))
     assert merged(told("buffered", data, events, shape)) == merged(told("standard", data, events, shape))
+
+
+async def _relayed(pieces: list[bytes], size: int) -> bytes:
+    """What a client gets while time stands still."""
+    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
+    relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(size, 60.0), lambda: 0.0)
+    await relay.open(FakeReply(200, SSE_HEADERS, pieces))
+    out = b""
+    while data := await relay.read():
+        out += data
+    await relay.aclose()
+    return out
+
+
+@given(st.data(), replies(), st.sampled_from([7, 64, 65536]))
+def test_how_the_upstreams_bytes_are_cut_makes_no_difference(
+    data: st.DataObject, reply: dict[str, Any], size: int
+) -> None:
+    raw = data.draw(framed(data.draw(streams(reply))))
+    with asyncio.Runner() as runner:
+        together = runner.run(_relayed([raw], size))
+        assert runner.run(_relayed(cut(data.draw, raw), size)) == together
+        assert runner.run(_relayed([raw[i : i + 50] for i in range(0, len(raw), 50)], size)) == together
 
 
 @given(st.lists(TEXT.filter(bool)), st.integers(0, 40))

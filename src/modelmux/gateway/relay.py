@@ -18,7 +18,7 @@ from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic, openai_common, sse
-from modelmux.wire.openai_chat import ChunkEncoder
+from modelmux.wire.openai_chat import Chunk, ChunkEncoder
 
 #: How long the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
@@ -76,7 +76,7 @@ class StreamRelay:
 
     def __init__(self, stream: ChatStream, encoder: ChunkEncoder) -> None:
         self.stream = stream
-        self._encoder = encoder
+        self._encode: Callable[[Chunk], bytes] = encoder.encode
         self._reader: EventReader | None = None
         self._reply: Reply | None = None
         self._ready: list[bytes] = []
@@ -178,7 +178,7 @@ class StreamRelay:
                     if stream.content_started:  # lets the client and the proxies between see that we live
                         out.append(sse.KEEP_ALIVE)
                 else:
-                    out += [self._encoder.encode(chunk) for chunk in stream.feed(event)]
+                    out += [self._encode(chunk) for chunk in stream.feed(event)]
         except GatewayError as error:
             self._pending = error
         return b"".join(out)
