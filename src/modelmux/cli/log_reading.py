@@ -68,9 +68,7 @@ class Follower:
         self._rest = b""
         newest = next(iter(log_files(directory)), None)
         if newest is not None:
-            self._open(newest)
-            if not from_start and self._file is not None:
-                self._file.seek(0, os.SEEK_END)
+            self._open(newest, at_end=not from_start)
 
     def poll(self) -> list[bytes]:
         """The complete lines that came since the last time."""
@@ -94,11 +92,13 @@ class Follower:
             self._file.close()
             self._file = None
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, *, at_end: bool = False) -> None:
         self.close()
         self._path, self._rest = path, b""
         try:
             self._file = path.open("rb")
+            if at_end:
+                self._file.seek(0, os.SEEK_END)
         except OSError:  # gone or forbidden: the next poll tries again
             self._path = None
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from modelmux.cli.configured import config_options, read_config
+from modelmux.cli.ending import INTERRUPTED
 from modelmux.cli.log_reading import Follower, last_lines
 from modelmux.cli.output import fail
 from modelmux.telemetry.logfiles import log_directory, log_files
@@ -17,8 +18,6 @@ from modelmux.telemetry.logfiles import log_directory, log_files
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 _ORDER: Final = {**{name: place for place, name in enumerate(_LEVELS)}, "warning": 3, "critical": 5}
 _COLOURS: Final = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red", "critical": "red"}
-#: Exit code after Ctrl-C, as shells count it.
-_INTERRUPTED: Final = 130
 
 
 @click.command()
@@ -50,8 +49,8 @@ def logs(config_path: Path | None, overrides: dict[str, Any], follow: bool, leve
             for line in follower.follow():
                 if _severe(line, least):
                     click.echo(_shown(line, as_json))
-    except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+    except KeyboardInterrupt:  # the usual end of following: not even an empty line
+        raise SystemExit(INTERRUPTED) from None
     finally:
         follower.close()
 
