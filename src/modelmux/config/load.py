@@ -72,6 +72,33 @@ def user_file(environment: Mapping[str, str] = os.environ) -> Path:
 SYSTEM_FILE: Final = Path("/etc/modelmux/config.toml")
 
 
+@dataclass(frozen=True)
+class Place:
+    """A file that settings may stand in.
+
+    :param kind: ``.env``, ``named`` (by ``--config`` or MODELMUX_CONFIG), ``user`` or ``system``.
+    :param read: whether it is read if it exists: a named file replaces the user's and the system's.
+    """
+
+    path: Path
+    kind: str
+    read: bool = True
+
+
+def places(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    file: Path | None = None,
+    dotenv: Path | None = Path(".env"),
+    system_file: Path = SYSTEM_FILE,
+) -> list[Place]:
+    """The files that are looked at, strongest first."""
+    named = file or (Path(environment[CONFIG_VARIABLE]).expanduser() if environment.get(CONFIG_VARIABLE) else None)
+    found = [Place(dotenv, ".env")] if dotenv is not None else []
+    found += [Place(named, "named")] if named else []
+    return [*found, Place(user_file(environment), "user", not named), Place(system_file, "system", not named)]
+
+
 def load_all(
     *,
     options: Mapping[str, Any] | None = None,
@@ -90,23 +117,29 @@ def load_all(
     environment = os.environ if environment is None else environment
     layers = [options_layer(options or {}), environment_layer(environment)]
     unreadable: list[str] = []
-    if dotenv is not None:
+    for place in places(environment, file=file, dotenv=dotenv, system_file=system_file):
+        if not place.read:
+            continue
         try:
-            layers.append(environment_layer(dotenv_variables(dotenv.read_text("utf-8-sig")), str(dotenv)))
+            layers.append(_place_layer(place))
         except FileNotFoundError:
-            pass
-        except (OSError, UnicodeDecodeError) as error:
-            unreadable.append(f"{dotenv}: cannot be read: {error}")
-    named = file or (Path(environment[CONFIG_VARIABLE]).expanduser() if environment.get(CONFIG_VARIABLE) else None)
-    for place in (named,) if named else (user_file(environment), system_file):
-        try:
-            layers.append(file_layer(place))
-        except FileNotFoundError:
-            if named:
-                unreadable.append(f"{place}: no such file")
+            if place.kind == "named":
+                unreadable.append(f"{place.path}: no such file")
         except Unreadable as error:
             unreadable.append(str(error))
     return _join(layers, unreadable)
+
+
+def _place_layer(place: Place) -> Layer:
+    """:raises FileNotFoundError, Unreadable:"""
+    if place.kind != ".env":
+        return file_layer(place.path)
+    try:
+        return environment_layer(dotenv_variables(place.path.read_text("utf-8-sig")), str(place.path))
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{place.path}: cannot be read: {error}") from None
 
 
 def load(path: Path) -> Config:

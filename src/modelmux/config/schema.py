@@ -18,6 +18,11 @@ from msgspec import Meta, Struct, field
 from modelmux.catalog import Catalog, builtin
 from modelmux.config.values import Bytes, Milliseconds, Seconds, Secret
 
+_URL = (
+    "https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/publishers/anthropic/models/"
+    "claude-sonnet-4-6"
+)
+
 LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 StreamMode = Literal["auto", "standard", "always", "buffered", "never", "non-streaming"]
 
@@ -40,14 +45,18 @@ class Env:
 @dataclass(frozen=True, slots=True)
 class About:
     """What a setting is for, in a sentence, and its environment names beside the one made of its path; the first that
-    is set wins."""
+    is set wins.
+
+    :param example: a value to show where there is no default to show.
+    """
 
     text: str
     env: tuple[Env, ...] = ()
+    example: Any = None
 
 
-def about(text: str, *env: str | Env) -> About:
-    return About(text, tuple(Env(e) if isinstance(e, str) else e for e in env))
+def about(text: str, *env: str | Env, example: Any = None) -> About:
+    return About(text, tuple(Env(e) if isinstance(e, str) else e for e in env), example)
 
 
 def _shared(name: str) -> Env:
@@ -92,7 +101,12 @@ class Logs(Struct, forbid_unknown_fields=True, kw_only=True):
 
     file: Annotated[bool, about("Whether to write log files.")] = True
     directory: Annotated[
-        str | None, about("Where log files go; the usual place of the platform if not set.", "MODELMUX_LOG_DIR")
+        str | None,
+        about(
+            "Where log files go; the usual place of the platform if not set.",
+            "MODELMUX_LOG_DIR",
+            example="/var/log/modelmux",
+        ),
     ] = None
     keep: Annotated[int, about("How many daily files are kept."), Meta(ge=1, le=3650)] = 30
 
@@ -101,26 +115,34 @@ class Auth(Struct, forbid_unknown_fields=True, kw_only=True):
     """Google credentials. The first that is set wins: access_token, service_account_json, service_account_file; with
     none, Application Default Credentials."""
 
-    access_token: Annotated[Secret | None, about("A Google access token. It lasts an hour: for trying things out.")] = (
-        None
-    )
+    access_token: Annotated[
+        Secret | None, about("A Google access token. It lasts an hour: for trying things out.", example="ya29.…")
+    ] = None
     service_account_json: Annotated[
         Secret | None,
-        about("A credential as JSON text.", Env("GCP_SERVICE_ACCOUNT_KEY", deprecated=True, base64=True)),
+        about(
+            "A credential as JSON text.",
+            Env("GCP_SERVICE_ACCOUNT_KEY", deprecated=True, base64=True),
+            example='{"type": "service_account", …}',
+        ),
     ] = None
     service_account_file: Annotated[
         str | None,
-        about("A credential file of any of Google's types; ~ is your home.", _shared("GOOGLE_APPLICATION_CREDENTIALS")),
+        about(
+            "A credential file of any of Google's types; ~ is your home.",
+            _shared("GOOGLE_APPLICATION_CREDENTIALS"),
+            example="~/key.json",
+        ),
     ] = None
 
 
 class VertexDeployment(Struct, forbid_unknown_fields=True, kw_only=True):
     """One place that can serve a model. What is unset comes from the model's entry, then from ``[vertex]``."""
 
-    model: Annotated[str | None, about("Vertex AI's id of the model served here.")] = None
-    project: Annotated[str | None, about("Google Cloud project.")] = None
-    location: Annotated[str | None, about("global, us, eu or a region.")] = None
-    url: Annotated[str | None, about("The whole resource URL; wins over the parts.")] = None
+    model: Annotated[str | None, about("Vertex AI's id of the model served here.", example="claude-sonnet-4-6")] = None
+    project: Annotated[str | None, about("Google Cloud project.", example="my-project")] = None
+    location: Annotated[str | None, about("global, us, eu or a region.", example="global")] = None
+    url: Annotated[str | None, about("The whole resource URL; wins over the parts.", example=_URL)] = None
     weight: Annotated[int, about("Share of the requests among those of the same order."), Meta(ge=0, le=1000)] = 1
     order: Annotated[int, about("Lower ones are used first; the others when those fail."), Meta(ge=0, le=1000)] = 0
 
@@ -128,22 +150,31 @@ class VertexDeployment(Struct, forbid_unknown_fields=True, kw_only=True):
 class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
     """A model under a name of your own. What is unset comes from ``[vertex]``."""
 
-    name: Annotated[str, about("What clients ask for; case does not matter.")]
-    model: Annotated[str | None, about("Vertex AI's id of the model; the name if not set.")] = None
-    aliases: Annotated[list[str], about("Further names for the same.")] = []
-    project: Annotated[str | None, about("Google Cloud project.")] = None
-    region: Annotated[str | None, about("The same as location.")] = None
-    location: Annotated[str | None, about("global, us, eu or a region.")] = None
-    locations: Annotated[list[str], about("Several locations, tried in this order.")] = []
-    publisher: Annotated[str | None, about("Publisher of the model.")] = None
-    url: Annotated[str | None, about("The whole resource URL, with or without the verb; wins over the parts.")] = None
-    deployments: Annotated[list[VertexDeployment], about("Several places with weights and order.")] = []
-    geography: Annotated[str | None, about("us, eu or a country's region prefix that no call may leave.")] = None
-    forced_tool_choice: Annotated[
-        Literal["error", "downgrade"] | None, about("As vertex.forced_tool_choice, for this model.")
+    name: Annotated[str, about("What clients ask for; case does not matter.", example="fast")]
+    model: Annotated[
+        str | None, about("Vertex AI's id of the model; the name if not set.", example="claude-sonnet-4-6")
     ] = None
-    prefill: Annotated[Literal["error", "continue"] | None, about("As vertex.prefill, for this model.")] = None
-    caching: Annotated[bool | None, about("As vertex.caching, for this model.")] = None
+    aliases: Annotated[list[str], about("Further names for the same.")] = []
+    project: Annotated[str | None, about("Google Cloud project.", example="my-project")] = None
+    region: Annotated[str | None, about("The same as location.", example="global")] = None
+    location: Annotated[str | None, about("global, us, eu or a region.", example="global")] = None
+    locations: Annotated[list[str], about("Several locations, tried in this order.")] = []
+    publisher: Annotated[str | None, about("Publisher of the model.", example="anthropic")] = None
+    url: Annotated[
+        str | None, about("The whole resource URL, with or without the verb; wins over the parts.", example=_URL)
+    ] = None
+    deployments: Annotated[list[VertexDeployment], about("Several places with weights and order.")] = []
+    geography: Annotated[
+        str | None, about("us, eu or a country's region prefix that no call may leave.", example="eu")
+    ] = None
+    forced_tool_choice: Annotated[
+        Literal["error", "downgrade"] | None,
+        about("As vertex.forced_tool_choice, for this model.", example="downgrade"),
+    ] = None
+    prefill: Annotated[
+        Literal["error", "continue"] | None, about("As vertex.prefill, for this model.", example="continue")
+    ] = None
+    caching: Annotated[bool | None, about("As vertex.caching, for this model.", example=False)] = None
 
 
 class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -152,32 +183,39 @@ class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
     project: Annotated[
         str | None,
         about("Google Cloud project.", "MODELMUX_PROJECT", "VERTEX_PROJECT", _shared("ANTHROPIC_VERTEX_PROJECT_ID"),
-              _shared("GOOGLE_CLOUD_PROJECT"), _shared("VERTEXAI_PROJECT")),
+              _shared("GOOGLE_CLOUD_PROJECT"), _shared("VERTEXAI_PROJECT"), example="my-project"),
     ] = None  # fmt: skip
-    region: Annotated[str | None, about("The same as location.", "VERTEX_REGION")] = None
+    region: Annotated[str | None, about("The same as location.", "VERTEX_REGION", example="global")] = None
     location: Annotated[
         str | None,
         about("global, us, eu or a region.", "MODELMUX_LOCATION", "VERTEX_LOCATION", _shared("CLOUD_ML_REGION"),
-              _shared("GOOGLE_CLOUD_LOCATION"), _shared("VERTEXAI_LOCATION")),
+              _shared("GOOGLE_CLOUD_LOCATION"), _shared("VERTEXAI_LOCATION"), example="global"),
     ] = None  # fmt: skip
     publisher: Annotated[str, about("Publisher of the models.", "VERTEX_PUBLISHER")] = "anthropic"
     model: Annotated[
-        str | None, about("The default model, listed first under its undated name.", "VERTEX_MODEL_ID")
+        str | None,
+        about(
+            "The default model, listed first under its undated name.", "VERTEX_MODEL_ID", example="claude-sonnet-4-6"
+        ),
     ] = None
     display_name: Annotated[
-        str | None, about("The name of the default model.", "LLM_MODEL_DISPLAY_NAME", "LLM_MODEL")
+        str | None, about("The name of the default model.", "LLM_MODEL_DISPLAY_NAME", "LLM_MODEL", example="sonnet")
     ] = None
     url: Annotated[
         str | None,
-        about("The default model's whole resource URL, with or without the verb; wins over the parts.", "LLM_URL"),
+        about(
+            "The default model's whole resource URL, with or without the verb; wins over the parts.",
+            "LLM_URL",
+            example=_URL,
+        ),
     ] = None
     base_url: Annotated[
         str | None,
         about("Replaces scheme and host of Google's endpoint: a private endpoint, the emulator.",
-              _shared("ANTHROPIC_VERTEX_BASE_URL")),
+              _shared("ANTHROPIC_VERTEX_BASE_URL"), example="https://vertex.example.com"),
     ] = None  # fmt: skip
     geography: Annotated[
-        str | None, about("us, eu or a country's region prefix that no call of any model may leave.")
+        str | None, about("us, eu or a country's region prefix that no call of any model may leave.", example="eu")
     ] = None
     fallback_to_default: Annotated[bool, about("Whether unknown model names go to the default model.")] = False
     forced_tool_choice: Annotated[
@@ -195,20 +233,22 @@ class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
 class Alias(Struct, forbid_unknown_fields=True, kw_only=True):
     """A further name for a model that is served, and who takes the name over one day."""
 
-    model: Annotated[str, about("The name or the Claude model that is meant.")]
-    successor: Annotated[str | None, about("What is meant from the day in `from` on.")] = None
+    model: Annotated[str, about("The name or the Claude model that is meant.", example="claude-sonnet-4-6")]
+    successor: Annotated[str | None, about("What is meant from the day in `from` on.", example="claude-sonnet-5")] = (
+        None
+    )
     from_: Annotated[dt.date | None, about("The first day of the successor.")] = field(default=None, name="from")
 
 
 class StreamClient(Struct, forbid_unknown_fields=True, kw_only=True):
     """How to stream to the clients that match; the first row that matches decides."""
 
-    user_agent: Annotated[str | None, about("Part of the User-Agent header, in any case.")] = None
-    header: Annotated[str | None, about("Name of a header to look at.")] = None
-    contains: Annotated[str | None, about("Part of that header's value, in any case; without it, being there counts.")] = None  # fmt: skip  # noqa: E501
+    user_agent: Annotated[str | None, about("Part of the User-Agent header, in any case.", example="my-client")] = None
+    header: Annotated[str | None, about("Name of a header to look at.", example="x-client")] = None
+    contains: Annotated[str | None, about("Part of that header's value, in any case; without it, being there counts.", example="batch")] = None  # fmt: skip  # noqa: E501
     mode: Annotated[
         Literal["standard", "always", "buffered", "never", "non-streaming", "json"],
-        about("As streaming.mode; json answers a request for a stream with one JSON object."),
+        about("As streaming.mode; json answers a request for a stream with one JSON object.", example="never"),
     ]
 
 
@@ -249,10 +289,18 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     streaming: Streaming = field(default_factory=Streaming)
     fetch: Fetch = field(default_factory=Fetch)
     aliases: Annotated[
-        dict[str, str | Alias], about('Further names: gpt-4o = "claude-sonnet-5", or a table with a successor.')
+        dict[str, str | Alias],
+        about(
+            'Further names: gpt-4o = "claude-sonnet-5", or a table with a successor.',
+            example={"gpt-4o": "claude-sonnet-4-6"},
+        ),
     ] = {}
     catalog: Annotated[
-        list[dict[str, Any]], about("Cards that add to the model catalog or replace fields of its cards, by id.")
+        list[dict[str, Any]],
+        about(
+            "Cards that add to the model catalog or replace fields of its cards, by id.",
+            example={"id": "claude-sonnet-4-6", "max_output": 64000},
+        ),
     ] = []
 
     @classmethod

@@ -24,6 +24,7 @@ class Setting(Struct, frozen=True):
     :param path: its keys; ``[]`` stands for the entries of a list of tables: ``("vertex", "models", "[]", "name")``.
     :param kind: its type, without ``None``.
     :param default: the value if nothing sets it; ``msgspec.NODEFAULT`` where it has to be set.
+    :param example: a value to show where the default shows nothing.
     :param env: environment variables that set it, the first that is set wins; none inside lists of tables.
     """
 
@@ -33,6 +34,7 @@ class Setting(Struct, frozen=True):
     about: str
     env: tuple[Env, ...]
     limits: Meta | None = None
+    example: Any = None
 
     @property
     def name(self) -> str:
@@ -119,7 +121,8 @@ def _sections(kind: type[Struct], path: tuple[str, ...]) -> Iterator[Section]:
         default = info.default
         if default is msgspec.NODEFAULT and info.default_factory is not msgspec.NODEFAULT:
             default = info.default_factory()
-        own.append(Setting(here, plain, default, said.text if said else "", _env(here, plain, said), limits))
+        text, example = (said.text, said.example) if said else ("", None)
+        own.append(Setting(here, plain, default, text, _env(here, plain, said), limits, example))
     if own:
         yield Section(path, " ".join((inspect.getdoc(kind) or "").split()) if path else "", tuple(own))
     for table, here in tables:

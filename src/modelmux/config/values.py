@@ -19,6 +19,11 @@ def _scaled(text: str, units: dict[str, float] | dict[str, int]) -> float | None
     return float(found[1]) * (units[found[2]] if found[2] else 1)
 
 
+def _digits(number: float) -> str:
+    """A number without an exponent, which none of the values here takes."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
 class Seconds(float):
     """A duration in seconds; written as a number of seconds or as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``."""
 
@@ -33,7 +38,7 @@ class Seconds(float):
         return cls(number)
 
     def __str__(self) -> str:
-        return f"{1000 * self:g}ms" if 0 < self < 1 else f"{float(self):g}s"
+        return f"{_digits(1000 * self)}ms" if 0 < self < 1 else f"{_digits(self)}s"
 
 
 class Milliseconds(int):
