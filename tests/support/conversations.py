@@ -28,6 +28,7 @@ _ARGUMENTS = st.one_of(
     st.builds(json.dumps, OBJECTS),
 )
 _MARKER = st.sampled_from([None, None, None, {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])
+_NAME = st.sampled_from([{}, {}, {}, {"name": None}, {"name": "Ann"}])
 _IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}
 _PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0xLjc=", "filename": "a.pdf"}}
 _TEXT_PART = st.builds(lambda text, marker: {"type": "text", "text": text, "cache_control": marker}, TEXT, _MARKER)
@@ -45,6 +46,7 @@ _THOUGHTS = st.lists(
 def _answer(draw: st.DrawFn) -> dict[str, Any]:
     """An assistant message, with any mixture of text, calls, thinking and refusal."""
     message: dict[str, Any] = {"role": "assistant", "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER)}
+    message |= draw(_NAME)
     calls: list[dict[str, Any]] = []
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         id, name = draw(_IDS), draw(_NAMES)
@@ -84,15 +86,14 @@ def _stray(draw: st.DrawFn) -> list[dict[str, Any]]:
     """One message that stands where it happens to stand."""
     role = draw(st.sampled_from(["user", "user", "assistant", "tool", "system", "developer", "function"]))
     if role == "user":
-        name = draw(st.sampled_from([None, None, "Ann"]))
-        return [{"role": role, "content": draw(_CONTENT), "name": name, "cache_control": draw(_MARKER)}]
+        return [{"role": role, "content": draw(_CONTENT), "cache_control": draw(_MARKER), **draw(_NAME)}]
     if role == "tool":
         return [{"role": role, "tool_call_id": draw(_IDS), "content": draw(_CONTENT), "cache_control": draw(_MARKER)}]
     if role == "function":
         return [{"role": role, "name": draw(_NAMES), "content": draw(_TEXT_CONTENT)}]
     if role == "assistant":
         return [draw(_answer())]
-    return [{"role": role, "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER)}]
+    return [{"role": role, "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER), **draw(_NAME)}]
 
 
 @st.composite
@@ -117,36 +118,65 @@ def _by_schema(schema: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"schema": schema, **fields}}
 
 
-#: Fields beside messages and tools, each with values that are right and some that are refused.
-_FIELDS: dict[str, list[Any]] = {
+_FORMATS: list[Any] = [
+    {"type": "text"}, {"type": "json_object"}, _by_schema(_SCHEMA),
+    _by_schema({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}}, name="n", strict=True),
+    _by_schema({"anyOf": [_SCHEMA, {}]}, name="get_weather"), {"type": "grammar"}, {"type": "json_schema"},
+]  # fmt: skip
+#: Fields beside messages and tools, each with values that are right and some that are refused. All of them but those
+#: two, and one that nobody knows.
+FIELDS: dict[str, list[Any]] = {
     "max_tokens": [1, 1025, 5000, 10**9, 0],
+    "max_completion_tokens": [2, 4096, 10**9],
     "temperature": [0, 0.3, 1, 1.7, 2, 2.1],
     "top_p": [0.5, 1],
     "top_k": [5],
     "stop": ["END", ["a", "", " ", "a"], []],
     "tool_choice": ["none", "auto", "required", "maybe", _FUNCTION | {"type": "function"},
-                    _allowed("auto", _FUNCTION), _allowed("required")],
+                    {"type": "custom", "custom": {"name": "shell"}}, _allowed("auto", _FUNCTION), _allowed("required")],
     "parallel_tool_calls": [True, False],
-    "functions": [[{"name": "legacy", "parameters": {}}]],
-    "function_call": ["auto", {"name": "legacy"}],
-    "response_format": [{"type": "text"}, {"type": "json_object"}, _by_schema(_SCHEMA),
-                        _by_schema({"anyOf": [_SCHEMA, {}]}, name="get_weather")],
-    "reasoning_effort": ["none", "minimal", "low", "high", "max"],
-    "reasoning": [{"max_tokens": 2000}, {"effort": "xhigh", "exclude": True}, {"enabled": False}],
-    "thinking": [{"type": "enabled", "budget_tokens": 2048}, {"type": "adaptive"}, {"type": "disabled"}],
+    "functions": [[{"name": "legacy", "parameters": {}}], []],
+    "function_call": ["auto", "none", {"name": "legacy"}],
+    "response_format": _FORMATS,
+    "reasoning_effort": ["none", "minimal", "low", "high", "max", "default", "huge", {"effort": "medium"}],
+    "reasoning": [{"max_tokens": 2000}, {"effort": "xhigh", "exclude": True}, {"enabled": False}, {"enabled": True}],
+    "thinking": [{"type": "enabled", "budget_tokens": 2048}, {"type": "adaptive"}, {"type": "disabled"},
+                 {"type": "between_tools"}, {"type": "deep"}],
     "web_search_options": [{}, {"user_location": {"approximate": {"country": "CH"}}}],
-    "cache_control": [{"type": "ephemeral"}],
+    "cache_control": [{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}, {"ttl": "9d"}],
     "user": ["ann"],
-    "seed": [1],
+    "safety_identifier": ["bea"],
+    "stream": [True, False],
+    "stream_options": [{"include_usage": True}, {"include_usage": False}],
     "n": [1, 2],
-    "stream": [True],
+    "seed": [1],
+    "logprobs": [False, True],
+    "top_logprobs": [0, 3],
+    "logit_bias": [{}, {"50256": -100}],
+    "frequency_penalty": [0, 0.5],
+    "presence_penalty": [0, -1],
+    "metadata": [{}, {"a": "b"}],
+    "store": [True, False],
+    "service_tier": ["auto", "flex"],
+    "verbosity": ["low", "medium"],
+    "prompt_cache_key": ["k"],
+    "prompt_cache_options": [{"mode": "explicit"}],
+    "prompt_cache_retention": ["24h"],
+    "prediction": [{"type": "content", "content": "x"}],
+    "modalities": [["text"], ["text", "audio"]],
+    "audio": [{"voice": "alloy", "format": "wav"}],
+    "moderation": [{"model": "m"}],
+    "guided_json": [{}],
 }  # fmt: skip
+#: Values that are refused on every model: rare, so that most requests get through.
+_REFUSED = ("n", "logprobs", "top_logprobs", "modalities", "audio", "moderation")
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> dict[str, Any]:
     """A conversation with a few of all the other fields."""
     body = draw(conversations())
-    for name in draw(st.lists(st.sampled_from(list(_FIELDS)), max_size=4, unique=True)):
-        body[name] = draw(st.sampled_from(_FIELDS[name]))
+    asked = [name for name in FIELDS if name not in _REFUSED or draw(st.integers(0, 9)) == 0]
+    for name in draw(st.lists(st.sampled_from(asked), max_size=5, unique=True)):
+        body[name] = draw(st.sampled_from(FIELDS[name]))
     return body

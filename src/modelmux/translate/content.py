@@ -17,6 +17,7 @@ from modelmux.wire.openai_chat import (
     Content,
     FilePart,
     ImagePart,
+    ImageURL,
     Part,
     RedactedThinkingPart,
     RefusalPart,
@@ -136,6 +137,8 @@ def _block(part: Part, ctx: Context, where: str) -> UserBlock | None:
 
 def _image(part: ImagePart, ctx: Context, where: str) -> UserBlock:
     url, where = _url_of(part) or "", f"{where}.image_url"
+    if isinstance(part.image_url, ImageURL) and part.image_url.detail not in (None, "", "auto"):
+        ctx.notices.add("ignored", f"{where}.detail", "Claude sees every image in full.")
     asset = ctx.assets.get(url)
     if isinstance(asset, anthropic.ImageBlock):
         return anthropic.ImageBlock(asset.source)

@@ -82,6 +82,14 @@ FATES: Final[dict[str, Fate]] = {
 
 _IGNORED: Final = tuple((name, fate) for name, fate in FATES.items() if fate.kind == "ignored")
 _REJECTED: Final = tuple((name, fate) for name, fate in FATES.items() if fate.kind == "rejected")
+#: Fields that say what another says too, and which win over them.
+_LOSES_TO: Final = (
+    ("max_tokens", ("max_completion_tokens",)),
+    ("user", ("safety_identifier",)),
+    ("function_call", ("tool_choice",)),
+    ("reasoning", ("thinking",)),
+    ("reasoning_effort", ("thinking", "reasoning")),
+)
 
 
 def refuse(request: ChatRequest) -> None:
@@ -101,6 +109,10 @@ def note_ignored(request: ChatRequest, unknown: list[str], notices: Notices) -> 
     for name, fate in _IGNORED:
         if _asks(getattr(request, name), fate):
             notices.add("ignored", name, fate.says)
+    for name, winners in _LOSES_TO:
+        value = getattr(request, name)
+        if _asks(value, FATES[name]) and any(getattr(request, w) not in (None, "", value) for w in winners):
+            notices.add("ignored", name, f"It is set beside {' or '.join(winners)}, which wins.")
     for name in unknown:
         notices.add("ignored", name[:80], "Not a field of Chat Completions.")
 

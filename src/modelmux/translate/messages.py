@@ -68,6 +68,7 @@ def _marked(found: list[Any], message: SystemMessage | DeveloperMessage | UserMe
 def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> list[anthropic.InputMessage]:
     """Messages from index ``first`` on, as turns that begin with the user's."""
     turns = Turns(ctx)
+    _note_names(messages, ctx)
     thoughts, answered = of_history(messages, ctx), _answered(messages)
     for index in range(first, len(messages)):
         message, where = messages[index], f"messages.{index}"
@@ -87,9 +88,14 @@ def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> li
     return turns.finish()
 
 
+def _note_names(messages: list[ChatMessage], ctx: Context) -> None:
+    """A notice for each name of a participant. A tool's is the name of its call, and known from that."""
+    for index, message in enumerate(messages):
+        if not isinstance(message, ToolMessage | FunctionMessage) and message.name:
+            ctx.notices.add("ignored", f"messages.{index}.name", "Claude has no names for participants.")
+
+
 def _user(message: UserMessage, turns: Turns, where: str) -> None:
-    if message.name:
-        turns.ctx.notices.add("ignored", f"{where}.name", "Claude has no names for participants.")
     found, adrift = content.not_blank(_marked(content.blocks(message.content, turns.ctx, where), message, where))
     if not found:
         turns.ctx.notices.add("changed", f"{where}.content", "Empty content is replaced by a placeholder.")

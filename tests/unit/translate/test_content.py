@@ -225,3 +225,10 @@ def test_what_was_fetched_stands_in_for_its_url() -> None:
 def test_fetched_text_is_a_text_document() -> None:
     made = document("text/html", b"<p>hi", None, "here")
     assert made == anthropic.DocumentBlock(anthropic.TextSource("text/plain", "<p>hi"))
+
+
+@pytest.mark.parametrize(("detail", "said"), [("low", True), ("high", True), ("auto", False), (None, False)])
+def test_how_closely_an_image_is_to_be_looked_at_is_not_dropped_in_silence(detail: str | None, said: bool) -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "detail": detail}}
+    fields = {"messages": [{"role": "user", "content": [part]}]}
+    assert notices(fields) == ([("ignored", "messages.0.content.0.image_url.detail")] if said else [])

@@ -82,3 +82,24 @@ def test_fields_nobody_knows_are_named_but_not_at_any_length() -> None:
     note_ignored(chat(), ["guided_json", "x" * 500], notices)
     assert [n.field for n in notices.items] == ["guided_json", "x" * 80]
     assert notices.items[0].reason == "Not a field of Chat Completions."
+
+
+BESIDE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"max_tokens": 5, "max_completion_tokens": 6}, ["max_tokens"]),
+    ({"max_tokens": 5, "max_completion_tokens": 5}, []),
+    ({"max_tokens": 5}, []),
+    ({"user": "a", "safety_identifier": "b"}, ["user"]),
+    ({"user": "a", "safety_identifier": ""}, []),
+    ({"function_call": "none", "tool_choice": "auto"}, ["function_call"]),
+    ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, ["reasoning_effort"]),
+    ({"reasoning_effort": "low", "thinking": {"type": "adaptive"}}, ["reasoning_effort"]),
+    ({"reasoning_effort": "default", "thinking": {"type": "adaptive"}}, []),
+    ({"reasoning": {"effort": "low"}, "thinking": {"type": "disabled"}}, ["reasoning"]),
+]
+
+
+@pytest.mark.parametrize(("fields", "named"), BESIDE)
+def test_a_field_that_loses_to_another_is_named(fields: dict[str, Any], named: list[str]) -> None:
+    notices = Notices()
+    note_ignored(chat(**fields), [], notices)
+    assert [(n.action, n.field) for n in notices.items] == [("ignored", name) for name in named]

@@ -311,3 +311,12 @@ def test_a_long_conversation_costs_linear_time(messages: list[dict[str, Any]]) -
     began = time.perf_counter()
     sent({"messages": messages}, NATIVE)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+def test_a_participants_name_is_not_dropped_in_silence(role: str) -> None:
+    named = {"role": role, "content": "x", "name": "Ann"}
+    assert notices({"messages": [named, user()]}).count(("ignored", "messages.0.name")) == 1
+    late = notices({"messages": [user(), {**answer("b"), "name": ""}, named, user()]})
+    assert ("ignored", "messages.2.name") in late
+    assert ("ignored", "messages.1.name") not in late

@@ -1,0 +1,246 @@
+"""Nothing vanishes: whatever a client sends is refused by name, or it reaches the upstream, or a notice says not.
+
+What is sent is judged by two that know none of the translator's code: the request types of the ``anthropic`` SDK and
+the rules of the emulator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pydantic
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from modelmux.catalog import ModelCard, builtin
+from modelmux.emulator.call import Call
+from modelmux.emulator.validate import check
+from modelmux.errors import InvalidRequest
+from modelmux.translate.chat_request import translate_request
+from modelmux.translate.context import Options, Translated
+from modelmux.translate.names import clean
+from modelmux.wire.anthropic import encode_request
+from modelmux.wire.openai_chat import ChatRequest, read_request
+from support.conversations import FIELDS, requests
+
+Json = dict[str, Any]
+SDK = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
+#: What is refused under the name of another field: a forced tool call, in whatever way it was asked for.
+SAME = {"tool_choice": ("function_call", "response_format")}
+CARDS = st.sampled_from([*builtin().cards, builtin().card("claude-of-tomorrow")])
+OPTIONS = st.builds(
+    Options,
+    forced_tool_choice=st.sampled_from(["error", "downgrade", "downgrade"]),
+    prefill=st.sampled_from(["error", "continue", "continue"]),
+    caching=st.booleans(),
+)
+
+
+def translate(body: Json, card: ModelCard, options: Options) -> Translated | None:
+    """The translation, or None where the request is refused: by the name of a field that it has."""
+    try:
+        request, unknown = read_request(json.dumps(body).encode())
+        return translate_request(request, card, options, unknown=unknown)
+    except InvalidRequest as error:
+        assert error.status == 400
+        assert error.param is not None
+        field = error.param.partition(".")[0]
+        assert {field, *SAME.get(field, ())} & set(body)
+        return None
+
+
+def sent(done: Translated) -> Json:
+    body: Json = json.loads(encode_request(done.body))
+    return body
+
+
+def test_the_generator_knows_every_field() -> None:
+    assert set(FIELDS) | {"model", "messages", "tools"} == set(ChatRequest.__struct_fields__) | {"guided_json"}
+
+
+@given(requests(), CARDS, OPTIONS)
+def test_what_is_sent_is_accepted(body: Json, card: ModelCard, options: Options) -> None:
+    done = translate(body, card, options)
+    assume(done is not None)
+    assert done is not None
+    upstream = sent(done)
+    check(Call(project="p", location="global", model=card.id, card=card, body=upstream, betas=frozenset(done.betas)))
+    assert upstream.pop("anthropic_version") == "vertex-2023-10-16"
+    for name in ("temperature", "top_p", "top_k"):  # gone from the SDK's types, accepted by older models
+        assert upstream.pop(name, None) is None or card.sampling == "accept"
+    SDK.validate_python({**upstream, "model": card.id}, strict=False)
+
+
+# --- what is said reaches the upstream -------------------------------------------------------------------------------
+
+
+@given(requests(), CARDS, OPTIONS)
+def test_every_text_call_and_file_arrives_in_order(body: Json, card: ModelCard, options: Options) -> None:
+    done = translate(body, card, options)
+    assume(done is not None)
+    assert done is not None
+    upstream = sent(done)
+    assert_within(told_in(body["messages"]), list(said_upstream(upstream)))
+
+
+def told_in(messages: list[Json]) -> dict[str, list[str]]:
+    """What a client says, by who says it; results are told apart, because they go to the front of their turn."""
+    found: dict[str, list[str]] = {"user": [], "assistant": [], "result": []}
+    for message in messages:
+        role = message["role"]
+        key = "assistant" if role == "assistant" else "result" if role in ("tool", "function") else "user"
+        found[key] += pieces(message.get("content"))
+        if message.get("refusal"):
+            found[key] += pieces(message["refusal"])
+        for call in message.get("tool_calls") or ():
+            found[key].append(clean((call.get("function") or call["custom"])["name"]))
+            found[key] += [call["custom"]["input"]] if "custom" in call else []
+        if message.get("function_call"):
+            found[key].append(clean(message["function_call"]["name"]))
+    return found
+
+
+def pieces(content: Any) -> list[str]:
+    """The texts of content that are not blank, and the data of its files."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    found = []
+    for part in parts:
+        if part["type"] == "text":
+            found += [part["text"]] if part["text"].strip() else []
+        elif part["type"] == "image_url":
+            found.append(part["image_url"]["url"].partition(",")[2])
+        else:
+            found.append(part["file"]["file_data"].partition(",")[2])
+    return found
+
+
+def said_upstream(upstream: Json) -> Iterator[tuple[str, str]]:
+    """The same of what is sent: (who, what) in the order of the prompt."""
+    for block in upstream.get("system") or ():
+        yield "user", block["text"]
+    for message in upstream["messages"]:
+        role = "assistant" if message["role"] == "assistant" else "user"
+        for block in message["content"]:
+            yield from ((role, text) for text in texts_of(block))
+
+
+def texts_of(block: Json) -> Iterator[str]:
+    kind = block["type"]
+    if kind == "text":
+        yield block["text"].removeprefix("<system_message>\n").removesuffix("\n</system_message>")
+    elif kind in ("image", "document"):
+        yield block["source"]["data"]
+    elif kind == "tool_use":
+        yield block["name"]
+        if set(block["input"]) == {"input"}:
+            yield block["input"]["input"]
+    elif kind == "tool_result":
+        content = block.get("content") or []
+        for inner in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            yield from texts_of(inner)
+
+
+def assert_within(told: dict[str, list[str]], said: list[tuple[str, str]]) -> None:
+    """The user's and the assistant's words arrive in their order, results in any: none may serve for two."""
+    user = [text for who, text in said if who == "user"]
+    assistant = [text for who, text in said if who == "assistant"]
+    if assistant and told["assistant"] and assistant[-1] == told["assistant"][-1].rstrip():
+        assistant[-1] = told["assistant"][-1]  # the beginning of the answer: spaces at its end are refused
+    assert in_order(told["assistant"], assistant)
+    for result in told["result"]:
+        assert result in user
+    assert in_order(told["user"], user)
+    assert len(user) >= len(told["user"]) + len(told["result"])
+
+
+def in_order(wanted: list[str], found: Iterable[str]) -> bool:
+    rest = iter(found)
+    return all(text in rest for text in wanted)
+
+
+# --- every field does something, or a notice names it ----------------------------------------------------------------
+
+#: Values that ask for what happens anyway.
+ASKS_NOTHING: dict[str, list[Any]] = {
+    "stream": [True, False],  # the endpoint's business
+    "stream_options": [{"include_usage": False}],
+    "n": [1],
+    "logprobs": [False],
+    "top_logprobs": [0],
+    "logit_bias": [{}],
+    "frequency_penalty": [0],
+    "presence_penalty": [0],
+    "metadata": [{}],
+    "store": [False],
+    "service_tier": ["auto"],
+    "verbosity": ["medium"],
+    "modalities": [["text"]],
+    "stop": [[]],
+    "functions": [[]],
+    "parallel_tool_calls": [True],
+    "function_call": ["auto"],
+    "tool_choice": ["auto"],
+    "response_format": [{"type": "text"}],
+    "reasoning_effort": ["default"],
+}
+
+
+@given(st.data(), requests(), CARDS, OPTIONS)
+def test_every_field_has_an_effect_or_a_notice(
+    data: st.DataObject, body: Json, card: ModelCard, options: Options
+) -> None:
+    """Leaving a field out changes what is sent, how the reply is shown, or what is noticed. Otherwise it vanished."""
+    fields = [name for name in FIELDS if name in body and body[name] not in ASKS_NOTHING.get(name, [])]
+    assume(fields)
+    name = data.draw(st.sampled_from(fields))
+    done = translate(body, card, options)
+    assume(done is not None)
+    assert done is not None
+    if asks_for_the_usual(name, body, card):
+        return
+    less = translate({key: value for key, value in body.items() if key != name}, card, options)
+    if less is not None:
+        assert effect(done) != effect(less)
+
+
+def effect(done: Translated) -> tuple[Any, ...]:
+    return encode_request(done.body), done.shape, sorted(done.notices), done.betas
+
+
+def asks_for_the_usual(name: str, body: Json, card: ModelCard) -> bool:
+    """Whether a field asks, in this request, for what happens without it too."""
+    defined = bool(body.get("tools") or body.get("functions"))
+    by_format = body.get("response_format", {}).get("type") == "json_schema"  # may take the choice for itself
+    if name == "stream_options":
+        return body.get("stream") is not True
+    if name in ("tool_choice", "function_call"):
+        return not defined or by_format
+    if name == "parallel_tool_calls":
+        never = "none" in (body.get("tool_choice"), body.get("function_call"))
+        return not body.get("tools") or never or by_format or bool(body.get("web_search_options") is not None)
+    if name in ("reasoning_effort", "reasoning", "thinking"):
+        off = body[name] == "none" or body[name] in (
+            {"enabled": False},
+            {"type": "disabled"},
+            {"type": "between_tools"},
+        )
+        return off and card.thinking_default == "off"
+    if name == "cache_control":  # set there already
+        return "ephemeral" in json.dumps(body["messages"]) or body["messages"][-1]["role"] == "assistant"
+    return False
+
+
+@given(requests(), CARDS, OPTIONS)
+def test_every_name_and_replaced_message_has_a_notice(body: Json, card: ModelCard, options: Options) -> None:
+    done = translate(body, card, options)
+    assume(done is not None)
+    assert done is not None
+    named = {notice.field for notice in done.notices}
+    for index, message in enumerate(body["messages"]):
+        if message["role"] not in ("tool", "function") and message.get("name"):
+            assert f"messages.{index}.name" in named
+        if message["role"] == "user" and not pieces(message["content"]):
+            assert f"messages.{index}.content" in named
