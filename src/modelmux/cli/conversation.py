@@ -1,0 +1,186 @@
+"""A conversation with a model through the gateway: its history, one question at a time, the answer as it streams.
+
+Speaks the OpenAI API over any ``Upstream``: a running gateway's, or one in this process. No terminal in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from modelmux.errors import GatewayError, UpstreamUnreachable
+from modelmux.upstream.base import Call, Headers, Origin, Reply, Timeouts, Upstream
+from modelmux.wire.sse import SSEDecoder
+
+_TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=600.0, idle=300.0)
+#: Longest answer that is no stream: errors and the list of models.
+_MAX_BODY: Final = 4 * 1024 * 1024
+
+#: Told each piece of an answer.
+Show = Callable[[Literal["text", "reasoning"], str], None]
+
+
+class ChatError(Exception):
+    """What went wrong, in a sentence, and what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(slots=True)
+class Answered:
+    """What is known of an answer beside its text. ``usage`` as in the OpenAI API."""
+
+    usage: dict[str, Any] = field(default_factory=dict)
+    finish_reason: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Conversation:
+    """:param url: of the gateway, with or without ``/v1``.
+
+    :raises ValueError: the URL cannot be used.
+    """
+
+    def __init__(
+        self, upstream: Upstream, url: str, *, model: str = "", system: str | None = None, key: str | None = None
+    ) -> None:
+        self._upstream = upstream
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._origin = Origin.parse(self.url)
+        self._prefix = urlsplit(self.url).path
+        self._key = key
+        self.model = model
+        self._system = [{"role": "system", "content": system}] if system else []
+        self.history: list[dict[str, str]] = []
+
+    async def models(self) -> list[str]:
+        """The names the gateway lists.
+
+        :raises ChatError:
+        """
+        reply = await self._send("GET", "/v1/models", b"")
+        try:
+            listed = json.loads(await self._body(reply))
+            return [str(model["id"]) for model in listed["data"]]
+        except (ValueError, LookupError, TypeError):
+            raise ChatError(f"{self.url} lists no models", "Is it a gateway? Name a model with --model.") from None
+        finally:
+            await reply.aclose()
+
+    async def ask(self, text: str, show: Show) -> Answered:
+        """Send the next message. The history keeps it and the answer, or what there was of it when it was stopped.
+
+        :raises ChatError: nothing is kept then.
+        """
+        question = {"role": "user", "content": text}
+        body = {
+            "model": self.model,
+            "messages": [*self._system, *self.history, question],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        said: list[str] = []
+
+        def note(kind: Literal["text", "reasoning"], piece: str) -> None:
+            if kind == "text":
+                said.append(piece)
+            show(kind, piece)
+
+        try:
+            answered = await self._stream(json.dumps(body).encode(), note)
+        except asyncio.CancelledError:
+            self._remember(question, said)
+            raise
+        self._remember(question, said)
+        return answered
+
+    def _remember(self, question: dict[str, str], said: list[str]) -> None:
+        if said:  # turns have to alternate, so a question without an answer goes
+            self.history += [question, {"role": "assistant", "content": "".join(said)}]
+
+    async def _stream(self, body: bytes, show: Show) -> Answered:
+        reply = await self._send("POST", "/v1/chat/completions", body)
+        answered = Answered(headers={name.decode(): value.decode("latin-1") for name, value in reply.headers})
+        try:
+            decoder = SSEDecoder()
+            async for piece in reply:
+                for event in decoder.feed(piece):
+                    if event.data == b"[DONE]":
+                        return answered
+                    _read(event.data, answered, show)
+        except GatewayError as error:
+            raise ChatError(error.message, error.hint) from None
+        finally:
+            await reply.aclose()
+        raise ChatError("the answer broke off", "Ask again; `modelmux logs` may say why.")
+
+    async def _send(self, method: str, path: str, body: bytes) -> Reply:
+        headers: Headers = [
+            (b"content-type", b"application/json"),
+            (b"accept", b"*/*"),
+            (b"user-agent", b"modelmux-chat"),
+        ]
+        if self._key:
+            headers.append((b"authorization", f"Bearer {self._key}".encode()))
+        try:
+            reply = await self._upstream.send(
+                Call(self._origin, self._prefix + path, headers, body, _TIMEOUTS, method=method)
+            )
+        except UpstreamUnreachable as error:
+            raise ChatError(
+                f"no gateway answers at {self.url} ({error.detail})",
+                "Start it with `modelmux serve`, name another with --url, or do without by --direct.",
+            ) from None
+        except GatewayError as error:
+            raise ChatError(f"{self.url}: {error.message}", error.hint) from None
+        if reply.status == 200:
+            return reply
+        try:
+            raise _refusal(reply.status, await self._body(reply), self.url)
+        finally:
+            await reply.aclose()
+
+    async def _body(self, reply: Reply) -> bytes:
+        try:
+            return await reply.read(_MAX_BODY)
+        except GatewayError as error:
+            raise ChatError(f"{self.url}: {error.message}", error.hint) from None
+
+
+def _read(data: bytes, answered: Answered, show: Show) -> None:
+    try:
+        chunk = json.loads(data)
+    except ValueError:
+        raise ChatError("the answer is no stream of JSON", "Is it a gateway?") from None
+    if chunk.get("error"):
+        raise ChatError(_message(chunk["error"]))
+    answered.usage = chunk.get("usage") or answered.usage
+    for choice in chunk.get("choices") or []:
+        delta = choice.get("delta") or {}
+        if delta.get("reasoning_content"):
+            show("reasoning", delta["reasoning_content"])
+        if text := delta.get("content") or delta.get("refusal"):
+            show("text", text)
+        answered.finish_reason = choice.get("finish_reason") or answered.finish_reason
+
+
+def _refusal(status: int, body: bytes, url: str) -> ChatError:
+    try:
+        message = _message(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return ChatError(f"{url} answered with status {status}", "Is it a gateway? Its URL may need another path.")
+    if status == 401:
+        return ChatError(message, "Pass a key of the gateway with --api-key.")
+    return ChatError(message, "`modelmux models` lists what is served." if status == 404 else None)
+
+
+def _message(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message or "an error without words").rstrip(".")
