@@ -1,0 +1,44 @@
+"""``modelmux config path``: which files are looked at, strongest first, and which are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from modelmux.cli.configured import DOTENV
+from modelmux.cli.output import print_json, say
+from modelmux.config.load import Place, places
+
+#: Kind of a file -> the word for it.
+_KINDS: Final = {
+    ".env": "variables",
+    "named": "named",
+    "user": "user",
+    "system": "system",
+}
+
+
+@click.command("path")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="As for `serve`.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def path(config_path: Path | None, as_json: bool) -> None:
+    """Say which files are looked at. Earlier ones win; the environment and the command line win over all."""
+    found = places(os.environ, file=config_path, dotenv=DOTENV)
+    if as_json:
+        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in found])
+        return
+    width = max(len(_KINDS[place.kind]) for place in found)
+    for place in found:
+        click.echo(f"{state(place):<8}  {_KINDS[place.kind]:<{width}}  {place.path}")
+    if not any(state(place) == "read" for place in found):
+        say("hint", ["`modelmux config init` writes a configuration"], "cyan")
+
+
+def state(place: Place) -> str:
+    """``read``, ``absent`` or, where a named file takes the place of others, ``not read``."""
+    if not place.read:
+        return "not read"
+    return "read" if place.path.exists() else "absent"
