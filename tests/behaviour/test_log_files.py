@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from support.processes import Process, free_port
+from support.processes import Process, clean_environment, free_port
 
 CONFIG = """
 [server]
@@ -80,3 +83,24 @@ def test_log_files_can_be_turned_off(tmp_path: Path) -> None:
     process = gateway(tmp_path, tmp_path / "logs", "file = false")
     process.stop()
     assert not (tmp_path / "logs").exists()
+
+
+def test_logs_follows_a_running_gateway_until_ctrl_c(tmp_path: Path) -> None:
+    process = gateway(tmp_path, tmp_path / "logs")
+    follower = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "modelmux", "logs", "-f", "--json", "--config", "config.toml"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=clean_environment(tmp_path),
+    )  # fmt: skip
+    try:
+        assert follower.stdout is not None
+        assert json.loads(follower.stdout.readline())["event"] == "serving"
+        ask(process)
+        events = [json.loads(follower.stdout.readline()) for _ in range(2)]
+        assert [event["event"] for event in events] == ["attempt_failed", "request"]
+        follower.send_signal(signal.SIGINT)
+        out, err = follower.communicate(timeout=10)
+        assert (follower.returncode, out, err) == (130, "", "")
+    finally:
+        follower.kill()
+        follower.communicate()
+        process.stop()

@@ -72,6 +72,14 @@ def test_a_file_is_as_private_as_what_it_holds(tmp_path: Path, toml: str, mode: 
     assert (result.hint is None) == (status == "ok")
 
 
+def test_the_dotenv_file_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MODELMUX_API_KEYS=sk-hush\nVERTEX_REGIO=x\n")
+    (tmp_path / ".env").chmod(0o644)
+    found = by_check(check_files(subject(tmp_path, PLAIN)))
+    assert (found[".env"].status, found[".env"].hint) == ("warn", "run chmod 600 .env")
+    assert "hush" not in repr(found)
+
+
 def test_every_problem_of_the_configuration_is_told(tmp_path: Path) -> None:
     results = list(check_files(subject(tmp_path, "[server]\nprot = 1\n[vertex]\nprojct = 'p'\n")))
     assert [r.status for r in results] == ["fail", "fail"]
@@ -103,6 +111,8 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     assert (found[2].check, found[2].status) == ("fast", "warn")
     assert "may be retired since 2026-10-15" in found[2].found
     assert [r for r in check_models(one, date(2026, 1, 1)) if r.status != "ok"] == []
+    (soon,) = [r for r in check_models(one, date(2026, 9, 1)) if r.status == "warn"]
+    assert soon.found == "claude-haiku-4-5@20251001 retires, at the earliest, on 2026-10-15"
 
 
 def test_the_source_that_won_is_named(tmp_path: Path) -> None:

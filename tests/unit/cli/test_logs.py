@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from modelmux.cli.log_reading import Follower, last_lines
 from modelmux.cli.main import main
+from support.cli import check_snapshot, run
 
 TODAY, YESTERDAY = "modelmux-2026-11-23.log", "modelmux-2026-11-22.log"
 
@@ -130,3 +131,11 @@ def test_following_ends_with_130_at_ctrl_c(home: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 130
     assert json.loads(result.stdout)["event"] == "x"
     assert result.stderr == ""
+
+
+def test_where_there_are_no_log_files_it_says_why(tmp_path: Path) -> None:
+    check_snapshot(
+        "logs_none",
+        run("logs", home=tmp_path),
+        run("logs", "--set", "logs.file=false", home=tmp_path),
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
 
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
 from modelmux.routing.resolve import Route
 
-_WHERE = "set vertex.project and vertex.location, or run `modelmux config init`"
+#: How long before its date a retirement is worth a word.
+SOON: Final = timedelta(days=60)
+_WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 
 
 def check_origins(subject: Subject) -> Iterator[Result]:
@@ -55,9 +58,10 @@ def check_models(subject: Subject, today: date) -> Iterator[Result]:
 
 def _retirement(route: Route, today: date) -> Iterator[Result]:
     for card in dict.fromkeys(deployment.card for deployment in route.deployments):
-        if card.retires is not None and card.retires <= today:
-            found = f"{card.id} may be retired since {card.retires}"
-            yield Result(route.name, "warn", found, "point the name to a newer model; `modelmux models` lists them")
+        if card.retires is not None and card.retires - today <= SOON:
+            when = "may be retired since" if card.retires <= today else "retires, at the earliest, on"
+            remedy = "point the name to a newer model; `modelmux models` lists them"
+            yield Result(route.name, "warn", f"{card.id} {when} {card.retires}", remedy)
 
 
 def _origin(loaded: Loaded, name: str) -> str:
