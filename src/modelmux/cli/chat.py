@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -20,12 +19,12 @@ from modelmux.cli.conversation import Answered, ChatError, Conversation
 from modelmux.cli.ending import INTERRUPTED, USAGE
 from modelmux.cli.in_process import AsgiUpstream
 from modelmux.cli.output import fail, fail_config, say
+from modelmux.cli.text import plain, prose
 from modelmux.config import Config, ConfigError
 from modelmux.upstream.base import Upstream
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _DIRECT_URL: Final = "http://in-process"
 _HELP: Final = "/model NAME  another model\n/models      what there is\n/clear       forget what was said\n/exit        end, as Ctrl-D"  # fmt: skip  # noqa: E501
 
@@ -70,12 +69,12 @@ def chat(
         except ValueError as error:
             fail([str(error)], "A gateway's URL looks like http://127.0.0.1:3000.")
         except ChatError as error:
-            fail([error.message], error.hint)
+            fail([plain(error.message)], error.hint)
         if message is not None:
             try:
                 _answer(runner, conversation, message, verbose)
             except ChatError as error:
-                fail([error.message], error.hint)
+                fail([plain(error.message)], error.hint)
         else:
             _talk(runner, conversation, verbose)
 
@@ -136,7 +135,7 @@ def _talk(runner: asyncio.Runner, conversation: Conversation, verbose: bool) -> 
             pressed = True
             click.echo("\n(stopped; Ctrl-C again or Ctrl-D ends)")
         except ChatError as error:
-            say("error", [error.message], "red")
+            say("error", [plain(error.message)], "red")
             if error.hint:
                 say("hint", [error.hint], "cyan")
 
@@ -195,17 +194,12 @@ class _Screen:
         if self._last == "reasoning" and kind == "text":
             click.echo("\n")
         self._last = kind
-        shown = _harmless(piece) if self._terminal else piece
+        shown = prose(piece) if self._terminal else piece
         click.echo(click.style(shown, dim=True) if kind == "reasoning" else shown, nl=False)
 
     def end(self) -> None:
         if self._last is not None:
             click.echo()
-
-
-def _harmless(text: str) -> str:
-    """Text without what steers a terminal: a model may repeat what it was given."""
-    return _CONTROLS.sub("", text)
 
 
 def _tell(answered: Answered, seconds: float) -> None:

@@ -19,6 +19,7 @@ from modelmux.cli.checks.network import check_network
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.checks.server import check_server
 from modelmux.cli.configured import adopt_dotenv, config_options
+from modelmux.cli.text import plain
 from modelmux.version import __version__
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
@@ -87,7 +88,7 @@ def _line(result: Result) -> str:
     # Padded before it is coloured: colour codes have no width.
     mark = click.style(f"{result.status:<4}", fg=_COLOURS[result.status])
     hint = f"  {click.style('hint', fg='cyan')}: {result.hint}" if result.hint else ""
-    return f"  {mark}  {result.check}: {result.found}{hint}"
+    return f"  {mark}  {result.check}: {plain(result.found)}{hint}"
 
 
 def _verdict(failed: int, warned: int, *, live: bool) -> str:

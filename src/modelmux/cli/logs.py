@@ -13,6 +13,7 @@ from modelmux.cli.configured import config_options, read_config
 from modelmux.cli.ending import INTERRUPTED
 from modelmux.cli.log_reading import Follower, last_lines
 from modelmux.cli.output import fail
+from modelmux.cli.text import plain
 from modelmux.telemetry.logfiles import log_directory, log_files
 
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error")
@@ -101,25 +102,20 @@ def _shown(line: bytes, as_json: bool) -> str:
     text = line.decode("utf-8", "replace")
     if as_json:
         return text if event is not None else json.dumps({"unparsed": text})
-    return _plain(text) if event is None else _formatted(event)
+    return plain(text) if event is None else _formatted(event)
 
 
 def _formatted(event: dict[str, Any]) -> str:
     """``2026-11-23 06:52:08Z info  request  model=… status=200``."""
     stamp, level, name = (str(event.pop(key, "")) for key in ("timestamp", "level", "event"))
     when = stamp[:19].replace("T", " ") + ("Z" if stamp.endswith("Z") else "")
-    fields = " ".join(f"{_plain(str(key))}={_value(value)}" for key, value in event.items())
+    fields = " ".join(f"{plain(str(key))}={_value(value)}" for key, value in event.items())
     # Padded before it is coloured: colour codes have no width.
-    mark = click.style(f"{_plain(level):<7}", fg=_COLOURS.get(level))
-    return f"{_plain(when)} {mark} {click.style(_plain(name), bold=True)}  {fields}".rstrip()
+    mark = click.style(f"{plain(level):<7}", fg=_COLOURS.get(level))
+    return f"{plain(when)} {mark} {click.style(plain(name), bold=True)}  {fields}".rstrip()
 
 
 def _value(value: Any) -> str:
     if isinstance(value, str):
-        return _plain(value) if value and " " not in value else json.dumps(_plain(value), ensure_ascii=False)
-    return _plain(json.dumps(value, ensure_ascii=False))
-
-
-def _plain(text: str) -> str:
-    """Text that cannot steer a terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return plain(value) if value and " " not in value else json.dumps(plain(value), ensure_ascii=False)
+    return plain(json.dumps(value, ensure_ascii=False))

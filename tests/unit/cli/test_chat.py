@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from modelmux.cli.chat import _harmless
 from modelmux.cli.conversation import ChatError, Conversation
 from modelmux.cli.in_process import AsgiUpstream
+from modelmux.cli.text import prose
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream.base import Call, Origin, Timeouts
 from modelmux.upstream.pool import HttpPool
@@ -214,4 +214,4 @@ async def test_in_process_an_application_that_fails_is_a_broken_answer() -> None
 
 
 def test_an_answer_cannot_steer_the_terminal() -> None:
-    assert _harmless("a\x1b[2Jb\rc\x9b1m\n\td 👩‍👩‍👧 é") == "a[2Jbc1m\n\td 👩‍👩‍👧 é"
+    assert prose("a\x1b[2Jb\rc\x9b1m\n\td 👩‍👩‍👧 é") == "a[2Jbc1m\n\td 👩‍👩‍👧 é"

@@ -115,6 +115,14 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     assert soon.found == "claude-haiku-4-5@20251001 retires, at the earliest, on 2026-10-15"
 
 
+def test_a_login_in_a_url_is_masked(tmp_path: Path) -> None:
+    one = subject(tmp_path, PLAIN + 'base_url = "https://me:hush@vertex.example"\nmodel = "claude-opus-5"\n')
+    list(check_files(one))
+    found = [*check_origins(one), *check_models(one, TODAY)]
+    assert "https://***@vertex.example/v1/projects/p/" in found[-1].found
+    assert "hush" not in repr(found)
+
+
 def test_the_source_that_won_is_named(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN, ANTHROPIC_VERTEX_PROJECT_ID="other", CLOUD_ML_REGION="")
     list(check_files(one))

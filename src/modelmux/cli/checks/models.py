@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from modelmux.cli.checks.result import Result, Subject
+from modelmux.cli.text import without_login
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
 from modelmux.routing.resolve import Route
@@ -29,7 +30,7 @@ def check_origins(subject: Subject) -> Iterator[Result]:
     ):
         origin = next((o for o in map(loaded.origin, keys) if o != "default"), None)
         if value is not None:
-            yield Result(name, "ok", f"{value} ({origin})")
+            yield Result(name, "ok", f"{without_login(value)} ({origin})")
         elif name != "base_url" and not (vertex.models or vertex.url):
             yield Result(name, "warn", "not set", _WHERE)
 
@@ -52,7 +53,7 @@ def check_models(subject: Subject, today: date) -> Iterator[Result]:
         subject.served.append((route, name in configured))
         origin = _origin(loaded, name) if name in configured else "catalog"
         for deployment in route.deployments:
-            yield Result(deployment.id, "ok", f"{deployment.url} ({origin})")
+            yield Result(deployment.id, "ok", f"{without_login(deployment.url)} ({origin})")
         yield from _retirement(route, today)
 
 
