@@ -18,8 +18,10 @@ from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.schema import Auth
+from modelmux.config.streaming import build_stream_modes
 from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.exchange import Services
+from modelmux.gateway.paced import Pacing
 from modelmux.gateway.thoughts import MemoryThoughts
 from modelmux.routing.retry import Policy
 from modelmux.server.asgi import Application
@@ -156,6 +158,9 @@ class Gateway:
             jitter=random.random,
             thoughts=self._thoughts,
             downloads=fetcher,
+            pacing=Pacing(
+                build_stream_modes(config), config.streaming.buffer_size, config.streaming.chunk_timeout_ms / 1000
+            ),
             strict=config.server.strict,
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from modelmux.gateway.paced import Pacing
 from modelmux.gateway.relay import StreamRelay
 from modelmux.gateway.thoughts import ThoughtStore
 from modelmux.routing.resolve import Deployment, Route, Routes
 from modelmux.routing.retry import Policy
+from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry.logs import Log
 from modelmux.telemetry.metrics import Metrics
 from modelmux.translate.notices import Notice
@@ -49,6 +51,7 @@ class Services:
     jitter: Callable[[], float]  # 0 to 1
     thoughts: ThoughtStore
     downloads: Downloads
+    pacing: Pacing
     strict: bool = False
 
 
@@ -60,7 +63,9 @@ class Exchange:
     started: float
     owner: str = ""  # digest of the caller's key: what is remembered for one is not shown to another
     strict: bool = False
+    headers: Sequence[tuple[bytes, bytes]] = ()  # the request's; they say who the client is
     stream: bool = False
+    mode: Mode = "standard"  # of the stream, if one is asked for
     remembers: bool = False  # the model may think, so what led to its tool calls is kept
     route: Route | None = None
     tried: list[Deployment] = field(default_factory=list)
@@ -80,8 +85,12 @@ class Exchange:
 
 @dataclass(slots=True)
 class Answer:
-    """What the server sends: a body, or a stream to read until it is empty. Always settle it with ``finish``."""
+    """What the server sends: a body, or a stream to read until it is empty. Always settle it with ``finish``.
+
+    :param events: the body is a whole event stream.
+    """
 
     exchange: Exchange
     body: bytes = b""
     relay: StreamRelay | None = None
+    events: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelmux.gateway.assets import fetch_assets
 from modelmux.gateway.attempt import Attempts
 from modelmux.gateway.exchange import Answer, Exchange, Services
-from modelmux.gateway.relay import StreamRelay
+from modelmux.gateway.paced import make_relay, tell_whole
 from modelmux.gateway.thoughts import may_think, remember
 from modelmux.translate.chat_request import refuse_notices, translate_request
 from modelmux.translate.chat_response import translate_response
@@ -38,7 +38,8 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
     id, created, shape, relay = services.new_id(), int(services.now()), translated.shape, None
     if exchange.stream:
         encoder = openai_chat.ChunkEncoder(id=id, created=created, model=shape.model, include_usage=shape.include_usage)
-        relay = StreamRelay(ChatStream(shape), encoder)
+        exchange.mode = services.pacing.modes.find(exchange.headers)
+        relay = make_relay(exchange.mode, ChatStream(shape), encoder, services.pacing, services.clock)
     attempts = Attempts(route, translated, relay, exchange, services)
     message = await attempts.whole(shape.continue_paused)
     exchange.first_content = services.clock()
@@ -49,4 +50,7 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
     exchange.usage = message.usage
     if exchange.remembers:
         remember(message.content or (), owner, card.id, thoughts)
-    return Answer(exchange, openai_common.encode(translate_response(message, shape, id=id, created=created)))
+    completion = translate_response(message, shape, id=id, created=created)
+    if exchange.stream and exchange.mode == "never":
+        return Answer(exchange, tell_whole(completion, include_usage=shape.include_usage), events=True)
+    return Answer(exchange, openai_common.encode(completion))

@@ -32,7 +32,7 @@ class ChatEndpoint:
         services.metrics.total += 1
         services.metrics.in_flight.inc()
         owner, strict = _who_and_how(scope)
-        exchange = Exchange(request_id, services.clock(), owner, strict)
+        exchange = Exchange(request_id, services.clock(), owner, strict, scope["headers"])
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             async with WhileConnected(receive):
@@ -54,13 +54,13 @@ class ChatEndpoint:
         headers = _headers(answer.exchange)
         relay, complete = answer.relay, False
         try:
-            if relay is None:
+            if relay is None and not answer.events:
                 await send_json(send, 200, answer.body, headers)
             else:
                 await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS + headers})
-                while data := await relay.read():
+                while relay is not None and (data := await relay.read()):
                     await send({"type": "http.response.body", "body": data, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                await send({"type": "http.response.body", "body": answer.body})
             complete = True
         except Exception as error:
             if relay is None or isinstance(error, OSError):
@@ -94,6 +94,8 @@ def _headers(exchange: Exchange) -> HeaderList:
         (b"x-modelmux-deployment", exchange.tried[-1].id.encode("ascii", "replace")),
         (b"x-modelmux-attempts", str(len(exchange.tried)).encode()),
     ]
+    if exchange.mode != "standard":
+        headers.append((b"x-modelmux-stream-mode", exchange.mode.encode()))
     if exchange.notices:
         headers.append((b"x-modelmux-notices", header_value(exchange.notices).encode()))
     return headers

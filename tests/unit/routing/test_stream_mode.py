@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from modelmux.routing.stream_mode import BUILTIN, ClientRule, Mode, StreamModes
@@ -120,3 +123,12 @@ def test_headers_need_not_be_ascii_nor_even_text() -> None:
 
 def test_no_built_in_rule_takes_the_stream_away() -> None:
     assert {rule.mode for rule in BUILTIN} == {"buffered", "never"}
+
+
+def test_the_page_shows_the_built_in_rules_in_their_order() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "streaming.md").read_text("utf-8")
+    shown = re.findall(r"^\| [^|]* \| `([^`]*)` \| `([^`]*)` \| `([^`]*)` \|$", page, re.MULTILINE)
+    assert shown == [
+        ("user-agent", rule.user_agent, rule.mode) if rule.user_agent else (rule.header, rule.contains, rule.mode)
+        for rule in BUILTIN
+    ]
