@@ -51,8 +51,8 @@ def test_settings_that_cannot_be_used_are_all_named() -> None:
     with pytest.raises(ConfigError) as caught:
         Config.from_dict({"vertex": {"projct": "p", "lokation": "global"}})
     assert caught.value.problems == [
-        "unknown key vertex.projct: did you mean vertex.project?",
-        "unknown key vertex.lokation: did you mean vertex.location?",
+        "vertex.projct: unknown key: did you mean vertex.project?",
+        "vertex.lokation: unknown key: did you mean vertex.location?",
     ]
     with pytest.raises(ConfigError, match="no Google Cloud project"):
         create_app(Config())

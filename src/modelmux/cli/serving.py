@@ -14,6 +14,7 @@ import uvicorn
 
 from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail
+from modelmux.server.http_connection import HttpConnection
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
 DRAIN_SECONDS: Final = 30
@@ -46,7 +47,7 @@ def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.C
     """How uvicorn serves a gateway."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=HttpConnection,
         loop="auto",
         ws="none",
         lifespan="on",
@@ -54,7 +55,6 @@ def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.C
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=drain_seconds,
     )
 

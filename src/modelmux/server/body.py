@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from modelmux.errors import InvalidRequest, PayloadTooLarge, RequestError
+from modelmux.server.http_request import ON_DISCONNECT
 from modelmux.server.respond import Receive, Scope
 
 #: A body over the limit is read on and thrown away up to this many times the limit: a client that is still sending
@@ -87,26 +88,33 @@ def _announced(scope: Scope) -> int:
 class WhileConnected:
     """Cancels the work inside ``async with`` when the client leaves, and turns that into ``ClientGone``.
 
-    Use after the body was read: from then on the only thing a server has to tell is the disconnect.
+    Use after the body was read: from then on the only thing a server has to tell is the disconnect. Our own server
+    calls when that happens; for others a task waits for their word.
     """
 
-    __slots__ = ("_closed", "_gone", "_owner", "_receive", "_watcher")
+    __slots__ = ("_closed", "_gone", "_on_disconnect", "_owner", "_receive", "_watcher")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, scope: Scope) -> None:
         self._receive = receive
+        self._on_disconnect = (scope.get("extensions") or {}).get(ON_DISCONNECT)
         self._gone = self._closed = False
         self._owner: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._owner = asyncio.current_task()
-        self._watcher = asyncio.create_task(self._watch())  # held here; ended and awaited in __aexit__
+        if self._on_disconnect is not None:
+            self._on_disconnect(self._leave)
+        else:
+            self._watcher = asyncio.create_task(self._watch())  # held here; ended and awaited in __aexit__
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
+        if self._on_disconnect is not None:
+            self._on_disconnect(None)
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -118,6 +126,9 @@ class WhileConnected:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
         if not self._closed and self._owner is not None:
             self._gone = True
             self._owner.cancel()

@@ -35,7 +35,7 @@ class ChatEndpoint:
         exchange = Exchange(request_id, services.clock(), owner, strict, scope["headers"])
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
-            async with WhileConnected(receive):
+            async with WhileConnected(receive, scope):
                 answer = await run(body, exchange, services)
                 await self._send(answer, send)
         except GatewayError as error:
