@@ -24,7 +24,7 @@ from modelmux.translate.context import Options, Translated
 from modelmux.translate.names import clean
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai_chat import ChatRequest, read_request
-from support.conversations import FIELDS, requests
+from support.conversations import FIELDS, marked_once, requests
 
 Json = dict[str, Any]
 SDK = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
@@ -244,3 +244,12 @@ def test_every_name_and_replaced_message_has_a_notice(body: Json, card: ModelCar
             assert f"messages.{index}.name" in named
         if message["role"] == "user" and not pieces(message["content"]):
             assert f"messages.{index}.content" in named
+
+
+@given(marked_once(), CARDS)
+def test_no_cache_marker_is_lost_wherever_it_stands(body: Json, card: ModelCard) -> None:
+    """On blank text, on a message without content, inside a tool's result: it moves, and stays one."""
+    done = translate(body, card, Options(prefill="continue", caching=False))
+    assert done is not None
+    given_one = '"ephemeral"' in json.dumps(body)
+    assert json.dumps(sent(done)).count('"cache_control"') == given_one

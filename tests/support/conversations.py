@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from support.strategies import OBJECTS, TEXT
+from support.strategies import OBJECTS, TEXT, WORDS
 
 _SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}, "required": ["b"]}
 TOOLS = [
@@ -78,6 +78,9 @@ def _exchange(draw: st.DrawFn) -> list[dict[str, Any]]:
     if "function_call" in message:
         results.append({"role": "function", "name": "get_weather", "content": draw(_TEXT_CONTENT)})
     results = list(draw(st.permutations(results)))
+    if results and draw(st.integers(0, 4)) == 0:  # a reminder or a remark comes between a call and its result
+        between = {"role": draw(st.sampled_from(["system", "developer", "user"])), "content": draw(WORDS)}
+        results.insert(draw(st.integers(0, len(results))), between)
     return [message, *(results[1:] if draw(st.integers(0, 9)) == 0 else results)]
 
 
@@ -179,4 +182,21 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     asked = [name for name in FIELDS if name not in _REFUSED or draw(st.integers(0, 9)) == 0]
     for name in draw(st.lists(st.sampled_from(asked), max_size=5, unique=True)):
         body[name] = draw(st.sampled_from(FIELDS[name]))
+    return body
+
+
+@st.composite
+def marked_once(draw: st.DrawFn) -> dict[str, Any]:
+    """A conversation with one cache marker, on a message or a text part that may be blank."""
+    body = draw(conversations())
+    places: list[dict[str, Any]] = []
+    for message in body["messages"]:
+        message.pop("cache_control", None)
+        parts = message["content"] if isinstance(message["content"], list) else []
+        for part in parts:
+            part.pop("cache_control", None)
+        places += [] if message["role"] == "function" else [message]
+        places += [part for part in parts if part["type"] == "text"]
+    if places:
+        draw(st.sampled_from(places))["cache_control"] = {"type": "ephemeral"}
     return body
