@@ -13,12 +13,13 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.cli.checks import network
+from modelmux.cli.checks.credentials import check_credentials
 from modelmux.cli.checks.files import check_files
 from modelmux.cli.checks.live import check_live, explain
 from modelmux.cli.checks.models import check_models, check_origins
-from modelmux.cli.checks.network import clock_skew, judge_skew
+from modelmux.cli.checks.network import check_network, clock_skew, judge_skew
 from modelmux.cli.checks.result import Result, Subject
-from modelmux.cli.checks.server import check_log_directory, check_port
+from modelmux.cli.checks.server import check_log_directory, check_port, check_server
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings
 from modelmux.routing.resolve import Deployment
@@ -309,3 +310,45 @@ def test_live_without_what_it_needs_says_so(tmp_path: Path) -> None:
     list(check_models(one, TODAY))
     (skipped,) = check_live(one, TODAY)
     assert (skipped.status, "no access token" in skipped.found) == ("skip", True)
+
+
+@pytest.mark.parametrize("base_url", ["localhost:8787", "ftp://vertex.example", "http://host:port", "http://a b"])
+def test_an_address_that_is_none_is_a_failure_and_no_crash(tmp_path: Path, base_url: str) -> None:
+    one = subject(tmp_path, PLAIN + f'base_url = "{base_url}"\nmodel = "claude-opus-5"\n')
+    list(check_files(one))
+    list(check_models(one, TODAY))
+    one.token = "any"
+    for results in (check_network(one), check_live(one, TODAY)):
+        assert [r.status for r in results] == ["fail"]
+        assert results[0].hint
+
+
+def test_a_proxy_that_is_none_is_a_failure_and_no_crash(tmp_path: Path) -> None:
+    one = subject(tmp_path, PLAIN + 'model = "claude-opus-5"\n', HTTPS_PROXY="socks5://user:hush@x")
+    list(check_files(one))
+    list(check_models(one, TODAY))
+    one.token = "any"
+    (result,) = check_network(one)
+    assert (result.status, "HTTPS_PROXY" in result.found) == ("fail", True)
+    assert "hush" not in repr(result)
+    (result,) = check_live(one, TODAY)
+    assert result.status == "skip"
+
+
+def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
+    one = subject(tmp_path, PLAIN + '[fetch]\nallow_private = ["nowhere"]\n[server]\nhost = "0.0.0.0"\nport = 0\n')
+    list(check_files(one))
+    list(check_models(one, TODAY))
+    found = by_check(check_server(one))
+    assert (found["start"].status, "fetch" in found["start"].found) == ("fail", True)
+    assert (found["exposure"].status, "server.api_keys" in found["exposure"].found) == ("fail", True)
+
+
+@pytest.mark.parametrize(("token", "status"), [("ya29.x", "warn"), ("ya29. x", "fail"), ("é", "fail")])
+def test_a_token_that_cannot_stand_in_a_header_is_told(tmp_path: Path, token: str, status: str) -> None:
+    one = subject(tmp_path, PLAIN + f'[auth]\naccess_token = "{token}"\n')
+    list(check_files(one))
+    result = by_check(check_credentials(one))["access token"]
+    assert result.status == status
+    assert token not in repr(result)
+    assert (one.token is None) == (status == "fail")

@@ -12,6 +12,7 @@ from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Loaded
 from modelmux.upstream.credential_failures import Cause, Failure
 from modelmux.upstream.credential_loaders import Grant, acquire
+from modelmux.upstream.credentials import StaticToken
 
 #: Seconds for all of it; looking for a metadata server that is not there takes longest.
 _PATIENCE: Final = 30.0
@@ -25,6 +26,11 @@ def check_credentials(subject: Subject) -> Iterator[Result]:
     auth = loaded.config.auth
     yield Result("source", "ok", _source(loaded, subject.process))
     if auth.access_token is not None:
+        try:
+            StaticToken(auth.access_token.reveal())
+        except ValueError as error:
+            yield Result("access token", "fail", str(error), "copy it again: gcloud auth print-access-token")
+            return
         subject.token = auth.access_token.reveal().strip()
         subject.quota_project = subject.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
         found = "auth.access_token is given; it cannot be renewed and lasts about an hour"
@@ -34,10 +40,10 @@ def check_credentials(subject: Subject) -> Iterator[Result]:
     got = _acquire_within(loaded, _PATIENCE)
     took = round(1000 * (time.monotonic() - began))
     if isinstance(got, Failure):
-        error = got.error()
-        told = error.message.rstrip(".")
-        found = told if got.cause is Cause.NO_DEFAULT else f"{told} ({error.detail})"
-        yield Result("access token", "fail", found, error.hint, took)
+        failure = got.error()
+        told = failure.message.rstrip(".")
+        found = told if got.cause is Cause.NO_DEFAULT else f"{told} ({failure.detail})"
+        yield Result("access token", "fail", found, failure.hint, took)
         return
     subject.token = got.token
     named = subject.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")

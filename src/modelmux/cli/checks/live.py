@@ -7,6 +7,7 @@ import time
 from datetime import date
 from typing import Final
 
+from modelmux.cli.checks.network import BAD_URL
 from modelmux.cli.checks.result import Result, Status, Subject
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.routing.resolve import Deployment
@@ -59,14 +60,20 @@ def check_live(subject: Subject, today: date) -> list[Result]:
         return [Result("live", "skip", "there are no deployments to ask", "correct the configuration first")]
     if subject.token is None:
         return [Result("live", "skip", "there is no access token to ask with", "mend the credentials first")]
-    return asyncio.run(_all(deployments, subject, today))
+    try:
+        proxies = Proxies.from_environment(subject.process)
+    except ValueError as error:
+        return [Result("live", "skip", str(error), "correct the proxy variable first")]
+    return asyncio.run(_all(deployments, subject, proxies, today))
 
 
-async def _all(deployments: list[tuple[Deployment, bool]], subject: Subject, today: date) -> list[Result]:
+async def _all(
+    deployments: list[tuple[Deployment, bool]], subject: Subject, proxies: Proxies, today: date
+) -> list[Result]:
     assert subject.token is not None
     token, turns = subject.token, asyncio.Semaphore(AT_ONCE)
     vertex = Vertex(_PATIENCE, quota_project=lambda: subject.quota_project)
-    pool = HttpPool(proxies=Proxies.from_environment(subject.process))
+    pool = HttpPool(proxies=proxies)
 
     async def one(deployment: Deployment) -> Result:
         async with turns:
@@ -107,6 +114,8 @@ async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: st
     except GatewayError as error:
         found = f"{error.message} ({error.detail})" if error.detail else error.message
         return Result(deployment.id, "fail", found, error.hint or "see the check of its host above")
+    except ValueError:
+        return Result(deployment.id, "fail", "its URL cannot be called", BAD_URL)
     took = round(1000 * (time.monotonic() - began))
     if reply.status == 200:
         return Result(deployment.id, "ok", f"answered in {took} ms", ms=took)

@@ -6,12 +6,14 @@ Connections are made by the gateway's own code, so that what works here works th
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from modelmux.cli.checks.result import Result, Subject
+from modelmux.cli.text import without_login
 from modelmux.errors import GatewayError, UpstreamUnreachable
 from modelmux.upstream.base import Call, Origin, Timeouts
 from modelmux.upstream.dial import AddressInfo, dial, resolve, tls_context
@@ -23,6 +25,8 @@ _PATIENCE: Final = Timeouts(connect=10.0, pool=5.0, send=5.0, first_byte=10.0, i
 #: Seconds by which the clock may be off before it is said, and before Google refuses signed assertions.
 SKEW_WARN: Final = 60.0
 SKEW_FAIL: Final = 300.0
+#: For an address that is none.
+BAD_URL: Final = "correct vertex.base_url, or the url of the model: https://HOST or http://HOST:PORT"
 _SET_CLOCK: Final = "set the clock, for instance by turning NTP on"
 #: Most hosts looked at at once, and most bytes read of a page that nobody wants.
 _AT_ONCE: Final = 8
@@ -31,14 +35,28 @@ _MAX_PAGE: Final = 1 << 20
 
 def check_network(subject: Subject) -> list[Result]:
     """Every host; empty if there are no deployments to look at."""
-    origins = list(dict.fromkeys(Origin.parse(deployment.url) for deployment, _ in subject.deployments()))
-    if not origins:
-        return []
+    origins, unusable = _origins(deployment.url for deployment, _ in subject.deployments())
     try:
         proxies = Proxies.from_environment(subject.process)
     except ValueError as error:
         return [Result("proxy", "fail", str(error), "use http://host:port, or unset the variable")]
-    return asyncio.run(_all(origins, proxies))
+    return [*unusable, *asyncio.run(_all(origins, proxies))]
+
+
+def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
+    """Each host once, and what is wrong with addresses that are none."""
+    origins: dict[Origin, None] = {}
+    unusable: dict[str, Result] = {}
+    for url in urls:
+        base = without_login(url).partition("/v1/")[0]
+        try:
+            origin = Origin.parse(url)
+            if not re.fullmatch(r"[\w.:-]+", origin.host):
+                raise ValueError  # noqa: TRY301
+            origins[origin] = None
+        except ValueError:
+            unusable[base] = Result(base, "fail", "not the address of a host", BAD_URL)
+    return list(origins), list(unusable.values())
 
 
 async def _all(origins: Sequence[Origin], proxies: Proxies) -> list[Result]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from modelmux.app import check_exposure
+from modelmux.app import check_exposure, create_app
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Config, ConfigError
 from modelmux.telemetry.logfiles import log_directory
@@ -21,7 +21,7 @@ _PATIENCE: Final = 2.0
 
 
 def check_server(subject: Subject) -> Iterator[Result]:
-    """Exposure, port and log files."""
+    """Exposure, what else `serve` would refuse, port and log files."""
     config = subject.config
     if config is None:
         return
@@ -29,6 +29,12 @@ def check_server(subject: Subject) -> Iterator[Result]:
         check_exposure(config)
     except ConfigError as error:
         yield Result("exposure", "fail", error.problems[0], error.hint)
+    if subject.routes is not None:  # else what is wrong was told with the models
+        try:
+            create_app(config)  # opens nothing
+        except ConfigError as error:
+            for problem in error.problems:
+                yield Result("start", "fail", problem, error.hint or "correct the setting; `serve` refuses to start")
     yield check_port(config.server.host, config.server.port)
     yield check_log_directory(config, subject.process)
 
