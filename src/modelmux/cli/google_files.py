@@ -1,0 +1,82 @@
+"""What gcloud's files and the environment say of the Google Cloud project and the credentials. Reading only, no
+network, and no google-auth: this is for suggestions."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from modelmux.config.settings import settings
+
+
+class Found(NamedTuple):
+    """A value, and where it stands, for people."""
+
+    value: str
+    where: str
+
+
+def gcloud_folder(environment: Mapping[str, str]) -> Path:
+    """Where gcloud keeps its files."""
+    if named := environment.get("CLOUDSDK_CONFIG"):
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        return Path(environment.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "gcloud"
+    return Path(environment.get("HOME") or Path.home()) / ".config" / "gcloud"
+
+
+def credentials(environment: Mapping[str, str]) -> Path | None:
+    """The file of Application Default Credentials, if there is one."""
+    named = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
+    file = Path(named).expanduser() if named else gcloud_folder(environment) / "application_default_credentials.json"
+    return file if file.is_file() else None
+
+
+def project(environment: Mapping[str, str]) -> Found | None:
+    """The project that is most likely meant."""
+    return next(_projects(environment), None)
+
+
+def location(environment: Mapping[str, str]) -> Found | None:
+    """The location that the environment names."""
+    return next(_variables("vertex.location", environment), None)
+
+
+def _variables(name: str, environment: Mapping[str, str]) -> Iterator[Found]:
+    setting = next(s for s in settings() if s.name == name)
+    for env in setting.env:
+        if value := environment.get(env.name, "").strip():
+            yield Found(value, env.name)
+
+
+def _projects(environment: Mapping[str, str]) -> Iterator[Found]:
+    yield from _variables("vertex.project", environment)
+    if value := environment.get("CLOUDSDK_CORE_PROJECT", "").strip():
+        yield Found(value, "CLOUDSDK_CORE_PROJECT")
+    yield from _configuration(environment)
+    file = credentials(environment)
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(file.read_text("utf-8")) if file else {}
+        for key in ("project_id", "quota_project_id"):
+            if isinstance(content, dict) and isinstance(content.get(key), str) and content[key]:
+                yield Found(content[key], str(file))
+
+
+def _configuration(environment: Mapping[str, str]) -> Iterator[Found]:
+    """The property ``core/project`` of gcloud's active configuration."""
+    folder = gcloud_folder(environment)
+    active = environment.get("CLOUDSDK_ACTIVE_CONFIG_NAME", "")
+    if not active:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            active = (folder / "active_config").read_text("utf-8").strip()
+    file = folder / "configurations" / f"config_{active or 'default'}"
+    parser = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
+        parser.read_string(file.read_text("utf-8"))
+        if value := parser.get("core", "project", fallback="").strip():
+            yield Found(value, f"gcloud's {file.name}")
