@@ -253,3 +253,17 @@ def test_no_cache_marker_is_lost_wherever_it_stands(body: Json, card: ModelCard)
     assert done is not None
     given_one = '"ephemeral"' in json.dumps(body)
     assert json.dumps(sent(done)).count('"cache_control"') == given_one
+
+
+@given(requests(), CARDS, OPTIONS)
+def test_tools_and_the_keys_of_their_schemas_keep_their_order(body: Json, card: ModelCard, options: Options) -> None:
+    """Both come first in the prompt: another order is another prompt, and the cache is lost."""
+    done = translate(body, card, options)
+    assume(done is not None and done.body.tools)
+    assert done is not None
+    declared = {clean(t["function"]["name"]): t["function"] for t in body.get("tools", ()) if "function" in t}
+    found = [tool for tool in sent(done)["tools"] if tool["name"] in declared]
+    assert [tool["name"] for tool in found] == [n for n in declared if n in {tool["name"] for tool in found}]
+    for tool in found:
+        wanted = declared[tool["name"]]["parameters"]
+        assert json.dumps(tool["input_schema"]) == json.dumps(wanted)
