@@ -103,9 +103,14 @@ def _stray(draw: st.DrawFn) -> list[dict[str, Any]]:
 def conversations(draw: st.DrawFn) -> dict[str, Any]:
     """A request whose messages come in any order and repetition, mostly with tools."""
     steps = draw(st.lists(st.one_of(_exchange(), _stray()), min_size=1, max_size=7))
-    messages = [message for step in steps for message in step]
-    if draw(st.booleans()):
+    roles = draw(st.lists(st.sampled_from(["system", "developer"]), max_size=2))
+    messages = [{"role": role, "content": draw(_TEXT_CONTENT), "cache_control": draw(_MARKER)} for role in roles]
+    messages += [message for step in steps for message in step]
+    end = draw(st.sampled_from(["as it is", "user", "user", "user", "begun answer"]))
+    if end == "user":
         messages.append({"role": "user", "content": draw(_CONTENT)})
+    elif end == "begun answer":
+        messages.append({"role": "assistant", "content": draw(st.sampled_from(["{ ", "Sure:\n\n", "["]))})
     body: dict[str, Any] = {"model": "claude", "messages": messages}
     return body | ({"tools": TOOLS} if draw(st.integers(0, 4)) else {})
 
@@ -171,6 +176,13 @@ FIELDS: dict[str, list[Any]] = {
     "moderation": [{"model": "m"}],
     "guided_json": [{}],
 }  # fmt: skip
+#: Fields that have to do with each other.
+_RELATED = [
+    ("temperature", "top_p", "top_k"), ("max_tokens", "max_completion_tokens", "thinking"),
+    ("reasoning_effort", "reasoning", "thinking"), ("tool_choice", "parallel_tool_calls", "thinking"),
+    ("response_format", "tool_choice", "reasoning_effort"), ("functions", "function_call"),
+    ("user", "safety_identifier"), ("stream", "stream_options"),
+]  # fmt: skip
 #: Values that are refused on every model: rare, so that most requests get through.
 _REFUSED = ("n", "logprobs", "top_logprobs", "modalities", "audio", "moderation")
 
@@ -180,7 +192,8 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     """A conversation with a few of all the other fields."""
     body = draw(conversations())
     asked = [name for name in FIELDS if name not in _REFUSED or draw(st.integers(0, 9)) == 0]
-    for name in draw(st.lists(st.sampled_from(asked), max_size=5, unique=True)):
+    related = draw(st.lists(st.sampled_from(draw(st.sampled_from(_RELATED))), max_size=2, unique=True))
+    for name in [*related, *draw(st.lists(st.sampled_from(asked), max_size=4, unique=True))]:
         body[name] = draw(st.sampled_from(FIELDS[name]))
     return body
 
