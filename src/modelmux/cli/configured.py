@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from modelmux.cli.output import fail_config
 from modelmux.config import ConfigError, Loaded, load_all
 from modelmux.config.layers import dotenv_variables
+from modelmux.config.settings import settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,13 +24,22 @@ DOTENV: Final = Path(".env")
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--set`` to a command, which get ``config_path`` and ``overrides``."""
     for option in (
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=_pairs,
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=_pairs, shell_complete=_names,
                      help="Set one setting, such as server.port=8080. Repeatable."),
         click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
                      help="TOML file with the settings, instead of the user's and the system's."),
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Settings that ``--set`` can set."""
+    return [
+        CompletionItem(f"{setting.name}=", help=setting.about)
+        for setting in settings()
+        if "[]" not in setting.path and setting.env and setting.name.startswith(incomplete)
+    ]
 
 
 def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

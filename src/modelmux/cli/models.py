@@ -1,0 +1,94 @@
+"""``modelmux models``: what ``/v1/models`` lists, and what the catalog knows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from modelmux.catalog import ModelCard
+from modelmux.cli.configured import config_options, read_config
+from modelmux.cli.output import fail_config, print_json, say, warn
+from modelmux.config import Config, ConfigError, build_routes
+
+_NONE: Final = (
+    "none is served yet, this is the catalog; `modelmux config init` asks for a Google Cloud project and a location, "
+    "from which all of it is served"
+)
+_HEAD: Final = ("NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "EFFORT", "RETIRES")
+
+
+@click.command()
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def models(config_path: Path | None, overrides: dict[str, Any], as_json: bool) -> None:
+    """List the models that are served, and what they can do; the catalog where nothing is configured."""
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    config = loaded.config
+    try:
+        rows = _served(config) if _configured(config) else _catalog(config)
+    except ConfigError as error:
+        fail_config(error)
+    if as_json:
+        print_json({"configured": _configured(config), "models": rows})
+    else:
+        for line in _lines(rows):
+            click.echo(line)
+    if not _configured(config):
+        say("hint", [_NONE], "cyan")
+
+
+def _configured(config: Config) -> bool:
+    vertex = config.vertex
+    return bool(vertex.models or vertex.model or vertex.url or (vertex.project and (vertex.location or vertex.region)))
+
+
+def _served(config: Config) -> list[dict[str, Any]]:
+    routes = build_routes(config, config.build_catalog())
+    found = [(name, routes.find(name).deployments) for name in routes.names]
+    return [
+        {"name": name, "locations": list(dict.fromkeys(d.location for d in places if d.location))}
+        | _facts(places[0].card)
+        for name, places in found
+    ]
+
+
+def _catalog(config: Config) -> list[dict[str, Any]]:
+    return [
+        {"name": card.base, "locations": ["global", "us", "eu", *(["regions"] if card.regional else [])]} | _facts(card)
+        for card in config.build_catalog().cards
+    ]
+
+
+def _facts(card: ModelCard) -> dict[str, Any]:
+    return {
+        "model": card.id,
+        "context": card.context,
+        "max_output": card.max_output,
+        "thinking": list(card.thinking),
+        "effort": list(card.effort),
+        "retires": card.retires.isoformat() if card.retires else None,
+        "known": card.known,
+    }
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """A table in columns: of words, so that it can be cut by other programs."""
+    cells = [_HEAD, *map(_cells, rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _cells(row: dict[str, Any]) -> Sequence[str]:
+    return (
+        row["name"], row["model"], ",".join(row["locations"]) or "url", _tokens(row["context"]),
+        _tokens(row["max_output"]), ",".join(row["thinking"]) or "-", ",".join(row["effort"]) or "-",
+        row["retires"] or "-",
+    )  # fmt: skip
+
+
+def _tokens(count: int) -> str:
+    return f"{count // 1_000_000}M" if count >= 1_000_000 and count % 1_000_000 == 0 else f"{count // 1000}k"

@@ -1,0 +1,61 @@
+"""``modelmux version``: what to tell when something is reported."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib import metadata
+from typing import Any, Final
+
+import click
+
+from modelmux.cli.config_path import state
+from modelmux.cli.configured import DOTENV
+from modelmux.cli.output import print_json
+from modelmux.config.load import places
+from modelmux.version import __version__
+
+DISTRIBUTION: Final = "modelmux-gateway"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def version(as_json: bool) -> None:
+    """Show versions, and which configuration files are in use."""
+    facts = collect()
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"modelmux {facts['version']}")
+    click.echo(f"python {facts['python']} on {facts['platform']}")
+    for name, number in facts["dependencies"].items():
+        click.echo(f"{name} {number or 'not installed'}")
+    click.echo(f"configuration {', '.join(facts['files']) or 'none; `modelmux config init` writes one'}")
+
+
+def collect() -> dict[str, Any]:
+    """All of it."""
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "dependencies": {name: _installed(name) for name in _dependencies()},
+        "files": [str(p.path.absolute()) for p in places(os.environ, dotenv=DOTENV) if state(p) == "read"],
+    }
+
+
+def _dependencies() -> list[str]:
+    """What our own distribution names; nothing if it runs from a source tree that was not installed."""
+    try:
+        required = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return []
+    return sorted({re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in required})
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,119 @@
+"""``models``, ``version`` and ``completion``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from modelmux.cli.version import DISTRIBUTION
+from support.cli import check_snapshot, environment, run
+
+CONFIG = """\
+[vertex]
+project = "p"
+location = "eu"
+
+[[vertex.models]]
+name = "fast"
+model = "claude-haiku-4-5"
+locations = ["eu", "us"]
+
+[[vertex.models]]
+name = "new"
+model = "claude-next"
+
+[[vertex.models]]
+name = "own"
+url = "https://example.com/v1/projects/p/locations/eu/publishers/anthropic/models/claude-opus-5:rawPredict"
+"""
+
+
+def test_models(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG)
+    check_snapshot(
+        "models",
+        run("models", home=tmp_path),
+        run("models", "--config", "c.toml", home=tmp_path),
+        run("models", "--config", "c.toml", "--json", home=tmp_path),
+        run("models", "--set", "vertex.model=claude-opus-5", home=tmp_path),
+    )
+
+
+def test_version(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("")
+    replace = {
+        f"python {platform.python_version()} on {platform.system()} {platform.release()} {platform.machine()}": "PYTHON"
+    }
+    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in metadata.requires(DISTRIBUTION) or []}
+    assert "click" in names
+    for name in names:
+        replace[f"\n{name} {metadata.version(name)}\n"] = f"\n{name} NUMBER\n"
+    said = run("version", home=tmp_path)
+    text = said.text(replace)
+    for name in names:  # two neighbours share a line break
+        text = re.sub(rf"(?m)^{re.escape(name)} \d\S*$", f"{name} NUMBER", text)
+    assert text.startswith("$ modelmux version\nexit 0\n--- stdout\nmodelmux VERSION\nPYTHON\nclick NUMBER\n")
+    assert text.endswith("\nconfiguration HOME/.env\n")
+    facts = json.loads(run("version", "--json", home=tmp_path).stdout)
+    assert set(facts) == {"version", "python", "platform", "dependencies", "files"}
+    assert set(facts["dependencies"]) == names
+    (tmp_path / ".env").unlink()
+    assert run("version", home=tmp_path).stdout.endswith("configuration none; `modelmux config init` writes one\n")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_scripts_call_the_program_by_its_name(shell: str, tmp_path: Path) -> None:
+    said = run("completion", shell, home=tmp_path)
+    assert (said.code, said.stderr) == (0, "")
+    assert f"_MODELMUX_COMPLETE={shell}_complete" in said.stdout
+    assert run("completion", "tcsh", home=tmp_path).code == 2
+
+
+def complete(home: Path, *words: str) -> list[str]:
+    """What bash is offered for the last word."""
+    variables = {
+        "_MODELMUX_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "modelmux"],
+        env=environment(home, **variables), cwd=home, capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["modelmux", "con"], ["config"]),
+        (["modelmux", "config", "v"], ["validate"]),
+        (["modelmux", "config", "show", "--or"], ["--origin"]),
+        (["modelmux", "serve", "--set", "server.po"], ["server.port="]),
+        (["modelmux", "completion", "z"], ["zsh"]),
+    ],
+)
+def test_what_is_completed(words: list[str], offered: list[str], tmp_path: Path) -> None:
+    assert complete(tmp_path, *words) == offered
+
+
+def test_names_of_settings_come_from_the_table_and_only_those_that_can_be_set(tmp_path: Path) -> None:
+    offered = complete(tmp_path, "modelmux", "serve", "--set", "vertex.")
+    assert "vertex.project=" in offered
+    assert not any("models" in name for name in offered)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_script_for_bash_is_one(tmp_path: Path) -> None:
+    script = run("completion", "bash", home=tmp_path, PATH="/usr/bin:/bin").stdout
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False, timeout=10)
+    assert (done.returncode, done.stderr) == (0, "")
