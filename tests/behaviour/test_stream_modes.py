@@ -14,6 +14,7 @@ from modelmux.app import Gateway
 from modelmux.config import ConfigError
 from modelmux.errors import UpstreamBroken
 from modelmux.gateway.paced import PacedRelay
+from modelmux.gateway.relay import Bounded
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.gathering import Gatherer
@@ -325,6 +326,18 @@ async def test_an_upstream_that_breaks_when_the_client_has_left_is_nobodys_surpr
 async def test_no_more_is_held_than_the_operator_allows() -> None:
     app = app_in("buffered", answer("aaa", "bbb", "ccc", "d"), streaming={"buffer_size": 6})
     assert contents(await stream(app)) == ["aaabbb", "cccd"]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
+    monkeypatch.setattr(Bounded.__init__, "__defaults__", (10_000,))
+    reply = stream_reply(START, OPEN, *DELTAS[:1] * 10_000)
+    app = app_in("never", reply, server={"enable_retries": False})
+    response = await request(app, "POST", PATH, ask(stream=streamed, **LONG))
+    assert response.status == 502
+    assert response.json()["error"]["code"] == "upstream_broken"
+    assert reply.read_pieces < 200
+    assert reply.closed == 1
 
 
 async def test_a_whole_reply_of_the_upstream_is_a_stream_in_larger_pieces_too() -> None:

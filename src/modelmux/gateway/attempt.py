@@ -12,7 +12,7 @@ import msgspec
 
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused
 from modelmux.gateway.exchange import Exchange, Services
-from modelmux.gateway.relay import EventReader, StreamRelay
+from modelmux.gateway.relay import Bounded, EventReader, StreamRelay
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import GiveUp, decide
 from modelmux.routing.select import select
@@ -136,7 +136,7 @@ class Attempts:
 
     async def _fold(self, reply: Reply) -> anthropic.Message:
         folded = fold.MessageFold()
-        reader = EventReader(reply)
+        reader = EventReader(Bounded(reply))
         try:
             while (events := await reader.read()) is not None:
                 for event in events:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -22,6 +22,8 @@ from modelmux.wire.openai_chat import Chunk, ChunkEncoder
 
 #: How long the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
+#: Longest stream that is held to be told whole: several times the longest whole reply, because each delta has a frame.
+MAX_HELD_STREAM: Final = 128 * 1024 * 1024
 
 
 class EventReader:
@@ -29,7 +31,7 @@ class EventReader:
 
     __slots__ = ("_chunks", "_decoder", "_failure")
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: AsyncIterable[bytes]) -> None:
         self._chunks: AsyncIterator[bytes] | None = aiter(reply)
         self._decoder = sse.SSEDecoder()
         self._failure: GatewayError | None = None
@@ -69,6 +71,27 @@ class EventReader:
             async with asyncio.timeout(DRAIN_SECONDS):
                 async for _ in self._chunks:
                     pass
+
+
+class Bounded:
+    """A reply's bytes up to a limit, for those who hold what they read."""
+
+    __slots__ = ("_chunks", "_left")
+
+    def __init__(self, reply: Reply, limit: int = MAX_HELD_STREAM) -> None:
+        self._chunks = aiter(reply)
+        self._left = limit
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """:raises UpstreamBroken: the reply is longer."""
+        data = await anext(self._chunks)
+        self._left -= len(data)
+        if self._left < 0:
+            raise UpstreamBroken("The upstream's stream is longer than the gateway holds.", reply_started=True)
+        return data
 
 
 class StreamRelay:
