@@ -261,3 +261,37 @@ def test_tools_and_the_keys_of_their_schemas_keep_their_order(body: Json, card: 
     for tool in found:
         wanted = declared[tool["name"]]["parameters"]
         assert json.dumps(tool["input_schema"]) == json.dumps(wanted)
+
+
+@given(requests(), CARDS, OPTIONS)
+def test_the_arguments_of_every_call_arrive(body: Json, card: ModelCard, options: Options) -> None:
+    """Objects as they are; what is none of them inside one; nothing as nothing."""
+    done = translate(body, card, options)
+    assume(done is not None)
+    assert done is not None
+    blocks = [block for message in sent(done)["messages"] for block in message["content"]]
+    found = [block["input"] for block in blocks if block["type"] == "tool_use"]
+    calls = [call for message in body["messages"] for call in calls_of(message)]
+    assert len(found) == len(calls)
+    for value, call in zip(found, calls, strict=True):
+        assert value == wanted_input(call)
+
+
+def calls_of(message: Json) -> list[Json]:
+    legacy = message.get("function_call")
+    return [*(message.get("tool_calls") or ()), *([{"function": legacy}] if legacy else [])]
+
+
+def wanted_input(call: Json) -> Any:
+    if "custom" in call:
+        return {"input": call["custom"]["input"]}
+    text = call["function"]["arguments"]
+    if not text or not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {"arguments": text}
+    if "1e400" in text:  # no number here
+        return {"arguments": text}
+    return {} if value is None else value if isinstance(value, dict) else {"arguments": value}
