@@ -47,7 +47,7 @@ def translate_request(
         raise InvalidRequest("'messages' must hold at least one message.", param="messages")
     first = messages.split_system(request.messages)
     wanted = structured.translate_format(request, ctx)
-    defined, choice = translate_tool_choice(request, tools.translate_tools(request, ctx), ctx)
+    defined, choice = translate_tool_choice(request, tools.translate_tools(request, ctx, wanted.subset), ctx)
     system, adrift = messages.translate_system(request.messages[:first])
     body = anthropic.MessagesRequest(
         anthropic_version=anthropic.VERTEX_VERSION,
@@ -59,7 +59,7 @@ def translate_request(
         stop_sequences=sampling.stop_sequences(request, ctx),
         metadata=_metadata(request),
     )
-    _end_with_user(body, ctx)
+    _end_with_user(body, wanted, ctx)
     _define_tools_of_history(body, ctx)
     _add_web_search(body, request, ctx)
     _ask_for_format(body, wanted, ctx)
@@ -101,20 +101,31 @@ def _metadata(request: ChatRequest) -> anthropic.Metadata | None:
     return anthropic.Metadata(messages.user_id(who)) if who else None
 
 
-def _end_with_user(body: anthropic.MessagesRequest, ctx: Context) -> None:
-    """A trailing assistant message is a prefill: legal on some models; on others an error, or a request to go on."""
+def _end_with_user(body: anthropic.MessagesRequest, wanted: structured.Structured, ctx: Context) -> None:
+    """A trailing assistant message is a prefill: legal on some models, though not where a schema rules the answer; an
+    error elsewhere, or a request to go on.
+
+    :raises InvalidRequest: naming what does not go with it.
+    """
     last = body.messages[-1]
     if last.role != "assistant":
         return
-    if ctx.card.prefill:
+    by_schema = wanted.format is not None or wanted.tool is not None
+    if ctx.card.prefill and not by_schema:
         block = last.content[-1]
         if isinstance(block, anthropic.TextBlock):
             block.text = block.text.rstrip()
         return
     if ctx.options.prefill == "continue":
-        ctx.notices.add("added", "messages", "This model cannot continue a message: it is asked to go on instead.")
+        ctx.notices.add("added", "messages", "The last message cannot be continued: the model is asked to go on.")
         body.messages.append(anthropic.InputMessage("user", [anthropic.TextBlock(CONTINUE)]))
         return
+    if ctx.card.prefill:
+        raise InvalidRequest(
+            "An answer by a schema cannot continue an assistant message.",
+            param="response_format",
+            hint="End with a user message, or leave out 'response_format'.",
+        )
     raise InvalidRequest(
         "This model cannot continue an assistant message: the last message must not have role 'assistant'.",
         param="messages",
@@ -135,9 +146,9 @@ def _add_web_search(body: anthropic.MessagesRequest, request: ChatRequest, ctx: 
     if search is not None:
         if any(tool.name == search.name for tool in body.tools or ()):
             raise InvalidRequest(
-                "A tool has the name of the web search.",
+                f"A tool of yours is named '{search.name}', as Vertex AI's own web search is.",
                 param="web_search_options",
-                hint="Rename it, or leave this out.",
+                hint="Rename your tool, or leave out 'web_search_options'.",
             )
         if body.tool_choice is not None and body.tool_choice.type == "none":
             body.tools, body.tool_choice = None, None  # searching is a choice too, so the others must not be there

@@ -1,255 +1,406 @@
 """JSON Schema -> the subset Claude's structured output accepts (docs: build-with-claude/structured-outputs).
 
 What the subset has no keyword for moves into the description, in a fixed order, so that the same schema always gives
-the same bytes; the client is told in a notice. What cannot be said at all (recursion, external references, too many
-optional parameters) is reported in ``Subset.unfit`` and the caller chooses another way.
+the same bytes; the client is told in a notice. What cannot be said at all (free-form values, recursion, external
+references, too many optional parameters) is reported in ``Subset.unfit`` and the caller chooses another way.
+
+References stay references; where other keywords stand beside one, and in ``allOf``, what they refer to is written out
+and joined. ``oneOf`` becomes ``anyOf``: the subset cannot say that only one may hold.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from msgspec import Struct
 
+from modelmux.translate.schema_size import DEFINITIONS, Size, pointer, size_of
+
 #: Limits of one request, over all its schemas.
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
-#: Parts of one schema, every use of a reference in ``allOf`` written out. No honest one comes near it; a hostile one
-#: of a few lines doubles with each.
+#: Schemas within schemas, references followed: far beyond what compiles upstream, far below Python's own limit.
+MAX_DEPTH: Final = 60
+#: Parts of one schema, every use of a reference written out. No honest one comes near it; a hostile one of a few lines
+#: doubles with each.
 MAX_PARTS: Final = 5_000
+#: Characters and list entries of one schema, likewise: a long text in a definition must not be copied without end.
+MAX_TEXT: Final = 1_000_000
+#: JSON within JSON: a schema within a schema takes at most two levels, and its values are not deep.
+MAX_NESTING: Final = 3 * MAX_DEPTH
 
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
-#: Keywords that constrain a value and are not in the subset, in the order they are written into the description.
+#: Keywords that constrain a value and are not in the subset, in the order they are written into the description. Those
+#: nobody knows come after them, in the client's order.
 _NOTED: Final = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern",
     "format", "minItems", "maxItems", "uniqueItems", "contains", "minProperties", "maxProperties", "propertyNames",
     "patternProperties", "additionalProperties", "dependentRequired", "dependentSchemas", "prefixItems", "not", "if",
     "then", "else", "examples", "enum", "const",
 )  # fmt: skip
-#: Keywords without meaning for the value; left out in silence.
-_DROPPED: Final = frozenset(
-    {"$schema", "$id", "$comment", "$anchor", "title", "deprecated", "readOnly", "writeOnly", "default", "nullable",
-     "discriminator", "strict"}
-)  # fmt: skip
+#: Keywords that bind nothing but tell the model something: written into the description, too, without a notice.
+_TOLD: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
+#: Of these the outermost says enough.
+_FIRST_WINS: Final = frozenset({*_TOLD, "description", "title", "nullable"})
+#: Keywords without meaning for the value; left out in silence, as are those that begin with ``x-``.
+_DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
+#: Keywords that have their own place.
+_PLACED: Final = frozenset(
+    {
+        "type",
+        "properties",
+        "required",
+        "items",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "description",
+        "title",
+        "nullable",
+        "$ref",
+        *DEFINITIONS,
+    }
+)
+#: Keywords that may be written again beside every variant.
+_BESIDE: Final = ("type", "properties", "required", "items", "additionalProperties")
+_DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
+
+Json = dict[str, Any]
 
 
 class Subset(Struct, frozen=True):
     """A schema brought into the subset.
 
     :param moved: keywords that went into descriptions, sorted, each once.
-    :param unfit: why the schema cannot be expressed; empty when it can.
+    :param unfit: why the schema cannot be expressed, and then the rest is empty; empty when it can.
     """
 
-    schema: dict[str, Any]
-    moved: tuple[str, ...]
-    optional: int
-    unions: int
+    schema: Json
+    moved: tuple[str, ...] = ()
+    optional: int = 0
+    unions: int = 0
     unfit: str = ""
 
 
-def to_subset(schema: dict[str, Any]) -> Subset:
+class _Unfit(Exception):
+    """The schema cannot be expressed; the text says why."""
+
+
+def to_subset(schema: Json) -> Subset:
     """Bring a client's schema into the subset. Deterministic; the input is not changed."""
     work = _Work(schema)
+    if too_deep(schema, MAX_NESTING):
+        return Subset({}, unfit="it is nested too deeply")
     try:
-        result = work.convert(schema)
-        for name in ("$defs", "definitions"):
-            definitions = schema.get(name)
-            if isinstance(definitions, dict) and definitions:
-                result[name] = {key: work.convert(value) for key, value in definitions.items()}
-        unfit = work.unfit or ("it is recursive" if _recursive(result) else "")
-    except RecursionError:
-        return Subset({}, (), 0, 0, "it is nested too deeply")
-    if not unfit and work.optional > MAX_OPTIONAL:
-        unfit = f"it has {work.optional} optional properties, of which {MAX_OPTIONAL} are allowed"
-    if not unfit and work.unions > MAX_UNIONS:
-        unfit = f"it has {work.unions} properties of several types, of which {MAX_UNIONS} are allowed"
-    return Subset(result, tuple(sorted(work.moved)), work.optional, work.unions, unfit)
+        result = work.whole()
+        size = _allowed(size_of(result))
+    except _Unfit as why:
+        return Subset({}, unfit=str(why))
+    return Subset(result, tuple(sorted(work.moved)), size.optional, size.unions)
+
+
+def _allowed(size: Size | None) -> Size:
+    if size is None:
+        raise _Unfit("it is recursive")
+    if size.depth > MAX_DEPTH:
+        raise _Unfit("it is nested too deeply")
+    if size.parts > MAX_PARTS:
+        raise _Unfit(f"it has more than {MAX_PARTS} parts")
+    if size.optional > MAX_OPTIONAL:
+        raise _Unfit(f"it has {size.optional} optional properties, of which {MAX_OPTIONAL} are allowed")
+    if size.unions > MAX_UNIONS:
+        raise _Unfit(f"it has {size.unions} properties of several types, of which {MAX_UNIONS} are allowed")
+    return size
 
 
 class _Work:
     """One conversion: the root for references, and what was counted on the way."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: Json) -> None:
         self._root = root
-        self.moved: set[str] = set()
-        self.optional = 0
-        self.unions = 0
-        self.unfit = ""
+        self._depth = 0
         self._parts = 0
+        self._text = 0
+        self._asked: list[str] = []
+        self.moved: set[str] = set()
 
-    def convert(self, schema: Any) -> dict[str, Any]:
-        """One schema and everything below it."""
+    def whole(self) -> Json:
+        """The root and the definitions it still refers to, in the client's order.
+
+        :raises _Unfit: it cannot be expressed.
+        """
+        result = self.convert(self._root)
+        made: Json = {}
+        while self._asked:
+            reference = self._asked.pop()
+            if reference not in made:
+                made[reference] = self.convert(self._target(reference))
+        for place in DEFINITIONS:
+            names = {name: pointer(place, name) for name in dict_in(self._root.get(place))}
+            kept = {name: made[reference] for name, reference in names.items() if reference in made}
+            if kept:
+                result[place] = kept
+        return result
+
+    def convert(self, schema: Any) -> Json:
+        """One schema and everything below it.
+
+        :raises _Unfit: it cannot be expressed.
+        """
+        if not isinstance(schema, dict):
+            raise _Unfit("a part of it allows any value")  # true, false or nonsense: the subset has no word for it
         self._parts += 1
         if self._parts > MAX_PARTS:
-            self.unfit = self.unfit or f"it has more than {MAX_PARTS} parts"
-            return {"type": "string"}
-        if not isinstance(schema, dict):
-            # true, false or nonsense: "anything", for which the subset has no word.
-            self.unfit = self.unfit or "a part of it allows any value"
-            return {"type": "string"}
-        if isinstance(schema.get("$ref"), str):
-            return {"$ref": self._reference(schema["$ref"])}
-        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            return self.convert(self._merged(schema))
-        notes = {k: v for k, v in schema.items() if k in _NOTED}
-        result: dict[str, Any] = {}
-        variants = schema.get("anyOf") or schema.get("oneOf")
-        if isinstance(variants, list) and variants:
-            self.unions += 1
-            result["anyOf"] = [self.convert({**_sibling_type(schema), **_dict(v)}) for v in variants]
+            raise _Unfit(f"it has more than {MAX_PARTS} parts")
+        if self._depth == MAX_DEPTH:
+            raise _Unfit("it is nested too deeply")
+        self._depth += 1
+        result = self._convert(schema)
+        self._depth -= 1
+        return result
+
+    def _convert(self, schema: Json) -> Json:
+        left: list[Json] = []
+        if isinstance(schema.get("$ref"), str) and not any(_counts(key, schema[key]) for key in schema):
+            reference = self._reference(schema["$ref"])
+            self._asked.append(reference)
+            return {"$ref": reference}
+        if isinstance(schema.get("$ref"), str) or list_in(schema.get("allOf")):
+            schema, left = self._merged(schema)
+        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and _counts(k, v)}
+        if left:
+            notes["allOf"] = left
+        if list_in(schema.get("anyOf")) or list_in(schema.get("oneOf")):
+            result = self._variants(schema, notes)
         elif _is_simple(schema.get("enum")):
-            result["enum"] = notes.pop("enum")
+            result = {"enum": _with_null(schema, notes.pop("enum"))}
         elif "const" in schema and _is_simple([schema["const"]]):
-            result["const"] = notes.pop("const")
+            values = _with_null(schema, [notes.pop("const")])
+            result = {"const": values[0]} if len(values) == 1 else {"enum": values}
         else:
-            self._typed(schema, result, notes)
+            result = self._typed(schema, notes)
         self._describe(schema, result, notes)
         return result
 
-    def _typed(self, schema: dict[str, Any], result: dict[str, Any], notes: dict[str, Any]) -> None:
-        kind = _type_of(schema)
-        if kind is None:
-            self.unfit = self.unfit or "a part of it has no type"
-            kind = "string"
-        result["type"] = kind
-        kinds = kind if isinstance(kind, list) else [kind]
-        if len(kinds) > 1:
-            self.unions += 1
+    def _variants(self, schema: Json, notes: Json) -> Json:
+        """One of several; what stands beside them holds for every one."""
+        first, second = list_in(schema.get("anyOf")), list_in(schema.get("oneOf"))
+        if first and second:
+            notes["oneOf"] = second
+        beside: Json = {k: schema[k] for k in _BESIDE if k in schema}
+        notes.pop("additionalProperties", None)
+        variants = [self.convert(self._variant(beside, variant)) for variant in first or second]
+        if schema.get("nullable") is True:
+            variants.append({"type": "null"})
+        return {"anyOf": variants}
+
+    def _variant(self, beside: Json, variant: Any) -> Any:
+        kinds = types_of(beside)
+        if isinstance(variant, dict) and isinstance(variant.get("$ref"), str) and beside.keys() == {"type"}:
+            found = types_of(dict_in(self._target(variant["$ref"])))
+            if found and set(found) <= set(kinds):
+                return variant  # it says so itself, and may stay a reference
+        return {**beside, "allOf": [variant]} if beside and isinstance(variant, dict) else variant
+
+    def _typed(self, schema: Json, notes: Json) -> Json:
+        kinds = types_of(schema)
+        if not kinds:
+            raise _Unfit("a part of it has no type")
+        result: Json = {"type": kinds[0] if len(kinds) == 1 else kinds}
         if "object" in kinds:
             self._object(schema, result, notes)
-        if "array" in kinds:
-            result["items"] = self.convert(schema.get("items", {"type": "string"}))
-            if notes.get("minItems") in (0, 1):
-                result["minItems"] = notes.pop("minItems")
-        if "string" in kinds and _one_of(notes.get("format"), _FORMATS):
-            result["format"] = notes.pop("format")
-
-    def _object(self, schema: dict[str, Any], result: dict[str, Any], notes: dict[str, Any]) -> None:
-        properties = _dict(schema.get("properties"))
-        required = [name for name in _strings(schema.get("required")) if name in properties]
-        result["properties"] = {name: self.convert(value) for name, value in properties.items()}
-        result["required"] = required
-        result["additionalProperties"] = False
-        self.optional += len(properties) - len(required)
-        if notes.get("additionalProperties") in (None, False):
+        else:
             notes.pop("additionalProperties", None)
-        elif not properties:
-            self.unfit = self.unfit or "it has an object with arbitrary keys"
+        if "array" in kinds:
+            result["items"] = self.convert(schema.get("items"))
+            if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
+                result["minItems"] = notes.pop("minItems")
+        if "string" in kinds and isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
+            result["format"] = notes.pop("format")
+        return result
 
-    def _describe(self, schema: dict[str, Any], result: dict[str, Any], notes: dict[str, Any]) -> None:
-        said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in _NOTED if k in notes]
-        self.moved.update(notes)
-        unknown = [k for k in schema if k not in _KNOWN]
-        self.moved.update(unknown)
-        text = schema.get("description")
-        parts = [text] if isinstance(text, str) and text else []
+    def _object(self, schema: Json, result: Json, notes: Json) -> None:
+        properties = dict_in(schema.get("properties"))
+        named = dict.fromkeys(names_in(schema.get("required")))
+        closed = False
+        for key in ("additionalProperties", "unevaluatedProperties"):
+            if notes.get(key) is False:
+                del notes[key]  # every object of the subset is closed
+                closed = True
+        said = isinstance(schema.get("properties"), dict) and "additionalProperties" not in notes
+        if not properties and (not (closed or said) or "patternProperties" in notes):
+            raise _Unfit("it has an object with arbitrary keys")
+        result["properties"] = {name: self.convert(value) for name, value in properties.items()}
+        result["required"] = [name for name in named if name in properties]
+        result["additionalProperties"] = False
+        if len(named) > len(result["required"]):
+            notes["required"] = [name for name in named if name not in properties]
+        self._charge(sum(map(len, properties)) + len(named))
+
+    def _describe(self, schema: Json, result: Json, notes: Json) -> None:
+        order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
+        said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
+        self.moved.update(k for k in notes if k not in _TOLD)
+        parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
         if said:
             parts.append("{" + ", ".join(said) + "}")
-        if parts:
-            result["description"] = "\n\n".join(parts)
+        text = "\n\n".join(part for part in parts if part)
+        if text:
+            result["description"] = text
+        if isinstance(schema.get("title"), str):
+            result["title"] = schema["title"]
+        self._charge(len(text) + len(result.get("title", "")) + sum(len(str(v)) for v in result.get("enum", ())))
 
     def _reference(self, reference: str) -> str:
-        reference = "#" + reference if reference.startswith("/") else reference
-        if not reference.startswith("#/") or self._target(reference) is None:
-            self.unfit = self.unfit or "it refers to something outside itself"
-        elif not reference.startswith(("#/$defs/", "#/definitions/")):
-            self.unfit = self.unfit or "it refers to a part of itself that is not a definition"
-        return reference
+        """A reference to a definition, in the one spelling."""
+        self._charge(len(reference))
+        if self._target(reference) is None:
+            raise _Unfit("it refers to something outside itself")
+        found = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
+        if found is None:
+            raise _Unfit("it refers to a part of itself that is not a definition")
+        return pointer(found[1], _unescaped(found[2]))
 
     def _target(self, reference: str) -> Any:
-        found: Any = self._root
-        for step in reference[2:].split("/"):
-            found = _dict(found).get(step.replace("~1", "/").replace("~0", "~"))
-        return found
+        return target_of(self._root, reference)
 
-    def _merged(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """``allOf`` written out: its members' keywords side by side, properties and required joined."""
-        merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
-        members, followed = [*reversed(schema["allOf"])], set[str]()
+    def _merged(self, schema: Json) -> tuple[Json, list[Json]]:
+        """``allOf`` and a reference with keywords beside it written out: all keywords side by side, and those of
+        which there were two, with different values that cannot be joined."""
+        merged: Json = {}
+        left: list[Json] = []
+        members: list[Any] = [schema]
+        followed: set[str] = set()
         while members:
-            member = _dict(members.pop())
-            reference = member.get("$ref")
-            if isinstance(reference, str):
+            member = members.pop()
+            if member is True:
+                continue
+            if not isinstance(member, dict):
+                raise _Unfit("a part of it is no schema")
+            self._charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
+            if isinstance(member.get("$ref"), str):
+                reference = self._reference(member["$ref"])
                 if reference not in followed:  # a second time it would add nothing
                     followed.add(reference)
-                    members.append(self._target(self._reference(reference)))
-                continue
-            for key, value in member.items():
-                if key == "properties":
-                    merged[key] = {**_dict(merged.get(key)), **_dict(value)}
-                elif key == "required":
-                    merged[key] = list(dict.fromkeys([*_strings(merged.get(key)), *_strings(value)]))
-                elif key == "allOf" and isinstance(value, list):
-                    members += reversed(value)
-                elif key != "allOf":
-                    merged.setdefault(key, value)
-        return merged
+                    members.append(self._target(reference))
+            members += reversed(list_in(member.get("allOf")))
+            join(merged, member, left)
+        if merged.get("type") == []:
+            raise _Unfit("parts of it contradict each other in their type")
+        if "required" in merged:
+            merged["required"] = list(merged["required"])
+        return merged, left
+
+    def _charge(self, size: int) -> None:
+        self._text += size
+        if self._text > MAX_TEXT:
+            raise _Unfit("it is too large")
 
 
-_KNOWN: Final = frozenset(_NOTED) | _DROPPED | {
-    "type", "properties", "required", "items", "anyOf", "oneOf", "allOf", "description", "$ref", "$defs", "definitions",
-}  # fmt: skip
+def join(merged: Json, member: Json, left: list[Json]) -> None:
+    """Add a schema to another, so that both hold; what cannot be joined is added to ``left``.
+
+    References and ``allOf`` are for the caller.
+    """
+    for key, value in member.items():
+        if key in ("$ref", "allOf", *DEFINITIONS):
+            continue
+        if key == "properties":
+            known = merged.setdefault(key, {})
+            for name, part in dict_in(value).items():
+                known[name] = _both(known[name], part) if name in known else part
+        elif key == "required":
+            merged.setdefault(key, {}).update(dict.fromkeys(names_in(value)))
+        elif key == "type":
+            kinds = types_of(member)
+            if kinds:
+                merged[key] = kinds if key not in merged else _in_both(merged[key], kinds)
+        elif key == "items":
+            merged[key] = _both(merged[key], value) if key in merged else value
+        elif key not in merged:
+            merged[key] = value
+        elif key not in _FIRST_WINS and _counts(key, value) and merged[key] is not value and merged[key] != value:
+            left.append({key: value})
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _both(one: Any, other: Any) -> Any:
+    return one if one is other or one == other else {"allOf": [one, other]}
+
+
+def _in_both(one: list[str], other: list[str]) -> list[str]:
+    """The types two lists have in common; every integer is a number."""
+    wide = [k for k in one if k in other or (k == "integer" and "number" in other)]
+    return wide + [k for k in other if k == "integer" and "number" in one and k not in wide]
+
+
+def target_of(root: Json, reference: str) -> Any:
+    """What a reference within ``root`` points to; None for nothing, and for a reference that leaves it."""
+    path = reference.removeprefix("#")
+    if not path.startswith("/"):
+        return None
+    found: Any = root
+    for step in path[1:].split("/"):
+        found = dict_in(found).get(_unescaped(step))
+    return found
+
+
+def too_deep(value: Any, levels: int) -> bool:
+    """Whether JSON is nested beyond so many levels; asked first, so that what follows may recurse."""
+    level = [value]
+    for _ in range(levels):
+        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, list | dict))
+        level = [v for held in inner for v in held]
+    return bool(level)
+
+
+def types_of(schema: Json) -> list[str]:
+    """The types a schema names or shows, each once; none if it names none."""
+    kind = schema.get("type")
+    given = kind if isinstance(kind, list) else [kind]
+    kinds = list(dict.fromkeys(k for k in given if isinstance(k, str) and k in _TYPES))
+    if not kinds:
+        kinds = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
+    if schema.get("nullable") is True and kinds and "null" not in kinds:
+        kinds.append("null")
+    return kinds
+
+
+def names_in(required: Any) -> list[str]:
+    """The names of ``required``; clients also send ``true`` and other old forms, which name nothing."""
+    return [name for name in list_in(required) if isinstance(name, str)]
+
+
+def dict_in(value: Any) -> Json:
+    """A JSON object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _strings(value: Any) -> list[str]:
-    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+def list_in(value: Any) -> list[Any]:
+    """A JSON array; an empty one for anything else."""
+    return value if isinstance(value, list) else []
 
 
-def _one_of(value: Any, known: frozenset[str]) -> bool:
-    return isinstance(value, str) and value in known
+def _counts(key: str, value: Any) -> bool:
+    """Whether a keyword says anything that has to be kept."""
+    if key == "nullable":
+        return value is True
+    if value is None and key != "const":
+        return False  # a way to leave it out
+    return key not in _DROPPED and key not in ("$ref", *DEFINITIONS) and not key.startswith("x-")
 
 
 def _is_simple(values: Any) -> bool:
-    return isinstance(values, list) and bool(values) and all(isinstance(v, str | int | float | None) for v in values)
+    return bool(list_in(values)) and all(isinstance(v, str | int | float | None) for v in values)
 
 
-def _type_of(schema: dict[str, Any]) -> Any:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        known = [k for k in dict.fromkeys(_strings(kind)) if k in _TYPES]
-        kind = known[0] if len(known) == 1 else known or None
-    elif not _one_of(kind, _TYPES):
-        kind = "object" if "properties" in schema else "array" if "items" in schema else None
-    if schema.get("nullable") is True and isinstance(kind, str) and kind != "null":
-        kind = [kind, "null"]
-    return kind
+def _with_null(schema: Json, values: list[Any]) -> list[Any]:
+    return [*values, None] if schema.get("nullable") is True and None not in values else values
 
 
-def _sibling_type(schema: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside ``anyOf`` holds for every variant."""
-    return {k: schema[k] for k in ("type", "properties", "required") if k in schema}
-
-
-def _recursive(schema: dict[str, Any]) -> bool:
-    """Whether a definition reaches itself."""
-    definitions = {
-        f"#/{name}/{key}": value for name in ("$defs", "definitions") for key, value in _dict(schema.get(name)).items()
-    }
-    edges = {name: set(_references(value)) for name, value in definitions.items()}
-    done: set[str] = set()
-
-    def reaches_itself(name: str, path: tuple[str, ...]) -> bool:
-        if name in path:
-            return True
-        if name in done:
-            return False
-        found = any(reaches_itself(to, (*path, name)) for to in edges.get(name, ()))
-        done.add(name)
-        return found
-
-    return any(reaches_itself(name, ()) for name in edges)
-
-
-def _references(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
-        return own + [r for v in value.values() for r in _references(v)]
-    return [r for v in value for r in _references(v)] if isinstance(value, list) else []
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")

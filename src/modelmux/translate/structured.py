@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from modelmux.errors import InvalidRequest
 from modelmux.translate.context import Context
 from modelmux.translate.names import clean
+from modelmux.translate.object_root import object_root
 from modelmux.translate.schema import Subset, to_subset
-from modelmux.translate.tools import input_schema, plain_root
+from modelmux.translate.tools import moved
 from modelmux.wire import anthropic
 from modelmux.wire.openai_chat import ChatRequest, JSONSchemaFormat
 
@@ -28,11 +29,13 @@ class Structured(NamedTuple):
     :param format: value of ``output_config.format``.
     :param tool: the tool whose input is the answer.
     :param instruction: a system block to add.
+    :param subset: what ``format`` was made from.
     """
 
     format: dict[str, Any] | None = None
     tool: anthropic.Tool | None = None
     instruction: str | None = None
+    subset: Subset | None = None
 
 
 def translate_format(request: ChatRequest, ctx: Context) -> Structured:
@@ -57,31 +60,36 @@ def translate_format(request: ChatRequest, ctx: Context) -> Structured:
 
 
 def _by_schema(asked: JSONSchemaFormat, schema: dict[str, Any], ctx: Context) -> Structured:
-    subset = to_subset(schema)
+    subset = to_subset(_described(schema, asked.description))
     why = subset.unfit or ("" if ctx.card.structured_output else "this model has no structured output")
     if not why:
-        note_moved(subset, ctx, _SCHEMA)
-        return Structured(format={"type": "json_schema", "schema": subset.schema})
+        if subset.moved:
+            ctx.notices.add("changed", _SCHEMA, moved(subset))
+        return Structured(format={"type": "json_schema", "schema": subset.schema}, subset=subset)
     if ctx.card.forced_tool_choice == "reject":
         raise InvalidRequest(
             f"The schema cannot be followed: {why}.", param=_SCHEMA, hint="Simplify it, or choose another model."
         )
-    if schema.get("type", "object") != "object":
+    root = object_root(schema, _SCHEMA)
+    if root.other:
         raise InvalidRequest(
-            f"The schema cannot be followed: {why}, and its root is not an object.",
+            f"The schema cannot be followed: {why}, and its root is not always an object.",
             param=_SCHEMA,
             hint="Make the root an object.",
         )
-    ctx.notices.add("changed", _SCHEMA, f"Followed by way of a tool call, because {why}.")
+    ctx.notices.add("changed", _SCHEMA, f"Followed by way of a tool call, because {why}. {root.change}".strip())
     name = clean(asked.name or "answer")
     description = asked.description or "Gives the answer. Call it exactly once."
-    return Structured(tool=anthropic.Tool(name, plain_root(input_schema(schema)), description))
+    return Structured(tool=anthropic.Tool(name, root.schema, description))
 
 
-def note_moved(subset: Subset, ctx: Context, where: str) -> None:
-    """Tell the client which keywords only describe now, and no longer bind."""
-    if subset.moved:
-        ctx.notices.add("changed", where, f"Not enforced, moved into descriptions: {', '.join(subset.moved)}.")
+def _described(schema: dict[str, Any], description: str | None) -> dict[str, Any]:
+    """The schema with the description of the form, for which the native form has no other place."""
+    if not description:
+        return schema
+    own = schema.get("description")
+    said = f"{description}\n\n{own}" if isinstance(own, str) and own and own != description else description
+    return {**schema, "description": said}
 
 
 # Every run is bounded, so that what is held back is too: a model may well end in white space without end.

@@ -8,6 +8,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.translate.caching import breakpoint_of
 from modelmux.translate.context import Context
 from modelmux.translate.names import tool_name
+from modelmux.translate.object_root import object_root
 from modelmux.translate.schema import MAX_OPTIONAL, MAX_UNIONS, Subset, to_subset
 from modelmux.wire import anthropic
 from modelmux.wire.openai_chat import ChatRequest, CustomDefinition, FunctionDefinition, Tool
@@ -23,12 +24,13 @@ _FREE_TEXT: Final[dict[str, Any]] = {
 }
 
 
-def translate_tools(request: ChatRequest, ctx: Context) -> list[anthropic.Tool]:
+def translate_tools(request: ChatRequest, ctx: Context, spent: Subset | None = None) -> list[anthropic.Tool]:
     """Tools in the client's order, schemas with their keys in the client's order.
 
+    :param spent: the schema of the answer's own form, which counts against what strict tools may have.
     :raises InvalidRequest: two tools with one name, or a kind of tool Claude has no form for.
     """
-    budget = _StrictBudget()
+    budget = _StrictBudget(spent)
     tools: list[anthropic.Tool] = []
     seen: dict[str, str] = {}
     for tool, where in _declared(request):
@@ -64,7 +66,7 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
 
 
 def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
-    marker = breakpoint_of(tool.cache_control, None, where)
+    marker = breakpoint_of(tool.cache_control, None, where.rpartition(".")[0])
     if tool.type == "function":
         assert tool.function is not None
         made = _function(tool.function, where, budget, ctx)
@@ -77,10 +79,8 @@ def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthro
 
 def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
     name = tool_name(function.name, ctx, f"{where}.name")
-    whole = input_schema(function.parameters)
-    schema, strict = plain_root(whole), None
-    if schema is not whole:
-        ctx.notices.add("changed", f"{where}.parameters", "The root must be one object; its variants were joined.")
+    root = object_root(function.parameters, f"{where}.parameters")
+    schema, said, strict = root.schema, root.change, None
     if function.strict:
         subset = to_subset(schema)
         refused = budget.refuse(subset, ctx)
@@ -88,9 +88,9 @@ def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, c
             ctx.notices.add("ignored", f"{where}.strict", f"Arguments are not bound to the schema: {refused}.")
         else:
             schema, strict = subset.schema, True
-            if subset.moved:
-                said = f"Not enforced, moved into descriptions: {', '.join(subset.moved)}."
-                ctx.notices.add("changed", f"{where}.parameters", said)
+            said = f"{said} {moved(subset)}".strip()
+    if said:
+        ctx.notices.add("changed", f"{where}.parameters", said)
     return anthropic.Tool(name, schema, function.description or None, strict)
 
 
@@ -108,8 +108,9 @@ def _custom(custom: CustomDefinition, where: str, ctx: Context) -> anthropic.Too
 class _StrictBudget:
     """What strict tools of one request may have together."""
 
-    def __init__(self) -> None:
-        self._tools = self._optional = self._unions = 0
+    def __init__(self, spent: Subset | None) -> None:
+        self._tools = 0
+        self._optional, self._unions = (spent.optional, spent.unions) if spent else (0, 0)
 
     def refuse(self, subset: Subset, ctx: Context) -> str:
         """Why this schema cannot be strict; empty if it can, and then it counts."""
@@ -120,55 +121,16 @@ class _StrictBudget:
         if self._tools == MAX_STRICT:
             return f"only {MAX_STRICT} tools may be strict"
         if self._optional + subset.optional > MAX_OPTIONAL or self._unions + subset.unions > MAX_UNIONS:
-            return "the strict tools have too many optional properties or unions together"
+            return "the schemas of this request have too many optional properties or unions together"
         self._tools += 1
         self._optional += subset.optional
         self._unions += subset.unions
         return ""
 
 
-_COMBINERS: Final = ("anyOf", "oneOf", "allOf")
-
-
-def input_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
-    """A schema whose root is an object, which Anthropic requires; otherwise the client's own."""
-    if not parameters:
-        return {"type": "object", "properties": {}}
-    if parameters.get("type") == "object":
-        return parameters
-    return {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
-
-
-def plain_root(schema: dict[str, Any]) -> dict[str, Any]:
-    """Variants at the root joined into one object: all their properties, required where every variant requires it.
-
-    Anthropic refuses the combining keywords there, and one refused tool would fail every request.
-    """
-    if not any(k in schema for k in _COMBINERS):
-        return schema
-    variants = [*_members(schema, "anyOf"), *_members(schema, "oneOf")]
-    always = [*_members(schema, "allOf"), schema]
-    properties: dict[str, Any] = {}
-    for part in (*variants, *always):
-        own = part.get("properties")
-        properties.update(own if isinstance(own, dict) else {})
-    required = [name for part in reversed(always) for name in _required(part)]
-    if variants:
-        required += [n for n in properties if all(n in _required(variant) for variant in variants)]
-    joined = {k: v for k, v in schema.items() if k not in _COMBINERS}
-    joined["properties"] = properties
-    joined["required"] = list(dict.fromkeys(required))
-    return joined
-
-
-def _members(schema: dict[str, Any], keyword: str) -> list[dict[str, Any]]:
-    found = schema.get(keyword)
-    return [v for v in found if isinstance(v, dict)] if isinstance(found, list) else []
-
-
-def _required(schema: dict[str, Any]) -> list[str]:
-    found = schema.get("required")
-    return [n for n in found if isinstance(n, str)] if isinstance(found, list) else []
+def moved(subset: Subset) -> str:
+    """Which keywords only describe now, and no longer bind, as a sentence; empty if none."""
+    return f"Not enforced, moved into descriptions: {', '.join(subset.moved)}." if subset.moved else ""
 
 
 def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool]:
@@ -178,7 +140,7 @@ def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.T
     conversation would re-bill all of it.
     """
     used = any(isinstance(block, anthropic.ToolUseBlock) for message in messages for block in message.content)
-    return [anthropic.Tool(STAND_IN, input_schema(None), "Not available.")] if used else []
+    return [anthropic.Tool(STAND_IN, object_root(None, "tools").schema, "Not available.")] if used else []
 
 
 def web_search(options: dict[str, Any] | None, ctx: Context) -> anthropic.WebSearch | None:
@@ -194,10 +156,20 @@ def web_search(options: dict[str, Any] | None, ctx: Context) -> anthropic.WebSea
         )
     if options.get("search_context_size") not in (None, "medium"):
         ctx.notices.add("ignored", "web_search_options.search_context_size", "Claude has no such setting.")
-    location = options.get("user_location")
-    approximate = location.get("approximate") if isinstance(location, dict) else None
-    if not isinstance(approximate, dict):
-        return anthropic.WebSearch("web_search")
-    said = {k: approximate.get(k) for k in ("city", "region", "country", "timezone")}
-    known = {k: v for k, v in said.items() if isinstance(v, str) and v}
-    return anthropic.WebSearch("web_search", user_location={"type": "approximate", **known})
+    for name in options:
+        if name not in ("search_context_size", "user_location"):
+            ctx.notices.add("ignored", f"web_search_options.{name[:80]}", "Claude's web search has no such setting.")
+    return anthropic.WebSearch("web_search", user_location=_place(options.get("user_location"), ctx))
+
+
+def _place(location: Any, ctx: Context) -> dict[str, str] | None:
+    """Where the user is, as Claude takes it: what there is no place for is said."""
+    if location is None:
+        return None
+    given = location.get("approximate") if isinstance(location, dict) else location
+    said = given if isinstance(given, dict) else {}
+    known = {k: said[k] for k in ("city", "region", "country", "timezone") if isinstance(said.get(k), str) and said[k]}
+    if given is not None and (not isinstance(given, dict) or any(v and k not in known for k, v in said.items())):
+        where = "web_search_options.user_location"
+        ctx.notices.add("ignored", where, "Only city, region, country and timezone, as texts, are used.")
+    return {"type": "approximate", **known} if isinstance(given, dict) else None

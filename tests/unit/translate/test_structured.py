@@ -14,7 +14,7 @@ from modelmux.catalog import builtin
 from modelmux.errors import InvalidRequest
 from modelmux.translate.context import Options
 from modelmux.translate.structured import JSON_INSTRUCTION, FenceStripper, strip_fences
-from support.translation import OPUS, SONNET, notices, sent, translate
+from support.translation import OPUS, PREFILL, SONNET, notices, sent, translate
 
 NO_FORMAT = builtin().card("claude-opus-4-1")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}, "required": ["a"]}
@@ -45,7 +45,7 @@ def test_a_schema_goes_natively_and_what_does_not_bind_is_said() -> None:
     }  # fmt: skip
     assert "tools" not in body
     assert notices(form(SCHEMA), OPUS) == [("changed", "response_format.json_schema.schema")]
-    assert notices(form({"type": "object"}), OPUS) == []
+    assert notices(form({"type": "object", "properties": {}}), OPUS) == []
     assert not translate(form(SCHEMA), OPUS).shape.json_tool
 
 
@@ -100,6 +100,9 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (SONNET, {"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
     (SONNET, {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
      "response_format.json_schema.schema"),
+    (OPUS, form({"type": "object"}), "response_format.json_schema.schema"),
+    (SONNET, form({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array"}}}), "response_format.json_schema.schema"),
+    (SONNET, form({"anyOf": [OPEN, {"type": "null"}]}), "response_format.json_schema.schema"),
     (OPUS, form(OPEN), "response_format.json_schema.schema"),
     (SONNET, form({"type": "array", "items": True}), "response_format.json_schema.schema"),
 ]  # fmt: skip
@@ -110,6 +113,40 @@ def test_a_form_nobody_can_give_is_refused_by_name(card: Any, fields: dict[str, 
     with pytest.raises(InvalidRequest) as caught:
         sent(fields, card, Options(forced_tool_choice="downgrade"))
     assert caught.value.param == param
+
+
+def test_an_answer_by_schema_cannot_continue_a_message() -> None:
+    """Neither output_config.format nor a forced call goes with a prefill (structured outputs, incompatibilities)."""
+    fields = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "{ "}]}
+    for schema in (SCHEMA, OPEN):
+        with pytest.raises(InvalidRequest, match="cannot continue an assistant message") as caught:
+            sent({**fields, **form(schema)}, PREFILL)
+        assert (caught.value.param, caught.value.status) == ("response_format", 400)
+        assert "leave out 'response_format'" in str(caught.value.hint)
+        body = sent({**fields, **form(schema)}, PREFILL, Options(caching=False, prefill="continue"))
+        assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
+    assert notices({**fields, **form(OPEN)}, PREFILL, Options(prefill="continue")) == [
+        ("changed", "response_format.json_schema.schema"), ("added", "messages"),
+    ]  # fmt: skip
+    # An instruction goes with it: "{" is how people have asked for JSON.
+    instructed = sent({**fields, "response_format": {"type": "json_object"}}, PREFILL)
+    assert instructed["messages"][-1] == {"role": "assistant", "content": [{"type": "text", "text": "{"}]}
+
+
+@pytest.mark.parametrize(
+    ("own", "description", "said"),
+    [(None, "F.", "F."), ("S.", "F.", "F.\n\nS."), ("F.", "F.", "F."), ("S.", None, "S."), (5, "F.", "F.")],
+)
+def test_the_description_of_the_form_reaches_the_model(own: Any, description: Any, said: str) -> None:
+    schema = {"type": "object", "properties": {}} | ({"description": own} if own else {})
+    body = sent(form(schema, description=description), OPUS)
+    assert body["output_config"]["format"]["schema"]["description"] == said
+
+
+def test_how_a_root_was_changed_is_said_with_the_reason_for_the_call() -> None:
+    (notice,) = translate(form({"anyOf": [OPEN]}), SONNET).notices
+    assert notice.reason.startswith("Followed by way of a tool call, because")
+    assert notice.reason.endswith("its variants were joined.")
 
 
 FENCES: list[tuple[str, str]] = [

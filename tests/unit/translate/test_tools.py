@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from modelmux.catalog import builtin
+from modelmux.emulator.check_schema import Size, check_supported
 from modelmux.errors import InvalidRequest
 from modelmux.translate.tools import MAX_STRICT
 from support.translation import OPUS, notices, sent, translate
@@ -32,7 +33,7 @@ SCHEMAS: list[tuple[str, Any, dict[str, Any], bool]] = [
     ("none", None, EMPTY, False),
     ("an empty one", {}, EMPTY, False),
     ("no type", {"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}, False),
-    ("another type", {"type": "string", "x": 1}, {"type": "object", "x": 1}, False),
+    ("another type", {"type": "string", "x": 1}, {"type": "object", "x": 1}, True),
     ("a type list", {"type": ["object", "null"]}, {"type": "object"}, False),
     ("definitions", {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "additionalProperties": False,
                      "$defs": {"A": {"anyOf": [{"type": "null"}]}}, "definitions": {}},
@@ -44,7 +45,8 @@ SCHEMAS: list[tuple[str, Any, dict[str, Any], bool]] = [
      {"type": "object", "properties": {"a": {"type": "string"}, "c": {}, "b": {}}, "required": ["c"]}, True),
     ("oneOf beside own properties", {"oneOf": [{"properties": {"a": {"x": 1}}, "required": ["a"]}],
                                      "properties": {"a": {"x": 2}, "z": {}}, "required": ["z"], "title": "T"},
-     {"type": "object", "properties": {"a": {"x": 2}, "z": {}}, "required": ["z", "a"], "title": "T"}, True),
+     {"type": "object", "properties": {"a": {"allOf": [{"x": 1}, {"x": 2}]}, "z": {}}, "required": ["z", "a"],
+      "title": "T"}, True),
     ("allOf keeps all that is required", {"type": "object", "allOf": [
         {"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]},
      {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b", "a"]}, True),
@@ -117,7 +119,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": [function("a"), {"type": "custom", "custom": {"name": "a"}}]}, "tools.1.custom.name", "unique"),
     ({"tools": [function("a")], "functions": [{"name": "a"}]}, "functions.0.name", "unique"),
     ({"tools": [function("a") | {"cache_control": {"type": "ephemeral", "ttl": "SECRET"}}]},
-     "tools.0.function.cache_control.ttl", "Invalid"),
+     "tools.0.cache_control.ttl", "Invalid"),
 ]  # fmt: skip
 
 
@@ -159,8 +161,25 @@ def test_a_strict_tool_with_variants_at_the_root_is_still_one_object() -> None:
     }  # fmt: skip
 
 
+def test_a_strict_tool_whose_root_is_a_reference_is_an_object() -> None:
+    parameters = {"$ref": "#/$defs/A", "$defs": {"A": STRICT}}
+    translated = translate({"tools": [function(strict=True, parameters=parameters)]}, OPUS)
+    check_supported((translated.body.tools or [])[0].input_schema, "tools.0", Size())  # type: ignore[union-attr]
+    made = tool(function(strict=True, parameters=parameters))
+    assert made["strict"] is True
+    assert made["input_schema"] == {
+        "type": "object", "properties": {"a": {"type": "string", "description": "{minLength: 1}"}}, "required": ["a"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    (said,) = translated.notices
+    assert said.field == "tools.0.function.parameters"
+    assert "variants were joined" in said.reason
+    assert "moved into descriptions: minLength" in said.reason
+
+
 UNSTRICT: list[tuple[str, dict[str, Any], Any]] = [
     ("no strict tools on this model", {"strict": True, "parameters": STRICT}, NO_STRICT),
+    ("any object", {"strict": True, "parameters": {"type": "object"}}, OPUS),
     ("a schema that does not fit", {"strict": True, "parameters": {"type": "object", "properties": {"a": True}}}, OPUS),
 ]
 
@@ -175,6 +194,23 @@ def test_what_cannot_be_strict_is_sent_as_it_is_with_a_notice(fields: dict[str, 
 def many(count: int, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": required}
     return {"tools": [function(f"f{i}", strict=True, parameters=schema) for i in range(count)]}
+
+
+def test_the_schema_of_the_answer_counts_against_the_budget_first() -> None:
+    """Vertex AI counts optional properties and unions over the whole request (24 and 16)."""
+
+    def answer(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+        schema = {"type": "object", "properties": properties, "required": required}
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+
+    for count, flags in ((16, [True, None]), (17, [None, None])):
+        fields = many(2, {str(i): {"type": "string"} for i in range(8)}, [])
+        form = answer({str(i): {"type": "string"} for i in range(count)}, [])
+        assert [t.get("strict") for t in sent({**fields, **form}, OPUS)["tools"]] == flags
+    unions = {str(i): {"type": ["string", "null"]} for i in range(16)}
+    fields = {**many(1, UNION, ["u"]), **answer(unions, list(unions))}
+    assert "strict" not in sent(fields, OPUS)["tools"][0]
+    assert notices(fields, OPUS) == [("ignored", "tools.0.function.strict")]
 
 
 UNION = {"u": {"type": ["string", "null"]}}
@@ -209,27 +245,31 @@ def test_a_history_with_tools_has_some_defined_always_the_same() -> None:
     assert "tools" not in sent({})
 
 
-SEARCHES: list[tuple[Any, dict[str, Any], bool]] = [
+SEARCHES: list[tuple[Any, dict[str, Any], str | Literal[False]]] = [
     ({}, {}, False),
     ({"search_context_size": "medium"}, {}, False),
-    ({"search_context_size": "high"}, {}, True),
+    ({"search_context_size": "high"}, {}, "search_context_size"),
     ({"user_location": None}, {}, False),
     ({"user_location": {"type": "approximate"}}, {}, False),
-    ({"user_location": {"type": "approximate", "approximate": "here"}}, {}, False),
+    ({"user_location": "here"}, {}, "user_location"),
+    ({"user_location": {"type": "approximate", "approximate": "here"}}, {}, "user_location"),
+    ({"filters": {}}, {}, "filters"),
+    ({"user_location": {"approximate": {"city": "Bern"}}},
+     {"user_location": {"type": "approximate", "city": "Bern"}}, False),
     ({"user_location": {"type": "approximate", "approximate": {
         "city": "Bern", "country": "CH", "region": "", "timezone": None, "planet": "Earth"}}},
-     {"user_location": {"type": "approximate", "city": "Bern", "country": "CH"}}, False),
+     {"user_location": {"type": "approximate", "city": "Bern", "country": "CH"}}, "user_location"),
     ({"user_location": {"approximate": {"city": {"a": 1}, "region": 5}}}, {"user_location": {"type": "approximate"}},
-     False),
+     "user_location"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "expected", "said"), SEARCHES)
-def test_web_search_is_the_server_tool(options: Any, expected: dict[str, Any], said: bool) -> None:
+def test_web_search_is_the_server_tool(options: Any, expected: dict[str, Any], said: str | Literal[False]) -> None:
     body = sent({"web_search_options": options})
     assert body["tools"] == [{"type": "web_search_20250305", "name": "web_search", **expected}]
     assert "tool_choice" not in body
-    told = [("ignored", "web_search_options.search_context_size")] if said else []
+    told = [("ignored", f"web_search_options.{said}")] if said else []
     assert notices({"web_search_options": options}) == told
     assert translate({"web_search_options": options}).shape.continue_paused == 5
     assert translate({}).shape.continue_paused == 0
@@ -247,7 +287,10 @@ def test_web_search_stands_beside_other_tools() -> None:
 
 
 def test_web_search_is_refused_where_it_cannot_be() -> None:
-    for fields, card in (({}, NO_SEARCH), ({"tools": [function("web_search")]}, OPUS)):
+    for fields, card, hint in (
+        ({}, NO_SEARCH, "Leave it out or choose another model."),
+        ({"tools": [function("web_search")]}, OPUS, "Rename your tool, or leave out 'web_search_options'."),
+    ):
         with pytest.raises(InvalidRequest) as caught:
             sent({"web_search_options": {}, **fields}, card)
-        assert caught.value.param == "web_search_options"
+        assert (caught.value.param, caught.value.hint) == ("web_search_options", hint)

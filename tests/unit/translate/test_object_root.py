@@ -1,0 +1,141 @@
+"""The root of a tool's schema: Anthropic takes nothing but a plain object there, and one bad tool fails every request
+(E65, E66)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelmux.emulator.check_schema import check_valid
+from modelmux.errors import InvalidRequest
+from modelmux.translate.object_root import object_root
+
+T = {"type": "string"}
+A = {"type": "object", "properties": {"a": T, "k": {"const": "a"}}, "required": ["k", "a"], "description": "An A."}
+B = {"type": "object", "properties": {"b": T, "k": {"const": "b"}}, "required": ["b", "k"], "description": "A B."}
+DEFS = {"$defs": {"A": A, "B": B, "U": {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]},
+                  "x/y": {"allOf": [{"$ref": "#/$defs/A"}, {"required": ["z"]}]}, "L": {"type": "array"},
+                  "N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/N"}}}}}  # fmt: skip
+K = {"anyOf": [{"const": "a"}, {"const": "b"}]}
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+JOINED: list[tuple[str, dict[str, Any], dict[str, Any], list[str], bool]] = [
+    # what, the root, its properties, what is required, whether it may be no object
+    ("a reference", ref("A"), A["properties"], ["k", "a"], False),
+    ("a reference in the other spelling", {"$ref": "/$defs/A"}, A["properties"], ["k", "a"], False),
+    ("variants by reference, as pydantic writes them", {"anyOf": [ref("A"), ref("B")]},
+     {"a": T, "k": K, "b": T}, ["k"], False),
+    ("variants within a definition", ref("U"), {"a": T, "k": K, "b": T}, ["k"], False),
+    ("variants within variants", {"oneOf": [ref("U"), {"properties": {"k": {"const": "b"}, "c": T}}]},
+     {"a": T, "k": {"anyOf": [K, {"const": "b"}]}, "b": T, "c": T}, [], False),
+    ("allOf within a definition of an odd name", ref("x~1y"), A["properties"], ["z", "k", "a"], False),
+    ("one definition in two variants", {"anyOf": [ref("x~1y"), {"allOf": [ref("A"), {"properties": {"c": T}}]}]},
+     {"a": T, "k": {"const": "a"}, "c": T}, ["k", "a"], False),
+    ("two lists of variants", {"anyOf": [{"required": ["x"]}], "oneOf": [{"properties": {"x": T}}]}, {"x": T}, ["x"],
+     False),
+    ("an object or null", {"anyOf": [ref("A"), {"type": "null"}]}, A["properties"], ["k", "a"], True),
+    ("an object or null, said to be an object", {"type": "object", "anyOf": [ref("A"), {"type": "null"}]},
+     A["properties"], ["k", "a"], False),
+    ("a list", ref("L"), {}, [], True),
+    ("no object at all", {"anyOf": [{"type": "string"}, {"type": "null"}]}, {}, [], True),
+    ("a definition that contains itself", ref("N"), {"n": ref("N")}, [], False),
+    ("nothing", ref("nothing"), {}, [], False),
+    ("something elsewhere", {"$ref": "https://example.com/"}, {}, [], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "properties", "required", "other"), [j[1:] for j in JOINED], ids=[j[0] for j in JOINED]
+)
+def test_what_a_root_combines_is_joined(
+    schema: dict[str, Any], properties: dict[str, Any], required: list[str], other: bool
+) -> None:
+    before = json.dumps({**schema, **DEFS})
+    root = object_root({**schema, **DEFS}, "p")
+    assert root.schema["type"] == "object"
+    assert json.dumps(root.schema["properties"]) == json.dumps(properties)
+    assert root.schema["required"] == required
+    assert root.schema["$defs"] == DEFS["$defs"]
+    assert (root.change != "", root.other) == (True, other)
+    assert json.dumps({**schema, **DEFS}) == before
+    check_valid(root.schema, "p")
+
+
+def test_other_keywords_are_kept_where_they_hold_for_all() -> None:
+    assert object_root({**ref("A"), "title": "T", **DEFS}, "p").schema["description"] == "An A."
+    assert object_root({**ref("A"), "description": "Mine.", **DEFS}, "p").schema["description"] == "Mine."
+    joined = object_root({"anyOf": [ref("A"), ref("B")], **DEFS}, "p").schema
+    assert "description" not in joined
+    closed = {"properties": {"a": T}, "additionalProperties": False}
+    assert object_root({"oneOf": [closed, closed]}, "p").schema["additionalProperties"] is False
+    assert "additionalProperties" not in object_root({"oneOf": [closed, {}]}, "p").schema
+
+
+def test_a_plain_root_is_the_clients_own() -> None:
+    schema = {"type": "object", "properties": {"a": {"anyOf": [T]}}, **DEFS}
+    assert object_root(schema, "p").schema is schema
+    assert object_root({"type": ["object", "null"]}, "p") == ({"type": "object"}, "", True)
+    assert object_root({"type": "array", "items": T}, "p") == (
+        {"type": "object", "items": T}, "The root must be an object; its type was changed to that.", True,
+    )  # fmt: skip
+
+
+def deep(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {"a": T}}
+    for _ in range(levels):
+        schema = {"allOf": [schema]}
+    return schema
+
+
+def chain(levels: int, link: Any) -> dict[str, Any]:
+    return {**ref("0"), "$defs": {**{str(i): link(ref(str(i + 1))) for i in range(levels)}, str(levels): A}}
+
+
+TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
+    ("itself", {**ref("S"), "$defs": {"S": ref("S")}}, "refers to itself"),
+    ("itself by allOf", {**ref("S"), "$defs": {"S": {"allOf": [ref("S"), A]}}}, "refers to itself"),
+    ("depth", deep(61), "nested too deeply"),
+    ("depth of a value", {"anyOf": [{"x": json.loads("[" * 500 + "]" * 500)}]}, "nested too deeply"),
+    ("doubling", chain(25, lambda r: {"allOf": [r, r]}), "combines too much"),
+    ("doubling variants", chain(25, lambda r: {"anyOf": [r, r]}), "combines too much"),
+    ("a long text in every variant", {
+        "anyOf": [{"allOf": [ref("L"), {"properties": {"a": {"minLength": i}}}]} for i in range(2_000)],
+        "$defs": {"L": {"properties": {"a": {"description": "x" * 10_000}}}}}, "combines too much"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "says"), [t[1:] for t in TOO_MUCH], ids=[t[0] for t in TOO_MUCH])
+def test_a_hostile_root_is_refused_by_name_in_no_time(schema: dict[str, Any], says: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(InvalidRequest, match=says) as caught:
+        object_root(schema, "tools.0.function.parameters")
+    assert caught.value.param == "tools.0.function.parameters"
+    assert time.perf_counter() - began < 2
+
+
+_PARTS = st.recursive(
+    st.sampled_from([A, B, T, {}, True, 5, ref("A"), ref("U"), ref("x~1y"), ref("L"), {"type": "null"}]),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["anyOf", "oneOf", "allOf"]), st.lists(inner, max_size=3), max_size=2
+    ).flatmap(lambda made: st.sampled_from([made, {**made, "properties": {"a": {"minLength": 1}}, "required": ["a"]}])),
+    max_leaves=8,
+)
+
+
+@given(st.lists(_PARTS, max_size=3), st.sampled_from(["anyOf", "oneOf", "allOf"]))
+def test_every_root_comes_out_plain_and_has_every_property(parts: list[Any], key: str) -> None:
+    root = object_root({key: parts, **DEFS}, "p")
+    check_valid(root.schema, "p")
+    assert set(root.schema["required"]) <= {"a", "b", "k", "z"}
+    for part in parts:
+        if part in (A, B):
+            assert part["properties"].keys() <= root.schema["properties"].keys()
