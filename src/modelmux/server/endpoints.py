@@ -89,9 +89,11 @@ def _who_and_how(scope: Scope) -> tuple[str, bool]:
 
 
 def _headers(exchange: Exchange) -> HeaderList:
+    answering = exchange.tried[-1]
     headers = [
         (b"x-request-id", exchange.request_id.encode()),
-        (b"x-modelmux-deployment", exchange.tried[-1].id.encode("ascii", "replace")),
+        (b"x-modelmux-model", answering.card.id.encode("ascii", "replace")),  # the body says what the client asked for
+        (b"x-modelmux-deployment", answering.id.encode("ascii", "replace")),
         (b"x-modelmux-attempts", str(len(exchange.tried)).encode()),
     ]
     if exchange.mode != "standard":
