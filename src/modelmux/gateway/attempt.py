@@ -40,12 +40,12 @@ class Attempts:
         self, route: Route, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
     ) -> None:
         self._route = route
-        self._body = translated.body
+        self._body = self._without_refused(translated.body, exchange.owner, services)
         self._betas = translated.betas
         self._relay = relay
         self._exchange = exchange
         self._services = services
-        self._thoughtless = not thinking.has_thoughts(translated.body)
+        self._thoughtless = not thinking.has_thoughts(self._body)
         long = translated.body.max_tokens > LONG_REPLY_TOKENS
         self._stream = relay is not None or long
         self._body.stream = True if self._stream else None
@@ -57,12 +57,12 @@ class Attempts:
 
     async def whole(self, pauses: int) -> anthropic.Message | None:
         """``run``, and for a unary request on to the reply's end, where it pauses for its server tools."""
-        message = await self.run()
-        while message is not None and message.stop_reason == "pause_turn" and pauses > 0:
+        message = latest = await self.run()
+        while message is not None and latest is not None and latest.stop_reason == "pause_turn" and pauses > 0:
             pauses -= 1
-            more = await self.go_on(fold.resumption(message))
-            assert more is not None
-            message = fold.joined(message, more)
+            latest = await self.go_on(fold.resumption(latest))  # what came before it has been handed back already
+            assert latest is not None
+            message = fold.joined(message, latest)
         return message
 
     async def run(self) -> anthropic.Message | None:
@@ -104,7 +104,15 @@ class Attempts:
             services.metrics.retries += 1
             deployment = verdict.deployment
 
+    @staticmethod
+    def _without_refused(body: anthropic.MessagesRequest, owner: str, services: Services) -> anthropic.MessagesRequest:
+        """Clients go on sending what was refused once: it would cost an attempt each time."""
+        if not any(services.thoughts.refused(owner, thought) for thought in thinking.thoughts_in(body)):
+            return body
+        return thinking.without_thoughts(body, lambda thought: services.thoughts.refused(owner, thought))
+
     def _drop_thoughts(self) -> None:
+        self._services.thoughts.refuse(self._exchange.owner, thinking.thoughts_in(self._body))
         self._body, self._thoughtless = thinking.without_thoughts(self._body), True
 
     async def _once(self, deployment: Deployment, encoded: bytes, token: str) -> anthropic.Message | None:

@@ -10,6 +10,7 @@ from modelmux.gateway.thoughts import may_think, remember
 from modelmux.translate.chat_request import refuse_notices, translate_request
 from modelmux.translate.chat_response import translate_response
 from modelmux.translate.chat_stream import ChatStream
+from modelmux.translate.finish import news_of
 from modelmux.wire import openai_chat, openai_common
 
 
@@ -47,7 +48,7 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
         assert relay is not None
         relay.go_on = attempts.go_on
         return Answer(exchange, relay=relay)
-    exchange.usage = message.usage
+    exchange.usage, exchange.unknown = message.usage, news_of(message.stop_reason)
     if exchange.remembers:
         remember(message.content or (), owner, card.id, thoughts)
     completion = translate_response(message, shape, id=id, created=created)

@@ -6,6 +6,8 @@ by entries, bytes and age. Keys hold the owner, so that nobody gets another's th
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
@@ -29,6 +31,14 @@ class ThoughtStore(Protocol):
 
     def get(self, owner: str, call_id: str, model: str) -> tuple[Thought, ...] | None:
         """None when nothing is known of the call, it is too long ago, or another model made it."""
+        ...
+
+    def refuse(self, owner: str, thoughts: Iterable[Thought]) -> None:
+        """The upstream did not accept a request with these: they are not to be sent again."""
+        ...
+
+    def refused(self, owner: str, thought: Thought) -> bool:
+        """Whether ``refuse`` was told of it."""
         ...
 
 
@@ -55,6 +65,7 @@ class MemoryThoughts:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -82,6 +93,15 @@ class MemoryThoughts:
         self._entries.move_to_end(key)
         return entry.thoughts if entry.model == model else None
 
+    def refuse(self, owner: str, thoughts: Iterable[Thought]) -> None:
+        for thought in thoughts:
+            self._refused[_mark(owner, thought)] = None
+        while len(self._refused) > self._max_entries:
+            self._refused.popitem(last=False)
+
+    def refused(self, owner: str, thought: Thought) -> bool:
+        return bool(self._refused) and _mark(owner, thought) in self._refused
+
     def _drop(self, key: tuple[str, str]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
@@ -101,7 +121,13 @@ def remember(blocks: Iterable[Block], owner: str, model: str, store: ThoughtStor
         store.put(owner, call_id, model, thoughts)
 
 
+def _mark(owner: str, thought: Thought) -> bytes:
+    """Stands for one caller's thinking block: signatures are too long to keep."""
+    signed = thought.signature if isinstance(thought, ThinkingBlock) else thought.data
+    return hashlib.blake2b(f"{owner} {signed}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def _size(thought: Thought) -> int:
-    if isinstance(thought, ThinkingBlock):
-        return len(thought.thinking) + len(thought.signature)
-    return len(thought.data)
+    """Bytes that its texts take in memory."""
+    held = (thought.thinking, thought.signature) if isinstance(thought, ThinkingBlock) else (thought.data,)
+    return sum(map(sys.getsizeof, held))

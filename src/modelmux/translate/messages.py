@@ -137,9 +137,8 @@ def _assistant(message: AssistantMessage, thoughts: Thoughts, turns: Turns, wher
         [*content.texts(message.content, where), anthropic.TextBlock(message.refusal or "")]
     )
     turns.mark(adrift)
-    blocks: list[Any] = [*thoughts.leading, *texts]
-    if blocks:
-        turns.assistant(*blocks)
+    if texts or message.tool_calls or message.function_call:  # no answer is thinking alone, nor ends in it
+        turns.assistant(*thoughts.leading, *texts)
     for index, call in enumerate(message.tool_calls or ()):
         path = f"{where}.tool_calls.{index}"
         if index < len(thoughts.before) and thoughts.before[index]:

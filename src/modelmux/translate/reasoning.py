@@ -76,7 +76,7 @@ def settle_conflicts(body: MessagesRequest, ctx: Context) -> None:
     if thinking is None or thinking.type not in ("adaptive", "enabled"):
         return
     forced = body.tool_choice is not None and body.tool_choice.type in ("any", "tool")
-    if forced and thinking.type == "enabled":
+    if forced and (thinking.type == "enabled" or ctx.card.forced_tool_choice == "not_with_thinking"):
         ctx.notices.add("dropped", "reasoning", "A forced tool call leaves no room for thinking.")
         body.thinking = None
         return
@@ -105,7 +105,10 @@ def _off(body: MessagesRequest, ctx: Context) -> None:
 
 
 def _by_budget(ask: Ask, body: MessagesRequest, ctx: Context) -> None:
-    budget = max(MIN_BUDGET, ask.budget or BUDGETS[ask.level or "medium"])
+    budget = ask.budget or BUDGETS[ask.level or "medium"]
+    if budget < MIN_BUDGET:
+        ctx.notices.add("clamped", "reasoning", f"The least thinking budget is {MIN_BUDGET} tokens.")
+        budget = MIN_BUDGET
     if budget >= body.max_tokens:
         if body.max_tokens <= MIN_BUDGET:
             ctx.notices.add("dropped", "reasoning", "The token limit leaves no room for thinking.")

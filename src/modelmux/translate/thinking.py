@@ -7,7 +7,7 @@ conversation that is no longer sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -40,14 +40,28 @@ def of_history(messages: list[ChatMessage], ctx: Context) -> dict[int, Thoughts]
             continue
         returned = _returned(message)
         if returned:
-            found[index] = Thoughts(tuple(returned))
+            found[index] = _placed(returned, message, ctx)
         elif message.tool_calls and remembering:
             known = [ctx.recall(call.id) for call in message.tool_calls]
             if known[0] is None:
                 remembering = False
             else:
-                found[index] = Thoughts(known[0], ((), *(k or () for k in known[1:])))
+                found[index] = _in_memory(known)
     return found
+
+
+def _in_memory(known: list[tuple[Thought, ...] | None]) -> Thoughts:
+    """Each call's remembered thoughts right before it."""
+    return Thoughts(known[0] or (), ((), *(k or () for k in known[1:])))
+
+
+def _placed(returned: list[Thought], message: AssistantMessage, ctx: Context) -> Thoughts:
+    """Returned thoughts, which come without their places between the calls: where they are the remembered ones, the
+    memory knows them; else all stand at the start."""
+    known = [ctx.recall(call.id) for call in message.tool_calls or ()]
+    if [thought for thoughts in known for thought in thoughts or ()] == returned:
+        return _in_memory(known)
+    return Thoughts(tuple(returned))
 
 
 def _returned(message: AssistantMessage) -> list[Thought]:
@@ -110,12 +124,20 @@ def by_call(blocks: Iterable[Block]) -> list[tuple[str, tuple[Thought, ...]]]:
 
 def has_thoughts(body: MessagesRequest) -> bool:
     """Whether a body carries thinking blocks."""
-    return any(isinstance(block, Thought) for message in body.messages for block in message.content)
+    return bool(thoughts_in(body))
 
 
-def without_thoughts(body: MessagesRequest) -> MessagesRequest:
-    """The same body with every thinking block left out: legal, and what helps when a signature is refused."""
-    kept = [(m.role, [b for b in m.content if not isinstance(b, Thought)]) for m in body.messages]
+def thoughts_in(body: MessagesRequest) -> list[Thought]:
+    """The thinking blocks of a body, in order."""
+    return [block for message in body.messages for block in message.content if isinstance(block, Thought)]
+
+
+def without_thoughts(body: MessagesRequest, refused: Callable[[Thought], bool] = lambda _: True) -> MessagesRequest:
+    """The same body with thinking blocks left out: legal, and what helps when a signature is refused.
+
+    :param refused: which ones; all by default.
+    """
+    kept = [(m.role, [b for b in m.content if not (isinstance(b, Thought) and refused(b))]) for m in body.messages]
     changed = MessagesRequest(**{name: getattr(body, name) for name in body.__struct_fields__})
     changed.messages = [InputMessage(role, blocks) for role, blocks in kept if blocks]
     return changed

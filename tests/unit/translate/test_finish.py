@@ -17,7 +17,7 @@ REASONS = [
     ("pause_turn", "length", "length", "length"),
     ("compaction", "length", "length", "length"),
     ("refusal", "content_filter", "content_filter", "content_filter"),
-    ("invented_tomorrow", "stop", "tool_calls", "function_call"),
+    ("invented_tomorrow", "stop", "stop", "stop"),  # nobody is told to run calls of an ending we do not know
     ("", "stop", "tool_calls", "function_call"),
     (None, "stop", "tool_calls", "function_call"),
 ]

@@ -156,10 +156,18 @@ def test_the_calls_of_a_reply_with_the_thinking_before_each() -> None:
     ]
 
 
+def test_returned_thinking_that_memory_knows_goes_back_between_its_calls() -> None:
+    returned = [{"type": "thinking", "thinking": "", "signature": s} for s in ("s1", "s2")]
+    messages = loop(answer("a", "b", thinking_blocks=returned))
+    assert kinds(messages, knowing(a=("s1",), b=("s2",))) == [["s1", "a", "s2", "b"]]
+    assert kinds(messages, knowing(a=("s1",))) == [["s1", "s2", "a", "b"]]  # places unknown: all at the start
+
+
 def test_without_thoughts_everything_else_stays() -> None:
-    messages = [USER, {"role": "assistant", "thinking_blocks": [SIGNED]}, USER, *loop(answer("a"))[1:]]
+    messages = [USER, {"role": "assistant", "content": "x", "thinking_blocks": [SIGNED]}, USER, *loop(answer("a"))[1:]]
     request = decode_request(json.dumps({"model": "m", "messages": messages, "stop": "x"}).encode())
     body = translate_request(request, OPUS, recall=knowing(a=("s",))).body
+    del body.messages[1].content[1]  # a turn of nothing but thinking
     bare = without_thoughts(body)
     assert has_thoughts(body)
     assert not has_thoughts(bare)
