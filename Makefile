@@ -65,6 +65,7 @@ lock: $(DEV_READY) ## Renew the lock files
 
 docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m modelmux.cli.compatibility > docs/compatibility.md
+	$(BIN)/python -m modelmux.cli.reference > docs/configuration.md
 
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build
