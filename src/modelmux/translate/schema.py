@@ -217,7 +217,7 @@ class _Work:
         else:
             notes.pop("additionalProperties", None)
         if "array" in kinds:
-            result["items"] = self.convert(schema.get("items"))
+            result["items"] = self.convert(_any_item(schema))
             if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
                 result["minItems"] = notes.pop("minItems")
         if "string" in kinds and isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
@@ -300,6 +300,16 @@ class _Work:
         self._text += size
         if self._text > MAX_TEXT:
             raise _Unfit("it is too large")
+
+
+def _any_item(schema: Json) -> Any:
+    """What any item of an array may be: the subset has no word for their order."""
+    first, rest, most = list_in(schema.get("prefixItems")), schema.get("items"), schema.get("maxItems")
+    if not first:
+        return rest
+    no_rest = rest is False or (isinstance(most, int) and most <= len(first))
+    parts = list({json.dumps(part): part for part in (first if no_rest else [*first, rest])}.values())
+    return parts[0] if len(parts) == 1 else {"anyOf": parts}
 
 
 def join(merged: Json, member: Json, left: list[Json]) -> None:
