@@ -113,8 +113,8 @@ def _end_with_user(body: anthropic.MessagesRequest, wanted: structured.Structure
     by_schema = wanted.format is not None or wanted.tool is not None
     if ctx.card.prefill and not by_schema:
         block = last.content[-1]
-        if isinstance(block, anthropic.TextBlock):
-            block.text = block.text.rstrip()
+        assert isinstance(block, anthropic.TextBlock)  # no turn ends in thinking, and calls are always answered
+        block.text = block.text.rstrip()
         return
     if ctx.options.prefill == "continue":
         ctx.notices.add("added", "messages", "The last message cannot be continued: the model is asked to go on.")
