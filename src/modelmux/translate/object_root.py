@@ -10,18 +10,8 @@ import json
 from typing import Any, Final, NamedTuple
 
 from modelmux.errors import InvalidRequest
-from modelmux.translate.schema import (
-    MAX_DEPTH,
-    MAX_NESTING,
-    MAX_TEXT,
-    dict_in,
-    join,
-    list_in,
-    names_in,
-    target_of,
-    too_deep,
-    types_of,
-)
+from modelmux.translate.schema import MAX_DEPTH, MAX_NESTING, MAX_TEXT
+from modelmux.translate.schema_reading import dict_in, join, list_in, names_in, target_of, too_deep, types_of
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
 _COMBINERS: Final = frozenset({*_ALTERNATIVES, "allOf", "$ref"})

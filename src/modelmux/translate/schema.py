@@ -16,6 +16,19 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from modelmux.translate.schema_reading import (
+    TOLD,
+    any_item,
+    counts,
+    dict_in,
+    join,
+    list_in,
+    names_in,
+    target_of,
+    too_deep,
+    types_of,
+    unescaped,
+)
 from modelmux.translate.schema_size import DEFINITIONS, Size, pointer, size_of
 
 #: Limits of one request, over all its schemas.
@@ -42,33 +55,14 @@ _NOTED: Final = (
     "patternProperties", "additionalProperties", "dependentRequired", "dependentSchemas", "prefixItems", "not", "if",
     "then", "else", "examples", "enum", "const",
 )  # fmt: skip
-#: Keywords that bind nothing but tell the model something: written into the description, too, without a notice.
-_TOLD: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
-#: Of these the outermost says enough.
-_FIRST_WINS: Final = frozenset({*_TOLD, "description", "title", "nullable"})
-#: Keywords without meaning for the value; left out in silence, as are those that begin with ``x-``.
-_DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
 #: Keywords that have their own place.
 _PLACED: Final = frozenset(
-    {
-        "type",
-        "properties",
-        "required",
-        "items",
-        "anyOf",
-        "oneOf",
-        "allOf",
-        "description",
-        "title",
-        "nullable",
-        "$ref",
-        *DEFINITIONS,
-    }
-)
+    {"type", "properties", "required", "items", "anyOf", "oneOf", "allOf", "description", "title", "nullable", "$ref",
+     *DEFINITIONS}
+)  # fmt: skip
 #: Keywords that may be written again beside every variant.
 _BESIDE: Final = ("type", "properties", "required", "items", "additionalProperties")
 _DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
-_TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 
 Json = dict[str, Any]
 
@@ -166,13 +160,13 @@ class _Work:
 
     def _convert(self, schema: Json) -> Json:
         left: list[Json] = []
-        if isinstance(schema.get("$ref"), str) and not any(_counts(key, schema[key]) for key in schema):
+        if isinstance(schema.get("$ref"), str) and not any(counts(key, schema[key]) for key in schema):
             reference = self._reference(schema["$ref"])
             self._asked.append(reference)
             return {"$ref": reference}
         if isinstance(schema.get("$ref"), str) or list_in(schema.get("allOf")):
             schema, left = self._merged(schema)
-        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and _counts(k, v)}
+        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and counts(k, v)}
         if left:
             notes["allOf"] = left
         if list_in(schema.get("anyOf")) or list_in(schema.get("oneOf")):
@@ -217,7 +211,7 @@ class _Work:
         else:
             notes.pop("additionalProperties", None)
         if "array" in kinds:
-            result["items"] = self.convert(_any_item(schema))
+            result["items"] = self.convert(any_item(schema))
             if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
                 result["minItems"] = notes.pop("minItems")
         if "string" in kinds and isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
@@ -245,7 +239,7 @@ class _Work:
     def _describe(self, schema: Json, result: Json, notes: Json) -> None:
         order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
         said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
-        self.moved.update(k for k in notes if k not in _TOLD)
+        self.moved.update(k for k in notes if k not in TOLD)
         parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
         if said:
             parts.append("{" + ", ".join(said) + "}")
@@ -264,7 +258,7 @@ class _Work:
         found = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
         if found is None:
             raise _Unfit("it refers to a part of itself that is not a definition")
-        return pointer(found[1], _unescaped(found[2]))
+        return pointer(found[1], unescaped(found[2]))
 
     def _target(self, reference: str) -> Any:
         return target_of(self._root, reference)
@@ -302,115 +296,9 @@ class _Work:
             raise _Unfit("it is too large")
 
 
-def _any_item(schema: Json) -> Any:
-    """What any item of an array may be: the subset has no word for their order."""
-    first, rest, most = list_in(schema.get("prefixItems")), schema.get("items"), schema.get("maxItems")
-    if not first:
-        return rest
-    no_rest = rest is False or (isinstance(most, int) and most <= len(first))
-    parts = list({json.dumps(part): part for part in (first if no_rest else [*first, rest])}.values())
-    return parts[0] if len(parts) == 1 else {"anyOf": parts}
-
-
-def join(merged: Json, member: Json, left: list[Json]) -> None:
-    """Add a schema to another, so that both hold; what cannot be joined is added to ``left``.
-
-    References and ``allOf`` are for the caller.
-    """
-    for key, value in member.items():
-        if key in ("$ref", "allOf", *DEFINITIONS):
-            continue
-        if key == "properties":
-            known = merged.setdefault(key, {})
-            for name, part in dict_in(value).items():
-                known[name] = _both(known[name], part) if name in known else part
-        elif key == "required":
-            merged.setdefault(key, {}).update(dict.fromkeys(names_in(value)))
-        elif key == "type":
-            kinds = types_of(member)
-            if kinds:
-                merged[key] = kinds if key not in merged else _in_both(merged[key], kinds)
-        elif key == "items":
-            merged[key] = _both(merged[key], value) if key in merged else value
-        elif key not in merged:
-            merged[key] = value
-        elif key not in _FIRST_WINS and _counts(key, value) and merged[key] is not value and merged[key] != value:
-            left.append({key: value})
-
-
-def _both(one: Any, other: Any) -> Any:
-    return one if one is other or one == other else {"allOf": [one, other]}
-
-
-def _in_both(one: list[str], other: list[str]) -> list[str]:
-    """The types two lists have in common; every integer is a number."""
-    wide = [k for k in one if k in other or (k == "integer" and "number" in other)]
-    return wide + [k for k in other if k == "integer" and "number" in one and k not in wide]
-
-
-def target_of(root: Json, reference: str) -> Any:
-    """What a reference within ``root`` points to; None for nothing, and for a reference that leaves it."""
-    path = reference.removeprefix("#")
-    if not path.startswith("/"):
-        return None
-    found: Any = root
-    for step in path[1:].split("/"):
-        found = dict_in(found).get(_unescaped(step))
-    return found
-
-
-def too_deep(value: Any, levels: int) -> bool:
-    """Whether JSON is nested beyond so many levels; asked first, so that what follows may recurse."""
-    level = [value]
-    for _ in range(levels):
-        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, list | dict))
-        level = [v for held in inner for v in held]
-    return bool(level)
-
-
-def types_of(schema: Json) -> list[str]:
-    """The types a schema names or shows, each once; none if it names none."""
-    kind = schema.get("type")
-    given = kind if isinstance(kind, list) else [kind]
-    kinds = list(dict.fromkeys(k for k in given if isinstance(k, str) and k in _TYPES))
-    if not kinds:
-        kinds = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
-    if schema.get("nullable") is True and kinds and "null" not in kinds:
-        kinds.append("null")
-    return kinds
-
-
-def names_in(required: Any) -> list[str]:
-    """The names of ``required``; clients also send ``true`` and other old forms, which name nothing."""
-    return [name for name in list_in(required) if isinstance(name, str)]
-
-
-def dict_in(value: Any) -> Json:
-    """A JSON object; an empty one for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
-def list_in(value: Any) -> list[Any]:
-    """A JSON array; an empty one for anything else."""
-    return value if isinstance(value, list) else []
-
-
-def _counts(key: str, value: Any) -> bool:
-    """Whether a keyword says anything that has to be kept."""
-    if key == "nullable":
-        return value is True
-    if value is None and key != "const":
-        return False  # a way to leave it out
-    return key not in _DROPPED and key not in ("$ref", *DEFINITIONS) and not key.startswith("x-")
-
-
 def _is_simple(values: Any) -> bool:
     return bool(list_in(values)) and all(isinstance(v, str | int | float | None) for v in values)
 
 
 def _with_null(schema: Json, values: list[Any]) -> list[Any]:
     return [*values, None] if schema.get("nullable") is True and None not in values else values
-
-
-def _unescaped(step: str) -> str:
-    return step.replace("~1", "/").replace("~0", "~")
