@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -76,18 +77,21 @@ def _begin(path: Path) -> None:
 
 
 def _open(editor: list[str], path: Path) -> None:
+    # Ctrl-C is for the editor; a handler, unlike SIG_IGN, is not inherited by it.
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         code = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the user's own command
     except OSError as error:
         fail([f"{editor[0]}: {error.strerror}"], "Set EDITOR to a command that exists, such as nano.")
+    finally:
+        signal.signal(signal.SIGINT, before)
     if code:
         fail([f"{editor[0]} ended with {code}"], f"{path} is as the editor left it.")
 
 
 def _check(path: Path) -> tuple[list[str], str | None]:
-    options: dict[str, Any] = {}
     try:
-        wrong, hints = problems(load_all(options=options, file=path))
+        wrong, hints = problems(load_all(file=path))
     except ConfigError as error:
         return error.problems, error.hint
     return wrong, " ".join(hints) or None

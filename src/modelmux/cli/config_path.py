@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
 import click
 
 from modelmux.cli.configured import DOTENV
 from modelmux.cli.output import print_json, say
 from modelmux.config.load import Place, places
-
-#: Kind of a file -> the word for it.
-_KINDS: Final = {
-    ".env": "variables",
-    "named": "named",
-    "user": "user",
-    "system": "system",
-}
 
 
 @click.command("path")
@@ -30,11 +21,15 @@ def path(config_path: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in found])
         return
-    width = max(len(_KINDS[place.kind]) for place in found)
+    width = max(len(_kind(place)) for place in found)
     for place in found:
-        click.echo(f"{state(place):<8}  {_KINDS[place.kind]:<{width}}  {place.path}")
+        click.echo(f"{state(place):<8}  {_kind(place):<{width}}  {place.path}")
     if not any(state(place) == "read" for place in found):
         say("hint", ["`modelmux config init` writes a configuration"], "cyan")
+
+
+def _kind(place: Place) -> str:
+    return "variables" if place.kind == ".env" else place.kind
 
 
 def state(place: Place) -> str:

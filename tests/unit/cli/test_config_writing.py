@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import stat
 import subprocess
@@ -266,3 +267,10 @@ def test_editing_again_until_it_is_right(tmp_path: Path, monkeypatch: pytest.Mon
     assert (said.code, "Edit it again?" in said.stderr) == (0, True)
     said = asked(monkeypatch, tmp_path / "home", "config", "edit", input="n\n", EDITOR=editor(tmp_path, "[x]\n"))
     assert said.code == 1
+
+
+def test_ctrl_c_in_the_editor_is_the_editor_s(tmp_path: Path) -> None:
+    interrupt = "import os, pathlib, signal, sys; os.kill(os.getppid(), signal.SIGINT)"
+    command = shlex.join([sys.executable, "-c", f"{interrupt}; pathlib.Path(sys.argv[1]).write_text({GOOD!r})"])
+    said = run_process("config", "edit", "--config", "c.toml", home=tmp_path, EDITOR=command)
+    assert (said.code, said.stdout) == (0, "good: c.toml\n")
