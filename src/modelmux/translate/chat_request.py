@@ -7,7 +7,7 @@ from typing import Final
 from modelmux.catalog import ModelCard
 from modelmux.errors import InvalidRequest
 from modelmux.translate import caching, messages, reasoning, sampling, structured, thinking, tools
-from modelmux.translate.context import Assets, Context, Options, Recall, ReplyShape, Translated
+from modelmux.translate.context import Assets, Context, Options, Recall, ReplyShape, Thought, Translated
 from modelmux.translate.fates import note_ignored, refuse
 from modelmux.translate.notices import Notice
 from modelmux.translate.tool_choice import forced, translate_tool_choice
@@ -66,6 +66,7 @@ def translate_request(
     sampling.apply_sampling(request, body, ctx)
     ask = reasoning.read(request)
     reasoning.apply(ask, body, ctx)
+    _continue_without_thinking(body, ctx)
     reasoning.settle_conflicts(body, ctx)
     betas = _bind_thoughts(body, ctx)
     caching.plan(body, ctx, whole=request.cache_control, adrift=adrift)
@@ -131,6 +132,17 @@ def _end_with_user(body: anthropic.MessagesRequest, wanted: structured.Structure
         param="messages",
         hint="End with a user message that says how to go on.",
     )
+
+
+def _continue_without_thinking(body: anthropic.MessagesRequest, ctx: Context) -> None:
+    """Thinking gives way to a begun answer: while the model thinks, Vertex AI takes a last assistant message only if
+    it begins with a thinking block (the error as quoted in Aider-AI/aider#3820)."""
+    last, asked = body.messages[-1], body.thinking
+    if last.role != "assistant" or isinstance(last.content[0], Thought):
+        return
+    if asked is not None and asked.type in ("adaptive", "enabled"):
+        ctx.notices.add("dropped", "reasoning", "An answer that is begun already is continued without thinking.")
+        body.thinking = None
 
 
 def _define_tools_of_history(body: anthropic.MessagesRequest, ctx: Context) -> None:

@@ -15,7 +15,7 @@ from modelmux.translate.fates import FATES
 from modelmux.translate.messages import user_id
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai_chat import ChatRequest, decode_request
-from support.translation import OPUS, SONNET, body_of, notices, sent, translate
+from support.translation import OPUS, PREFILL, SONNET, body_of, notices, sent, translate
 
 #: Binds thoughts to their prefix, and thinks only if asked to.
 HAIKU = builtin().card("claude-haiku-5-5")
@@ -222,3 +222,18 @@ def test_where_one_request_stops_extending_another(
     earlier: dict[str, Any], later: dict[str, Any], expected: str | None
 ) -> None:
     assert first_difference(translate(earlier).body, translate(later).body) == expected
+
+
+BEGUN = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "It is"}]
+
+
+def test_a_begun_answer_is_continued_without_thinking() -> None:
+    """Vertex AI refuses a last assistant message that does not begin with a thinking block, if the model thinks."""
+    asked = {"reasoning_effort": "high", "max_tokens": 30_000}
+    assert "thinking" not in sent({**asked, "messages": BEGUN, "temperature": 0.5}, PREFILL)
+    assert notices({**asked, "messages": BEGUN, "temperature": 0.5}, PREFILL) == [("dropped", "reasoning")]
+    assert sent({**asked, "messages": BEGUN[:1]}, PREFILL)["thinking"]["type"] == "enabled"
+    assert notices({"reasoning_effort": "none", "messages": BEGUN}, PREFILL) == []
+    signed = {**BEGUN[1], "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]}
+    assert sent({**asked, "messages": [BEGUN[0], signed]}, PREFILL)["thinking"]["type"] == "enabled"
+    assert notices({**asked, "messages": [BEGUN[0], signed]}, PREFILL) == []
