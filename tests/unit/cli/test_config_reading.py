@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -42,7 +44,7 @@ context = 5
 WRONG = """\
 [vertex]
 project = "p"
-location = "us-east5"
+location = "global"
 base_url = "https://x"
 
 [[vertex.models]]
@@ -50,7 +52,7 @@ name = "fast"
 model = "claude-haiku-4-5@20251001"
 
 [[vertex.models]]
-name = "big"
+name = "FAST"
 model = "claude-opus-5"
 
 [fetch]
@@ -120,14 +122,20 @@ def test_everything_wrong_at_once_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text(WRONG)
     (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nport = 'x'\n[vertx]\n")
     (tmp_path / "good.toml").write_text("[vertex]\nproject = 'p'\nlocation = 'eu'\nmodel = 'claude-opus-5'\n")
-    check_snapshot(
-        "config_validate",
-        *(
-            run("config", "validate", name, home=tmp_path)
-            for name in ("wrong.toml", "bad.toml", "good.toml", "no.toml")
-        ),
-        run("config", "validate", home=tmp_path, VERTEX_PROJECT="p", VERTEX_REGION="eu", PORT="80", MODELMUX_PROT="1"),
-    )
+    files = [run("config", "validate", f"{name}.toml", home=tmp_path) for name in ("wrong", "bad", "good", "no")]
+    variables = {"VERTEX_PROJECT": "p", "VERTEX_REGION": "eu", "PORT": "80", "MODELMUX_PROT": "1"}
+    environment = run("config", "validate", home=tmp_path, **variables)
+    counted = re.sub(r"\d+ models", "N models", environment.stdout)  # all of the catalog
+    check_snapshot("config_validate", *files, dataclasses.replace(environment, stdout=counted))
+
+
+def test_a_model_that_is_not_served_there_is_named_with_its_line(tmp_path: Path) -> None:
+    text = "[vertex]\nproject = 'p'\nlocation = 'us-east5'\n[[vertex.models]]\nname = 'big'\nmodel = 'claude-opus-5'\n"
+    (tmp_path / "c.toml").write_text(text)
+    said = run("config", "validate", "c.toml", home=tmp_path)
+    assert said.code == 1
+    assert "error: c.toml:4: vertex.models 'big': " in said.stderr
+    assert "us-east5" in said.stderr
 
 
 def test_a_named_file_takes_the_place_of_the_others(tmp_path: Path) -> None:

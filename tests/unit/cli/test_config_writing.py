@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from modelmux.catalog import builtin
 from modelmux.cli import api_key, google_files, questions, writing
 from modelmux.config import load
 from support.cli import Said, check_snapshot, environment, run, run_process
@@ -88,12 +90,13 @@ def test_it_refuses_what_could_not_work_and_writes_nothing(tmp_path: Path) -> No
         run("config", "init", "--yes", "--project", "My Project", home=tmp_path),
         run(*init, "--location", "mars", home=tmp_path),
         run(*init, "--model", "claude-opus-55", home=tmp_path),
-        run(*init, "--model", "claude-opus-5", "--location", "us-east5", home=tmp_path),
         run(*init, "--model", "a=claude-opus-5", "--model", "A=claude-opus-5", home=tmp_path),
         run(*init, "--credentials", "absent.json", home=tmp_path),
         run(*init, "--credentials", "no.json", home=tmp_path),
         run(*init, "--path", "/dev/null/x", home=tmp_path),
     )
+    said = run(*init, "--model", "claude-opus-5", "--location", "us-east5", home=tmp_path)
+    assert (said.code, said.stderr[:37]) == (1, "error: vertex.models 'claude-opus-5':")
     assert not (tmp_path / ".config").exists()
     assert run(*init, "--api-key", "x", "--generate-api-key", home=tmp_path).code == 2
 
@@ -123,10 +126,11 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key_file(tmp_path)
     answers = "Bad Project\n\neu\n99\nclaude-opus-55\n1, claude-haiku-4-5\nabsent.json\n~/key.json\nn\n"
     said = asked(monkeypatch, tmp_path, "config", "init", input=answers)
-    check_snapshot("config_init_asked", said)
+    shown = re.sub(r"(?m)^ +(\d+)  .*\n", "", said.stderr)  # the catalog's models
+    check_snapshot("config_init_asked", dataclasses.replace(said, stderr=re.sub(r"1 to \d+", "1 to N", shown)))
     config = load(tmp_path / CONFIG)
     assert (config.vertex.project, config.vertex.location) == ("from-gcloud", "eu")
-    assert [m.name for m in config.vertex.models] == ["claude-opus-5-5", "claude-haiku-4-5"]
+    assert [m.name for m in config.vertex.models] == [builtin().cards[0].base, "claude-haiku-4-5"]
     assert (config.auth.service_account_file, config.server.api_keys) == ("~/key.json", [])
 
 

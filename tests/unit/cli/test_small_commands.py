@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from modelmux.catalog import builtin
 from modelmux.cli.version import DISTRIBUTION
 from support.cli import check_snapshot, environment, run
 
@@ -40,11 +41,25 @@ def test_models(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(CONFIG)
     check_snapshot(
         "models",
-        run("models", home=tmp_path),
-        run("models", "--config", "c.toml", home=tmp_path),
         run("models", "--config", "c.toml", "--json", home=tmp_path),
         run("models", "--set", "vertex.model=claude-opus-5", home=tmp_path),
     )
+
+
+def test_models_as_a_table(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG)
+    said = run("models", "--config", "c.toml", home=tmp_path)
+    lines = [line.split() for line in said.stdout.splitlines()]
+    assert lines[0] == ["NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "EFFORT", "RETIRES"]
+    assert [line[:3] for line in lines[1:]] == [
+        ["fast", "claude-haiku-4-5@20251001", "eu,us"], ["new", "claude-next", "eu"], ["own", "claude-opus-5", "url"],
+    ]  # fmt: skip
+
+
+def test_where_nothing_is_configured_the_catalog_is_listed(tmp_path: Path) -> None:
+    said = run("models", home=tmp_path)
+    assert (said.code, said.stderr[:41]) == (0, "hint: none is served yet, this is the cat")
+    assert [line.split()[1] for line in said.stdout.splitlines()[1:]] == [card.id for card in builtin().cards]
 
 
 def test_version(tmp_path: Path) -> None:
