@@ -50,7 +50,7 @@ def check_messages(call: Call) -> None:
             _check_block(call, message, block, f"messages.{i}.content.{j}", last_assistant)
     _check_system(call.body.get("system"))
     if not call.counting:
-        _check_ending(call, messages[-1])
+        _check_ending(call, messages)
 
 
 def _check_roles(call: Call, messages: list[dict[str, Any]]) -> None:
@@ -141,8 +141,9 @@ def _check_system(system: Any) -> None:
         check_text(block, f"system.{i}", may_be_blank=False, where="system")
 
 
-def _check_ending(call: Call, last: dict[str, Any]) -> None:
+def _check_ending(call: Call, messages: list[dict[str, Any]]) -> None:
     """A trailing assistant message is a prefill, unless it only hands a paused server tool back."""
+    last = messages[-1]
     if last["role"] != "assistant":
         return
     blocks = blocks_of(last)
@@ -155,5 +156,14 @@ def _check_ending(call: Call, last: dict[str, Any]) -> None:
     text = blocks[-1].get("text") if blocks else None
     if isinstance(text, str) and text != text.rstrip():
         raise invalid("messages: final assistant content cannot end with trailing whitespace")
+    kind = blocks[0].get("type") if blocks else None
+    if call.thinking_on and kind not in (None, "thinking", "redacted_thinking"):  # as quoted in Aider-AI/aider#3820
+        raise bad(
+            f"messages.{len(messages) - 1}.content.0.type",
+            f"Expected `thinking` or `redacted_thinking`, but found `{kind}`. When `thinking` is enabled, a final "
+            "`assistant` message must start with a thinking block. We recommend you include thinking blocks from "
+            "previous turns. To avoid this requirement, disable `thinking`. Please consult our documentation at "
+            "https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking",
+        )
     if call.output_schema is not None:
         raise invalid("output_config.format: structured outputs cannot be combined with an assistant message prefill")

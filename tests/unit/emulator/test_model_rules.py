@@ -150,6 +150,17 @@ async def test_a_model_is_served_where_the_catalog_says(card: ModelCard) -> None
             "messages: final assistant content cannot end with trailing whitespace",
         ),
         (
+            SONNET,
+            {"messages": [user("Hi"), assistant("The")], "thinking": {"type": "enabled", "budget_tokens": 1024}},
+            (
+                "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`. When "
+                "`thinking` is enabled, a final `assistant` message must start with a thinking block. We recommend "
+                "you include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. "
+                "Please consult our documentation at "
+                "https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking"
+            ),
+        ),
+        (
             "claude-opus-5",
             {"thinking": {"type": "disabled"}, "output_config": {"effort": "max"}},
             (
