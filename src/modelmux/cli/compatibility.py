@@ -38,7 +38,7 @@ _MESSAGES = """
 | arguments that are empty, not JSON or no object | `{}`, or wrapped in one, with a notice |
 | tool names and call ids Vertex AI refuses | renamed by a function of themselves; replies use the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
-| a trailing assistant message | continued where the model can, without thinking; else a 400, or a request to go on (`vertex.prefill`) |
+| a trailing assistant message | continued, without thinking, where the model can; else see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
 """
 
