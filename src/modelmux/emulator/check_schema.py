@@ -13,6 +13,8 @@ from modelmux.emulator.refusals import invalid
 
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 _MAX_DEPTH: Final = 60
+#: Parts that are looked at, references followed each time: those can double with every level.
+_MAX_PARTS: Final = 20_000
 _MAX_NESTING: Final = 300
 _NOTES: Final = frozenset(
     {
@@ -106,11 +108,13 @@ class _Walk:
         self._root = root
         self._path = path
         self._size = size
+        self._parts = 0
 
     def walk(self, schema: Any, refs: tuple[str, ...], depth: int) -> None:
         if not isinstance(schema, dict):
             raise self._bad("Each schema must be an object")
-        if depth > _MAX_DEPTH:
+        self._parts += 1
+        if depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
             raise invalid("Schema is too complex for compilation.")
         reference = schema.get("$ref")
         if reference is not None:

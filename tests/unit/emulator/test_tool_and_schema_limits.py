@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from modelmux.emulator.check_schema import Size, check_supported
+from modelmux.emulator.refusals import Refused
 from support.emulator_calls import ask, body_of, emulator, refusal, text, tool
 
 APP = emulator()
@@ -192,3 +195,12 @@ async def test_the_newest_computer_tool_is_not_on_the_newest_models() -> None:
     beta = "computer-use-2025-11-24"
     assert "computer_20251124" in await refusal(APP, body_of(tools=[computer]), model="claude-opus-5-5", betas=beta)
     assert (await ask(APP, body_of(tools=[computer]), model="claude-opus-5", betas=beta)).status == 200
+
+
+def test_references_that_double_with_every_level_are_refused_in_no_time() -> None:
+    levels = {f"D{n}": {"anyOf": [{"$ref": f"#/$defs/D{n + 1}"}, {"$ref": f"#/$defs/D{n + 1}"}]} for n in range(40)}
+    schema = {"anyOf": [{"$ref": "#/$defs/D0"}], "$defs": {**levels, "D40": {"type": "string"}}}
+    began = time.perf_counter()
+    with pytest.raises(Refused, match="too complex"):
+        check_supported(schema, "output_config", Size())
+    assert time.perf_counter() - began < 2
