@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from modelmux.errors import InvalidRequest
+from modelmux.wire.halves import without_halves
 
 VERTEX_VERSION: Final = "vertex-2023-10-16"
 
@@ -316,12 +317,22 @@ _block_decoder: Final = msgspec.json.Decoder(Block)
 
 def decode_event(data: bytes) -> StreamEvent:
     """Decode one event's data. An unknown event, block or delta whose fields clash with ours comes back with its
-    type alone.
+    type alone; half a character in a text comes back as the replacement character.
 
     :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
     :raises UnicodeDecodeError: not UTF-8.
     :raises RecursionError: nested too deeply.
     """
+    try:
+        return _event(data)
+    except msgspec.DecodeError:
+        mended = without_halves(data)
+        if mended is data:
+            raise
+    return _event(mended)
+
+
+def _event(data: bytes) -> StreamEvent:
     try:
         return _event_decoder.decode(data)
     except msgspec.ValidationError:
@@ -340,12 +351,23 @@ def decode_event(data: bytes) -> StreamEvent:
 
 
 def decode_message(body: bytes) -> Message:
-    """Decode a whole reply. An unknown block whose fields clash with ours comes back with its type alone.
+    """Decode a whole reply. An unknown block whose fields clash with ours comes back with its type alone; half a
+    character in a text comes back as the replacement character.
 
     :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
     :raises UnicodeDecodeError: not UTF-8.
     :raises RecursionError: nested too deeply.
     """
+    try:
+        return _message(body)
+    except msgspec.DecodeError:
+        mended = without_halves(body)
+        if mended is body:
+            raise
+    return _message(mended)
+
+
+def _message(body: bytes) -> Message:
     try:
         return _message_decoder.decode(body)
     except msgspec.ValidationError:
