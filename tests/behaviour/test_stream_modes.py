@@ -18,7 +18,7 @@ from modelmux.gateway.relay import Bounded
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.gathering import Gatherer
-from modelmux.wire.openai_chat import ChunkEncoder
+from modelmux.wire.openai_reply import ChunkEncoder
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway

@@ -15,7 +15,7 @@ from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.fold import MessageFold, fold_chunks, unfold
 from modelmux.translate.usage import translate_usage
-from modelmux.wire import anthropic, openai_chat
+from modelmux.wire import anthropic, openai_reply
 from support.recordings import recordings
 from support.strategies import disorder, replies, streams
 from support.translation import CREATED, ID, chunks_of
@@ -49,9 +49,9 @@ def whole(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
     return plain
 
 
-def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[openai_chat.DecodedChunk]:
+def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[openai_reply.DecodedChunk]:
     """The chunks a client reads, decoded from the bytes it gets."""
-    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
     stream = ChatStream(shape)
     raw = b"".join(encoder.encode(chunk) for event in events for chunk in stream.feed(event))
     stream.finish()

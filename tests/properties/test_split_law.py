@@ -14,7 +14,7 @@ from modelmux.errors import GatewayError
 from modelmux.gateway.relay import StreamRelay
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
-from modelmux.wire.openai_chat import ChunkEncoder
+from modelmux.wire.openai_reply import ChunkEncoder
 from support.fakes import SSE_HEADERS, FakeReply
 from support.recordings import recordings
 from support.strategies import cut, framed, replies, streams

@@ -21,8 +21,8 @@ from modelmux.translate.fold import MessageFold, fold_chunks
 from modelmux.translate.gathering import Gatherer
 from modelmux.translate.usage import translate_usage
 from modelmux.translate.whole_stream import chunks_of as whole_chunks
-from modelmux.wire import anthropic, openai_chat
-from modelmux.wire.openai_chat import Chunk, ChunkDelta
+from modelmux.wire import anthropic, openai_reply
+from modelmux.wire.openai_reply import Chunk, ChunkDelta
 from support.fakes import SSE_HEADERS, FakeReply
 from support.recordings import recordings
 from support.strategies import TEXT, cut, disorder, framed, replies, streams
@@ -47,7 +47,7 @@ def decode(events: Iterable[dict[str, Any]]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
 
 
-def whole(events: list[dict[str, Any]], shape: ReplyShape) -> openai_chat.ChatCompletion:
+def whole(events: list[dict[str, Any]], shape: ReplyShape) -> openai_reply.ChatCompletion:
     """The answer to a request that asked for no stream."""
     fold = MessageFold()
     for event in decode(events):
@@ -88,9 +88,9 @@ def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: Re
     return [chunk for chunks in each for chunk in chunks]
 
 
-def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[openai_chat.DecodedChunk]:
+def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[openai_reply.DecodedChunk]:
     """Chunks as a client reads them from the wire."""
-    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
     return chunks_of(b"".join(map(encoder.encode, chunks)))
 
 
@@ -159,7 +159,7 @@ def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dic
 
 async def _relayed(pieces: list[bytes], size: int) -> bytes:
     """What a client gets while time stands still."""
-    encoder = openai_chat.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
+    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
     relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(size, 60.0), lambda: 0.0)
     await relay.open(FakeReply(200, SSE_HEADERS, pieces))
     out = b""

@@ -14,7 +14,8 @@ from modelmux.translate.chat_request import translate_request
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import Options, ReplyShape, Translated
 from modelmux.wire import anthropic, sse
-from modelmux.wire.openai_chat import ChunkEncoder, DecodedChunk, decode_chunk, decode_request
+from modelmux.wire.openai_chat import decode_request
+from modelmux.wire.openai_reply import ChunkEncoder, DecodedChunk, decode_chunk
 
 #: Takes sampling parameters, but no prefill.
 SONNET = builtin().card("claude-sonnet-4-6")

@@ -19,7 +19,7 @@ from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.gathering import Gatherer
 from modelmux.translate.whole_stream import chunks_of
 from modelmux.wire import anthropic, sse
-from modelmux.wire.openai_chat import ChatCompletion, Chunk, ChunkEncoder
+from modelmux.wire.openai_reply import ChatCompletion, Chunk, ChunkEncoder
 
 
 @dataclass(frozen=True, slots=True)

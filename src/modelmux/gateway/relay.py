@@ -18,7 +18,7 @@ from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic, openai_common, sse
-from modelmux.wire.openai_chat import Chunk, ChunkEncoder
+from modelmux.wire.openai_reply import Chunk, ChunkEncoder
 
 #: How long the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25

@@ -11,7 +11,7 @@ from modelmux.translate.chat_request import refuse_notices, translate_request
 from modelmux.translate.chat_response import translate_response
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.finish import news_of
-from modelmux.wire import openai_chat, openai_common
+from modelmux.wire import openai_chat, openai_common, openai_reply
 
 
 async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
@@ -38,7 +38,9 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
     exchange.remembers = may_think(translated.body, card.thinking_default)
     id, created, shape, relay = services.new_id(), int(services.now()), translated.shape, None
     if exchange.stream:
-        encoder = openai_chat.ChunkEncoder(id=id, created=created, model=shape.model, include_usage=shape.include_usage)
+        encoder = openai_reply.ChunkEncoder(
+            id=id, created=created, model=shape.model, include_usage=shape.include_usage
+        )
         exchange.mode = services.pacing.modes.find(exchange.headers)
         relay = make_relay(exchange.mode, ChatStream(shape), encoder, services.pacing, services.clock)
     attempts = Attempts(route, translated, relay, exchange, services)

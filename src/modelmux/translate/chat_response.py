@@ -12,9 +12,9 @@ from modelmux.translate.context import ReplyShape
 from modelmux.translate.finish import finish_reason, refusal_text
 from modelmux.translate.structured import strip_fences
 from modelmux.translate.usage import translate_usage
-from modelmux.wire import anthropic, openai_chat
+from modelmux.wire import anthropic, openai_reply
 
-Call = openai_chat.ResponseToolCall | openai_chat.ResponseCustomCall
+Call = openai_reply.ResponseToolCall | openai_reply.ResponseCustomCall
 
 
 class Parts(Struct):
@@ -30,7 +30,7 @@ class Parts(Struct):
 
 def translate_response(
     message: anthropic.Message, shape: ReplyShape, *, id: str, created: int
-) -> openai_chat.ChatCompletion:
+) -> openai_reply.ChatCompletion:
     """Translate a whole reply.
 
     Blocks that are neither text, thinking nor a client's tool call (server tools and their results) stay out.
@@ -46,15 +46,15 @@ def translate_response(
 def completion(
     parts: Parts,
     shape: ReplyShape,
-    reason: openai_chat.FinishReason,
-    usage: openai_chat.Usage,
+    reason: openai_reply.FinishReason,
+    usage: openai_reply.Usage,
     *,
     id: str,
     created: int,
-) -> openai_chat.ChatCompletion:
+) -> openai_reply.ChatCompletion:
     """The completion that says ``parts``; null, not empty, where there is nothing."""
     empty = not parts.text and bool(parts.calls or parts.refusal)
-    reply = openai_chat.ResponseMessage(
+    reply = openai_reply.ResponseMessage(
         content=None if empty else parts.text,
         refusal=parts.refusal,
         annotations=parts.annotations or UNSET,
@@ -63,12 +63,12 @@ def completion(
     )
     if parts.calls and shape.legacy_function:
         first = parts.calls[0]
-        assert isinstance(first, openai_chat.ResponseToolCall)
+        assert isinstance(first, openai_reply.ResponseToolCall)
         reply.function_call = first.function
     elif parts.calls:
         reply.tool_calls = parts.calls
-    choice = openai_chat.Choice(message=reply, finish_reason=reason)
-    return openai_chat.ChatCompletion(id=id, created=created, model=shape.model, choices=[choice], usage=usage)
+    choice = openai_reply.Choice(message=reply, finish_reason=reason)
+    return openai_reply.ChatCompletion(id=id, created=created, model=shape.model, choices=[choice], usage=usage)
 
 
 def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
@@ -97,10 +97,10 @@ def tool_call(block: anthropic.Block, shape: ReplyShape) -> Call:
     name = block.name or ""
     own = shape.tool_names.get(name, name)
     if name in shape.custom_tools:
-        custom = openai_chat.ResponseCustom(own, free_text(arguments_of(block)))
-        return openai_chat.ResponseCustomCall(id=block.id or "", custom=custom)
-    function = openai_chat.ResponseFunction(own, arguments_of(block))
-    return openai_chat.ResponseToolCall(id=block.id or "", function=function)
+        custom = openai_reply.ResponseCustom(own, free_text(arguments_of(block)))
+        return openai_reply.ResponseCustomCall(id=block.id or "", custom=custom)
+    function = openai_reply.ResponseFunction(own, arguments_of(block))
+    return openai_reply.ResponseToolCall(id=block.id or "", function=function)
 
 
 def arguments_of(block: anthropic.Block) -> str:

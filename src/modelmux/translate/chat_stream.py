@@ -22,7 +22,7 @@ from modelmux.translate.fold import MessageFold, resumption
 from modelmux.translate.structured import FenceStripper
 from modelmux.translate.usage import add, merge, translate_usage
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import Chunk, ChunkDelta, CustomDelta, FunctionDelta, ToolCallDelta
+from modelmux.wire.openai_reply import Chunk, ChunkDelta, CustomDelta, FunctionDelta, ToolCallDelta
 
 _ROLE = Chunk(ChunkDelta(role="assistant", content=""))
 

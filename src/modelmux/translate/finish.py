@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import FinishReason
+from modelmux.wire.openai_reply import FinishReason
 
 #: A value that is not here is news to us and means a normal end, never an error.
 FINISH_REASONS: Final[dict[str, FinishReason]] = {

@@ -16,7 +16,7 @@ from modelmux.translate.chat_response import Call, Parts, completion
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.errors import refused_in_stream
 from modelmux.translate.usage import add, merge
-from modelmux.wire import anthropic, openai_chat
+from modelmux.wire import anthropic, openai_reply
 
 
 class _OpenBlock:
@@ -161,15 +161,15 @@ def unfold(message: anthropic.Message) -> list[anthropic.StreamEvent]:
     return [*events, event("message_delta", delta=delta, usage=message.usage), event("message_stop")]
 
 
-def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.Usage) -> openai_chat.ChatCompletion:
+def fold_chunks(chunks: Iterable[openai_reply.DecodedChunk], usage: openai_reply.Usage) -> openai_reply.ChatCompletion:
     """Chat completion chunks -> the completion a client would have got whole.
 
     :param usage: used where the stream carries none (the client did not ask).
     """
     parts = Parts("", None, [], [], "", [])
     calls: dict[int, Call] = {}
-    function, legacy = openai_chat.ResponseFunction("", ""), False
-    reason: openai_chat.FinishReason = "stop"
+    function, legacy = openai_reply.ResponseFunction("", ""), False
+    reason: openai_reply.FinishReason = "stop"
     id, created, model = "", 0, ""
     for chunk in chunks:
         id, created, model = chunk.id, chunk.created, chunk.model
@@ -188,24 +188,24 @@ def fold_chunks(chunks: Iterable[openai_chat.DecodedChunk], usage: openai_chat.U
                 legacy = True  # even without a name
                 _add_function(function, delta.function_call)
     parts.calls = (
-        [openai_chat.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
+        [openai_reply.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
     )
     shape = ReplyShape(model, legacy_function=legacy)
     return completion(parts, shape, reason, usage, id=id, created=created)
 
 
-def _add_call(calls: dict[int, Call], part: openai_chat.ToolCallDelta) -> None:
+def _add_call(calls: dict[int, Call], part: openai_reply.ToolCallDelta) -> None:
     if part.custom is not None:
-        custom = openai_chat.ResponseCustom(part.custom.name or "", part.custom.input or "")
-        calls[part.index] = openai_chat.ResponseCustomCall(id=part.id or "", custom=custom)
+        custom = openai_reply.ResponseCustom(part.custom.name or "", part.custom.input or "")
+        calls[part.index] = openai_reply.ResponseCustomCall(id=part.id or "", custom=custom)
         return
-    new = openai_chat.ResponseToolCall(id="", function=openai_chat.ResponseFunction("", ""))
+    new = openai_reply.ResponseToolCall(id="", function=openai_reply.ResponseFunction("", ""))
     call = calls.setdefault(part.index, new)
     call.id = part.id or call.id
-    if part.function is not None and isinstance(call, openai_chat.ResponseToolCall):
+    if part.function is not None and isinstance(call, openai_reply.ResponseToolCall):
         _add_function(call.function, part.function)
 
 
-def _add_function(function: openai_chat.ResponseFunction, part: openai_chat.FunctionDelta) -> None:
+def _add_function(function: openai_reply.ResponseFunction, part: openai_reply.FunctionDelta) -> None:
     function.name = part.name or function.name
     function.arguments += part.arguments or ""

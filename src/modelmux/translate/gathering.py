@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from modelmux.wire.openai_chat import Chunk, ChunkDelta
+from modelmux.wire.openai_reply import Chunk, ChunkDelta
 
 #: Most characters before a sentence's end that decide whether it is one: its mark and closing quotes and brackets.
 _SEEN: Final = 9

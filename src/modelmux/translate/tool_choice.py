@@ -8,13 +8,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.translate.context import Context
 from modelmux.translate.names import clean
 from modelmux.wire.anthropic import Tool, ToolChoice
-from modelmux.wire.openai_chat import (
-    AllowedToolsChoice,
-    ChatRequest,
-    CustomChoice,
-    FunctionChoice,
-    NamedFunction,
-)
+from modelmux.wire.openai_chat import AllowedToolsChoice, ChatRequest, CustomChoice, FunctionChoice, NamedFunction
 
 Choice = str | FunctionChoice | CustomChoice | AllowedToolsChoice | None
 _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {

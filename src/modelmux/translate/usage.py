@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from modelmux.wire import anthropic, openai_chat
+from modelmux.wire import anthropic, openai_reply
 
 
 def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
@@ -32,7 +32,7 @@ def add(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthr
     )
 
 
-def translate_usage(usage: anthropic.Usage | None) -> openai_chat.Usage:
+def translate_usage(usage: anthropic.Usage | None) -> openai_reply.Usage:
     """``input_tokens`` counts only what neither came from the cache nor went into it: the three add up."""
     usage = usage or anthropic.Usage()
     read = usage.cache_read_input_tokens or 0
@@ -40,12 +40,12 @@ def translate_usage(usage: anthropic.Usage | None) -> openai_chat.Usage:
     prompt = (usage.input_tokens or 0) + read + written
     completion = usage.output_tokens or 0
     details = usage.output_tokens_details
-    return openai_chat.Usage(
+    return openai_reply.Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
-        prompt_tokens_details=openai_chat.PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
-        completion_tokens_details=openai_chat.CompletionTokensDetails(
+        prompt_tokens_details=openai_reply.PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
+        completion_tokens_details=openai_reply.CompletionTokensDetails(
             reasoning_tokens=(details.thinking_tokens or 0) if details else 0
         ),
         cache_creation_input_tokens=written,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from modelmux.wire.openai_chat import (
+from modelmux.wire.openai_reply import (
     ChatCompletion,
     Chunk,
     ChunkDelta,

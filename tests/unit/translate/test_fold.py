@@ -11,9 +11,9 @@ from msgspec import UNSET, Raw
 from modelmux.errors import UpstreamBroken, UpstreamRefused
 from modelmux.translate.fold import MessageFold, fold_chunks, joined, resumption, unfold
 from modelmux.translate.usage import translate_usage
-from modelmux.wire import anthropic, openai_chat
+from modelmux.wire import anthropic, openai_reply
 from modelmux.wire.anthropic import Block, Usage
-from modelmux.wire.openai_chat import decode_chunk
+from modelmux.wire.openai_reply import decode_chunk
 from support.translation import events
 
 
@@ -174,7 +174,7 @@ def test_a_paused_reply_and_what_follows_are_one() -> None:
     assert joined(anthropic.Message(), anthropic.Message()).content == []
 
 
-def chunk(delta: dict[str, Any] | None = None, reason: str | None = None, **fields: Any) -> openai_chat.DecodedChunk:
+def chunk(delta: dict[str, Any] | None = None, reason: str | None = None, **fields: Any) -> openai_reply.DecodedChunk:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
     return decode_chunk(msgspec.json.encode({"id": "c", "created": 7, "model": "m", "choices": choices, **fields}))
 
@@ -182,7 +182,7 @@ def chunk(delta: dict[str, Any] | None = None, reason: str | None = None, **fiel
 NONE_USED = translate_usage(None)
 
 
-def folded_chunks(*chunks: openai_chat.DecodedChunk) -> openai_chat.ChatCompletion:
+def folded_chunks(*chunks: openai_reply.DecodedChunk) -> openai_reply.ChatCompletion:
     return fold_chunks(chunks, NONE_USED)
 
 
@@ -208,8 +208,8 @@ def test_chunks_add_up_to_the_completion() -> None:
     assert (message.content, message.reasoning_content, message.annotations) == ("ab", "hm", [{"n": 1}, {"n": 2}])
     assert message.thinking_blocks == [{"type": "thinking"}]
     assert message.tool_calls == [
-        openai_chat.ResponseToolCall(id="t", function=openai_chat.ResponseFunction("f", '{"x":1}')),
-        openai_chat.ResponseToolCall(id="u", function=openai_chat.ResponseFunction("g", "{}")),
+        openai_reply.ResponseToolCall(id="t", function=openai_reply.ResponseFunction("f", '{"x":1}')),
+        openai_reply.ResponseToolCall(id="u", function=openai_reply.ResponseFunction("g", "{}")),
     ]
 
 
@@ -221,9 +221,9 @@ def test_calls_stand_in_the_order_of_their_index() -> None:
         chunk(call(2, type="custom", custom={})),
     )
     assert whole.choices[0].message.tool_calls == [
-        openai_chat.ResponseCustomCall(id="a", custom=openai_chat.ResponseCustom("sh", "ls")),
-        openai_chat.ResponseToolCall(id="b", function=openai_chat.ResponseFunction("g", "")),
-        openai_chat.ResponseCustomCall(id="", custom=openai_chat.ResponseCustom("", "")),
+        openai_reply.ResponseCustomCall(id="a", custom=openai_reply.ResponseCustom("sh", "ls")),
+        openai_reply.ResponseToolCall(id="b", function=openai_reply.ResponseFunction("g", "")),
+        openai_reply.ResponseCustomCall(id="", custom=openai_reply.ResponseCustom("", "")),
     ]
 
 
@@ -232,7 +232,7 @@ def test_a_legacy_call_adds_up_too() -> None:
         chunk({"function_call": {"name": "f", "arguments": ""}}), chunk({"function_call": {"arguments": "{}"}}),
         chunk({"function_call": {}}, "function_call"),
     ).choices[0].message  # fmt: skip
-    assert message.function_call == openai_chat.ResponseFunction("f", "{}")
+    assert message.function_call == openai_reply.ResponseFunction("f", "{}")
     assert (message.content, message.tool_calls) == (None, UNSET)
 
 

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from modelmux.translate.gathering import Gatherer
-from modelmux.wire.openai_chat import Chunk, ChunkDelta, FunctionDelta, ToolCallDelta, Usage
-from modelmux.wire.openai_chat import CompletionTokensDetails as Out
-from modelmux.wire.openai_chat import PromptTokensDetails as In
+from modelmux.wire.openai_reply import Chunk, ChunkDelta, FunctionDelta, ToolCallDelta, Usage
+from modelmux.wire.openai_reply import CompletionTokensDetails as Out
+from modelmux.wire.openai_reply import PromptTokensDetails as In
 
 
 def text(content: str) -> Chunk:

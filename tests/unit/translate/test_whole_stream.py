@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from modelmux.translate.whole_stream import chunks_of
-from modelmux.wire.openai_chat import (
+from modelmux.wire.openai_reply import (
     ChatCompletion,
     Choice,
     Chunk,

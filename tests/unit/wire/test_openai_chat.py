@@ -10,9 +10,11 @@ import pytest
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire import openai_chat as chat
-from modelmux.wire.openai_chat import Chunk, ChunkDelta, ChunkEncoder, decode_chunk, decode_request, read_request
+from modelmux.wire import openai_reply as reply
+from modelmux.wire.openai_chat import decode_request, read_request
+from modelmux.wire.openai_reply import Chunk, ChunkDelta, ChunkEncoder, decode_chunk
 
-USAGE = chat.Usage(5, 2, 7, chat.PromptTokensDetails(1, 2), chat.CompletionTokensDetails(1), 2, 1)
+USAGE = reply.Usage(5, 2, 7, reply.PromptTokensDetails(1, 2), reply.CompletionTokensDetails(1), 2, 1)
 USAGE_JSON = (
     '{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,'
     '"prompt_tokens_details":{"cached_tokens":1,"cache_write_tokens":2},'
@@ -48,9 +50,9 @@ def test_every_form_of_a_message_that_clients_send_is_read(raw: dict[str, Any], 
 
 
 def test_a_whole_answer_has_the_keys_sdks_read_and_no_empty_extras() -> None:
-    answer = chat.ChatCompletion(
+    answer = reply.ChatCompletion(
         id="i", created=1, model="m", usage=USAGE,
-        choices=[chat.Choice(message=chat.ResponseMessage(content=None), finish_reason="stop")],
+        choices=[reply.Choice(message=reply.ResponseMessage(content=None), finish_reason="stop")],
     )  # fmt: skip
     assert msgspec.json.encode(answer).decode() == (
         '{"id":"i","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
@@ -65,11 +67,11 @@ GOING_ON = ',"logprobs":null,"finish_reason":null'
 CHUNKS: list[tuple[Chunk, str]] = [
     (Chunk(ChunkDelta(role="assistant", content="")), '{"role":"assistant","content":""}' + GOING_ON),
     (Chunk(ChunkDelta(content="é\n")), '{"content":"é\\n"}' + GOING_ON),
-    (Chunk(ChunkDelta(tool_calls=[chat.ToolCallDelta(0, "c", "function", chat.FunctionDelta("f", ""))])),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(0, "c", "function", reply.FunctionDelta("f", ""))])),
      '{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}]}' + GOING_ON),
-    (Chunk(ChunkDelta(tool_calls=[chat.ToolCallDelta(1, function=chat.FunctionDelta(arguments="{"))])),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(1, function=reply.FunctionDelta(arguments="{"))])),
      '{"tool_calls":[{"index":1,"function":{"arguments":"{"}}]}' + GOING_ON),
-    (Chunk(ChunkDelta(tool_calls=[chat.ToolCallDelta(0, "c", "custom", custom=chat.CustomDelta("f", "x"))])),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(0, "c", "custom", custom=reply.CustomDelta("f", "x"))])),
      '{"tool_calls":[{"index":0,"id":"c","type":"custom","custom":{"name":"f","input":"x"}}]}' + GOING_ON),
     (Chunk(finish_reason="tool_calls"), '{},"logprobs":null,"finish_reason":"tool_calls"'),
 ]  # fmt: skip
