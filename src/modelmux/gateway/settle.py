@@ -95,5 +95,5 @@ def _count_tokens(exchange: Exchange, services: Services, route: str) -> None:
         ("cache_write", usage.cache_creation_input_tokens),
         ("output", usage.output_tokens),
     ):
-        if count:
+        if count and count > 0:  # a counter takes nothing less, and what an upstream counts is not ours to trust
             services.metrics.tokens.labels(route, kind).inc(count)

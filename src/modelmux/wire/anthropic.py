@@ -252,6 +252,7 @@ class Delta(Struct, omit_defaults=True):
 class ErrorBody(Struct, omit_defaults=True):
     type: str = "api_error"
     message: str = ""
+    status: Any = None  # where Google's front end speaks: its name for the error
 
 
 class StreamEvent(Struct, omit_defaults=True):
@@ -317,7 +318,7 @@ _block_decoder: Final = msgspec.json.Decoder(Block)
 
 def decode_event(data: bytes) -> StreamEvent:
     """Decode one event's data. An unknown event, block or delta whose fields clash with ours comes back with its
-    type alone; half a character in a text comes back as the replacement character.
+    type alone; half a character in a text as the replacement character; an error of Google's own as an error.
 
     :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
     :raises UnicodeDecodeError: not UTF-8.
@@ -334,7 +335,11 @@ def decode_event(data: bytes) -> StreamEvent:
 
 def _event(data: bytes) -> StreamEvent:
     try:
-        return _event_decoder.decode(data)
+        event = _event_decoder.decode(data)
+        if event.type or event.error is None:
+            return event
+        named = event.error.status if isinstance(event.error.status, str) else ""
+        return StreamEvent("error", error=ErrorBody(named or event.error.type, event.error.message))
     except msgspec.ValidationError:
         kind = _type_decoder.decode(data).type
         if kind not in KNOWN_EVENTS:

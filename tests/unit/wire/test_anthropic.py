@@ -142,6 +142,21 @@ BROKEN: list[bytes] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": 429, "message": "Quota", "status": "RESOURCE_EXHAUSTED"}, ("RESOURCE_EXHAUSTED", "Quota")),
+        ({"type": "overloaded_error", "message": "Over"}, ("overloaded_error", "Over")),
+        ({"status": 503}, ("api_error", "")),
+        ({}, ("api_error", "")),
+    ],
+)
+def test_an_error_without_a_type_is_an_error(error: dict[str, Any], expected: tuple[str, str]) -> None:
+    """Google's front end speaks up in the middle of a stream: no event has its name, and nothing comes after it."""
+    event = decode_event(json.dumps({"error": error}).encode())
+    assert event == anthropic.StreamEvent("error", error=anthropic.ErrorBody(*expected))
+
+
 @pytest.mark.parametrize("raw", BROKEN)
 def test_what_is_known_has_to_be_right(raw: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
