@@ -90,6 +90,15 @@ async def test_e79_a_folded_reply_that_breaks_in_a_call_is_no_call() -> None:
     assert json.loads(got.message["tool_calls"][0]["function"]["arguments"]) == {"command": "ls"}
 
 
+async def test_e80_a_tool_asks_for_its_arguments_at_once() -> None:
+    """Forwarded, wherever the client writes it: without it large arguments are held back upstream."""
+    for tools in ([{**tool(), "eager_input_streaming": True}], [tool(eager_input_streaming=True)]):
+        got = await ask(tools=tools)
+        assert (got.sent["tools"][0].get("eager_input_streaming"), got.notices) == (True, [])
+    got = await ask(tools=[{**tool(), "defer_loading": True}])
+    assert got.notices == ["ignored=tools.0.defer_loading"]
+
+
 @pytest.mark.parametrize("pieces", [['{"a', '":', " [1,", "\n", "2"], ["nonsense"], ['{"a":1}', '{"b":2}'], ["\\u12"]])
 async def test_e80_pieces_of_arguments_are_not_read(pieces: list[str]) -> None:
     """Pieces stream on as they come, whatever they are, even where they never become JSON."""

@@ -18,7 +18,6 @@ WAITING: Final[dict[int, str]] = {
 }
 #: Cases whose test covers what there is of their surfaces.
 PARTLY: Final[dict[int, str]] = {
-    80: "The tool field eager_input_streaming is not read yet.",
     86: "There is no messages surface yet.",
     90: "There is no messages surface yet.",
     91: "There is no messages surface yet.",

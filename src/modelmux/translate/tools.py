@@ -74,6 +74,8 @@ def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthro
         assert tool.custom is not None
         made = _custom(tool.custom, where, ctx)
     made.cache_control = marker
+    asked = (tool.eager_input_streaming, tool.function.eager_input_streaming if tool.function else None)
+    made.eager_input_streaming = next((value for value in asked if value is not None), None)
     return made
 
 

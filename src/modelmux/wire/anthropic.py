@@ -98,6 +98,7 @@ class Tool(Struct, omit_defaults=True):
     description: str | None = None
     strict: bool | None = None
     cache_control: CacheControl | None = None
+    eager_input_streaming: bool | None = None
 
 
 class WebSearch(Struct, tag_field="type", tag="web_search_20250305", omit_defaults=True):

@@ -144,6 +144,7 @@ class FunctionDefinition(Struct):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    eager_input_streaming: bool | None = None
 
 
 class CustomDefinition(Struct):
@@ -159,6 +160,7 @@ class Tool(Struct):
     function: FunctionDefinition | None = None
     custom: CustomDefinition | None = None
     cache_control: CacheControlParam | None = None
+    eager_input_streaming: bool | None = None
 
 
 class NamedFunction(Struct):
@@ -245,14 +247,27 @@ class ChatRequest(Struct):
     cache_control: CacheControlParam | None = None
 
 
+class _ExactFunction(FunctionDefinition, forbid_unknown_fields=True):
+    """The same, without other fields; so the next two."""
+
+
+class _ExactTool(Tool, forbid_unknown_fields=True):
+    function: _ExactFunction | None = None
+
+
 class _ExactRequest(ChatRequest, forbid_unknown_fields=True):
-    """The same, for the fast way to learn that a request has no other fields."""
+    """For the fast way to learn that neither a request nor its tools have fields nobody knows."""
+
+    tools: list[_ExactTool] | None = None  # type: ignore[assignment]  # narrower, for decoding only
 
 
 _request_decoder: Final = msgspec.json.Decoder(ChatRequest)
 _exact_decoder: Final = msgspec.json.Decoder(_ExactRequest)
 _keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
+_tools_decoder: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _FIELDS: Final = frozenset(ChatRequest.__struct_fields__)
+_TOOL_FIELDS: Final = frozenset(Tool.__struct_fields__)
+_FUNCTION_FIELDS: Final = frozenset(FunctionDefinition.__struct_fields__)
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -264,7 +279,7 @@ def decode_request(body: bytes) -> ChatRequest:
 
 
 def read_request(body: bytes) -> tuple[ChatRequest, list[str]]:
-    """Decode a request body; with it the names of fields that ``ChatRequest`` has not, in order.
+    """Decode a request body; with it the names of fields that ``ChatRequest`` and its tools have not, in order.
 
     :raises InvalidRequest: naming the field.
     """
@@ -273,4 +288,16 @@ def read_request(body: bytes) -> tuple[ChatRequest, list[str]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         request = decode_request(body)
     keys = openai_common.decode_body(_keys_decoder, body)  # a name may be bad UTF-8: nothing has read it so far
-    return request, [name for name in keys if name not in _FIELDS]
+    unknown = [name for name in keys if name not in _FIELDS]
+    return request, unknown + (_unknown_of_tools(keys["tools"]) if request.tools else [])
+
+
+def _unknown_of_tools(raw: Raw) -> list[str]:
+    """Paths of fields that tools have beyond the known ones: ``tools.0.function.defer_loading``."""
+    found: list[str] = []
+    for index, tool in enumerate(_tools_decoder.decode(raw)):
+        found += [f"tools.{index}.{name}" for name in tool if name not in _TOOL_FIELDS]
+        if "function" in tool:
+            inner = msgspec.json.decode(tool["function"], type=dict[str, Raw] | None) or {}
+            found += [f"tools.{index}.function.{name}" for name in inner if name not in _FUNCTION_FIELDS]
+    return found

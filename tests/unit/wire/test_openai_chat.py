@@ -123,3 +123,16 @@ def test_fields_nobody_knows_are_named_in_order(extra: bytes, unknown: list[str]
 def test_a_body_that_cannot_be_read_is_refused_and_never_breaks_anything(extra: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_request(b"{" + BODY + extra)
+
+
+def test_fields_of_tools_that_nobody_knows_are_named() -> None:
+    tool = {"type": "function", "defer_loading": True, "function": {"name": "f", "x": 1, "eager_input_streaming": True}}
+    plain = {"type": "custom", "custom": {"name": "c"}, "function": None}
+    body = {"model": "m", "messages": [], "tools": [plain, tool], "zzz": 1}
+    request, unknown = read_request(json.dumps(body).encode())
+    assert unknown == ["zzz", "tools.1.defer_loading", "tools.1.function.x"]
+    assert request.tools is not None
+    assert request.tools[1].function is not None
+    assert request.tools[1].function.eager_input_streaming is True
+    for tools in (None, []):
+        assert read_request(json.dumps(body | {"tools": tools}).encode())[1] == ["zzz"]
