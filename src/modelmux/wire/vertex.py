@@ -6,7 +6,7 @@ a one-element array (seen on streaming calls), and HTML from the load balancer.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -85,6 +85,17 @@ class _Google(Struct):
     error: GoogleError
 
 
+class _Sentence(Struct):
+    message: str
+    status: Any = None
+
+
+class _Said(Struct):
+    """An error of which only the sentence is as expected: the rest is for machines, and it is for people."""
+
+    error: _Sentence
+
+
 class _Anthropic(Struct):
     error: ErrorBody
     type: str
@@ -94,6 +105,7 @@ class _Anthropic(Struct):
 T = TypeVar("T")
 
 _google: Final = msgspec.json.Decoder[_Google | list[_Google]](_Google | list[_Google])
+_said: Final = msgspec.json.Decoder[_Said | list[_Said]](_Said | list[_Said])
 _anthropic: Final = msgspec.json.Decoder[_Anthropic | list[_Anthropic]](_Anthropic | list[_Anthropic])
 
 
@@ -101,11 +113,13 @@ def decode_fault(status: int, body: bytes) -> Fault:
     """Read an error reply: Anthropic's shape, Google's, either in a one-element array, or anything else."""
     anthropic = _first(_anthropic, body)
     if anthropic is not None:
-        said = anthropic.error
-        return Fault(status, said.type, said.message, request_id=anthropic.request_id)
+        return Fault(status, anthropic.error.type, anthropic.error.message, request_id=anthropic.request_id)
     google = _first(_google, body)
     if google is None:
-        return Fault(status)
+        said = _first(_said, body)
+        if said is None:
+            return Fault(status)
+        return Fault(status, said.error.status if isinstance(said.error.status, str) else "", said.error.message)
     details = google.error.details or []
     return Fault(
         status,

@@ -66,7 +66,7 @@ FAULTS: list[tuple[str, Any, Fault]] = [
     ("an empty array", [], Fault(429)),
     ("no error in it", {"message": "No"}, Fault(429)),
     ("an error of another type", {"error": "No"}, Fault(429)),
-    ("a code of another type", {"error": {"code": "x", "message": "No"}}, Fault(429)),
+    ("a code of another type", {"error": {"code": "x", "message": "No"}}, Fault(429, "", "No")),
     ("a string", "No", Fault(429)),
     ("null", None, Fault(429)),
 ]
@@ -82,3 +82,19 @@ def test_an_error_of_either_side_is_read_in_every_form(body: Any, fault: Fault) 
 )
 def test_an_error_that_is_not_json_is_told_by_its_status(body: bytes) -> None:
     assert decode_fault(502, body) == Fault(502)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 400, "message": "Too long.", "status": "INVALID_ARGUMENT", "details": "odd"}, "INVALID_ARGUMENT"),
+        ({"code": 400, "message": "Too long.", "status": "INVALID_ARGUMENT", "details": [{"reason": 5}]},
+         "INVALID_ARGUMENT"),
+        ({"code": "400", "message": "Too long."}, ""),
+        ({"message": "Too long.", "status": None}, ""),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_an_odd_error_is_kept(error: dict[str, Any], kind: str) -> None:
+    """What is odd in the fields around it must not cost the client the reason, nor us what it tells."""
+    for body in ({"error": error}, [{"error": error}]):
+        assert decode_fault(400, json.dumps(body).encode()) == Fault(400, kind, "Too long.")
