@@ -1,5 +1,27 @@
-"""Facts about Claude models as data, and one lookup. No decisions."""
+"""Facts about Claude models and the places that serve them, as data, and their look-ups. No decisions."""
 
-from modelmux.catalog.catalog import Catalog, ModelCard, builtin, normalise
+from modelmux.catalog.catalog import WIDE_LOCATIONS, Catalog, ModelCard, builtin, normalise
+from modelmux.catalog.lifecycle import lifecycle
+from modelmux.catalog.locations import (
+    Geography,
+    Locations,
+    location_in_path,
+    location_of_host,
+    locations,
+    project_in_path,
+)
 
-__all__ = ["Catalog", "ModelCard", "builtin", "normalise"]
+__all__ = [
+    "WIDE_LOCATIONS",
+    "Catalog",
+    "Geography",
+    "Locations",
+    "ModelCard",
+    "builtin",
+    "lifecycle",
+    "location_in_path",
+    "location_of_host",
+    "locations",
+    "normalise",
+    "project_in_path",
+]

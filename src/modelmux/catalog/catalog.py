@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Struct
 
 _DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
-_MULTI_REGIONS: Final = frozenset({"global", "us", "eu"})
+#: Served for every model, as far as the catalog knows.
+WIDE_LOCATIONS: Final = ("global", "us", "eu")
 _ROUTING_PREFIXES: Final = ("publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -49,7 +50,11 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     effort_default: Effort | None = None
     #: Effort values that go together with ``thinking: disabled``; None means all of them.
     disabled_effort: tuple[Effort, ...] | None = None
+    #: Single regions that serve it, where they are known; None means any.
+    regions: tuple[str, ...] | None = None
+    launched: date | None = None
     retires: date | None = None
+    replacement: str | None = None
     known: bool = True
 
     @property
@@ -59,7 +64,9 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def served_in(self, location: str) -> bool:
         """Whether Vertex AI serves this model in a location, as far as the catalog knows."""
-        return location in _MULTI_REGIONS or self.regional
+        if location in WIDE_LOCATIONS:
+            return True
+        return self.regional and (self.regions is None or location in self.regions)
 
 
 def normalise(name: str) -> str:
