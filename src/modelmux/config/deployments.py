@@ -1,15 +1,20 @@
-"""Settings -> routes: which names are served, by which model, where."""
+"""Settings -> routes: which names are served, by which model, where. Puts together what the neighbours find out:
+``places.py`` (project, location, URL), ``fences.py`` (geographies), ``aliases.py`` (further names)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Final
 
-from modelmux.catalog import Catalog, ModelCard
+from modelmux.catalog import Catalog, ModelCard, location_of_host
+from modelmux.config.aliases import alias_problems, read_aliases, succession_problems
+from modelmux.config.fences import default_escapes, escapes, geography_problem
 from modelmux.config.load import ConfigError
+from modelmux.config.places import Place, default_problems, deployments_of, model_in, place_of, where_served
 from modelmux.config.schema import Config, Vertex, VertexModel
-from modelmux.routing.resolve import Deployment, Route, Routes
+from modelmux.routing.resolve import Route, Routes
 from modelmux.translate.context import Options
-from modelmux.wire import vertex as wire
 
 _WHERE: Final = (
     "`modelmux config init` writes a configuration; or set vertex.project and vertex.location (VERTEX_PROJECT and "
@@ -17,45 +22,48 @@ _WHERE: Final = (
 )
 
 
-def build_routes(config: Config, catalog: Catalog) -> Routes:
+def build_routes(config: Config, catalog: Catalog, *, today: date | None = None) -> Routes:
     """All routes of a configuration.
 
-    :raises ConfigError: a model without project or location, two models with one name, a model that is not served in
-        its region, or nothing to serve at all. All problems at once.
+    :param today: the day the aliases are resolved for; the present one (UTC) if not given.
+    :raises ConfigError: a model without project or location, a name used twice, a model that is not served in its
+        region, an alias that leads nowhere, a place outside its geography, or nothing to serve at all. All problems at
+        once.
     """
     vertex = config.vertex
-    problems: list[str] = []
+    models = _models(vertex, catalog)
+    place = place_of(vertex)
+    common = place if vertex.project is not None else None
+    problems = [*default_problems(vertex, catalog), *_geographies(vertex, models, common)]
     routes: list[Route] = []
-    for model in _models(vertex, catalog):
-        try:
-            routes.append(_route(model, vertex, catalog))
-        except ConfigError as error:
-            problems += error.problems
-    names = [route.name.lower() for route in routes]
-    problems += [f"vertex.models: the name {n!r} is used twice" for n in dict.fromkeys(names) if names.count(n) > 1]
+    for model in models:
+        route, found = _route(model, vertex, catalog)
+        problems += found
+        routes.append(route)
+    problems += alias_problems(models, config.aliases, catalog, _unserved(routes, common, catalog))
     if problems:
         raise ConfigError(problems, hint=_WHERE if any(p.endswith(" is set") for p in problems) else None)
-    location = _default_location(vertex)
-    anywhere = vertex.project is not None and location is not None
-    if not routes and not anywhere:
+    if not routes and common is None:
         raise ConfigError(["no model can be served: no Google Cloud project and location are set"], hint=_WHERE)
-
-    def for_catalog(card: ModelCard) -> Route:
-        return _route(VertexModel(name=card.base, model=card.id), vertex, catalog, check_location=False)
-
     default = next((r for r in routes if vertex.model or vertex.url), None)
-    return Routes(
+    made = Routes(
         routes,
         catalog=catalog,
         fallback=default if vertex.fallback_to_default else None,
-        for_catalog=for_catalog if anywhere else None,
+        for_catalog=_maker(vertex, catalog) if common is not None else None,
+        aliases=read_aliases(models, config.aliases),
+        day=today or datetime.now(UTC).date(),
     )
+    problems = succession_problems(made)
+    if problems:
+        raise ConfigError(problems)
+    return made
 
 
 def _models(vertex: Vertex, catalog: Catalog) -> list[VertexModel]:
     """The default model, if any, then the listed ones."""
     if vertex.url:
-        model = vertex.model or _model_in(vertex.url)
+        model = vertex.model or model_in(vertex.url)
         return [
             VertexModel(name=vertex.display_name or _display_name(model), model=model, url=vertex.url),
             *vertex.models,
@@ -71,49 +79,56 @@ def _display_name(model: str) -> str:
     return model.partition("@")[0]
 
 
-def _model_in(url: str) -> str:
-    return wire.strip_verb(url).rpartition("/")[2]
+def _route(
+    model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_location: bool = True
+) -> tuple[Route, list[str]]:
+    """A model's route, and what is wrong with it."""
+    deployments, problems = deployments_of(model, vertex, catalog, check_location=check_location)
+    geographies = tuple(dict.fromkeys(filter(None, (vertex.geography, model.geography))))
+    route = Route(model.name, deployments, _options(model, vertex), geographies)
+    if not problems and all(geography_problem(geography) is None for geography in geographies):
+        problems = [f"vertex.models {model.name!r}: {problem}" for problem in escapes(route)]
+    return route, problems
 
 
-def _default_location(vertex: Vertex) -> str | None:
-    return vertex.location or vertex.region
+def _maker(vertex: Vertex, catalog: Catalog) -> Callable[[ModelCard], Route]:
+    """Routes for the models of the catalog that have no entry, from the common place."""
+
+    def make(card: ModelCard) -> Route:
+        return _route(VertexModel(name=card.base, model=card.id), vertex, catalog, check_location=False)[0]
+
+    return make
 
 
-def _route(model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_location: bool = True) -> Route:
-    where = f"vertex.models {model.name!r}"
-    asked = model.model or (_model_in(model.url) if model.url else None) or vertex.model or model.name
-    card = catalog.card(asked)
-    if model.url:
-        deployment = Deployment(f"{model.name}@url", wire.strip_verb(model.url), "", "", card)
-        return Route(model.name, (deployment,), _options(model, vertex))
-    project = model.project or vertex.project
-    own = model.location or model.region
-    locations = model.locations or ([own] if own else []) or [place for place in [_default_location(vertex)] if place]
-    problems = []
-    if not project:
-        problems.append(f"{where}: no Google Cloud project is set")
-    if not locations:
-        problems.append(f"{where}: no location is set")
-    if check_location:
-        problems += [
-            f"{where}: {card.id} is not served in {location}; use global, us or eu"
-            for location in locations
-            if not card.served_in(location)
-        ]
-    if problems or not project:
-        raise ConfigError(problems)
-    publisher = model.publisher or vertex.publisher
-    deployments = tuple(
-        Deployment(
-            f"{model.name}@{location}",
-            _base(vertex, location) + wire.model_path(project, location, publisher, card.id),
-            project,
-            location,
-            card,
-        )
-        for location in locations
-    )
-    return Route(model.name, deployments, _options(model, vertex))
+def _geographies(vertex: Vertex, models: list[VertexModel], common: Place | None) -> list[str]:
+    """Words that are no geography, and a common place outside the common one."""
+    given = [("vertex.geography", vertex.geography)]
+    given += [(f"vertex.models {model.name!r}", model.geography) for model in models]
+    problems = [f"{where}: {problem}" for where, word in given if (problem := geography_problem(word))]
+    if common is not None:
+        host = location_of_host(vertex.base_url) or common.location if vertex.base_url else common.region
+        problems += default_escapes(Place(common.location, host), vertex.geography)
+    return problems
+
+
+def _unserved(routes: list[Route], common: Place | None, catalog: Catalog) -> Callable[[str], str | None]:
+    """Says why a model of the catalog cannot be served here; None where it can."""
+    configured = {deployment.card.id for route in routes for deployment in route.deployments}
+
+    def why(model: str) -> str | None:
+        card = catalog.card(model)
+        if model in configured:
+            return None
+        if common is None:
+            return f"{model} has no entry in vertex.models, and vertex.project and vertex.location are not both set"
+        if not card.served_in(common.location):
+            return (
+                f"{model} is not served in {common.location}, the common location; give it an entry in vertex.models "
+                f"with one of {where_served(card)}"
+            )
+        return None
+
+    return why
 
 
 def _options(model: VertexModel, vertex: Vertex) -> Options:
@@ -122,9 +137,3 @@ def _options(model: VertexModel, vertex: Vertex) -> Options:
         prefill=model.prefill or vertex.prefill,
         caching=vertex.caching if model.caching is None else model.caching,
     )
-
-
-def _base(vertex: Vertex, location: str) -> str:
-    if vertex.base_url:
-        return vertex.base_url.rstrip("/").removesuffix("/v1")
-    return wire.base_url(location)

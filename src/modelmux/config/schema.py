@@ -156,7 +156,9 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = None
     aliases: Annotated[list[str], about("Further names for the same.")] = []
     project: Annotated[str | None, about("Google Cloud project.", example="my-project")] = None
-    region: Annotated[str | None, about("The same as location.", example="global")] = None
+    region: Annotated[
+        str | None, about("The same as location; where both are set, it chooses the host.", example="global")
+    ] = None
     location: Annotated[str | None, about("global, us, eu or a region.", example="global")] = None
     locations: Annotated[list[str], about("Several locations, tried in this order.")] = []
     publisher: Annotated[str | None, about("Publisher of the model.", example="anthropic")] = None
@@ -185,7 +187,10 @@ class Vertex(Struct, forbid_unknown_fields=True, kw_only=True):
         about("Google Cloud project.", "MODELMUX_PROJECT", "VERTEX_PROJECT", _shared("ANTHROPIC_VERTEX_PROJECT_ID"),
               _shared("GOOGLE_CLOUD_PROJECT"), _shared("VERTEXAI_PROJECT"), example="my-project"),
     ] = None  # fmt: skip
-    region: Annotated[str | None, about("The same as location.", "VERTEX_REGION", example="global")] = None
+    region: Annotated[
+        str | None,
+        about("The same as location; where both are set, it chooses the host.", "VERTEX_REGION", example="global"),
+    ] = None
     location: Annotated[
         str | None,
         about("global, us, eu or a region.", "MODELMUX_LOCATION", "VERTEX_LOCATION", _shared("CLOUD_ML_REGION"),

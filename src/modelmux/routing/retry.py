@@ -63,7 +63,7 @@ def decide(
 
     :param renewed: whether the token was already renewed for this request.
     :param thoughtless: whether thinking blocks were already left out, or there were none.
-    :param jitter: a random number from 0 to 1.
+    :param jitter: a random number from 0 to 1: for the choice among fresh deployments, or for the wait.
     """
     if len(tried) >= policy.attempts:
         return GiveUp("attempts used up")
@@ -73,7 +73,7 @@ def decide(
         return Again(0.0, tried[-1], drop_thoughts=True)
     if not _curable(error):
         return GiveUp("not curable")
-    target = select(route, tried)
+    target = select(route, tried, jitter)
     if target not in tried:
         return Again(0.0, target)
     asked = error.retry_after if isinstance(error, UpstreamRefused) else None

@@ -52,7 +52,7 @@ def test_models_as_a_table(tmp_path: Path) -> None:
     lines = [line.split() for line in said.stdout.splitlines()]
     assert lines[0] == ["NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "EFFORT", "RETIRES"]
     assert [line[:3] for line in lines[1:]] == [
-        ["fast", "claude-haiku-4-5@20251001", "eu,us"], ["new", "claude-next", "eu"], ["own", "claude-opus-5", "url"],
+        ["fast", "claude-haiku-4-5@20251001", "eu,us"], ["new", "claude-next", "eu"], ["own", "claude-opus-5", "eu"],
     ]  # fmt: skip
 
 

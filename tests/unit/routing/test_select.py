@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.routing.resolve import Deployment, Route
@@ -23,3 +24,46 @@ PLACES = {name: Deployment(name, f"https://{name}", "p", name, CARD) for name in
 def test_untried_first_in_order_then_the_one_tried_longest_ago(deployments: str, tried: str, chosen: str) -> None:
     route = Route("r", tuple(PLACES[name] for name in deployments))
     assert select(route, tuple(PLACES[name] for name in tried)) is PLACES[chosen]
+
+
+def weighed(**weights: int) -> Route:
+    return Route("r", tuple(replace(PLACES[name], weight=weight) for name, weight in weights.items()))
+
+
+@pytest.mark.parametrize(
+    ("weights", "pick", "chosen"),
+    [
+        ({"a": 1, "b": 3}, 0.0, "a"), ({"a": 1, "b": 3}, 0.2499, "a"), ({"a": 1, "b": 3}, 0.25, "b"),
+        ({"a": 1, "b": 3}, 0.9999, "b"), ({"a": 1, "b": 3}, 1.0, "b"), ({"a": 0, "b": 1}, 0.0, "b"),
+        ({"a": 1, "b": 0}, 1.0, "a"), ({"a": 0, "b": 0}, 0.9, "a"), ({"a": 2, "b": 0, "c": 2}, 0.5, "c"),
+        ({"a": 1}, 0.7, "a"),
+    ],
+)  # fmt: skip
+def test_weights_share_what_chance_gives(weights: dict[str, int], pick: float, chosen: str) -> None:
+    assert select(weighed(**weights), (), pick).id == chosen
+
+
+def test_shares_follow_the_weights() -> None:
+    route = weighed(a=5, b=3, c=2)
+    ids = [select(route, (), number / 1000).id for number in range(1000)]
+    assert [ids.count(name) for name in "abc"] == [500, 300, 200]
+
+
+def test_a_later_order_waits_until_all_of_the_earlier_have_failed() -> None:
+    a, b, c = (replace(PLACES[name], order=order) for name, order in (("a", 7), ("b", 7), ("c", 2)))
+    route = Route("r", (a, b, c))
+    for pick in (0.0, 0.5, 1.0):
+        assert select(route, (), pick) is c
+        assert select(route, (c, a), pick) is b
+        assert select(route, (c, b), pick) is a
+        assert select(route, (c, b, a), pick) is c, "then round again"
+    assert select(route, (c,), 0.4) is a
+    assert select(route, (c,), 0.6) is b
+
+
+def test_those_without_weight_come_before_the_next_order() -> None:
+    idle, busy, far = replace(PLACES["a"], weight=0), PLACES["b"], replace(PLACES["c"], order=1)
+    route = Route("r", (idle, busy, far))
+    assert select(route, (), 0.9) is busy
+    assert select(route, (busy,), 0.9) is idle
+    assert select(route, (busy, idle), 0.9) is far

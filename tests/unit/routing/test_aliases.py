@@ -1,0 +1,59 @@
+"""Aliases on their own: chains end, loops are found, and the day decides."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from modelmux.catalog import builtin
+from modelmux.routing.aliases import Alias, by_name, follow, loops
+from modelmux.routing.resolve import Deployment, Route, Routes
+
+DAY = date(2026, 12, 1)
+CATALOG = builtin()
+
+
+def table(**targets: str) -> dict[str, Alias]:
+    return by_name(Alias(name, target) for name, target in targets.items())
+
+
+def test_the_day_decides() -> None:
+    alias = Alias("a", "old", "new", DAY)
+    assert [alias.meant(day) for day in (date.min, date(2026, 11, 30), DAY, date.max)] == ["old", "old", "new", "new"]
+    assert Alias("a", "old").meant(date.max) == "old"
+    assert Alias("a", "old", "new").meant(date.max) == "old", "half a succession never takes place"
+    assert (alias.targets, Alias("a", "old").targets) == (("old", "new"), ("old",))
+
+
+def test_a_chain_is_followed_to_its_end() -> None:
+    aliases = table(a="B", b="c", c="end", end2="END2")
+    assert follow(aliases["a"], aliases, DAY) == "end"
+    assert follow(aliases["end2"], aliases, DAY) == "END2", "its own name: the catalog's model"
+
+
+@pytest.mark.parametrize(
+    ("aliases", "found"),
+    [
+        (table(a="b", b="c"), []), (table(a="a"), []), (table(a="b", b="a"), [["a", "b", "a"]]),
+        (table(x="a", a="b", b="a"), [["a", "b", "a"]]), (table(a="b", c="b", b="d"), []),
+        (table(a="route", route="a"), []),
+        (by_name([Alias("a", "x", "b", DAY), Alias("b", "y", "a", DAY)]), [["a", "b", "a"]]),
+    ],
+)  # fmt: skip
+def test_loops_are_found_over_all_days(aliases: dict[str, Alias], found: list[list[str]]) -> None:
+    assert loops(aliases, lambda name: name == "route") == found
+
+
+def test_the_first_of_a_name_counts() -> None:
+    assert by_name([Alias("A", "x"), Alias("a", "y")])["a"].model == "x"
+
+
+def test_an_alias_that_leads_nowhere_is_not_served() -> None:
+    card = CATALOG.card("claude-opus-5")
+    route = Route("r", (Deployment("d", "u", "p", "eu", card),))
+    routes = Routes([route], catalog=CATALOG, aliases=[Alias("ghost", "nobody"), Alias("R2", "r")])
+    assert list(routes.listed) == ["r", "R2"]
+    assert routes.stands_for(routes.aliases[0]) is None
+    assert routes.find("r2") is route
+    assert routes.on(DAY) is routes, "nothing changes with the days"
