@@ -17,17 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.origins import read_origins
 from modelmux.config.schema import Auth
 from modelmux.config.streaming import build_stream_modes
 from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.exchange import Services
 from modelmux.gateway.paced import Pacing
 from modelmux.gateway.thoughts import MemoryThoughts
+from modelmux.gateway.today import RoutesToday
 from modelmux.routing.retry import Policy
+from modelmux.routing.route_warnings import route_warnings
 from modelmux.server.asgi import Application
 from modelmux.server.auth import ApiKeys, is_loopback
+from modelmux.server.cors import Cors
 from modelmux.server.endpoints import ChatEndpoint
 from modelmux.server.health import OPEN_PATHS, Readiness, page_routes
+from modelmux.server.models import ModelPages
 from modelmux.server.respond import Receive, Scope, Send
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, quiet
@@ -51,7 +56,7 @@ class Snapshot:
     """What one configuration made. A reload puts another in its place; this one serves the requests it began."""
 
     config: Config
-    application: Application
+    application: Application | Cors
     tokens: TokenSource
     fetcher: Fetcher
     running: int = 0
@@ -127,12 +132,13 @@ class Gateway:
             fetcher = before.fetcher if before is not None and kept else Fetcher(_fetch_settings(config))
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
+        origins = read_origins(config.server.cors_origins)
         services = self._services(config, tokens, fetcher)
+        chat = ChatEndpoint(services, config.server.max_body_bytes)
+        models = ModelPages(services.routes, started=int(time.time()))
         application = Application(
-            data_plane={
-                ("POST", "/v1/chat/completions"): ChatEndpoint(services, config.server.max_body_bytes),
-            },
-            pages=page_routes(services.routes, self.metrics, self.readiness, created=int(time.time())),
+            data_plane={("POST", "/v1/chat/completions"): chat, ("POST", "/chat/completions"): chat},
+            pages=[*page_routes(self.metrics, self.readiness), *models.pages()],
             keys=ApiKeys(key.reveal() for key in config.server.api_keys),
             open_paths=OPEN_PATHS,
             log=self._log,
@@ -140,11 +146,17 @@ class Gateway:
             on_startup=self.startup,
             on_shutdown=self.aclose,
         )
-        return Snapshot(config, application, tokens, fetcher)
+        self._tell(services.routes)
+        return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
+
+    def _tell(self, routes: RoutesToday) -> None:
+        """Log what an operator should know of the routes, once for each."""
+        for name, sentence in route_warnings(routes.current, routes.day):
+            self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
 
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
         return Services(
-            routes=build_routes(config, config.build_catalog()),
+            routes=RoutesToday(build_routes(config, config.build_catalog()), time.time),
             vertex=Vertex(Timeouts(), quota_project=_quota_project(tokens, self._environment)),
             upstream=self._upstream,
             tokens=tokens,

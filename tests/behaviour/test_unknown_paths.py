@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from support.asgi import request
-from support.fakes import FakeUpstream
-from support.gateway import gateway
+from support.fakes import FakeUpstream, message_reply
+from support.gateway import ask, gateway
 
 
 @pytest.mark.parametrize(
     ("method", "path", "meant"),
     [
-        ("POST", "/chat/completions", "/v1/chat/completions"),
         ("POST", "/v1/v1/chat/completions", "/v1/chat/completions"),
         ("POST", "/v1/chat/completions/", "/v1/chat/completions"),
         ("POST", "/v1/chat/completion", "/v1/chat/completions"),
         ("POST", "/api/v1/chat/completions", "/v1/chat/completions"),
         ("POST", "//v1//chat/completions", "/v1/chat/completions"),
-        ("GET", "/models", "/v1/models"),
         ("GET", "/v1/v1/models", "/v1/models"),
+        ("GET", "/v1/v1/models/claude-opus-5", "/v1"),
+        ("HEAD", "/v1/chat", "/v1/chat/completions"),
         ("GET", "/favicon.ico", "/v1"),
         ("POST", "/", "GET"),
     ],
@@ -45,3 +45,23 @@ async def test_a_wrong_method_says_which_is_right(method: str, path: str, allow:
     assert response.status == 405
     assert response.headers["allow"] == allow
     assert allow in response.json()["error"]["message"]
+
+
+async def test_the_same_endpoints_are_there_without_the_version() -> None:
+    app = gateway(FakeUpstream([message_reply()]))
+    assert (await request(app, "POST", "/chat/completions", ask())).status == 200
+    assert (await request(app, "GET", "/models")).body == (await request(app, "GET", "/v1/models")).body
+    one = await request(app, "GET", "/models/claude-opus-4-8")
+    assert (one.status, one.json()["id"]) == (200, "claude-opus-4-8")
+    wrong = await request(app, "GET", "/chat/completions")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness",
+                                  "/readyz", "/health/readiness"])  # fmt: skip
+async def test_whoever_looks_whether_we_live_is_told_without_a_key(path: str) -> None:
+    app = gateway(FakeUpstream([]), server={"api_keys": ["sk-modelmux-first"]})
+    for method in ("GET", "HEAD"):
+        assert (await request(app, method, path)).status == 200
+    app.readiness.draining = True
+    assert (await request(app, "GET", path)).status == (503 if "read" in path else 200)

@@ -72,7 +72,7 @@ class Attempts:
         :raises GatewayError: of the last attempt, when no further one is worth it.
         """
         services, tried, renewed = self._services, list[Deployment](), False
-        deployment = select(self._route, ())
+        deployment = select(self._route, (), services.jitter())
         token = await services.tokens.token()
         encoded = anthropic.encode_request(self._body)
         while True:

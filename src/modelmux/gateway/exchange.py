@@ -9,7 +9,8 @@ from typing import Protocol
 from modelmux.gateway.paced import Pacing
 from modelmux.gateway.relay import StreamRelay
 from modelmux.gateway.thoughts import ThoughtStore
-from modelmux.routing.resolve import Deployment, Route, Routes
+from modelmux.gateway.today import RoutesToday
+from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import Policy
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry.logs import Log
@@ -37,7 +38,7 @@ class Downloads(Protocol):
 class Services:
     """What every exchange uses; built once by ``app.py``. Clock, sleep, ids and randomness come in here."""
 
-    routes: Routes
+    routes: RoutesToday
     vertex: Vertex
     upstream: Upstream
     tokens: TokenSource

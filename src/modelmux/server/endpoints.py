@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.gateway.exchange import Answer, Exchange, Services
 from modelmux.gateway.run import run
 from modelmux.gateway.settle import finish, settle
@@ -39,6 +39,8 @@ class ChatEndpoint:
                 answer = await run(body, exchange, services)
                 await self._send(answer, send)
         except GatewayError as error:
+            if isinstance(error, UpstreamRefused) and error.upstream_status == 404:
+                self._explain(error, exchange)
             settle(exchange, services, error=error)
             raise
         except (ClientGone, OSError):  # OSError: how some servers report a send to a client that left
@@ -50,8 +52,19 @@ class ChatEndpoint:
             if not exchange.settled:  # cancelled from outside: the server is going down
                 finish(Answer(exchange), services, client_gone=True)
 
+    def _explain(self, error: GatewayError, exchange: Exchange) -> None:
+        """A model that is not found may have been retired: then the client is told."""
+        warning = self._services.routes.warning(exchange.tried[-1].card) if exchange.tried else None
+        if warning is not None:
+            error.hint = f"{error.hint} {warning}." if error.hint else f"{warning}."
+
+    def _warning(self, exchange: Exchange) -> HeaderList:
+        """The header that tells of a retirement, on every answer of a model that has one ahead or behind it."""
+        warning = self._services.routes.warning(exchange.tried[-1].card)
+        return [(b"x-modelmux-warning", " ".join(warning.split()).encode("ascii", "replace"))] if warning else []
+
     async def _send(self, answer: Answer, send: Send) -> None:
-        headers = _headers(answer.exchange)
+        headers = _headers(answer.exchange) + self._warning(answer.exchange)
         relay, complete = answer.relay, False
         try:
             if relay is None and not answer.events:

@@ -1,0 +1,97 @@
+"""Pages of other origins: what a browser asks before it lets a page call us, and what it needs to see in the answer.
+
+Credentials in the browser's sense (cookies) are never allowed: keys travel in headers that the page sets itself. So
+``*`` gives nothing away that the page did not have. Without configured origins nothing of this runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from modelmux.errors import InvalidRequest
+from modelmux.server.asgi import Application
+from modelmux.server.respond import HeaderList, Message, Receive, Scope, Send, send_error
+
+_ANY: Final = b"*"
+_METHODS: Final = b"GET, HEAD, POST"
+#: Seconds a browser may remember the answer to its question.
+_MAX_AGE: Final = b"600"
+#: Headers a page may read beside those with our prefix.
+_EXPOSED: Final = frozenset({b"x-request-id", b"retry-after", b"x-should-retry"})
+_OURS: Final = b"x-modelmux-"
+_HEADER_NAMES: Final = re.compile(rb"^[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}$")
+_VARY: Final = b"Origin"
+_VARY_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+class Cors:
+    """An application that pages of certain origins may call.
+
+    :param origins: as ``config.origins`` reads them; ``*`` for any.
+    """
+
+    def __init__(self, application: Application, origins: frozenset[str]) -> None:
+        self._application = application
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = _header(scope, b"origin") if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+        elif origin is not None and scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
+            await self._preflight(scope, send, origin)
+        else:
+            await self._application(scope, receive, self._marked(send, origin))
+
+    def _allowed(self, origin: bytes | None) -> bytes | None:
+        """The value of Access-Control-Allow-Origin, or None."""
+        if origin is None:
+            return None
+        if origin.lower() in self._origins:
+            return origin
+        return _ANY if _ANY in self._origins else None
+
+    async def _preflight(self, scope: Scope, send: Send, origin: bytes) -> None:
+        allowed = self._allowed(origin)
+        if allowed is None:
+            error = InvalidRequest(
+                "Pages of this origin may not call this gateway.",
+                hint="The operator can add it to server.cors_origins.",
+                code="origin_not_allowed",
+            )
+            await send_error(send, error, [(b"vary", _VARY_PREFLIGHT)])
+            return
+        headers: HeaderList = [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-max-age", _MAX_AGE),
+            (b"vary", _VARY_PREFLIGHT),
+        ]
+        wanted = _header(scope, b"access-control-request-headers")
+        if wanted and _HEADER_NAMES.match(wanted):  # named one by one: * would not cover Authorization
+            headers.append((b"access-control-allow-headers", wanted))
+        if allowed != _ANY and _header(scope, b"access-control-request-private-network") == b"true":
+            headers.append((b"access-control-allow-private-network", b"true"))
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _marked(self, send: Send, origin: bytes | None) -> Send:
+        """Sends with what the browser needs to see, errors included."""
+        allowed = self._allowed(origin)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], (b"vary", _VARY)]
+                if allowed is not None:
+                    exposed = [name for name, _ in headers if name.startswith(_OURS) or name in _EXPOSED]
+                    headers.append((b"access-control-allow-origin", allowed))
+                    headers.append((b"access-control-expose-headers", b", ".join(exposed)))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return marked
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
