@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from support.fakes import event, stream_reply
+from modelmux.app import Gateway
+from modelmux.config import Config
+from support.fakes import (
+    JSON_HEADERS,
+    SSE_HEADERS,
+    FakeReply,
+    FakeTokens,
+    FakeUpstream,
+    event,
+    stream_reply,
+    text_events,
+)
 from support.lessons import answer, ask, begin, delta, opening, text
 
 NO_RETRIES = {"server": {"enable_retries": False}}
@@ -45,3 +58,59 @@ async def test_half_a_character_costs_itself_and_not_the_answer() -> None:
     whole = answer(text("a\ud83d"))
     got = await ask(whole)
     assert got.message["content"] == "a\ufffd"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_error_inside_a_stream_names_the_project(stream: bool, begun: bool) -> None:
+    said = [begin(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    failure = event("error", error={"type": "overloaded_error", "message": "Quota of acme-prod used up"})
+    settings = {"server": {"enable_retries": False}, "vertex": {"project": "acme-prod"}}
+    got = await ask(stream_reply(opening(), *said, failure), stream=stream, max_tokens=30_000, settings=settings)
+    assert b"acme-prod" not in got.response.body
+    assert b"Quota of ***" in got.response.body
+
+
+NOTHING = [b"{}", b'{"error":{"code":429,"message":"q","status":"RESOURCE_EXHAUSTED"}}']
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("body", NOTHING)
+async def test_a_reply_that_says_nothing_is_no_empty_answer(body: bytes, stream: bool) -> None:
+    settings = {"server": {"enable_retries": False}}
+    got = await ask(FakeReply(200, JSON_HEADERS, [body]), stream=stream, settings=settings)
+    assert got.status == 502
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("glued", [False, True])
+async def test_what_follows_the_end_is_not_looked_at(stream: bool, glued: bool) -> None:
+    pieces = [*text_events("Hi"), b"data: [DONE]\n\n"]
+    reply = FakeReply(200, SSE_HEADERS, [b"".join(pieces)] if glued else pieces)
+    got = await ask(reply, stream=stream, max_tokens=30_000)
+    assert got.message["content"] == "Hi"
+
+
+class Lines:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda event, **fields: self.lines.append((event, fields))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_block_nobody_knows_is_logged_and_one_of_a_server_tool_is_not(stream: bool) -> None:
+    blocks = [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "hologram"},
+        text("Hi"),
+    ]
+    log, upstream = Lines(), FakeUpstream([])
+    app = Gateway(Config.from_dict({"vertex": {"project": "p", "location": "global"}}), log=log, upstream=upstream,
+                  tokens=FakeTokens())  # fmt: skip
+    got = await ask(answer(*blocks, stream=stream), app=app, stream=stream)
+    assert got.message["content"] == "Hi"
+    assert [fields["types"] for _, fields in log.lines if "types" in fields] == [["block:hologram"]]

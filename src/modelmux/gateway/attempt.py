@@ -19,7 +19,7 @@ from modelmux.routing.select import select
 from modelmux.telemetry import names
 from modelmux.translate import fold, thinking
 from modelmux.translate.context import Translated
-from modelmux.translate.errors import translate_fault
+from modelmux.translate.errors import hide_project, translate_fault
 from modelmux.upstream.base import Headers, Reply
 from modelmux.upstream.vertex import MAX_ERROR_BODY, MAX_REPLY_BODY
 from modelmux.wire import anthropic
@@ -81,6 +81,7 @@ class Attempts:
             try:
                 return await self._once(deployment, encoded, token)
             except GatewayError as error:
+                hide_project(error, deployment.project)
                 self._note(error, deployment)
                 verdict = decide(
                     error,
@@ -134,7 +135,7 @@ class Attempts:
             elif whole:
                 relay.hold(fold.unfold(_decode(await reply.read(MAX_REPLY_BODY))))
             else:
-                await relay.open(reply)
+                await relay.open(reply, hide=deployment.project)
                 kept = True
             services.metrics.attempts.labels(deployment.id, "ok").inc()
             return message
@@ -146,9 +147,10 @@ class Attempts:
         folded = fold.MessageFold()
         reader = EventReader(Bounded(reply))
         try:
-            while (events := await reader.read()) is not None:
+            while not folded.done and (events := await reader.read()) is not None:
                 for event in events:
                     folded.feed(event)
+            await reader.drain()
         finally:
             self._exchange.usage = folded.usage
         return folded.result()
@@ -178,7 +180,7 @@ def _decode(body: bytes) -> anthropic.Message:
         raise UpstreamBroken(
             "The upstream's answer is not a Messages reply.", reply_started=True, detail=str(error)[:200]
         ) from None
-    if message.type != "message":
+    if message.type != "message" or (message.content is None and message.stop_reason is None):
         raise UpstreamBroken("The upstream's answer is not a Messages reply.", reply_started=True)
     return message
 

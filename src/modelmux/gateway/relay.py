@@ -16,6 +16,7 @@ import msgspec
 
 from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.translate.chat_stream import ChatStream
+from modelmux.translate.errors import hide_project
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic, openai_common, sse
 from modelmux.wire.openai_reply import Chunk, ChunkEncoder
@@ -104,20 +105,24 @@ class StreamRelay:
         self._reply: Reply | None = None
         self._ready: list[bytes] = []
         self._ended = False
+        self._hide = ""
         #: Asks the upstream to go on after a pause; set by ``run``.
         self.go_on: Callable[[anthropic.InputMessage], Awaitable[object]] | None = None
         self._pending: GatewayError | None = None  # an error event that arrived behind content
         #: The error the client was told in-band, if any.
         self.failure: GatewayError | None = None
 
-    async def open(self, reply: Reply) -> None:
+    async def open(self, reply: Reply, *, hide: str = "") -> None:
         """Read up to the first content. Nothing of it has reached the client yet, so a failure may still be retried.
 
         Once it returns, the relay has taken ``reply`` over and will close it.
 
+        :param hide: the project id, which no error inside the stream may tell the client.
+
         :raises GatewayError: the stream failed before it had content; the relay is as it was.
         """
         stream, reader = self.stream.next_attempt(), EventReader(reply)
+        self._hide = hide
         ready: list[bytes] = []
         while not (stream.content_started or stream.done):
             events = await reader.read()
@@ -203,5 +208,6 @@ class StreamRelay:
                 else:
                     out += [self._encode(chunk) for chunk in stream.feed(event)]
         except GatewayError as error:
+            hide_project(error, self._hide)
             self._pending = error
         return b"".join(out)

@@ -7,10 +7,10 @@ from modelmux.gateway.attempt import Attempts
 from modelmux.gateway.exchange import Answer, Exchange, Services
 from modelmux.gateway.paced import make_relay, tell_whole
 from modelmux.gateway.thoughts import may_think, remember
+from modelmux.translate import news
 from modelmux.translate.chat_request import refuse_notices, translate_request
 from modelmux.translate.chat_response import translate_response
 from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.finish import news_of
 from modelmux.wire import openai_chat, openai_common, openai_reply
 
 
@@ -50,7 +50,7 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
         assert relay is not None
         relay.go_on = attempts.go_on
         return Answer(exchange, relay=relay)
-    exchange.usage, exchange.unknown = message.usage, news_of(message.stop_reason)
+    exchange.usage, exchange.unknown = message.usage, news.of_reply(message.content, message.stop_reason)
     if exchange.remembers:
         remember(message.content or (), owner, card.id, thoughts)
     completion = translate_response(message, shape, id=id, created=created)

@@ -13,11 +13,12 @@ import msgspec
 from msgspec import Raw
 
 from modelmux.errors import UpstreamBroken
+from modelmux.translate import news
 from modelmux.translate.chat_response import free_text, thinking_block
 from modelmux.translate.citations import annotations_of
 from modelmux.translate.context import ReplyShape
 from modelmux.translate.errors import refused_in_stream
-from modelmux.translate.finish import finish_reason, news_of, refusal_text
+from modelmux.translate.finish import finish_reason, refusal_text
 from modelmux.translate.fold import MessageFold, resumption
 from modelmux.translate.structured import FenceStripper
 from modelmux.translate.usage import add, merge, translate_usage
@@ -275,7 +276,7 @@ class ChatStream:
         if block.type == "redacted_thinking":
             self.kept.append(block)
         else:
-            self.unknown.add(f"block:{block.type}")
+            self.unknown |= news.of_block(block.type)
         return chunks
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
@@ -326,7 +327,7 @@ class ChatStream:
         if self.stop_reason == "pause_turn" and self._pauses_left:
             self.paused = True
             return []
-        self.unknown |= news_of(self.stop_reason)
+        self.unknown |= news.of_ending(self.stop_reason)
         chunks = self._role()
         for index in list(self._open):  # blocks that were never ended
             chunks += self._block_stop(index)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from modelmux.errors import UpstreamRefused
+from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.vertex import Fault
 
@@ -129,6 +129,7 @@ _BY_STATUS: Final = {
     413: "too_large",
     422: "invalid_request",
     429: "rate_limit",
+    499: "server_error",  # cancelled, and not by the client: nobody would read the answer
     500: "server_error",
     502: "server_error",
     503: "overloaded",
@@ -141,7 +142,8 @@ _STATUS_OF: Final = {
     "conflict": 409, "too_large": 413, "rate_limit": 429, "server_error": 500, "timeout": 504, "overloaded": 529,
 }  # fmt: skip
 _CONTEXT_LENGTH: Final = re.compile(
-    r"prompt is too long|exceeds? the (?:model's )?(?:maximum )?context|context (?:window|length) (?:exceeded|limit)",
+    r"prompt is too long|exceeds? (?:the )?(?:model's )?(?:maximum )?context"
+    r"|context (?:window|length) (?:exceeded|limit)",
     re.IGNORECASE,
 )
 #: Texts of refused thinking blocks: forged, modified, or bound to another conversation.
@@ -201,11 +203,20 @@ def refused_in_stream(event: StreamEvent) -> UpstreamRefused:
     return translate_fault(fault)
 
 
+def hide_project(error: GatewayError, project: str) -> None:
+    """Take a project's id out of an error that was told inside a stream, where nothing says whose project it is."""
+    if project and project in error.message:
+        error.message = error.message.replace(project, "***")
+        error.args = (error.message,)
+
+
 def _kind(fault: Fault) -> str:
     by_status = _BY_STATUS.get(fault.status) or ("server_error" if fault.status >= 500 else "unexpected")
     if 400 < fault.status < 500 and fault.status not in _BY_STATUS:
         by_status = "invalid_request"
     kind = _BY_NAME.get(fault.kind, by_status)
+    if by_status == "too_large" and kind == "invalid_request":
+        return by_status  # the names are coarser: Google's INVALID_ARGUMENT, Anthropic's for "other 4xx"
     if kind == "invalid_request" and _CONTEXT_LENGTH.search(fault.message):
         return "context_length"
     if kind == "invalid_request" and _THINKING.search(fault.message):

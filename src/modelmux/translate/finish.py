@@ -31,14 +31,9 @@ def finish_reason(stop_reason: str | None, *, called_tools: bool, legacy: bool =
     reason = FINISH_REASONS.get(stop_reason or "", "stop")
     if reason not in ("stop", "tool_calls"):
         return reason
-    if not called_tools or news_of(stop_reason):
+    if not called_tools or (stop_reason and stop_reason not in FINISH_REASONS):
         return "stop"
     return "function_call" if legacy else "tool_calls"
-
-
-def news_of(stop_reason: str | None) -> set[str]:
-    """What the operator should hear of: a stop reason that is not in the table; for the log."""
-    return {f"stop_reason:{stop_reason[:80]}"} if stop_reason and stop_reason not in FINISH_REASONS else set()
 
 
 def refusal_text(stop_reason: str | None, details: anthropic.StopDetails | None) -> str | None:

@@ -317,7 +317,7 @@ def test_a_pause_is_no_end_and_what_follows_goes_on_where_it_stood() -> None:
     ]  # fmt: skip
     assert later.total_usage == Usage(10, 0, 0, 18)
     assert not later.paused
-    assert later.unknown == {"block:server_tool_use", "block:web_search_tool_result", "event:news"}
+    assert later.unknown == {"event:news"}
 
 
 def test_another_attempt_after_a_failure_begins_anew() -> None:
