@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from modelmux.config.load import ConfigError
 
 ANY: Final = "*"
 _SHAPE: Final = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#@\s]+$")
 _HOST: Final = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$")
+_PORT: Final = re.compile(r":[^\]]*$")  # not the colons inside the brackets of IPv6
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -44,9 +44,10 @@ def _origin(text: str) -> str:
     bare = text.lower()
     if not _SHAPE.match(bare):
         raise ValueError("it is scheme and host, with a port if need be, and nothing after them")
-    parts = urlsplit(bare)
-    host = bare.partition("://")[2]
-    host, port = (host, None) if parts.port is None else (host.rpartition(":")[0], parts.port)
+    scheme, _, rest = bare.partition("://")
+    host, colon, port = rest.rpartition(":") if _PORT.search(rest) else (rest, "", "")
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise ValueError("its port is no number from 1 to 65535")
     if not _HOST.match(host):
         raise ValueError("its host is not written as in a browser's Origin header; use punycode for other letters")
-    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _DEFAULT_PORTS.get(parts.scheme)) else "")
+    return f"{scheme}://{host}" + (f":{int(port)}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else "")

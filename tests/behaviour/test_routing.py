@@ -1,0 +1,163 @@
+"""Where requests go: orders, weights, aliases and their days, retirements that clients are told of, fences."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from modelmux.app import Gateway
+from modelmux.catalog import builtin
+from modelmux.config import Config
+from support.asgi import Response, request
+from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.gateway import PATH, ask, gateway
+
+SPREAD = [
+    {"location": "eu", "weight": 3},
+    {"location": "us", "weight": 1},
+    {"location": "global", "order": 1},
+]
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+GONE = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5@20250929"}}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sleep(_: float) -> None: ...
+
+    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
+
+
+def spread(*replies: Any) -> tuple[Gateway, FakeUpstream]:
+    upstream = FakeUpstream(replies)
+    model = {"name": "fast", "model": "claude-opus-4-8", "deployments": SPREAD}
+    return gateway(upstream, vertex={"models": [model]}), upstream
+
+
+async def call(app: Gateway, model: str, **fields: Any) -> Response:
+    return await request(app, "POST", PATH, {**ask(**fields), "model": model})
+
+
+def at(monkeypatch: pytest.MonkeyPatch, *when: int) -> list[float]:
+    clock = [datetime(*when, tzinfo=UTC).timestamp()]  # type: ignore[misc, arg-type]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    return clock
+
+
+async def test_requests_are_shared_by_weight_within_the_first_order() -> None:
+    app, _ = spread(*(message_reply() for _ in range(400)))
+    went = [(await call(app, "fast")).headers["x-modelmux-deployment"] for _ in range(400)]
+    assert set(went) == {"fast@eu", "fast@us"}
+    assert 240 < went.count("fast@eu") < 360  # 300 on average; beyond six standard deviations
+
+
+async def test_the_next_order_comes_when_all_of_the_first_have_failed() -> None:
+    for _ in range(20):
+        app, upstream = spread(error_reply(529, OVERLOADED), error_reply(529, OVERLOADED), message_reply())
+        response = await call(app, "fast")
+        assert (response.status, response.headers["x-modelmux-deployment"]) == (200, "fast@global")
+        hosts = [call.origin.host for call in upstream.calls]
+        assert set(hosts[:2]) == {"aiplatform.eu.rep.googleapis.com", "aiplatform.us.rep.googleapis.com"}
+        assert hosts[2] == "aiplatform.googleapis.com"
+
+
+async def test_a_name_is_echoed_as_it_was_asked_for() -> None:
+    upstream = FakeUpstream([message_reply(), message_reply()])
+    app = gateway(upstream, aliases={"gpt-4o": "claude-opus-4-8"})
+    for name in ("GPT-4o", "gpt-4o"):
+        response = await call(app, name)
+        assert (response.json()["model"], response.headers["x-modelmux-model"]) == (name, "claude-opus-4-8")
+
+
+async def test_a_running_process_changes_to_the_successor_at_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = at(monkeypatch, 2026, 11, 30, 23, 59, 59)
+    succession = {"model": "claude-opus-4-8", "successor": "claude-opus-5", "from": date(2026, 12, 1)}
+    app = gateway(FakeUpstream([message_reply() for _ in range(2)]), aliases={"chat": succession})
+    before = await call(app, "chat")
+    clock[0] += 1
+    after = await call(app, "chat")
+    assert [r.headers["x-modelmux-model"] for r in (before, after)] == ["claude-opus-4-8", "claude-opus-5"]
+    listed = (await request(app, "GET", "/v1/models/chat")).json()
+    assert listed["created"] == datetime(2026, 7, 24, tzinfo=UTC).timestamp()
+
+
+async def test_clients_of_a_model_that_goes_are_told_in_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 2026, 11, 23)
+    upstream = FakeUpstream([message_reply(), stream_reply(*text_events("Hi")), message_reply()])
+    app = gateway(upstream)
+    said = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
+    for fields in ({}, {"stream": True}):
+        assert (await call(app, "claude-opus-4-5", **fields)).headers["x-modelmux-warning"] == said
+    assert "x-modelmux-warning" not in (await call(app, "claude-opus-4-8")).headers
+
+
+async def test_a_model_that_is_not_found_any_more_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 2026, 11, 23)
+    app = gateway(FakeUpstream([error_reply(404, GONE), error_reply(404, GONE)]))
+    said = (await call(app, "claude-sonnet-4-5")).json()["error"]["message"]
+    assert "claude-sonnet-4-5@20250929 may be retired since 2026-09-29; move to claude-sonnet-5-5." in said
+    assert "may be retired" not in (await call(app, "claude-opus-5")).json()["error"]["message"]
+
+
+class Lines:
+    """A log that keeps its warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[dict[str, Any]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.warnings.append({"event": event, **fields})
+
+    def info(self, event: str, **fields: Any) -> None: ...
+    def debug(self, event: str, **fields: Any) -> None: ...
+    def error(self, event: str, **fields: Any) -> None: ...
+
+
+async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 2026, 11, 23)
+    place, log = {"project": "p", "location": "global"}, Lines()
+    old = {"name": "old", "model": "claude-opus-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
+    config = Config.from_dict({"vertex": {**place, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
+    app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
+    said = {"event": "config", "route": "old", "message": "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, "
+            "in 1 day; move to claude-opus-5-5"}  # fmt: skip
+    assert log.warnings == [said]
+    await app.reload(config)
+    assert log.warnings == [said, said]
+    await app.aclose()
+    quiet = Lines()
+    await Gateway(
+        Config.from_dict({"vertex": place}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens()
+    ).aclose()
+    assert quiet.warnings == [], "the catalog's other models are nobody's choice"
+
+
+async def test_no_call_leaves_its_geography_whatever_fails() -> None:
+    replies = [error_reply(529, OVERLOADED) for _ in range(4 * len(builtin().cards))]
+    upstream = FakeUpstream(replies)
+    fenced = {"name": "own", "model": "claude-sonnet-4-6", "locations": ["eu", "europe-west1", "europe-west4"]}
+    app = gateway(
+        upstream,
+        vertex={"location": "eu", "geography": "eu", "models": [fenced], "fallback_to_default": True,
+                "model": "claude-opus-5"},
+        aliases={"chat": "own"}, server={"max_retry_attempts": 3},
+    )  # fmt: skip
+
+    for name in ("own", "chat", "claude-opus-5", "claude-opus-4-8", "nobody-knows", "claude-haiku-4-5"):
+        assert (await call(app, name)).status in (429, 503, 529)
+    hosts = {call.origin.host for call in upstream.calls}
+    assert hosts == {
+        "aiplatform.eu.rep.googleapis.com", "europe-west1-aiplatform.googleapis.com",
+        "europe-west4-aiplatform.googleapis.com",
+    }  # fmt: skip
+    assert all("/locations/eu" in call.target for call in upstream.calls)
+
+
+async def test_an_unknown_name_is_answered_with_the_nearest_alias() -> None:
+    app = gateway(FakeUpstream([]), aliases={"gw-sonnet": "claude-sonnet-5"})
+    error = (await call(app, "gw-sonet")).json()["error"]
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert error["message"].endswith("Did you mean 'gw-sonnet'?")
