@@ -62,7 +62,7 @@ KINDS: list[tuple[Fault, str]] = [
         (400, "invalid_request"), (401, "unauthenticated"), (402, "billing"), (403, "permission"), (404, "not_found"),
         (408, "timeout"), (409, "conflict"), (413, "too_large"), (422, "invalid_request"), (429, "rate_limit"),
         (500, "server_error"), (502, "server_error"), (503, "overloaded"), (504, "timeout"), (529, "overloaded"),
-        (418, "invalid_request"), (499, "invalid_request"), (501, "server_error"), (599, "server_error"),
+        (418, "invalid_request"), (499, "server_error"), (501, "server_error"), (599, "server_error"),
         (301, "unexpected"), (204, "unexpected"), (0, "unexpected"),
     ]),
     # texts
@@ -71,6 +71,10 @@ KINDS: list[tuple[Fault, str]] = [
     (Fault(400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"), "context_length"),
     (Fault(400, "INVALID_ARGUMENT", "input length exceeds the model's maximum context"), "context_length"),
     (Fault(400, "", "Context window exceeded."), "context_length"),
+    (Fault(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199211 + 8192 > 200000, "
+           "decrease input length or `max_tokens` and try again"), "context_length"),
+    (Fault(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit"), "too_large"),
+    (Fault(413, "invalid_request_error", "prompt is too long"), "too_large"),
     (Fault(413, "request_too_large", "prompt is too long"), "too_large"),
     (Fault(500, "api_error", "prompt is too long"), "server_error"),
     (Fault(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
