@@ -48,7 +48,7 @@ def _configured(config: Config) -> bool:
 
 def _served(config: Config) -> list[dict[str, Any]]:
     routes = build_routes(config, config.build_catalog())
-    found = [(name, routes.find(name).deployments) for name in routes.names]
+    found = [(name, route.deployments) for name, route in routes.listed.items()]
     return [
         {"name": name, "locations": list(dict.fromkeys(d.location for d in places if d.location))}
         | _facts(places[0].card)
