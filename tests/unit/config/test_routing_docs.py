@@ -1,0 +1,60 @@
+"""docs/routing.md: every example loads, and says what it is said to say."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from modelmux.catalog import locations
+from modelmux.config import build_routes, parse
+from modelmux.config.origins import read_origins
+from modelmux.routing.geography import covers, inside
+from modelmux.routing.resolve import Routes
+from modelmux.routing.select import select
+
+TEXT = (Path(__file__).parents[3] / "docs" / "routing.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+def routes(example: int, day: date = date(2026, 11, 23)) -> Routes:
+    config = parse(EXAMPLES[example])
+    return build_routes(config, config.build_catalog(), today=day)
+
+
+@pytest.mark.parametrize("example", range(5))
+def test_every_example_loads(example: int) -> None:
+    assert len(EXAMPLES) == 5
+    assert routes(example).listed
+    assert read_origins(parse(EXAMPLES[example]).server.cors_origins) or example != 4
+
+
+def test_the_places_are_those_that_are_described() -> None:
+    found = routes(0)
+    assert [(d.location, d.order) for d in found.find("fast").deployments] == [("eu", 0), ("europe-west1", 1)]
+    smart = found.find("smart")
+    assert [(d.project, d.location, d.weight, d.order) for d in smart.deployments] == [
+        ("my-project", "eu", 3, 0), ("my-other-project", "eu", 1, 0), ("my-project", "global", 1, 1),
+    ]  # fmt: skip
+    assert [select(smart, (), pick).project for pick in (0.0, 0.74, 0.75)] == ["my-project"] * 2 + ["my-other-project"]
+
+
+def test_the_aliases_are_those_that_are_described() -> None:
+    for day, chat in ((date(2026, 12, 31), "claude-opus-4-8"), (date(2027, 1, 1), "claude-opus-5")):
+        found = routes(2, day)
+        meant = {name: found.find(name).deployments[0].card.id for name in ("gpt-4o", "gw-sonnet", "best", "chat")}
+        assert meant == {"gpt-4o": "claude-opus-4-8", "gw-sonnet": "claude-sonnet-5", "best": "claude-opus-4-8",
+                         "chat": chat}  # fmt: skip
+
+
+def test_the_geographies_are_those_that_are_described() -> None:
+    rows = re.findall(r"^\| (`[^|]*`|any other word) \| (.*) \|$", TEXT, re.MULTILINE)
+    assert [name for name, _ in rows] == ["`us`", "`eu`", "`europe`", "any other word"]
+    assert {name.strip("`") for name, _ in rows[:3]} == set(locations().geographies)
+    for word in re.findall(r"`([^`]*)`", rows[3][1]):
+        assert covers(word, locations())
+    for geography, excluded in (("eu", {"europe-west2", "europe-west6"}), ("europe", set())):
+        europe = {region for region in locations().regions if region.startswith("europe-")}
+        assert {region for region in europe if not inside(geography, region, locations())} == excluded
