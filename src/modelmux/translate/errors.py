@@ -215,8 +215,8 @@ def _kind(fault: Fault) -> str:
     if 400 < fault.status < 500 and fault.status not in _BY_STATUS:
         by_status = "invalid_request"
     kind = _BY_NAME.get(fault.kind, by_status)
-    if by_status == "too_large" and kind == "invalid_request":
-        return by_status  # the names are coarser: Google's INVALID_ARGUMENT, Anthropic's for "other 4xx"
+    if kind == "invalid_request" and fault.status > 400:
+        kind = by_status  # the name is coarser: Google's INVALID_ARGUMENT, Anthropic's for "also other 4xx"
     if kind == "invalid_request" and _CONTEXT_LENGTH.search(fault.message):
         return "context_length"
     if kind == "invalid_request" and _THINKING.search(fault.message):

@@ -75,6 +75,10 @@ KINDS: list[tuple[Fault, str]] = [
            "decrease input length or `max_tokens` and try again"), "context_length"),
     (Fault(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit"), "too_large"),
     (Fault(413, "invalid_request_error", "prompt is too long"), "too_large"),
+    # the one name Anthropic has for most of 4xx says less than the status
+    (Fault(408, "invalid_request_error", "Request timeout"), "timeout"),
+    (Fault(499, "invalid_request_error", "Cancelled"), "server_error"),
+    (Fault(422, "invalid_request_error", "prompt is too long"), "context_length"),
     (Fault(413, "request_too_large", "prompt is too long"), "too_large"),
     (Fault(500, "api_error", "prompt is too long"), "server_error"),
     (Fault(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
