@@ -24,8 +24,8 @@ _PARAMS: Final = {
     "tpm": "limits of tokens a minute are Google's own; not enforced here",
 }
 _REASONS: Final = {
-    "router_settings.fallbacks": "write a further entry in vertex.models[].deployments with that model and order = 1",
-    "litellm_settings.fallbacks": "write a further entry in vertex.models[].deployments with that model and order = 1",
+    "router_settings.fallbacks": "one model serves a name here; clients ask for the other by a name of its own",
+    "litellm_settings.fallbacks": "one model serves a name here; clients ask for the other by a name of its own",
     "router_settings.routing_strategy": "deployments are chosen by order and weight",
     "router_settings.timeout": "there is no such setting",
     "litellm_settings.request_timeout": "there is no such setting",

@@ -12,6 +12,8 @@ def select(route: Route, tried: tuple[Deployment, ...], pick: float = 0.0) -> De
 
     :param pick: a random number from 0 to 1, which makes the choice among weights.
     """
+    if len(route.deployments) == 1:
+        return route.deployments[0]
     fresh = [deployment for deployment in route.deployments if deployment not in tried]
     if not fresh:
         return max(route.deployments, key=tried[::-1].index)
