@@ -56,7 +56,12 @@ def mark_last(blocks: list[Any], marker: CacheControl | None) -> bool:
 
 
 def plan(
-    body: MessagesRequest, ctx: Context, *, whole: CacheControlParam | None, adrift: CacheControl | None = None
+    body: MessagesRequest,
+    ctx: Context,
+    *,
+    whole: CacheControlParam | None,
+    adrift: CacheControl | None = None,
+    asked: dict[str, Any] | None = None,
 ) -> None:
     """Keep the client's breakpoints within the limit; set our own where it has none and they pay.
 
@@ -64,7 +69,10 @@ def plan(
 
     :param whole: a client's marker for the whole prompt.
     :param adrift: a client's marker on a system prompt without text.
+    :param asked: OpenAI's ``prompt_cache_options``.
+    :raises InvalidRequest: a lifetime or a mode nobody offers.
     """
+    ttl = _options(asked or {}, ctx)
     if whole is not None:
         marker = CacheControl("ephemeral", _ttl(whole.ttl, "cache_control.ttl"))
         any(mark_last(message.content, marker) for message in reversed(body.messages))
@@ -77,7 +85,26 @@ def plan(
             holder.cache_control = None
             ctx.notices.add("dropped", "cache_control", f"More than {MAX_BREAKPOINTS}: the earliest ones are dropped.")
         _order(holders[-MAX_BREAKPOINTS:], ctx)
-        return
+    elif (asked or {}).get("mode") != "explicit":
+        _place(body, ctx)
+    if ttl is not None:
+        for holder in _holders(body):
+            holder.cache_control = holder.cache_control and CacheControl("ephemeral", ttl)
+
+
+def _options(asked: dict[str, Any], ctx: Context) -> Literal["5m", "1h"] | None:
+    """The lifetime that OpenAI's options give to every breakpoint; None for each its own."""
+    if asked.get("mode") not in (None, "implicit", "explicit"):
+        where = "prompt_cache_options.mode"
+        raise InvalidRequest(f"Invalid value for '{where}'.", param=where, hint="Use implicit or explicit.")
+    for name in asked:
+        if name not in ("mode", "ttl"):
+            ctx.notices.add("ignored", f"prompt_cache_options.{name[:80]}", "Claude's cache has no such setting.")
+    return _ttl(asked.get("ttl"), "prompt_cache_options.ttl")
+
+
+def _place(body: MessagesRequest, ctx: Context) -> None:
+    """Breakpoints of ours."""
     if not ctx.options.caching or not (body.tools or any(m.role == "assistant" for m in body.messages)):
         return
     if body.system:

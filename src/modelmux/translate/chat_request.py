@@ -69,7 +69,7 @@ def translate_request(
     _continue_without_thinking(body, ctx)
     reasoning.settle_conflicts(body, ctx)
     betas = _bind_thoughts(body, ctx)
-    caching.plan(body, ctx, whole=request.cache_control, adrift=adrift)
+    caching.plan(body, ctx, whole=request.cache_control, adrift=adrift, asked=request.prompt_cache_options)
     shape = ReplyShape(
         model=request.model,
         include_usage=bool(request.stream and request.stream_options and request.stream_options.include_usage),
@@ -78,7 +78,7 @@ def translate_request(
         json_tool=wanted.tool.name if wanted.tool else None,
         legacy_function=bool(request.functions and not request.tools),
         strip_fences=wanted.instruction is not None,
-        show_reasoning=ask is None or ask.shown,
+        show_reasoning=reasoning.shown(request, ask),
         continue_paused=MAX_PAUSES if request.web_search_options is not None else 0,
     )
     return Translated(body, shape, ctx.notices.items, betas)

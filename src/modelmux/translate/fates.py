@@ -75,7 +75,9 @@ FATES: Final[dict[str, Fate]] = {
     "store": Fate("ignored", "Nothing is stored.", (False,)),
     "service_tier": Fate("ignored", "Vertex AI has one service tier.", ("auto", "default")),
     "prompt_cache_key": Fate("ignored", "Claude's cache is keyed by the prompt itself."),
-    "prompt_cache_options": Fate("ignored", "Breakpoints are set where they pay; set your own on content parts."),
+    "prompt_cache_options": Fate(
+        "emulated", "`explicit`: no breakpoints but the client's own; a `ttl`: every breakpoint lasts an hour."
+    ),
     "prompt_cache_retention": Fate("ignored", "The lifetime is set on breakpoints (`ttl`)."),
     "prediction": Fate("ignored", "Claude takes no predicted output; only speed is affected."),
 }
@@ -113,6 +115,8 @@ def note_ignored(request: ChatRequest, unknown: list[str], notices: Notices) -> 
         value = getattr(request, name)
         if _asks(value, FATES[name]) and any(getattr(request, w) not in (None, "", value) for w in winners):
             notices.add("ignored", name, f"It is set beside {' or '.join(winners)}, which wins.")
+    if request.stream_options is not None and request.stream_options.include_obfuscation:
+        notices.add("ignored", "stream_options.include_obfuscation", "Chunks are not padded.")
     for name in unknown:
         notices.add("ignored", name[:80], "Not a field of Chat Completions.")
 

@@ -49,6 +49,13 @@ def read(request: ChatRequest) -> Ask | None:
     return Ask(_level(effort, "reasoning_effort"), shown=shown)
 
 
+def shown(request: ChatRequest, ask: Ask | None) -> bool:
+    """Whether the client wants to see reasoning; it can refuse that without asking for any."""
+    if ask is not None:
+        return ask.shown
+    return request.reasoning is None or request.reasoning.get("exclude") is not True
+
+
 def apply(ask: Ask | None, body: MessagesRequest, ctx: Context) -> None:
     """Set ``thinking`` and ``output_config.effort`` on ``body``, or say why not."""
     if ask is None:

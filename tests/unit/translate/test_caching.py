@@ -65,7 +65,42 @@ def test_a_breakpoint_of_either_dialect(fields: dict[str, Any], expected: dict[s
     assert body["messages"][0]["content"][0].get("cache_control") == expected
 
 
+CACHED: dict[str, Any] = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
+                          "tools": [TOOL]}  # fmt: skip
+OPTIONS: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    # OpenAI's options, what every breakpoint of ours is then
+    ({}, FIVE),
+    ({"mode": "implicit"}, FIVE),
+    ({"ttl": "30m"}, HOUR),
+    ({"mode": "implicit", "ttl": "12h"}, HOUR),
+    ({"mode": "explicit"}, None),
+    ({"mode": "explicit", "ttl": "30m"}, None),
+]
+
+
+@pytest.mark.parametrize(("asked", "expected"), OPTIONS)
+def test_openais_options_rule_the_breakpoints_of_ours(asked: dict[str, Any], expected: dict[str, Any] | None) -> None:
+    body = sent({**CACHED, "prompt_cache_options": asked}, SONNET, AUTO)
+    assert body["system"][0].get("cache_control") == expected
+    assert body["messages"][-1]["content"][-1].get("cache_control") == expected
+    assert not notices({**CACHED, "prompt_cache_options": asked}, SONNET, AUTO)
+
+
+def test_openais_options_rule_the_clients_own_breakpoints_too() -> None:
+    messages = [{"role": "user", "content": [text(prompt_cache_breakpoint={"mode": "explicit"}), text("b")]}]
+    for mode in ("implicit", "explicit"):
+        body = sent({"messages": messages, "prompt_cache_options": {"mode": mode, "ttl": "30m"}}, SONNET, AUTO)
+        assert [block.get("cache_control") for block in body["messages"][0]["content"]] == [HOUR, None]
+
+
+def test_an_option_of_caching_nobody_has_is_named() -> None:
+    asked = {"prompt_cache_options": {"prewarm": True, "mode": None, "ttl": None}}
+    assert notices(asked) == [("ignored", "prompt_cache_options.prewarm")]
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"prompt_cache_options": {"mode": "manual"}}, "prompt_cache_options.mode"),
+    ({"prompt_cache_options": {"ttl": "2d"}}, "prompt_cache_options.ttl"),
     ({"messages": [{"role": "user", "content": [text(cache_control={"ttl": "9d"})]}]},
      "messages.0.content.0.cache_control.ttl"),
     ({"messages": [{"role": "user", "content": [text(prompt_cache_breakpoint={"ttl": ["1h"]})]}]},

@@ -32,14 +32,14 @@ ASKS: dict[str, Any] = {
     "n": 2, "logprobs": True, "top_logprobs": 3, "logit_bias": {"1": 5}, "audio": {"voice": "x"},
     "modalities": ["text", "audio"], "moderation": {"mode": "block"}, "verbosity": "low", "seed": 0,
     "frequency_penalty": 0.5, "presence_penalty": -1, "metadata": {"a": "b"}, "store": True, "service_tier": "flex",
-    "prompt_cache_key": "k", "prompt_cache_options": {}, "prompt_cache_retention": "24h", "prediction": {},
+    "prompt_cache_key": "k", "prompt_cache_retention": "24h", "prediction": {},
 }  # fmt: skip
 #: And values that ask for nothing.
 HARMLESS: list[tuple[str, Any]] = [
     ("n", 1), ("logprobs", False), ("top_logprobs", 0), ("logit_bias", {}), ("modalities", ["text"]),
     ("modalities", []), ("verbosity", "medium"), ("frequency_penalty", 0), ("presence_penalty", 0.0), ("metadata", {}),
     ("store", False), ("service_tier", "auto"), ("service_tier", "default"), ("reasoning_effort", "default"),
-    ("stream_options", {"include_obfuscation": True}), ("tools", []), ("functions", []), ("function_call", "auto"),
+    ("stream_options", {"include_obfuscation": False}), ("tools", []), ("functions", []), ("function_call", "auto"),
     ("tool_choice", "none"), ("parallel_tool_calls", True), ("response_format", {"type": "text"}),
     ("user", ""), ("stop", []),
 ]  # fmt: skip
@@ -131,6 +131,11 @@ USAGE: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
+def test_padding_that_is_asked_for_and_not_done_is_said() -> None:
+    fields = {"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": True}}
+    assert notices(fields) == [("ignored", "stream_options.include_obfuscation")]
+
+
 @pytest.mark.parametrize(("fields", "expected"), USAGE)
 def test_usage_in_a_stream_comes_only_if_asked_for(fields: dict[str, Any], expected: bool) -> None:
     shape = translate(fields).shape
@@ -141,7 +146,9 @@ def test_usage_in_a_stream_comes_only_if_asked_for(fields: dict[str, Any], expec
     ("fields", "shown"),
     [
         ({}, True), ({"reasoning_effort": "high"}, True), ({"reasoning": {"effort": "high", "exclude": True}}, False),
-        ({"thinking": {"type": "adaptive", "display": "omitted"}}, False),
+        ({"thinking": {"type": "adaptive", "display": "omitted"}}, False), ({"reasoning": {"exclude": True}}, False),
+        ({"reasoning": {"exclude": False}}, True), ({"reasoning_effort": "low", "reasoning": {"exclude": True}}, False),
+        ({"reasoning": {"exclude": True}, "thinking": {"type": "adaptive"}}, True),
     ],
 )  # fmt: skip
 def test_reasoning_is_shown_unless_the_client_wants_none(fields: dict[str, Any], shown: bool) -> None:

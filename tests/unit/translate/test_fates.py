@@ -42,7 +42,6 @@ IGNORED: dict[str, tuple[list[Any], list[Any]]] = {  # field: values with a noti
     "store": ([True], [False, None]),
     "service_tier": (["flex", "priority"], ["auto", "default", None]),
     "prompt_cache_key": (["k"], [None]),
-    "prompt_cache_options": ([{"mode": "explicit"}, {}], [None]),
     "prompt_cache_retention": (["24h"], [None]),
     "prediction": ([{"type": "content", "content": "x"}], [None]),
 }
