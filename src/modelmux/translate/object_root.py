@@ -41,6 +41,8 @@ def object_root(parameters: Json | None, where: str) -> Root:
     :param where: path of the schema in the request.
     :raises InvalidRequest: what the root combines is too much, or goes round in a circle.
     """
+    if parameters and None in parameters.values():  # how clients in Go write an empty list
+        parameters = {k: v for k, v in parameters.items() if v is not None}
     if not parameters:
         return Root({"type": "object", "properties": {}})
     if not _COMBINERS & parameters.keys():

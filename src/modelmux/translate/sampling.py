@@ -30,6 +30,8 @@ def apply_sampling(request: ChatRequest, body: MessagesRequest, ctx: Context) ->
     """Set temperature, top_p and top_k on ``body``, or say why not."""
     _check_range("temperature", request.temperature, 2.0)
     _check_range("top_p", request.top_p, 1.0)
+    if request.top_k is not None and request.top_k < 0:
+        raise InvalidRequest("Invalid value for 'top_k': it must not be negative.", param="top_k", hint="Leave it out.")
     if ctx.card.sampling == "reject":
         for name in ("temperature", "top_p", "top_k"):
             if getattr(request, name) is not None:

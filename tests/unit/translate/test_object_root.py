@@ -89,6 +89,14 @@ def test_a_plain_root_is_the_clients_own() -> None:
     )  # fmt: skip
 
 
+def test_keywords_without_a_value_are_left_out() -> None:
+    """A nil list or map of Go: Anthropic refuses it as no valid schema."""
+    given = {"type": "object", "properties": None, "required": None, "additionalProperties": False}
+    assert object_root(given, "p") == ({"type": "object", "additionalProperties": False}, "", False)
+    assert object_root({"type": None, "properties": None}, "p") == ({"type": "object", "properties": {}}, "", False)
+    assert given["required"] is None
+
+
 def deep(levels: int) -> dict[str, Any]:
     schema: dict[str, Any] = {"properties": {"a": T}}
     for _ in range(levels):

@@ -82,6 +82,7 @@ def test_no_sampling_is_sent_where_the_model_refuses_it() -> None:
         ("temperature", 2.1, "between 0 and 2"),
         ("top_p", 1.1, "between 0 and 1"),
         ("top_p", -1, "between 0 and 1"),
+        ("top_k", -1, "not be negative"),
     ],
 )
 def test_a_value_out_of_range_is_refused_on_every_model(card: ModelCard, name: str, value: float, says: str) -> None:
