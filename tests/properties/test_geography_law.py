@@ -1,0 +1,96 @@
+"""Law 10: what a declared geography concerns is never called outside of it, or nothing starts, whatever is configured."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from modelmux.catalog import builtin, location_in_path, location_of_host, locations
+from modelmux.config import Config, ConfigError, build_routes
+from modelmux.errors import ModelNotFound
+from modelmux.routing.geography import inside
+from modelmux.routing.resolve import Route, Routes
+from modelmux.wire.vertex import host_for
+
+DAYS = (date(2026, 11, 30), date(2026, 12, 1))
+NAMES = ("a", "b", "c", "chat", "unknown", *(card.base for card in builtin().cards))
+
+WORLD = ("eu", "us", "global", "europe-west1", "europe-west2", "us-east5", "asia-east1")
+#: Places and geographies to draw from: mostly such as go together, or nearly everything would be refused.
+HOMES = (
+    (("eu", "europe-west1", "europe-west4"), (None, "eu", "europe")),
+    (("eu", "europe-west1", "europe-west2"), (None, None, "europe", "eu")),
+    (("us", "us-east5"), (None, "us")),
+    (WORLD, (None, "eu", "europe", "us", "asia")),
+)
+
+
+def entry(
+    name: str, places: st.SearchStrategy[str], geographies: st.SearchStrategy[str | None]
+) -> st.SearchStrategy[dict[str, Any]]:
+    path = "/v1/projects/p/locations/{}/publishers/anthropic/models/claude-sonnet-4-6"
+    google = places.map(lambda p: f"https://{host_for(p)}{path.format(p)}")
+    proxy = places.map(lambda p: f"https://proxy.example{path.format(p)}")
+    where = st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"location": places}),
+        st.fixed_dictionaries({"location": places, "region": places}),
+        st.fixed_dictionaries({"locations": st.lists(places, min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"deployments": st.lists(places.map(lambda p: {"location": p}), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"url": st.one_of(google, proxy, st.just("https://proxy.example/m"))}),
+    )
+    head = {"name": st.just(name), "model": st.just("claude-sonnet-4-6"), "geography": geographies}
+    return st.tuples(st.fixed_dictionaries(head), where).map(lambda parts: parts[0] | parts[1])
+
+
+def vertex_in(home: tuple[tuple[str, ...], tuple[str | None, ...]]) -> st.SearchStrategy[dict[str, Any]]:
+    places, geographies = st.sampled_from(home[0]), st.sampled_from(home[1])
+    return st.fixed_dictionaries(
+        {
+            "location": places,
+            "geography": geographies,
+            "fallback_to_default": st.booleans(),
+            "model": st.sampled_from([None, "claude-sonnet-4-6"]),
+            "models": st.tuples(entry("a", places, geographies), entry("b", places, geographies)).map(list),
+        }
+    )
+
+
+settings = st.sampled_from(HOMES).flatmap(vertex_in)
+targets = st.sampled_from(["a", "b", "claude-sonnet-4-6"])
+
+
+def reached(routes: Routes) -> dict[str, Route]:
+    found = {}
+    for name in NAMES:
+        try:
+            found[name] = routes.find(name)
+        except ModelNotFound:
+            continue
+    return found
+
+
+@given(settings, targets, targets)
+def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: str) -> None:
+    alias = {"model": model, "successor": successor, "from": DAYS[1]}
+    config = Config.from_dict({"vertex": {"project": "p", **vertex}, "aliases": {"chat": alias}})
+    try:
+        routes = build_routes(config, builtin(), today=DAYS[0])
+    except ConfigError as error:
+        assert error.problems
+        event("refused")
+        return
+    event("served with a geography" if any(route.geographies for route in routes.routes) else "served")
+    declared = {entry["name"]: entry["geography"] for entry in vertex["models"]}
+    fence_of_chat = routes.find("chat").geographies
+    for day in DAYS:
+        for name, route in reached(routes.on(day)).items():
+            fences = {vertex["geography"], declared.get(name), *(fence_of_chat if name == "chat" else ())} - {None}
+            for deployment in route.deployments:
+                told = {location_in_path(deployment.url), location_of_host(deployment.url)} - {None}
+                for fence in fences:
+                    assert told
+                    assert all(inside(fence, place, locations()) for place in told)
