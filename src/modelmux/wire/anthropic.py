@@ -13,10 +13,12 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from modelmux.errors import InvalidRequest
+from modelmux.errors import InvalidRequest, PayloadTooLarge
 from modelmux.wire.halves import without_halves
 
 VERTEX_VERSION: Final = "vertex-2023-10-16"
+#: The largest body Vertex AI takes (docs: build-with-claude/claude-on-vertex-ai).
+MAX_BODY_BYTES: Final = 30 * 1024 * 1024
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -169,13 +171,22 @@ def encode_request(request: MessagesRequest) -> bytes:
     """The exact bytes for the upstream; the same struct always gives the same bytes.
 
     :raises InvalidRequest: what the client sent could just be decoded, but one level more cannot be encoded.
+    :raises PayloadTooLarge: it grew beyond what Vertex AI takes: what was fetched for URLs is in it.
     """
     try:
-        return _encoder.encode(request)
+        encoded = _encoder.encode(request)
     except RecursionError:
         raise InvalidRequest(
             "The request is nested too deeply.", hint="Flatten it: no client needs more than a few hundred levels."
         ) from None
+    if len(encoded) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(
+            f"With its images and documents the request is larger than {MAX_BODY_BYTES // 2**20} MiB, the most "
+            "Vertex AI takes.",
+            param="messages",
+            hint="Send fewer or smaller ones.",
+        )
+    return encoded
 
 
 # --- replies ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Raw
 
-from modelmux.errors import InvalidRequest
+from modelmux.errors import InvalidRequest, PayloadTooLarge
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import (
     Base64Source,
@@ -74,6 +74,19 @@ def test_what_can_be_decoded_but_not_encoded_is_the_clients_to_mend() -> None:
     request = MessagesRequest("v", 1, [InputMessage("assistant", [ToolUseBlock("i", "n", value)])])
     with pytest.raises(InvalidRequest, match="nested too deeply"):
         encode_request(request)
+
+
+def test_a_request_that_grew_too_large_for_vertex_is_refused_here() -> None:
+    """What was fetched for a handful of URLs can be more than Vertex AI takes, however small the client's body was."""
+    image = anthropic.ImageBlock(anthropic.Base64Source("image/png", "A" * (5 * 2**20)))
+    for count, refused in ((5, False), (6, True)):
+        request = anthropic.MessagesRequest("v", 1, [anthropic.InputMessage("user", [image] * count)])
+        if not refused:
+            assert len(encode_request(request)) < anthropic.MAX_BODY_BYTES
+            continue
+        with pytest.raises(PayloadTooLarge, match="30 MiB") as caught:
+            encode_request(request)
+        assert (caught.value.status, caught.value.param) == (413, "messages")
 
 
 def event(**fields: Any) -> anthropic.StreamEvent:
