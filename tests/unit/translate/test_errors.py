@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelmux.errors import UpstreamRefused
-from modelmux.translate.errors import MAX_MESSAGE, RULES, refused_in_stream, translate_fault
+from modelmux.translate.errors import MAX_MESSAGE, RULES, hide_project, refused_in_stream, translate_fault
 from modelmux.wire.vertex import Fault
 from support.translation import events
 
@@ -190,3 +190,12 @@ def test_an_error_inside_a_stream_is_what_its_status_would_have_been(
     assert (error.upstream_status, error.kind, error.message) == (status, kind, message)
     assert error.request_id == "req_1"
     assert json.dumps(error.message)
+
+
+def test_a_project_is_hidden_in_what_a_stream_told_and_nothing_else_is_touched() -> None:
+    error = translate_fault(Fault(429, "rate_limit_error", "Quota of acme-prod is used up."))
+    hide_project(error, "acme-prod")
+    assert (error.message, str(error)) == ("Quota of *** is used up.", "Quota of *** is used up.")
+    hide_project(error, "")
+    hide_project(error, "elsewhere")
+    assert error.message == "Quota of *** is used up."
