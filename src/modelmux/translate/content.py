@@ -27,6 +27,8 @@ from modelmux.wire.openai_chat import (
 
 #: Per image, base64-encoded, on Google Cloud (docs: build-with-claude/vision).
 MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
+#: Characters of a document's title.
+MAX_TITLE: Final = 500
 _DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<params>(?:;[^,]*)?),", re.IGNORECASE)
 _REMOTE: Final = re.compile(r"https?://", re.IGNORECASE)
 #: The first bytes that tell a type; what the client or a server claims is not trusted.
@@ -155,14 +157,17 @@ def _file(part: FilePart, ctx: Context, where: str) -> anthropic.DocumentBlock:
             param=f"{where}.file.file_id",
             hint="Send the file as a data URL in file_data.",
         )
+    title = (part.file.filename or "")[:MAX_TITLE] or None
+    if title != (part.file.filename or None):
+        ctx.notices.add("clamped", f"{where}.file.filename", f"A title has at most {MAX_TITLE} characters.")
     where, data_url = f"{where}.file.file_data", part.file.file_data or ""
     asset = ctx.assets.get(data_url)
     if isinstance(asset, anthropic.DocumentBlock):
-        return anthropic.DocumentBlock(asset.source, part.file.filename or None)
+        return anthropic.DocumentBlock(asset.source, title)
     if asset is not None:
         raise InvalidRequest("The URL holds an image, not a document.", param=where, hint="Send it as image_url.")
     media_type, data = _data_url(data_url, where)
-    return document(media_type, data, part.file.filename or None, where)
+    return document(media_type, data, title, where)
 
 
 def _data_url(url: str, where: str) -> tuple[str, bytes]:

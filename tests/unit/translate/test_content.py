@@ -232,3 +232,13 @@ def test_how_closely_an_image_is_to_be_looked_at_is_not_dropped_in_silence(detai
     part = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "detail": detail}}
     fields = {"messages": [{"role": "user", "content": [part]}]}
     assert notices(fields) == ([("ignored", "messages.0.content.0.image_url.detail")] if said else [])
+
+
+def test_a_file_name_longer_than_a_title_is_cut_and_said() -> None:
+    """Vertex AI refuses the whole request for it."""
+    part = {"type": "file", "file": {"filename": "é" * 501, "file_data": "data:text/plain;base64,aGk="}}
+    fields = {"messages": [{"role": "user", "content": [part]}]}
+    assert sent(fields)["messages"][0]["content"][0]["title"] == "é" * 500
+    assert notices(fields) == [("clamped", "messages.0.content.0.file.filename")]
+    part["file"] = {**part["file"], "filename": "é" * 500}  # type: ignore[dict-item]
+    assert notices(fields) == []
