@@ -45,7 +45,11 @@ def make_relay(
 def tell_whole(completion: ChatCompletion, *, include_usage: bool) -> bytes:
     """A whole answer as the event stream of a client that asked for one."""
     encoder = ChunkEncoder(
-        id=completion.id, created=completion.created, model=completion.model, include_usage=include_usage
+        id=completion.id,
+        created=completion.created,
+        model=completion.model,
+        include_usage=include_usage,
+        tier=completion.service_tier,
     )
     return b"".join(map(encoder.encode, chunks_of(completion, include_usage=include_usage))) + sse.DONE
 

@@ -39,7 +39,7 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
     id, created, shape, relay = services.new_id(), int(services.now()), translated.shape, None
     if exchange.stream:
         encoder = openai_reply.ChunkEncoder(
-            id=id, created=created, model=shape.model, include_usage=shape.include_usage
+            id=id, created=created, model=shape.model, include_usage=shape.include_usage, tier=shape.service_tier
         )
         exchange.mode = services.pacing.modes.find(exchange.headers)
         relay = make_relay(exchange.mode, ChatStream(shape), encoder, services.pacing, services.clock)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import UNSET
+
 from modelmux.catalog import ModelCard
 from modelmux.errors import InvalidRequest
 from modelmux.translate import caching, messages, reasoning, sampling, structured, thinking, tools
@@ -80,6 +82,7 @@ def translate_request(
         strip_fences=wanted.instruction is not None,
         show_reasoning=reasoning.shown(request, ask),
         continue_paused=MAX_PAUSES if request.web_search_options is not None else 0,
+        service_tier="default" if request.service_tier else UNSET,
     )
     return Translated(body, shape, ctx.notices.items, betas)
 

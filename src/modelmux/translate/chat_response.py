@@ -68,7 +68,9 @@ def completion(
     elif parts.calls:
         reply.tool_calls = parts.calls
     choice = openai_reply.Choice(message=reply, finish_reason=reason)
-    return openai_reply.ChatCompletion(id=id, created=created, model=shape.model, choices=[choice], usage=usage)
+    return openai_reply.ChatCompletion(
+        id=id, created=created, model=shape.model, choices=[choice], usage=usage, service_tier=shape.service_tier
+    )
 
 
 def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:

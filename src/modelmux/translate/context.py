@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from modelmux.catalog import ModelCard
 from modelmux.translate.notices import Notice, Notices
@@ -47,6 +47,7 @@ class ReplyShape(Struct, frozen=True):
     :param strip_fences: take a code fence off around the answer.
     :param show_reasoning: False leaves reasoning out.
     :param continue_paused: how often a reply that pauses for its server tools is continued.
+    :param service_tier: the one that served, for a client that named one.
     """
 
     model: str
@@ -58,6 +59,7 @@ class ReplyShape(Struct, frozen=True):
     strip_fences: bool = False
     show_reasoning: bool = True
     continue_paused: int = 0
+    service_tier: str | UnsetType = UNSET
 
 
 def _nothing(_: str) -> None:

@@ -73,7 +73,7 @@ FATES: Final[dict[str, Fate]] = {
     "presence_penalty": Fate("ignored", "Claude has no penalties.", (0,)),
     "metadata": Fate("ignored", "Nothing is stored.", ({},)),
     "store": Fate("ignored", "Nothing is stored.", (False,)),
-    "service_tier": Fate("ignored", "Vertex AI has one service tier.", ("auto", "default")),
+    "service_tier": Fate("ignored", "Vertex AI has one service tier; replies name it `default`.", ("auto", "default")),
     "prompt_cache_key": Fate("ignored", "Claude's cache is keyed by the prompt itself."),
     "prompt_cache_options": Fate(
         "emulated", "`explicit`: no breakpoints but the client's own; a `ttl`: every breakpoint lasts an hour."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from modelmux.errors import UpstreamBroken
 from modelmux.translate.chat_response import Call, Parts, completion
@@ -171,8 +171,9 @@ def fold_chunks(chunks: Iterable[openai_reply.DecodedChunk], usage: openai_reply
     function, legacy = openai_reply.ResponseFunction("", ""), False
     reason: openai_reply.FinishReason = "stop"
     id, created, model = "", 0, ""
+    tier: str | UnsetType = UNSET
     for chunk in chunks:
-        id, created, model = chunk.id, chunk.created, chunk.model
+        id, created, model, tier = chunk.id, chunk.created, chunk.model, chunk.service_tier
         usage = chunk.usage or usage
         for choice in chunk.choices:
             delta = choice.delta
@@ -190,7 +191,7 @@ def fold_chunks(chunks: Iterable[openai_reply.DecodedChunk], usage: openai_reply
     parts.calls = (
         [openai_reply.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
     )
-    shape = ReplyShape(model, legacy_function=legacy)
+    shape = ReplyShape(model, legacy_function=legacy, service_tier=tier)
     return completion(parts, shape, reason, usage, id=id, created=created)
 
 

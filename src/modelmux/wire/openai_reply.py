@@ -89,6 +89,7 @@ class ChatCompletion(Struct, kw_only=True):
     model: str
     choices: list[Choice]
     usage: Usage
+    service_tier: str | UnsetType = UNSET
 
 
 # --- stream -------------------------------------------------------------------------------------------------------
@@ -138,8 +139,12 @@ class ChunkEncoder:
 
     __slots__ = ("_head", "_tail", "_usage_head")
 
-    def __init__(self, *, id: str, created: int, model: str, include_usage: bool) -> None:
+    def __init__(
+        self, *, id: str, created: int, model: str, include_usage: bool, tier: str | UnsetType = UNSET
+    ) -> None:
         common = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        if tier is not UNSET:
+            common["service_tier"] = tier
         head = b"data: " + msgspec.json.encode(common)[:-1]
         self._head = head + b',"choices":[{"index":0,"delta":'
         self._usage_head = head + b',"choices":[],"usage":'
@@ -167,6 +172,7 @@ class DecodedChunk(Struct):
     model: str
     choices: list[_ChunkChoice]
     usage: Usage | None = None
+    service_tier: str | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 

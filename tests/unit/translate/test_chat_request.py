@@ -6,15 +6,21 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from modelmux.catalog import builtin
 from modelmux.errors import InvalidRequest
 from modelmux.translate.chat_request import refuse_notices, translate_request
+from modelmux.translate.chat_response import translate_response
 from modelmux.translate.compare import first_difference
 from modelmux.translate.fates import FATES
+from modelmux.translate.fold import fold_chunks
 from modelmux.translate.messages import user_id
+from modelmux.translate.whole_stream import chunks_of
+from modelmux.wire import anthropic
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai_chat import ChatRequest, decode_request
+from modelmux.wire.openai_reply import ChunkEncoder, decode_chunk
 from support.translation import OPUS, PREFILL, SONNET, body_of, notices, sent, translate
 
 #: Binds thoughts to their prefix, and thinks only if asked to.
@@ -134,6 +140,18 @@ USAGE: list[tuple[dict[str, Any], bool]] = [
 def test_padding_that_is_asked_for_and_not_done_is_said() -> None:
     fields = {"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": True}}
     assert notices(fields) == [("ignored", "stream_options.include_obfuscation")]
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, UNSET), ("auto", "default"), ("flex", "default")])
+def test_the_service_tier_is_told_to_who_names_one(asked: str | None, told: object) -> None:
+    shape = translate({"service_tier": asked}).shape
+    assert shape.service_tier == told
+    reply = translate_response(anthropic.Message(content=[]), shape, id="i", created=1)
+    assert reply.service_tier == told
+    chunks = chunks_of(reply, include_usage=False)
+    encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=False, tier=shape.service_tier)
+    decoded = [decode_chunk(encoder.encode(chunk)[len("data: ") :]) for chunk in chunks]
+    assert fold_chunks(decoded, reply.usage) == reply
 
 
 @pytest.mark.parametrize(("fields", "expected"), USAGE)

@@ -92,6 +92,14 @@ def test_the_usage_chunk_has_no_choices() -> None:
     assert encoder.encode(Chunk(usage=USAGE)).decode() == f'{HEAD},"choices":[],"usage":{USAGE_JSON}}}\n\n'
 
 
+def test_the_tier_is_in_every_chunk_where_it_is_told() -> None:
+    encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=True, tier="default")
+    for chunk in (Chunk(finish_reason="stop"), Chunk(usage=USAGE)):
+        text = encoder.encode(chunk).decode()
+        assert text.startswith(f'{HEAD},"service_tier":"default","choices":')
+        assert decode_chunk(text.encode()[len("data: ") :]).service_tier == "default"
+
+
 def test_what_is_encoded_can_be_read_back() -> None:
     encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=True)
     read = decode_chunk(encoder.encode(Chunk(ChunkDelta(content="a"), "length"))[len("data: ") :])
