@@ -11,6 +11,7 @@ import msgspec
 from modelmux.cli.output import fail, fail_config
 from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.errors import GatewayError
+from modelmux.gateway.attempt import LONG_REPLY_TOKENS
 from modelmux.routing.resolve import Route
 from modelmux.translate.chat_request import translate_request
 from modelmux.translate.compare import first_difference
@@ -54,15 +55,19 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
     request, unknown = openai_chat.read_request(body)
     request.model = model or request.model
     route = find(request.model)
-    assets = {url: _stand_in(url) for url in remote_urls(request)}
+    assets = {url: _stand_in(url, where, request) for url, where in remote_urls(request).items()}
     translated = translate_request(request, route.deployments[0].card, route.options, unknown=unknown, assets=assets)
-    translated.body.stream = True if request.stream else None
+    translated.body.stream = True if request.stream or translated.body.max_tokens > LONG_REPLY_TOKENS else None
     return translated, route
 
 
-def _stand_in(url: str) -> anthropic.ImageBlock:
+def _stand_in(url: str, where: str, request: openai_chat.ChatRequest) -> anthropic.ImageBlock | anthropic.DocumentBlock:
     """Nothing is fetched: the place of a URL's content says what would stand there."""
-    return anthropic.ImageBlock(anthropic.Base64Source("image/*", f"<fetched from {url}>"))
+    _, message, _, part = where.split(".")
+    content = request.messages[int(message)].content
+    kind = "application/pdf" if content and isinstance(content[int(part)], openai_chat.FilePart) else "image/*"
+    source = anthropic.Base64Source(kind, f"<fetched from {url}>")
+    return anthropic.ImageBlock(source) if kind == "image/*" else anthropic.DocumentBlock(source)
 
 
 def _show(translated: Translated, route: Route) -> None:

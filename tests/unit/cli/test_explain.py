@@ -30,9 +30,26 @@ def test_it_shows_url_body_and_notices(tmp_path: Path) -> None:
     code, output = explain(tmp_path, FIRST)
     assert code == 0
     assert output.startswith("POST https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global/")
-    assert "claude-opus-5:rawPredict" in output
+    assert "claude-opus-5:streamRawPredict" in output
     assert '"text": "Be brief."' in output
     assert "dropped temperature: " in output
+
+
+def test_it_shows_the_call_that_a_gateway_makes(tmp_path: Path) -> None:
+    """A reply that may be long is streamed from Vertex AI, whatever the client asked for."""
+    for fields, streamed in [({}, True), ({"max_tokens": 100}, False), ({"max_tokens": 100, "stream": True}, True)]:
+        _, output = explain(tmp_path, FIRST | fields)
+        assert ("claude-opus-5:streamRawPredict" in output, '"stream": true' in output) == (streamed, streamed)
+        assert ("claude-opus-5:rawPredict" in output) is not streamed
+
+
+def test_what_stands_at_urls_is_told_and_not_fetched(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    file = {"type": "file", "file": {"file_data": "https://example.com/a.pdf", "filename": "a.pdf"}}
+    code, output = explain(tmp_path, FIRST | {"messages": [{"role": "user", "content": [image, file]}]})
+    assert code == 0, output
+    assert output.index('"type": "image"') < output.index("<fetched from https://example.com/a.png>")
+    assert output.index('"type": "document"') < output.index("<fetched from https://example.com/a.pdf>")
 
 
 def test_it_says_whether_the_second_turn_extends_the_first(tmp_path: Path) -> None:
