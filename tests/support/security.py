@@ -1,0 +1,155 @@
+"""For tests of what must not happen: requests byte by byte, the routes a gateway has, its source as syntax trees, and
+gateways whose every secret is a canary. No assertion about a single case comes in here.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelmux import Config
+from modelmux.app import Gateway
+from modelmux.telemetry.logs import make_log
+from support.asgi import Response
+from support.fakes import FakeUpstream
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "modelmux"
+KEY = "sk-modelmux-canary-key-a1"
+TOKEN = "ya29.canary-token-b2"
+PROJECT = "canary-project-c3"
+PROMPT = "canary prompt d4"
+BEARER = [(b"authorization", f"Bearer {KEY}".encode())]
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Tokens:
+    """Always the same token, which nothing but Google may see."""
+
+    async def token(self) -> str:
+        return TOKEN
+
+    async def renew(self, rejected: str) -> str:
+        return TOKEN
+
+    async def aclose(self) -> None:
+        pass
+
+
+@dataclass
+class Guarded:
+    """A gateway whose key, token and project are canaries, and everything it writes."""
+
+    app: Gateway
+    upstream: FakeUpstream
+    out: io.StringIO
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log lines."""
+        return [json.loads(line) for line in self.out.getvalue().splitlines()]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.app.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def seen(self, *responses: Response) -> str:
+        """All that anybody could read: logs, metrics, reprs, responses."""
+        parts = [self.out.getvalue(), self.app.metrics.expose().decode(), repr(self.app), repr(vars(self.app))]
+        return "\n".join(parts + [f"{r.status} {r.headers} {r.body.decode()}" for r in responses])
+
+
+def guarded(*script: Any, style: str = "json", **settings: Any) -> Guarded:
+    """A gateway that asks for a key; ``settings`` are merged over its tables."""
+    tables: dict[str, Any] = {
+        "server": {"api_keys": [KEY], "log_level": "trace"},
+        "vertex": {"project": PROJECT, "location": "global", "caching": False},
+    }
+    for name, table in settings.items():
+        tables[name] = {**tables.get(name, {}), **table}
+    out, upstream = io.StringIO(), FakeUpstream(script)
+    log = make_log("trace", style, out)
+    app = Gateway(Config.from_dict(tables), log=log, upstream=upstream, tokens=Tokens(), environment={})
+    return Guarded(app, upstream, out)
+
+
+class Unread(AssertionError):
+    """The application read a body it should not have touched."""
+
+
+async def send(
+    app: Any, method: str, path: str, headers: Pairs | None = None, body: bytes | None = b"", *, query: bytes = b"",
+    **scope: Any,
+) -> Response:  # fmt: skip
+    """One request as an ASGI server hands it on, nothing added. ``body`` None: reading it fails the test."""
+    response = Response()
+
+    async def receive() -> dict[str, Any]:
+        if body is None:
+            raise Unread("the body was read")
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def answer(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            response.status = message["status"]
+            for name, value in message["headers"]:
+                assert not set(name + value) & {0, 10, 13}, "a header's line could be broken"
+                response.headers[name.decode("ascii")] = value.decode("latin-1")
+        elif message["type"] == "http.response.body":
+            response.parts.append(message.get("body", b""))
+            response.complete = not message.get("more_body", False)
+
+    given = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode("utf-8", "surrogatepass"), "root_path": "", "query_string": query, "scheme": "http",
+        "headers": headers or [], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000), **scope,
+    }  # fmt: skip
+    await app(given, receive, answer)
+    return response
+
+
+def routes(app: Gateway) -> list[tuple[str, str]]:
+    """Every (method, path) that ``app`` serves, with something in place of path parameters."""
+    inner: Any = app._current.application
+    while not hasattr(inner, "_data_plane"):
+        inner = inner._application
+    found = list(inner._data_plane)
+    for page in inner._pages:
+        path = page.path
+        while "{" in path:
+            path = path[: path.index("{")] + "x" + path[path.index("}") + 1 :]
+        found += [(method, path) for method in sorted(page.methods or ())]
+    return found
+
+
+@functools.cache
+def syntax() -> list[tuple[str, ast.Module]]:
+    """(module path below the package, its tree) of all our source."""
+    files = sorted(SOURCE.rglob("*.py"))
+    return [(str(file.relative_to(SOURCE)), ast.parse(file.read_text("utf-8"))) for file in files]
+
+
+def called(*names: str) -> Iterator[str]:
+    """``file:line`` of every call of one of ``names``, written like ``eval`` or ``yaml.load``."""
+    for file, tree in syntax():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
+                yield f"{file}:{node.lineno}"
+
+
+def imported(*modules: str) -> Iterator[str]:
+    """``file: module`` of every import of ``modules`` or what is in them."""
+    for file, tree in syntax():
+        for node in ast.walk(tree):
+            found: list[str] = []
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                found = [node.module or ""]
+            yield from (f"{file}: {name}" for name in found if name.partition(".")[0] in modules)
