@@ -20,7 +20,9 @@ from msgspec import Struct
 _DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
 #: Served for every model, as far as the catalog knows.
 WIDE_LOCATIONS: Final = ("global", "us", "eu")
-_ROUTING_PREFIXES: Final = ("publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
+_ROUTING_PREFIXES: Final = ("openrouter/", "publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
+#: First-party names of the first models of a generation: ``claude-sonnet-4-0``.
+_POINT_ZERO: Final = re.compile(r"(-[0-9])-0$")
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
@@ -72,12 +74,14 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def normalise(name: str) -> str:
     """A model name as people type it -> the form the catalog is keyed by.
 
-    Drops routing prefixes and ``@default``, turns the first-party ``-YYYYMMDD`` into Vertex's ``@YYYYMMDD``.
+    Drops routing prefixes, ``@default`` and ``-latest``, writes ``4.5`` as ``4-5`` and ``4-0`` as ``4``, turns the
+    first-party ``-YYYYMMDD`` into Vertex's ``@YYYYMMDD``.
     """
     name = name.strip().lower()
     for prefix in _ROUTING_PREFIXES:
         name = name.removeprefix(prefix)
-    name = name.removesuffix("@default")
+    name = name.removesuffix("@default").removesuffix("-latest").replace(".", "-")
+    name = _POINT_ZERO.sub(r"\1", name)
     dated = _DATED.match(name)
     return f"{dated['base']}@{dated['date']}" if dated else name
 

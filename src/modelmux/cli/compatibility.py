@@ -65,7 +65,8 @@ def _lines() -> Iterator[str]:
     yield "|---|---|"
     for stop, reason in FINISH_REASONS.items():
         yield f"| `{stop}` | `{reason}` |"
-    yield "| anything else | `stop`; `tool_calls` wherever the client has calls to run |"
+    yield "| none at all | `stop`, or `tool_calls` where there are calls |"
+    yield "| a reason nobody knows | `stop`; calls are shown, but nobody is told to run them |"
     yield "\n## Errors\n"
     yield "| what the upstream said | status | type | code |"
     yield "|---|---|---|---|"

@@ -47,6 +47,10 @@ MAX_NESTING: Final = 3 * MAX_DEPTH
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
+#: What compiles upstream of regular expressions is known by what does not: looking around, referring back, and whatever
+#: else starts with ``(?``; boundaries, properties and hooks of other kinds (``\b``, ``\p{…}``) are not promised.
+_NOT_PLAIN: Final = re.compile(r"\(\?(?!:)|\\[0-9kpPbBAzZGRXKQE]")
+MAX_PATTERN: Final = 500
 #: Keywords that constrain a value and are not in the subset, in the order they are written into the description. Those
 #: nobody knows come after them, in the client's order.
 _NOTED: Final = (
@@ -214,8 +218,11 @@ class _Work:
             result["items"] = self.convert(any_item(schema))
             if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
                 result["minItems"] = notes.pop("minItems")
-        if "string" in kinds and isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
-            result["format"] = notes.pop("format")
+        if "string" in kinds:
+            if isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
+                result["format"] = notes.pop("format")
+            if _is_plain_pattern(notes.get("pattern")):
+                result["pattern"] = notes.pop("pattern")
         return result
 
     def _object(self, schema: Json, result: Json, notes: Json) -> None:
@@ -294,6 +301,17 @@ class _Work:
         self._text += size
         if self._text > MAX_TEXT:
             raise _Unfit("it is too large")
+
+
+def _is_plain_pattern(pattern: Any) -> bool:
+    """Whether a regular expression is one that compiles upstream."""
+    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _NOT_PLAIN.search(pattern):
+        return False
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def _is_simple(values: Any) -> bool:

@@ -59,8 +59,8 @@ CONVERTED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
      ("exclusiveMaximum", "minItems", "minimum", "uniqueItems")),
     ("notes after the description, in a fixed order",
      {"type": "string", "maxLength": 9, "description": "Who.", "pattern": "^é$", "minLength": 1},
-     {"type": "string", "description": 'Who.\n\n{minLength: 1, maxLength: 9, pattern: "^é$"}'},
-     ("maxLength", "minLength", "pattern")),
+     {"type": "string", "pattern": "^é$", "description": "Who.\n\n{minLength: 1, maxLength: 9}"},
+     ("maxLength", "minLength")),
     ("a format of the subset", {"type": "string", "format": "date"}, {"type": "string", "format": "date"}, ()),
     ("another format", {"type": "string", "format": "color"},
      {"type": "string", "description": '{format: "color"}'}, ("format",)),
@@ -370,3 +370,19 @@ def test_whatever_is_converted_is_in_the_subset_and_keeps_every_property(
     assert (size.optional, size.unions) == (subset.optional, subset.unions)
     assert list(subset.schema["properties"]) == list(properties)
     assert json.dumps(to_subset(json.loads(before)).schema) == json.dumps(subset.schema)
+
+
+@pytest.mark.parametrize("pattern", ["", "^[a-z]{2,9}$", r"\d+(?:\.\d+)?", r"a|b", r"[\w.]+@[\w.]+"])
+def test_a_plain_pattern_stays_a_pattern(pattern: str) -> None:
+    subset = to_subset({"type": "string", "pattern": pattern})
+    assert (subset.schema, subset.moved) == ({"type": "string", "pattern": pattern}, ())
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"(?=a)", r"(?!a)", r"(?<=a)b", r"(?<n>a)", r"(?i)a", r"(a)\1", r"\bword\b", r"\p{L}", "(", "a" * 501, 5, None],
+)
+def test_any_other_pattern_is_told_in_words(pattern: Any) -> None:
+    subset = to_subset({"type": "string", "pattern": pattern})
+    assert "pattern" not in subset.schema
+    assert subset.moved == (() if pattern is None else ("pattern",))
