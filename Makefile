@@ -13,7 +13,7 @@ NODE_CLIENTS := tests/e2e/clients/node
 CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core test-lowest clients lock docs wheel deb package-test clean
+.PHONY: help demo test lint types contracts unit coverage-core audit test-lowest clients lock docs wheel deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own
 	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/translate tests/unit/routing tests/properties \
 	  --cov=modelmux.wire --cov=modelmux.translate --cov=modelmux.routing --cov-branch --cov-fail-under=100
 
+audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
+	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
+
 test-lowest: ## The tests with the lowest versions of every dependency
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install -q -r requirements/lowest.txt -c requirements/lowest.txt
@@ -59,7 +62,7 @@ lock: $(DEV_READY) ## Renew the lock files
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
-	for name in clients clients-litellm; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
+	for name in clients clients-litellm audit; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements/$$name.txt || exit 1; done
 
@@ -78,7 +81,7 @@ package-test: $(DEV_READY) ## Install and use the Debian package under a real sy
 	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-clients $(VENV)-clients-litellm $(NODE_CLIENTS)/node_modules
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-clients $(VENV)-clients-litellm $(NODE_CLIENTS)/node_modules
 	rm -rf build dist .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:
