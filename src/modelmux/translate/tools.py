@@ -67,6 +67,8 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
 
 def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
     marker = breakpoint_of(tool.cache_control, None, where.rpartition(".")[0])
+    if marker is None and tool.function is not None:  # where LiteLLM's clients write it
+        marker = breakpoint_of(tool.function.cache_control, None, where)
     if tool.type == "function":
         assert tool.function is not None
         made = _function(tool.function, where, budget, ctx)

@@ -145,6 +145,7 @@ class FunctionDefinition(Struct):
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
     eager_input_streaming: bool | None = None
+    cache_control: CacheControlParam | None = None
 
 
 class CustomDefinition(Struct):

@@ -122,6 +122,7 @@ THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 MARKER = {"cache_control": {"type": "ephemeral"}}
 HOLDERS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a tool", {"tools": [TOOL | MARKER, {**TOOL, "function": {"name": "g"}}]}, ["tools.0"]),
+    ("a function", {"tools": [{**TOOL, "function": {"name": "g", **MARKER}}]}, ["tools.0"]),
     ("a system message", {"messages": [{"role": "system", "content": [text(), text()], **MARKER},
                                        {"role": "user", "content": "a"}]}, ["system.1"]),
     ("a system part", {"messages": [{"role": "system", "content": [text(**MARKER), text()]},
