@@ -14,6 +14,7 @@ from modelmux.app import check_exposure
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
+from modelmux.config.example_keys import check_keys
 from modelmux.config.origins import read_origins
 from modelmux.config.streaming import build_stream_modes
 from modelmux.upstream.fetch_guard import Guard
@@ -25,7 +26,7 @@ def problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """What is wrong, each with the place that sets it, and hints, one for each kind of problem."""
     found: list[str] = []
     hints: list[str] = []
-    for check in (_cards, _routes, _streams, _origins, check_exposure):
+    for check in (_cards, _routes, _streams, _origins, _keys, check_exposure):
         try:
             check(loaded.config)
         except ConfigError as error:
@@ -53,6 +54,10 @@ def _streams(config: Config) -> None:
 
 def _origins(config: Config) -> None:
     read_origins(config.server.cors_origins)
+
+
+def _keys(config: Config) -> None:
+    check_keys(key.reveal() for key in config.server.api_keys)
 
 
 def _fetch_lists(loaded: Loaded) -> Iterator[str]:

@@ -10,13 +10,19 @@ import hmac
 import ipaddress
 from collections.abc import Iterable
 
+from modelmux.config.example_keys import check_keys
 from modelmux.errors import Unauthorized
 
 
 class ApiKeys:
-    """The accepted keys, kept as digests. Without any, every caller is let in (loopback only, see ``app``)."""
+    """The accepted keys, kept as digests. Without any, every caller is let in (loopback only, see ``app``).
+
+    :raises ConfigError: a key that everybody knows.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
+        keys = tuple(keys)
+        check_keys(keys)
         self._digests = tuple(_digest(key.encode()) for key in keys)
 
     def __bool__(self) -> bool:
