@@ -235,7 +235,7 @@ class Import:
     def _general(self, path: str, name: str, value: Any) -> None:
         if name == "master_key":
             self._key(path, value)
-        elif name == "num_retries" and isinstance(value, int) and 0 <= value <= 100:
+        elif name == "num_retries" and type(value) is int and 0 <= value <= 100:
             self.settings.setdefault("server", {}).setdefault("max_retry_attempts", value)
             self._took(path, f"server.max_retry_attempts = {value}")
         elif name == "model_group_alias" and isinstance(value, Mapping):
