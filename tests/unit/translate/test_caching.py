@@ -260,3 +260,10 @@ def test_what_cannot_hold_a_breakpoint_is_passed_over() -> None:
     mark_last([], EPHEMERAL)
     mark_last([first], None)
     assert first.cache_control == EPHEMERAL
+
+
+def test_every_marker_has_its_type_and_lifetime() -> None:
+    hour = {"type": "ephemeral", "ttl": "1h"}
+    parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "b"}]
+    body = sent({"messages": [{"role": "user", "content": parts}], "cache_control": hour})
+    assert [block["cache_control"] for block in body["messages"][0]["content"]] == [hour, hour]

@@ -262,3 +262,15 @@ def test_a_begun_answer_is_continued_without_thinking() -> None:
     signed = {**BEGUN[1], "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]}
     assert sent({**asked, "messages": [BEGUN[0], signed]}, PREFILL)["thinking"]["type"] == "enabled"
     assert notices({**asked, "messages": [BEGUN[0], signed]}, PREFILL) == []
+
+
+NO_FORMAT = builtin().card("claude-opus-4-1")
+
+
+def test_the_tool_of_the_answer_gives_way_to_a_tool_of_its_name() -> None:
+    name = "n" * 128
+    form = {"type": "json_schema", "json_schema": {"name": name, "schema": {"type": "object", "properties": {}}}}
+    tools = [{"type": "function", "function": {"name": name}}]
+    body = sent({"tools": tools, "response_format": form, "parallel_tool_calls": False}, NO_FORMAT)
+    assert [tool["name"] for tool in body["tools"]] == [name, "n" * 120 + "_answer"]
+    assert body["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}

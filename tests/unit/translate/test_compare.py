@@ -111,3 +111,13 @@ def test_long_blocks_are_shown_in_short() -> None:
     assert "x" * 90 in found
     assert "…, is user" in found
     assert len(found) < 300
+
+
+def test_a_result_of_two_texts_is_not_its_first_text() -> None:
+    def turns(*said: str) -> dict[str, Any]:
+        parts = [{"type": "text", "text": text} for text in said]
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        return {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]},
+                             {"role": "tool", "tool_call_id": "c", "content": parts}]}  # fmt: skip
+
+    assert first_difference(translate(turns("a", "b")).body, translate(turns("a", "c")).body) is not None

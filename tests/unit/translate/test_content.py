@@ -242,3 +242,41 @@ def test_a_file_name_longer_than_a_title_is_cut_and_said() -> None:
     assert notices(fields) == [("clamped", "messages.0.content.0.file.filename")]
     part["file"] = {**part["file"], "filename": "é" * 500}  # type: ignore[dict-item]
     assert notices(fields) == []
+
+
+def test_an_answer_without_content_has_no_urls() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [{"role": "user", "content": "https://x"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    assert remote_urls(decode_request(json.dumps({"model": "m", "messages": messages}).encode())) == {}
+
+
+@pytest.mark.parametrize(
+    ("marker", "ttl"),
+    [({"cache_control": {"type": "ephemeral", "ttl": "1h"}}, "1h"), ({"prompt_cache_breakpoint": {"ttl": "1h"}}, "1h")],
+)
+def test_a_marker_on_an_image_is_kept(marker: dict[str, Any], ttl: str) -> None:
+    messages = [{"role": "user", "content": [{**picture(url(PNG)), **marker}]}]
+    (block,) = sent({"messages": messages})["messages"][0]["content"]
+    assert block["cache_control"] == {"type": "ephemeral", "ttl": ttl}
+
+
+def test_a_wrong_lifetime_on_an_image_names_its_place() -> None:
+    part = {**picture(url(PNG)), "cache_control": {"type": "ephemeral", "ttl": "2h"}}
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"messages": [{"role": "user", "content": [part]}]})
+    assert caught.value.param == "messages.0.content.0.cache_control.ttl"
+
+
+def test_an_empty_detail_asks_for_nothing() -> None:
+    part = {"type": "image_url", "image_url": {"url": url(PNG), "detail": ""}}
+    assert notices({"messages": [{"role": "user", "content": [part]}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("https", "Only data:"), ("https://x:80/a", "Fetching URLs"),
+     ("data:image/png;base64,!!!!" + b64(PNG), "no valid base64")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_url(value: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        sent({"messages": [{"role": "user", "content": [picture(value)]}]})

@@ -199,3 +199,9 @@ def test_a_project_is_hidden_in_what_a_stream_told_and_nothing_else_is_touched()
     hide_project(error, "")
     hide_project(error, "elsewhere")
     assert error.message == "Quota of *** is used up."
+
+
+def test_an_error_event_that_says_nothing_is_the_upstreams_failure() -> None:
+    (event,) = events({"type": "error"})
+    error = refused_in_stream(event)
+    assert (error.kind, error.upstream_status, error.detail) == ("server_error", 500, "upstream status 500")

@@ -15,6 +15,7 @@ from modelmux.catalog import builtin
 from modelmux.errors import InvalidRequest
 from modelmux.translate.chat_request import CONTINUE
 from modelmux.translate.context import Options
+from modelmux.translate.messages import user_id
 from modelmux.translate.turns import BEGIN, NO_RESULT
 from modelmux.wire.anthropic import encode_request
 from support.translation import PREFILL, SONNET, notices, sent, translate
@@ -320,3 +321,53 @@ def test_a_participants_name_is_not_dropped_in_silence(role: str) -> None:
     late = notices({"messages": [user(), {**answer("b"), "name": ""}, named, user()]})
     assert ("ignored", "messages.2.name") in late
     assert ("ignored", "messages.1.name") not in late
+
+
+TTL = {"cache_control": {"type": "ephemeral", "ttl": "2h"}}
+AUDIO = [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]
+FUNCTION = {"role": "function", "name": "f"}
+PATHS: list[tuple[list[dict[str, Any]], str]] = [
+    ([{**system(), **TTL}, user()], "messages.0.cache_control.ttl"),
+    ([system([{"type": "text", "text": "s", **TTL}]), user()], "messages.0.content.0.cache_control.ttl"),
+    ([user(), {**system(), **TTL}], "messages.1.cache_control.ttl"),
+    ([user(), answer("a", **TTL), user()], "messages.1.cache_control.ttl"),
+    ([user(), answer(None, call("c")), {"role": "tool", "tool_call_id": "c", "content": "r", **TTL}],
+     "messages.2.cache_control.ttl"),
+    ([user(), answer(None, call("c")), {"role": "tool", "tool_call_id": "c", "content": AUDIO}],
+     "messages.2.content.0.type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("messages", "param"), PATHS)
+def test_an_error_names_the_message_and_the_part(messages: list[dict[str, Any]], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"messages": messages})
+    assert caught.value.param == param
+
+
+def test_a_notice_names_the_call_it_changed() -> None:
+    custom = {"id": "d", "type": "custom", "custom": {"name": "x.y", "input": "i"}}
+    legacy = {"role": "assistant", "content": None, "function_call": {"name": "a.b", "arguments": "["}}
+    said = notices({"messages": [user(), answer(None, call("c", "[", "a.b"), custom), user(), legacy]})
+    assert [field for action, field in said if action == "changed"] == [
+        "messages.1.tool_calls.0.function.name", "messages.1.tool_calls.0.function.arguments",
+        "messages.1.tool_calls.1.custom.name",
+        "messages.3.function_call.name", "messages.3.function_call.arguments",
+    ]  # fmt: skip
+
+
+def test_the_marker_of_a_message_wins_over_that_of_its_last_part() -> None:
+    part = {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}
+    marked = {**system([part]), "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    assert sent({"messages": [marked, user()]})["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+
+
+def test_a_marker_without_a_block_becomes_no_text() -> None:
+    body = sent({"messages": [{**system([]), "cache_control": {"type": "ephemeral"}}, user()]})
+    assert "system" not in body
+    assert body["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_a_user_with_half_a_character_has_an_id_too() -> None:
+    assert user_id("\ud800") != user_id("?")
+    assert len(user_id("\ud800")) == 64

@@ -39,3 +39,7 @@ def test_the_replacement_is_fixed_for_all_time() -> None:
 def test_names_that_would_clean_to_the_same_stay_apart() -> None:
     names = ["a.b", "a/b", "a b", "a:b", "a_b", "x" * 130 + "1", "x" * 130 + "2"]
     assert len({clean(name) for name in names}) == len(names)
+
+
+def test_half_a_character_does_not_stop_a_name() -> None:
+    assert clean("a\ud800") != clean("a\ud801")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from modelmux.emulator.check_schema import check_valid
 from modelmux.errors import InvalidRequest
 from modelmux.translate.object_root import object_root
+from modelmux.translate.schema import MAX_DEPTH
 
 T = {"type": "string"}
 A = {"type": "object", "properties": {"a": T, "k": {"const": "a"}}, "required": ["k", "a"], "description": "An A."}
@@ -147,3 +149,56 @@ def test_every_root_comes_out_plain_and_has_every_property(parts: list[Any], key
     for part in parts:
         if part in (A, B):
             assert part["properties"].keys() <= root.schema["properties"].keys()
+
+
+def test_a_property_said_twice_is_one() -> None:
+    assert object_root({"allOf": [{"properties": {"a": dict(T)}}, {"properties": {"a": dict(T)}}]}, "w").schema[
+        "properties"
+    ] == {"a": T}
+
+
+def test_the_type_of_the_root_is_object_alone() -> None:
+    assert not object_root({"type": ["object"]}, "w").other
+    assert object_root({"type": ["object", "null"], "anyOf": [A]}, "w").schema["type"] == "object"
+
+
+def _members(key: str, levels: int) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for _ in range(levels):
+        root = {key: [root]}
+    return root
+
+
+def _references(levels: int) -> dict[str, Any]:
+    definitions: dict[str, Any] = {f"d{i}": ref(f"d{i + 1}") for i in range(1, levels)}
+    return {**ref("d1"), "$defs": {**definitions, f"d{levels}": A}}
+
+
+@pytest.mark.parametrize("nest", [lambda n: _members("allOf", n), lambda n: _members("anyOf", n), _references])
+def test_what_is_nested_to_the_limit_is_joined_and_no_further(nest: Callable[[int], dict[str, Any]]) -> None:
+    assert object_root(nest(MAX_DEPTH), "w").schema["type"] == "object"
+    with pytest.raises(InvalidRequest, match="refers to itself"):
+        object_root(nest(MAX_DEPTH + 1), "w")
+
+
+@pytest.mark.parametrize("key", ["allOf", "anyOf"])
+def test_a_circle_through_members_ends(key: str) -> None:
+    with pytest.raises(InvalidRequest, match="refers to itself"):
+        object_root({**ref("C"), "$defs": {"C": {key: [ref("C")]}}}, "w")
+
+
+@pytest.mark.parametrize(
+    ("root", "work"),
+    [
+        ({"allOf": [{"required": ["a", "b"]}]}, 44),
+        ({"allOf": [{"properties": {"a": {}}}]}, 48),
+        ({"anyOf": [{"properties": {"a": {}}}]}, 51),
+    ],
+)
+def test_what_the_work_is_counted_by(root: dict[str, Any], work: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per schema 20, its keys and its required names; per use of a property its text and one."""
+    monkeypatch.setattr("modelmux.translate.object_root.MAX_TEXT", work)
+    object_root(root, "w")
+    monkeypatch.setattr("modelmux.translate.object_root.MAX_TEXT", work - 1)
+    with pytest.raises(InvalidRequest, match="combines too much"):
+        object_root(root, "w")

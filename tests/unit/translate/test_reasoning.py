@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard, builtin
 from modelmux.errors import InvalidRequest
@@ -178,3 +180,24 @@ def test_sampling_stays_where_the_model_does_not_think() -> None:
     fields = {"reasoning_effort": "none", "temperature": 0.5}
     assert sent(fields, BUDGET)["temperature"] == 0.5
     assert sent(fields, NEVER)["temperature"] == 0.5
+
+
+def test_what_a_forced_call_takes_from_thinking() -> None:
+    tool = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
+    for card, kept in [
+        (replace(BUDGET, forced_tool_choice="ok"), False),
+        (replace(DEFAULT_ON, forced_tool_choice="not_with_thinking"), False),
+        (replace(DEFAULT_ON, forced_tool_choice="ok"), True),
+    ]:
+        assert ("thinking" in sent({**tool, "reasoning_effort": "low"}, card)) is kept
+
+
+def test_bounds_that_are_met_exactly() -> None:
+    assert notices({"reasoning_effort": "high", "top_p": 0.95}, NO_XHIGH) == []
+    asked = sent({"reasoning_effort": "high", "max_tokens": 3001}, BUDGET)
+    assert asked["thinking"]["budget_tokens"] == 1500
+    assert json.dumps(asked["thinking"]["budget_tokens"]) == "1500"
+    by_budget = {"thinking": {"type": "enabled", "budget_tokens": 4096, "display": "omitted"}}
+    body = sent(by_budget, DEFAULT_OFF)
+    assert body["output_config"]["effort"] == "medium"
+    assert body["thinking"]["display"] == "omitted"

@@ -116,3 +116,7 @@ def test_too_many_stop_sequences_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="at most 16384") as caught:
         sent({"stop": ["a"] * (MAX_STOP_SEQUENCES + 1)})
     assert caught.value.param == "stop"
+
+
+def test_exactly_the_cap_is_no_change() -> None:
+    assert notices({"max_tokens": SONNET.max_output}) == []

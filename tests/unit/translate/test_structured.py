@@ -216,3 +216,10 @@ def test_white_space_without_end_costs_linear_time_and_no_memory(opening: str) -
         out += len(stripper.feed("    "))
     assert time.perf_counter() - began < 3
     assert out > 199_000
+
+
+def test_a_root_that_cannot_be_joined_is_named_by_its_place() -> None:
+    circle = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+    with pytest.raises(InvalidRequest) as caught:
+        sent(form(circle), NO_FORMAT)
+    assert caught.value.param == "response_format.json_schema.schema"

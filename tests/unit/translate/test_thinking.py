@@ -10,10 +10,10 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.translate.chat_request import translate_request
 from modelmux.translate.context import Context, Thought
-from modelmux.translate.thinking import by_call, has_thoughts, without_thoughts
+from modelmux.translate.thinking import by_call, has_thoughts, thoughts_in, without_thoughts
 from modelmux.wire.anthropic import Block, RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.openai_chat import decode_request
-from support.translation import OPUS, body_of
+from support.translation import OPUS, PREFILL, body_of
 
 NEVER = builtin().card("claude-3-5-haiku")
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "sig"}
@@ -48,6 +48,12 @@ RETURNED: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
         {"type": "reasoning.text", "text": "hm", "signature": "sig"}, {"type": "reasoning.encrypted", "data": "x"},
         {"type": "reasoning.summary", "summary": "s"}, {"type": "reasoning.text", "text": "unsigned"}]},
      [SIGNED, REDACTED]),
+    ("details of Claude's, or nobody's", {"reasoning_details": [
+        {"type": "reasoning.text", "text": "hm", "signature": "sig", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.encrypted", "data": "x", "format": "unknown"}]}, [SIGNED, REDACTED]),
+    ("details of another provider", {"reasoning_details": [
+        {"type": "reasoning.text", "text": "hm", "signature": "sig", "format": "google-gemini-v1"},
+        {"type": "reasoning.encrypted", "data": "x", "format": "openai-responses-v1"}]}, []),
     ("content parts", {"content": [{"type": "thinking", "thinking": "hm", "signature": "sig"},
                                    {"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "a"}]},
      [SIGNED, REDACTED]),
@@ -110,6 +116,15 @@ REMEMBERED: list[tuple[str, list[dict[str, Any]], Any, list[list[str]]]] = [
     ("an answer without calls is no gap",
      [*loop(answer("a")), {"role": "assistant", "content": "t"}, *loop(answer("b"))],
      knowing(a=("s1",), b=("s2",)), [["s1", "a"], ["t"], ["s2", "b"]]),
+    ("an answer cut in two by the client", [USER, {"role": "assistant", "content": "t"}, *loop(answer("a", "b"))[1:]],
+     knowing(a=("s1",), b=("s2",)), [["s1", "t", "a", "s2", "b"]]),
+    ("one cut into its calls", [USER, answer("a"), answer("b"), *loop(answer("a", "b"))[2:]],
+     knowing(a=("s1",), b=("s2",)), [["s1", "a", "s2", "b"]]),
+    ("one cut in two whose thinking came back with the text",
+     [USER, {"role": "assistant", "content": "t", "thinking_blocks": [SIGNED]}, *loop(answer("a"))[1:]],
+     knowing(a=("sig",)), [["sig", "t", "a"]]),
+    ("one cut in two of which a part is empty", [USER, {"role": "assistant", "content": ""}, *loop(answer("a"))[1:]],
+     knowing(a=("s1",)), [["s1", "a"]]),
 ]  # fmt: skip
 
 
@@ -176,3 +191,30 @@ def test_without_thoughts_everything_else_stays() -> None:
     bare.messages, messages_before = body.messages, bare.messages
     assert bare == body
     assert all(m.content for m in messages_before)
+
+
+def test_thoughts_go_before_a_prefill_too() -> None:
+    begun = {"role": "assistant", "content": "a", "thinking_blocks": [SIGNED]}
+    assert blocks([USER, begun], PREFILL) == [[SIGNED, {"type": "text", "text": "a"}]]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"thinking_blocks": [{**SIGNED, "type": "text"}]},
+     {"reasoning_details": [{"type": "reasoning.summary", "text": "hm", "signature": "sig"}]}],
+)  # fmt: skip
+def test_what_is_signed_but_no_thinking_is_dropped(fields: dict[str, Any]) -> None:
+    assert blocks([USER, {"role": "assistant", "content": "a", **fields}, USER]) == [[{"type": "text", "text": "a"}]]
+
+
+def test_only_thinking_is_remembered() -> None:
+    said = [Block("text", thinking="hm", signature="sig"), Block("tool_use", id="c", name="f")]
+    assert by_call(said) == [("c", ())]
+
+
+def test_only_the_refused_thoughts_are_left_out() -> None:
+    answer = {"role": "assistant", "content": "a", "thinking_blocks": [SIGNED, REDACTED]}
+    request = decode_request(json.dumps({"model": "m", "messages": [USER, answer, USER]}).encode())
+    body = translate_request(request, OPUS).body
+    left = without_thoughts(body, lambda thought: isinstance(thought, RedactedThinkingBlock))
+    assert thoughts_in(left) == [ThinkingBlock("hm", "sig")]

@@ -130,3 +130,8 @@ def test_legacy_functions_are_tools_called_one_at_a_time(call: Any, expected: di
 def test_tool_choice_wins_over_function_call() -> None:
     body = sent({"tools": TOOLS, "tool_choice": "none", "function_call": {"name": "a"}})
     assert body["tool_choice"] == {"type": "none"}
+
+
+def test_functions_beside_tools_do_not_forbid_parallel_calls() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert "tool_choice" not in sent({"tools": tools, "functions": [{"name": "g"}]})

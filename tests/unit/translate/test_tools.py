@@ -294,3 +294,17 @@ def test_web_search_is_refused_where_it_cannot_be() -> None:
         with pytest.raises(InvalidRequest) as caught:
             sent({"web_search_options": {}, **fields}, card)
         assert (caught.value.param, caught.value.hint) == ("web_search_options", hint)
+
+
+def test_a_custom_tool_keeps_its_description_and_its_name_is_noted_by_its_path() -> None:
+    custom = {"type": "custom", "custom": {"name": "a.b", "description": "Writes."}}
+    assert tool(custom)["description"] == "Writes."
+    assert notices({"tools": [custom]}) == [("changed", "tools.0.custom.name")]
+
+
+def test_every_part_of_a_place_is_sent() -> None:
+    place = {"city": "Wien", "region": "W", "country": "AT", "timezone": "Europe/Vienna"}
+    options = {"user_location": {"type": "approximate", "approximate": place}, "x" * 90: 1}
+    (search,) = sent({"web_search_options": options})["tools"]
+    assert search["user_location"] == {"type": "approximate", **place}
+    assert notices({"web_search_options": options}) == [("ignored", "web_search_options." + "x" * 80)]
