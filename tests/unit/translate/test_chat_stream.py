@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from modelmux.errors import UpstreamBroken, UpstreamRefused
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.context import ReplyShape
-from modelmux.wire.anthropic import Usage
+from modelmux.wire.anthropic import Block, StreamEvent, Usage
 from support.translation import events
 
 PLAIN = ReplyShape("m")
@@ -338,3 +339,46 @@ def test_without_a_pause_nothing_is_folded() -> None:
     stream = ChatStream(PLAIN)
     with pytest.raises(AssertionError):
         _ = stream.resumption
+
+
+def test_input_that_is_no_text_stops_no_stream() -> None:
+    stream = ChatStream(PLAIN)
+    block = Block("tool_use", id="c", name="f", input=Raw(b'{"a":"\xff"}'))
+    stream.feed(StreamEvent("content_block_start", 0, content_block=block))
+    (chunk,) = stream.feed(StreamEvent("content_block_stop", 0))
+    assert chunk.delta is not None
+    assert msgspec.to_builtins(chunk.delta)["tool_calls"][0]["function"] == {"arguments": '{"a":"\ufffd"}'}
+
+
+def test_a_second_start_forgets_nothing() -> None:
+    stream = ChatStream(PLAIN)
+    refused = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "No."}}
+    again = {"type": "message_start", "message": {"usage": {"output_tokens": 3}}}
+    out = said(stream, {"type": "message_start", "message": {"usage": {"input_tokens": 5}, **refused}}, again, STOP)
+    assert stream.usage is not None
+    assert stream.usage.input_tokens == 5
+    assert {"refusal": "No."} in out
+
+
+def test_a_signature_without_one_adds_nothing() -> None:
+    stream = ChatStream(PLAIN)
+    said(stream, START, (0, {"type": "thinking", "thinking": "h"}), (0, "sign", "a"), (0, "sign", None))
+    assert stream.kept[0].signature == "a"
+
+
+def test_a_legacy_function_gets_its_arguments() -> None:
+    tool = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    shape = ReplyShape("m", legacy_function=True)
+    out = run(START, (0, tool), (0, "json", '{"a":1}'), 0, (1, tool), (1, "json", "{}"), 1, shape=shape)
+    assert [each["function_call"] for each in out[1:]] == [{"name": "f", "arguments": ""}, {"arguments": '{"a":1}'}]
+
+
+def test_all_that_was_never_ended_is_told_and_the_unknown_ending_noted() -> None:
+    tool = {"type": "tool_use", "id": "c", "name": "g", "input": {}}
+    stream = ChatStream(ReplyShape("m", custom_tools=frozenset({"g"})))
+    out = said(stream, (0, tool), (1, {**tool, "id": "d"}), ended("news"), STOP)
+    assert [each["tool_calls"][0]["id"] for each in out if isinstance(each, dict) and "tool_calls" in each] == [
+        "c",
+        "d",
+    ]
+    assert stream.unknown == {"stop_reason:news"}

@@ -244,3 +244,43 @@ def test_a_refusal_and_an_empty_answer() -> None:
     nothing = folded_chunks()
     assert (nothing.id, nothing.created, nothing.model, nothing.usage) == ("", 0, "", NONE_USED)
     assert (nothing.choices[0].message.content, nothing.choices[0].finish_reason) == ("", "stop")
+
+
+def test_the_details_of_an_ending_may_come_first() -> None:
+    begun = {"type": "message_start", "message": {"content": [], "stop_details": {"type": "x"}}}
+    assert fold(begun, END).stop_details == anthropic.StopDetails("x")
+    early = {"type": "message_delta", "delta": {"stop_details": {"type": "x"}}}
+    assert fold(early, OPEN, END).stop_details == anthropic.StopDetails("x")
+
+
+def test_a_citation_that_is_none_is_left_out() -> None:
+    said = fold(OPEN, start(0, type="text", text="a"), delta(0, "citations_delta"), stop(0), END)
+    assert not (said.content or [])[0].citations
+
+
+def test_a_message_as_events() -> None:
+    usage = Usage(input_tokens=1, output_tokens=2)
+    message = anthropic.Message(
+        id="m", content=[Block("text", text="a"), Block("text", text="b")], usage=usage, stop_reason="stop_sequence",
+        stop_sequence="s", stop_details=anthropic.StopDetails("x"),
+    )  # fmt: skip
+    told = unfold(message)
+    assert [(event.type, event.index) for event in told[1:-2]] == [
+        ("content_block_start", 0), ("content_block_stop", 0), ("content_block_start", 1), ("content_block_stop", 1),
+    ]  # fmt: skip
+    opening, ending = told[0].message, told[-2]
+    assert opening is not None
+    assert (opening.content, opening.stop_reason, opening.stop_sequence, opening.stop_details) == ([], None, None, None)
+    assert ending.usage == usage
+
+
+def test_calls_without_id_and_name_are_whole_all_the_same() -> None:
+    def whole(**fields: Any) -> Any:
+        choice = {"index": 0, "delta": fields, "finish_reason": None}
+        raw = {"id": "i", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        folded = fold_chunks([decode_chunk(msgspec.json.encode(raw))], translate_usage(None))
+        return msgspec.to_builtins(folded.choices[0].message)
+
+    call = whole(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}])["tool_calls"][0]
+    assert (call["id"], call["function"]) == ("", {"name": "", "arguments": "{}"})
+    assert whole(function_call={"arguments": "{}"})["function_call"] == {"name": "", "arguments": "{}"}
