@@ -5,6 +5,7 @@ gateways whose every secret is a canary. No assertion about a single case comes 
 from __future__ import annotations
 
 import ast
+import asyncio
 import functools
 import io
 import json
@@ -88,11 +89,15 @@ async def send(
     **scope: Any,
 ) -> Response:  # fmt: skip
     """One request as an ASGI server hands it on, nothing added. ``body`` None: reading it fails the test."""
-    response = Response()
+    response, given_out = Response(), False
 
     async def receive() -> dict[str, Any]:
+        nonlocal given_out
         if body is None:
             raise Unread("the body was read")
+        if given_out:
+            await asyncio.Event().wait()  # the client stays
+        given_out = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def answer(message: dict[str, Any]) -> None:
