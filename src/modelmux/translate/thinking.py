@@ -28,31 +28,46 @@ def of_history(messages: list[ChatMessage], ctx: Context) -> dict[int, Thoughts]
     """Thoughts by message index, for the messages that may carry them.
 
     What the client returns wins. For its plain tool calls the memory is asked, from the end backwards, until it does
-    not know one: what is older would leave a gap.
+    not know one: what is older would leave a gap. Answers that follow one another are one answer, cut by the client.
     """
     found: dict[int, Thoughts] = {}
     if not ctx.card.thinking:
         return found
     remembering = True
-    for index in range(len(messages) - 1, -1, -1):
-        message = messages[index]
-        if not isinstance(message, AssistantMessage):
-            continue
-        returned = _returned(message)
+    for answer in reversed(_answers(messages)):
+        returned = {index: thoughts for index, message in answer.items() if (thoughts := _returned(message))}
+        calls = [call.id for message in answer.values() for call in message.tool_calls or ()]
         if returned:
-            found[index] = _placed(returned, message, ctx)
-        elif message.tool_calls and remembering:
-            known = [ctx.recall(call.id) for call in message.tool_calls]
+            found |= {index: _placed(thoughts, answer[index], ctx) for index, thoughts in returned.items()}
+        elif calls and remembering:
+            known = [ctx.recall(id) for id in calls]
             if known[0] is None:
                 remembering = False
             else:
-                found[index] = _in_memory(known)
+                found |= _in_memory(known, answer)
     return found
 
 
-def _in_memory(known: list[tuple[Thought, ...] | None]) -> Thoughts:
-    """Each call's remembered thoughts right before it."""
-    return Thoughts(known[0] or (), ((), *(k or () for k in known[1:])))
+def _answers(messages: list[ChatMessage]) -> list[dict[int, AssistantMessage]]:
+    """The assistant messages by index, those with nothing between them together."""
+    found: list[dict[int, AssistantMessage]] = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, AssistantMessage):
+            continue
+        if index and isinstance(messages[index - 1], AssistantMessage):
+            found[-1][index] = message
+        else:
+            found.append({index: message})
+    return found
+
+
+def _in_memory(known: list[tuple[Thought, ...] | None], answer: dict[int, AssistantMessage]) -> dict[int, Thoughts]:
+    """Each call's remembered thoughts right before it; those of the first before all that was said."""
+    rest = iter([(), *(k or () for k in known[1:])])
+    found = {index: Thoughts((), tuple(next(rest) for _ in m.tool_calls or ())) for index, m in answer.items()}
+    start = next(index for index, m in answer.items() if m.content or m.tool_calls)
+    found[start] = Thoughts(known[0] or (), found[start].before)
+    return found
 
 
 def _placed(returned: list[Thought], message: AssistantMessage, ctx: Context) -> Thoughts:
@@ -60,7 +75,7 @@ def _placed(returned: list[Thought], message: AssistantMessage, ctx: Context) ->
     memory knows them; else all stand at the start."""
     known = [ctx.recall(call.id) for call in message.tool_calls or ()]
     if [thought for thoughts in known for thought in thoughts or ()] == returned:
-        return _in_memory(known)
+        return Thoughts(known[0] or (), ((), *(k or () for k in known[1:])))
     return Thoughts(tuple(returned))
 
 
@@ -81,6 +96,10 @@ def _block(raw: dict[str, Any]) -> Thought | None:
 
 
 def _detail(raw: dict[str, Any]) -> Thought | None:
+    """OpenRouter's form. Its ``format`` says whose it is: what another provider signed or encrypted is not Claude's."""
+    kind = raw.get("format") or "unknown"
+    if kind != "unknown" and not str(kind).startswith("anthropic"):
+        return None
     if raw.get("type") == "reasoning.encrypted":
         return _redacted(raw.get("data"))
     return _signed(raw.get("text"), raw.get("signature")) if raw.get("type") == "reasoning.text" else None
