@@ -155,6 +155,7 @@ EXHAUSTED = {"error": {"code": 429, "message": "Quota exceeded.", "status": "RES
 PAGE = b"<!DOCTYPE html><html><title>Error 404 (Not Found)!!1</title></html>"
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", [b"application/json", b"text/html"])
 @pytest.mark.parametrize(
     ("status", "body", "shown", "code", "message"),
@@ -169,13 +170,13 @@ PAGE = b"<!DOCTYPE html><html><title>Error 404 (Not Found)!!1</title></html>"
     ids=["object", "array", "page", "page of a proxy", "nothing", "another shape"],
 )
 async def test_e58_any_shape_of_error_becomes_openais(
-    kind: bytes, status: int, body: Any, shown: int, code: str | None, message: str
+    kind: bytes, status: int, body: Any, shown: int, code: str | None, message: str, stream: bool
 ) -> None:
     """Google's errors as an object, in an array, as a web page, with whatever content type: OpenAI's envelope, the
     right status, no HTML."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = FakeReply(status, [(b"content-type", kind)], [raw])
-    got = await ask(reply, settings={"server": {"enable_retries": False}})
+    got = await ask(reply, settings={"server": {"enable_retries": False}}, stream=stream)
     assert got.status == shown
     assert set(got.error) == {"message", "type", "param", "code"}
     assert got.error["code"] == code
@@ -186,14 +187,15 @@ async def test_e58_any_shape_of_error_becomes_openais(
 UNAUTHENTICATED = {"error": {"code": 401, "message": "Invalid token", "status": "UNAUTHENTICATED"}}
 
 
-async def test_e59_an_expired_google_token_is_not_the_clients_business() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_e59_an_expired_google_token_is_not_the_clients_business(stream: bool) -> None:
     """Google refuses the token in the middle of its life: one new token, one more attempt; if that fails too, 502 and
     not 401, which clients take for their own key."""
-    got = await ask(error_reply(401, UNAUTHENTICATED), answer(text("Fine.")))
+    got = await ask(error_reply(401, UNAUTHENTICATED), answer(text("Fine."), stream=stream), stream=stream)
     assert got.message["content"] == "Fine."
     keys = [dict(made.headers)[b"authorization"] for made in got.upstream.calls]
     assert keys == [b"Bearer token-1", b"Bearer token-2"]
-    got = await ask(*(error_reply(401, UNAUTHENTICATED) for _ in range(4)))
+    got = await ask(*(error_reply(401, UNAUTHENTICATED) for _ in range(4)), stream=stream)
     assert (got.status, got.error["code"], len(got.upstream.calls)) == (502, "upstream_auth_error", 2)
     assert got.response.headers["x-should-retry"] == "false"
 
@@ -242,6 +244,8 @@ async def test_e63_ids_of_other_providers_are_made_legal(id: str) -> None:
     assert used["id"] == given["tool_use_id"] != id
     later = await ask(messages=[*messages, assistant(tool_calls=[call("other")]), result("other")], tools=[tool()])
     assert later.turns[1:3] == got.turns[1:3]
+    cleaned = "".join(c if c.isascii() and c.isalnum() else "_" for c in id)
+    assert used["id"].startswith(cleaned[:20]), "what the id said can still be read"
 
 
 async def test_e63_legal_ids_are_untouched_and_others_stay_apart() -> None:

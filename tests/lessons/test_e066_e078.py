@@ -172,6 +172,26 @@ async def test_e75_a_budget_that_does_not_fit(budget: int, limit: int, sent: int
     assert got.notices == notices
 
 
+@pytest.mark.parametrize(
+    ("model", "effort", "limit", "cap", "sent", "notices"),
+    [
+        (BUDGET, "high", 4000, 4000, 2000, ["clamped=reasoning"]),
+        (BUDGET, "high", 1024, 1024, None, ["dropped=reasoning"]),
+        (BUDGET, "max", None, 64_000, 32_000, []),
+        (BARE, "max", None, 32_000, 16_000, ["clamped=reasoning"]),
+    ],
+)
+async def test_e75_an_efforts_budget_fits_the_limit(
+    model: str, effort: str, limit: int | None, cap: int, sent: int | None, notices: list[str]
+) -> None:
+    """The same where the budget comes from an effort. Without a limit of the client's the model's own holds, which
+    cannot be raised."""
+    got = await ask(model=model, reasoning_effort=effort, max_tokens=limit)
+    assert got.sent["max_tokens"] == cap
+    assert got.sent.get("thinking") == ({"type": "enabled", "budget_tokens": sent} if sent else None)
+    assert got.notices == notices
+
+
 REASONS = [
     ("end_turn", "stop", "tool_calls"),
     ("stop_sequence", "stop", "tool_calls"),

@@ -18,6 +18,7 @@ WAITING: Final[dict[int, str]] = {
 }
 #: Cases whose test covers what there is of their surfaces.
 PARTLY: Final[dict[int, str]] = {
+    66: "There is no messages surface yet.",
     86: "There is no messages surface yet.",
     90: "There is no messages surface yet.",
     91: "There is no messages surface yet.",
