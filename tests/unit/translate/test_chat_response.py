@@ -172,3 +172,8 @@ def test_a_custom_tools_text_that_cannot_be_read_is_passed_as_it_is(raw: bytes) 
     assert isinstance(calls, list)
     expected = "\ufffd" if b"\xff" in raw else raw.decode()
     assert msgspec.to_builtins(calls[0])["custom"] == {"name": "sh", "input": expected}
+
+
+def test_a_custom_call_without_id_has_an_empty_one() -> None:
+    shape = ReplyShape("m", custom_tools=frozenset({"sh"}))
+    assert message({"type": "tool_use", "name": "sh", "input": {}}, shape=shape)["tool_calls"][0]["id"] == ""

@@ -121,3 +121,11 @@ def test_a_result_of_two_texts_is_not_its_first_text() -> None:
                              {"role": "tool", "tool_call_id": "c", "content": parts}]}  # fmt: skip
 
     assert first_difference(translate(turns("a", "b")).body, translate(turns("a", "c")).body) is not None
+
+
+def test_what_is_shown_whole_has_no_ellipsis() -> None:
+    frame = len('{"type":"text","text":""}')
+    for length, cut in [(120, False), (121, True)]:
+        earlier = body({"role": "user", "content": "x" * (length - frame)})
+        found = first_difference(earlier, body(HI)) or ""
+        assert ("…, is user" in found) is cut
