@@ -134,7 +134,7 @@ class Gateway:
             raise ConfigError([f"fetch: {error}"]) from None
         origins = read_origins(config.server.cors_origins)
         services = self._services(config, tokens, fetcher)
-        chat = ChatEndpoint(services, config.server.max_body_bytes)
+        chat = ChatEndpoint(services, config.server.max_body_bytes, self.readiness)
         models = ModelPages(services.routes, started=int(time.time()))
         application = Application(
             data_plane={("POST", "/v1/chat/completions"): chat, ("POST", "/chat/completions"): chat},
@@ -272,7 +272,15 @@ def create_app(config: Config, *, log: Log | None = None) -> Gateway:
 
 def restart_needed(before: Config, after: Config) -> list[str]:
     """The names of changed settings that a running process cannot take over."""
-    fixed = ["server.host", "server.port", "server.log_level", "server.log_format", "server.drain_timeout", "logs"]
+    fixed = [
+        "server.host",
+        "server.port",
+        "server.log_level",
+        "server.log_format",
+        "server.drain_delay",
+        "server.drain_timeout",
+        "logs",
+    ]
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]
 

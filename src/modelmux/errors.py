@@ -224,3 +224,4 @@ class GatewayDraining(GatewayError):
     status = 503
     code = "gateway_draining"
     retry_after: float | None = 1.0
+    should_retry: bool | None = True

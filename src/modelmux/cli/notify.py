@@ -33,8 +33,9 @@ class ServiceManager:
         """:param clock: CLOCK_MONOTONIC in seconds, which tells the manager which ``ready`` ends this reload."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={int(clock * 1e6)}")
 
-    def stopping(self) -> None:
-        self._tell("STOPPING=1", "STATUS=Running requests are finishing")
+    def stopping(self, seconds: float) -> None:
+        """:param seconds: how long that may take; the manager is asked not to lose its patience before."""
+        self._tell("STOPPING=1", "STATUS=Running requests are finishing", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     async def alive(self) -> None:
         """Called by the server's loop: it runs."""

@@ -16,7 +16,7 @@ from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail_config
 from modelmux.cli.reloading import Reloader
 from modelmux.cli.runtime import Status, StatusFile, directories
-from modelmux.cli.serving import GatewayServer, gateway_config, listen, run
+from modelmux.cli.serving import Drain, GatewayServer, gateway_config, listen, run
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.telemetry import names
 from modelmux.telemetry.logfiles import log_directory
@@ -54,9 +54,11 @@ def serve(
     log.info(names.EVENT_SERVING, url=_url(config, port))
     status = _status_file(Status(pid=os.getpid(), url=_url(config, port), port=port), log)
     server = GatewayServer(
-        gateway_config(app, drain_seconds=round(config.server.drain_timeout)),
+        gateway_config(app),
         ServiceManager.from_environment(os.environ, os.getpid()),
         Reloader(app, read, config.server.host, log, status),
+        app.readiness,
+        Drain(config.server.drain_delay, config.server.drain_timeout),
     )
     try:
         run(server, sock)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 import uvicorn
 
 from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail
-from modelmux.server.http_connection import HttpConnection
+from modelmux.server.health import Readiness
+from modelmux.server.http_connection import HttpConnection, Phase
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
 DRAIN_SECONDS: Final = 30
+#: Seconds for telling clients that it is over, and for each step of closing after that.
+END_SECONDS: Final = 1.0
 _BACKLOG: Final = 2048
 
 
@@ -59,16 +65,40 @@ def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.C
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How a server goes down, in seconds.
+
+    :param delay: it serves on, but says that it is about to leave.
+    :param timeout: what runs then may finish; the rest is ended in-band.
+    """
+
+    delay: float = 0.0
+    timeout: float = DRAIN_SECONDS
+
+
 class GatewayServer(uvicorn.Server):
-    """uvicorn that tells its service manager how it is, and reads the configuration again on SIGHUP.
+    """uvicorn that goes down in steps, tells its service manager how it is, and reads the configuration again on
+    SIGHUP.
 
     :param reload: reads it and puts it in place; must not raise.
     """
 
-    def __init__(self, config: uvicorn.Config, manager: ServiceManager, reload: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        manager: ServiceManager,
+        reload: Callable[[], Awaitable[None]],
+        readiness: Readiness,
+        drain: Drain,
+    ) -> None:
         super().__init__(config)
         self._manager = manager
         self._reload = reload
+        self._readiness = readiness
+        self._drain = drain
+        self._phase = Phase()
+        self.server_state.phase = self._phase  # type: ignore[attr-defined]  # where our connections look for it
         self._reloading: asyncio.Task[None] | None = None
         if manager.watchdog is not None:
             config.callback_notify = manager.alive
@@ -80,12 +110,53 @@ class GatewayServer(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
             self._manager.ready("Serving")
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
+        """The first signal begins the drain, a second one ends it."""
+        self._captured_signals.append(sig)
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._manager.stopping()
+        """Serve on for the delay; stop accepting; let running requests finish; end the rest in-band; close."""
+        self._manager.stopping(self._drain.delay + self._drain.timeout + 3 * END_SECONDS)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        state, self._readiness.draining = self.server_state, True
+        self._phase.leaving = True
+        await self._until(lambda: self.force_exit, self._drain.delay)
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        self._phase.refusing = True
+        await self._until(lambda: self.force_exit or not state.tasks, self._drain.timeout)
+        await self._end_requests()
+        for connection in list(state.connections):
+            connection.shutdown()
+        await self._until(lambda: not state.connections, END_SECONDS)
+        for connection in list(state.connections):
+            connection.transport.abort()
         if self._reloading is not None:
-            await asyncio.wait([self._reloading])
-        await super().shutdown(sockets)
+            await asyncio.wait([self._reloading], timeout=END_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self.lifespan.shutdown()
+
+    async def _end_requests(self) -> None:
+        """Have the requests that still run tell their clients that it is over. One that cannot is cut off."""
+        tasks = set(self.server_state.tasks)
+        self._readiness.ending = True
+        for _ in range(2):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                _, tasks = await asyncio.wait(tasks, timeout=END_SECONDS)
+            self._readiness.ending = False
+
+    async def _until(self, over: Callable[[], bool], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not over() and loop.time() < end:  # noqa: ASYNC110 - a signal handler may not touch the loop
+            await asyncio.sleep(min(0.05, seconds))
 
     def _on_hangup(self) -> None:
         """One reload at a time; a signal during one asks for another after it."""

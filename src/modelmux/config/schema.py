@@ -91,6 +91,10 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = []
     strict: Annotated[bool, about("Refuse a request instead of changing or ignoring any part of it.")] = False
     max_body_bytes: Annotated[Bytes, about("Largest request body; Vertex AI takes no more.")] = Bytes(30 * 2**20)
+    drain_delay: Annotated[
+        Seconds,
+        about("How long a gateway told to stop serves on while /readyz says 503; load balancers want some seconds."),
+    ] = Seconds(0)
     drain_timeout: Annotated[
         Seconds, about("How long running requests may take to finish once the gateway was told to stop.")
     ] = Seconds(30)

@@ -181,7 +181,9 @@ class StreamRelay:
         return b""
 
     def fail(self, error: GatewayError) -> bytes:
-        """End the stream with an error the client's SDK raises on."""
+        """End the stream with an error the client's SDK raises on; nothing if it has ended already."""
+        if self._ended:
+            return b""
         self._ended = True
         self.failure = error
         return sse.encode_data(openai_common.encode(openai_common.envelope(error)))

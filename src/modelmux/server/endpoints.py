@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 
-from modelmux.errors import GatewayError, UpstreamRefused
+from modelmux.errors import GatewayDraining, GatewayError, UpstreamRefused
 from modelmux.gateway.exchange import Answer, Exchange, Services
 from modelmux.gateway.run import run
 from modelmux.gateway.settle import finish, settle
 from modelmux.server.body import ClientGone, WhileConnected, check_headers, read_body
-from modelmux.server.respond import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
+from modelmux.server.health import Readiness
+from modelmux.server.outgoing import Outgoing
+from modelmux.server.respond import HeaderList, Receive, Scope, Send
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import where
 from modelmux.translate.notices import header_value
@@ -18,9 +22,10 @@ from modelmux.translate.notices import header_value
 class ChatEndpoint:
     """Reads the body, lets the gateway answer, sends the answer, and settles exactly once, whatever happens."""
 
-    def __init__(self, services: Services, max_body_bytes: int) -> None:
+    def __init__(self, services: Services, max_body_bytes: int, readiness: Readiness) -> None:
         self._services = services
         self._max_body_bytes = max_body_bytes
+        self._readiness = readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request.
@@ -32,25 +37,64 @@ class ChatEndpoint:
         services.metrics.total += 1
         services.metrics.in_flight.inc()
         owner, strict = _who_and_how(scope)
-        exchange = Exchange(request_id, services.clock(), owner, strict, scope["headers"])
+        answer = Answer(Exchange(request_id, services.clock(), owner, strict, scope["headers"]))
+        out = Outgoing(send)
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             async with WhileConnected(receive, scope):
-                answer = await run(body, exchange, services)
-                await self._send(answer, send)
+                answer = await run(body, answer.exchange, services)
+                await self._tell(answer, out)
+            finish(answer, services, client_gone=False)
         except GatewayError as error:
-            if isinstance(error, UpstreamRefused) and error.upstream_status == 404:
-                self._explain(error, exchange)
-            settle(exchange, services, error=error)
-            raise
+            await self._give_up(error, answer, out)
         except (ClientGone, OSError):  # OSError: how some servers report a send to a client that left
-            finish(Answer(exchange), services, client_gone=True)
-        except Exception:
-            settle(exchange, services, error=GatewayError("The gateway failed."))
-            raise
+            pass
+        except asyncio.CancelledError:
+            if not self._readiness.ending:  # somebody else's word, not ours to soften
+                raise
+            _uncancel()
+            await self._give_up(GatewayDraining("The gateway is shutting down."), answer, out)
+        except Exception as error:
+            if out.started:  # too late for a status, so the client is told in-band
+                services.log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
+                await self._give_up(GatewayError("The gateway failed."), answer, out)
+            settle(answer.exchange, services, error=GatewayError("The gateway failed."))
+            if not out.started:
+                raise
         finally:
-            if not exchange.settled:  # cancelled from outside: the server is going down
-                finish(Answer(exchange), services, client_gone=True)
+            try:
+                if answer.relay is not None:
+                    await answer.relay.aclose()
+            finally:
+                finish(answer, services, client_gone=True)  # unless it is settled: then nothing happens
+
+    async def _tell(self, answer: Answer, out: Outgoing) -> None:
+        headers = _headers(answer.exchange) + self._warning(answer.exchange)
+        relay = answer.relay
+        if relay is None and not answer.events:
+            await out.whole(answer.body, headers)
+            return
+        await out.start(headers)
+        while relay is not None and (data := await relay.read()):
+            await out.write(data)
+        await out.end(answer.body)
+
+    async def _give_up(self, error: GatewayError, answer: Answer, out: Outgoing) -> None:
+        """Tell the client that it failed: in-band, where the head of its stream is out.
+
+        :raises GatewayError: ``error`` itself, where nothing was sent.
+        """
+        if isinstance(error, UpstreamRefused) and error.upstream_status == 404:
+            self._explain(error, answer.exchange)
+        data = b"" if out.ended or answer.relay is None else answer.relay.fail(error)
+        if answer.relay is not None:
+            finish(answer, self._services, client_gone=False)
+        else:
+            settle(answer.exchange, self._services, error=error)
+        if not out.started:
+            raise error
+        with contextlib.suppress(OSError):  # who has left is not told
+            await out.end(data)
 
     def _explain(self, error: GatewayError, exchange: Exchange) -> None:
         """A model that is not found may have been retired: then the client is told."""
@@ -63,31 +107,12 @@ class ChatEndpoint:
         warning = self._services.routes.warning(exchange.tried[-1].card)
         return [(b"x-modelmux-warning", " ".join(warning.split()).encode("ascii", "replace"))] if warning else []
 
-    async def _send(self, answer: Answer, send: Send) -> None:
-        headers = _headers(answer.exchange) + self._warning(answer.exchange)
-        relay, complete = answer.relay, False
-        try:
-            if relay is None and not answer.events:
-                await send_json(send, 200, answer.body, headers)
-            else:
-                await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS + headers})
-                while relay is not None and (data := await relay.read()):
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-                await send({"type": "http.response.body", "body": answer.body})
-            complete = True
-        except Exception as error:
-            if relay is None or isinstance(error, OSError):
-                raise
-            # A fault of ours in the middle of a stream: too late for a status, so the client is told in-band.
-            self._services.log.error(
-                names.EVENT_INTERNAL_ERROR, request_id=answer.exchange.request_id, where=where(error)
-            )
-            await send({"type": "http.response.body", "body": relay.fail(GatewayError("The gateway failed."))})
-            complete = True
-        finally:
-            if relay is not None:
-                await relay.aclose()
-            finish(answer, self._services, client_gone=not complete)
+
+def _uncancel() -> None:
+    """Go on after a cancellation that has done what it was for."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _who_and_how(scope: Scope) -> tuple[str, bool]:

@@ -21,9 +21,15 @@ OPEN_PATHS = frozenset({"/", "/health", *_LIVE, *_READY})
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the gateway can serve. ``problem`` names what is in the way, in one word."""
+    """Whether the gateway can serve.
+
+    :param draining: it is about to stop and wants no new requests.
+    :param ending: the time of running requests is over: one that is cancelled now tells its client so.
+    :param problem: what is in the way, in one word.
+    """
 
     draining: bool = False
+    ending: bool = False
     problem: str | None = None
 
 

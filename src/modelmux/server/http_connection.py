@@ -18,8 +18,9 @@ import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from modelmux.errors import GatewayError, InvalidRequest, RequestError, RequestTimeout
+from modelmux.errors import GatewayDraining, GatewayError, InvalidRequest, RequestError, RequestTimeout
 from modelmux.server.http_request import HttpRequest, error_response
+from modelmux.server.respond import Receive, Scope, Send, send_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,21 @@ class Limits:
 _NEVER: Final = float("inf")
 
 
+@dataclass(slots=True)
+class Phase:
+    """How far a server is on its way out; one object for all its connections, the attribute ``phase`` of the state.
+
+    :param leaving: each answer is the last one of its connection, and says so.
+    :param refusing: what is asked now gets 503; looking (GET) is still allowed.
+    """
+
+    leaving: bool = False
+    refusing: bool = False
+
+
+_SERVING: Final = Phase()
+
+
 class HeadTooLarge(RequestError):
     """431: the request's head is larger than any client's."""
 
@@ -68,6 +84,7 @@ class HttpConnection(asyncio.Protocol):
         self.app: Any = config.loaded_app
         self.root_path = config.root_path
         self.state = server_state
+        self.phase: Phase = getattr(server_state, "phase", _SERVING)
         self._app_state = app_state
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
         self._client: tuple[str, int] | None = None
@@ -261,7 +278,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, request: HttpRequest) -> None:
         self._active = request
-        task = self.loop.create_task(request.run(self.app))
+        refused = self.phase.refusing and request.method not in ("GET", "HEAD")
+        task = self.loop.create_task(request.run(_refuse_new if refused else self.app))
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
 
@@ -358,6 +376,11 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(RequestTimeout("The request did not arrive in time.", hint="Send it without pauses."))
         else:
             self.transport.close()
+
+
+async def _refuse_new(_: Scope, __: Receive, send: Send) -> None:
+    """The application of a server that is shutting down."""
+    await send_error(send, GatewayDraining("The gateway is shutting down."), [])
 
 
 def _malformed(error: Exception) -> InvalidRequest:

@@ -72,6 +72,11 @@ class HttpRequest:
         self._chunked = False
         self._left: int | None = None  # of the announced length
 
+    @property
+    def method(self) -> str:
+        method: str = self._scope["method"]
+        return method
+
     async def run(self, app: Any) -> None:
         """Let the application answer. It answers for its own faults; a response it left undone ends the connection."""
         try:
@@ -178,6 +183,8 @@ class HttpRequest:
             self._chunked = True
             lines.append((b"transfer-encoding", b"chunked"))
         else:
+            self.keep_alive = False
+        if self._connection.phase.leaving:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append((b"connection", b"close"))

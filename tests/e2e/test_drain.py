@@ -1,0 +1,95 @@
+"""SIGTERM on a real gateway in the middle of real SDK streams."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from support.processes import Process
+
+#: A little more than a second at the emulator's pace here.
+SHORT = " ".join(["word"] * 50)
+LONG = " ".join(["word"] * 400)
+
+
+@pytest.fixture(scope="module")
+def paced(emulate: Callable[..., Process]) -> Process:
+    return emulate("--tokens-per-second", "40")
+
+
+@pytest.fixture
+def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
+    made: list[openai.OpenAI] = []
+
+    def make(gateway: Process, **options: Any) -> openai.OpenAI:
+        client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk", **({"max_retries": 0} | options))
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def stream(client: openai.OpenAI, text: str) -> Iterator[Any]:
+    return iter(
+        client.chat.completions.create(
+            model="claude-sonnet-4-6",
+            max_tokens=1000,
+            stream=True,
+            messages=[{"role": "user", "content": f"say exactly: {text}"}],
+        )
+    )
+
+
+def test_a_stream_finishes_and_the_process_ends_with_0(
+    serve: Callable[..., Process], paced: Process, sdk: Callable[..., openai.OpenAI]
+) -> None:
+    gateway = serve(paced.url, server='drain_timeout = "20s"')
+    chunks = stream(sdk(gateway), SHORT)
+    next(chunks)
+    gateway.signal(signal.SIGTERM)
+    got = list(chunks)
+    assert got[-1].choices[0].finish_reason == "stop"
+    assert gateway.wait(3) == 0
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_stream_that_takes_longer_raises_in_the_sdk(
+    serve: Callable[..., Process], paced: Process, sdk: Callable[..., openai.OpenAI], second: bool
+) -> None:
+    gateway = serve(paced.url, server=f'drain_timeout = "{60 if second else 1}s"')
+    chunks = stream(sdk(gateway), LONG)
+    next(chunks)
+    unary: list[Exception] = []
+
+    def ask() -> None:
+        with pytest.raises(openai.APIError) as caught:
+            sdk(gateway).chat.completions.create(
+                model="claude-sonnet-4-6",
+                max_tokens=1000,
+                messages=[{"role": "user", "content": f"say exactly: {LONG}"}],
+            )
+        unary.append(caught.value)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.3)
+    gateway.signal(signal.SIGINT if second else signal.SIGTERM)
+    if second:
+        time.sleep(0.3)
+        gateway.signal(signal.SIGTERM)
+    with pytest.raises(openai.APIError) as caught:
+        list(chunks)
+    assert caught.value.code == "gateway_draining"
+    asking.join(5)
+    assert [type(error) for error in unary] == [openai.InternalServerError]
+    assert gateway.wait(2) == 0
+    assert gateway.output().count("gateway_draining") == 2  # one line for each request, no more
+    assert "Traceback" not in gateway.output()
