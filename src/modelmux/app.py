@@ -143,6 +143,7 @@ class Gateway:
             open_paths=OPEN_PATHS,
             log=self._log,
             new_request_id=lambda: f"req_{secrets.token_hex(12)}",
+            on_error=self.metrics.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
         )

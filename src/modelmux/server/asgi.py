@@ -31,6 +31,7 @@ class Application:
 
     :param data_plane: (method, path) -> endpoint.
     :param open_paths: paths that need no key.
+    :param on_error: told of every error that is answered with, those of strangers without a key too.
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
     """
 
@@ -43,6 +44,7 @@ class Application:
         open_paths: frozenset[str],
         log: Log,
         new_request_id: Callable[[], str],
+        on_error: Callable[[GatewayError], None] = lambda _: None,
         on_startup: Callable[[], Awaitable[None]],
         on_shutdown: Callable[[], Awaitable[None]],
     ) -> None:
@@ -52,6 +54,7 @@ class Application:
         self._open_paths = open_paths
         self._log = log
         self._new_request_id = new_request_id
+        self._on_error = on_error
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
         self._methods: dict[str, list[str]] = {}
@@ -72,11 +75,15 @@ class Application:
         try:
             await self._dispatch(scope, receive, send, request_id)
         except GatewayError as error:
-            await send_error(send, error, _id_header(request_id))
+            await self._fail(send, error, request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
             hint = f"Its log has the details under the request id {request_id}."
-            await send_error(send, GatewayError("The gateway failed.", hint=hint), _id_header(request_id))
+            await self._fail(send, GatewayError("The gateway failed.", hint=hint), request_id)
+
+    async def _fail(self, send: Send, error: GatewayError, request_id: str) -> None:
+        self._on_error(error)
+        await send_error(send, error, _id_header(request_id))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         path = _path(scope)

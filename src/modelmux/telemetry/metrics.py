@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from modelmux.errors import GatewayError
 from modelmux.telemetry import names
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -31,6 +32,10 @@ class Metrics:
         self.tokens = Counter(
             names.METRIC_TOKENS, "Tokens, by route and kind.", ["route", "kind"], registry=self.registry
         )
+        self.errors = Counter(
+            names.METRIC_ERRORS, "Errors that were answered with, by HTTP status and code.", ["status", "code"],
+            registry=self.registry,
+        )  # fmt: skip
         self.in_flight = Gauge(names.METRIC_IN_FLIGHT, "Requests being worked on.", registry=self.registry)
         self.duration = Histogram(
             names.METRIC_DURATION, "From the request read to its end.", ["route"], buckets=_SECONDS,
@@ -40,7 +45,13 @@ class Metrics:
             names.METRIC_FIRST_CONTENT, "From the request read to the first content.", ["route"], buckets=_SECONDS,
             registry=self.registry,
         )  # fmt: skip
+        ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start: where the platform tells
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
+
+    def count_error(self, error: GatewayError) -> None:
+        """Count an error that a client is answered with. Codes are those of the error tree and of the translator's
+        table, never a client's or an upstream's words."""
+        self.errors.labels(error.status, error.code or error.type).inc()
 
     def health(self) -> dict[str, Any]:
         """The ``metrics`` object of ``/health``, with the keys its users know. ``success_rate`` from 0 to 1."""

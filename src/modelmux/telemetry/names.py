@@ -17,6 +17,7 @@ EVENT_LOG_FILES: Final = "log_files"
 # Metrics
 METRIC_REQUESTS: Final = "modelmux_requests_total"
 METRIC_ATTEMPTS: Final = "modelmux_upstream_attempts_total"
+METRIC_ERRORS: Final = "modelmux_error_responses_total"
 METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"

@@ -22,6 +22,7 @@ def test_the_names_are_these() -> None:
         "EVENT_LOG_FILES": "log_files",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
+        "METRIC_ERRORS": "modelmux_error_responses_total",
         "METRIC_IN_FLIGHT": "modelmux_requests_in_flight",
         "METRIC_TOKENS": "modelmux_tokens_total",
         "METRIC_DURATION": "modelmux_request_duration_seconds",
