@@ -335,6 +335,7 @@ PATHS: list[tuple[list[dict[str, Any]], str]] = [
      "messages.2.cache_control.ttl"),
     ([user(), answer(None, call("c")), {"role": "tool", "tool_call_id": "c", "content": AUDIO}],
      "messages.2.content.0.type"),
+    ([user(), {**FUNCTION, "content": AUDIO}], "messages.1.content.0.type"),
 ]  # fmt: skip
 
 
@@ -371,3 +372,9 @@ def test_a_marker_without_a_block_becomes_no_text() -> None:
 def test_a_user_with_half_a_character_has_an_id_too() -> None:
     assert user_id("\ud800") != user_id("?")
     assert len(user_id("\ud800")) == 64
+
+
+def test_an_image_in_a_functions_result_is_noted_as_in_any_other() -> None:
+    image = {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}
+    said = {**FUNCTION, "content": [{"type": "image_url", "image_url": image}]}
+    assert ("ignored", "messages.1.content.0.image_url.detail") in notices({"messages": [user(), said]})
