@@ -65,6 +65,8 @@ class Exchange:
     owner: str = ""  # digest of the caller's key: what is remembered for one is not shown to another
     strict: bool = False
     headers: Sequence[tuple[bytes, bytes]] = ()  # the request's; they say who the client is
+    request_bytes: int = 0
+    response_bytes: int = 0  # so far, without the head
     stream: bool = False
     mode: Mode = "standard"  # of the stream, if one is asked for
     remembers: bool = False  # the model may think, so what led to its tool calls is kept

@@ -61,6 +61,8 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
         code=error.code if error else None,
         message=error.message if error and not isinstance(error, RequestError) else None,
         seconds=round(took, 4),
+        request_bytes=exchange.request_bytes,
+        response_bytes=exchange.response_bytes,
         first_content=round(first - exchange.started, 4) if first is not None else None,
         input_tokens=usage.input_tokens if usage else None,
         cache_read_tokens=usage.cache_read_input_tokens if usage else None,

@@ -38,9 +38,10 @@ class ChatEndpoint:
         services.metrics.in_flight.inc()
         owner, strict = _who_and_how(scope)
         answer = Answer(Exchange(request_id, services.clock(), owner, strict, scope["headers"]))
-        out = Outgoing(send)
+        out = Outgoing(send, answer.exchange)
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
+            answer.exchange.request_bytes = len(body)
             async with WhileConnected(receive, scope):
                 answer = await run(body, answer.exchange, services)
                 await self._tell(answer, out)

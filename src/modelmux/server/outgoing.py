@@ -5,6 +5,7 @@ No decisions about what is sent; those are of ``endpoints.py``.
 
 from __future__ import annotations
 
+from modelmux.gateway.exchange import Exchange
 from modelmux.server.respond import STREAM_HEADERS, HeaderList, Send, send_json
 
 
@@ -15,15 +16,17 @@ class Outgoing:
     the last part still waits for a slow client.
     """
 
-    __slots__ = ("_send", "ended", "started")
+    __slots__ = ("_exchange", "_send", "ended", "started")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, exchange: Exchange) -> None:
         self._send = send
+        self._exchange = exchange
         self.started = self.ended = False
 
     async def whole(self, body: bytes, headers: HeaderList) -> None:
         """A JSON answer."""
         self.started = self.ended = True
+        self._exchange.response_bytes += len(body)
         await send_json(self._send, 200, body, headers)
 
     async def start(self, headers: HeaderList) -> None:
@@ -33,10 +36,12 @@ class Outgoing:
 
     async def write(self, data: bytes) -> None:
         """Whole events. Waits while the client reads too slowly."""
+        self._exchange.response_bytes += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """The last part of a stream; nothing if it has ended."""
         if not self.ended:
             self.ended = True
+            self._exchange.response_bytes += len(data)
             await self._send({"type": "http.response.body", "body": data})
