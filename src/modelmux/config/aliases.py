@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from modelmux.catalog import Catalog
+from modelmux.config.fences import stays_inside
 from modelmux.config.schema import Alias as Given
 from modelmux.config.schema import VertexModel
 from modelmux.routing.aliases import Alias, by_name, loops
@@ -108,7 +109,7 @@ def succession_problems(routes: Routes) -> list[str]:
             continue
         before = routes.on(type(alias.since).min).stands_for(alias)
         after = routes.on(alias.since).stands_for(alias)
-        if before is None or after is None or all(before.allows(d.location) for d in after.deployments):
+        if before is None or after is None or stays_inside(after.deployments, before.geographies):
             continue
         fence = " and ".join(before.geographies)
         problems.append(

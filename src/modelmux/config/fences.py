@@ -6,7 +6,7 @@ says nothing lies nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from modelmux.catalog import ModelCard, location_in_path, location_of_host
 from modelmux.catalog import locations as facts
@@ -31,6 +31,12 @@ def escapes(route: Route) -> Iterator[str]:
     for geography in route.geographies:
         for deployment in route.deployments:
             yield from _escapes(deployment, geography)
+
+
+def stays_inside(deployments: Iterable[Deployment], geographies: Iterable[str]) -> bool:
+    """Whether all of some deployments lie in all of some geographies, by everything their URLs say."""
+    fences = list(geographies)
+    return not any(True for d in deployments for geography in fences for _ in _escapes(d, geography))
 
 
 def _escapes(deployment: Deployment, geography: str) -> Iterator[str]:

@@ -141,6 +141,13 @@ def test_a_successor_does_not_leave_the_geography_of_what_it_succeeds() -> None:
     )
 
 
+def test_a_successor_whose_host_alone_lies_outside_leaves_it_too() -> None:
+    fenced = model(name="here", model="claude-opus-4-8", location="eu", geography="eu")
+    split = model(name="there", model="claude-sonnet-4-6", location="eu", region="europe-west2")
+    with pytest.raises(ConfigError, match="the successor 'there' may be called outside the geography eu"):
+        routes({"chat": {"model": "here", "successor": "there", "from": DAY}}, fenced, split, **HERE)
+
+
 def test_the_table_as_people_write_it() -> None:
     config = parse(
         '[vertex]\nproject = "p"\nlocation = "global"\n[aliases]\n"gpt-4.1" = "claude-sonnet-5"\n'
