@@ -20,7 +20,7 @@ _EXAMPLES: Final = frozenset({
     "test", "testkey", "todo", "token", "yourapikey", "yourkey", "yourkeyhere", "yourapikeyhere",
 })  # fmt: skip
 #: What stands where a key was taken out: stars, dots, crosses, <key>, ${KEY}.
-_MASK: Final = re.compile(r"(?:modelmux)?[*.…•x]+|<.*>|\$\{.*\}|\{\{.*\}\}")
+_MASK: Final = re.compile(r"(?:modelmux)?[*.…•x]+|secret\('\*+'\)|<.*>|\$\{.*\}|\{\{.*\}\}")
 _HINT: Final = "Make one of your own, such as the output of: openssl rand -hex 24"
 
 
