@@ -13,6 +13,7 @@ import msgspec
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused
 from modelmux.gateway.exchange import Exchange, Services
 from modelmux.gateway.relay import Bounded, EventReader, StreamRelay
+from modelmux.gateway.settle import loggable
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import GiveUp, decide
 from modelmux.routing.select import select
@@ -168,7 +169,7 @@ class Attempts:
             deployment=deployment.id,
             attempt=len(exchange.tried),
             kind=kind,
-            message=error.message,
+            message=loggable(error),
             detail=error.detail,
         )
 

@@ -11,6 +11,14 @@ from modelmux.telemetry import names
 from modelmux.translate.notices import header_value
 
 _UNRESOLVED: Final = "unknown"
+#: Refusals (translate.errors) of what a request holds: Vertex AI's sentence may quote it.
+_QUOTING: Final = frozenset({"invalid_request", "context_length", "too_large", "thinking_refused", "conflict"})
+
+
+def loggable(error: GatewayError) -> str | None:
+    """What an error says, unless it is about what the client sent: then only the client reads it."""
+    quotes = isinstance(error, RequestError) or (isinstance(error, UpstreamRefused) and error.kind in _QUOTING)
+    return None if quotes else error.message
 
 
 def finish(answer: Answer, services: Services, *, client_gone: bool) -> None:
@@ -59,7 +67,7 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
         outcome=outcome,
         status=error.status if error else 200,
         code=error.code if error else None,
-        message=error.message if error and not isinstance(error, RequestError) else None,
+        message=loggable(error) if error else None,
         seconds=round(took, 4),
         request_bytes=exchange.request_bytes,
         response_bytes=exchange.response_bytes,
