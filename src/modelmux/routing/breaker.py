@@ -80,6 +80,8 @@ def ended(breaker: Breaker, now: float, *, failed: bool | None, rules: Rules = D
         return replace(breaker, probing=False) if breaker.probing else breaker
     if not failed and breaker.state != "closed":
         return CLOSED
+    if not failed and not breaker.recent and breaker.count >= rules.window:
+        return breaker  # nothing but successes, as nearly always: costs nothing
     if failed and breaker.state != "closed":
         rest = min(rules.longest_rest, 2 * breaker.rest) if breaker.state == "half_open" else breaker.rest
         return replace(breaker, state="open", until=now + rest, rest=rest, probing=False)

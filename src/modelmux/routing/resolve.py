@@ -34,6 +34,7 @@ class Deployment(Struct, frozen=True):
     :param location: "" where only a URL is configured that does not tell it.
     :param weight: share of the requests among the deployments of the same order.
     :param order: lower ones are used first; the others once those have failed.
+    :param max_in_flight: most attempts at a time, streams included; None for no bound of its own.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Deployment(Struct, frozen=True):
     card: ModelCard
     weight: int = 1
     order: int = 0
+    max_in_flight: int | None = None
 
     def __repr__(self) -> str:  # project ids belong in no log
         return f"Deployment({self.id!r})"
@@ -116,6 +118,11 @@ class Routes:
     def stands_for(self, alias: Alias) -> Route | None:
         """The route behind an alias on this snapshot's day; None for one that leads nowhere."""
         return self._by_alias.get(alias.name.lower())
+
+    @property
+    def deployments(self) -> list[Deployment]:
+        """Every place a call may go to."""
+        return [deployment for route in (*self.routes, *self._catalog_routes) for deployment in route.deployments]
 
     @property
     def names(self) -> list[str]:

@@ -4,21 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelmux.routing.affinity import first_for
 from modelmux.routing.resolve import Deployment, Route
+from modelmux.routing.standing import FREE, Standing
 
 
-def select(route: Route, tried: tuple[Deployment, ...], pick: float = 0.0) -> Deployment:
-    """One of the lowest order that was not tried, chosen by weight; once all were, the one tried longest ago.
+def select(
+    route: Route,
+    tried: tuple[Deployment, ...],
+    pick: float = 0.0,
+    standings: Sequence[Standing] = (),
+    key: bytes | None = None,
+) -> Deployment:
+    """One that was not tried and is not out, of the lowest order; of several, the one the conversation belongs to.
 
-    :param pick: a random number from 0 to 1, which makes the choice among weights.
+    Once there is none, the one tried longest ago that is not out; once all are out, the one that is back first: nobody
+    is turned away because of a guess.
+
+    :param pick: a random number from 0 to 1, which makes the choice among weights where there is no key.
+    :param standings: of the route's deployments, in their order; none for all free.
+    :param key: names the conversation, see ``affinity``.
     """
-    if len(route.deployments) == 1:
-        return route.deployments[0]
-    fresh = [deployment for deployment in route.deployments if deployment not in tried]
+    deployments = route.deployments
+    if len(deployments) == 1:
+        return deployments[0]
+    every = list(zip(deployments, standings or [FREE] * len(deployments), strict=True))
+    free = [pair for pair in every if not pair[1].out]
+    if not free:
+        return min(every, key=lambda pair: (pair[1].no_quota, pair[1].back_at))[0]
+    fresh = [pair for pair in free if pair[0] not in tried]
     if not fresh:
-        return max(route.deployments, key=tried[::-1].index)
-    lowest = min(deployment.order for deployment in fresh)
-    return _by_weight([deployment for deployment in fresh if deployment.order == lowest], pick)
+        return max((deployment for deployment, _ in free), key=tried[::-1].index)
+    lowest = min(deployment.order for deployment, _ in fresh)
+    nearest = [pair for pair in fresh if pair[0].order == lowest]
+    if key is not None:
+        return first_for(key, [deployment for deployment, _ in nearest])
+    return _by_weight(_least_busy(nearest), pick)
+
+
+def _least_busy(pairs: Sequence[tuple[Deployment, Standing]]) -> list[Deployment]:
+    """Those with the fewest attempts in flight for their weight; those without weight only where nothing else is."""
+    loads = [(standing.in_flight / place.weight, place) for place, standing in pairs if place.weight]
+    least = min((load for load, _ in loads), default=0.0)
+    return [place for load, place in loads if load == least] or [place for place, _ in pairs]
 
 
 def _by_weight(deployments: Sequence[Deployment], pick: float) -> Deployment:

@@ -33,6 +33,12 @@ def test_a_success_never_opens_it() -> None:
     assert after(*[True] * 4, *[False] * 5, True, False).state == "closed"
 
 
+def test_nothing_but_successes_changes_nothing() -> None:
+    calm = after(*[False] * 20)
+    assert after(False, breaker=calm) is calm
+    assert after(True, breaker=calm).recent == 1
+
+
 def test_old_outcomes_are_forgotten() -> None:
     assert after(*[False] * 1000, *[True] * 4).count == 20
     assert after(*[True, False] * 4, *[False] * 40, *[True] * 4).state == "closed"

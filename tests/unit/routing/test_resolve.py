@@ -130,3 +130,8 @@ def test_a_model_of_the_operators_own_is_found_whatever_its_case() -> None:
     own = Routes([], catalog=catalog, for_catalog=made)
     assert own.find("my-model").deployments[0].card.id == "My-Model@1"
     assert own.find("MY-MODEL@1") is own.find("my-model")
+
+
+def test_every_place_a_call_may_go_to_is_counted() -> None:
+    own = routes(route("mine", OPUS), for_catalog=made)
+    assert own.deployments == [deployment(OPUS), *(made(card).deployments[0] for card in CATALOG.cards)]

@@ -19,6 +19,7 @@ from modelmux.errors import (
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import Again, GiveUp, Policy, decide
 from modelmux.routing.select import select
+from modelmux.routing.standing import FREE, Standing
 from modelmux.translate.errors import RULES
 
 A, B, C = (Deployment(i, "u", "p", "global", builtin().cards[0]) for i in "abc")
@@ -50,6 +51,7 @@ OTHERS: list[tuple[GatewayError, bool]] = [
     (UpstreamBroken("m", reply_started=True), True),
     (UpstreamBroken("m", reply_started=False), True),
     (UpstreamTimeout("m", clock="connect"), True),
+    (UpstreamTimeout("m", clock="first_token"), True),
     *((UpstreamTimeout("m", clock=clock), False) for clock in ("pool", "send", "first_byte", "idle", "total")),
     (InvalidRequest("m"), False),
     (CredentialsUnavailable("m"), False),
@@ -61,6 +63,9 @@ OTHERS: list[tuple[GatewayError, bool]] = [
 def test_which_other_failures_are_tried_again(error: GatewayError, curable: bool) -> None:
     assert verdict(error) == (Again(0.5, A) if curable else GiveUp("not curable"))
 
+
+OUT, LATER = Standing(out=True, back_at=7.0), Standing(out=True, back_at=8.0)
+ASKED, NONE = Standing(out=True, back_at=7.0, wait_until=7.0), Standing(out=True, back_at=7.0, no_quota=True)
 
 DECISIONS: list[tuple[str, Any, Again | GiveUp]] = [
     ("a fresh deployment at once", verdict(refused("overloaded"), (A,), TWO), Again(0.0, B)),
@@ -83,6 +88,24 @@ DECISIONS: list[tuple[str, Any, Again | GiveUp]] = [
     ("refused thinking is left out once, in place", verdict(refused("thinking_refused"), (A, B), TWO),
      Again(0.0, B, drop_thoughts=True)),
     ("and not if there was none", verdict(refused("thinking_refused"), thoughtless=True), GiveUp("not curable")),
+    ("back to where it is free, not on to where it is out", verdict(refused("overloaded"), (A,), TWO,
+     standings=(FREE, OUT)), Again(0.5, A)),
+    ("all out: to the first that is back, after a wait", verdict(refused("overloaded"), (A,), TWO,
+     standings=(LATER, OUT)), Again(0.5, B)),
+    ("as long as another place had asked", verdict(refused("overloaded"), (B, A), TWO,
+     standings=(LATER, ASKED), now=3.0), Again(4.0, B)),
+    ("what was asked before is over", verdict(refused("overloaded"), (B, A), TWO,
+     standings=(LATER, ASKED), now=9.0), Again(1.0, B)),
+    ("an untried place without quota", verdict(refused("rate_limit"), (A,), TWO, standings=(NONE, NONE)),
+     GiveUp("no quota")),
+    ("the time is over before the wait is", verdict(refused("overloaded"), now=5.0, deadline=5.5),
+     GiveUp("no time left")),
+    ("it is not", verdict(refused("overloaded"), now=5.0, deadline=5.6), Again(0.5, A)),
+    ("no time at all, even for another place", verdict(refused("overloaded"), (A,), TWO, now=5.0, deadline=5.0),
+     GiveUp("no time left")),
+    ("too many retries lately", verdict(refused("overloaded"), spare=False), GiveUp("budget")),
+    ("a token is renewed all the same", verdict(refused("unauthenticated"), spare=False),
+     Again(0.0, A, renew_token=True)),
 ]  # fmt: skip
 
 

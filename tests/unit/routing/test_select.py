@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from modelmux.catalog import builtin
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.select import select
+from modelmux.routing.standing import Standing
 
 CARD = builtin().card("claude-opus-4-6")
 PLACES = {name: Deployment(name, f"https://{name}", "p", name, CARD) for name in "abc"}
@@ -67,3 +68,49 @@ def test_those_without_weight_come_before_the_next_order() -> None:
     assert select(route, (), 0.9) is busy
     assert select(route, (busy,), 0.9) is idle
     assert select(route, (busy, idle), 0.9) is far
+
+
+def standing(state: str) -> Standing:
+    """``-`` free, ``3`` with attempts in flight, ``x7`` out until then, ``z7`` without quota until then."""
+    if state[0] in "xz":
+        return Standing(out=True, back_at=float(state[1:]), no_quota=state[0] == "z")
+    return Standing(in_flight=0 if state == "-" else int(state))
+
+
+@pytest.mark.parametrize(
+    ("states", "tried", "chosen"),
+    [
+        ("x9 - -", "", "b"), ("x9 - -", "b", "c"), ("x9 - -", "bc", "b"), ("x9 - -", "bcb", "c"), ("x9 - -", "a", "b"),
+        ("x9 x5 x7", "", "b"), ("x9 x5 x7", "b", "b"), ("z1 x5 x7", "", "b"), ("z3 z2 z4", "", "b"),
+        ("2 1 3", "", "b"), ("2 1 2", "b", "a"), ("- x5 1", "", "a"), ("- x5 1", "a", "c"), ("x5 - x3", "b", "b"),
+    ],
+)  # fmt: skip
+def test_those_that_are_out_come_last_and_the_least_busy_first(states: str, tried: str, chosen: str) -> None:
+    route = Route("r", tuple(PLACES.values()))
+    standings = [standing(state) for state in states.split()]
+    assert select(route, tuple(PLACES[name] for name in tried), 0.0, standings).id == chosen
+
+
+def test_busy_counts_by_weight_and_without_weight_not_at_all() -> None:
+    route = weighed(a=4, b=1, c=0)
+    assert select(route, (), 0.0, [standing(state) for state in ("3", "1", "-")]).id == "a"
+    assert select(route, (), 0.0, [standing(state) for state in ("5", "1", "-")]).id == "b"
+
+
+def test_a_later_order_serves_while_all_of_the_earlier_are_out() -> None:
+    a, b = PLACES["a"], replace(PLACES["b"], order=1)
+    route = Route("r", (a, b))
+    assert select(route, (), 0.0, [standing("x5"), standing("9")]) is b
+    assert select(route, (), 0.0, [standing("-"), standing("-")], b"key") is a
+
+
+def test_a_conversation_stays_and_comes_back() -> None:
+    route, free = Route("r", tuple(PLACES.values())), [standing("-")] * 3
+    for number in range(50):
+        key = number.to_bytes(8, "big")
+        home = select(route, (), number / 50, free, key)
+        assert {select(route, (), pick, [standing("9")] * 3, key) for pick in (0.0, 0.5, 1.0)} == {home}
+        states = [standing("x5" if place is home else "-") for place in route.deployments]
+        refuge = select(route, (), 0.0, states, key)
+        assert refuge is not home
+        assert select(route, (home,), 0.0, free, key) is refuge

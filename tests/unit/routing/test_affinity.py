@@ -1,0 +1,72 @@
+"""Risk: a conversation loses its prompt cache because its next turn goes elsewhere, or all go to one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from modelmux.catalog import builtin
+from modelmux.routing.affinity import first_for, key_of
+from modelmux.routing.resolve import Deployment
+from modelmux.wire.openai_chat import ChatRequest
+
+CARD = builtin().card("claude-opus-4-6")
+PLACES = [Deployment(name, f"https://{name}", "p", name, CARD) for name in "abcd"]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+def key(*messages: tuple[str, Any], headers: Any = (), **fields: Any) -> bytes:
+    body = {"model": "m", "messages": [{"role": role, "content": text} for role, text in messages], **fields}
+    return key_of(msgspec.convert(body, ChatRequest), headers)
+
+
+FIRST = (("system", "Be brief."), ("user", "Hi"))
+MARKED = [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+def test_later_turns_have_the_key_of_the_first() -> None:
+    assert key(*FIRST) == key(*FIRST, ("assistant", "Hello."), ("user", "And now?"))
+    assert key(("user", MARKED)) == key(("user", [{"type": "text", "text": "Hi"}]), ("user", MARKED))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        key(("system", "Be long."), ("user", "Hi")), key(("system", "Be brief."), ("user", "Ho")), key(("user", "Hi")),
+        key(*FIRST, tools=[TOOL]), key(*FIRST, prompt_cache_key="k"), key(), key(("user", [IMAGE])),
+    ],
+)  # fmt: skip
+def test_other_beginnings_have_other_keys(other: bytes) -> None:
+    assert other != key(*FIRST)
+
+
+def test_the_clients_word_wins_over_the_text_and_the_body_over_headers() -> None:
+    session = [(b"host", b"h"), (b"x-session-id", b"two"), (b"x-session-affinity", b"one")]
+    assert key(("user", "a"), headers=session) == key(("user", "b"), headers=[(b"x-session-affinity", b"one")])
+    assert key(("user", "a"), headers=session[:2]) == key(("user", "b"), headers=[(b"x-session-id", b"two")])
+    assert key(("user", "a"), headers=[(b"x-session-id", b"")]) == key(("user", "a"))
+    assert key(("user", "a"), prompt_cache_key="k", headers=session) == key(("user", "b"), prompt_cache_key="k")
+
+
+def test_keys_are_shared_by_weight() -> None:
+    weighed = [replace(place, weight=weight) for place, weight in zip(PLACES, (5, 3, 2, 0), strict=True)]
+    went = [first_for(key(("user", str(number))), weighed).id for number in range(4000)]
+    assert [round(went.count(name) / 4000, 1) for name in "abcd"] == [0.5, 0.3, 0.2, 0.0]
+
+
+def test_one_place_less_moves_only_its_own_conversations() -> None:
+    keys = [key(("user", str(number))) for number in range(300)]
+    for each in keys:
+        before = first_for(each, PLACES)
+        after = first_for(each, [place for place in PLACES if place.id != "b"])
+        assert after is before or before.id == "b"
+
+
+def test_those_without_weight_serve_where_nothing_else_does() -> None:
+    idle = [replace(place, weight=0) for place in PLACES]
+    went = {first_for(key(("user", str(number))), idle).id for number in range(100)}
+    assert went == set("abcd")
