@@ -111,7 +111,7 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     assert found[1].found.endswith("(config.toml:4)")
     assert (found[2].check, found[2].status) == ("fast", "warn")
     assert "may be retired since 2026-10-15" in found[2].found
-    assert [r for r in check_models(one, date(2026, 1, 1)) if r.status != "ok"] == []
+    assert [r for r in check_models(one, date(2026, 8, 1)) if r.status != "ok"] == []
     (soon,) = [r for r in check_models(one, date(2026, 9, 1)) if r.status == "warn"]
     assert soon.found == "claude-haiku-4-5@20251001 retires, at the earliest, on 2026-10-15"
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
-from modelmux.routing.resolve import Route
+from modelmux.routing.route_warnings import route_warnings
 
-#: How long before its date a retirement is worth a word.
-SOON: Final = timedelta(days=60)
 _WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 
 
@@ -54,15 +52,8 @@ def check_models(subject: Subject, today: date) -> Iterator[Result]:
         origin = _origin(loaded, name) if name in configured else "catalog"
         for deployment in route.deployments:
             yield Result(deployment.id, "ok", f"{without_login(deployment.url)} ({origin})")
-        yield from _retirement(route, today)
-
-
-def _retirement(route: Route, today: date) -> Iterator[Result]:
-    for card in dict.fromkeys(deployment.card for deployment in route.deployments):
-        if card.retires is not None and card.retires - today <= SOON:
-            when = "may be retired since" if card.retires <= today else "retires, at the earliest, on"
-            remedy = "point the name to a newer model; `modelmux models` lists them"
-            yield Result(route.name, "warn", f"{card.id} {when} {card.retires}", remedy)
+    remedy = "point the name to a newer model; `modelmux models` lists them"
+    yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
 
 
 def _origin(loaded: Loaded, name: str) -> str:
