@@ -113,7 +113,9 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     assert "may be retired since 2026-10-15" in found[2].found
     assert [r for r in check_models(one, date(2026, 8, 1)) if r.status != "ok"] == []
     (soon,) = [r for r in check_models(one, date(2026, 9, 1)) if r.status == "warn"]
-    assert soon.found == "claude-haiku-4-5@20251001 retires, at the earliest, on 2026-10-15"
+    assert soon.found == (
+        "claude-haiku-4-5@20251001 may be retired from 2026-10-15 on, in 44 days; move to claude-haiku-5-5"
+    )
 
 
 def test_a_login_in_a_url_is_masked(tmp_path: Path) -> None:
