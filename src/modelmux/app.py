@@ -280,6 +280,7 @@ def restart_needed(before: Config, after: Config) -> list[str]:
         "server.log_format",
         "server.drain_delay",
         "server.drain_timeout",
+        "server.workers",
         "logs",
     ]
     get = operator.attrgetter(*fixed)

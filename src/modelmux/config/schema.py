@@ -98,6 +98,9 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     drain_timeout: Annotated[
         Seconds, about("How long running requests may take to finish once the gateway was told to stop.")
     ] = Seconds(30)
+    workers: Annotated[
+        int, about("Processes that share the requests; each uses one core of the machine."), Meta(ge=1, le=64)
+    ] = 1
 
 
 class Logs(Struct, forbid_unknown_fields=True, kw_only=True):
