@@ -6,6 +6,7 @@ Labels take a bounded set of values: routes and deployments are those of the con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -53,18 +54,33 @@ class Metrics:
         table, never a client's or an upstream's words."""
         self.errors.labels(error.status, error.code or error.type).inc()
 
-    def health(self) -> dict[str, Any]:
-        """The ``metrics`` object of ``/health``, with the keys its users know. ``success_rate`` from 0 to 1."""
-        ended = self.succeeded + self.failed
+    def counts(self) -> dict[str, int]:
+        """The plain integers."""
         return {
-            "total_requests": self.total,
-            "successful_requests": self.succeeded,
-            "failed_requests": self.failed,
+            "total": self.total,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
             "quota_errors": self.quota_errors,
-            "retry_attempts": self.retries,
-            "success_rate": self.succeeded / ended if ended else 1.0,
+            "retries": self.retries,
         }
+
+    def health(self) -> dict[str, Any]:
+        """The ``metrics`` object of ``/health``."""
+        return health_of(self.counts())
 
     def expose(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
+
+
+def health_of(counts: Mapping[str, int]) -> dict[str, Any]:
+    """The ``metrics`` object of ``/health``, with the keys its users know. ``success_rate`` from 0 to 1."""
+    ended = counts["succeeded"] + counts["failed"]
+    return {
+        "total_requests": counts["total"],
+        "successful_requests": counts["succeeded"],
+        "failed_requests": counts["failed"],
+        "quota_errors": counts["quota_errors"],
+        "retry_attempts": counts["retries"],
+        "success_rate": counts["succeeded"] / ended if ended else 1.0,
+    }

@@ -13,6 +13,7 @@ EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
 EVENT_SERVING: Final = "serving"
 EVENT_CONFIG: Final = "config"
 EVENT_LOG_FILES: Final = "log_files"
+EVENT_WORKER: Final = "worker"
 
 # Metrics
 METRIC_REQUESTS: Final = "modelmux_requests_total"
@@ -22,6 +23,9 @@ METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"
 METRIC_FIRST_CONTENT: Final = "modelmux_first_content_seconds"
+METRIC_WORKERS: Final = "modelmux_workers"
+METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
+METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 
 # Values of the label ``outcome``
 OUTCOME_OK: Final = "ok"
