@@ -39,6 +39,9 @@ class ServiceManager:
 
     async def alive(self) -> None:
         """Called by the server's loop: it runs."""
+        self.sign_of_life()
+
+    def sign_of_life(self) -> None:
         self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:

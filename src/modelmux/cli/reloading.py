@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,6 +13,30 @@ from modelmux.cli.runtime import StatusFile
 from modelmux.config import Config, ConfigError, Loaded
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, where
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of reading the configuration again.
+
+    :param problems: why it was refused; empty if it is served.
+    :param notes: what it needs beside.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def tell(self, log: Log, file: StatusFile | None) -> None:
+        """Log it, and show it in the status file."""
+        for problem in self.problems:
+            log.error(names.EVENT_CONFIG, message=problem)
+        for note in self.notes:
+            log.warning(names.EVENT_CONFIG, message=note)
+        log.info(names.EVENT_CONFIG, what="refused; the old one stays" if self.problems else "reloaded")
+        if file is not None:
+            status = file.status
+            status.problems, status.notes, status.generation = self.problems, self.notes, status.generation + 1
+            file.write()
 
 
 class Reloader:
@@ -29,27 +54,30 @@ class Reloader:
         self._status = status
 
     async def __call__(self) -> None:
-        problems: list[str] = []
-        notes: list[str] = []
         try:
             loaded = await asyncio.to_thread(self._read)
-            check_exposure(_listening_at(self._host, loaded.config))
-            changed = await self._gateway.reload(loaded.config)
-            notes = [*loaded.warnings, *(f"{name} changed: restart the gateway for that" for name in changed)]
-        except ConfigError as error:
-            problems = error.problems
+            check_exposure(listening_at(self._host, loaded.config))
+            outcome = Outcome(notes=notes(loaded, await self._gateway.reload(loaded.config)))
         except Exception as error:  # noqa: BLE001 - a reload must not take the server down
-            problems = [f"the gateway failed to read its configuration: {where(error)}"]
-        for problem in problems:
-            self._log.error(names.EVENT_CONFIG, message=problem)
-        for note in notes:
-            self._log.warning(names.EVENT_CONFIG, message=note)
-        self._log.info(names.EVENT_CONFIG, what="refused; the old one stays" if problems else "reloaded")
-        if self._status is not None:
-            status = self._status.status
-            status.problems, status.notes, status.generation = problems, notes, status.generation + 1
-            self._status.write()
+            outcome = Outcome(problems(error))
+        outcome.tell(self._log, self._status)
 
 
-def _listening_at(host: str, config: Config) -> Config:
+def problems(error: Exception) -> list[str]:
+    """Why a configuration was refused, in sentences."""
+    if isinstance(error, ConfigError):
+        return error.problems
+    return [f"the gateway failed to read its configuration: {where(error)}"]
+
+
+def notes(loaded: Loaded, fixed: list[str]) -> list[str]:
+    """What a configuration needs beside, in sentences.
+
+    :param fixed: the changed settings that a running process cannot take over.
+    """
+    return [*loaded.warnings, *(f"{name} changed: restart the gateway for that" for name in fixed)]
+
+
+def listening_at(host: str, config: Config) -> Config:
+    """A configuration as it is for a process that listens at ``host`` already."""
     return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, host=host))

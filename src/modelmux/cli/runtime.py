@@ -68,6 +68,10 @@ class StatusFile:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, data, 0)
 
+    def leave(self) -> None:
+        """Let go of the file in a forked process: it goes on being the other one's."""
+        os.close(self._fd)
+
     def close(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()

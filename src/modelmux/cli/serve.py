@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -16,7 +16,7 @@ from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail_config
 from modelmux.cli.reloading import Reloader
 from modelmux.cli.runtime import Status, StatusFile, directories
-from modelmux.cli.serving import Drain, GatewayServer, gateway_config, listen, run
+from modelmux.cli.serving import Drain, GatewayServer, gateway_config, listen_many, run
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.telemetry import names
 from modelmux.telemetry.logfiles import log_directory
@@ -28,11 +28,19 @@ from modelmux.telemetry.logs import Log, make_log
 @click.option("--host", help="Address to listen on, instead of server.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of server.port.")
 @click.option("--log-level", help="Instead of server.log_level.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes that share the requests, instead of server.workers."
+)
 def serve(
-    config_path: Path | None, overrides: dict[str, Any], host: str | None, port: int | None, log_level: str | None
+    config_path: Path | None,
+    overrides: dict[str, Any],
+    host: str | None,
+    port: int | None,
+    log_level: str | None,
+    workers: int | None,
 ) -> None:
     """Run the gateway."""
-    named = {"server.host": host, "server.port": port, "server.log_level": log_level}
+    named = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
     options = overrides | {key: value for key, value in named.items() if value is not None}
     environment = dict(os.environ)  # as it is before .env joins it, which is read anew at each reload
     read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
@@ -49,22 +57,28 @@ def serve(
         fail_config(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
-    sock = listen(config.server.host, config.server.port)
-    port = sock.getsockname()[1]
-    log.info(names.EVENT_SERVING, url=_url(config, port))
-    status = _status_file(Status(pid=os.getpid(), url=_url(config, port), port=port), log)
-    server = GatewayServer(
-        gateway_config(app),
-        ServiceManager.from_environment(os.environ, os.getpid()),
-        Reloader(app, read, config.server.host, log, status),
-        app.readiness,
-        Drain(config.server.drain_delay, config.server.drain_timeout),
-    )
+    count = config.server.workers
+    sockets = listen_many(config.server.host, config.server.port, count)
+    port = sockets[0].getsockname()[1]
+    url = _url(config, port)
+    status = _status_file(Status(pid=os.getpid(), url=url, port=port), log)
+    manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
-        run(server, sock)
+        if count > 1:
+            _supervise(config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status)
+        log.info(names.EVENT_SERVING, url=url)
+        reloader = Reloader(app, read, config.server.host, log, status)
+        drain = Drain(config.server.drain_delay, config.server.drain_timeout)
+        run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
     finally:
         if status is not None:
             status.close()
+
+
+def _supervise(**charge: Any) -> NoReturn:
+    from modelmux.cli.supervisor import Charge, Supervisor  # which one process alone does not need
+
+    raise SystemExit(Supervisor(Charge(host=charge["config"].server.host, **charge)).run())
 
 
 def _log_directory(config: Config) -> Path | None:

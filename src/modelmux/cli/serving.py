@@ -7,6 +7,7 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,24 +30,62 @@ _BACKLOG: Final = 2048
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket, or an end with a message that says what to do."""
+    return listen_many(host, port, 1)[0]
+
+
+def listen_many(host: str, port: int, count: int, *, platform: str = sys.platform) -> list[socket.socket]:
+    """Listening sockets for ``count`` processes, or an end with a message that says what to do.
+
+    Linux spreads connections evenly over sockets of one address (SO_REUSEPORT); elsewhere it is the same socket
+    ``count`` times.
+    """
+    first, others = _socket(host), list[socket.socket]()
+    try:
+        # Without SO_REUSEPORT, so that the address of another gateway is refused instead of shared with it.
+        first.bind((host.strip("[]"), port))
+        others = _beside(first, count - 1) if count > 1 and platform == "linux" else []
+        for sock in (first, *others):
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        for sock in (first, *others):
+            sock.close()
+        _cannot_listen(error, host, port)
+    return [first, *others] if others else [first] * count
+
+
+def _socket(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP: without it, a
     # response in two writes waits 40 ms for the client's delayed acknowledgement.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host.strip("[]"), port))
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            fail([f"port {port} on {host} is in use"],
-                 f"Stop what uses it (`ss -ltnp sport = :{port}` shows it) or choose another with --port.")  # fmt: skip
-        if error.errno == errno.EACCES:
-            fail([f"no permission to listen on port {port}"], "Choose a port above 1023 with --port.")
-        fail([f"cannot listen on {host}:{port}: {error.strerror or error}"], "Check server.host and server.port.")
     sock.setblocking(False)
     return sock
+
+
+def _beside(first: socket.socket, count: int) -> list[socket.socket]:
+    """Further sockets of the address of one that is bound already; none where the kernel has no such thing."""
+    others: list[socket.socket] = []
+    try:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(count):
+            others.append(_socket(first.getsockname()[0]))
+            others[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            others[-1].bind(first.getsockname())
+    except OSError:
+        for sock in others:
+            sock.close()
+        return []
+    return others
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
+    if error.errno == errno.EADDRINUSE:
+        fail([f"port {port} on {host} is in use"],
+             f"Stop what uses it (`ss -ltnp sport = :{port}` shows it) or choose another with --port.")  # fmt: skip
+    if error.errno == errno.EACCES:
+        fail([f"no permission to listen on port {port}"], "Choose a port above 1023 with --port.")
+    fail([f"cannot listen on {host}:{port}: {error.strerror or error}"], "Check server.host and server.port.")
 
 
 def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Config:
@@ -76,19 +115,24 @@ class Drain:
     delay: float = 0.0
     timeout: float = DRAIN_SECONDS
 
+    @property
+    def longest(self) -> float:
+        """Seconds after which it is over, whatever clients and upstreams do."""
+        return self.delay + self.timeout + 3 * END_SECONDS
+
 
 class GatewayServer(uvicorn.Server):
     """uvicorn that goes down in steps, tells its service manager how it is, and reads the configuration again on
     SIGHUP.
 
-    :param reload: reads it and puts it in place; must not raise.
+    :param reload: reads it and puts it in place; must not raise. None: somebody else hears SIGHUP.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         manager: ServiceManager,
-        reload: Callable[[], Awaitable[None]],
+        reload: Callable[[], Awaitable[None]] | None,
         readiness: Readiness,
         drain: Drain,
     ) -> None:
@@ -107,7 +151,8 @@ class GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+            if self._reload is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup, self._reload)
             self._manager.ready("Serving")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
@@ -118,7 +163,7 @@ class GatewayServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on for the delay; stop accepting; let running requests finish; end the rest in-band; close."""
-        self._manager.stopping(self._drain.delay + self._drain.timeout + 3 * END_SECONDS)
+        self._manager.stopping(self._drain.longest)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         state, self._readiness.draining = self.server_state, True
         self._phase.leaving = True
@@ -158,15 +203,15 @@ class GatewayServer(uvicorn.Server):
         while not over() and loop.time() < end:  # noqa: ASYNC110 - a signal handler may not touch the loop
             await asyncio.sleep(min(0.05, seconds))
 
-    def _on_hangup(self) -> None:
+    def _on_hangup(self, reload: Callable[[], Awaitable[None]]) -> None:
         """One reload at a time; a signal during one asks for another after it."""
-        self._reloading = asyncio.create_task(self._reload_after(self._reloading))
+        self._reloading = asyncio.create_task(self._reload_after(self._reloading, reload))
 
-    async def _reload_after(self, before: asyncio.Task[None] | None) -> None:
+    async def _reload_after(self, before: asyncio.Task[None] | None, reload: Callable[[], Awaitable[None]]) -> None:
         if before is not None:
             await asyncio.wait([before])
         self._manager.reloading(time.monotonic())
-        await self._reload()
+        await reload()
         self._manager.ready("Serving")
 
 

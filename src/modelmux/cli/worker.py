@@ -1,0 +1,307 @@
+"""One of several workers: a process that serves, reports to its supervisor and does as that says.
+
+It was forked by the supervisor (``supervisor.py``). Signals are the supervisor's to hear: a terminal's Ctrl-C reaches
+every process, and is one drain all the same. Reading of files and environment must not come in here: the configuration
+is handed over, so that all workers have the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import urllib.request
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import Gauge
+
+from modelmux.app import Gateway, create_app
+from modelmux.cli.link import (
+    AT_WORKER,
+    Adopt,
+    Adopted,
+    Answer,
+    Ask,
+    Care,
+    Frames,
+    Leave,
+    Leaving,
+    Ready,
+    Said,
+    Tell,
+    ToSupervisor,
+    ToWorker,
+    frame,
+)
+from modelmux.cli.notify import ServiceManager
+from modelmux.cli.serving import END_SECONDS, Drain, GatewayServer, gateway_config
+from modelmux.config import Config
+from modelmux.telemetry import names
+from modelmux.telemetry.logs import Log, where
+from modelmux.telemetry.whole import Report, Whole, families
+
+#: Seconds in which questions of clients are gathered, so that any number of them costs the whole only a few.
+GATHER_SECONDS: Final = 0.005
+#: Seconds the supervisor gets to answer one; it gives the other workers half of it.
+ASK_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a worker is given.
+
+    :param sockets: the listening sockets of all workers; that of this one is at ``number - 1``.
+    :param link: its end of the socket pair.
+    """
+
+    number: int
+    config: Config
+    generation: int
+    sockets: list[socket.socket]
+    link: socket.socket
+    drain: Drain
+    log: Log
+
+
+def work(post: Post) -> int:
+    """Serve until told to end; signals are held when this begins.
+
+    :returns: the exit code.
+    """
+    _spare_system_proxies()
+    log = WorkerLog(post.log, post.number)
+    server = WorkerServer(post, create_app(post.config, log=log), log)
+    signal.signal(signal.SIGTERM, server.on_sigterm)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    server.run(sockets=[post.sockets[post.number - 1]])
+    return 0 if server.started else 1
+
+
+def _spare_system_proxies() -> None:
+    """Apple's frameworks crash in a forked process, and Python asks them for proxies where no variable names any."""
+    if sys.platform == "darwin" and not urllib.request.getproxies_environment():
+        os.environ["no_proxy"] = "*"
+
+
+class WorkerLog:
+    """A log whose lines name the worker. What is wrong with the configuration the supervisor has said already."""
+
+    def __init__(self, log: Log, worker: int) -> None:
+        self._log = log
+        self._worker = worker
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self._log.debug(event, worker=self._worker, **fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._log.info(event, worker=self._worker, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        if event != names.EVENT_CONFIG:
+            self._log.warning(event, worker=self._worker, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._log.error(event, worker=self._worker, **fields)
+
+
+class WorkerServer(GatewayServer):
+    """The server of one worker, which does what its supervisor says."""
+
+    def __init__(self, post: Post, gateway: Gateway, log: Log) -> None:
+        super().__init__(gateway_config(gateway), ServiceManager(), None, gateway.readiness, post.drain)
+        self._post = post
+        self._gateway = gateway
+        self._log = log
+        self._link: Link | None = None
+        self._stood_in: dict[int, asyncio.Server] = {}
+        self._chores: asyncio.Queue[Care | Adopt] = asyncio.Queue()
+        self._chore: asyncio.Task[None] | None = None
+        self._questions: dict[bool, asyncio.Future[Whole | None]] = {}
+        self._asked: dict[int, tuple[bool, asyncio.Future[Whole | None]]] = {}
+        self._known: dict[bool, Whole] = {}
+        self._number = 0
+        self._generation = Gauge(
+            names.METRIC_CONFIG_GENERATION, "How many configurations were served, the present one included.",
+            registry=gateway.metrics.registry,
+        )  # fmt: skip
+        self._generation.set(post.generation)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Without uvicorn's signal handlers."""
+        await self._serve(sockets)
+
+    def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
+        """However often: when it is over at once, the supervisor says."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        loop = asyncio.get_running_loop()
+        _, self._link = await loop.create_unix_connection(lambda: Link(self.heard, self.lost), sock=self._post.link)
+        self._chore = asyncio.create_task(self._do_chores())
+        self._readiness.ask = self.ask
+        self._link.send(Ready())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert self._link is not None
+        assert self._chore is not None
+        self._link.send(Leaving())
+        self._chore.cancel()
+        await asyncio.wait([self._chore])
+        await super().shutdown([*(sockets or []), *self._post.sockets])
+        self._link.send(Said(0, self._report(metrics=True)))
+        await self._link.close()
+
+    # --- what the supervisor says ---------------------------------------------------------------------------------
+
+    def heard(self, message: ToWorker) -> None:
+        match message:
+            case Tell(number, metrics):
+                self._say(Said(number, self._report(metrics=metrics)))
+            case Answer(number, whole):
+                self._answered(number, whole)
+            case Leave(at_once):
+                self.should_exit = True
+                self.force_exit = self.force_exit or at_once
+            case Care() | Adopt():
+                self._chores.put_nowait(message)
+
+    def lost(self) -> None:
+        """The supervisor is gone: nobody would hear of this process, so it ends. Another one may want the port."""
+        for number in list(self._asked):
+            self._answered(number, None)
+        if not self.should_exit:
+            self._log.error(names.EVENT_WORKER, message="the supervisor is gone; running requests finish, then I end")
+            self._drain = replace(self._drain, delay=0.0)
+            self.should_exit = True
+
+    def _say(self, message: ToSupervisor) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def _report(self, *, metrics: bool) -> Report:
+        counted = self._gateway.metrics
+        return Report(
+            counts=counted.counts(),
+            problem=self._readiness.problem,
+            families=families(counted.registry) if metrics else None,
+        )
+
+    # --- chores: what takes a while -------------------------------------------------------------------------------
+
+    async def _do_chores(self) -> None:
+        while True:
+            message = await self._chores.get()
+            if isinstance(message, Adopt):
+                await self._adopt(message)
+            else:
+                await self._care(set(message.sockets))
+
+    async def _adopt(self, message: Adopt) -> None:
+        problem = None
+        try:
+            await self._gateway.reload(pickle.loads(message.config))  # noqa: S301 - the supervisor's own
+            self._generation.set(message.generation)
+        except Exception as error:  # noqa: BLE001 - the supervisor is told, and replaces this worker
+            problem = where(error)
+        self._say(Adopted(message.generation, problem))
+
+    async def _care(self, wanted: set[int]) -> None:
+        """Accept from the sockets of others, or no longer."""
+        for index in self._stood_in.keys() - wanted:
+            server = self._stood_in.pop(index)
+            self.servers.remove(server)
+            server.close()
+        for index in wanted - self._stood_in.keys():
+            # A copy, because the server closes what it is given when it has to stop.
+            server = await asyncio.get_running_loop().create_server(
+                self._connection, sock=self._post.sockets[index].dup(), backlog=self.config.backlog
+            )
+            self._stood_in[index] = server
+            self.servers.append(server)
+
+    def _connection(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+    # --- what clients ask of the whole ----------------------------------------------------------------------------
+
+    async def ask(self, metrics: bool) -> Whole | None:
+        """How all workers are; what was known last if the supervisor does not answer, None if nothing was."""
+        question = self._questions.get(metrics)
+        if question is None:
+            loop = asyncio.get_running_loop()
+            question = self._questions[metrics] = loop.create_future()
+            loop.call_later(GATHER_SECONDS, self._put, metrics, question)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS):
+                return await asyncio.shield(question) or self._known.get(metrics)
+        return self._known.get(metrics)
+
+    def _put(self, metrics: bool, question: asyncio.Future[Whole | None]) -> None:
+        del self._questions[metrics]
+        if self._link is None or self._link.lost.done():
+            question.set_result(None)
+            return
+        self._number += 1
+        self._asked[self._number] = metrics, question
+        self._link.send(Ask(self._number, metrics, self._report(metrics=metrics)))
+
+    def _answered(self, number: int, whole: Whole | None) -> None:
+        metrics, question = self._asked.pop(number)
+        if whole is not None:
+            self._known[metrics] = whole
+        question.set_result(whole)
+
+
+class Link(asyncio.Protocol):
+    """The worker's end of the socket pair."""
+
+    def __init__(self, heard: Any, on_lost: Any) -> None:
+        self._heard = heard
+        self._on_lost = on_lost
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                self._heard(AT_WORKER.decode(body))
+        except (ValueError, msgspec.DecodeError):  # no supervisor of ours: as good as none
+            self._abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it was lost
+        self.lost.set_result(None)
+        self._on_lost()
+
+    def send(self, message: ToSupervisor) -> None:
+        if self._transport is not None and not self.lost.done():
+            self._transport.write(frame(message))
+
+    async def close(self) -> None:
+        """After what was sent is on its way."""
+        if self._transport is not None:
+            self._transport.close()
+        await asyncio.wait([self.lost], timeout=END_SECONDS)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
