@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from modelmux.cli.link import AT_SUPERVISOR, Frames, ToSupervisor, ToWorker, frame
+from modelmux.cli.link import AT_SUPERVISOR, Frames, Tell, ToSupervisor, ToWorker, frame
 
 #: Seconds until a worker that ended is started again; each further early end doubles them.
 FIRST_DELAY: Final = 0.1
@@ -49,6 +49,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.socket = sock
+        self.ended = False
         self._frames = Frames()
         self._unsent = bytearray()
 
@@ -67,12 +68,11 @@ class Channel:
                 del self._unsent[: self.socket.send(self._unsent)]
 
     def receive(self) -> Iterator[ToSupervisor]:
-        """What has arrived.
+        """What has arrived. When nothing more will, ``ended`` is set.
 
-        :raises EOFError: nothing more will.
         :raises ValueError: that was no message.
         """
-        while True:
+        while not self.ended:
             try:
                 data = self.socket.recv(_READ)
             except BlockingIOError:
@@ -80,7 +80,8 @@ class Channel:
             except OSError:
                 data = b""
             if not data:
-                raise EOFError
+                self.ended = True
+                return
             for body in self._frames.feed(data):
                 yield AT_SUPERVISOR.decode(body)  # its DecodeError is a ValueError
 
@@ -119,6 +120,12 @@ class Member:
     def send(self, message: ToWorker) -> None:
         if self.channel is not None:
             self.channel.send(message)
+
+    def tell(self, *, metrics: bool) -> int:
+        """Have it report; the number by which it will."""
+        self.asked += 1
+        self.send(Tell(self.asked, metrics))
+        return self.asked
 
     def describe(self, early: int = 3) -> str:
         """How it goes on, for people."""

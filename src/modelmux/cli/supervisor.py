@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -18,51 +17,26 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
-
-from modelmux.app import check_exposure, create_app, restart_needed
-from modelmux.cli.census import Census
 from modelmux.cli.crew import Channel, Member, State, stand_ins
-from modelmux.cli.link import Adopt, Adopted, Answer, Ask, Care, Leave, Leaving, Ready, Said, Tell, ToSupervisor
+from modelmux.cli.handover import Handover
+from modelmux.cli.inquiry import Inquiries
+from modelmux.cli.link import Adopted, Ask, Care, Leave, Leaving, Ready, Said, ToSupervisor
 from modelmux.cli.notify import ServiceManager
-from modelmux.cli.reloading import Outcome, listening_at, notes, problems
+from modelmux.cli.reloading import Outcome
 from modelmux.cli.runtime import StatusFile
 from modelmux.cli.serving import END_SECONDS, Drain
 from modelmux.cli.signals import Signals, held
-from modelmux.cli.worker import ASK_SECONDS, Post, work
+from modelmux.cli.worker import Post, work
 from modelmux.config import Config, Loaded
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, where
-from modelmux.telemetry.whole import families
 
 #: Seconds between two looks at every worker; less where a service manager wants signs of life more often.
 TICK_SECONDS: Final = 2.0
 #: Seconds after which a worker whose event loop stands still is ended and replaced.
 HUNG_SECONDS: Final = 20.0
-#: Seconds the workers get to take a configuration over; `modelmux reload` waits longer.
-ADOPT_SECONDS: Final = 5.0
-
-
-@dataclass(slots=True)
-class _Question:
-    """A worker asked how all are; ``waiting``: the others whose report of that number is still to come."""
-
-    asker: Member
-    number: int
-    metrics: bool
-    waiting: dict[Member, int]
-    until: float
-
-
-@dataclass(slots=True)
-class _Reload:
-    """A configuration that the workers are taking over."""
-
-    waiting: set[Member]
-    outcome: Outcome
-    until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,32 +64,22 @@ class Supervisor:
     def __init__(self, charge: Charge) -> None:
         server = charge.config.server
         self._charge = charge
-        self._config = charge.config
         self._log = charge.log
         self._manager = charge.manager
         self._drain = Drain(server.drain_delay, server.drain_timeout)
         self._crew = [Member(n) for n in range(1, len(charge.sockets) + 1)]
         self._shared = len(set(charge.sockets)) < len(charge.sockets)
+        self._inquiries = Inquiries(self._crew)
+        self._handover = Handover(charge.config, self._crew, charge.read, charge.host, charge.log, self._reloaded)
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
-        self._selector.register(self._signals.socket, selectors.EVENT_READ, self._on_signals)
-        self._census = Census()
-        self._questions: list[_Question] = []
-        self._generation = 1
-        self._reload: _Reload | None = None
-        self._again = False
+        self._selector.register(self._signals.socket, selectors.EVENT_READ)
         self._started = self._stopping = False
         self._code = 0
         self._kill_at: float | None = None
         watchdog = charge.manager.watchdog
         self._tick_seconds = min(TICK_SECONDS, watchdog / 3) if watchdog else TICK_SECONDS
         self._ticked = time.monotonic()
-        self._registry = CollectorRegistry()
-        self._serving = Gauge(names.METRIC_WORKERS, "Workers that accept requests.", registry=self._registry)
-        self._restarts = Counter(
-            names.METRIC_WORKER_RESTARTS, "Workers that ended without being told to.", registry=self._registry
-        )
-        ProcessCollector(registry=self._registry)
 
     def run(self) -> int:
         """Until a signal ends it, or the workers cannot start.
@@ -145,6 +109,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Wait for something to happen, and see to it."""
+        self._watch()
         for key, events in self._selector.select(max(self._next() - time.monotonic(), 0)):
             if key.fileobj is self._signals.socket:
                 self._on_signals()
@@ -154,21 +119,24 @@ class Supervisor:
         for member in self._crew:
             if member.start_at is not None and member.start_at <= now:
                 self._start(member)
-        for question in [q for q in self._questions if q.until <= now]:
-            self._answer(question)
-        if self._reload is not None and self._reload.until <= now:
-            self._end_reload()
+        self._inquiries.see_to(now)
+        self._handover.see_to(now)
         if self._kill_at is not None and self._kill_at <= now:
             self._kill_all()
         if self._ticked + self._tick_seconds <= now:
             self._tick(now)
 
+    def _watch(self) -> None:
+        """Have the selector say when what could not be sent can be."""
+        for member in self._crew:
+            if member.channel is not None and not member.channel.ended:
+                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if member.channel.pending else 0)
+                self._selector.modify(member.channel.socket, events, member)
+
     def _next(self) -> float:
         """When there is something to do though nothing happens."""
-        times = [self._ticked + self._tick_seconds, self._kill_at, *(m.start_at for m in self._crew)]
-        times += [q.until for q in self._questions]
-        times += [self._reload.until] if self._reload is not None else []
-        return min(at for at in times if at is not None)
+        times = [self._kill_at, self._inquiries.until, self._handover.until, *(m.start_at for m in self._crew)]
+        return min([self._ticked + self._tick_seconds, *(at for at in times if at is not None)])
 
     # --- starting and ending workers ------------------------------------------------------------------------------
 
@@ -203,9 +171,8 @@ class Supervisor:
             if self._charge.status is not None:
                 self._charge.status.leave()
             sockets = self._charge.sockets
-            code = work(
-                Post(member.number, self._config, self._generation, sockets, link, self._drain, self._charge.log)
-            )
+            config, generation = self._handover.config, self._handover.generation
+            code = work(Post(member.number, config, generation, sockets, link, self._drain, self._log))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException as error:  # noqa: BLE001 - nothing may go up to where the supervisor was
@@ -227,21 +194,20 @@ class Supervisor:
         self._read(member)
         if member.channel is not None:
             self._forget(member.channel)
-        starting, now = member.state is State.STARTING, time.monotonic()
-        told = member.state is State.LEAVING and code == 0
-        lived, pid = now - member.started, member.pid
+        early, now = member.state is State.STARTING and not self._started, time.monotonic()
+        pid, lived, told = member.pid, now - member.started, member.state is State.LEAVING and code == 0
         member.end()
-        self._census.gone(member.number)
-        self._expect_nothing_of(member)
+        self._inquiries.gone(member)
+        self._handover.gone(member, now)
         if self._stopping:
             return
         how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        if starting and not self._started:
+        if early:
             self._log.error(names.EVENT_WORKER, worker=member.number, message=f"{how} before it could serve")
             self._code = code if code > 0 else 1
             self._stop()
             return
-        self._restarts.inc()
+        self._inquiries.restarts.inc()
         delay = member.backoff.delay(lived)
         member.start_at = now + delay
         say = self._log.warning if told else self._log.error
@@ -250,38 +216,34 @@ class Supervisor:
         self._arrange()
 
     def _forget(self, channel: Channel) -> None:
-        with contextlib.suppress(KeyError):  # since its end was read
+        if not channel.ended:
             self._selector.unregister(channel.socket)
         channel.socket.close()
 
     # --- what workers say -----------------------------------------------------------------------------------------
 
     def _on_channel(self, member: Member, events: int) -> None:
-        channel = member.channel
-        if channel is None:  # ended in this very turn
+        if member.channel is None:  # ended in this very turn
             return
         if events & selectors.EVENT_WRITE:
-            channel.flush()
-        if events & selectors.EVENT_READ and not self._read(member):
-            self._selector.unregister(channel.socket)  # the process's end will be told by SIGCHLD
-            return
-        self._watch(member)
+            member.channel.flush()
+        if events & selectors.EVENT_READ:
+            self._read(member)
 
-    def _read(self, member: Member) -> bool:
-        """:returns: whether more may come."""
+    def _read(self, member: Member) -> None:
+        """Hear what has arrived. That the process has ended, SIGCHLD says."""
         channel = member.channel
-        if channel is None:
-            return False
+        if channel is None or channel.ended:
+            return
         try:
             for message in channel.receive():
                 self._heard(member, message)
-        except EOFError:
-            return False
         except ValueError as error:
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, where=where(error))
             os.kill(member.pid, signal.SIGKILL)
-            return False
-        return True
+            channel.ended = True
+        if channel.ended:
+            self._selector.unregister(channel.socket)
 
     def _heard(self, member: Member, message: ToSupervisor) -> None:
         match message:
@@ -291,20 +253,18 @@ class Supervisor:
                 member.state = State.LEAVING
                 self._arrange()
             case Said(number, report):
-                self._census.heard(member.number, report)
                 member.answered, was_silent, member.silent = max(member.answered, number), member.silent, 0.0
+                self._inquiries.heard(member, report)
                 if was_silent:
                     self._arrange()
-                self._reported(member)
-            case Ask(number, metrics, report):
-                self._census.heard(member.number, report)
-                self._ask(member, number, metrics=metrics)
-            case Adopted(_, problem):
-                self._adopted(member, problem)
+            case Ask():
+                self._inquiries.ask(member, message, time.monotonic())
+            case Adopted(generation, problem):
+                self._handover.adopted(member, generation, problem, time.monotonic())
 
     def _on_ready(self, member: Member) -> None:
         member.state = State.SERVING
-        self._tell(member, metrics=True)  # from now on it counts
+        member.tell(metrics=True)
         if self._started:
             self._log.info(names.EVENT_WORKER, worker=member.number, what="serves", pid=member.pid)
         elif all(m.state is State.SERVING for m in self._crew):
@@ -315,86 +275,36 @@ class Supervisor:
 
     def _arrange(self) -> None:
         """See that somebody accepts from every socket."""
-        self._serving.set(sum(m.state is State.SERVING for m in self._crew))
         if self._shared or self._stopping or not self._started:
             return
         wanted = stand_ins(self._crew)
         for member in self._crew:
-            if member.channel is not None and member.cares != wanted[member.number]:
+            if member.cares != wanted[member.number]:
                 member.cares = wanted[member.number]
-                self._send(member, Care(member.cares))
-
-    def _send(self, member: Member, message: Any) -> None:
-        member.send(message)
-        self._watch(member)
-
-    def _watch(self, member: Member) -> None:
-        """Have the selector say when what could not be sent can be."""
-        if member.channel is not None:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if member.channel.pending else 0)
-            with contextlib.suppress(KeyError):  # it has closed its end
-                self._selector.modify(member.channel.socket, events, member)
-
-    def _tell(self, member: Member, *, metrics: bool) -> None:
-        member.asked += 1
-        self._send(member, Tell(member.asked, metrics))
-
-    # --- the whole ------------------------------------------------------------------------------------------------
-
-    def _ask(self, asker: Member, number: int, *, metrics: bool) -> None:
-        """Have every other worker report, unless it owes a report already for a while."""
-        waiting: dict[Member, int] = {}
-        for member in self._crew:
-            alive = member.state in (State.SERVING, State.LEAVING)
-            if member is not asker and alive and not member.silent:
-                self._tell(member, metrics=metrics)
-                waiting[member] = member.asked
-        question = _Question(asker, number, metrics, waiting, time.monotonic() + ASK_SECONDS / 2)
-        self._questions.append(question)
-        if not waiting:
-            self._answer(question)
-
-    def _reported(self, member: Member) -> None:
-        for question in list(self._questions):
-            if question.waiting.get(member, member.answered + 1) <= member.answered:
-                del question.waiting[member]
-                if not question.waiting:
-                    self._answer(question)
-
-    def _answer(self, question: _Question) -> None:
-        self._questions.remove(question)
-        serving = [m.number for m in self._crew if m.state is State.SERVING]
-        own = families(self._registry) if question.metrics else None
-        self._send(question.asker, Answer(question.number, self._census.whole(serving, len(self._crew), own)))
-
-    def _expect_nothing_of(self, member: Member) -> None:
-        """It ended: who waits for it need not."""
-        self._questions = [q for q in self._questions if q.asker is not member]
-        for question in [q for q in self._questions if member in q.waiting]:
-            del question.waiting[member]
-            if not question.waiting:
-                self._answer(question)
-        if self._reload is not None and member in self._reload.waiting:
-            self._adopted(member, None)  # the one that follows it has the new configuration
+                member.send(Care(member.cares))
 
     def _tick(self, now: float) -> None:
         """Signs of life of all workers, and to the service manager if there are all."""
-        # Not by the clock alone: if this process was stopped for a while, the workers are not to blame.
         self._reap()
+        # Not by the clock alone: if this process was stopped for a while, the workers are not to blame.
         passed, self._ticked = min(now - self._ticked, 2 * self._tick_seconds), now
         for member in [m for m in self._crew if m.pid]:
             if member.asked > member.answered:
-                member.silent += passed
-                if member.silent >= HUNG_SECONDS and not self._stopping:
-                    self._log.error(names.EVENT_WORKER, worker=member.number,
-                                    message=f"has not answered for {member.silent:.0f} s: ended")  # fmt: skip
-                    os.kill(member.pid, signal.SIGKILL)
+                self._bear(member, passed)
             else:
-                self._tell(member, metrics=True)
+                member.tell(metrics=True)
         patience = (self._manager.watchdog or HUNG_SECONDS) / 2
         if all(m.silent < patience for m in self._crew if m.state is State.SERVING):
             self._manager.sign_of_life()
         self._arrange()
+
+    def _bear(self, member: Member, passed: float) -> None:
+        """It owes a report; not for ever. A drain has an end of its own."""
+        before, member.silent = member.silent, member.silent + passed
+        if before < HUNG_SECONDS <= member.silent and not self._stopping:
+            self._log.error(names.EVENT_WORKER, worker=member.number,
+                            message=f"has not answered for {member.silent:.0f} s: ended")  # fmt: skip
+            os.kill(member.pid, signal.SIGKILL)
 
     # --- signals --------------------------------------------------------------------------------------------------
 
@@ -420,7 +330,7 @@ class Supervisor:
                 sock.close()
         for member in self._crew:
             member.start_at = None
-            self._send(member, Leave(at_once))
+            member.send(Leave(at_once))
 
     def _kill_all(self) -> None:
         self._kill_at = None
@@ -429,51 +339,16 @@ class Supervisor:
                 self._log.error(names.EVENT_WORKER, worker=member.number, message="does not end: killed")
                 os.kill(member.pid, signal.SIGKILL)
 
-    # --- a new configuration --------------------------------------------------------------------------------------
-
     def _hang_up(self) -> None:
-        """Read the configuration and have all workers take it over. One at a time; another signal asks for another."""
-        if self._stopping or self._reload is not None:
-            self._again = True
-            return
-        self._manager.reloading(time.monotonic())
-        try:
-            loaded = self._charge.read()
-            check_exposure(listening_at(self._charge.host, loaded.config))
-            create_app(loaded.config, log=self._log)  # what can go wrong in a worker goes wrong here, and is said once
-        except Exception as error:  # noqa: BLE001 - a reload must not take the gateway down
-            self._reload = _Reload(set(), Outcome(problems(error)), 0)
-            self._end_reload()
-            return
-        outcome = Outcome(notes=notes(loaded, restart_needed(self._config, loaded.config)))
-        self._config, self._generation = loaded.config, self._generation + 1
-        message = Adopt(self._generation, pickle.dumps(loaded.config))
-        running = {m for m in self._crew if m.state in (State.STARTING, State.SERVING)}
-        self._reload = _Reload(running, outcome, time.monotonic() + ADOPT_SECONDS)
-        for member in running:
-            self._send(member, message)
-        if not running:
-            self._end_reload()
+        """Read the configuration again."""
+        if not self._stopping:
+            self._manager.reloading(time.monotonic())
+            self._handover.begin(time.monotonic())
 
-    def _adopted(self, member: Member, problem: str | None) -> None:
-        """A worker that cannot take over what it should is replaced by one that begins with it."""
-        if problem is not None:
-            self._log.error(names.EVENT_WORKER, worker=member.number, message=f"could not take it over: {problem}")
-            self._send(member, Leave(at_once=False))
-        if self._reload is not None:
-            self._reload.waiting.discard(member)
-            if not self._reload.waiting:
-                self._end_reload()
-
-    def _end_reload(self) -> None:
-        assert self._reload is not None
-        done, self._reload = self._reload, None
-        done.outcome.notes += [f"worker {m.number} has not answered yet" for m in done.waiting]
-        done.outcome.tell(self._log, self._charge.status)
-        self._manager.ready("Serving")
-        if self._again:
-            self._again = False
-            self._hang_up()
+    def _reloaded(self, outcome: Outcome) -> None:
+        outcome.tell(self._log, self._charge.status)
+        if not self._stopping:
+            self._manager.ready("Serving")
 
 
 def _signal_name(number: int) -> str:

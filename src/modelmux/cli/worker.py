@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Final
@@ -23,6 +24,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from modelmux.app import Gateway, create_app
+from modelmux.cli.inquiry import ANSWER_SECONDS
 from modelmux.cli.link import (
     AT_WORKER,
     Adopt,
@@ -49,8 +51,9 @@ from modelmux.telemetry.whole import Report, Whole, families
 
 #: Seconds in which questions of clients are gathered, so that any number of them costs the whole only a few.
 GATHER_SECONDS: Final = 0.005
-#: Seconds the supervisor gets to answer one; it gives the other workers half of it.
-ASK_SECONDS: Final = 2.0
+#: Seconds the supervisor gets to answer one, and how many of a kind it may owe an answer to.
+ASK_SECONDS: Final = ANSWER_SECONDS + 1.0
+MOST_ASKED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +228,14 @@ class WorkerServer(GatewayServer):
             self.servers.remove(server)
             server.close()
         for index in wanted - self._stood_in.keys():
-            # A copy, because the server closes what it is given when it has to stop.
-            server = await asyncio.get_running_loop().create_server(
-                self._connection, sock=self._post.sockets[index].dup(), backlog=self.config.backlog
-            )
+            try:
+                # A copy, because the server closes what it is given when it has to stop.
+                server = await asyncio.get_running_loop().create_server(
+                    self._connection, sock=self._post.sockets[index].dup(), backlog=self.config.backlog
+                )
+            except OSError as error:  # no descriptor left: what this is for ends soon, and serving goes on
+                self._log.error(names.EVENT_WORKER, message=f"cannot stand in for another: {error.strerror}")
+                continue
             self._stood_in[index] = server
             self.servers.append(server)
 
@@ -254,7 +261,8 @@ class WorkerServer(GatewayServer):
 
     def _put(self, metrics: bool, question: asyncio.Future[Whole | None]) -> None:
         del self._questions[metrics]
-        if self._link is None or self._link.lost.done():
+        owed = sum(kind is metrics for kind, _ in self._asked.values())
+        if self._link is None or self._link.lost.done() or owed >= MOST_ASKED:
             question.set_result(None)
             return
         self._number += 1
@@ -271,7 +279,7 @@ class WorkerServer(GatewayServer):
 class Link(asyncio.Protocol):
     """The worker's end of the socket pair."""
 
-    def __init__(self, heard: Any, on_lost: Any) -> None:
+    def __init__(self, heard: Callable[[ToWorker], None], on_lost: Callable[[], None]) -> None:
         self._heard = heard
         self._on_lost = on_lost
         self._frames = Frames()
