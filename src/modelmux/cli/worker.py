@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 from prometheus_client import Gauge
 
 from modelmux.app import Gateway, create_app
@@ -293,7 +292,7 @@ class Link(asyncio.Protocol):
         try:
             for body in self._frames.feed(data):
                 self._heard(AT_WORKER.decode(body))
-        except (ValueError, msgspec.DecodeError):  # no supervisor of ours: as good as none
+        except ValueError:  # no supervisor of ours: as good as none
             self._abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it was lost
