@@ -7,6 +7,7 @@ passed down.
 from __future__ import annotations
 
 import asyncio
+import math
 import operator
 import os
 import random
@@ -15,16 +16,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.origins import read_origins
 from modelmux.config.schema import Auth
 from modelmux.config.streaming import build_stream_modes
 from modelmux.errors import CredentialsUnavailable
+from modelmux.gateway.admission import Admission
 from modelmux.gateway.exchange import Services
+from modelmux.gateway.fleet import Fleet
 from modelmux.gateway.paced import Pacing
 from modelmux.gateway.thoughts import MemoryThoughts
 from modelmux.gateway.today import RoutesToday
+from modelmux.routing.resolve import Deployment
 from modelmux.routing.retry import Policy
 from modelmux.routing.route_warnings import route_warnings
 from modelmux.server.asgi import Application
@@ -37,7 +42,7 @@ from modelmux.server.respond import Receive, Scope, Send
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, quiet
 from modelmux.telemetry.metrics import Metrics
-from modelmux.upstream.base import Timeouts, TokenSource, Upstream
+from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.credential_loaders import (
     Loader,
     application_default,
@@ -85,6 +90,9 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._given_tokens = tokens
         self._thoughts = MemoryThoughts(time.monotonic)
+        self._fleet = Fleet(time.monotonic, self._on_deployment, share=config.server.workers)
+        self._admission = Admission(**_bounds(config))
+        self.metrics.watch(self._fleet.seen, self._admission)
         try:
             self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
         except ValueError as error:
@@ -134,7 +142,11 @@ class Gateway:
             raise ConfigError([f"fetch: {error}"]) from None
         origins = read_origins(config.server.cors_origins)
         services = self._services(config, tokens, fetcher)
-        chat = ChatEndpoint(services, config.server.max_body_bytes, self.readiness)
+        self._fleet.settle_for(services.routes.current.deployments)
+        self._admission.resize(**_bounds(config))
+        chat = ChatEndpoint(
+            services, config.server.max_body_bytes, self.readiness, self._admission, config.streaming.keep_alive
+        )
         models = ModelPages(services.routes, started=int(time.time()))
         application = Application(
             data_plane={("POST", "/v1/chat/completions"): chat, ("POST", "/chat/completions"): chat},
@@ -158,9 +170,10 @@ class Gateway:
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
         return Services(
             routes=RoutesToday(build_routes(config, config.build_catalog()), time.time),
-            vertex=Vertex(Timeouts(), quota_project=_quota_project(tokens, self._environment)),
+            vertex=Vertex(quota_project=_quota_project(tokens, self._environment)),
             upstream=self._upstream,
             tokens=tokens,
+            fleet=self._fleet,
             policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
             metrics=self.metrics,
             log=self._log,
@@ -222,6 +235,12 @@ class Gateway:
                 raise ConfigError([str(error)]) from None
         return GoogleTokens(credential_loader(auth), on_event=self._on_credentials)
 
+    def _on_deployment(self, deployment: Deployment, what: str) -> None:
+        known = _OF_A_DEPLOYMENT[what]
+        (self._log.info if what == "closed" else self._log.warning)(
+            names.EVENT_DEPLOYMENT, deployment=deployment.id, what=what, message=known
+        )
+
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
             self.readiness.problem = None
@@ -230,6 +249,31 @@ class Gateway:
         self._log.warning(names.EVENT_CREDENTIALS, what=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
+
+
+#: What ``Fleet`` tells of a deployment -> what it means, for people.
+_OF_A_DEPLOYMENT: Final = {
+    "open": "it failed too often; it is left alone for some seconds, and then tried with one request",
+    "closed": "it answers again",
+    "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
+    "Cloud console (IAM & Admin, Quotas & System Limits)",
+}
+
+
+class _Bounds(TypedDict):
+    limit: int
+    queue: int
+    patience: float
+
+
+def _bounds(config: Config) -> _Bounds:
+    """What this process may do at once: its share of what all workers may."""
+    limits, workers = config.limits, config.server.workers
+    return _Bounds(
+        limit=math.ceil(limits.requests / workers),
+        queue=math.ceil(limits.queue / workers),
+        patience=float(limits.queue_timeout),
+    )
 
 
 def credential_loader(auth: Auth) -> Loader:

@@ -176,7 +176,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """504: a clock ran out. ``clock`` is one of connect, pool, send, first_byte, idle, total."""
+    """504: a clock ran out. ``clock`` is one of connect, pool, send, first_byte, first_token, idle, total."""
 
     status = 504
     code = "upstream_timeout"

@@ -48,8 +48,14 @@ def at(monkeypatch: pytest.MonkeyPatch, *when: int) -> list[float]:
 
 
 async def test_requests_are_shared_by_weight_within_the_first_order() -> None:
-    app, _ = spread(*(message_reply() for _ in range(400)))
-    went = [(await call(app, "fast")).headers["x-modelmux-deployment"] for _ in range(400)]
+    """Conversations are: each stays where it began."""
+    app, _ = spread(*(message_reply() for _ in range(800)))
+    went = [
+        {(await call(app, "fast", text=f"Question {n}")).headers["x-modelmux-deployment"] for _ in range(2)}
+        for n in range(400)
+    ]
+    assert all(len(places) == 1 for places in went)
+    went = [place for places in went for place in places]
     assert set(went) == {"fast@eu", "fast@us"}
     assert 240 < went.count("fast@eu") < 360  # 300 on average; beyond six standard deviations
 

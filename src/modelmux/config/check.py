@@ -77,9 +77,10 @@ def _value(value: Any, kind: Any, limits: Meta | None, path: Path) -> tuple[Any,
     problem = Problem(path, f"{_found(value, secret=kind is Secret)}; expected {describe(kind, limits)}")
     if kind in _PARSED:
         try:
-            return kind.parse(value), []
+            made = kind.parse(value)
         except ValueError:
             return None, [problem]
+        return (made, []) if limits is None or limits.gt is None or made > limits.gt else (None, [problem])
     try:
         return msgspec.convert(value, _limited(kind, limits)), []
     except msgspec.ValidationError:

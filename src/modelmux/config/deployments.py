@@ -13,6 +13,7 @@ from modelmux.config.fences import default_escapes, escapes, geography_problem
 from modelmux.config.load import ConfigError
 from modelmux.config.places import Place, default_problems, deployments_of, model_in, place_of, where_served
 from modelmux.config.schema import Config, Vertex, VertexModel
+from modelmux.config.timeouts import build_timeouts
 from modelmux.routing.resolve import Route, Routes
 from modelmux.translate.context import Options
 
@@ -37,7 +38,7 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
     problems = [*default_problems(vertex, catalog), *_geographies(vertex, models, common)]
     routes: list[Route] = []
     for model in models:
-        route, found = _route(model, vertex, catalog)
+        route, found = _route(model, config, catalog)
         problems += found
         routes.append(route)
     problems += alias_problems(models, config.aliases, catalog, _unserved(routes, common, catalog))
@@ -50,7 +51,7 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
         routes,
         catalog=catalog,
         fallback=default if vertex.fallback_to_default else None,
-        for_catalog=_maker(vertex, catalog) if common is not None else None,
+        for_catalog=_maker(config, catalog) if common is not None else None,
         aliases=read_aliases(models, config.aliases),
         day=today or datetime.now(UTC).date(),
     )
@@ -80,22 +81,24 @@ def _display_name(model: str) -> str:
 
 
 def _route(
-    model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_location: bool = True
+    model: VertexModel, config: Config, catalog: Catalog, *, check_location: bool = True
 ) -> tuple[Route, list[str]]:
     """A model's route, and what is wrong with it."""
+    vertex = config.vertex
     deployments, problems = deployments_of(model, vertex, catalog, check_location=check_location)
     geographies = tuple(dict.fromkeys(filter(None, (vertex.geography, model.geography))))
-    route = Route(model.name, deployments, _options(model, vertex), geographies)
+    clocks = build_timeouts(config, model.timeouts)
+    route = Route(model.name, deployments, _options(model, vertex), geographies, clocks)
     if not problems and all(geography_problem(geography) is None for geography in geographies):
         problems = [f"vertex.models {model.name!r}: {problem}" for problem in escapes(route)]
     return route, problems
 
 
-def _maker(vertex: Vertex, catalog: Catalog) -> Callable[[ModelCard], Route]:
+def _maker(config: Config, catalog: Catalog) -> Callable[[ModelCard], Route]:
     """Routes for the models of the catalog that have no entry, from the common place."""
 
     def make(card: ModelCard) -> Route:
-        return _route(VertexModel(name=card.base, model=card.id), vertex, catalog, check_location=False)[0]
+        return _route(VertexModel(name=card.base, model=card.id), config, catalog, check_location=False)[0]
 
     return make
 

@@ -63,7 +63,8 @@ def deployments_of(
                 found += _misplaced(card, *_distinct(place), told=_unknown(vertex) if inherited else [])
             deployment = _by_parts(model, vertex, card, project or "", place or Place("", ""))
         problems += [f"{where}{label}: {problem}" for problem in found]
-        made.append(replace(deployment, weight=entry.weight, order=entry.order))
+        most = model.max_in_flight if entry.max_in_flight is None else entry.max_in_flight
+        made.append(replace(deployment, weight=entry.weight, order=entry.order, max_in_flight=most))
     problems += [f"{where}: one name is served by one model, not by {_listed(ids)}; give each a name of its own"
                  for ids in [sorted({deployment.card.id for deployment in made})] if len(ids) > 1]  # fmt: skip
     return _told_apart(made), problems

@@ -24,6 +24,8 @@ _URL = (
 )
 
 LogLevel = Literal["trace", "debug", "info", "warn", "error"]
+#: For what makes no sense without any time.
+_MORE_THAN_NONE = Meta(gt=0)
 StreamMode = Literal["auto", "standard", "always", "buffered", "never", "non-streaming"]
 
 
@@ -150,8 +152,24 @@ class VertexDeployment(Struct, forbid_unknown_fields=True, kw_only=True):
     project: Annotated[str | None, about("Google Cloud project.", example="my-project")] = None
     location: Annotated[str | None, about("global, us, eu or a region.", example="global")] = None
     url: Annotated[str | None, about("The whole resource URL; wins over the parts.", example=_URL)] = None
+    max_in_flight: Annotated[
+        int | None, about("Most requests it serves at a time; others wait or go elsewhere.", example=100), Meta(ge=1)
+    ] = None
     weight: Annotated[int, about("Share of the requests among those of the same order."), Meta(ge=0, le=1000)] = 1
     order: Annotated[int, about("Lower ones are used first; the others when those fail."), Meta(ge=0, le=1000)] = 0
+
+
+class ModelTimeouts(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Time limits of one model. What is unset comes from ``[timeouts]``."""
+
+    connect: Annotated[Seconds | None, about("As timeouts.connect.", example=Seconds(5)), _MORE_THAN_NONE] = None
+    send: Annotated[Seconds | None, about("As timeouts.send.", example=Seconds(60)), _MORE_THAN_NONE] = None
+    first_byte: Annotated[Seconds | None, about("As timeouts.first_byte.", example=Seconds(600)), _MORE_THAN_NONE] = (
+        None
+    )
+    first_token: Annotated[Seconds | None, about("As timeouts.first_token.", example=Seconds(20))] = None
+    idle: Annotated[Seconds | None, about("As timeouts.idle.", example=Seconds(300)), _MORE_THAN_NONE] = None
+    total: Annotated[Seconds | None, about("As timeouts.total.", example=Seconds(900)), _MORE_THAN_NONE] = None
 
 
 class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -173,6 +191,12 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
         str | None, about("The whole resource URL, with or without the verb; wins over the parts.", example=_URL)
     ] = None
     deployments: Annotated[list[VertexDeployment], about("Several places with weights and order.")] = []
+    max_in_flight: Annotated[
+        int | None, about("Most requests that each of its places serves at a time.", example=100), Meta(ge=1)
+    ] = None
+    timeouts: Annotated[
+        ModelTimeouts | None, about("Time limits of this model; what is unset comes from [timeouts].")
+    ] = None
     geography: Annotated[
         str | None, about("us, eu or a country's region prefix that no call may leave.", example="eu")
     ] = None
@@ -273,7 +297,39 @@ class Streaming(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = "auto"
     buffer_size: Annotated[Bytes, about("Most text that buffered holds back.")] = Bytes(65536)
     chunk_timeout_ms: Annotated[Milliseconds, about("Longest time that buffered holds text back.")] = Milliseconds(5000)
+    keep_alive: Annotated[
+        Seconds,
+        about("How often a client that waits for its stream's beginning gets a comment, so that nothing between hangs "
+              "up; 0 for never."),
+    ] = Seconds(15)  # fmt: skip
     clients: Annotated[list[StreamClient], about("Rules by client, looked at before the built-in ones.")] = []
+
+
+class Timeouts(Struct, forbid_unknown_fields=True, kw_only=True):
+    """How long a request may take at each of its stages. A client may ask for less in total with the header
+    ``x-modelmux-timeout`` (seconds)."""
+
+    connect: Annotated[
+        Seconds, about("For a connection: name lookup, TCP, proxy and TLS together."), _MORE_THAN_NONE
+    ] = Seconds(5)
+    send: Annotated[Seconds, about("For handing the request to the network."), _MORE_THAN_NONE] = Seconds(60)
+    first_byte: Annotated[Seconds, about("From then to the reply's first byte."), _MORE_THAN_NONE] = Seconds(600)
+    first_token: Annotated[
+        Seconds,
+        about("From an attempt's beginning to a stream's first content; another place is tried then. 0 waits on."),
+    ] = Seconds(0)
+    idle: Annotated[Seconds, about("Between two reads of a reply; pings count."), _MORE_THAN_NONE] = Seconds(300)
+    total: Annotated[Seconds, about("From a request's arrival to the end of its answer."), _MORE_THAN_NONE] = Seconds(
+        3600
+    )
+
+
+class Limits(Struct, forbid_unknown_fields=True, kw_only=True):
+    """How much runs at once. Several workers share the limits out among themselves."""
+
+    requests: Annotated[int, about("Most requests at a time; others wait, and then get a 503."), Meta(ge=1)] = 4096
+    queue: Annotated[int, about("Most requests that wait for room."), Meta(ge=0)] = 512
+    queue_timeout: Annotated[Seconds, about("How long one waits for room, and for a connection.")] = Seconds(5)
 
 
 class Fetch(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -299,6 +355,8 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     auth: Auth = field(default_factory=Auth)
     vertex: Vertex = field(default_factory=Vertex)
     streaming: Streaming = field(default_factory=Streaming)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Limits = field(default_factory=Limits)
     fetch: Fetch = field(default_factory=Fetch)
     aliases: Annotated[
         dict[str, str | Alias],

@@ -146,7 +146,7 @@ def describe(kind: Any, limits: Meta | None = None) -> str:
         *most, last = [str(choice) for choice in get_args(kind)]
         return f"{', '.join(most)} or {last}" if most else last
     if kind in (Seconds, Milliseconds, Bytes, Secret):
-        return str(kind.expected)
+        return f"{kind.expected}, more than {limits.gt}" if limits and limits.gt is not None else str(kind.expected)
     if get_origin(kind) is list:
         return "a list of tables" if is_table(item_of(kind)) or get_origin(item_of(kind)) is dict else (
             f"a list of {_PLURAL.get(item_of(kind), 'values')}"

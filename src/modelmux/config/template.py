@@ -65,7 +65,8 @@ def shown(setting: Setting) -> Any:
 
 def _example(section: Section, set_already: list[Mapping[str, Any]]) -> Iterator[str]:
     """Entries of a list of tables: those that are there, and one with all its keys, commented out."""
-    nested = section.path.count("[]") > 1
+    listed = section.path[-1] == "[]"  # else a table inside of an entry
+    nested = not listed or section.path.count("[]") > 1
     header = ".".join(part for part in section.path if part != "[]")
     yield from _comment(section.about)
     if set_already and not nested:
@@ -73,7 +74,7 @@ def _example(section: Section, set_already: list[Mapping[str, Any]]) -> Iterator
         for part in reversed(section.path[:-1]):
             tree = {part: tree}
         yield tables(tree)
-    yield f"#[[{header}]]"
+    yield f"#[[{header}]]" if listed else f"#[{header}]"
     for setting in section.settings:
         if not is_table(item_of(setting.kind)):
             yield from _setting(setting, None)

@@ -6,17 +6,19 @@ inside a 200 stream is retried like any other.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Final
 
 import msgspec
 
-from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused
+from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from modelmux.gateway.exchange import Exchange, Services
+from modelmux.gateway.fleet import Stay
 from modelmux.gateway.relay import Bounded, EventReader, StreamRelay
 from modelmux.gateway.settle import loggable
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import GiveUp, decide
-from modelmux.routing.select import select
 from modelmux.telemetry import names
 from modelmux.translate import fold, thinking
 from modelmux.translate.context import Translated
@@ -72,13 +74,16 @@ class Attempts:
         :returns: the whole message for a unary request; None once the relay holds the reply.
         :raises GatewayError: of the last attempt, when no further one is worth it.
         """
-        services, tried, renewed = self._services, list[Deployment](), False
-        deployment = select(self._route, (), services.jitter())
+        services, exchange, route = self._services, self._exchange, self._route
+        fleet, tried, renewed = services.fleet, list[Deployment](), False
+        budget = fleet.budget(route)
+        budget.earn()
+        deployment = fleet.first(route, exchange.affinity, services.jitter())
         token = await services.tokens.token()
         encoded = anthropic.encode_request(self._body)
         while True:
             tried.append(deployment)
-            self._exchange.tried.append(deployment)
+            exchange.tried.append(deployment)
             try:
                 return await self._once(deployment, encoded, token)
             except GatewayError as error:
@@ -86,20 +91,29 @@ class Attempts:
                 self._note(error, deployment)
                 verdict = decide(
                     error,
-                    route=self._route,
+                    route=route,
                     tried=tuple(tried),
                     renewed=renewed,
                     thoughtless=self._thoughtless,
                     policy=services.policy,
                     jitter=services.jitter(),
+                    standings=fleet.standings(route),
+                    key=exchange.affinity,
+                    now=services.clock(),
+                    deadline=exchange.deadline,
+                    spare=budget.spare,
                 )
                 if isinstance(verdict, GiveUp):
+                    if verdict.no_quota is not None:
+                        raise fleet.no_quota(verdict.no_quota) from error
                     raise
             if verdict.renew_token:
                 token, renewed = await services.tokens.renew(token), True
-            if verdict.drop_thoughts:
+            elif verdict.drop_thoughts:
                 self._drop_thoughts()
                 encoded = anthropic.encode_request(self._body)
+            else:  # those two are not an outage's
+                budget.spend()
             if verdict.delay:
                 await services.sleep(verdict.delay)
                 token = await services.tokens.token()
@@ -118,10 +132,39 @@ class Attempts:
         self._body, self._thoughtless = thinking.without_thoughts(self._body), True
 
     async def _once(self, deployment: Deployment, encoded: bytes, token: str) -> anthropic.Message | None:
+        fleet, relay = self._services.fleet, self._relay
+        stay = await fleet.enter(deployment, self._exchange.deadline - self._services.clock())
+        try:
+            message = await self._in_time(self._call(deployment, encoded, token, stay))
+        except GatewayError as error:
+            stay.failed(error)
+            raise
+        else:
+            stay.succeeded()
+            return message
+        finally:
+            if relay is None or not relay.holds(stay):
+                stay.leave()
+
+    async def _in_time(self, call: Coroutine[None, None, anthropic.Message | None]) -> anthropic.Message | None:
+        """:raises UpstreamTimeout: the route wants its streams to begin sooner."""
+        seconds = self._route.timeouts.first_token
+        if not seconds or self._relay is None:
+            return await call
+        try:
+            async with asyncio.timeout(seconds):
+                return await call
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"The upstream did not begin its answer within {seconds:g} s.", clock="first_token"
+            ) from None
+
+    async def _call(self, deployment: Deployment, encoded: bytes, token: str, stay: Stay) -> anthropic.Message | None:
         services, relay, exchange = self._services, self._relay, self._exchange
-        call = services.vertex.call(deployment, encoded, token, stream=self._stream, betas=self._betas)
+        call = services.vertex.call(
+            deployment, encoded, token, stream=self._stream, betas=self._betas, timeouts=self._route.timeouts
+        )
         reply = await services.upstream.send(call)
-        kept = False
         try:
             exchange.upstream_request_id = _header(reply.headers, b"request-id")
             if reply.status != 200:
@@ -136,12 +179,11 @@ class Attempts:
             elif whole:
                 relay.hold(fold.unfold(_decode(await reply.read(MAX_REPLY_BODY))))
             else:
-                await relay.open(reply, hide=deployment.project)
-                kept = True
+                await relay.open(reply, stay, hide=deployment.project)
             services.metrics.attempts.labels(deployment.id, "ok").inc()
             return message
         finally:
-            if not kept:
+            if relay is None or not relay.holds(stay):
                 await reply.aclose()
 
     async def _fold(self, reply: Reply) -> anthropic.Message:

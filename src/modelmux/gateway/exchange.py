@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from modelmux.gateway.fleet import Fleet
 from modelmux.gateway.paced import Pacing
 from modelmux.gateway.relay import StreamRelay
 from modelmux.gateway.thoughts import ThoughtStore
@@ -43,6 +45,7 @@ class Services:
     upstream: Upstream
     tokens: TokenSource
     policy: Policy
+    fleet: Fleet
     metrics: Metrics
     log: Log
     now: Callable[[], float]  # Unix seconds
@@ -64,6 +67,7 @@ class Exchange:
     started: float
     owner: str = ""  # digest of the caller's key: what is remembered for one is not shown to another
     strict: bool = False
+    timeout: float = math.inf  # seconds the client gives it, from ``started``
     headers: Sequence[tuple[bytes, bytes]] = ()  # the request's; they say who the client is
     request_bytes: int = 0
     response_bytes: int = 0  # so far, without the head
@@ -71,6 +75,8 @@ class Exchange:
     mode: Mode = "standard"  # of the stream, if one is asked for
     remembers: bool = False  # the model may think, so what led to its tool calls is kept
     route: Route | None = None
+    affinity: bytes | None = None  # names the conversation, where a route has several deployments
+    deadline: float = math.inf  # monotonic seconds; nothing begins then or later
     tried: list[Deployment] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     first_content: float | None = None

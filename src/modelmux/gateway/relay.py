@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from modelmux.errors import GatewayError, UpstreamBroken
+from modelmux.gateway.fleet import Stay
 from modelmux.translate.chat_stream import ChatStream
 from modelmux.translate.errors import hide_project
 from modelmux.upstream.base import Reply
@@ -25,6 +26,11 @@ from modelmux.wire.openai_reply import Chunk, ChunkEncoder
 DRAIN_SECONDS: Final = 0.25
 #: Longest stream that is held to be told whole: several times the longest whole reply, because each delta has a frame.
 MAX_HELD_STREAM: Final = 128 * 1024 * 1024
+
+
+def in_band(error: GatewayError) -> bytes:
+    """An error as an event that the official SDKs raise on."""
+    return sse.encode_data(openai_common.encode(openai_common.envelope(error)))
 
 
 class EventReader:
@@ -103,6 +109,7 @@ class StreamRelay:
         self._encode: Callable[[Chunk], bytes] = encoder.encode
         self._reader: EventReader | None = None
         self._reply: Reply | None = None
+        self._stay: Stay | None = None
         self._ready: list[bytes] = []
         self._ended = False
         self._hide = ""
@@ -112,10 +119,10 @@ class StreamRelay:
         #: The error the client was told in-band, if any.
         self.failure: GatewayError | None = None
 
-    async def open(self, reply: Reply, *, hide: str = "") -> None:
+    async def open(self, reply: Reply, stay: Stay | None = None, *, hide: str = "") -> None:
         """Read up to the first content. Nothing of it has reached the client yet, so a failure may still be retried.
 
-        Once it returns, the relay has taken ``reply`` over and will close it.
+        Once it returns, the relay has taken ``reply`` and ``stay`` over and will let go of them.
 
         :param hide: the project id, which no error inside the stream may tell the client.
 
@@ -133,7 +140,11 @@ class StreamRelay:
             if self._pending is not None and not stream.content_started:
                 error, self._pending = self._pending, None
                 raise error
-        self.stream, self._reader, self._reply, self._ready = stream, reader, reply, ready
+        self.stream, self._reader, self._reply, self._stay, self._ready = stream, reader, reply, stay, ready
+
+    def holds(self, stay: Stay) -> bool:
+        """Whether it has taken over what belongs to this attempt."""
+        return self._stay is stay
 
     def hold(self, events: list[anthropic.StreamEvent]) -> None:
         """Take a reply that came whole."""
@@ -186,17 +197,22 @@ class StreamRelay:
             return b""
         self._ended = True
         self.failure = error
-        return sse.encode_data(openai_common.encode(openai_common.envelope(error)))
+        if self._stay is not None:
+            self._stay.failed(error)
+        return in_band(error)
 
     async def aclose(self) -> None:
         """Let go of the upstream. Idempotent."""
-        if self._reply is not None:
-            reply, self._reply = self._reply, None
-            try:
-                if self.stream.done and self._reader is not None:
-                    await self._reader.drain()
-            finally:
-                await reply.aclose()
+        if self._reply is None:
+            return
+        reply, stay, self._reply, self._stay = self._reply, self._stay, None, None
+        try:
+            if self.stream.done and self._reader is not None:
+                await self._reader.drain()
+        finally:
+            if stay is not None:
+                stay.leave()
+            await reply.aclose()
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
         """Events as bytes for the client. An error among them is kept until what came before it was sent: how the

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelmux.gateway.assets import fetch_assets
 from modelmux.gateway.attempt import Attempts
 from modelmux.gateway.exchange import Answer, Exchange, Services
 from modelmux.gateway.paced import make_relay, tell_whole
 from modelmux.gateway.thoughts import may_think, remember
+from modelmux.routing import affinity
 from modelmux.translate import news
 from modelmux.translate.chat_request import refuse_notices, translate_request
 from modelmux.translate.chat_response import translate_response
@@ -14,15 +17,24 @@ from modelmux.translate.chat_stream import ChatStream
 from modelmux.wire import openai_chat, openai_common, openai_reply
 
 
-async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
+async def run(
+    body: bytes, exchange: Exchange, services: Services, on_route: Callable[[], None] = lambda: None
+) -> Answer:
     """Answer a Chat Completions request.
 
+    :param on_route: called once the exchange says how the request is answered, and until when.
     :returns: once there is content to show; a stream goes on in ``Answer.relay``.
     :raises GatewayError: the client gets it as a status and an envelope.
     """
     request, unknown = openai_chat.read_request(body)
     exchange.stream = bool(request.stream)
     exchange.route = route = services.routes.find(request.model)
+    exchange.deadline = exchange.started + min(route.timeouts.total, exchange.timeout)
+    if exchange.stream:
+        exchange.mode = services.pacing.modes.find(exchange.headers)
+    on_route()
+    if len(route.deployments) > 1:
+        exchange.affinity = affinity.key_of(request, exchange.headers)
     card, owner, thoughts = route.deployments[0].card, exchange.owner, services.thoughts
     translated = translate_request(
         request,
@@ -41,7 +53,6 @@ async def run(body: bytes, exchange: Exchange, services: Services) -> Answer:
         encoder = openai_reply.ChunkEncoder(
             id=id, created=created, model=shape.model, include_usage=shape.include_usage, tier=shape.service_tier
         )
-        exchange.mode = services.pacing.modes.find(exchange.headers)
         relay = make_relay(exchange.mode, ChatStream(shape), encoder, services.pacing, services.clock)
     attempts = Attempts(route, translated, relay, exchange, services)
     message = await attempts.whole(shape.continue_paused)

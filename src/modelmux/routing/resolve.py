@@ -18,6 +18,7 @@ from modelmux.catalog import Catalog, ModelCard, locations, normalise
 from modelmux.errors import ModelNotFound
 from modelmux.routing.aliases import Alias, by_name, follow
 from modelmux.routing.geography import inside
+from modelmux.routing.timeouts import Timeouts
 from modelmux.translate.context import Options
 
 #: Longest name that is looked up at all: a name stands in every chunk of a reply.
@@ -60,6 +61,7 @@ class Route(Struct, frozen=True):
     deployments: tuple[Deployment, ...]
     options: Options = Options()
     geographies: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
 
     def allows(self, location: str) -> bool:
         """Whether a call on behalf of this route may go to a location."""

@@ -47,9 +47,13 @@ class Again(Struct, frozen=True):
 
 
 class GiveUp(Struct, frozen=True):
-    """The client gets the error; ``reason`` is for the log."""
+    """The client gets the error; ``reason`` is for the log.
+
+    :param no_quota: the deployment whose quota seems to be zero, as those of all others: better news than the error.
+    """
 
     reason: str
+    no_quota: Deployment | None = None
 
 
 def decide(
@@ -87,7 +91,7 @@ def decide(
     target = select(route, tried, jitter, standings, key)
     standing = standings[route.deployments.index(target)] if standings else FREE
     if standing.out and standing.no_quota:
-        return GiveUp("no quota")
+        return GiveUp("no quota", target)
     delay = _delay(error, target, tried, standing, policy, jitter, now)
     if delay is None:
         return GiveUp("asked to wait too long")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from modelmux.routing.affinity import first_for
 from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.standing import FREE, Standing
+
+#: A conversation leaves its place when that has more than so many times its fair share in flight, and so many more.
+SHARES: Final = 2
+SLACK: Final = 8
 
 
 def select(
@@ -38,8 +43,20 @@ def select(
     lowest = min(deployment.order for deployment, _ in fresh)
     nearest = [pair for pair in fresh if pair[0].order == lowest]
     if key is not None:
-        return first_for(key, [deployment for deployment, _ in nearest])
+        return first_for(key, _not_crowded(nearest))
     return _by_weight(_least_busy(nearest), pick)
+
+
+def _not_crowded(pairs: Sequence[tuple[Deployment, Standing]]) -> list[Deployment]:
+    """Those with no more than their bounded share of what is in flight: one busy conversation, or many that begin
+    alike, must not drown a place while others idle. A cold cache costs less than a queue."""
+    every = sum(standing.in_flight for _, standing in pairs)
+    weights = sum(place.weight for place, _ in pairs)
+    return [
+        place
+        for place, standing in pairs
+        if standing.in_flight * weights <= SHARES * every * place.weight + SLACK * weights
+    ] or [place for place, _ in pairs]
 
 
 def _least_busy(pairs: Sequence[tuple[Deployment, Standing]]) -> list[Deployment]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Final, Self
 
-from modelmux.errors import InvalidRequest, PayloadTooLarge, RequestError
+from modelmux.errors import InvalidRequest, PayloadTooLarge, RequestError, UpstreamTimeout
 from modelmux.server.http_request import ON_DISCONNECT
 from modelmux.server.respond import Receive, Scope
 
@@ -86,23 +87,30 @@ def _announced(scope: Scope) -> int:
 
 
 class WhileConnected:
-    """Cancels the work inside ``async with`` when the client leaves, and turns that into ``ClientGone``.
+    """Cancels the work inside ``async with`` when the client leaves, and turns that into ``ClientGone``; or when its
+    time is over, which becomes ``UpstreamTimeout``.
 
     Use after the body was read: from then on the only thing a server has to tell is the disconnect. Our own server
     calls when that happens; for others a task waits for their word.
+
+    :param seconds: see ``end_in``.
     """
 
-    __slots__ = ("_closed", "_gone", "_on_disconnect", "_owner", "_receive", "_watcher")
+    __slots__ = ("_closed", "_gone", "_late", "_on_disconnect", "_owner", "_receive", "_seconds", "_timer", "_watcher")
 
-    def __init__(self, receive: Receive, scope: Scope) -> None:
+    def __init__(self, receive: Receive, scope: Scope, seconds: float = math.inf) -> None:
         self._receive = receive
+        self._seconds = seconds
         self._on_disconnect = (scope.get("extensions") or {}).get(ON_DISCONNECT)
-        self._gone = self._closed = False
+        self._gone = self._late = self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
         self._owner: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._owner = asyncio.current_task()
+        if self._seconds != math.inf:
+            self.end_in(self._seconds)
         if self._on_disconnect is not None:
             self._on_disconnect(self._leave)
         else:
@@ -113,15 +121,24 @@ class WhileConnected:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._on_disconnect is not None:
             self._on_disconnect(None)
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and self._owner is not None:
+        ours = self._gone or self._late
+        if ours and kind is not None and issubclass(kind, asyncio.CancelledError) and self._owner is not None:
             if self._owner.uncancel() > 0:  # somebody else cancels too: theirs goes on
                 return
-            raise ClientGone from error
+            raise (ClientGone() if self._gone else _too_late()) from error
+
+    def end_in(self, seconds: float) -> None:
+        """Let the work inside go on for so long at most, from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -131,4 +148,18 @@ class WhileConnected:
     def _leave(self) -> None:
         if not self._closed and self._owner is not None:
             self._gone = True
+            if not self._late:
+                self._owner.cancel()
+
+    def _expire(self) -> None:
+        if not self._closed and not self._gone and self._owner is not None:
+            self._late = True
             self._owner.cancel()
+
+
+def _too_late() -> UpstreamTimeout:
+    return UpstreamTimeout(
+        "The time for this request is over, and its answer is not complete.",
+        clock="total",
+        hint="Ask for less at once, or raise timeouts.total or the header 'x-modelmux-timeout', whichever was shorter.",
+    )

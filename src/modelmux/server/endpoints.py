@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
+import re
+from functools import partial
+from typing import Final
 
-from modelmux.errors import GatewayDraining, GatewayError, UpstreamRefused
+from modelmux.errors import GatewayDraining, GatewayError, InvalidRequest, UpstreamRefused
+from modelmux.gateway.admission import Admission
 from modelmux.gateway.exchange import Answer, Exchange, Services
+from modelmux.gateway.relay import in_band
 from modelmux.gateway.run import run
 from modelmux.gateway.settle import finish, settle
 from modelmux.server.body import ClientGone, WhileConnected, check_headers, read_body
@@ -18,12 +24,18 @@ from modelmux.telemetry import names
 from modelmux.telemetry.logs import where
 from modelmux.translate.notices import header_value
 
+_SECONDS: Final = re.compile(rb"\d{1,9}(\.\d{1,9})?")
+
 
 class ChatEndpoint:
     """Reads the body, lets the gateway answer, sends the answer, and settles exactly once, whatever happens."""
 
-    def __init__(self, services: Services, max_body_bytes: int, readiness: Readiness) -> None:
+    def __init__(
+        self, services: Services, max_body_bytes: int, readiness: Readiness, admission: Admission, keep_alive: float
+    ) -> None:
         self._services = services
+        self._admission = admission
+        self._keep_alive = keep_alive
         self._max_body_bytes = max_body_bytes
         self._readiness = readiness
 
@@ -34,16 +46,16 @@ class ChatEndpoint:
         """
         services = self._services
         check_headers(scope)
+        owner, strict, timeout = _who_and_how(scope)
         services.metrics.total += 1
         services.metrics.in_flight.inc()
-        owner, strict = _who_and_how(scope)
-        answer = Answer(Exchange(request_id, services.clock(), owner, strict, scope["headers"]))
-        out = Outgoing(send, answer.exchange)
+        answer = Answer(Exchange(request_id, services.clock(), owner, strict, timeout, headers=scope["headers"]))
+        exchange, out = answer.exchange, Outgoing(send, answer.exchange)
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
-            answer.exchange.request_bytes = len(body)
-            async with WhileConnected(receive, scope):
-                answer = await run(body, answer.exchange, services)
+            exchange.request_bytes = len(body)
+            async with WhileConnected(receive, scope, timeout) as connected, self._admission:
+                answer = await run(body, exchange, services, partial(self._set_clocks, exchange, out, connected))
                 await self._tell(answer, out)
             finish(answer, services, client_gone=False)
         except GatewayError as error:
@@ -59,15 +71,22 @@ class ChatEndpoint:
             if out.started:  # too late for a status, so the client is told in-band
                 services.log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
                 await self._give_up(GatewayError("The gateway failed."), answer, out)
-            settle(answer.exchange, services, error=GatewayError("The gateway failed."))
+            settle(exchange, services, error=GatewayError("The gateway failed."))
             if not out.started:
                 raise
         finally:
             try:
+                await out.stop_comments()
                 if answer.relay is not None:
                     await answer.relay.aclose()
             finally:
                 finish(answer, services, client_gone=True)  # unless it is settled: then nothing happens
+
+    def _set_clocks(self, exchange: Exchange, out: Outgoing, connected: WhileConnected) -> None:
+        """It is known now how the request is answered, and until when."""
+        connected.end_in(exchange.deadline - self._services.clock())
+        if self._keep_alive and exchange.stream and exchange.mode != "json":
+            out.comment_every(self._keep_alive, lambda: _early_headers(exchange))
 
     async def _tell(self, answer: Answer, out: Outgoing) -> None:
         headers = _headers(answer.exchange) + self._warning(answer.exchange)
@@ -75,7 +94,8 @@ class ChatEndpoint:
         if relay is None and not answer.events:
             await out.whole(answer.body, headers)
             return
-        await out.start(headers)
+        if not out.started:
+            await out.start(headers)
         while relay is not None and (data := await relay.read()):
             await out.write(data)
         await out.end(answer.body)
@@ -87,7 +107,7 @@ class ChatEndpoint:
         """
         if isinstance(error, UpstreamRefused) and error.upstream_status == 404:
             self._explain(error, answer.exchange)
-        data = b"" if out.ended or answer.relay is None else answer.relay.fail(error)
+        data = b"" if out.ended else in_band(error) if answer.relay is None else answer.relay.fail(error)
         if answer.relay is not None:
             finish(answer, self._services, client_gone=False)
         else:
@@ -116,27 +136,43 @@ def _uncancel() -> None:
         task.uncancel()
 
 
-def _who_and_how(scope: Scope) -> tuple[str, bool]:
-    """A digest of the caller's key, and whether strict mode is asked for."""
-    digest, strict = hashlib.sha256(), False
+def _who_and_how(scope: Scope) -> tuple[str, bool, float]:
+    """A digest of the caller's key, whether strict mode is asked for, and how many seconds the request is given.
+
+    :raises InvalidRequest: not a number of seconds.
+    """
+    digest, strict, timeout = hashlib.sha256(), False, math.inf
     for name, value in scope["headers"]:
         if name in (b"authorization", b"x-api-key"):
             digest.update(value)
         elif name == b"x-modelmux-strict":
             strict = value.strip().lower() in (b"1", b"true")
-    return digest.hexdigest(), strict
+        elif name == b"x-modelmux-timeout":
+            if not _SECONDS.fullmatch(value.strip()):
+                raise InvalidRequest(
+                    "The header 'x-modelmux-timeout' is not a number of seconds.", hint="Write 30, or 2.5."
+                )
+            timeout = float(value)
+    return digest.hexdigest(), strict, timeout
 
 
-def _headers(exchange: Exchange) -> HeaderList:
-    answering = exchange.tried[-1]
+def _early_headers(exchange: Exchange) -> HeaderList:
+    """What is known before there is an answer."""
     headers = [
         (b"x-request-id", exchange.request_id.encode()),
-        (b"x-modelmux-model", answering.card.id.encode("ascii", "replace")),  # the body says what the client asked for
-        (b"x-modelmux-deployment", answering.id.encode("ascii", "replace")),
-        (b"x-modelmux-attempts", str(len(exchange.tried)).encode()),
+        (b"x-modelmux-model", exchange.model.encode("ascii", "replace")),  # the body says what the client asked for
     ]
     if exchange.mode != "standard":
         headers.append((b"x-modelmux-stream-mode", exchange.mode.encode()))
+    return headers
+
+
+def _headers(exchange: Exchange) -> HeaderList:
+    headers = [
+        *_early_headers(exchange),
+        (b"x-modelmux-deployment", exchange.tried[-1].id.encode("ascii", "replace")),
+        (b"x-modelmux-attempts", str(len(exchange.tried)).encode()),
+    ]
     if exchange.notices:
         headers.append((b"x-modelmux-notices", header_value(exchange.notices).encode()))
     return headers

@@ -6,15 +6,26 @@ Labels take a bounded set of values: routes and deployments are those of the con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Waiting(Protocol):
+    """Where requests wait."""
+
+    @property
+    def waiting(self) -> int:
+        """How many."""
+        ...
 
 
 class Metrics:
@@ -49,6 +60,14 @@ class Metrics:
         ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start: where the platform tells
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
 
+    def watch(self, deployments: Callable[[], Iterable[tuple[str, bool, int, int]]], queue: Waiting) -> None:
+        """Show what is so at the moment of a scrape.
+
+        :param deployments: of each: its id, whether its breaker is open, attempts that run, attempts that wait.
+        :param queue: where requests wait for room.
+        """
+        self.registry.register(_Now(deployments, queue))
+
     def count_error(self, error: GatewayError) -> None:
         """Count an error that a client is answered with. Codes are those of the error tree and of the translator's
         table, never a client's or an upstream's words."""
@@ -71,6 +90,25 @@ class Metrics:
     def expose(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
+
+
+class _Now(Collector):
+    def __init__(self, deployments: Callable[[], Iterable[tuple[str, bool, int, int]]], queue: Waiting) -> None:
+        self._deployments = deployments
+        self._queue = queue
+
+    def collect(self) -> Iterator[Metric]:
+        seen, label = list(self._deployments()), ["deployment"]
+        opened = GaugeMetricFamily(
+            names.METRIC_BREAKER_OPEN, "Processes that leave it alone because it failed too often.", labels=label
+        )
+        running = GaugeMetricFamily(names.METRIC_DEPLOYMENT_IN_FLIGHT, "Attempts that run there.", labels=label)
+        for id, is_open, in_flight, _ in seen:
+            opened.add_metric([id], is_open)
+            running.add_metric([id], in_flight)
+        waiting = self._queue.waiting + sum(row[3] for row in seen)
+        yield from (opened, running)
+        yield GaugeMetricFamily(names.METRIC_WAITING, "Requests that wait for room.", value=waiting)
 
 
 def health_of(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final
 # Log events
 EVENT_REQUEST: Final = "request"  # one line a request, when it is over
 EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
+EVENT_DEPLOYMENT: Final = "deployment"  # its breaker opened or closed, or its quota seems to be zero
 EVENT_INTERNAL_ERROR: Final = "internal_error"
 EVENT_CREDENTIALS: Final = "credentials"
 EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
@@ -23,6 +24,9 @@ METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"
 METRIC_FIRST_CONTENT: Final = "modelmux_first_content_seconds"
+METRIC_BREAKER_OPEN: Final = "modelmux_deployment_breaker_open"
+METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
+METRIC_WAITING: Final = "modelmux_requests_waiting"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"

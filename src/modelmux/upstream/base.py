@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
+from modelmux.routing.timeouts import Timeouts as Timeouts
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -36,17 +38,6 @@ class Origin(NamedTuple):
         """Value of the Host header: the port only when it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds allowed for each stage of a call; every one of them is always bounded."""
-
-    connect: float = 5.0  # DNS, TCP, proxy CONNECT and TLS together
-    pool: float = 5.0  # waiting for a free connection
-    send: float = 60.0  # handing the request to the kernel
-    first_byte: float = 600.0  # from the request sent to the reply's status line
-    idle: float = 300.0  # between two reads of the reply's body
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from modelmux.upstream.proxy import Proxies, Proxy
 from modelmux.upstream.request_head import encode_head
 
 #: Open connections for each origin. Vertex AI's quotas are reached long before; file descriptors are not.
-MAX_CONNECTIONS: Final = 512
+MAX_CONNECTIONS: Final = 4096
 #: Idle connections kept for each origin: a TLS handshake costs as much CPU as 50 calls.
 MAX_IDLE: Final = 128
 #: Seconds an idle connection is kept: below the 60 s after which common balancers close theirs.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from modelmux.routing.resolve import Deployment
-from modelmux.upstream.base import Call, Headers, Origin, Timeouts
+from modelmux.routing.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from modelmux.upstream.base import Call, Headers, Origin
 from modelmux.version import __version__
 from modelmux.wire import vertex as wire
 
@@ -19,13 +20,19 @@ MAX_REPLY_BODY = 32 * 1024 * 1024
 class Vertex:
     """Makes calls for deployments; what depends on the deployment alone is worked out once."""
 
-    def __init__(self, timeouts: Timeouts, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
-        self._timeouts = timeouts
+    def __init__(self, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
         self._quota_project = quota_project
         self._targets: dict[str, tuple[Origin, str]] = {}
 
     def call(
-        self, deployment: Deployment, body: bytes, token: str, *, stream: bool, betas: tuple[str, ...] = ()
+        self,
+        deployment: Deployment,
+        body: bytes,
+        token: str,
+        *,
+        stream: bool,
+        betas: tuple[str, ...] = (),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> Call:
         """The call that asks ``deployment`` for a reply to ``body`` (an encoded Messages request)."""
         known = self._targets.get(deployment.url)
@@ -44,7 +51,7 @@ class Vertex:
         quota_project = self._quota_project()
         if quota_project:
             headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
-        return Call(origin, path + wire.verb(stream=stream), headers, body, self._timeouts)
+        return Call(origin, path + wire.verb(stream=stream), headers, body, timeouts)
 
 
 _USER_AGENT = f"modelmux/{__version__}".encode()

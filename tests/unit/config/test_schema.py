@@ -16,10 +16,13 @@ from modelmux.config.schema import (
     Alias,
     Auth,
     Fetch,
+    Limits,
     Logs,
+    ModelTimeouts,
     Server,
     StreamClient,
     Streaming,
+    Timeouts,
     Vertex,
     VertexDeployment,
     VertexModel,
@@ -76,7 +79,22 @@ def test_defaults_are_not_shared() -> None:
     assert (two.server.api_keys, two.vertex.models, two.catalog) == ([], [], [])
 
 
-SECTIONS = [Server, Logs, Auth, Vertex, VertexModel, VertexDeployment, Alias, StreamClient, Streaming, Fetch, Config]
+SECTIONS = [
+    Server,
+    Logs,
+    Auth,
+    Vertex,
+    VertexModel,
+    VertexDeployment,
+    Alias,
+    StreamClient,
+    Streaming,
+    Fetch,
+    Config,
+    Timeouts,
+    ModelTimeouts,
+    Limits,
+]
 
 
 def said(section: type[Struct]) -> dict[str, list[About]]:
@@ -125,6 +143,12 @@ def test_by_default_only_this_machine_is_served_and_nothing_is_open() -> None:
         {"server": {"drain_timeout": "soon"}},
         {"logs": {"keep": 0}},
         {"fetch": {"max_bytes": -1}},
+        {"timeouts": {"connect": 0}},
+        {"timeouts": {"total": "0s"}},
+        {"limits": {"requests": 0}},
+        {"limits": {"queue": -1}},
+        {"vertex": {"models": [{"name": "a", "timeouts": {"idle": 0}}]}},
+        {"vertex": {"models": [{"name": "a", "max_in_flight": 0}]}},
         {"vertex": {"prefill": "maybe"}},
         {"vertex": {"models": [{"name": "m", "deployments": [{"weight": -1}]}]}},
         {"provider": "openai"},

@@ -97,7 +97,7 @@ DECISIONS: list[tuple[str, Any, Again | GiveUp]] = [
     ("what was asked before is over", verdict(refused("overloaded"), (B, A), TWO,
      standings=(LATER, ASKED), now=9.0), Again(1.0, B)),
     ("an untried place without quota", verdict(refused("rate_limit"), (A,), TWO, standings=(NONE, NONE)),
-     GiveUp("no quota")),
+     GiveUp("no quota", A)),
     ("the time is over before the wait is", verdict(refused("overloaded"), now=5.0, deadline=5.5),
      GiveUp("no time left")),
     ("it is not", verdict(refused("overloaded"), now=5.0, deadline=5.6), Again(0.5, A)),

@@ -114,3 +114,33 @@ def test_a_conversation_stays_and_comes_back() -> None:
         refuge = select(route, (), 0.0, states, key)
         assert refuge is not home
         assert select(route, (home,), 0.0, free, key) is refuge
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "chosen"),
+    [
+        ({"a": 0, "b": 0}, "home"),
+        ({"home": 8, "a": 0, "b": 0}, "home"),  # little is in flight: the cache is worth more
+        ({"home": 24, "a": 0, "b": 0}, "home"),  # its fair share is 8
+        ({"home": 25, "a": 0, "b": 0}, "elsewhere"),
+        ({"home": 25, "a": 20, "b": 20}, "home"),
+        ({"home": 100, "a": 100, "b": 100}, "home"),
+    ],
+)
+def test_a_conversation_leaves_its_place_only_when_that_is_crowded(in_flight: dict[str, int], chosen: str) -> None:
+    """The largest of three gets its turn by the key; what it has in flight decides whether it stays."""
+    route = weighed(a=1, b=1, c=1)
+    key = b"a conversation"
+    home = select(route, (), standings=[Standing()] * 3, key=key)
+    names = iter("ab")
+    standings = [
+        Standing(in_flight=in_flight.get("home" if place is home else next(names), 0)) for place in route.deployments
+    ]
+    went = select(route, (), standings=standings, key=key)
+    assert (went is home) == (chosen == "home")
+
+
+def test_a_place_without_weight_takes_no_conversation_from_a_crowded_one() -> None:
+    route = weighed(a=1, b=0)
+    standings = [Standing(in_flight=50), Standing(in_flight=9)]
+    assert select(route, (), standings=standings, key=b"k").id == "a"

@@ -14,6 +14,7 @@ def test_the_names_are_these() -> None:
     assert {k: v for k, v in vars(names).items() if k.isupper()} == {
         "EVENT_REQUEST": "request",
         "EVENT_ATTEMPT_FAILED": "attempt_failed",
+        "EVENT_DEPLOYMENT": "deployment",
         "EVENT_INTERNAL_ERROR": "internal_error",
         "EVENT_CREDENTIALS": "credentials",
         "EVENT_UNKNOWN_UPSTREAM": "unknown_upstream",
@@ -28,6 +29,9 @@ def test_the_names_are_these() -> None:
         "METRIC_TOKENS": "modelmux_tokens_total",
         "METRIC_DURATION": "modelmux_request_duration_seconds",
         "METRIC_FIRST_CONTENT": "modelmux_first_content_seconds",
+        "METRIC_BREAKER_OPEN": "modelmux_deployment_breaker_open",
+        "METRIC_DEPLOYMENT_IN_FLIGHT": "modelmux_deployment_in_flight",
+        "METRIC_WAITING": "modelmux_requests_waiting",
         "METRIC_WORKERS": "modelmux_workers",
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",

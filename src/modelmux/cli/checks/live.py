@@ -72,7 +72,7 @@ async def _all(
 ) -> list[Result]:
     assert subject.token is not None
     token, turns = subject.token, asyncio.Semaphore(AT_ONCE)
-    vertex = Vertex(_PATIENCE, quota_project=lambda: subject.quota_project)
+    vertex = Vertex(quota_project=lambda: subject.quota_project)
     pool = HttpPool(proxies=proxies)
 
     async def one(deployment: Deployment) -> Result:
@@ -106,7 +106,7 @@ async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: st
     )
     began = time.monotonic()
     try:
-        reply = await pool.send(vertex.call(deployment, body, token, stream=False))
+        reply = await pool.send(vertex.call(deployment, body, token, stream=False, timeouts=_PATIENCE))
         try:
             answer = await reply.read(MAX_ERROR_BODY)
         finally:

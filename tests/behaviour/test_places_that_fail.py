@@ -1,0 +1,209 @@
+"""Risk: a place that fails goes on being asked, an outage is multiplied by retries, a quota of zero costs every request
+its time, and what one request learnt the next one forgets."""
+
+from __future__ import annotations
+
+import random
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelmux.app import Gateway
+from modelmux.errors import UpstreamBroken, UpstreamUnreachable
+from modelmux.upstream.base import Call
+from support.asgi import Response, request
+from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.gateway import PATH, ask, gateway
+
+TWO = {"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "us"]}
+EU, US = "aiplatform.eu.rep.googleapis.com", "aiplatform.us.rep.googleapis.com"
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+class Clock:
+    """Time that passes only where a test says so, or somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(
+        "modelmux.app.time", types.SimpleNamespace(time=lambda: 1_800_000_000.0, monotonic=lambda: clock.now)
+    )
+    monkeypatch.setattr("modelmux.app.asyncio.sleep", clock.sleep)
+    monkeypatch.setattr("modelmux.app.random.random", random.Random(7).random)  # noqa: S311 - a test
+    return clock
+
+
+class Upstream(FakeUpstream):
+    """Answers by host, as often as it is asked."""
+
+    def __init__(self, **answers: Callable[[], Any]) -> None:
+        super().__init__([])
+        self.answers = answers
+
+    async def send(self, call: Call) -> FakeReply:
+        self.calls.append(call)
+        answer = self.answers["eu" if call.origin.host == EU else "us" if call.origin.host == US else "rest"]()
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, FakeReply)
+        return answer
+
+    def hosts(self) -> list[str]:
+        return [call.origin.host for call in self.calls]
+
+
+def overloaded() -> FakeReply:
+    return error_reply(529, OVERLOADED)
+
+
+def quota(message: str) -> Callable[[], FakeReply]:
+    return lambda: error_reply(429, [{"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}}])
+
+
+async def call(app: Gateway, text: str = "Hi", **fields: Any) -> Response:
+    return await request(app, "POST", PATH, {**ask(text, **fields), "model": "m"})
+
+
+def value(app: Gateway, name: str, **labels: str) -> float | None:
+    return app.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [overloaded, lambda: UpstreamUnreachable("no route"), lambda: stream_reply(*text_events("x")[:2])],
+    ids=["529", "no connection", "cut"],
+)
+async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
+    clock: Clock, failure: Callable[[], Any]
+) -> None:
+    upstream = Upstream(eu=failure, us=lambda: stream_reply(*text_events("fine")))
+    app = gateway(upstream, vertex={"models": [TWO]})
+    for _ in range(5):
+        assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2"
+    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 1
+    del upstream.calls[:]
+    for _ in range(10):
+        assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
+    assert upstream.hosts() == [US] * 10, "it costs nobody an attempt any more"
+
+    clock.now += 5
+    assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2", "the probe"
+    assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1", "failed: longer this time"
+    clock.now += 9
+    assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
+    clock.now += 1
+    upstream.answers["eu"] = upstream.answers["us"]
+    assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"
+    assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"
+    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 0
+    assert value(app, "modelmux_deployment_in_flight", deployment="m@eu") == 0
+    assert value(app, "modelmux_deployment_in_flight", deployment="m@us") == 0
+
+
+async def test_streams_that_break_off_speak_against_their_place_too(clock: Clock) -> None:
+    broken = [*text_events("x")[:4], UpstreamBroken("reset", reply_started=True)]
+    upstream = Upstream(eu=lambda: stream_reply(*broken), us=lambda: stream_reply(*text_events("fine")))
+    app = gateway(upstream, vertex={"models": [TWO]})
+    for _ in range(12):
+        await call(app, stream=True)
+    assert upstream.hosts()[-1] == US
+    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 1
+
+
+async def test_nobody_is_turned_away_where_there_is_no_other_place(clock: Clock) -> None:
+    upstream = Upstream(rest=lambda: UpstreamUnreachable("no route"))
+    app = gateway(upstream, server={"max_retry_attempts": 0})
+    for _ in range(20):
+        assert (await request(app, "POST", PATH, ask())).status == 502
+    upstream.answers["rest"] = message_reply
+    assert (await request(app, "POST", PATH, ask())).status == 200
+    assert len(upstream.calls) == 21
+
+
+async def test_what_the_request_is_at_fault_for_says_nothing_of_the_place(clock: Clock) -> None:
+    bad = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    upstream = Upstream(eu=lambda: error_reply(400, bad), us=message_reply)
+    app = gateway(upstream, vertex={"models": [TWO]})
+    for _ in range(20):
+        assert (await call(app)).status == 400
+    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 0
+
+
+async def test_an_outage_is_not_multiplied(clock: Clock) -> None:
+    upstream = Upstream(rest=overloaded)
+    app = gateway(upstream)
+    for _ in range(300):
+        assert (await request(app, "POST", PATH, ask())).status == 503
+    assert 300 + 10 <= len(upstream.calls) <= 300 * 1.2 + 11, "a fifth more, and a reserve of ten"
+
+
+async def test_a_resting_quota_is_left_alone_by_all_who_share_it(clock: Clock) -> None:
+    """Both names are the same model in the same place: one bucket."""
+    models = [{**TWO, "name": "m"}, {**TWO, "name": "n"}]
+    upstream = Upstream(eu=quota("Quota exceeded for tokens per minute."), us=message_reply)
+    app = gateway(upstream, vertex={"models": models})
+    assert (await call(app)).headers["x-modelmux-attempts"] == "2"
+    again = await request(app, "POST", PATH, {**ask(), "model": "n"})
+    assert (again.headers["x-modelmux-attempts"], again.headers["x-modelmux-deployment"]) == ("1", "n@us")
+
+
+async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(clock: Clock) -> None:
+    upstream = Upstream(rest=quota("Quota exceeded for aiplatform.googleapis.com/online_prediction_requests."))
+    app = gateway(upstream)
+    responses = [await request(app, "POST", PATH, ask()) for _ in range(10)]
+    said = responses[-1].json()["error"]
+    assert (responses[-1].status, said["code"]) == (429, "insufficient_quota")
+    assert "Model Garden" in said["message"]
+    assert responses[-1].headers["x-should-retry"] == "false"
+    assert len(upstream.calls) <= 4, "once it is known, nobody waits and Google is not asked"
+
+    clock.now += 61
+    upstream.answers["rest"] = message_reply
+    assert (await request(app, "POST", PATH, ask())).status == 200, "granted in the meantime"
+    assert (await request(app, "POST", PATH, ask())).status == 200
+
+
+async def test_what_is_known_of_a_place_outlives_a_reload(clock: Clock) -> None:
+    upstream = Upstream(eu=overloaded, us=message_reply)
+    app = gateway(upstream, vertex={"models": [TWO]})
+    for _ in range(5):
+        await call(app)
+    before = app._current.config
+    await app.reload(before)
+    assert (await call(app)).headers["x-modelmux-attempts"] == "1"
+    del before.vertex.models[0].locations[1:]
+    await app.reload(before)
+    upstream.answers["eu"] = message_reply
+    assert (await call(app)).status == 200
+
+
+async def test_a_conversation_stays_where_its_prompt_cache_is(clock: Clock) -> None:
+    places = [{"location": "eu"}, {"location": "us"}]
+    app = gateway(
+        Upstream(eu=message_reply, us=message_reply),
+        vertex={"models": [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]},
+    )
+    went: dict[str, set[str]] = {}
+    for number in range(40):
+        for turn in range(3):
+            first = {"role": "user", "content": f"Question {number}"}
+            more = [{"role": "assistant", "content": "A"}, {"role": "user", "content": "B"}] * turn
+            response = await call(app, messages=[first, *more])
+            went.setdefault(str(number), set()).add(response.headers["x-modelmux-deployment"])
+    assert all(len(found) == 1 for found in went.values())
+    assert {place for found in went.values() for place in found} == {"m@eu", "m@us"}
+
+    named = {(await call(app, f"Any {n}", prompt_cache_key="run-1")).headers["x-modelmux-deployment"] for n in range(9)}
+    assert len(named) == 1
