@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         "modelmux.app.time", types.SimpleNamespace(time=lambda: 1_800_000_000.0, monotonic=lambda: clock.now)
     )
     monkeypatch.setattr("modelmux.app.asyncio.sleep", clock.sleep)
-    monkeypatch.setattr("modelmux.app.random.random", random.Random(7).random)  # noqa: S311 - a test
+    monkeypatch.setattr("modelmux.app.random.random", random.Random(7).random)
     return clock
 
 

@@ -13,6 +13,7 @@ import click
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.configured import DOTENV, adopt_dotenv, config_options, read_config
 from modelmux.cli.notify import ServiceManager
+from modelmux.cli.open_files import enough_open_files
 from modelmux.cli.output import fail_config
 from modelmux.cli.reloading import Reloader
 from modelmux.cli.runtime import Status, StatusFile, directories
@@ -57,6 +58,8 @@ def serve(
         fail_config(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
+    if (few := enough_open_files(config.limits.requests)) is not None:
+        log.warning(names.EVENT_CONFIG, message=few)
     count = config.server.workers
     sockets = listen_many(config.server.host, config.server.port, count)
     port = sockets[0].getsockname()[1]

@@ -24,7 +24,7 @@ from modelmux.upstream.http1 import Connection, Http1Reply
 from modelmux.upstream.proxy import Proxies, Proxy
 from modelmux.upstream.request_head import encode_head
 
-#: Open connections for each origin. Vertex AI's quotas are reached long before; file descriptors are not.
+#: Open connections for each origin: as many as requests may run by default, a stream has one for itself.
 MAX_CONNECTIONS: Final = 4096
 #: Idle connections kept for each origin: a TLS handshake costs as much CPU as 50 calls.
 MAX_IDLE: Final = 128
