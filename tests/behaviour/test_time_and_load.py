@@ -10,53 +10,14 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
-from modelmux.errors import GatewayError, UpstreamBroken
-from modelmux.upstream.base import Call
+from modelmux.errors import UpstreamBroken
 from support.asgi import Response, request
-from support.fakes import SSE_HEADERS, FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
+from support.slow import SlowReply, SlowUpstream, slow
 
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 TWO = {"models": [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "us"]}]}
-
-
-class SlowReply(FakeReply):
-    """``pieces`` may hold seconds to wait."""
-
-    def __init__(self, *pieces: bytes | float | GatewayError) -> None:
-        super().__init__(200, SSE_HEADERS, [])
-        self._slow = pieces
-
-    async def _iterate(self) -> Any:
-        for piece in self._slow:
-            if isinstance(piece, GatewayError):
-                raise piece
-            if isinstance(piece, bytes):
-                yield piece
-            else:
-                await asyncio.sleep(piece)
-
-
-class SlowUpstream(FakeUpstream):
-    """Waits before each answer's head, and counts the calls that run."""
-
-    def __init__(self, script: Any, wait: float) -> None:
-        super().__init__(script)
-        self.wait = wait
-        self.running = self.most = 0
-
-    async def send(self, call: Call) -> FakeReply:
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await asyncio.sleep(self.wait)
-            return await super().send(call)
-        finally:
-            self.running -= 1
-
-
-def slow(*pieces: bytes | float | GatewayError) -> FakeUpstream:
-    return FakeUpstream([SlowReply(*pieces)])
 
 
 async def call(app: Gateway, headers: dict[str, str] | None = None, **fields: Any) -> Response:

@@ -52,6 +52,7 @@ from support.lessons import (
 )
 from support.lessons import ask as converse
 from support.lessons_more import broken, data_url, marked, picture
+from support.slow import SlowReply
 from support.token_endpoint import TokenEndpoint
 
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
@@ -145,6 +146,18 @@ async def test_g4_a_quota_that_never_clears_ends_and_says_where_to_look(waited: 
     assert sum(waited) < 30
 
 
+async def test_g4_a_quota_of_zero_is_known_for_what_it_is(waited: list[float]) -> None:
+    """Every request is refused alike and nothing ever succeeded: soon nobody waits, and the answer is the remedy."""
+    upstream = FakeUpstream([quota() for _ in range(20)])
+    app = gateway(upstream)
+    for _ in range(5):
+        response = await request(app, "POST", PATH, ask())
+    assert len(upstream.calls) <= 4
+    assert response.json()["error"]["code"] == "insufficient_quota"
+    assert "Quotas & System Limits" in response.json()["error"]["message"]
+    assert response.headers["x-should-retry"] == "false"
+
+
 async def test_g5_a_full_place_is_left_for_another_at_once(waited: list[float]) -> None:
     upstream = FakeUpstream([quota(), message_reply("from elsewhere")])
     app = gateway(upstream, vertex=TWO_PLACES)
@@ -152,6 +165,23 @@ async def test_g5_a_full_place_is_left_for_another_at_once(waited: list[float]) 
     assert response.status == 200
     assert len({made.origin.host for made in upstream.calls}) == 2
     assert not waited
+
+
+async def test_g6_a_conversation_stays_where_its_prompt_is_cached() -> None:
+    places = [{"location": name} for name in ("eu", "us", "global")]
+    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]
+    app = gateway(FakeUpstream([message_reply() for _ in range(90)]), vertex={"models": models})
+    everywhere = set()
+    for number in range(15):
+        messages: list[Any] = [{"role": "system", "content": BIG}, {"role": "user", "content": f"Question {number}"}]
+        went = set()
+        for _ in range(3):
+            response = await request(app, "POST", PATH, ask() | {"model": "m", "messages": messages})
+            went.add(response.headers["x-modelmux-deployment"])
+            messages = [*messages, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"}]
+        assert len(went) == 1, "each turn finds the cache of the turn before"
+        everywhere |= went
+    assert len(everywhere) == 3, "and conversations are shared out"
 
 
 def test_g7_what_may_be_cached_is_known_for_each_model() -> None:
@@ -312,6 +342,16 @@ async def test_g21_a_stream_without_its_end_is_no_answer(kept: int) -> None:
     assert chunks
 
 
+async def test_g22_a_late_first_byte_need_not_be_late_for_the_client() -> None:
+    """Head and comment go out after the time that is configured, and still nothing was promised: a failure before
+    content is retried."""
+    late, good = SlowReply(0.2, UpstreamBroken("reset", reply_started=True)), stream_reply(*text_events("fine"))
+    app = gateway(FakeUpstream([late, good]), streaming={"keep_alive": "50ms"}, vertex=TWO_PLACES)
+    response = await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
+    assert response.body.startswith(b": ping\n\n")
+    assert response.events()[-1] == "[DONE]"
+
+
 async def test_g23_what_comes_in_goes_out_before_more_comes() -> None:
     """Every event is with the client while the upstream has not said the next."""
     pieces, seen = text_events(*"abcdefgh"), []
@@ -342,6 +382,15 @@ async def test_g23_what_comes_in_goes_out_before_more_comes() -> None:
     assert told == sorted(told)
     assert told[-1] >= 7
     assert told[0] <= 1
+
+
+async def test_g24_silent_thinking_is_not_taken_for_a_dead_connection() -> None:
+    pieces = [*text_events("a", "b")[:4], 0.2, *text_events("a", "b")[4:]]
+    app = gateway(FakeUpstream([SlowReply(*pieces)]), streaming={"keep_alive": "50ms"})
+    response = await request(app, "POST", PATH, ask(stream=True))
+    assert response.body.count(b": ping\n\n") >= 2
+    assert response.events()[-1] == "[DONE]"
+    assert Config().streaming.keep_alive == 15, "by default, below the 60 s of common proxies"
 
 
 async def test_g25_a_silent_upstream_ends_in_an_error_not_in_silence() -> None:

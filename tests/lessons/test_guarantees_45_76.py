@@ -18,6 +18,8 @@ from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError, build_routes, load_all
 from modelmux.errors import UpstreamUnreachable
 from modelmux.telemetry.logfiles import LogFiles
+from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.whole import Family, exposition, families, kept, merged
 from modelmux.upstream.base import Origin
 from modelmux.upstream.pool import HttpPool
 from support.asgi import request
@@ -40,6 +42,7 @@ from support.lessons import ask as converse
 from support.lessons import call as tool_call
 from support.processes import Process, free_port
 from support.security import BEARER, KEY, ROOT, SOURCE, guarded, send
+from support.slow import SlowUpstream
 
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
@@ -166,6 +169,34 @@ async def test_g50_while_it_goes_down_it_is_not_ready() -> None:
     app = gateway(FakeUpstream([]))
     app.readiness.draining = True
     assert (await request(app, "GET", "/readyz")).status == 503
+
+
+@pytest.mark.parametrize("mode", ["standard", "buffered", "never"])
+async def test_g52_comments_begin_with_the_request_not_with_the_upstream_s_answer(mode: str) -> None:
+    reply = message_reply() if mode == "never" else stream_reply(*text_events("fine"))
+    app = gateway(SlowUpstream([reply], wait=0.2), streaming={"keep_alive": "50ms", "mode": mode})
+    response = await request(app, "POST", PATH, ask(stream=True))
+    assert response.body.startswith(b": ping\n\n" * 3)
+    assert response.events()[-1] == "[DONE]"
+
+
+def test_g53_counters_of_the_whole_never_fall() -> None:
+    """Scraped twenty times while workers come, count and go: read by whatever worker the scrape meets."""
+    workers, past, seen = {"0": Metrics(), "1": Metrics()}, list[Family](), list[float]()
+    counted = 0
+    for number in range(20):
+        workers[str(number)] = Metrics() if str(number) not in workers else workers[str(number)]
+        for metrics in workers.values():
+            metrics.requests.labels("m", "ok").inc()
+            counted += 1
+        if number >= 2:  # the oldest ends: its last report is kept
+            past = kept(past, families(workers.pop(str(number - 2)).registry))
+        text = exposition(merged(past, {name: families(m.registry) for name, m in workers.items()})).decode()
+        found = re.search(r'^modelmux_requests_total\{outcome="ok",route="m"\} (\S+)$', text, re.MULTILINE)
+        assert found is not None
+        seen.append(float(found[1]))
+    assert seen == sorted(seen)
+    assert seen[-1] == counted
 
 
 def test_g55_the_process_shows_itself() -> None:

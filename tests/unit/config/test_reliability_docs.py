@@ -1,0 +1,52 @@
+"""docs/reliability.md: the example loads, and the figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from modelmux.config import Config, build_routes, parse
+from modelmux.gateway.admission import RETRY_AFTER
+from modelmux.routing import budget, quota, retry, select
+from modelmux.routing.breaker import DEFAULT_RULES as RULES
+from modelmux.routing.timeouts import Timeouts
+
+TEXT = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text("utf-8")
+
+
+def test_the_example_loads_and_its_clocks_are_the_models_own() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    config = parse('[vertex]\nproject = "p"\n' + example)
+    route = build_routes(config, config.build_catalog()).find("quick")
+    assert (route.timeouts.first_token, route.timeouts.total, route.timeouts.connect) == (8, 120, 5)
+
+
+def test_every_clock_and_bound_is_told_with_its_default() -> None:
+    config = Config()
+    named = dict(re.findall(r"^\| `((?:timeouts|limits|server)\.\w+)` \(([^)]*)\)", TEXT, re.MULTILINE))
+    named |= dict(re.findall(r"`(limits\.queue|limits\.queue_timeout)` \(([^)]*)\)", TEXT))
+    for name, told in named.items():
+        table, key = name.split(".")
+        value = getattr(getattr(config, table), key)
+        number = {"off": "0", "30 MiB": str(30 * 2**20)}.get(told, told.removesuffix(" s"))
+        assert float(number) == float(value), name
+    clocks = {name.removeprefix("timeouts.") for name in named if name.startswith("timeouts.")}
+    assert clocks == set(Timeouts.__dataclass_fields__) - {"pool"}
+    assert {name for name in named if name.startswith("limits.")} == {f"limits.{n}" for n in ("requests", "queue",
+                                                                                             "queue_timeout")}  # fmt: skip
+
+
+def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
+    for told in (
+        "up to 0.5 s, 1 s, 2 s … 8 s", "more than 30 s", "a retry for every five requests, and ten to begin with",
+        "five failures in a row, or half of the last twenty (of ten at least)", "for 5 s, then one request",
+        "up to two minutes", "1 s, 2 s … 30 s", "one a minute finds out", "twice its fair share in flight (and eight more)",
+        "`retry-after: 2`",
+    ):  # fmt: skip
+        assert told in TEXT.replace("\n  ", " ").replace("\n", " "), told
+    assert (retry.BASE_DELAY, retry.MAX_DELAY, retry.Policy().max_retry_after) == (0.5, 8, 30)
+    assert (budget.SHARE, budget.RESERVE) == (1 / 5, 10)
+    assert (RULES.consecutive, RULES.share, RULES.window, RULES.least) == (5, 0.5, 20, 10)
+    assert (RULES.first_rest, RULES.longest_rest) == (5, 120)
+    assert (quota.FIRST_REST, quota.LONGEST_REST, quota.LONGEST_PROBE) == (1, 30, 60)
+    assert (select.SHARES, select.SLACK, RETRY_AFTER) == (2, 8, 2)
