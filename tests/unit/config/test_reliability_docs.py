@@ -32,15 +32,16 @@ def test_every_clock_and_bound_is_told_with_its_default() -> None:
         assert float(number) == float(value), name
     clocks = {name.removeprefix("timeouts.") for name in named if name.startswith("timeouts.")}
     assert clocks == set(Timeouts.__dataclass_fields__) - {"pool"}
-    assert {name for name in named if name.startswith("limits.")} == {f"limits.{n}" for n in ("requests", "queue",
-                                                                                             "queue_timeout")}  # fmt: skip
+    bounds = {name.removeprefix("limits.") for name in named if name.startswith("limits.")}
+    assert bounds == {"requests", "queue", "queue_timeout"}
 
 
 def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
     for told in (
         "up to 0.5 s, 1 s, 2 s … 8 s", "more than 30 s", "a retry for every five requests, and ten to begin with",
         "five failures in a row, or half of the last twenty (of ten at least)", "for 5 s, then one request",
-        "up to two minutes", "1 s, 2 s … 30 s", "one a minute finds out", "twice its fair share in flight (and eight more)",
+        "up to two minutes", "1 s, 2 s … 30 s", "one a minute finds out",
+        "twice its fair share in flight (and eight more)",
         "`retry-after: 2`",
     ):  # fmt: skip
         assert told in TEXT.replace("\n  ", " ").replace("\n", " "), told
