@@ -88,7 +88,7 @@ class Going:
         return self.app.metrics.registry.get_sample_value(name, labels)
 
     def outcomes(self) -> dict[str, float]:
-        found = self.app.metrics.requests.collect()[0].samples
+        found = next(self.app.metrics.requests.collect()).samples
         return {s.labels["outcome"]: s.value for s in found if s.name.endswith("_total")}
 
 

@@ -180,7 +180,7 @@ class Attempts:
                 relay.hold(fold.unfold(_decode(await reply.read(MAX_REPLY_BODY))))
             else:
                 await relay.open(reply, stay, hide=deployment.project)
-            services.metrics.attempts.labels(deployment.id, "ok").inc()
+            services.metrics.attempts.add(deployment.id, "ok")
             return message
         finally:
             if relay is None or not relay.holds(stay):
@@ -204,7 +204,7 @@ class Attempts:
         if isinstance(error, UpstreamRefused):
             exchange.upstream_request_id = error.request_id or exchange.upstream_request_id
             services.metrics.quota_errors += error.kind == "rate_limit"
-        services.metrics.attempts.labels(deployment.id, kind).inc()
+        services.metrics.attempts.add(deployment.id, kind)
         services.log.warning(
             names.EVENT_ATTEMPT_FAILED,
             request_id=exchange.request_id,

@@ -45,16 +45,16 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
     outcome = _outcome(error, client_gone=client_gone)
     metrics, took = services.metrics, services.clock() - exchange.started
     route = exchange.route.name if exchange.route else _UNRESOLVED
-    metrics.in_flight.dec()
-    metrics.requests.labels(route, outcome).inc()
-    metrics.duration.labels(route).observe(took)
+    metrics.in_flight -= 1
+    metrics.requests.add(route, outcome)
+    metrics.duration.observe(route, took)
     if outcome == names.OUTCOME_OK:
         metrics.succeeded += 1
     elif outcome != names.OUTCOME_CLIENT_GONE:
         metrics.failed += 1
     first = exchange.first_content
     if first is not None:
-        metrics.first_content.labels(route).observe(first - exchange.started)
+        metrics.first_content.observe(route, first - exchange.started)
     _count_tokens(exchange, services, route)
     usage = exchange.usage
     services.log.info(
@@ -106,4 +106,4 @@ def _count_tokens(exchange: Exchange, services: Services, route: str) -> None:
         ("output", usage.output_tokens),
     ):
         if count and count > 0:  # a counter takes nothing less, and what an upstream counts is not ours to trust
-            services.metrics.tokens.labels(route, kind).inc(count)
+            services.metrics.tokens.add_many(count, route, kind)

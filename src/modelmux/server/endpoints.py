@@ -48,7 +48,7 @@ class ChatEndpoint:
         check_headers(scope)
         owner, strict, timeout = _who_and_how(scope)
         services.metrics.total += 1
-        services.metrics.in_flight.inc()
+        services.metrics.in_flight += 1
         answer = Answer(Exchange(request_id, services.clock(), owner, strict, timeout, headers=scope["headers"]))
         exchange, out = answer.exchange, Outgoing(send, answer.exchange)
         try:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
+from modelmux.telemetry.tally import Spread, Tally
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
@@ -33,31 +34,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            names.METRIC_REQUESTS, "Requests that ended, by route and outcome.", ["route", "outcome"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.attempts = Counter(
-            names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and what came of them.",
-            ["deployment", "result"], registry=self.registry,
-        )  # fmt: skip
-        self.tokens = Counter(
-            names.METRIC_TOKENS, "Tokens, by route and kind.", ["route", "kind"], registry=self.registry
+        self.requests = Tally(names.METRIC_REQUESTS, "Requests that ended, by route and outcome.", ["route", "outcome"])
+        self.attempts = Tally(
+            names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and what came of them.", ["deployment", "result"]
         )
-        self.errors = Counter(
-            names.METRIC_ERRORS, "Errors that were answered with, by HTTP status and code.", ["status", "code"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.in_flight = Gauge(names.METRIC_IN_FLIGHT, "Requests being worked on.", registry=self.registry)
-        self.duration = Histogram(
-            names.METRIC_DURATION, "From the request read to its end.", ["route"], buckets=_SECONDS,
-            registry=self.registry,
-        )  # fmt: skip
-        self.first_content = Histogram(
-            names.METRIC_FIRST_CONTENT, "From the request read to the first content.", ["route"], buckets=_SECONDS,
-            registry=self.registry,
-        )  # fmt: skip
+        self.tokens = Tally(names.METRIC_TOKENS, "Tokens, by route and kind.", ["route", "kind"])
+        self.errors = Tally(
+            names.METRIC_ERRORS, "Errors that were answered with, by HTTP status and code.", ["status", "code"]
+        )
+        self.duration = Spread(names.METRIC_DURATION, "From the request read to its end.", "route", _SECONDS)
+        self.first_content = Spread(
+            names.METRIC_FIRST_CONTENT, "From the request read to the first content.", "route", _SECONDS
+        )
+        for collector in (
+            self.requests, self.attempts, self.tokens, self.errors, _InFlight(self), self.duration, self.first_content
+        ):  # fmt: skip
+            self.registry.register(collector)
         ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start: where the platform tells
+        self.in_flight = 0  # requests being worked on
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
 
     def watch(self, deployments: Callable[[], Iterable[tuple[str, bool, int, int]]], queue: Waiting) -> None:
@@ -71,7 +65,7 @@ class Metrics:
     def count_error(self, error: GatewayError) -> None:
         """Count an error that a client is answered with. Codes are those of the error tree and of the translator's
         table, never a client's or an upstream's words."""
-        self.errors.labels(error.status, error.code or error.type).inc()
+        self.errors.add(str(error.status), error.code or error.type)
 
     def counts(self) -> dict[str, int]:
         """The plain integers."""
@@ -90,6 +84,14 @@ class Metrics:
     def expose(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
+
+
+class _InFlight(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(names.METRIC_IN_FLIGHT, "Requests being worked on.", value=self._metrics.in_flight)
 
 
 class _Now(Collector):

@@ -45,7 +45,7 @@ def test_the_names_are_these() -> None:
 
 def test_two_gateways_in_one_process_do_not_share_counters() -> None:
     first, second = Metrics(), Metrics()
-    first.requests.labels("m", "ok").inc()
+    first.requests.add("m", "ok")
     assert second.registry.get_sample_value("modelmux_requests_total", {"route": "m", "outcome": "ok"}) is None
     assert first.health()["success_rate"] == 1.0
 

@@ -23,13 +23,13 @@ def value(text: bytes, sample: str) -> float:
 
 def test_counters_and_histograms_are_added_bucket_by_bucket() -> None:
     first, second = Metrics(), Metrics()
-    first.requests.labels("m", "ok").inc(2)
-    second.requests.labels("m", "ok").inc(3)
-    second.requests.labels("only-here", "ok").inc()
-    first.duration.labels("m").observe(0.07)
-    second.duration.labels("m").observe(7)
-    first.in_flight.set(4)
-    second.in_flight.set(1)
+    first.requests.add_many(2, "m", "ok")
+    second.requests.add_many(3, "m", "ok")
+    second.requests.add("only-here", "ok")
+    first.duration.observe("m", 0.07)
+    second.duration.observe("m", 7)
+    first.in_flight = 4
+    second.in_flight = 1
     text = exposition(merged([], {"1": reported(first), "2": reported(second)}))
     assert value(text, 'modelmux_requests_total{outcome="ok",route="m"}') == 5
     assert value(text, 'modelmux_requests_total{outcome="ok",route="only-here"}') == 1
@@ -43,8 +43,8 @@ def test_counters_and_histograms_are_added_bucket_by_bucket() -> None:
 
 def test_alone_it_is_what_the_process_itself_exposes() -> None:
     metrics = Metrics()
-    metrics.requests.labels("m", "ok").inc()
-    metrics.duration.labels("m").observe(1)
+    metrics.requests.add("m", "ok")
+    metrics.duration.observe("m", 1)
     ours = exposition([f for f in merged([], {"1": reported(metrics)}) if not f.name.startswith("process_")])
     assert ours.decode() == "".join(
         line for line in metrics.expose().decode().splitlines(keepends=True) if "process_" not in line
@@ -53,9 +53,9 @@ def test_alone_it_is_what_the_process_itself_exposes() -> None:
 
 def test_no_sum_falls_when_a_worker_ends_and_gauges_end_with_it() -> None:
     first, second = Metrics(), Metrics()
-    first.requests.labels("m", "ok").inc(2)
-    first.in_flight.set(4)
-    second.requests.labels("m", "ok").inc(3)
+    first.requests.add_many(2, "m", "ok")
+    first.in_flight = 4
+    second.requests.add_many(3, "m", "ok")
     past = kept(kept([], reported(first)), reported(first))  # two workers ended so
     text = exposition(merged(past, {"2": reported(second)}))
     assert value(text, 'modelmux_requests_total{outcome="ok",route="m"}') == 7
