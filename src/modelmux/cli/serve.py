@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -22,6 +22,9 @@ from modelmux.config import Config, ConfigError, load_all
 from modelmux.telemetry import names
 from modelmux.telemetry.logfiles import log_directory
 from modelmux.telemetry.logs import Log, make_log
+
+#: Seconds for which log lines of requests are held, to be written together.
+_HOLD: Final = 0.1
 
 
 @click.command()
@@ -51,7 +54,11 @@ def serve(
     try:
         check_exposure(config)
         log = make_log(
-            config.server.log_level, config.server.log_format, directory=_log_directory(config), keep=config.logs.keep
+            config.server.log_level,
+            config.server.log_format,
+            directory=_log_directory(config),
+            keep=config.logs.keep,
+            hold=_HOLD,
         )
         app = create_app(config, log=log)
     except ConfigError as error:

@@ -31,7 +31,7 @@ from modelmux.cli.signals import Signals, held
 from modelmux.cli.worker import Post, work
 from modelmux.config import Config, Loaded
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import Log, where
+from modelmux.telemetry.logs import EventLog, where
 
 #: Seconds between two looks at every worker; less where a service manager wants signs of life more often.
 TICK_SECONDS: Final = 2.0
@@ -53,7 +53,7 @@ class Charge:
     read: Callable[[], Loaded]
     host: str
     url: str
-    log: Log
+    log: EventLog
     manager: ServiceManager
     status: StatusFile | None
 
@@ -179,6 +179,7 @@ class Supervisor:
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, where=where(error))
         finally:
             with contextlib.suppress(OSError, ValueError):
+                self._log.flush()  # nothing that was set for the end of a process happens behind ``_exit``
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)

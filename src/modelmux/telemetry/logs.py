@@ -1,24 +1,33 @@
-"""Logging: one line an event, for people or as JSON. Never a prompt, a key, a token or a project id."""
+"""Logging: one line an event, for people or as JSON. Never a prompt, a key, a token or a project id.
+
+Every request writes a line, so the way of a line is short and nothing is done for one that nobody wants.
+"""
 
 from __future__ import annotations
 
-import functools
-import logging
+import asyncio
+import atexit
+import os
 import sys
+import time
 import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
-import structlog
-
 from modelmux.telemetry import names
+from modelmux.telemetry.lines import Event, json_line, line_maker, make_event
 from modelmux.telemetry.logfiles import LogFiles
 
 _LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
+_SILENT: Final = 100
+#: Lines that are held back at most, where lines are written together.
+_MOST_HELD: Final = 500
 
 
 class Log(Protocol):
-    """The part of a structlog logger that we use."""
+    """What the gateway asks of a logger; one of structlog's does too."""
 
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
@@ -26,76 +35,133 @@ class Log(Protocol):
     def error(self, event: str, **fields: Any) -> Any: ...
 
 
+class EventLog:
+    """Makes events of what is said and hands them on.
+
+    :param least: the level, as a number, below which nothing is done.
+    :param out: where they go; None for nowhere.
+    :param now: Unix seconds.
+    """
+
+    def __init__(self, least: int, out: Outlets | None, now: Callable[[], float] = time.time) -> None:
+        self._least = least
+        self._out = out
+        self._now = now
+        self._second = -1
+        self._prefix = ""
+
+    def debug(self, event: str, **fields: Any) -> None:
+        if self._least <= 10:
+            self._say("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        if self._least <= 20:
+            self._say("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        if self._least <= 30:
+            self._say("warning", event, fields, at_once=True)
+
+    def error(self, event: str, **fields: Any) -> None:
+        if self._least <= 40:
+            self._say("error", event, fields, at_once=True)
+
+    def _say(self, level: str, event: str, fields: dict[str, Any], *, at_once: bool = False) -> None:
+        if self._out is not None:
+            self._out.write(make_event(self._stamp(), level, event, fields), at_once=at_once)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self._out is not None:
+            self._out.flush()
+
+    def _stamp(self) -> str:
+        now = self._now()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
+
+
+class Outlets:
+    """Where lines go: a stream and, as JSON, the files of the day.
+
+    :param hold: seconds for which lines of a running event loop may be held, to be written with those that follow;
+        warnings and errors are not, and take along what is held. 0 writes every line at once.
+    """
+
+    def __init__(
+        self, out: TextIO, make: Callable[[Event], str], files: LogFiles | None = None, hold: float = 0.0
+    ) -> None:
+        self._out = out
+        self._make = make
+        self._files = files
+        self._hold = hold
+        self._held: list[str] = []
+        self._held_files: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        if hold:
+            atexit.register(self.flush)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(before=self.flush)  # else both processes would write what is held
+
+    def write(self, event: Event, *, at_once: bool) -> None:
+        line = self._make(event)
+        self._held.append(line)
+        if self._files is not None:
+            self._held_files.append(line if self._make is json_line else json_line(event))
+        if at_once or not self._hold or len(self._held) >= _MOST_HELD or not self._wait():
+            self.flush()
+
+    def _wait(self) -> bool:
+        """Whether somebody will flush soon."""
+        if self._timer is None:
+            try:
+                self._timer = asyncio.get_running_loop().call_later(self._hold, self.flush)
+            except RuntimeError:
+                return False
+        return True
+
+    def flush(self) -> None:
+        """Write what is held. Never raises for the disk's or the reader's sake."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._held = self._held, []
+        in_files, self._held_files = self._held_files, []
+        if self._files is not None and in_files:
+            self._files.write("\n".join(in_files))
+        if lines:
+            try:
+                self._out.write("\n".join(lines) + "\n")
+                self._out.flush()
+            except (OSError, ValueError):  # a full disk, a pipe nobody reads, closed: no reason to fail a request
+                return
+
+
 def make_log(
-    level: str, style: str, stream: TextIO | None = None, *, directory: Path | None = None, keep: int = 30
-) -> Log:
+    level: str,
+    style: str,
+    stream: TextIO | None = None,
+    *,
+    directory: Path | None = None,
+    keep: int = 30,
+    hold: float = 0.0,
+) -> EventLog:
     """A logger that writes to ``stream`` (stderr by default) and to the log files in ``directory``, if there is one.
 
     :param style: ``console`` or ``json``, on the stream; files always hold JSON.
     :param keep: how many daily files stay.
+    :param hold: see ``Outlets``.
     """
     out = stream or sys.stderr
-    console = _logger(level, out, [_renderer(style, out)])
+    least, make = _LEVELS[level], line_maker(style, colours=out.isatty())
     if directory is None:
-        return console
+        return EventLog(least, Outlets(out, make, hold=hold))
+    console = EventLog(least, Outlets(out, make))
     files = LogFiles(directory, keep, lambda problem: console.warning(names.EVENT_LOG_FILES, message=problem))
-    to_files = functools.partial(_to_files, files)
-    return _logger(level, out, [_json, to_files] if style == "json" else [to_files, _renderer(style, out)])
-
-
-def _logger(level: str, out: TextIO, last: list[Any]) -> Log:
-    log: Log = structlog.wrap_logger(
-        _Lines(out),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _one_line,
-            *last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        cache_logger_on_first_use=True,
-    )
-    return log
-
-
-def _renderer(style: str, out: TextIO) -> Any:
-    """Text of upstreams may stand in a field: both renderers escape line breaks, so no line can be forged."""
-    return _json if style == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
-
-
-#: Whatever is not JSON is written as its repr, which masks what is secret.
-_json: Final = structlog.processors.JSONRenderer()
-
-
-def _to_files(files: LogFiles, log: Any, method: str, event: Any) -> Any:
-    """:param event: what to log, or the JSON text of it."""
-    files.write(event if isinstance(event, str) else str(_json(log, method, event)))
-    return event
-
-
-class _Lines:
-    """The last step of a log line: onto a stream."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def msg(self, line: str) -> None:
-        try:
-            self._out.write(line + "\n")
-            self._out.flush()
-        except OSError:  # a full disk behind it, or a pipe nobody reads: no reason to fail a request, nowhere to say it
-            return
-
-    debug = info = warning = error = msg
-
-
-def _one_line(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for key, value in list(event.items()):
-        if value is None:  # nothing to say
-            del event[key]
-        elif isinstance(value, str) and not value.isprintable():
-            event[key] = value.encode("unicode_escape").decode("ascii")
-    return event
+    return EventLog(least, Outlets(out, make, files, hold))
 
 
 def where(error: BaseException) -> str:
@@ -107,7 +173,4 @@ def where(error: BaseException) -> str:
 
 def quiet() -> Log:
     """A logger that says nothing: for library use and tests."""
-    log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-    )
-    return log
+    return EventLog(_SILENT, None)
