@@ -309,7 +309,8 @@ def _fetch_settings(config: Config) -> FetchSettings:
 def create_app(config: Config, *, log: Log | None = None) -> Gateway:
     """A gateway as an ASGI application.
 
-    :param log: see ``telemetry.logs.Log``; one of structlog's does. Silent by default, because the logging of an application is its own.
+    :param log: see ``telemetry.logs.Log``; one of structlog's does. Silent by default, because the logging of an
+        application is its own.
     :raises ConfigError: settings that cannot be used.
     """
     return Gateway(config, log=log)

@@ -68,6 +68,7 @@ class PacedRelay(StreamRelay):
         self._clock = clock
         self._at_once = self._encode
         self._encode = self._gather
+        self._encode_text = None
         self._reading: asyncio.Task[list[anthropic.StreamEvent] | None] | None = None
 
     def _gather(self, chunk: Chunk) -> bytes:

@@ -53,13 +53,14 @@ class EventReader:
         if self._chunks is None:
             return None
         try:
-            framed = self._decoder.feed(await anext(self._chunks))
+            framed = self._decoder.feed_data(await anext(self._chunks))
         except StopAsyncIteration:
             self._chunks = None
-            framed = self._decoder.flush()
+            framed = [event.data for event in self._decoder.flush()]
         events: list[anthropic.StreamEvent] = []
         try:
-            events.extend(anthropic.decode_event(event.data) for event in framed)
+            for data in framed:
+                events.append(anthropic.decode_event(data))  # noqa: PERF401 - those before a failure count
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # The events before it stay and count, however the bytes were cut; the next read raises the failure.
             self._failure = UpstreamBroken(
@@ -107,11 +108,14 @@ class StreamRelay:
     def __init__(self, stream: ChatStream, encoder: ChunkEncoder) -> None:
         self.stream = stream
         self._encode: Callable[[Chunk], bytes] = encoder.encode
+        #: Text that a delta adds and nothing else: by far the most there is, so it has a short way. None: it has not.
+        self._encode_text: Callable[[str], bytes] | None = encoder.encode_text
         self._reader: EventReader | None = None
         self._reply: Reply | None = None
         self._stay: Stay | None = None
         self._ready: list[bytes] = []
-        self._ended = False
+        #: Whether the client was given all it gets.
+        self.ended = False
         self._hide = ""
         #: Asks the upstream to go on after a pause; set by ``run``.
         self.go_on: Callable[[anthropic.InputMessage], Awaitable[object]] | None = None
@@ -153,27 +157,34 @@ class StreamRelay:
         self.stream, self._reader = stream, None
 
     async def read(self) -> bytes:
-        """The next bytes for the client; empty when the stream is over. Never raises an upstream's failure: it
-        becomes the in-band error."""
-        if self._ended:
+        """The next bytes for the client, the last ones where ``ended`` is true then; empty when the stream is over.
+        Never raises an upstream's failure: it becomes the in-band error."""
+        if self.ended:
             return b""
         try:
             while True:
                 data = self._take() or await self._read_on()
+                if self._complete:
+                    self.ended = True
+                    return data + sse.DONE
                 if data:
                     return data
                 if self._pending is not None:
                     return self.fail(self._pending)
-                if not self.stream.paused or self.go_on is None:
-                    break
-                turn = self.stream.resumption
-                await self.aclose()
-                await self.go_on(turn)
-            self.stream.finish()
+                if self.go_on is not None and self.stream.paused:
+                    turn = self.stream.resumption
+                    await self.aclose()
+                    await self.go_on(turn)
+                else:
+                    self.stream.finish()  # raises: its end never came
         except GatewayError as error:
             return self.fail(error)
-        self._ended = True
-        return sse.DONE
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the answer has come to its end."""
+        stream = self.stream
+        return stream.done and self._pending is None and not (stream.paused and self.go_on is not None)
 
     def _take(self) -> bytes:
         data = b"".join(self._ready)
@@ -193,9 +204,9 @@ class StreamRelay:
 
     def fail(self, error: GatewayError) -> bytes:
         """End the stream with an error the client's SDK raises on; nothing if it has ended already."""
-        if self._ended:
+        if self.ended:
             return b""
-        self._ended = True
+        self.ended = True
         self.failure = error
         if self._stay is not None:
             self._stay.failed(error)
@@ -218,9 +229,13 @@ class StreamRelay:
         """Events as bytes for the client. An error among them is kept until what came before it was sent: how the
         bytes were cut must not decide what the client gets."""
         out: list[bytes] = []
+        plain_text = stream.plain_text
+        encode_text = self._encode_text
         try:
             for event in events:
-                if event.type == "ping":
+                if encode_text is not None and (text := plain_text(event)):
+                    out.append(encode_text(text))
+                elif event.type == "ping":
                     if stream.content_started:  # lets the client and the proxies between see that we live
                         out.append(sse.KEEP_ALIVE)
                 else:

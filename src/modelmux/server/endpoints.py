@@ -96,9 +96,13 @@ class ChatEndpoint:
             return
         if not out.started:
             await out.start(headers)
-        while relay is not None and (data := await relay.read()):
-            await out.write(data)
-        await out.end(answer.body)
+        last = answer.body
+        while relay is not None:
+            last = await relay.read()
+            if relay.ended:
+                break
+            await out.write(last)
+        await out.end(last)
 
     async def _give_up(self, error: GatewayError, answer: Answer, out: Outgoing) -> None:
         """Tell the client that it failed: in-band, where the head of its stream is out.

@@ -83,6 +83,7 @@ class ChatStream:
         "_opened",
         "_pauses_left",
         "_shape",
+        "_special",
         "_spent",
         "_stop_details",
         "_tools",
@@ -107,6 +108,7 @@ class ChatStream:
         self._pauses_left = shape.continue_paused
         self._fold = MessageFold() if shape.continue_paused else None
         self._spent: anthropic.Usage | None = None  # by calls before the present one
+        self._special = shape.strip_fences or shape.continue_paused > 0  # text needs more than to be passed on
         self.paused = False
         #: Thinking and tool_use blocks in order, for ``thinking.by_call``.
         self.kept: list[anthropic.Block] = []
@@ -165,6 +167,21 @@ class ChatStream:
         if kind != "ping":
             self.unknown.add(f"event:{kind}")
         return []
+
+    def plain_text(self, event: anthropic.StreamEvent) -> str | None:
+        """The text of an event that adds text to what the client sees, and does nothing else: then it has been fed.
+        None, and nothing has happened, for any other."""
+        delta = event.delta
+        if delta is None or delta.type != "text_delta" or event.type != "content_block_delta":
+            return None
+        text = delta.text
+        if not text or self._special or self.done or not self._opened:
+            return None
+        if type(self._open.get(event.index)) is not _Text:
+            return None
+        self._length += len(text)
+        self.content_started = True
+        return text
 
     def finish(self) -> None:
         """Call at the end of the upstream's bytes.

@@ -337,6 +337,14 @@ def decode_event(data: bytes) -> StreamEvent:
     :raises RecursionError: nested too deeply.
     """
     try:
+        event = _event_decoder.decode(data)
+    except msgspec.DecodeError:
+        return _mended_event(data)
+    return event if event.type or event.error is None else _event(data)
+
+
+def _mended_event(data: bytes) -> StreamEvent:
+    try:
         return _event(data)
     except msgspec.DecodeError:
         mended = without_halves(data)

@@ -134,10 +134,13 @@ class Chunk(Struct, frozen=True):
     usage: Usage | None = None
 
 
+_encode_json: Final = msgspec.json.Encoder().encode
+
+
 class ChunkEncoder:
     """Encodes the chunks of one stream. What never changes within it is rendered once."""
 
-    __slots__ = ("_head", "_tail", "_usage_head")
+    __slots__ = ("_head", "_tail", "_text_head", "_text_tail", "_usage_head")
 
     def __init__(
         self, *, id: str, created: int, model: str, include_usage: bool, tier: str | UnsetType = UNSET
@@ -149,6 +152,13 @@ class ChunkEncoder:
         self._head = head + b',"choices":[{"index":0,"delta":'
         self._usage_head = head + b',"choices":[],"usage":'
         self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+
+        self._text_head = self._head + b'{"content":'
+        self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
+
+    def encode_text(self, text: str) -> bytes:
+        """A chunk that adds text and nothing else."""
+        return self._text_head + _encode_json(text) + self._text_tail
 
     def encode(self, chunk: Chunk) -> bytes:
         """One chunk as a framed server-sent event."""

@@ -10,6 +10,11 @@ from modelmux.errors import UpstreamBroken
 from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, encode_data, encode_named
 
 
+def data_of(*pieces: bytes) -> list[bytes]:
+    decoder = SSEDecoder()
+    return [data for piece in pieces for data in decoder.feed_data(piece)]
+
+
 def decode(*pieces: bytes) -> list[tuple[bytes, bytes]]:
     decoder = SSEDecoder()
     found = [event for piece in pieces for event in decoder.feed(piece)]
@@ -50,6 +55,38 @@ def test_the_grammar_holds_for_the_whole_and_for_every_cut(raw: bytes, expected:
     assert decode(*(bytes([byte]) for byte in raw)) == expected
     for cut in range(len(raw) + 1):
         assert decode(raw[:cut], b"", raw[cut:]) == expected
+        assert data_of(raw[:cut], raw[cut:]) == [data for _, data in expected]
+
+
+USUAL = b"event: a\ndata: 1\n\nevent: b\ndata: {}\n\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        USUAL, USUAL[:-1], USUAL[:-2], USUAL + b"data: 3\n\n", USUAL + b"\n", USUAL + b"event: c\n",
+        USUAL + b"event: c\ndata: 2\nx", USUAL + b"event: c\ndata: 2\r\n", USUAL.replace(b"1", b"1\r"), b"", b"\n\n",
+        USUAL.replace(b"event: b", b"event:b"), USUAL.replace(b"data: {", b"data:{"), USUAL + b": hi\ndata: 2\n\n",
+        b"data: 0\n" + USUAL, b"event: z\n" + USUAL, b"\xef\xbb\xbf" + USUAL, USUAL.replace(b"event: b", b"data: b"),
+        USUAL + b"event: c\ndata: 2\n: not empty\n" + USUAL, USUAL + USUAL, b"event: e\ndata: \n\n", USUAL + b"data: 2",
+    ],
+)  # fmt: skip
+def test_the_short_way_gives_what_the_long_one_gives(raw: bytes) -> None:
+    for cut in range(len(raw) + 1):
+        for more in (b"", USUAL):
+            pieces = [raw[:cut], raw[cut:], more]
+            decoder = SSEDecoder()
+            expected = [event.data for piece in pieces for event in decoder.feed(piece)]
+            assert data_of(*pieces) == expected
+
+
+def test_the_short_way_has_the_same_bound() -> None:
+    event = b"event: a\ndata: 12345678\n\n"
+    assert SSEDecoder(len(event)).feed_data(event) == [b"12345678"]
+    with pytest.raises(UpstreamBroken):
+        SSEDecoder(8).feed_data(event)
+    decoder = SSEDecoder(20)
+    assert decoder.feed_data(event * 3) == [b"12345678"] * 3, "the bound is of an event"
 
 
 def test_crlf_cut_in_two_is_one_line_end_and_not_a_blank_line() -> None:
