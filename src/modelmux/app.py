@@ -11,7 +11,6 @@ import math
 import operator
 import os
 import random
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.admission import Admission
 from modelmux.gateway.exchange import Services
 from modelmux.gateway.fleet import Fleet
+from modelmux.gateway.ids import IDS
 from modelmux.gateway.paced import Pacing
 from modelmux.gateway.thoughts import MemoryThoughts
 from modelmux.gateway.today import RoutesToday
@@ -154,7 +154,7 @@ class Gateway:
             keys=ApiKeys(key.reveal() for key in config.server.api_keys),
             open_paths=OPEN_PATHS,
             log=self._log,
-            new_request_id=lambda: f"req_{secrets.token_hex(12)}",
+            new_request_id=lambda: f"req_{IDS.draw(24)}",
             on_error=self.metrics.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
@@ -180,7 +180,7 @@ class Gateway:
             now=time.time,
             clock=time.monotonic,
             sleep=asyncio.sleep,
-            new_id=lambda: f"chatcmpl-{secrets.token_hex(16)}",
+            new_id=lambda: f"chatcmpl-{IDS.draw(32)}",
             jitter=random.random,
             thoughts=self._thoughts,
             downloads=fetcher,

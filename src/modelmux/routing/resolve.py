@@ -23,6 +23,8 @@ from modelmux.translate.context import Options
 
 #: Longest name that is looked up at all: a name stands in every chunk of a reply.
 MAX_NAME: Final = 256
+#: Ways of writing names that are remembered.
+_MAX_FOUND: Final = 512
 #: Longest part of an unknown name that is shown and compared with the known ones.
 _MAX_SHOWN: Final = 100
 
@@ -100,13 +102,14 @@ class Routes:
             self._by_model.update((deployment.card.id, route) for deployment in route.deployments)
         self.aliases = tuple(aliases)
         self._by_alias = self._resolve(day)
+        self._found: dict[str, Route] = {}  # names as clients write them; a cache
 
     def on(self, day: date) -> Self:
         """The same routes on another day: what their aliases stand for then."""
         if all(alias.since is None for alias in self.aliases):
             return self
         snapshot = copy.copy(self)
-        snapshot._by_alias = self._resolve(day)  # noqa: SLF001 - a copy of our own
+        snapshot._by_alias, snapshot._found = self._resolve(day), {}  # noqa: SLF001 - a copy of our own
         return snapshot
 
     def _resolve(self, day: date) -> dict[str, Route]:
@@ -147,12 +150,17 @@ class Routes:
 
         :raises ModelNotFound: with the nearest name, when nothing serves it.
         """
+        found = self._found.get(name)
+        if found is not None:
+            return found
         if len(name) > MAX_NAME:
             raise self._not_found(name)
         key = name.lower()
         route = self._by_name.get(key) or self._by_alias.get(key) or self._from_catalog(name) or self.fallback
         if route is None:
             raise self._not_found(name)
+        if len(self._found) < _MAX_FOUND:
+            self._found[name] = route
         return route
 
     def _from_catalog(self, name: str) -> Route | None:

@@ -9,9 +9,13 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Iterable
+from typing import Final
 
 from modelmux.config.example_keys import check_keys
 from modelmux.errors import Unauthorized
+
+#: Accepted headers that are remembered, so that their keys need not be compared again.
+_MOST_ACCEPTED: Final = 1024
 
 
 class ApiKeys:
@@ -24,6 +28,7 @@ class ApiKeys:
         keys = tuple(keys)
         check_keys(keys)
         self._digests = tuple(_digest(key.encode()) for key in keys)
+        self._accepted: set[tuple[bytes, bytes]] = set()  # headers that bore one of them
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -37,6 +42,11 @@ class ApiKeys:
         """
         if not self._digests:
             return
+        for header in headers:
+            if header[0] == b"authorization":
+                if header in self._accepted:
+                    return
+                break
         offered, where = _offered(headers)
         if offered is None:
             raise Unauthorized(
@@ -49,6 +59,8 @@ class ApiKeys:
                 f"The API key in the header '{where}' is not valid here.",
                 hint="Use a key that the operator of this gateway gave out.",
             )
+        if len(self._accepted) < _MOST_ACCEPTED:
+            self._accepted.update([header for header in headers if header[0] == b"authorization"][:1])
 
 
 def _digest(key: bytes) -> bytes:

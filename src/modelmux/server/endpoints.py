@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import math
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from modelmux.errors import GatewayDraining, GatewayError, InvalidRequest, UpstreamRefused
@@ -145,10 +145,10 @@ def _who_and_how(scope: Scope) -> tuple[str, bool, float]:
 
     :raises InvalidRequest: not a number of seconds.
     """
-    digest, strict, timeout = hashlib.sha256(), False, math.inf
+    keys, strict, timeout = b"", False, math.inf
     for name, value in scope["headers"]:
         if name in (b"authorization", b"x-api-key"):
-            digest.update(value)
+            keys += value
         elif name == b"x-modelmux-strict":
             strict = value.strip().lower() in (b"1", b"true")
         elif name == b"x-modelmux-timeout":
@@ -157,7 +157,12 @@ def _who_and_how(scope: Scope) -> tuple[str, bool, float]:
                     "The header 'x-modelmux-timeout' is not a number of seconds.", hint="Write 30, or 2.5."
                 )
             timeout = float(value)
-    return digest.hexdigest(), strict, timeout
+    return _digest(keys), strict, timeout
+
+
+@lru_cache(maxsize=1024)
+def _digest(keys: bytes) -> str:
+    return hashlib.sha256(keys).hexdigest()
 
 
 def _early_headers(exchange: Exchange) -> HeaderList:

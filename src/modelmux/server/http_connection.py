@@ -12,6 +12,7 @@ import asyncio
 import urllib.parse
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import httptools
@@ -184,18 +185,23 @@ class HttpConnection(asyncio.Protocol):
             return  # a trailer, which nobody reads
         self._headers.append((name.lower(), value))
         self._head_size += len(name) + len(value) + 4
-        self._check_head()
+        if self._head_size > self.limits.head_bytes or len(self._headers) > self.limits.headers:
+            self._check_head()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._parser.should_upgrade():
             return  # see _parse
         version = self._parser.get_http_version()
-        hosts = [value for name, value in self._headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
+        names = [name for name, _ in self._headers]
+        hosts = names.count(b"host")
+        if hosts > 1 or (not hosts and version == "1.1"):
             raise InvalidRequest("The request must have exactly one Host header.")
         request = HttpRequest(
-            self, self._scope(version), keep_alive=version != "1.0" and bool(self._parser.should_keep_alive())
+            self,
+            self._scope(version),
+            keep_alive=version != "1.0" and bool(self._parser.should_keep_alive()),
+            expects_continue=b"expect" in names and self._expects_continue(),
         )
         self._incoming, self._in_body = request, True
         now = self.loop.time()
@@ -257,24 +263,25 @@ class HttpConnection(asyncio.Protocol):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _scope(self, version: str) -> dict[str, Any]:
-        url = httptools.parse_url(self._url)
-        raw_path = url.path or b"/"
-        path = raw_path.decode("ascii", "replace")
+        path, raw_path, query = _target(self._url)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": version,
             "method": self._parser.get_method().decode("ascii"),
             "scheme": self._scheme,
-            "path": self.root_path + (urllib.parse.unquote(path) if "%" in path else path),
+            "path": self.root_path + path if self.root_path else path,
             "raw_path": raw_path,
-            "query_string": url.query or b"",
+            "query_string": query,
             "root_path": self.root_path,
             "headers": self._headers,
             "client": self._client,
             "server": self._server,
             "state": self._app_state.copy(),
         }
+
+    def _expects_continue(self) -> bool:
+        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
 
     def _start(self, request: HttpRequest) -> None:
         self._active = request
@@ -376,6 +383,15 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(RequestTimeout("The request did not arrive in time.", hint="Send it without pauses."))
         else:
             self.transport.close()
+
+
+@lru_cache(maxsize=256)
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, path as it was sent, and query of a request's target."""
+    parsed = httptools.parse_url(url)
+    raw_path = parsed.path or b"/"
+    path = raw_path.decode("ascii", "replace")
+    return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""
 
 
 async def _refuse_new(_: Scope, __: Receive, send: Send) -> None:

@@ -54,14 +54,14 @@ class HttpRequest:
         "started",
     )
 
-    def __init__(self, connection: HttpConnection, scope: dict[str, Any], *, keep_alive: bool) -> None:
+    def __init__(
+        self, connection: HttpConnection, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool = False
+    ) -> None:
         self._connection = connection
         self._scope = scope
         scope["extensions"] = {ON_DISCONNECT: self.on_disconnect}
         self.keep_alive = keep_alive
-        self._expects_continue = any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-        )
+        self._expects_continue = expects_continue
         self._body: list[bytes] = []
         self._held = 0
         self._body_ended = self._given = self._gone = False

@@ -6,6 +6,7 @@ or *rejected* by name. A test holds the table equal to the fields of ``ChatReque
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
 from modelmux.errors import InvalidRequest
@@ -93,12 +94,23 @@ _LOSES_TO: Final = (
     ("reasoning_effort", ("thinking", "reasoning")),
 )
 
+# Most requests set none of these fields: one look at all of them together says so.
+_rejected_of: Final = attrgetter(*(name for name, _ in _REJECTED))
+_ignored_of: Final = attrgetter(*(name for name, _ in _IGNORED))
+_winners_of: Final = attrgetter(*dict.fromkeys(name for _, winners in _LOSES_TO for name in winners))
+_EMPTY: Final = ChatRequest(model="", messages=[])
+_NO_REJECTED: Final = _rejected_of(_EMPTY)
+_NO_IGNORED: Final = _ignored_of(_EMPTY)
+_NO_WINNERS: Final = _winners_of(_EMPTY)
+
 
 def refuse(request: ChatRequest) -> None:
     """Refuse what cannot be answered truthfully.
 
     :raises InvalidRequest: naming the field.
     """
+    if _rejected_of(request) == _NO_REJECTED:
+        return
     for name, fate in _REJECTED:
         if _asks(getattr(request, name), fate):
             raise InvalidRequest(
@@ -108,13 +120,15 @@ def refuse(request: ChatRequest) -> None:
 
 def note_ignored(request: ChatRequest, unknown: list[str], notices: Notices) -> None:
     """A notice for every field that is set and not used, and for every field nobody knows."""
-    for name, fate in _IGNORED:
-        if _asks(getattr(request, name), fate):
-            notices.add("ignored", name, fate.says)
-    for name, winners in _LOSES_TO:
-        value = getattr(request, name)
-        if _asks(value, FATES[name]) and any(getattr(request, w) not in (None, "", value) for w in winners):
-            notices.add("ignored", name, f"It is set beside {' or '.join(winners)}, which wins.")
+    if _ignored_of(request) != _NO_IGNORED:
+        for name, fate in _IGNORED:
+            if _asks(getattr(request, name), fate):
+                notices.add("ignored", name, fate.says)
+    if _winners_of(request) != _NO_WINNERS:
+        for name, winners in _LOSES_TO:
+            value = getattr(request, name)
+            if _asks(value, FATES[name]) and any(getattr(request, w) not in (None, "", value) for w in winners):
+                notices.add("ignored", name, f"It is set beside {' or '.join(winners)}, which wins.")
     if request.stream_options is not None and request.stream_options.include_obfuscation:
         notices.add("ignored", "stream_options.include_obfuscation", "Chunks are not padded.")
     for name in unknown:

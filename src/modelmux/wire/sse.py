@@ -55,7 +55,7 @@ class SSEDecoder:
         """
         if not (self._line or self._data or self._name or self._skip_lf or self._too_long):
             found = _usual(chunk)
-            if found is not None and len(chunk) <= self._max:
+            if found and len(chunk) <= self._max:
                 self._at_start = False
                 return found
         return [event.data for event in self.feed(chunk)]
@@ -152,7 +152,7 @@ _is_data: Final = methodcaller("startswith", b"data: ")
 def _usual(chunk: bytes) -> list[bytes] | None:
     """The data of whole events of two lines each, as Anthropic frames them; None where anything is otherwise."""
     lines = chunk.split(b"\n")
-    if len(lines) % 3 != 2 or lines.pop() or b"\r" in chunk:
+    if len(lines) % 3 != 1 or lines.pop() or b"\r" in chunk:  # each event has three, and after the last LF is nothing
         return None
     found = lines[1::3]
     if any(lines[2::3]) or not (all(map(_is_name, lines[0::3])) and all(map(_is_data, found))):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from modelmux.errors import UpstreamBroken
-from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, encode_data, encode_named
+from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, _usual, encode_data, encode_named
 
 
 def data_of(*pieces: bytes) -> list[bytes]:
@@ -170,3 +170,9 @@ def test_what_is_encoded_decodes_to_the_same() -> None:
     raw = encode_data(data) + KEEP_ALIVE + encode_named(b"ping", b"{}") + DONE
     assert raw == b"data: " + data + b"\n\n: ping\n\nevent: ping\ndata: {}\n\ndata: [DONE]\n\n"
     assert decode(raw) == [(b"", data), (b"ping", b"{}"), (b"", b"[DONE]")]
+
+
+def test_the_usual_framing_takes_the_short_way() -> None:
+    """Else it would be right and slow, and nobody would notice."""
+    assert _usual(USUAL) == [b"1", b"{}"]
+    assert _usual(USUAL[:-1]) is None
