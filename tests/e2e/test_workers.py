@@ -109,7 +109,8 @@ def test_workers_share_the_connections_and_answer_as_one(start: Start) -> None:
     gateway = start(workers=3)
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(lambda _: ask(gateway), range(200))) == {200: 200}
-    shares = Counter(re.findall(r" worker=(\d)", gateway.output()))
+    lines = until(lambda: len(found := re.findall(r" worker=(\d)", gateway.output())) >= 200 and found)
+    shares = Counter(lines)
     assert sorted(shares) == ["1", "2", "3"]
     assert min(shares.values()) >= 25, shares
     for _ in range(20):

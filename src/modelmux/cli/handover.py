@@ -5,9 +5,10 @@ The supervisor keeps the one that was good last: a worker that is started later 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import msgspec
 
 from modelmux.app import check_exposure, create_app, restart_needed
 from modelmux.cli.crew import Member, State
@@ -68,7 +69,7 @@ class Handover:
             return
         self._outcome = Outcome(notes=notes(loaded, restart_needed(self.config, loaded.config)))
         self.config, self.generation, self.until = loaded.config, self.generation + 1, now + ADOPT_SECONDS
-        message = Adopt(self.generation, pickle.dumps(loaded.config))
+        message = Adopt(self.generation, msgspec.msgpack.encode(loaded.tree))
         self._waiting = {m for m in self._crew if m.state in (State.STARTING, State.SERVING)}
         for member in self._waiting:
             member.send(message)

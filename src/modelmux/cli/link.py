@@ -43,7 +43,7 @@ class Care(Message):
 class Adopt(Message):
     """To a worker: serve by this configuration.
 
-    :param config: pickled. Both ends are one program, and nobody else has the socket pair.
+    :param config: the settings of all sources together, as MessagePack.
     """
 
     generation: int

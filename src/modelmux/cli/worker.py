@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Final
 
+import msgspec
 from prometheus_client import Gauge
 
 from modelmux.app import Gateway, create_app
@@ -214,7 +214,7 @@ class WorkerServer(GatewayServer):
     async def _adopt(self, message: Adopt) -> None:
         problem = None
         try:
-            await self._gateway.reload(pickle.loads(message.config))  # noqa: S301 - the supervisor's own
+            await self._gateway.reload(Config.from_dict(msgspec.msgpack.decode(message.config)))
             self._generation.set(message.generation)
         except Exception as error:  # noqa: BLE001 - the supervisor is told, and replaces this worker
             problem = where(error)

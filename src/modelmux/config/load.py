@@ -46,11 +46,13 @@ class Loaded:
 
     :param layers: the sources that exist, strongest first.
     :param warnings: what works but should be changed, a sentence each.
+    :param tree: what all sources say together, as ``Config.from_dict`` takes it; holds secrets as text.
     """
 
     config: Config
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = field(repr=False)
     warnings: list[str] = field(default_factory=list)
+    tree: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def origin(self, path: Keys) -> str:
         """Where the value at ``path`` comes from, for people; ``default`` if nothing sets it."""
@@ -191,7 +193,8 @@ def _join(layers: Sequence[Layer], unreadable: Sequence[str] = ()) -> Loaded:
         hint = "Name an existing file with --config." if any(p.endswith("no such file") for p in problems) else None
         raise ConfigError(problems, hint=hint)
     config = convert(tree, Config)
-    return Loaded(config, tuple(layers), [w for layer in layers for w in layer.warnings] + _overruled(layers))
+    warnings = [w for layer in layers for w in layer.warnings] + _overruled(layers)
+    return Loaded(config, tuple(layers), warnings, tree)
 
 
 def _told(layer: Layer, problem: Problem) -> str:

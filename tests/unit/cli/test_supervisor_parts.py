@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelmux.cli.census import Census
@@ -234,8 +234,12 @@ def test_a_question_ends_with_the_worker(who: str) -> None:
 GOOD = {"vertex": {"project": "p", "location": "global"}, "auth": {"access_token": "t"}}
 
 
+def tree(strict: bool) -> dict[str, Any]:
+    return {**GOOD, "server": {"strict": strict}}
+
+
 def config(strict: bool) -> Config:
-    return Config.from_dict({**GOOD, "server": {"strict": strict}})
+    return Config.from_dict(tree(strict))
 
 
 def handover(crew: list[Peer], read: Callable[[], Loaded]) -> tuple[Handover, list[Outcome]]:
@@ -245,10 +249,10 @@ def handover(crew: list[Peer], read: Callable[[], Loaded]) -> tuple[Handover, li
 
 def test_all_that_run_get_the_configuration_and_the_last_one_ends_it() -> None:
     peers = [Peer(1), Peer(2, State.STARTING), Peer(3, State.DOWN)]
-    over, told = handover(peers, lambda: Loaded(config(True), (), ["a warning"]))
+    over, told = handover(peers, lambda: Loaded(config(True), (), ["a warning"], tree(True)))
     over.begin(0.0)
     assert [len(p.got) for p in peers] == [1, 1, 0]
-    assert pickle.loads(peers[0].got[0].config) == over.config == config(True)
+    assert Config.from_dict(msgspec.msgpack.decode(peers[0].got[0].config)) == over.config == config(True)
     over.adopted(peers[0], 2, None, 0.1)
     assert told == []
     over.gone(peers[1], 0.2)  # it ended: its successor begins with the new one
@@ -270,7 +274,9 @@ def test_a_configuration_that_cannot_be_used_reaches_nobody() -> None:
 def test_one_that_reads_well_and_listens_to_strangers_without_keys_reaches_nobody() -> None:
     peer = Peer(1)
     told: list[Outcome] = []
-    over = Handover(config(False), [peer], lambda: Loaded(config(True), ()), "0.0.0.0", quiet(), told.append)
+    over = Handover(
+        config(False), [peer], lambda: Loaded(config(True), (), tree=tree(True)), "0.0.0.0", quiet(), told.append
+    )
     over.begin(0.0)
     assert peer.got == []
     assert "can be reached from other machines" in told[0].problems[0]
@@ -281,7 +287,7 @@ def test_asked_again_during_one_it_reads_again_after_it() -> None:
 
     def read() -> Loaded:
         reads.append(1)
-        return Loaded(config(True), ())
+        return Loaded(config(True), (), tree=tree(True))
 
     peer = Peer(1)
     over, told = handover([peer], read)
@@ -298,7 +304,7 @@ def test_asked_again_during_one_it_reads_again_after_it() -> None:
 
 def test_one_that_does_not_answer_is_named_and_one_that_cannot_is_replaced() -> None:
     hung, broken = Peer(1), Peer(2)
-    over, told = handover([hung, broken], lambda: Loaded(config(True), ()))
+    over, told = handover([hung, broken], lambda: Loaded(config(True), (), tree=tree(True)))
     over.begin(0.0)
     over.adopted(broken, 2, "OSError at x.py:1", 0.1)
     assert broken.got[-1] == Leave(at_once=False)

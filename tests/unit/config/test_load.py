@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.config import Config, ConfigError, load, parse
+from modelmux.config import Config, ConfigError, load, load_all, parse
 from modelmux.config.values import Secret
 
 
@@ -188,3 +188,18 @@ def test_a_configuration_never_shows_its_secrets() -> None:
     with pytest.raises(TypeError):
         msgspec.json.encode(config)
     assert pickle.loads(pickle.dumps(Secret("a"))) == Secret("a")
+
+
+def test_a_loaded_configuration_can_be_made_again_from_its_tree(tmp_path: Path) -> None:
+    """Workers get it so: every value a file or a variable can hold has to survive MessagePack."""
+    file = tmp_path / "config.toml"
+    file.write_text(
+        "[server]\napi_keys = ['sk-one-of-mine']\ndrain_timeout = '500ms'\nmax_body_bytes = '1MiB'\n"
+        "[vertex]\nproject = 'p'\nlocation = 'global'\n"
+        "[[vertex.models]]\nname = 'm'\nmodel = 'claude-opus-4-8'\ntimeouts = { idle = 9 }\n"
+        "[aliases]\na = 'claude-opus-4-8'\nb = { model = 'claude-opus-4-8', successor = 'm', from = 2027-01-31 }\n"
+        "[[catalog]]\nid = 'claude-next'\ncontext = 7\n"
+    )
+    loaded = load_all(file=file, environment={"MODELMUX_STREAMING_MODE": "never"}, dotenv=None)
+    assert Config.from_dict(msgspec.msgpack.decode(msgspec.msgpack.encode(loaded.tree))) == loaded.config
+    assert "sk-one-of-mine" not in repr(loaded)
