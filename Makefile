@@ -12,8 +12,10 @@ DEV_READY := $(VENV)/.ready-dev
 NODE_CLIENTS := tests/e2e/clients/node
 CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
 PYTEST_ARGS ?=
+SOAK_SECONDS ?= 300
+BENCH_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core audit test-lowest clients lock docs wheel deb package-test clean
+.PHONY: help demo test lint types contracts unit coverage-core audit bench bench-check bench-peers soak test-lowest clients lock docs wheel deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +44,20 @@ coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
+
+bench: $(DEV_READY) ## Cost and latency beside nginx, as a table (BENCH_ARGS=--quick or --full)
+	$(BIN)/python -m bench run $(BENCH_ARGS)
+
+bench-check: $(DEV_READY) ## Fail if a ratio to nginx is worse than the stored one
+	$(BIN)/python -m bench check
+
+bench-peers: ## Install LiteLLM and Portkey for `make bench`
+	$(PYTHON) -m venv .venv-bench-litellm
+	.venv-bench-litellm/bin/pip install -q 'litellm[proxy]'
+	npm install --silent --no-save --prefix bench @portkey-ai/gateway
+
+soak: $(DEV_READY) ## Five minutes of 500 streams with faults (SOAK_SECONDS=300)
+	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS)
 
 test-lowest: ## The tests with the lowest versions of every dependency
 	$(PYTHON) -m venv $(VENV)-lowest

@@ -82,7 +82,7 @@ ROWS: Final = [
     Row("stall_after_event=4 stall=5s", 200, "upstream_timeout", inside=True, of="stream"),
     Row("first_token_delay=5s", 504, "upstream_timeout", of="stream"),
     # replies that break
-    Row("garbage", 502, "upstream_broken", again=True, of="unary"),
+    Row("garbage", 502, "upstream_broken", again=True),
     Row("content_length_mismatch", 502, "upstream_broken", again=True, of="unary"),
     Row("truncate_after_byte=40", 502, "upstream_broken", again=True),
     *(Row(f"{how}_after_event={place}", 502, "upstream_broken", again=True)

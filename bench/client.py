@@ -1,0 +1,105 @@
+"""A client that costs little: raw HTTP/1.1 over asyncio streams, with the time of every event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came back. Times are monotonic seconds.
+
+    :param broken: the connection ended, or what came is no answer.
+    :param error: the error object of a refusal, or of an error inside a stream.
+    """
+
+    asked: float = 0.0
+    first: float = 0.0
+    ended: float = 0.0
+    status: int = 0
+    events: int = 0
+    whole: bool = False
+    error: dict[str, Any] | None = None
+    broken: str = ""
+    gaps: list[float] = field(default_factory=list)
+
+
+class Client:
+    """One connection at a time to one server; opened anew when it was closed."""
+
+    def __init__(self, url: str, path: str = "/v1/chat/completions", key: str = "sk-bench") -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nhost: {parts.netloc}\r\nauthorization: Bearer {key}\r\n"
+            "content-type: application/json\r\ncontent-length: "
+        ).encode()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, body: bytes, *, leave_after: int | None = None, gaps: bool = False) -> Heard:
+        """Send a request and read its answer.
+
+        :param leave_after: close the connection after so many events.
+        :param gaps: note the time between events.
+        """
+        heard = Heard(asked=time.monotonic())
+        try:
+            reader, writer = await self._connected()
+            writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
+            head = await reader.readuntil(b"\r\n\r\n")
+            heard.status = int(head[9:12])
+            lowered = head.lower()
+            if b"transfer-encoding: chunked" in lowered:
+                await self._stream(reader, heard, leave_after, gaps=gaps)
+            else:
+                length = int(lowered.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                data = await reader.readexactly(length)
+                heard.first = time.monotonic()
+                heard.whole = heard.status == 200
+                if heard.status != 200:
+                    heard.error = json.loads(data)["error"]
+            if b"connection: close" in lowered:
+                self.close()
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            heard.broken = f"{type(error).__name__}: {error}"[:200]
+            self.close()
+        heard.ended = time.monotonic()
+        return heard
+
+    async def _stream(self, reader: asyncio.StreamReader, heard: Heard, leave_after: int | None, *, gaps: bool) -> None:
+        rest, last = b"", 0.0
+        while size := int(await reader.readline(), 16):
+            rest += (await reader.readexactly(size + 2))[:-2]
+            now = time.monotonic()
+            *events, rest = rest.split(b"\n\n")
+            for event in events:
+                if not event.startswith(b"data: "):
+                    continue  # a comment
+                heard.first = heard.first or now
+                heard.events += 1
+                if event == b"data: [DONE]":
+                    heard.whole = True
+                elif event.startswith(b'data: {"error"'):
+                    heard.error = json.loads(event[6:])["error"]
+            if gaps and last and events:
+                heard.gaps.append(now - last)
+            last = now
+            if leave_after is not None and heard.events >= leave_after:
+                self.close()
+                return
+        await reader.readline()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None or self._streams[0].at_eof():
+            self._streams = await asyncio.open_connection(self._host, self._port, limit=2**20)
+        return self._streams
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None

@@ -1,0 +1,61 @@
+"""Other gateways, where ``make bench-peers`` installed them: the same upstream, told of it in their own ways."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.cases import Target
+from bench.processes import Measured, free_port
+
+ROOT = Path(__file__).parents[1]
+LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
+PORTKEY = ROOT / "bench" / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+
+
+@contextlib.contextmanager
+def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Target | None]:
+    """LiteLLM's proxy with an ``anthropic/`` model whose ``api_base`` is the mock. One worker, its defaults."""
+    if not LITELLM.exists():
+        yield None
+        return
+    home, port = folder / "litellm", free_port()
+    home.mkdir()
+    config = home / "config.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: claude-sonnet-4-6\n    litellm_params:\n"
+        f"      model: anthropic/claude-sonnet-4-6\n      api_base: {upstream}\n      api_key: sk-x\n"
+        "  - model_name: streamed\n    litellm_params:\n"
+        f"      model: anthropic/claude-sonnet-4-6\n      api_base: {upstream}/stream\n      api_key: sk-x\n"
+        "general_settings:\n  master_key: sk-bench\n"
+    )
+    process = Measured(
+        [str(LITELLM), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"], home / "log.txt", cores,
+        LITELLM_LOCAL_MODEL_COST_MAP="True",
+    )  # fmt: skip
+    try:
+        process.wait_for(f"http://127.0.0.1:{port}/health/liveliness")
+        yield Target("LiteLLM", f"http://127.0.0.1:{port}", process)
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Target | None]:
+    """Portkey's gateway (Node). It is told of the upstream by headers, which nginx cannot add for it: see ``cases``."""
+    if not PORTKEY.exists():
+        yield None
+        return
+    home, port = folder / "portkey", free_port()
+    home.mkdir()
+    process = Measured(
+        ["node", str(PORTKEY), f"--port={port}", "--headless"], home / "log.txt", cores, NODE_ENV="production"
+    )
+    try:
+        process.wait_for(f"http://127.0.0.1:{port}/")
+        yield Target("Portkey", f"http://127.0.0.1:{port}", process, headers={
+            "x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1",
+        })  # fmt: skip
+    finally:
+        process.stop()
