@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from modelmux.gateway.fleet import Fleet
 from modelmux.gateway.paced import Pacing
@@ -59,8 +61,7 @@ class Services:
     strict: bool = False
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """One request on its way. Only ``gateway`` writes here; ``settle`` reads it once at the end."""
 
     request_id: str
@@ -77,12 +78,12 @@ class Exchange:
     route: Route | None = None
     affinity: bytes | None = None  # names the conversation, where a route has several deployments
     deadline: float = math.inf  # monotonic seconds; nothing begins then or later
-    tried: list[Deployment] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    tried: list[Deployment] = []
+    notices: list[Notice] = []
     first_content: float | None = None
     usage: anthropic.Usage | None = None
     upstream_request_id: str | None = None
-    unknown: set[str] = field(default_factory=set)
+    unknown: set[str] = set()
     settled: bool = False
 
     @property
@@ -92,8 +93,7 @@ class Exchange:
         return self.route.deployments[0].card.id
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """What the server sends: a body, or a stream to read until it is empty. Always settle it with ``finish``.
 
     :param events: the body is a whole event stream.

@@ -6,9 +6,10 @@ Nothing here performs I/O; ``pool.py`` and ``credentials.py`` do.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from modelmux.routing.timeouts import Timeouts as Timeouts
 
@@ -40,9 +41,11 @@ class Origin(NamedTuple):
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP request to make. The connection adds Host, Content-Length and Connection to ``headers``."""
+class Call(Struct, frozen=True):
+    """One HTTP request to make. The connection adds Host, Content-Length and Connection to ``headers``.
+
+    :param head: what ``request_head.encode_prefix`` makes of all but the body, where the caller keeps it.
+    """
 
     origin: Origin
     target: str
@@ -50,6 +53,7 @@ class Call:
     body: bytes
     timeouts: Timeouts
     method: str = "POST"
+    head: bytes = b""
 
 
 class Reply(Protocol):

@@ -23,15 +23,23 @@ def encode_head(call: Call) -> bytes:
     :raises ValueError: a method, target or header that would not arrive as what it is: the caller's mistake. Values
         are not quoted, they may be secrets.
     """
+    prefix = call.head or encode_prefix(call)
+    if call.body or call.method not in {"GET", "HEAD"}:
+        return b"%bcontent-length: %d\r\n\r\n" % (prefix, len(call.body))
+    return prefix + b"\r\n"
+
+
+def encode_prefix(call: Call) -> bytes:
+    """What the head is without the body's length: the same for all calls that differ in their body only.
+
+    :raises ValueError: as ``encode_head``.
+    """
     values = b"".join([value for _, value in call.headers])
     if 10 in values or 13 in values or 0 in values:
         raise ValueError("a header's value holds CR, LF or NUL")
     parts = [_prelude(call.method, call.target, call.origin)]
     for name, value in call.headers:
         parts += (_header_name(name), value, b"\r\n")
-    if call.body or call.method not in {"GET", "HEAD"}:
-        parts.append(b"content-length: %d\r\n" % len(call.body))
-    parts.append(b"\r\n")
     return b"".join(parts)
 
 

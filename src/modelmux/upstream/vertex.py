@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from modelmux.routing.resolve import Deployment
 from modelmux.routing.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from modelmux.upstream.base import Call, Headers, Origin
+from modelmux.upstream.request_head import encode_prefix
 from modelmux.version import __version__
 from modelmux.wire import vertex as wire
 
@@ -22,7 +25,7 @@ class Vertex:
 
     def __init__(self, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
         self._quota_project = quota_project
-        self._targets: dict[str, tuple[Origin, str]] = {}
+        self._calls: dict[tuple[str, bool, tuple[str, ...]], _Known] = {}
 
     def call(
         self,
@@ -35,23 +38,40 @@ class Vertex:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> Call:
         """The call that asks ``deployment`` for a reply to ``body`` (an encoded Messages request)."""
-        known = self._targets.get(deployment.url)
-        if known is None:
-            parts = urlsplit(deployment.url)
-            known = self._targets[deployment.url] = (Origin.parse(deployment.url), parts.path)
-        origin, path = known
-        headers: Headers = [
-            (b"authorization", b"Bearer " + token.encode("latin-1")),
-            (b"content-type", b"application/json"),
-            (b"accept", b"text/event-stream" if stream else b"application/json"),
-            (b"user-agent", _USER_AGENT),
-        ]
-        if betas:
-            headers.append((b"anthropic-beta", ",".join(betas).encode()))
+        key = (deployment.url, stream, betas)
         quota_project = self._quota_project()
-        if quota_project:
-            headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
-        return Call(origin, path + wire.verb(stream=stream), headers, body, timeouts)
+        known = self._calls.get(key)
+        if known is None or known.token != token or known.quota_project != quota_project:
+            known = self._calls[key] = _know(deployment.url, token, quota_project, stream=stream, betas=betas)
+        return Call(known.origin, known.target, known.headers, body, timeouts, "POST", known.head)
+
+
+class _Known(Struct, frozen=True):
+    """What calls to one place have in common, as long as the token is the same."""
+
+    token: str
+    quota_project: str | None
+    origin: Origin
+    target: str
+    headers: Headers
+    head: bytes
+
+
+def _know(url: str, token: str, quota_project: str | None, *, stream: bool, betas: tuple[str, ...]) -> _Known:
+    parts = urlsplit(url)
+    headers: Headers = [
+        (b"authorization", b"Bearer " + token.encode("latin-1")),
+        (b"content-type", b"application/json"),
+        (b"accept", b"text/event-stream" if stream else b"application/json"),
+        (b"user-agent", _USER_AGENT),
+    ]
+    if betas:
+        headers.append((b"anthropic-beta", ",".join(betas).encode()))
+    if quota_project:
+        headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
+    origin, target = Origin.parse(url), parts.path + wire.verb(stream=stream)
+    call = Call(origin, target, headers, b"", DEFAULT_TIMEOUTS)
+    return _Known(token, quota_project, origin, target, headers, encode_prefix(call))
 
 
 _USER_AGENT = f"modelmux/{__version__}".encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from modelmux.catalog import Catalog, ModelCard, builtin
 from modelmux.errors import ModelNotFound
+from modelmux.routing.aliases import Alias
 from modelmux.routing.resolve import MAX_NAME, Deployment, Route, Routes
 
 CATALOG = builtin()
@@ -135,3 +137,19 @@ def test_a_model_of_the_operators_own_is_found_whatever_its_case() -> None:
 def test_every_place_a_call_may_go_to_is_counted() -> None:
     own = routes(route("mine", OPUS), for_catalog=made)
     assert own.deployments == [deployment(OPUS), *(made(card).deployments[0] for card in CATALOG.cards)]
+
+
+def test_names_that_clients_invent_are_remembered_within_bounds() -> None:
+    with_fallback = routes(FAST, SMART, fallback=SMART)
+    for _ in range(2):
+        assert all(with_fallback.find(f"invented-{number}") is SMART for number in range(2000))
+        assert with_fallback.find("fast") is FAST
+    assert len(with_fallback._found) <= 512
+
+
+def test_what_was_found_on_one_day_is_not_remembered_on_another() -> None:
+    aliases = [Alias("chat", "smart", successor="Fast", since=date(2027, 1, 1))]
+    before = routes(FAST, SMART, aliases=aliases, day=date(2026, 12, 31))
+    assert before.find("chat") is SMART
+    assert before.on(date(2027, 1, 1)).find("chat") is FAST
+    assert before.find("chat") is SMART
