@@ -78,11 +78,11 @@ class Client:
             now = time.monotonic()
             *events, rest = rest.split(b"\n\n")
             for event in events:
-                if not event.startswith(b"data: "):
+                if not event.startswith((b"data: ", b"event: ")):
                     continue  # a comment
                 heard.first = heard.first or now
                 heard.events += 1
-                if event == b"data: [DONE]":
+                if event == b"data: [DONE]" or event.startswith(b"event: message_stop"):
                     heard.whole = True
                 elif event.startswith(b'data: {"error"'):
                     heard.error = json.loads(event[6:])["error"]
