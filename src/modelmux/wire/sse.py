@@ -151,6 +151,11 @@ _is_data: Final = methodcaller("startswith", b"data: ")
 
 def _usual(chunk: bytes) -> list[bytes] | None:
     """The data of whole events of two lines each, as Anthropic frames them; None where anything is otherwise."""
+    if chunk.count(b"\n") == 3:  # one event, as nearly always where the model writes slower than the network carries
+        at = chunk.find(b"\ndata: ")
+        if at < 0 or not chunk.startswith(b"event: ") or not chunk.endswith(b"\n\n") or b"\r" in chunk:
+            return None
+        return [chunk[at + 7 : -2]]
     lines = chunk.split(b"\n")
     if len(lines) % 3 != 1 or lines.pop() or b"\r" in chunk:  # each event has three, and after the last LF is nothing
         return None
