@@ -219,7 +219,6 @@ class GatewayServer(uvicorn.Server):
 def calm_collector() -> None:
     """What was imported stays for ever: the collector need not look at it again. And a request makes some hundred
     objects and no cycles, so looking every 700 of them is often."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
