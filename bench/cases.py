@@ -27,7 +27,7 @@ class Target:
 
     :param process: whose CPU and memory count; None where nobody's do.
     :param unary, stream: paths.
-    :param headers: more of them.
+    :param headers: more of them; ``stream_headers``: those of requests for a stream, if they are others.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Target:
     stream: str = "/v1/chat/completions"
     key: str = KEY
     headers: dict[str, str] = field(default_factory=dict)
+    stream_headers: dict[str, str] | None = None
 
     def path(self, *, stream: bool) -> str:
         return self.stream if stream else self.unary
@@ -56,13 +57,14 @@ def closed_loop(
     cores: str | None = None,
 ) -> Closed:  # fmt: skip
     """wrk, as fast as it goes. A request failed if its status was not 2xx, or it timed out."""
+    headers = target.headers if not stream or target.stream_headers is None else target.stream_headers
     script = folder / "wrk.lua"
     content = folder / "body.json"
     content.write_bytes(body)
     script.write_text(
         'wrk.method = "POST"\n'
         f'wrk.headers["content-type"] = "application/json"\nwrk.headers["authorization"] = "Bearer {target.key}"\n'
-        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in target.headers.items())
+        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in headers.items())
         + f'local file = io.open("{content}", "rb")\nwrk.body = file:read("*a")\nfile:close()\n'
     )
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(script)]

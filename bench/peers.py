@@ -43,7 +43,7 @@ def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
 
 @contextlib.contextmanager
 def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Target | None]:
-    """Portkey's gateway (Node). It is told of the upstream by headers, which nginx cannot add for it: see ``cases``."""
+    """Portkey's gateway (Node). Each request tells it of the upstream, in headers."""
     if not PORTKEY.exists():
         yield None
         return
@@ -54,8 +54,8 @@ def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
     )
     try:
         process.wait_for(f"http://127.0.0.1:{port}/")
-        yield Target("Portkey", f"http://127.0.0.1:{port}", process, headers={
-            "x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1",
-        })  # fmt: skip
+        told = {"x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1"}
+        streams = {**told, "x-portkey-custom-host": f"{upstream}/stream/v1"}
+        yield Target("Portkey", f"http://127.0.0.1:{port}", process, headers=told, stream_headers=streams)
     finally:
         process.stop()

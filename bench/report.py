@@ -18,6 +18,8 @@ from modelmux.version import __version__
 
 #: A ratio that is worse than the stored one by more than both spreads and this is no noise.
 TOLERANCE: Final = 0.15
+#: A figure of which more than this share of the requests failed says nothing.
+_USELESS: Final = 0.05
 
 
 class Row(msgspec.Struct):
@@ -117,6 +119,8 @@ def _cell(row: Row, target: str) -> str:
     values = row.values.get(target)
     if not values:
         return ""
+    if row.failed.get(target, 0.0) > _USELESS:
+        return "failed"
     figure = middle(values)
     return f"{figure:,.0f}" if abs(figure) >= 20 else f"{figure:.2f}"
 
@@ -125,6 +129,8 @@ def _failures(result: Result) -> str:
     worst: dict[str, float] = {}
     for row in result.rows:
         for target, share in row.failed.items():
+            if share > _USELESS:
+                continue
             worst[target] = max(worst.get(target, 0.0), share)
     return ", ".join(f"{target} {100 * share:.2f} %" for target, share in worst.items()) or "none were counted"
 
@@ -140,7 +146,7 @@ def drawing(result: Result) -> str:
         out.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>')
         for target, values in row.values.items():
             figure = middle(values)
-            bar = max(1.0, width * figure / most)
+            bar = max(1.0, width * min(1.0, figure / most))
             out.append(
                 f'<rect x="{left}" y="{y}" width="{bar:.1f}" height="9" fill="{colours.get(target, "#d98b3a")}"/>'
             )

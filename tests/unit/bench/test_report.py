@@ -65,6 +65,11 @@ def test_the_table_has_every_figure_and_the_failures() -> None:
     assert "| added | ms |  | 0.40 |  |" in text
 
 
+def test_what_failed_has_no_figure() -> None:
+    row = report.Row("stream", "us", {"Other": [5.0]}, {"Other": 1.0})
+    assert "| stream | us | failed |" in report.table(report.Result({}, [row]))
+
+
 def test_the_drawing_is_well_formed() -> None:
     root = ET.fromstring(report.drawing(result([98, 100, 102])))
     texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
