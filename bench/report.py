@@ -140,11 +140,14 @@ def drawing(result: Result) -> str:
     rows = [row for row in result.rows if row.unit.startswith("us") and "ModelMux" in row.values]
     colours: Mapping[str, str] = {"nginx": "#9aa5b1", "ModelMux": "#2f6fde"}
     height, left, width = 26, 230, 420
-    most = max((middle(values) for row in rows for values in row.values.values()), default=1.0)
+    # The scale is that of these two: bars of others may end at the edge, their figures stand beside them.
+    most = max((middle(row.values[name]) for row in rows for name in colours if name in row.values), default=1.0)
     out, y = list[str](), 30
     for row in rows:
         out.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>')
         for target, values in row.values.items():
+            if row.failed.get(target, 0.0) > _USELESS:
+                continue
             figure = middle(values)
             bar = max(1.0, width * min(1.0, figure / most))
             out.append(
