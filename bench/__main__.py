@@ -3,7 +3,7 @@
 python -m bench run [--quick|--full] [--out FILE]    measure and print the table
 python -m bench check                                fail if a ratio to nginx is worse than the stored one
 python -m bench publish FILE                         put a result into README.md and docs/benchmarks.md
-python -m bench profile unary|stream                 where the gateway's time goes (needs py-spy)
+python -m bench profile unary|stream [--native]      where the gateway's time goes (needs py-spy)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 
 from bench import cases, nginx, payloads, peers, report
 from bench.cases import Target
-from bench.processes import Measured, free_port, gateway
+from bench.processes import Measured, free_port, gateway, halves
 from bench.profiling import profile
 from bench.stats import exponent
 
@@ -188,8 +188,7 @@ def _pair(stage: Stage, upstream: str, name: str) -> Iterator[list[Target]]:
 def measure(plan: Plan) -> report.Result:
     """One run of the whole."""
     everywhere = sorted(os.sched_getaffinity(0))
-    front = {everywhere[0]} if len(everywhere) > 1 else None
-    back = set(everywhere[1:3]) if len(everywhere) > 1 else None
+    front, back = halves()
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder), plan, front, back)
         if back:
@@ -248,6 +247,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--native", action="store_true", help="profile: C functions by their own names")
     chosen = parser.parse_args()
     if chosen.command == "publish":
         publish(Path(chosen.what))
@@ -256,7 +256,7 @@ def main() -> None:
     if missing:
         sys.exit(f"{' and '.join(missing)} must be installed: apt-get install nginx-light wrk")
     if chosen.command == "profile":
-        profile(stream=chosen.what == "stream")
+        profile(stream=chosen.what == "stream", native=chosen.native)
     elif chosen.command == "check":
         sys.exit(check())
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,33 +33,44 @@ class Heard:
 class Client:
     """One connection at a time to one server; opened anew when it was closed."""
 
-    def __init__(self, url: str, path: str = "/v1/chat/completions", key: str = "sk-bench") -> None:
+    def __init__(
+        self,
+        url: str,
+        path: str = "/v1/chat/completions",
+        key: str = "sk-bench",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._head = (
             f"POST {path} HTTP/1.1\r\nhost: {parts.netloc}\r\nauthorization: Bearer {key}\r\n"
-            "content-type: application/json\r\ncontent-length: "
+            "content-type: application/json\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+            + "content-length: "
         ).encode()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, body: bytes, *, leave_after: int | None = None, gaps: bool = False) -> Heard:
+    async def ask(
+        self, body: bytes, *, leave_after: int | None = None, gaps: bool = False, into: Heard | None = None
+    ) -> Heard:
         """Send a request and read its answer.
 
         :param leave_after: close the connection after so many events.
         :param gaps: note the time between events.
+        :param into: where to note what is heard, for who looks on.
         """
-        heard = Heard(asked=time.monotonic())
+        heard = into or Heard()
+        heard.asked = time.monotonic()
         try:
             reader, writer = await self._connected()
             writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
             head = await reader.readuntil(b"\r\n\r\n")
             heard.status = int(head[9:12])
             lowered = head.lower()
-            if b"transfer-encoding: chunked" in lowered:
-                await self._stream(reader, heard, leave_after, gaps=gaps)
+            if b"content-type: text/event-stream" in lowered:
+                await self._stream(reader, lowered, heard, leave_after, gaps=gaps)
             else:
-                length = int(lowered.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-                data = await reader.readexactly(length)
+                data = b"".join([part async for part in _body(reader, lowered)])
                 heard.first = time.monotonic()
                 heard.whole = heard.status == 200
                 if heard.status != 200:
@@ -71,10 +83,12 @@ class Client:
         heard.ended = time.monotonic()
         return heard
 
-    async def _stream(self, reader: asyncio.StreamReader, heard: Heard, leave_after: int | None, *, gaps: bool) -> None:
+    async def _stream(
+        self, reader: asyncio.StreamReader, head: bytes, heard: Heard, leave_after: int | None, *, gaps: bool
+    ) -> None:
         rest, last = b"", 0.0
-        while size := int(await reader.readline(), 16):
-            rest += (await reader.readexactly(size + 2))[:-2]
+        async for part in _body(reader, head):
+            rest += part
             now = time.monotonic()
             *events, rest = rest.split(b"\n\n")
             for event in events:
@@ -92,7 +106,6 @@ class Client:
             if leave_after is not None and heard.events >= leave_after:
                 self.close()
                 return
-        await reader.readline()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None or self._streams[0].at_eof():
@@ -103,3 +116,13 @@ class Client:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> AsyncIterator[bytes]:
+    """The parts of a body as they come, framed as its head (in lower case) says."""
+    if b"transfer-encoding: chunked" not in head:
+        yield await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        return
+    while size := int(await reader.readline(), 16):
+        yield (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
