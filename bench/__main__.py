@@ -215,7 +215,8 @@ def measure(plan: Plan) -> report.Result:
         if plan.streams:
             at_a_pace(stage)
     cores = f"{len(everywhere)}; measured ones on {front}, load and upstream on {back}" if front else "one for all"
-    return report.Result(report.about(ROOT, plan.runs, plan.seconds, cores), list(stage.rows.values()))
+    about = report.about(ROOT, plan.runs, plan.seconds, cores) | (peers.versions() if plan.peers else {})
+    return report.Result(about, list(stage.rows.values()))
 
 
 def check() -> int:

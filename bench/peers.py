@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from bench.processes import Measured, free_port
 ROOT = Path(__file__).parents[1]
 LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
 PORTKEY = ROOT / "bench" / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+
+
+def versions() -> dict[str, str]:
+    """Of those that are installed."""
+    found = {}
+    if LITELLM.exists():
+        told = next(LITELLM.parents[1].glob("lib/python*/site-packages/litellm-*.dist-info"), None)
+        found["litellm"] = told.name.removeprefix("litellm-").removesuffix(".dist-info") if told else "?"
+    if PORTKEY.exists():
+        found["portkey"] = json.loads((PORTKEY.parents[1] / "package.json").read_text())["version"]
+    return found
 
 
 @contextlib.contextmanager
