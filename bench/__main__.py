@@ -133,6 +133,8 @@ def at_a_pace(stage: Stage) -> None:
                     stage.note("added to the gap, p99", "ms", target.name, got.gap_p99 - base.gap_p99)
             for target in targets:
                 stage.note("client's abort reaches upstream", "ms", target.name, cases.aborts(target, body, upstream))
+        if plan.growth:
+            _events_as_streams_grow(stage, upstream, body)
         with _pair(stage, upstream, "many") as targets:
             for target in targets:
                 got = cases.paced(target, body, streams=plan.open_streams, gaps=False)
@@ -142,6 +144,19 @@ def at_a_pace(stage: Stage) -> None:
                 stage.note("memory before", "MB", target.name, got.base / 1e6)
     finally:
         source.stop()
+
+
+def _events_as_streams_grow(stage: Stage, upstream: str, body: bytes) -> None:
+    """An event has to cost the same among two thousand streams as among a few."""
+    counts = [50, 200, 1000, 2000]
+    with _pair(stage, upstream, "grow") as targets:
+        for target in targets:
+            got = [cases.paced(target, body, streams=count, gaps=False) for count in counts]
+            for count, figure in zip(counts, got, strict=True):
+                stage.note(f"paced event among {count} streams", "us", target.name, figure.cpu, figure.failed)
+            stage.note(
+                "cost as streams grow, 50 to 2000", "exponent", target.name, exponent(counts, [f.cpu for f in got])
+            )
 
 
 def growth(stage: Stage, target: Target) -> None:

@@ -20,7 +20,8 @@ import uvicorn
 from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail
 from modelmux.server.health import Readiness
-from modelmux.server.http_connection import HttpConnection, Phase
+from modelmux.server.http_connection import HttpConnection
+from modelmux.server.http_limits import Phase
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
 DRAIN_SECONDS: Final = 30
