@@ -19,15 +19,17 @@ http {{
   {rest}
 }}
 """
-#: ``error_page`` turns a POST for a file, which is not allowed, into its content.
+#: ``error_page`` turns a POST for a file, which is not allowed, into its content. ``mirror`` is there for the request's
+#: body to be read first, as every real upstream does: a reply that comes earlier costs connections, and breaks some.
 _MOCK = """server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location = /message.json {{ root {home}; error_page 405 =200 /message.json; }}
-    location = /stream.sse {{
-      root {home}; types {{}} default_type text/event-stream; error_page 405 =200 /stream.sse;
-    }}
-    location ~ (streamRawPredict$|^/stream/) {{ rewrite ^ /stream.sse last; }}
-    location / {{ rewrite ^ /message.json last; }}
+    listen 127.0.0.1:{port} backlog=4096; root {home};
+    location = /read {{ internal; return 204; }}
+    location = /message.json {{ }}
+    location = /stream.sse {{ types {{}} default_type text/event-stream; }}
+    location ~ (streamRawPredict$|^/stream/) {{ rewrite ^ /asked/stream.sse last; }}
+    location = /asked/stream.sse {{ mirror /read; alias {home}/stream.sse; error_page 405 =200 /stream.sse; }}
+    location = /asked/message.json {{ mirror /read; alias {home}/message.json; error_page 405 =200 /message.json; }}
+    location / {{ rewrite ^ /asked/message.json last; }}
   }}"""
 _PASS = """upstream mock {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}
   server {{
@@ -60,9 +62,11 @@ def _running(home: Path, rest: str, port: int, cores: set[int] | None) -> Iterat
 
 
 @contextlib.contextmanager
-def mock(folder: Path, *, deltas: int, cores: set[int] | None = None) -> Iterator[tuple[Measured, str]]:
+def mock(
+    folder: Path, *, deltas: int, cores: set[int] | None = None, name: str = "mock"
+) -> Iterator[tuple[Measured, str]]:
     """Answers every request at once: a message, or a stream of so many deltas where the path asks for one."""
-    home, port = folder / "mock", free_port()
+    home, port = folder / name, free_port()
     home.mkdir(parents=True, exist_ok=True)
     (home / "message.json").write_bytes(payloads.message())
     (home / "stream.sse").write_bytes(payloads.stream(deltas))

@@ -1,6 +1,7 @@
 """``python -m bench.paced``: an upstream that streams at a pace, and tells when its clients closed. It costs little.
 
-``GET /closed`` answers with the monotonic times at which connections with a stream under way were lost.
+``GET /closed`` answers with the monotonic times at which connections with a stream under way were lost,
+``GET /pace?interval=0.02&deltas=300`` sets the pace of the streams that begin after it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import time
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import httptools
 import uvloop
@@ -33,7 +35,12 @@ class Paced(asyncio.Protocol):
 
     @classmethod
     def prepare(cls) -> None:
-        cls._pieces[:] = [_chunk(payloads.delta(number)) for number in range(cls.deltas)]
+        cls._pieces[:] = [_chunk(payloads.delta(number)) for number in range(1000)]
+
+    @classmethod
+    def pace(cls, query: str) -> None:
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        cls.interval, cls.deltas = float(asked["interval"]), int(asked["deltas"])
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -50,21 +57,23 @@ class Paced(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parser.get_method() == b"GET":
+            if self._url.startswith(b"/pace?"):
+                self.pace(self._url.partition(b"?")[2].decode())
             body = json.dumps(self.closed).encode()
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
             return
         self._transport.write(_HEAD + _chunk(payloads.opening()))
-        self._next, self._due = 0, self._loop.time()
+        self._next, self._last, self._every, self._due = 0, self.deltas, self.interval, self._loop.time()
         self._tick()
 
     def _tick(self) -> None:
-        if self._next == len(self._pieces):
+        if self._next == self._last:
             self._timer = None
-            self._transport.write(_chunk(payloads.closing(self.deltas)) + b"0\r\n\r\n")
+            self._transport.write(_chunk(payloads.closing(self._last)) + b"0\r\n\r\n")
             return
-        self._transport.write(self._pieces[self._next])
+        self._transport.write(self._pieces[self._next % len(self._pieces)])
         self._next += 1
-        self._due += self.interval
+        self._due += self._every
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -84,10 +93,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--interval", type=float, default=Paced.interval)
-    parser.add_argument("--deltas", type=int, default=Paced.deltas)
     chosen = parser.parse_args()
-    Paced.interval, Paced.deltas = chosen.interval, chosen.deltas
     uvloop.run(serve(chosen.port))
 
 

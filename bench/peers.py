@@ -1,9 +1,13 @@
-"""Other gateways, where ``make bench-peers`` installed them: the same upstream, told of it in their own ways."""
+"""Other gateways, where ``make bench-peers`` installed them: the same upstream, told of it in their own ways.
+
+Their access logs and settings are as they come; each runs as one process.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +25,10 @@ def versions() -> dict[str, str]:
     if LITELLM.exists():
         told = next(LITELLM.parents[1].glob("lib/python*/site-packages/litellm-*.dist-info"), None)
         found["litellm"] = told.name.removeprefix("litellm-").removesuffix(".dist-info") if told else "?"
+        found["litellm"] += " (proxy, one worker, an anthropic/ model with api_base)"
     if PORTKEY.exists():
         found["portkey"] = json.loads((PORTKEY.parents[1] / "package.json").read_text())["version"]
+        found["portkey"] += " (provider anthropic, a custom host for each request)"
     return found
 
 
@@ -32,8 +38,7 @@ def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
     if not LITELLM.exists():
         yield None
         return
-    home, port = folder / "litellm", free_port()
-    home.mkdir()
+    home, port = Path(tempfile.mkdtemp(prefix="litellm-", dir=folder)), free_port()
     config = home / "config.yaml"
     config.write_text(
         "model_list:\n  - model_name: claude-sonnet-4-6\n    litellm_params:\n"
@@ -48,7 +53,9 @@ def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
     )  # fmt: skip
     try:
         process.wait_for(f"http://127.0.0.1:{port}/health/liveliness")
-        yield Target("LiteLLM", f"http://127.0.0.1:{port}", process)
+        yield Target(
+            "LiteLLM", f"http://127.0.0.1:{port}", process, stream_model="streamed", slow=True
+        )  # fmt: skip
     finally:
         process.stop()
 
@@ -59,8 +66,7 @@ def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
     if not PORTKEY.exists():
         yield None
         return
-    home, port = folder / "portkey", free_port()
-    home.mkdir()
+    home, port = Path(tempfile.mkdtemp(prefix="portkey-", dir=folder)), free_port()
     process = Measured(
         ["node", str(PORTKEY), f"--port={port}", "--headless"], home / "log.txt", cores, NODE_ENV="production"
     )
@@ -68,6 +74,8 @@ def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
         process.wait_for(f"http://127.0.0.1:{port}/")
         told = {"x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1"}
         streams = {**told, "x-portkey-custom-host": f"{upstream}/stream/v1"}
-        yield Target("Portkey", f"http://127.0.0.1:{port}", process, headers=told, stream_headers=streams)
+        yield Target(
+            "Portkey", f"http://127.0.0.1:{port}", process, headers=told, stream_headers=streams
+        )  # fmt: skip
     finally:
         process.stop()

@@ -85,17 +85,17 @@ def ratios(result: Result, target: str, base: str = "nginx") -> dict[str, tuple[
     return found
 
 
-def worse(now: Result, stored: Result, target: str = "ModelMux") -> list[str]:
-    """The ratios that are worse than the stored ones by more than noise."""
+def worse(now: Result, stored: Result, target: str = "ModelMux") -> dict[str, str]:
+    """The ratios that are worse than the stored ones by more than noise: row -> what to say of it."""
     before = ratios(stored, target)
-    found = []
+    found = {}
     for name, (ratio, noise) in ratios(now, target).items():
         if name not in before:
             continue
         was, its_noise = before[name]
         allowed = was * (1 + TOLERANCE + noise + its_noise)
         if ratio > allowed:
-            found.append(f"{name}: {ratio:.1f} times nginx, was {was:.1f}, noise allows {allowed:.1f}")
+            found[name] = f"{name}: {ratio:.1f} times nginx, was {was:.1f}, noise allows {allowed:.1f}"
     return found
 
 

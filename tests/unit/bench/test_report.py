@@ -51,11 +51,11 @@ def result(ours: list[float], nginx: list[float] = [10.0, 10.0, 10.0]) -> report
 
 def test_what_is_slower_by_more_than_noise_is_told() -> None:
     stored = result([100, 100, 100])
-    assert report.worse(result([110, 110, 110]), stored) == []
-    (said,) = report.worse(result([130, 130, 130]), stored)
+    assert report.worse(result([110, 110, 110]), stored) == {}
+    (said,) = report.worse(result([130, 130, 130]), stored).values()
     assert "13.0 times nginx, was 10.0" in said
-    assert report.worse(result([130, 150, 110]), stored) == [], "a run as noisy as that says nothing"
-    assert report.worse(result([50, 50, 50]), stored) == []
+    assert report.worse(result([130, 150, 110]), stored) == {}, "a run as noisy as that says nothing"
+    assert report.worse(result([50, 50, 50]), stored) == {}
 
 
 def test_the_table_has_every_figure_and_the_failures() -> None:
