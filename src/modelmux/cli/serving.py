@@ -219,9 +219,9 @@ class GatewayServer(uvicorn.Server):
 
 def calm_collector() -> None:
     """What was imported stays for ever: the collector need not look at it again. And a request makes some hundred
-    objects and no cycles, so looking every 700 of them is often."""
+    objects and no cycles (``tests/chaos/test_no_cycles.py``), so looking every 700 of them is often."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:

@@ -107,6 +107,7 @@ class Attempts:
                     if verdict.no_quota is not None:
                         raise fleet.no_quota(verdict.no_quota) from error
                     raise
+                error.__traceback__ = None  # the reply may hold the error, and its frames hold the reply
             if verdict.renew_token:
                 token, renewed = await services.tokens.renew(token), True
             elif verdict.drop_thoughts:

@@ -66,16 +66,14 @@ class PacedRelay(StreamRelay):
         super().__init__(stream, encoder)
         self._gatherer = gatherer
         self._clock = clock
-        self._at_once = self._encode
-        self._encode = self._gather
         self._encode_text = None
         self._reading: asyncio.Task[list[anthropic.StreamEvent] | None] | None = None
 
-    def _gather(self, chunk: Chunk) -> bytes:
-        return b"".join(map(self._at_once, self._gatherer.feed(chunk, self._clock())))
+    def _encode(self, chunk: Chunk) -> bytes:
+        return b"".join(map(self._encoder.encode, self._gatherer.feed(chunk, self._clock())))
 
     def _flush(self) -> bytes:
-        return b"".join(map(self._at_once, self._gatherer.flush()))
+        return b"".join(map(self._encoder.encode, self._gatherer.flush()))
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
         data = super()._translate(stream, events)

@@ -107,7 +107,7 @@ class StreamRelay:
 
     def __init__(self, stream: ChatStream, encoder: ChunkEncoder) -> None:
         self.stream = stream
-        self._encode: Callable[[Chunk], bytes] = encoder.encode
+        self._encoder = encoder
         #: Text that a delta adds and nothing else: by far the most there is, so it has a short way. None: it has not.
         self._encode_text: Callable[[str], bytes] | None = encoder.encode_text
         self._reader: EventReader | None = None
@@ -207,7 +207,7 @@ class StreamRelay:
         if self.ended:
             return b""
         self.ended = True
-        self.failure = error
+        self.failure = error.with_traceback(None)  # its frames refer to this relay
         if self._stay is not None:
             self._stay.failed(error)
         return in_band(error)
@@ -224,6 +224,9 @@ class StreamRelay:
             if stay is not None:
                 stay.leave()
             await reply.aclose()
+
+    def _encode(self, chunk: Chunk) -> bytes:
+        return self._encoder.encode(chunk)
 
     def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
         """Events as bytes for the client. An error among them is kept until what came before it was sent: how the

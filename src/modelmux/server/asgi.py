@@ -76,6 +76,7 @@ class Application:
             await self._dispatch(scope, receive, send, request_id)
         except GatewayError as error:
             await self._fail(send, error, request_id)
+            error.__traceback__ = None  # frames that refer to the error: nobody asks for them any more
         except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
             hint = f"Its log has the details under the request id {request_id}."

@@ -79,6 +79,7 @@ class ChatEndpoint:
                 await out.stop_comments()
                 if answer.relay is not None:
                     await answer.relay.aclose()
+                    answer.relay.go_on = None  # it leads to the attempts, and they to the relay
             finally:
                 finish(answer, services, client_gone=True)  # unless it is settled: then nothing happens
 

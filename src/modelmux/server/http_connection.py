@@ -101,6 +101,7 @@ class HttpConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._broken = True
+        del self._parser  # it refers to this connection
         self.resume_writing()
         for request in (self._active, *self._queue):
             if request is not None:

@@ -84,6 +84,7 @@ class HttpRequest:
         except ClientDisconnected:
             pass
         finally:
+            self._scope["extensions"] = {}  # it refers to this request, and this one to it
             if not self.complete:
                 self.complete = True
                 self.keep_alive = False

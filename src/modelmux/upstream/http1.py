@@ -305,6 +305,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended(exc)
         self._owner.lost(self)
+        del self._parser  # it refers to this connection
 
     def pause_writing(self) -> None:
         self._write_paused = True
