@@ -54,7 +54,10 @@ bench-check: $(DEV_READY) ## Fail if a ratio to nginx is worse than the stored o
 bench-peers: ## Install LiteLLM and Portkey for `make bench`
 	$(PYTHON) -m venv .venv-bench-litellm
 	.venv-bench-litellm/bin/pip install -q 'litellm[proxy]'
-	npm install --silent --no-save --prefix bench @portkey-ai/gateway
+	@# Later ones break its streams: https://github.com/Portkey-AI/gateway/issues/1389
+	@echo '{"private": true, "dependencies": {"@portkey-ai/gateway": "^1.15.2"}, "overrides":' \
+	  '{"@hono/node-server": "1.13.8", "@hono/node-ws": "1.2.0"}}' > bench/package.json
+	npm install --silent --prefix bench
 
 soak: $(DEV_READY) ## Five minutes of 500 streams with faults (SOAK_SECONDS=300)
 	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS)

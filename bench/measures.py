@@ -145,7 +145,7 @@ def _paced(stage: Stage, direct: Target, targets: list[Target], body: bytes, str
         base = cases.paced(direct, body, streams=streams)
         own.append(base.cpu)
         for target in targets:
-            got = cases.paced(target, body, streams=FEW if target.slow else streams)
+            got = cases.paced(target, body, streams=min(FEW, streams) if target.slow else streams)
             stage.note(f"paced event, {streams} streams", "us", target.name, got.cpu, got.failed)
             # Beyond the usual number, load and upstream fill their core, and what is added would be their doing.
             if stage.plan.latency and not target.slow and streams <= stage.plan.streams:
@@ -154,6 +154,8 @@ def _paced(stage: Stage, direct: Target, targets: list[Target], body: bytes, str
                     f"added to the gap, p99, {streams} streams", "ms", target.name, got.gap_p99 - base.gap_p99
                 )  # fmt: skip
     stage.remark("upstream's own cost", f"{middle(own):.0f} us an event among {streams} streams")
+    if any(target.slow for target in targets):
+        stage.remark("fewer paced streams", f"{FEW} for LiteLLM, whose core more would only block")
 
 
 def open_streams(stage: Stage, source: Source) -> None:

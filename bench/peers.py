@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
         found["litellm"] += " (proxy, one worker, an anthropic/ model with api_base)"
     if PORTKEY.exists():
         found["portkey"] = json.loads((PORTKEY.parents[1] / "package.json").read_text())["version"]
-        found["portkey"] += " (provider anthropic, a custom host for each request)"
+        found["portkey"] += " (provider anthropic, a custom host for each request, @hono/node-server 1.13)"
     return found
 
 
