@@ -18,6 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+if sys.platform != "win32":
+    import fcntl
+
 #: Seconds after which an open file is looked at (it may have been moved away) and a failed one is tried again.
 CHECK_SECONDS: Final = 60.0
 _DAY: Final = 86_400
@@ -60,6 +63,28 @@ def log_files(directory: Path) -> list[Path]:
         return []
 
 
+def _alone_with(fd: int) -> bool:
+    """No other process has the file open: half a line at its end is not one that is just being written.
+
+    Where files cannot be locked nobody knows; there the answer is yes, and an empty line may come in.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _share(fd: int) -> None:
+    """Have others see that the file is open, for as long as it is. Waits for nobody."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 class LogFiles:
     """Appends lines to the file of the day. Safe to use from several threads.
 
@@ -80,6 +105,7 @@ class LogFiles:
         self._path = directory
         self._checked = self._check_at = 0.0  # from when to when the open file, or its absence, stands
         self._failing = False
+        self._half = False  # the last line written here was cut short
 
     def write(self, line: str) -> None:
         """Append one line, which holds no line break. Never raises for the disk's sake."""
@@ -92,6 +118,7 @@ class LogFiles:
                 return
             try:
                 if os.write(self._fd, data) != len(data):
+                    self._half = True
                     raise OSError(0, "a line was cut short, the disk may be full")  # noqa: TRY301
             except OSError as error:
                 self._fail(error)
@@ -126,10 +153,13 @@ class LogFiles:
     def _open(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, _FLAGS, 0o600)
-        size = os.fstat(self._fd).st_size
-        # A process that died, or a full disk, may have left half a line: end it, so that the next one stands alone.
-        if size and hasattr(os, "pread") and os.pread(self._fd, 1, size - 1) != b"\n":
-            os.write(self._fd, b"\n")
+        if _alone_with(self._fd) or self._half:
+            size = os.fstat(self._fd).st_size
+            # A process that died, or a full disk, may have left half a line: end it, so that the next stands alone.
+            if size and hasattr(os, "pread") and os.pread(self._fd, 1, size - 1) != b"\n":
+                os.write(self._fd, b"\n")
+            self._half = False
+        _share(self._fd)
         for old in log_files(self.directory)[self._keep :]:
             with contextlib.suppress(OSError):  # another process may delete it too; the next day tries again
                 if old != self._path:  # which a clock set back makes an old one

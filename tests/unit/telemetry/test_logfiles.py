@@ -158,6 +158,21 @@ def test_a_link_laid_in_the_way_is_not_followed(sink: Sink, tmp_path: Path) -> N
     assert len(sink.problems) == 1
 
 
+def test_a_line_that_another_process_is_writing_is_not_ended_by_this_one(tmp_path: Path) -> None:
+    first, second = Sink(tmp_path), Sink(tmp_path)
+    first.files.write("one")
+    (path,) = tmp_path.iterdir()
+    with path.open("ab") as half:  # what a reader sees of a write that is not through
+        half.write(b"two, the first ha")
+    second.files.write("lf")
+    assert path.read_text() == "one\ntwo, the first half\n"
+    first.files.close()
+    second.files.close()
+    path.write_text("dead")
+    second.files.write("alive")
+    assert path.read_text() == "dead\nalive\n"
+
+
 def test_several_processes_append_whole_lines_to_one_file(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from modelmux.telemetry.logfiles import LogFiles\n"
