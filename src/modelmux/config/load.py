@@ -193,13 +193,21 @@ def _join(layers: Sequence[Layer], unreadable: Sequence[str] = ()) -> Loaded:
         hint = "Name an existing file with --config." if any(p.endswith("no such file") for p in problems) else None
         raise ConfigError(problems, hint=hint)
     config = convert(tree, Config)
-    warnings = [w for layer in layers for w in layer.warnings] + _overruled(layers)
+    warnings = [w for layer in layers for w in layer.warnings] + _overruled(layers) + _useless(config)
     return Loaded(config, tuple(layers), warnings, tree)
 
 
 def _told(layer: Layer, problem: Problem) -> str:
     where = layer.origin(problem.path)
     return f"{where}: {problem}" if where else str(problem)
+
+
+def _useless(config: Config) -> list[str]:
+    """Settings that do nothing beside the others."""
+    vertex = config.vertex
+    if vertex.fallback_to_default and not (vertex.model or vertex.url):
+        return ["vertex.fallback_to_default does nothing: there is no default model; set vertex.model, or remove it"]
+    return []
 
 
 def _overruled(layers: Sequence[Layer]) -> list[str]:

@@ -203,3 +203,11 @@ def test_a_loaded_configuration_can_be_made_again_from_its_tree(tmp_path: Path) 
     loaded = load_all(file=file, environment={"MODELMUX_STREAMING_MODE": "never"}, dotenv=None)
     assert Config.from_dict(msgspec.msgpack.decode(msgspec.msgpack.encode(loaded.tree))) == loaded.config
     assert "sk-one-of-mine" not in repr(loaded)
+
+
+@pytest.mark.parametrize(("more", "warned"), [("", True), ("model = 'claude-sonnet-4-6'\n", False)])
+def test_a_fallback_to_nothing_is_told(tmp_path: Path, more: str, warned: bool) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[vertex]\nproject = 'p'\nlocation = 'global'\nfallback_to_default = true\n{more}")
+    warnings = load_all(file=file, environment={}, dotenv=None).warnings
+    assert any("fallback_to_default does nothing" in warning for warning in warnings) == warned
