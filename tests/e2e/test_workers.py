@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -165,6 +166,19 @@ def test_a_worker_that_ends_again_and_again_is_started_ever_later(start: Start) 
     assert "it has ended 5 times soon after its start" in ends[4]
     assert alive(steady)
     assert not alive(victim)
+
+
+def test_while_none_can_be_started_the_others_serve_and_later_it_is(start: Start) -> None:
+    gateway = start(workers=2)
+    victim = children(gateway.pid)[0]
+    before = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (3, before[1]))  # it gets no further descriptor
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: "cannot be started: Too many open files" in gateway.output())
+    assert [ask(gateway) for _ in range(10)] == [200] * 10
+    assert serving(gateway) == 1
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, before)
+    until(lambda: serving(gateway) == 2)
 
 
 def test_one_told_to_end_drains_and_is_replaced(start: Start, paced: Process) -> None:
@@ -338,6 +352,33 @@ def test_a_hung_worker_holds_up_nobody_and_the_manager_hears_of_it(
     gateway.signal(signal.SIGTERM)
     assert gateway.wait(5) == 0
     assert [t for t in manager.told if t != "WATCHDOG=1"][-1].startswith("STOPPING=1")
+
+
+def test_requests_do_not_need_the_supervisor_and_probes_do_not_wait_for_it_long(start: Start) -> None:
+    gateway = start(workers=2)
+    assert get(f"{gateway.url}/readyz")[0] == 200
+    assert [ask(gateway) for _ in range(10)] == [200] * 10
+    assert requests_ok(gateway) == 10
+    gateway.signal(signal.SIGSTOP)
+    try:
+        assert [ask(gateway) for _ in range(10)] == [200] * 10
+        begun = time.monotonic()
+        for path in ("/livez", "/health", "/readyz"):
+            get(f"{gateway.url}{path}")
+        assert time.monotonic() - begun < 2.0  # a probe commonly gives up after one second
+        assert get(f"{gateway.url}/metrics")[0] == 503  # none are better than old ones: other workers showed larger
+    finally:
+        gateway.signal(signal.SIGCONT)
+    assert requests_ok(gateway) == 20
+
+
+def test_a_worker_that_hangs_when_all_are_to_end_holds_it_up_so_long_and_no_longer(start: Start) -> None:
+    gateway = start(workers=2, server='drain_timeout = "1s"')
+    os.kill(children(gateway.pid)[0], signal.SIGSTOP)
+    gateway.signal(signal.SIGTERM)
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(8) == 0
+    assert "does not end: killed" in gateway.output()
 
 
 def test_a_configuration_that_cannot_be_used_ends_it_with_its_message_once(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 30.0
 #: Seconds a worker has to live for its end to count as a first one.
 STEADY: Final = 60.0
+#: Seconds after which a worker whose event loop stands still is ended and replaced; never less than the second number.
+HUNG_SECONDS: Final = 20.0
+LEAST_HUNG_SECONDS: Final = 5.0
 _READ: Final = 2**18
 
 
@@ -127,11 +130,28 @@ class Member:
         self.send(Tell(self.asked, metrics))
         return self.asked
 
+    def bear(self, passed: float, patience: float) -> bool:
+        """It owes a report and has been silent for that many more seconds.
+
+        :returns: whether that was the end of patience; it is said once.
+        """
+        before, self.silent = self.silent, self.silent + passed
+        return before < patience <= self.silent
+
     def describe(self, early: int = 3) -> str:
         """How it goes on, for people."""
         if self.backoff.early >= early:
             return f"it has ended {self.backoff.early} times soon after its start; the lines before say why, if any do"
         return "its requests are lost, those of other workers are not"
+
+
+def patience_with(watchdog: float | None) -> float:
+    """Seconds after which a worker that keeps silent is replaced.
+
+    :param watchdog: seconds after which a service manager that hears nothing replaces the whole. It hears nothing once
+        a worker has been silent for half of that, so here is the chance to lose one worker only.
+    """
+    return HUNG_SECONDS if watchdog is None else min(max(watchdog, LEAST_HUNG_SECONDS), HUNG_SECONDS)
 
 
 def stand_ins(members: Sequence[Member]) -> dict[int, list[int]]:

@@ -17,8 +17,8 @@ from modelmux.cli.link import Answer, Ask
 from modelmux.telemetry import names
 from modelmux.telemetry.whole import Report, families
 
-#: Seconds the other workers get to report; the one that asked waits longer.
-ANSWER_SECONDS: Final = 1.0
+#: Seconds the other workers get to report; the one that asked waits longer, a probe commonly a second.
+ANSWER_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)

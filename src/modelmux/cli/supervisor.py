@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from modelmux.cli.crew import Channel, Member, State, stand_ins
+from modelmux.cli.crew import HUNG_SECONDS, Channel, Member, State, patience_with, stand_ins
 from modelmux.cli.handover import Handover
 from modelmux.cli.inquiry import Inquiries
 from modelmux.cli.link import Adopted, Ask, Care, Leave, Leaving, Ready, Said, ToSupervisor
@@ -35,8 +35,6 @@ from modelmux.telemetry.logs import EventLog, where
 
 #: Seconds between two looks at every worker; less where a service manager wants signs of life more often.
 TICK_SECONDS: Final = 2.0
-#: Seconds after which a worker whose event loop stands still is ended and replaced.
-HUNG_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +76,7 @@ class Supervisor:
         self._code = 0
         self._kill_at: float | None = None
         watchdog = charge.manager.watchdog
+        self._patience = patience_with(watchdog)
         self._tick_seconds = min(TICK_SECONDS, watchdog / 3) if watchdog else TICK_SECONDS
         self._ticked = time.monotonic()
 
@@ -141,15 +140,16 @@ class Supervisor:
     # --- starting and ending workers ------------------------------------------------------------------------------
 
     def _start(self, member: Member) -> None:
-        ours, theirs = socket.socketpair()
+        ends: tuple[socket.socket, ...] = ()
         try:
+            ends = ours, theirs = socket.socketpair()
             with held():
                 pid = os.fork()
                 if pid == 0:
                     self._become(member, ours, theirs)
-        except OSError as error:
-            ours.close()
-            theirs.close()
+        except OSError as error:  # no memory, process or descriptor left: others serve, and later there may be some
+            for end in ends:
+                end.close()
             member.start_at = time.monotonic() + member.backoff.delay(0)
             self._log.error(names.EVENT_WORKER, worker=member.number, message=f"cannot be started: {error.strerror}")
             return
@@ -241,7 +241,7 @@ class Supervisor:
                 self._heard(member, message)
         except ValueError as error:
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, where=where(error))
-            os.kill(member.pid, signal.SIGKILL)
+            _kill(member.pid)
             channel.ended = True
         if channel.ended:
             self._selector.unregister(channel.socket)
@@ -291,7 +291,8 @@ class Supervisor:
         passed, self._ticked = min(now - self._ticked, 2 * self._tick_seconds), now
         for member in [m for m in self._crew if m.pid]:
             if member.asked > member.answered:
-                self._bear(member, passed)
+                if member.bear(passed, self._patience) and not self._stopping:  # a drain has an end of its own
+                    self._end_hung(member)
             else:
                 member.tell(metrics=True)
         patience = (self._manager.watchdog or HUNG_SECONDS) / 2
@@ -299,13 +300,10 @@ class Supervisor:
             self._manager.sign_of_life()
         self._arrange()
 
-    def _bear(self, member: Member, passed: float) -> None:
-        """It owes a report; not for ever. A drain has an end of its own."""
-        before, member.silent = member.silent, member.silent + passed
-        if before < HUNG_SECONDS <= member.silent and not self._stopping:
-            self._log.error(names.EVENT_WORKER, worker=member.number,
-                            message=f"has not answered for {member.silent:.0f} s: ended")  # fmt: skip
-            os.kill(member.pid, signal.SIGKILL)
+    def _end_hung(self, member: Member) -> None:
+        self._log.error(names.EVENT_WORKER, worker=member.number,
+                        message=f"has not answered for {member.silent:.0f} s: ended")  # fmt: skip
+        _kill(member.pid)
 
     # --- signals --------------------------------------------------------------------------------------------------
 
@@ -338,7 +336,7 @@ class Supervisor:
         for member in self._crew:
             if member.pid:
                 self._log.error(names.EVENT_WORKER, worker=member.number, message="does not end: killed")
-                os.kill(member.pid, signal.SIGKILL)
+                _kill(member.pid)
 
     def _hang_up(self) -> None:
         """Read the configuration again."""
@@ -350,6 +348,11 @@ class Supervisor:
         outcome.tell(self._log, self._charge.status)
         if not self._stopping:
             self._manager.ready("Serving")
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and SIGCHLD will say or has said so
+        os.kill(pid, signal.SIGKILL)
 
 
 def _signal_name(number: int) -> str:

@@ -8,7 +8,6 @@ is handed over, so that all workers have the same one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -17,13 +16,13 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from prometheus_client import Gauge
 
 from modelmux.app import Gateway, create_app
-from modelmux.cli.inquiry import ANSWER_SECONDS
+from modelmux.cli.asking import Asking
 from modelmux.cli.link import (
     AT_WORKER,
     Adopt,
@@ -46,13 +45,7 @@ from modelmux.cli.serving import END_SECONDS, Drain, GatewayServer, calm_collect
 from modelmux.config import Config
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, where
-from modelmux.telemetry.whole import Report, Whole, families
-
-#: Seconds in which questions of clients are gathered, so that any number of them costs the whole only a few.
-GATHER_SECONDS: Final = 0.005
-#: Seconds the supervisor gets to answer one, and how many of a kind it may owe an answer to.
-ASK_SECONDS: Final = ANSWER_SECONDS + 1.0
-MOST_ASKED: Final = 4
+from modelmux.telemetry.whole import Report, families
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +122,7 @@ class WorkerServer(GatewayServer):
         self._stood_in: dict[int, asyncio.Server] = {}
         self._chores: asyncio.Queue[Care | Adopt] = asyncio.Queue()
         self._chore: asyncio.Task[None] | None = None
-        self._questions: dict[bool, asyncio.Future[Whole | None]] = {}
-        self._asked: dict[int, tuple[bool, asyncio.Future[Whole | None]]] = {}
-        self._known: dict[bool, Whole] = {}
-        self._number = 0
+        self._asking = Asking(self._put)
         self._generation = Gauge(
             names.METRIC_CONFIG_GENERATION, "How many configurations were served, the present one included.",
             registry=gateway.metrics.registry,
@@ -154,7 +144,7 @@ class WorkerServer(GatewayServer):
         loop = asyncio.get_running_loop()
         _, self._link = await loop.create_unix_connection(lambda: Link(self.heard, self.lost), sock=self._post.link)
         self._chore = asyncio.create_task(self._do_chores())
-        self._readiness.ask = self.ask
+        self._readiness.ask = self._asking.ask
         self._link.send(Ready())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -174,7 +164,7 @@ class WorkerServer(GatewayServer):
             case Tell(number, metrics):
                 self._say(Said(number, self._report(metrics=metrics)))
             case Answer(number, whole):
-                self._answered(number, whole)
+                self._asking.answered(number, whole)
             case Leave(at_once):
                 self.should_exit = True
                 self.force_exit = self.force_exit or at_once
@@ -183,8 +173,7 @@ class WorkerServer(GatewayServer):
 
     def lost(self) -> None:
         """The supervisor is gone: nobody would hear of this process, so it ends. Another one may want the port."""
-        for number in list(self._asked):
-            self._answered(number, None)
+        self._asking.over()
         if not self.should_exit:
             self._log.error(names.EVENT_WORKER, message="the supervisor is gone; running requests finish, then I end")
             self._drain = replace(self._drain, delay=0.0)
@@ -193,6 +182,13 @@ class WorkerServer(GatewayServer):
     def _say(self, message: ToSupervisor) -> None:
         if self._link is not None:
             self._link.send(message)
+
+    def _put(self, number: int, metrics: bool) -> bool:
+        """Ask the supervisor how all workers are; False if there is none."""
+        if self._link is None or self._link.lost.done():
+            return False
+        self._link.send(Ask(number, metrics, self._report(metrics=metrics)))
+        return True
 
     def _report(self, *, metrics: bool) -> Report:
         counted = self._gateway.metrics
@@ -244,36 +240,6 @@ class WorkerServer(GatewayServer):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
-
-    # --- what clients ask of the whole ----------------------------------------------------------------------------
-
-    async def ask(self, metrics: bool) -> Whole | None:
-        """How all workers are; what was known last if the supervisor does not answer, None if nothing was."""
-        question = self._questions.get(metrics)
-        if question is None:
-            loop = asyncio.get_running_loop()
-            question = self._questions[metrics] = loop.create_future()
-            loop.call_later(GATHER_SECONDS, self._put, metrics, question)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ASK_SECONDS):
-                return await asyncio.shield(question) or self._known.get(metrics)
-        return self._known.get(metrics)
-
-    def _put(self, metrics: bool, question: asyncio.Future[Whole | None]) -> None:
-        del self._questions[metrics]
-        owed = sum(kind is metrics for kind, _ in self._asked.values())
-        if self._link is None or self._link.lost.done() or owed >= MOST_ASKED:
-            question.set_result(None)
-            return
-        self._number += 1
-        self._asked[self._number] = metrics, question
-        self._link.send(Ask(self._number, metrics, self._report(metrics=metrics)))
-
-    def _answered(self, number: int, whole: Whole | None) -> None:
-        metrics, question = self._asked.pop(number)
-        if whole is not None:
-            self._known[metrics] = whole
-        question.set_result(whole)
 
 
 class Link(asyncio.Protocol):

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from modelmux.cli.census import Census
-from modelmux.cli.crew import LONGEST_DELAY, STEADY, Backoff, Channel, Member, State, stand_ins
+from modelmux.cli.crew import LONGEST_DELAY, STEADY, Backoff, Channel, Member, State, patience_with, stand_ins
 from modelmux.cli.handover import ADOPT_SECONDS, Handover
 from modelmux.cli.inquiry import ANSWER_SECONDS, Inquiries
 from modelmux.cli.link import (
@@ -54,6 +54,19 @@ def test_early_ends_double_the_wait_up_to_a_bound_and_a_steady_life_forgives() -
 
 def test_no_number_of_ends_is_too_large_to_wait_for() -> None:
     assert Backoff(early=100_000).delay(0) == LONGEST_DELAY
+
+
+# --- when one that hangs is given up ------------------------------------------------------------------------------
+
+
+def test_one_that_keeps_silent_is_given_up_once() -> None:
+    member = Member(1)
+    assert [member.bear(2.0, 5.0) for _ in range(5)] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(("watchdog", "seconds"), [(None, 20.0), (30.0, 20.0), (10.0, 10.0), (0.3, 5.0)])
+def test_one_that_hangs_is_replaced_before_a_manager_replaces_all(watchdog: float | None, seconds: float) -> None:
+    assert patience_with(watchdog) == seconds
 
 
 # --- who stands in for whom ---------------------------------------------------------------------------------------
