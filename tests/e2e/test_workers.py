@@ -22,7 +22,19 @@ from typing import Any
 import pytest
 
 from support.processes import Process, clean_environment, free_port
-from support.workers import Stream, alive, ask, children, get, open_streams, requests_ok, server_of, serving, until
+from support.workers import (
+    Stream,
+    alive,
+    ask,
+    children,
+    get,
+    listening,
+    open_streams,
+    requests_ok,
+    server_of,
+    serving,
+    until,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -260,11 +272,12 @@ def test_no_worker_outlives_its_supervisor(start: Start, paced: Process) -> None
     stream = Stream(gateway, WORDS)
     gateway.signal(signal.SIGKILL)
     gateway.wait(5)
-    until(lambda: sum(map(alive, workers)) <= 1, 5)  # the one with the stream lets it finish
+    until(lambda: not listening(port))  # or a client of the successor could meet one that ends
+    until(lambda: sum(map(alive, workers)) <= 1)  # the one with the stream lets it finish
     successor = start(workers=2, upstream=paced, port=port)
     assert ask(successor) == 200
     assert stream.complete
-    until(lambda: not any(map(alive, workers)), 5)
+    until(lambda: not any(map(alive, workers)))
 
 
 @pytest.mark.parametrize("holder", ["a program", "another gateway with workers"])

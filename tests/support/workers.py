@@ -32,6 +32,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def listening(port: int) -> bool:
+    """Whether any process accepts connections on the port, by the kernel's table."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in map(str.split, lines))
+
+
 def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
     """What ``true`` gives once it is truthy."""
     end = time.monotonic() + seconds
