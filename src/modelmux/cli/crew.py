@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from modelmux.cli.link import AT_SUPERVISOR, Frames, Tell, ToSupervisor, ToWorker, frame
 
 #: Seconds until a worker that ended is started again; each further early end doubles them.
@@ -86,7 +88,10 @@ class Channel:
                 self.ended = True
                 return
             for body in self._frames.feed(data):
-                yield AT_SUPERVISOR.decode(body)  # its DecodeError is a ValueError
+                try:
+                    yield AT_SUPERVISOR.decode(body)
+                except msgspec.DecodeError as error:
+                    raise ValueError(str(error)) from None
 
 
 @dataclass(slots=True, eq=False)

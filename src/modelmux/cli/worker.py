@@ -259,7 +259,7 @@ class Link(asyncio.Protocol):
         try:
             for body in self._frames.feed(data):
                 self._heard(AT_WORKER.decode(body))
-        except ValueError:  # no supervisor of ours: as good as none
+        except (ValueError, msgspec.DecodeError):  # no supervisor of ours: as good as none
             self._abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it was lost
