@@ -9,7 +9,7 @@ it comes. What text is held, and until when, is decided in ``translate/gathering
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelmux.errors import GatewayError
@@ -20,6 +20,7 @@ from modelmux.translate.gathering import Gatherer
 from modelmux.translate.whole_stream import chunks_of
 from modelmux.wire import anthropic, sse
 from modelmux.wire.openai_reply import ChatCompletion, Chunk, ChunkEncoder
+from modelmux.wire.text_run import TextRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class PacedRelay(StreamRelay):
     def _flush(self) -> bytes:
         return b"".join(map(self._encoder.encode, self._gatherer.flush()))
 
-    def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
+    def _translate(self, stream: ChatStream, events: Sequence[anthropic.StreamEvent | TextRun]) -> bytes:
         data = super()._translate(stream, events)
         return data + self._flush() if stream.paused else data  # nobody knows how long it takes until it goes on
 

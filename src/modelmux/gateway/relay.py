@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -21,6 +21,7 @@ from modelmux.translate.errors import hide_project
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic, openai_common, sse
 from modelmux.wire.openai_reply import Chunk, ChunkEncoder
+from modelmux.wire.text_run import TextRun, find_run
 
 #: How long the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
@@ -36,11 +37,12 @@ def in_band(error: GatewayError) -> bytes:
 class EventReader:
     """The events of a streamed reply, as many at a time as one read brought."""
 
-    __slots__ = ("_chunks", "_decoder", "_failure")
+    __slots__ = ("_begun", "_chunks", "_decoder", "_ended", "_failure")
 
     def __init__(self, reply: AsyncIterable[bytes]) -> None:
-        self._chunks: AsyncIterator[bytes] | None = aiter(reply)
+        self._chunks = aiter(reply)
         self._decoder = sse.SSEDecoder()
+        self._begun = self._ended = False
         self._failure: GatewayError | None = None
 
     async def read(self) -> list[anthropic.StreamEvent] | None:
@@ -48,15 +50,40 @@ class EventReader:
 
         :raises UpstreamError: the reply broke off, or held what is no event.
         """
+        if self._over():
+            return None
+        data = await anext(self._chunks, None)
+        return self._decode_rest() if data is None else self._decode(self._decoder.feed_data(data))
+
+    async def read_runs(self) -> list[anthropic.StreamEvent | TextRun] | None:
+        """As ``read``; text deltas that follow one another come together, and encoded."""
+        if self._over():
+            return None
+        data = await anext(self._chunks, None)
+        if data is None:
+            return [*self._decode_rest()]
+        found = find_run(data) if self._decoder.between_events and len(data) <= sse.MAX_EVENT_BYTES else None
+        if found is None or not (found[0] or self._begun):  # a run begins no stream: so much for byte order marks
+            self._begun = True
+            return [*self._decode(self._decoder.feed_data(data))]
+        before, run, behind = found
+        events: list[anthropic.StreamEvent | TextRun] = [*self._decode(self._decoder.feed_data(before))]
+        if self._failure is None:
+            events.append(run)
+            events += self._decode(self._decoder.feed_data(behind))
+        return events
+
+    def _over(self) -> bool:
         if self._failure is not None:
             raise self._failure
-        if self._chunks is None:
-            return None
-        try:
-            framed = self._decoder.feed_data(await anext(self._chunks))
-        except StopAsyncIteration:
-            self._chunks = None
-            framed = [event.data for event in self._decoder.flush()]
+        return self._ended
+
+    def _decode_rest(self) -> list[anthropic.StreamEvent]:
+        """What is left at the end of the reply."""
+        self._ended = True
+        return self._decode(event.data for event in self._decoder.flush())
+
+    def _decode(self, framed: Iterable[bytes]) -> list[anthropic.StreamEvent]:
         events: list[anthropic.StreamEvent] = []
         try:
             for data in framed:
@@ -73,7 +100,7 @@ class EventReader:
 
         An upstream that does not end it soon is not waited for.
         """
-        if self._chunks is None:
+        if self._ended:
             return
         with contextlib.suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -136,7 +163,7 @@ class StreamRelay:
         self._hide = hide
         ready: list[bytes] = []
         while not (stream.content_started or stream.done):
-            events = await reader.read()
+            events = await (reader.read() if self._encode_text is None else reader.read_runs())
             if events is None:
                 stream.finish()
                 break
@@ -194,7 +221,7 @@ class StreamRelay:
     async def _read_on(self) -> bytes:
         """What the next reads bring; empty at the end of the upstream's message."""
         while not self.stream.done and self._pending is None and self._reader is not None:
-            events = await self._reader.read()
+            events = await (self._reader.read() if self._encode_text is None else self._reader.read_runs())
             if events is None:
                 break
             data = self._translate(self.stream, events)
@@ -228,7 +255,7 @@ class StreamRelay:
     def _encode(self, chunk: Chunk) -> bytes:
         return self._encoder.encode(chunk)
 
-    def _translate(self, stream: ChatStream, events: list[anthropic.StreamEvent]) -> bytes:
+    def _translate(self, stream: ChatStream, events: Sequence[anthropic.StreamEvent | TextRun]) -> bytes:
         """Events as bytes for the client. An error among them is kept until what came before it was sent: how the
         bytes were cut must not decide what the client gets."""
         out: list[bytes] = []
@@ -236,7 +263,9 @@ class StreamRelay:
         encode_text = self._encode_text
         try:
             for event in events:
-                if encode_text is not None and (text := plain_text(event)):
+                if isinstance(event, TextRun):
+                    out.append(self._translate_run(stream, event))
+                elif encode_text is not None and (text := plain_text(event)):
                     out.append(encode_text(text))
                 elif event.type == "ping":
                     if stream.content_started:  # lets the client and the proxies between see that we live
@@ -247,3 +276,8 @@ class StreamRelay:
             hide_project(error, self._hide)
             self._pending = error
         return b"".join(out)
+
+    def _translate_run(self, stream: ChatStream, run: TextRun) -> bytes:
+        if stream.takes_text(run.index, run.characters):
+            return self._encoder.encode_texts(run.texts)
+        return self._translate(stream, run.events())

@@ -183,6 +183,14 @@ class ChatStream:
         self.content_started = True
         return text
 
+    def takes_text(self, index: int, characters: int) -> bool:
+        """As ``plain_text``, for so much text at that index which is encoded already."""
+        if self._special or self.done or not self._opened or type(self._open.get(index)) is not _Text:
+            return False
+        self._length += characters
+        self.content_started = True
+        return True
+
     def finish(self) -> None:
         """Call at the end of the upstream's bytes.
 
@@ -301,11 +309,11 @@ class ChatStream:
         if (block.name or "") == self._shape.json_tool:
             self._open[index] = _ToolUse(0, "answer", block)
             return []
-        custom = block.name in self._shape.custom_tools
-        tool = self._open[index] = _ToolUse(self._calls, "custom" if custom else "function", block)
-        self._calls += 1
-        if custom:
+        if block.name in self._shape.custom_tools:
+            self._open[index] = _ToolUse(-1, "custom", block)  # counted when it is told
             return []
+        tool = self._open[index] = _ToolUse(self._calls, "function", block)
+        self._calls += 1
         function = FunctionDelta(self._own(tool.name), "")
         if self._shape.legacy_function:
             return self._content(ChunkDelta(function_call=function)) if tool.index == 0 else []
@@ -327,6 +335,7 @@ class ChatStream:
         """The end of a tool call: arguments where no delta brought any, and a custom tool's text."""
         chunks = [] if tool.sent else self._send_arguments(tool, tool.initial or "{}")
         if tool.kind == "custom":
+            tool.index, self._calls = self._calls, self._calls + 1
             custom = CustomDelta(self._own(tool.name), free_text("".join(tool.held)))
             call = ToolCallDelta(tool.index, tool.id, "custom", custom=custom)
             return self._content(ChunkDelta(tool_calls=[call]))

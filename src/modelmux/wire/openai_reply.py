@@ -160,6 +160,11 @@ class ChunkEncoder:
         """A chunk that adds text and nothing else."""
         return self._text_head + _encode_json(text) + self._text_tail
 
+    def encode_texts(self, texts: list[bytes]) -> bytes:
+        """A chunk for each text, which is the inside of a JSON string."""
+        head, tail = self._text_head + b'"', b'"' + self._text_tail
+        return head + (tail + head).join(texts) + tail
+
     def encode(self, chunk: Chunk) -> bytes:
         """One chunk as a framed server-sent event."""
         if chunk.usage is not None:

@@ -48,12 +48,17 @@ class SSEDecoder:
         self._at_start = True
         self._too_long = False
 
+    @property
+    def between_events(self) -> bool:
+        """Whether nothing is under way: the next byte begins an event."""
+        return not (self._line or self._data or self._name or self._skip_lf or self._too_long)
+
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """As ``feed``, but the data of the events only: what is usual needs no line to be looked at twice.
 
         :raises UpstreamBroken: when an event exceeds the size bound.
         """
-        if not (self._line or self._data or self._name or self._skip_lf or self._too_long):
+        if self.between_events:
             found = _usual(chunk)
             if found and len(chunk) <= self._max:
                 self._at_start = False
