@@ -7,7 +7,7 @@ inside a 200 stream is retried like any other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from modelmux.routing.resolve import Deployment, Route
 from modelmux.routing.retry import GiveUp, decide
 from modelmux.telemetry import names
 from modelmux.translate import fold, thinking
-from modelmux.translate.context import Translated
+from modelmux.translate.context import Thought, Translated
 from modelmux.translate.errors import hide_project, translate_fault
 from modelmux.upstream.base import Headers, Reply
 from modelmux.upstream.vertex import MAX_ERROR_BODY, MAX_REPLY_BODY
@@ -43,12 +43,14 @@ class Attempts:
         self, route: Route, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
     ) -> None:
         self._route = route
-        self._body = self._without_refused(translated.body, exchange.owner, services)
+        self._body = translated.body
         self._betas = translated.betas
         self._relay = relay
         self._exchange = exchange
         self._services = services
-        self._thoughtless = not thinking.has_thoughts(self._body)
+        self._thoughtless = True
+        if thoughts := thinking.thoughts_in(self._body):
+            self._leave_out_refused(thoughts)
         long = translated.body.max_tokens > LONG_REPLY_TOKENS
         self._stream = relay is not None or long
         self._body.stream = True if self._stream else None
@@ -121,12 +123,12 @@ class Attempts:
             services.metrics.retries += 1
             deployment = verdict.deployment
 
-    @staticmethod
-    def _without_refused(body: anthropic.MessagesRequest, owner: str, services: Services) -> anthropic.MessagesRequest:
+    def _leave_out_refused(self, thoughts: Sequence[Thought]) -> None:
         """Clients go on sending what was refused once: it would cost an attempt each time."""
-        if not any(services.thoughts.refused(owner, thought) for thought in thinking.thoughts_in(body)):
-            return body
-        return thinking.without_thoughts(body, lambda thought: services.thoughts.refused(owner, thought))
+        owner, refused = self._exchange.owner, self._services.thoughts.refused
+        if any(refused(owner, thought) for thought in thoughts):
+            self._body = thinking.without_thoughts(self._body, lambda thought: refused(owner, thought))
+        self._thoughtless = not thinking.has_thoughts(self._body)
 
     def _drop_thoughts(self) -> None:
         self._services.thoughts.refuse(self._exchange.owner, thinking.thoughts_in(self._body))
@@ -136,7 +138,9 @@ class Attempts:
         fleet, relay = self._services.fleet, self._relay
         stay = await fleet.enter(deployment, self._exchange.deadline - self._services.clock())
         try:
-            message = await self._in_time(self._call(deployment, encoded, token, stay))
+            call = self._call(deployment, encoded, token, stay)
+            seconds = self._route.timeouts.first_token if self._relay is not None else 0
+            message = await (_begun_in(seconds, call) if seconds else call)
         except GatewayError as error:
             stay.failed(error)
             raise
@@ -146,19 +150,6 @@ class Attempts:
         finally:
             if relay is None or not relay.holds(stay):
                 stay.leave()
-
-    async def _in_time(self, call: Coroutine[None, None, anthropic.Message | None]) -> anthropic.Message | None:
-        """:raises UpstreamTimeout: the route wants its streams to begin sooner."""
-        seconds = self._route.timeouts.first_token
-        if not seconds or self._relay is None:
-            return await call
-        try:
-            async with asyncio.timeout(seconds):
-                return await call
-        except TimeoutError:
-            raise UpstreamTimeout(
-                f"The upstream did not begin its answer within {seconds:g} s.", clock="first_token"
-            ) from None
 
     async def _call(self, deployment: Deployment, encoded: bytes, token: str, stay: Stay) -> anthropic.Message | None:
         services, relay, exchange = self._services, self._relay, self._exchange
@@ -215,6 +206,17 @@ class Attempts:
             message=loggable(error),
             detail=error.detail,
         )
+
+
+async def _begun_in(seconds: float, call: Coroutine[None, None, anthropic.Message | None]) -> anthropic.Message | None:
+    """:raises UpstreamTimeout: the route wants its streams to begin sooner."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        raise UpstreamTimeout(
+            f"The upstream did not begin its answer within {seconds:g} s.", clock="first_token"
+        ) from None
 
 
 def _decode(body: bytes) -> anthropic.Message:

@@ -24,6 +24,8 @@ def loggable(error: GatewayError) -> str | None:
 def finish(answer: Answer, services: Services, *, client_gone: bool) -> None:
     """Settle an answered exchange; ``client_gone`` when the client left before its end."""
     exchange, error = answer.exchange, None
+    if exchange.settled:
+        return
     if answer.relay is not None:
         stream = answer.relay.stream
         exchange.usage, exchange.unknown = stream.total_usage, stream.unknown

@@ -63,17 +63,17 @@ class Application:
         self._known_paths = [*self._methods, *(page.path for page in self._pages if "{" not in page.path)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = self._request_id(scope)
+        if scope["type"] != "http":
+            await self._no_request(scope["type"], receive, send)
+            return
+        request_id, path = self._request_id(scope), _path(scope)
         try:
-            await self._dispatch(scope, receive, send, request_id)
+            endpoint = self._data_plane.get((scope["method"], path))
+            if endpoint is not None:
+                self._keys.check(scope["headers"])
+                await endpoint(scope, receive, send, request_id)
+            else:
+                await self._show_page(path, scope, receive, send, request_id)
         except GatewayError as error:
             await self._fail(send, error, request_id)
             error.__traceback__ = None  # frames that refer to the error: nobody asks for them any more
@@ -86,13 +86,13 @@ class Application:
         self._on_error(error)
         await send_error(send, error, _id_header(request_id))
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        path = _path(scope)
-        endpoint = self._data_plane.get((scope["method"], path))
-        if endpoint is not None:
-            self._keys.check(scope["headers"])
-            await endpoint(scope, receive, send, request_id)
-            return
+    async def _no_request(self, kind: str, receive: Receive, send: Send) -> None:
+        if kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _show_page(self, path: str, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         page, params = self._page(scope, path)
         if path not in self._open_paths:
             self._keys.check(scope["headers"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,27 +28,26 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
 
 
-def check_headers(scope: Scope) -> None:
+def check_headers(headers: Mapping[bytes, bytes]) -> None:
     """Refuse a body that cannot be JSON before reading it.
 
     :raises UnsupportedMediaType: another content type, or a content encoding.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-type" and b"json" not in value.lower():
-            raise UnsupportedMediaType(
-                "The request body must be JSON.", hint="Send the header 'content-type: application/json'."
-            )
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise UnsupportedMediaType("Compressed request bodies are not accepted.", hint="Send it uncompressed.")
+    if b"json" not in headers.get(b"content-type", b"json").lower():
+        raise UnsupportedMediaType(
+            "The request body must be JSON.", hint="Send the header 'content-type: application/json'."
+        )
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType("Compressed request bodies are not accepted.", hint="Send it uncompressed.")
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The whole request body.
 
     :raises PayloadTooLarge: more than ``limit`` bytes, announced or sent.
     :raises ClientGone: the client left while sending.
     """
-    if _announced(scope) > limit * _DISCARD_FACTOR:
+    if _announced(headers) > limit * _DISCARD_FACTOR:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
@@ -77,13 +77,11 @@ def _too_large(limit: int) -> PayloadTooLarge:
     )
 
 
-def _announced(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            if not value.isdigit():
-                raise InvalidRequest("The header 'content-length' is not a number.")
-            return int(value)
-    return 0
+def _announced(headers: Mapping[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise InvalidRequest("The header 'content-length' is not a number.")
+    return int(length)
 
 
 class WhileConnected:
@@ -138,7 +136,8 @@ class WhileConnected:
         """Let the work inside go on for so long at most, from now on."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+        assert self._owner is not None
+        self._timer = self._owner.get_loop().call_later(seconds, self._expire)
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

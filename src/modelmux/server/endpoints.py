@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Final
 
@@ -45,14 +46,15 @@ class ChatEndpoint:
         :raises GatewayError: before anything was sent; the caller sends it.
         """
         services = self._services
-        check_headers(scope)
-        owner, strict, timeout = _who_and_how(scope)
+        headers = dict(scope["headers"])
+        check_headers(headers)
+        owner, strict, timeout = _who_and_how(headers)
         services.metrics.total += 1
         services.metrics.in_flight += 1
         answer = Answer(Exchange(request_id, services.clock(), owner, strict, timeout, headers=scope["headers"]))
         exchange, out = answer.exchange, Outgoing(send, answer.exchange)
         try:
-            body = await read_body(scope, receive, self._max_body_bytes)
+            body = await read_body(headers, receive, self._max_body_bytes)
             exchange.request_bytes = len(body)
             async with WhileConnected(receive, scope, timeout) as connected, self._admission:
                 answer = await run(body, exchange, services, partial(self._set_clocks, exchange, out, connected))
@@ -141,24 +143,17 @@ def _uncancel() -> None:
         task.uncancel()
 
 
-def _who_and_how(scope: Scope) -> tuple[str, bool, float]:
+def _who_and_how(headers: Mapping[bytes, bytes]) -> tuple[str, bool, float]:
     """A digest of the caller's key, whether strict mode is asked for, and how many seconds the request is given.
 
     :raises InvalidRequest: not a number of seconds.
     """
-    keys, strict, timeout = b"", False, math.inf
-    for name, value in scope["headers"]:
-        if name in (b"authorization", b"x-api-key"):
-            keys += value
-        elif name == b"x-modelmux-strict":
-            strict = value.strip().lower() in (b"1", b"true")
-        elif name == b"x-modelmux-timeout":
-            if not _SECONDS.fullmatch(value.strip()):
-                raise InvalidRequest(
-                    "The header 'x-modelmux-timeout' is not a number of seconds.", hint="Write 30, or 2.5."
-                )
-            timeout = float(value)
-    return _digest(keys), strict, timeout
+    keys = headers.get(b"authorization", b"") + headers.get(b"x-api-key", b"")
+    strict = headers.get(b"x-modelmux-strict", b"").strip().lower() in (b"1", b"true")
+    timeout = headers.get(b"x-modelmux-timeout")
+    if timeout is not None and not _SECONDS.fullmatch(timeout.strip()):
+        raise InvalidRequest("The header 'x-modelmux-timeout' is not a number of seconds.", hint="Write 30, or 2.5.")
+    return _digest(keys), strict, math.inf if timeout is None else float(timeout)
 
 
 @lru_cache(maxsize=1024)

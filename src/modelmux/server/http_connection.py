@@ -56,7 +56,7 @@ class HttpConnection(asyncio.Protocol):
         self._overhead = 0  # bytes of the present message that are no body
         self._received = 0  # and those that are
         self._mark = 0  # how many those were before the present read
-        self._head_size = 0
+        self._read = 0  # bytes of that read
         self._incoming: HttpRequest | None = None  # its body may still be on its way
         self._active: HttpRequest | None = None  # it is being answered
         self._queue: deque[HttpRequest] = deque()
@@ -80,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._broken:
             return
-        self._mark = self._received
+        self._mark, self._read = self._received, len(data)
         try:
             self._parse(data)
             self._overhead += len(data) - (self._received - self._mark)
@@ -128,7 +128,7 @@ class HttpConnection(asyncio.Protocol):
     # --- from the parser ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._url, self._headers, self._head_size = b"", [], 0
+        self._url, self._headers = b"", []
         self._in_head, self._in_body = True, False
         self._overhead = self._received = self._mark = 0
         if self._active is None:
@@ -136,19 +136,17 @@ class HttpConnection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._head_size += len(url)
-        self._check_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer, which nobody reads
         self._headers.append((name.lower(), value))
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self.limits.head_bytes or len(self._headers) > self.limits.headers:
-            self._check_head()
+        if len(self._headers) > self.limits.headers:
+            raise HeadTooLarge(f"The request has more than {self.limits.headers} headers.")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._check_head()
         if self._parser.should_upgrade():
             return  # see _parse
         version = self._parser.get_http_version()
@@ -245,9 +243,8 @@ class HttpConnection(asyncio.Protocol):
     def _start(self, request: HttpRequest) -> None:
         self._active = request
         refused = self.phase.refusing and request.method not in ("GET", "HEAD")
-        task = self.loop.create_task(request.run(_refuse_new if refused else self.app))
-        self.state.tasks.add(task)
-        task.add_done_callback(self.state.tasks.discard)
+        request.task = self.loop.create_task(request.run(_refuse_new if refused else self.app))
+        self.state.tasks.add(request.task)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. It stops at a wish to speak another protocol, body unread; here that wish is passed over, as
@@ -286,16 +283,19 @@ class HttpConnection(asyncio.Protocol):
             self.resume_reading()
 
     def _check_head(self) -> None:
-        limits = self.limits
-        if self._head_size > limits.head_bytes:
-            raise HeadTooLarge(f"The request's head is larger than {limits.head_bytes // 1024} KiB.")
-        if len(self._headers) > limits.headers:
-            raise HeadTooLarge(f"The request has more than {limits.headers} headers.")
+        most = self.limits.head_bytes
+        if self._overhead + self._read <= most:
+            return  # all there was, and the head is a part of it
+        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > most:
+            raise self._large_head()
+
+    def _large_head(self) -> HeadTooLarge:
+        return HeadTooLarge(f"The request's head is larger than {self.limits.head_bytes // 1024} KiB.")
 
     def _check_overhead(self) -> None:
         """Heads, chunk sizes, extensions and trailers are bounded; tiny chunks may cost some times their content."""
         if self._overhead > self.limits.head_bytes + 8 * self._received and (self._in_head or self._in_body):
-            raise HeadTooLarge(f"The request's head is larger than {self.limits.head_bytes // 1024} KiB.")
+            raise self._large_head()
 
     def _refuse(self, error: GatewayError) -> None:
         """No request can be read here any more. One that is being answered is answered first: an error in the midst of

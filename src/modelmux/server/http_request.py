@@ -52,6 +52,7 @@ class HttpRequest:
         "complete",
         "keep_alive",
         "started",
+        "task",
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class HttpRequest:
         self._on_gone: Callable[[], None] | None = None
         self._head: bytes | None = None  # built, not sent yet
         self.started = self.complete = False
+        self.task: asyncio.Task[None] | None = None  # which answers it
         self._chunked = False
         self._left: int | None = None  # of the announced length
 
@@ -84,6 +86,9 @@ class HttpRequest:
         except ClientDisconnected:
             pass
         finally:
+            if self.task is not None:
+                self._connection.state.tasks.discard(self.task)
+                self.task = None
             self._scope["extensions"] = {}  # it refers to this request, and this one to it
             if not self.complete:
                 self.complete = True

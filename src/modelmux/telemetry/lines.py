@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,16 +28,35 @@ _EVENT_WIDTH: Final = 20
 _AHEAD: Final = frozenset({"timestamp", "level", "event"})
 
 
-def make_event(stamp: str, level: str, event: str, fields: Mapping[str, Any]) -> Event:
+class Said(NamedTuple):
+    """What a logger was told. ``now`` is in Unix seconds; no value may change afterwards."""
+
+    now: float
+    level: str
+    event: str
+    fields: Mapping[str, Any]
+
+
+def make_event(said: Said) -> Event:
     """What a line holds: no field without a value, no text that is more than a line."""
-    made: Event = {"timestamp": stamp, "level": level, "event": event}
-    for key, value in fields.items():
+    made: Event = {"timestamp": _stamp(said.now), "level": said.level, "event": said.event}
+    for key, value in said.fields.items():
         if value is None:  # nothing to say
             continue
         if type(value) is str and not value.isprintable():
             value = value.encode("unicode_escape").decode("ascii")
         made[key] = value
     return made
+
+
+def _stamp(now: float) -> str:
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1_000_000):06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def json_line(event: Event) -> str:

@@ -12,18 +12,17 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
 from modelmux.telemetry import names
-from modelmux.telemetry.lines import Event, json_line, line_maker, make_event
+from modelmux.telemetry.lines import Event, Said, json_line, line_maker, make_event
 from modelmux.telemetry.logfiles import LogFiles
 
 _LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _SILENT: Final = 100
-#: Lines that are held back at most, where lines are written together.
-_MOST_HELD: Final = 500
+#: Events that are held back at most: making their lines together is cheaper, but may not hold anybody up.
+_MOST_HELD: Final = 64
 
 
 class Log(Protocol):
@@ -47,8 +46,6 @@ class EventLog:
         self._least = least
         self._out = out
         self._now = now
-        self._second = -1
-        self._prefix = ""
 
     def debug(self, event: str, **fields: Any) -> None:
         if self._least <= 10:
@@ -68,27 +65,19 @@ class EventLog:
 
     def _say(self, level: str, event: str, fields: dict[str, Any], *, at_once: bool = False) -> None:
         if self._out is not None:
-            self._out.write(make_event(self._stamp(), level, event, fields), at_once=at_once)
+            self._out.write(Said(self._now(), level, event, fields), at_once=at_once)
 
     def flush(self) -> None:
         """Write what is held back."""
         if self._out is not None:
             self._out.flush()
 
-    def _stamp(self) -> str:
-        now = self._now()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
-
 
 class Outlets:
     """Where lines go: a stream and, as JSON, the files of the day.
 
-    :param hold: seconds for which lines of a running event loop may be held, to be written with those that follow;
-        warnings and errors are not, and take along what is held. 0 writes every line at once.
+    :param hold: seconds for which what a running event loop says may be held, to become lines together with what
+        follows; warnings and errors are not, and take along what is held. 0 writes every line at once.
     """
 
     def __init__(
@@ -98,19 +87,15 @@ class Outlets:
         self._make = make
         self._files = files
         self._hold = hold
-        self._held: list[str] = []
-        self._held_files: list[str] = []
+        self._held: list[Said] = []
         self._timer: asyncio.TimerHandle | None = None
         if hold:
             atexit.register(self.flush)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(before=self.flush)  # else both processes would write what is held
 
-    def write(self, event: Event, *, at_once: bool) -> None:
-        line = self._make(event)
-        self._held.append(line)
-        if self._files is not None:
-            self._held_files.append(line if self._make is json_line else json_line(event))
+    def write(self, said: Said, *, at_once: bool) -> None:
+        self._held.append(said)
         if at_once or not self._hold or len(self._held) >= _MOST_HELD or not self._wait():
             self.flush()
 
@@ -128,16 +113,18 @@ class Outlets:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._held = self._held, []
-        in_files, self._held_files = self._held_files, []
-        if self._files is not None and in_files:
-            self._files.write("\n".join(in_files))
-        if lines:
-            try:
-                self._out.write("\n".join(lines) + "\n")
-                self._out.flush()
-            except (OSError, ValueError):  # a full disk, a pipe nobody reads, closed: no reason to fail a request
-                return
+        held, self._held = self._held, []
+        if not held:
+            return
+        events = [make_event(said) for said in held]
+        lines = "\n".join(map(self._make, events))
+        if self._files is not None:
+            self._files.write(lines if self._make is json_line else "\n".join(map(json_line, events)))
+        try:
+            self._out.write(f"{lines}\n")
+            self._out.flush()
+        except (OSError, ValueError):  # a full disk, a pipe nobody reads, closed: no reason to fail a request
+            return
 
 
 def make_log(
