@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from typing import Any, Final, NoReturn
 
 import uvicorn
 
+from modelmux.cli.memory import settle_for_serving
 from modelmux.cli.notify import ServiceManager
 from modelmux.cli.output import fail
 from modelmux.server.health import Readiness
@@ -217,16 +217,9 @@ class GatewayServer(uvicorn.Server):
         self._manager.ready("Serving")
 
 
-def calm_collector() -> None:
-    """What was imported stays for ever: the collector need not look at it again. And a request makes some hundred
-    objects and no cycles (``tests/chaos/test_no_cycles.py``), so looking every 700 of them is often."""
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
-
-
 def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
     """Serve until SIGINT or SIGTERM; then end with exit code 0, or 1 if the application could not start."""
-    calm_collector()
+    settle_for_serving()
     # uvicorn raises the signal again once it has shut down: both mean a clean end here.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     signal.signal(signal.SIGINT, _exit_cleanly)

@@ -40,8 +40,9 @@ from modelmux.cli.link import (
     ToWorker,
     frame,
 )
+from modelmux.cli.memory import settle_for_serving
 from modelmux.cli.notify import ServiceManager
-from modelmux.cli.serving import END_SECONDS, Drain, GatewayServer, calm_collector, gateway_config
+from modelmux.cli.serving import END_SECONDS, Drain, GatewayServer, gateway_config
 from modelmux.config import Config
 from modelmux.telemetry import names
 from modelmux.telemetry.logs import Log, where
@@ -78,7 +79,7 @@ def work(post: Post) -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    calm_collector()
+    settle_for_serving()
     server.run(sockets=[post.sockets[post.number - 1]])
     return 0 if server.started else 1
 

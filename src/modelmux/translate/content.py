@@ -41,6 +41,8 @@ _MAGIC: Final = (
 )
 _IMAGES_SAID: Final = "PNG, JPEG, GIF or WebP"
 
+_THINKING: Final = (ThinkingPart, RedactedThinkingPart)
+
 UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
 B = TypeVar("B", bound=UserBlock)
 
@@ -76,7 +78,7 @@ def texts(content: Content, where: str) -> list[anthropic.TextBlock]:
             found.append(_text(part, f"{where}.content.{index}"))
         elif isinstance(part, RefusalPart):
             found.append(anthropic.TextBlock(part.refusal))
-        elif not isinstance(part, ThinkingPart | RedactedThinkingPart):
+        elif not isinstance(part, _THINKING):
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{where}.content.{index}.type", hint="Move it to a user message."
             )
@@ -104,7 +106,7 @@ def not_blank(found: Iterable[B]) -> tuple[list[B], anthropic.CacheControl | Non
     adrift: anthropic.CacheControl | None = None
     for block in found:
         marker = block.cache_control
-        if not isinstance(block, anthropic.TextBlock) or block.text.strip():
+        if not isinstance(block, anthropic.TextBlock) or (block.text and not block.text.isspace()):
             block.cache_control = marker or adrift
             kept.append(block)
             adrift = None
@@ -129,7 +131,7 @@ def _block(part: Part, ctx: Context, where: str) -> UserBlock | None:
         block: UserBlock = _image(part, ctx, where)
     elif isinstance(part, FilePart):
         block = _file(part, ctx, where)
-    elif isinstance(part, ThinkingPart | RedactedThinkingPart):
+    elif isinstance(part, _THINKING):
         return None
     else:
         raise InvalidRequest("Claude takes no audio.", param=f"{where}.type", hint="Send a transcript as text instead.")

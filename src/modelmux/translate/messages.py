@@ -34,12 +34,14 @@ from modelmux.wire.openai_chat import (
 
 #: Stands in where the client has nothing and Anthropic wants something.
 NO_CONTENT: Final = "(no content)"
+_SYSTEM: Final = (SystemMessage, DeveloperMessage)
+_RESULTS: Final = (ToolMessage, FunctionMessage)
 
 
 def split_system(messages: list[ChatMessage]) -> int:
     """How many messages at the head are system or developer messages."""
     for index, message in enumerate(messages):
-        if not isinstance(message, SystemMessage | DeveloperMessage):
+        if not isinstance(message, _SYSTEM):
             return index
     return len(messages)
 
@@ -51,7 +53,7 @@ def translate_system(messages: list[ChatMessage]) -> tuple[list[anthropic.TextBl
     """
     found: list[anthropic.TextBlock] = []
     for index, message in enumerate(messages):
-        assert isinstance(message, SystemMessage | DeveloperMessage)
+        assert isinstance(message, _SYSTEM)
         where = f"messages.{index}"
         found += _marked(content.texts(message.content, where), message, where)
     return content.not_blank(found)
@@ -91,7 +93,7 @@ def translate_turns(messages: list[ChatMessage], first: int, ctx: Context) -> li
 def _note_names(messages: list[ChatMessage], ctx: Context) -> None:
     """A notice for each name of a participant. A tool's is the name of its call, and known from that."""
     for index, message in enumerate(messages):
-        if not isinstance(message, ToolMessage | FunctionMessage) and message.name:
+        if not isinstance(message, _RESULTS) and message.name:
             ctx.notices.add("ignored", f"messages.{index}.name", "Claude has no names for participants.")
 
 
@@ -108,7 +110,7 @@ def _answered(messages: list[ChatMessage]) -> list[bool]:
     found, follows = [], True
     for message in reversed(messages):
         found.append(follows)
-        if not isinstance(message, SystemMessage | DeveloperMessage):
+        if not isinstance(message, _SYSTEM):
             follows = isinstance(message, AssistantMessage)
     return found[::-1]
 
