@@ -33,6 +33,10 @@ class FakeReply:
             self.read_pieces += 1
             yield piece
 
+    @property
+    def arrived(self) -> bool:
+        return False
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._iterate()
 

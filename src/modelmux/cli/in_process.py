@@ -60,6 +60,10 @@ class AsgiReply:
         if not self.status:
             raise UpstreamBroken("The gateway gave no answer.", reply_started=False)
 
+    @property
+    def arrived(self) -> bool:
+        return self._complete and self._pieces.empty()
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self._pieces.get():
             yield piece

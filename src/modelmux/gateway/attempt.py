@@ -185,7 +185,8 @@ class Attempts:
             while not folded.done and (events := await reader.read()) is not None:
                 for event in events:
                     folded.feed(event)
-            await reader.drain()
+            if not reply.arrived:
+                await reader.drain()
         finally:
             self._exchange.usage = folded.usage
         return folded.result()

@@ -245,7 +245,7 @@ class StreamRelay:
             return
         reply, stay, self._reply, self._stay = self._reply, self._stay, None, None
         try:
-            if self.stream.done and self._reader is not None:
+            if self.stream.done and self._reader is not None and not reply.arrived:
                 await self._reader.drain()
         finally:
             if stay is not None:

@@ -106,7 +106,9 @@ class WhileConnected:
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._owner = asyncio.current_task()
+        if self._on_disconnect is not None:
+            self._owner = self._on_disconnect(None)
+        self._owner = self._owner or asyncio.current_task()
         if self._seconds != math.inf:
             self.end_in(self._seconds)
         if self._on_disconnect is not None:

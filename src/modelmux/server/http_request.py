@@ -119,11 +119,15 @@ class HttpRequest:
                 self._on_gone()
             self._wake()
 
-    def on_disconnect(self, call: Callable[[], None] | None) -> None:
-        """Have ``call`` called, once, when the client leaves before its response is complete; None for no more."""
+    def on_disconnect(self, call: Callable[[], None] | None) -> asyncio.Task[None] | None:
+        """Have ``call`` called, once, when the client leaves before its response is complete; None for no more.
+
+        :returns: the task that answers the request. To ask asyncio for it is a system call.
+        """
         self._on_gone = call
         if self._gone and call is not None:
             call()
+        return self.task
 
     async def receive(self) -> Message:
         """ASGI's receive: what has arrived of the body, then the disconnect."""
@@ -179,12 +183,15 @@ class HttpRequest:
         if self.started:
             raise RuntimeError("a response was started twice")
         bodiless = status in _BODILESS or self._scope["method"] == "HEAD"
-        lines = [*self._connection.state.default_headers, *headers]
-        length = next((value for name, value in lines if name == b"content-length"), None)
+        lines, length = [*self._connection.state.default_headers], None
+        for line in headers:
+            lines.append(line)
+            if line[0] == b"content-length":
+                length = int(line[1])
         if bodiless:
             self._left = 0
         elif length is not None:
-            self._left = int(length)
+            self._left = length
         elif self._scope["http_version"] == "1.1":
             self._chunked = True
             lines.append((b"transfer-encoding", b"chunked"))

@@ -68,6 +68,11 @@ class Reply(Protocol):
         """Names in lower case, in order of arrival."""
         ...
 
+    @property
+    def arrived(self) -> bool:
+        """Whether it has come to its end, read or not: to read on waits for nothing, and is not needed."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The body: each item holds all bytes that have arrived since the last one.
 

@@ -71,6 +71,10 @@ class Http1Reply:
         self._body = b""
         self.error: UpstreamError | None = None
 
+    @property
+    def arrived(self) -> bool:
+        return self._connection is None
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 

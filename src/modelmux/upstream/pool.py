@@ -15,6 +15,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final
 
 from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamTimeout
@@ -72,6 +73,7 @@ class HttpPool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._all_lost: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0  # in which it runs
         self._closed = False
         #: Connections made since the start, and calls that found one ready.
         self.created_total = 0
@@ -132,8 +134,8 @@ class HttpPool:
         """:param fresh: an idle connection just proved dead, so take none of the others if it can be helped."""
         if self._closed:
             raise _draining()
-        if self._loop is not asyncio.get_running_loop():
-            self._settle_in()
+        if self._loop is None or self._thread != get_ident() or not self._loop.is_running():
+            self._settle_in()  # else it is the running one: to ask asyncio for that is a system call
         lane = self._lanes.get(call.origin)
         if lane is None:
             self._lanes = {origin: lane for origin, lane in self._lanes.items() if lane.open or lane.waiting}
@@ -160,7 +162,7 @@ class HttpPool:
         request) is dead."""
         if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("a pool belongs to one event loop, and its own is still there")
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         self._lanes.clear()
         self.alive.clear()
         self._sweeper = None
