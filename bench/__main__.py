@@ -3,6 +3,7 @@
 python -m bench run [--quick|--full] [--out FILE]    measure and print the table
 python -m bench check                                fail if a ratio to nginx is worse than the stored one
 python -m bench publish FILE                         put a result into README.md and docs/benchmarks.md
+python -m bench ladder                               what a request costs, rung by rung
 python -m bench profile unary|stream [--native]      where the gateway's time goes (needs py-spy)
 """
 
@@ -18,6 +19,7 @@ from typing import Final
 
 from bench import measures, nginx, peers, quiet, report
 from bench.cases import Target
+from bench.ladder import ladder
 from bench.plan import PLANS, Plan, Stage
 from bench.processes import halves
 from bench.profiling import profile
@@ -95,7 +97,7 @@ def publish(path: Path) -> None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "check", "publish", "profile"])
+    parser.add_argument("command", choices=["run", "check", "publish", "ladder", "profile"])
     parser.add_argument("what", nargs="?", default="")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
@@ -111,6 +113,9 @@ def main() -> None:
     if chosen.command == "profile":
         with quiet.alone():
             profile(stream=chosen.what == "stream", native=chosen.native)
+    elif chosen.command == "ladder":
+        with quiet.alone():
+            ladder()
     elif chosen.command == "check":
         sys.exit(check())
     else:
