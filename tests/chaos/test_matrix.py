@@ -32,7 +32,6 @@ class Row:
     :param again: whether another attempt is worth it.
     :param inside: it strikes after content: for a client that streams an error inside the stream, whatever is allowed.
     :param of: which kind of upstream reply it strikes.
-    :param alone: the status where no other attempt is allowed, if that is another one.
     """
 
     words: str
@@ -41,23 +40,22 @@ class Row:
     again: bool = False
     inside: bool = False
     of: Literal["both", "unary", "stream"] = "both"
-    alone: int | None = None
 
     def strikes(self, kind: Kind) -> bool:
         return self.of in ("both", "unary" if kind == "unary" else "stream")
 
-    def expected(self, kind: Kind, retries: int) -> tuple[int | None, bool, bool]:
+    def expected(self, kind: Kind) -> tuple[int | None, bool, bool]:
         """The status, whether another attempt is made, whether the client has seen content before."""
         if self.inside and kind == "folded":  # nothing was shown, so it is as good as an error before
             status = {"upstream_broken": 502, "upstream_timeout": 504}.get(self.code or "", 503)
             return status, status != 504, False
-        return (self.alone or self.status) if not retries else self.status, self.again, self.inside
+        return self.status, self.again, self.inside
 
 
 ROWS: Final = [
     # refusals
     Row("status=400", 400),
-    Row("status=401 shape=google", 500, "upstream_auth_error", alone=502),  # a configured token cannot be renewed
+    Row("status=401 shape=google", 500, "upstream_auth_error"),  # a configured token cannot be renewed
     Row("status=403 shape=google", 502, "upstream_auth_error"),
     Row("status=404 shape=google", 404, "model_not_found"),
     Row("status=408", 503, "upstream_timeout", again=True),
@@ -136,7 +134,7 @@ def cases() -> list[object]:
 @pytest.mark.parametrize(("row", "kind", "retries"), cases())
 async def test_a_fault_that_stays(row: Row, kind: Kind, retries: int) -> None:
     before, files = asyncio.all_tasks(), open_files()
-    status, again, inside = row.expected(kind, retries)
+    status, again, inside = row.expected(kind)
     async with world(server={"max_retry_attempts": retries}) as here:
         seen = await here.ask(f"Hello [[emulator: {row.words}]]", kind)
         await here.settle()

@@ -80,12 +80,13 @@ def decide(
     :param now, deadline: seconds of one clock; nothing begins at the deadline or later.
     :param spare: whether the route's retry budget has one left.
     """
-    if len(tried) >= policy.attempts:
-        return GiveUp("attempts used up")
+    # Those two mend what we sent, once each: where nothing is repeated, too.
     if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not renewed:
         return Again(0.0, tried[-1], renew_token=True)
     if isinstance(error, UpstreamRefused) and error.kind == "thinking_refused" and not thoughtless:
         return Again(0.0, tried[-1], drop_thoughts=True)
+    if len(tried) >= policy.attempts:
+        return GiveUp("attempts used up")
     if not _curable(error):
         return GiveUp("not curable")
     target = select(route, tried, jitter, standings, key)

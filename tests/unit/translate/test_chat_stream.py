@@ -385,3 +385,25 @@ def test_all_that_was_never_ended_is_told_and_the_unknown_ending_noted() -> None
         "d",
     ]
     assert stream.unknown == {"stop_reason:news"}
+
+
+ENCODED: list[tuple[str, ReplyShape, list[Any], bool]] = [
+    ("a text block", PLAIN, [START, (0, "text")], True),
+    ("no block yet", PLAIN, [START], False),
+    ("another block", PLAIN, [START, (1, "text")], False),
+    ("no text block", PLAIN, [START, (0, tool())], False),
+    ("before the role was told", PLAIN, [(0, "text")], False),
+    ("fences to strip", ReplyShape("m", strip_fences=True), [START, (0, "text")], False),
+    ("behind the end", PLAIN, [START, (0, "text"), STOP], False),
+]
+
+
+@pytest.mark.parametrize(("shape", "before", "taken"), [c[1:] for c in ENCODED], ids=[c[0] for c in ENCODED])
+def test_text_that_is_encoded_already_is_taken_where_it_needs_nothing_more(
+    shape: ReplyShape, before: list[Any], taken: bool
+) -> None:
+    stream = ChatStream(shape)
+    said(stream, *before)
+    started = stream.content_started
+    assert stream.takes_text(0, 3) is taken
+    assert stream.content_started is (taken or started)
