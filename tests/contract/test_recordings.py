@@ -169,10 +169,9 @@ ERRORS = {
 async def test_error(recording: dict[str, Any], stream: bool) -> None:
     body = recording.get("sse") or json.dumps(recording["body"])
     headers = SSE_HEADERS if recording.get("sse") else JSON_HEADERS
-    # No retries: renewing the token would be the second call.
-    app = gateway(
-        FakeUpstream([FakeReply(recording["status"], headers, [body.encode()])]), server={"enable_retries": False}
-    )
+    # Without retries the second is for a token that is renewed, and refused again.
+    refusals = [FakeReply(recording["status"], headers, [body.encode()]) for _ in range(2)]
+    app = gateway(FakeUpstream(refusals), server={"enable_retries": False})
     response = await request(app, "POST", PATH, ask(stream=stream))
     error = response.json()["error"]
     status, code = ERRORS[recording["id"]]
