@@ -82,6 +82,17 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
         client.close()
 
 
+async def test_the_body_before_a_request_is_not_part_of_its_head() -> None:
+    body = b"x" * 200_000
+    async with Served(Echo()).listening() as server:
+        client = await server.connect()
+        await client.send(post(body) + b"POST /y HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n")
+        assert (await client.response())[2] == b"/x " + body
+        await client.send(b"z")
+        assert (await client.response())[2] == b"/y z"
+        client.close()
+
+
 async def test_too_many_requests_ahead_end_the_connection_after_what_was_answered() -> None:
     async with Served(Echo(), pipelined=4).listening() as server:
         got = await server.talk(b"".join(post(b"%d" % n) for n in range(50)))

@@ -121,3 +121,9 @@ def check_grammar(raw: bytes) -> None:
         arguments[part["index"]] += part["function"]["arguments"]
     if finish["choices"][0]["finish_reason"] != "length":
         assert all(isinstance(json.loads(text), dict) for text in arguments)
+
+
+def test_a_ping_behind_the_end_is_nothing_however_it_comes() -> None:
+    stop, ping = b'data: {"type":"message_stop"}\n\n', b'data: {"type":"ping"}\n\n'
+    start = b'data: {"type":"message_start","message":{}}\n\n'
+    assert client_bytes([start + stop + ping]) == client_bytes([start, stop, ping])

@@ -5,7 +5,6 @@ Neither changes what the program does; without them it is slower. Figures in doc
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 from collections.abc import Mapping
@@ -36,8 +35,10 @@ def keep_freed_memory(environment: Mapping[str, str]) -> None:
     if "glibc.malloc" in environment.get("GLIBC_TUNABLES", ""):
         return
     try:
+        import ctypes  # which a Python made without libffi has not
+
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows has no such library to ask
+    except (AttributeError, ImportError, OSError, TypeError):  # musl, macOS; Windows has no such library to ask
         return
     for number, name, size in _KEPT:
         if name not in environment:

@@ -66,6 +66,7 @@ class EventReader:
         if found is None or not (found[0] or self._begun):  # a run begins no stream: so much for byte order marks
             self._begun = True
             return [*self._decode(self._decoder.feed_data(data))]
+        self._begun = True
         before, run, behind = found
         events: list[anthropic.StreamEvent | TextRun] = [*self._decode(self._decoder.feed_data(before))]
         if self._failure is None:
@@ -268,7 +269,7 @@ class StreamRelay:
                 elif encode_text is not None and (text := plain_text(event)):
                     out.append(encode_text(text))
                 elif event.type == "ping":
-                    if stream.content_started:  # lets the client and the proxies between see that we live
+                    if stream.content_started and not stream.done:  # client and proxies shall see that we live
                         out.append(sse.KEEP_ALIVE)
                 else:
                     out += [self._encode(chunk) for chunk in stream.feed(event)]

@@ -57,6 +57,7 @@ class HttpConnection(asyncio.Protocol):
         self._received = 0  # and those that are
         self._mark = 0  # how many those were before the present read
         self._read = 0  # bytes of that read
+        self._others = 0  # how many of them were body of messages before the present one
         self._incoming: HttpRequest | None = None  # its body may still be on its way
         self._active: HttpRequest | None = None  # it is being answered
         self._queue: deque[HttpRequest] = deque()
@@ -80,10 +81,10 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._broken:
             return
-        self._mark, self._read = self._received, len(data)
+        self._mark, self._read, self._others = self._received, len(data), 0
         try:
             self._parse(data)
-            self._overhead += len(data) - (self._received - self._mark)
+            self._overhead += len(data) - self._others - (self._received - self._mark)
             self._check_overhead()
         except httptools.HttpParserError as error:
             known = error.__context__
@@ -130,6 +131,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url, self._headers = b"", []
         self._in_head, self._in_body = True, False
+        self._others += self._received - self._mark
         self._overhead = self._received = self._mark = 0
         if self._active is None:
             self._wait(self.limits.head_seconds)

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
@@ -99,6 +99,19 @@ class Outlets:
         if at_once or not self._hold or len(self._held) >= _MOST_HELD or not self._wait():
             self.flush()
 
+    def _lines(self, held: Iterable[Said]) -> tuple[str, str]:
+        """For the stream, and for the files if there are any."""
+        events = [make_event(said) for said in held]
+        shown = "\n".join(map(self._make, events))
+        same = self._files is None or self._make is json_line
+        return shown, shown if same else "\n".join(map(json_line, events))
+
+    def _lines_of_one(self, said: Said) -> tuple[str, str]:
+        try:
+            return self._lines([said])
+        except Exception:  # noqa: BLE001
+            return self._lines([said._replace(fields={"message": "this event cannot be shown"})])
+
     def _wait(self) -> bool:
         """Whether somebody will flush soon."""
         if self._timer is None:
@@ -116,12 +129,14 @@ class Outlets:
         held, self._held = self._held, []
         if not held:
             return
-        events = [make_event(said) for said in held]
-        lines = "\n".join(map(self._make, events))
-        if self._files is not None:
-            self._files.write(lines if self._make is json_line else "\n".join(map(json_line, events)))
         try:
-            self._out.write(f"{lines}\n")
+            shown, filed = self._lines(held)
+        except Exception:  # noqa: BLE001 - what one event holds must not cost the others their lines
+            shown, filed = map("\n".join, zip(*map(self._lines_of_one, held), strict=True))
+        if self._files is not None:
+            self._files.write(filed)
+        try:
+            self._out.write(f"{shown}\n")
             self._out.flush()
         except (OSError, ValueError):  # a full disk, a pipe nobody reads, closed: no reason to fail a request
             return

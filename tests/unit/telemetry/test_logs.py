@@ -82,6 +82,21 @@ async def test_lines_are_held_for_a_moment_and_written_together(tmp_path: Path) 
     assert out.getvalue().count("\n") == 652, "what is held is bounded"
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+async def test_an_event_that_cannot_be_shown_costs_the_others_nothing(style: str, tmp_path: Path) -> None:
+    class Bad:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    out = io.StringIO()
+    log = make_log("info", style, out, directory=tmp_path, hold=60)
+    log.info("one")
+    log.info("two", what=Bad())
+    log.warning("three")
+    assert [line["event"] for line in only_file(tmp_path)] == ["one", "two", "three"]
+    assert out.getvalue().count("\n") == 3
+
+
 def test_without_a_loop_nobody_would_write_what_is_held_so_nothing_is() -> None:
     out = io.StringIO()
     make_log("info", "json", out, hold=60).info("one")
