@@ -39,8 +39,9 @@ unit: $(DEV_READY) ## All tests
 	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own tests
-	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/translate tests/unit/routing tests/properties \
-	  --cov=modelmux.wire --cov=modelmux.translate --cov=modelmux.routing --cov-branch --cov-fail-under=100
+	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/claude tests/unit/dialects tests/unit/providers tests/unit/routing tests/properties \
+	  --cov=modelmux.wire --cov=modelmux.claude --cov=modelmux.dialects --cov=modelmux.providers \
+	  --cov=modelmux.routing --cov-branch --cov-fail-under=100
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock

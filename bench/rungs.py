@@ -16,12 +16,11 @@ import uvicorn
 import uvloop
 
 from bench import payloads
-from modelmux.cli.memory import settle_for_serving
-from modelmux.cli.serving import gateway_config
-from modelmux.routing.timeouts import DEFAULT_TIMEOUTS
+from modelmux.process.memory import settle_for_serving
+from modelmux.process.server import gateway_config
 from modelmux.server.body import read_body
-from modelmux.upstream.base import Call, Headers, Origin
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin
 
 _TARGET: Final = "/x:rawPredict"
 _HEADERS: Final[Headers] = [(b"authorization", b"Bearer ya29.bench"), (b"content-type", b"application/json")]

@@ -18,42 +18,42 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
-from modelmux.config.origins import read_origins
+from modelmux.config.cors_origins import read_origins
 from modelmux.config.schema import Auth
 from modelmux.config.streaming import build_stream_modes
 from modelmux.errors import CredentialsUnavailable
-from modelmux.gateway.admission import Admission
+from modelmux.gateway.buffered_relay import Pacing
+from modelmux.gateway.concurrency import Admission
+from modelmux.gateway.dated_routes import RoutesToday
+from modelmux.gateway.deployments import Fleet
 from modelmux.gateway.exchange import Services
-from modelmux.gateway.fleet import Fleet
 from modelmux.gateway.ids import IDS
-from modelmux.gateway.paced import Pacing
-from modelmux.gateway.thoughts import MemoryThoughts
-from modelmux.gateway.today import RoutesToday
-from modelmux.routing.resolve import Deployment
+from modelmux.gateway.thinking_store import MemoryThoughts
+from modelmux.providers.vertex_claude.provider import Vertex
 from modelmux.routing.retry import Policy
-from modelmux.routing.route_warnings import route_warnings
+from modelmux.routing.routes import Deployment
+from modelmux.routing.warnings import route_warnings
 from modelmux.server.asgi import Application
 from modelmux.server.auth import ApiKeys, is_loopback
 from modelmux.server.cors import Cors
 from modelmux.server.endpoints import ChatEndpoint
 from modelmux.server.health import OPEN_PATHS, Readiness, page_routes
 from modelmux.server.models import ModelPages
-from modelmux.server.respond import Receive, Scope, Send
+from modelmux.server.responses import Receive, Scope, Send
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import Log, quiet
+from modelmux.telemetry.log import Log, quiet
 from modelmux.telemetry.metrics import Metrics
 from modelmux.upstream.base import TokenSource, Upstream
-from modelmux.upstream.credential_loaders import (
+from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
+from modelmux.upstream.google_auth.loaders import (
     Loader,
     application_default,
     service_account_file,
     service_account_info,
 )
-from modelmux.upstream.credentials import EVENT_REFRESHED, GoogleTokens, StaticToken
-from modelmux.upstream.fetch import Fetcher, FetchSettings
+from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
-from modelmux.upstream.vertex import Vertex
 
 
 @dataclass(slots=True)

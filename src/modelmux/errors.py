@@ -137,10 +137,10 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamRefused(UpstreamError):
-    """Vertex AI answered with an error. Built by ``translate.errors`` from what it said.
+    """Vertex AI answered with an error. Built by ``claude.upstream_errors`` from what it said.
 
     :param upstream_status: the HTTP status, or the one that the in-stream error type stands for.
-    :param kind: a stable name for the retry decision, see ``translate.errors``.
+    :param kind: a stable name for the retry decision, see ``claude.upstream_errors``.
     """
 
     def __init__(

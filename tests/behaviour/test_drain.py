@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
-from modelmux.cli.notify import ServiceManager
-from modelmux.cli.serving import END_SECONDS, Drain, GatewayServer, gateway_config, listen
+from modelmux.claude.context import ReplyShape
+from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayDraining
 from modelmux.gateway.relay import StreamRelay
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape
-from modelmux.wire.openai_reply import ChunkEncoder
+from modelmux.process.sd_notify import ServiceManager
+from modelmux.process.server import END_SECONDS, Drain, GatewayServer, gateway_config, listen
+from modelmux.wire.openai.chat_response import ChunkEncoder
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import ask, gateway
 from support.pauses import SILENCE, PausingReply

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.server.http_request import ON_DISCONNECT
+from modelmux.server.http.request import ON_DISCONNECT
 from support.served import PATIENCE, Client, Served
 
 POST = b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n%b"

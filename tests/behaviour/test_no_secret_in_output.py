@@ -11,7 +11,7 @@ import pytest
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken
-from modelmux.telemetry.logs import make_log
+from modelmux.telemetry.log import make_log
 from support.asgi import request
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask

@@ -12,7 +12,7 @@ import pytest
 
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken, UpstreamUnreachable
-from modelmux.upstream.base import Call
+from modelmux.wire.http import Call
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway

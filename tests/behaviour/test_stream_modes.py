@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
+from modelmux.claude.context import ReplyShape
+from modelmux.claude.text_buffer import Gatherer
 from modelmux.config import ConfigError
+from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import UpstreamBroken
-from modelmux.gateway.paced import PacedRelay
+from modelmux.gateway.buffered_relay import PacedRelay
 from modelmux.gateway.relay import Bounded
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape
-from modelmux.translate.gathering import Gatherer
-from modelmux.wire.openai_reply import ChunkEncoder
+from modelmux.wire.openai.chat_response import ChunkEncoder
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelmux.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
-from modelmux.upstream.base import Timeouts
+from modelmux.wire.http import Timeouts
 from support.http_peers import (
     OK,
     Talk,

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from modelmux.errors import UpstreamTimeout, UpstreamUnreachable
-from modelmux.upstream.base import Origin, Timeouts
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
+from modelmux.wire.http import Origin, Timeouts
 from support.http_peers import OK, always, call, fetch, keep_open, on_both_loops, peer, pool_of, until
 from support.http_proxy import TunnelProxy, tunnel_proxy
 from support.http_servers import Authority

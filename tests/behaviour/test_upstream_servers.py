@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.upstream.base import Origin
+from modelmux.wire.http import Origin
 from support.http_peers import call, fetch, on_both_loops, pool_of, until
 from support.http_servers import asgi_server, needs_nginx, nginx_server
 

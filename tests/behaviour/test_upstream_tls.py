@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from modelmux.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from modelmux.upstream.base import Origin, Timeouts
-from modelmux.upstream.dial import tls_context
+from modelmux.upstream.connect import tls_context
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Origin, Timeouts
 from support.http_peers import (
     OK,
     Peer,

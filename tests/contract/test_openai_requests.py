@@ -15,14 +15,14 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
+from modelmux.claude.context import Assets, Options, Translated
+from modelmux.claude.prefix import first_difference
+from modelmux.dialects.openai_chat.content import remote_urls
+from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.errors import InvalidRequest
-from modelmux.translate.chat_request import translate_request
-from modelmux.translate.compare import first_difference
-from modelmux.translate.content import remote_urls
-from modelmux.translate.context import Assets, Options, Translated
 from modelmux.wire import anthropic
-from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, read_request
+from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, read_request
 from support.asgi import request
 from support.gateway import PATH
 from support.recordings import openai_requests

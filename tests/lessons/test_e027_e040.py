@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.upstream.base import Call
+from modelmux.wire.http import Call
 from support.fakes import FakeReply
 from support.lessons import (
     NEW,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.upstream.fetch import Fetched
+from modelmux.upstream.downloads.fetcher import Fetched
 from support.lessons import (
     BUDGET,
     NEW,

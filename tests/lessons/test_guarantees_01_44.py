@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
+from modelmux.claude.context import Thought
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import UpstreamBroken, UpstreamTimeout
-from modelmux.gateway.thoughts import MemoryThoughts
-from modelmux.translate.context import Thought
-from modelmux.upstream.credential_loaders import service_account_info
-from modelmux.upstream.credentials import GoogleTokens
+from modelmux.gateway.thinking_store import MemoryThoughts
+from modelmux.upstream.google_auth.loaders import service_account_info
+from modelmux.upstream.google_auth.tokens import GoogleTokens
 from modelmux.wire.anthropic import ThinkingBlock
 from support.asgi import Response, request
 from support.credentials_env import clean_environment

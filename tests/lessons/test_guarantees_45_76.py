@@ -17,11 +17,11 @@ import pytest
 from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError, build_routes, load_all
 from modelmux.errors import UpstreamUnreachable
-from modelmux.telemetry.logfiles import LogFiles
+from modelmux.telemetry.log_files import LogFiles
 from modelmux.telemetry.metrics import Metrics
-from modelmux.telemetry.whole import Family, exposition, families, kept, merged
-from modelmux.upstream.base import Origin
+from modelmux.telemetry.worker_metrics import Family, exposition, families, kept, merged
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Origin
 from support.asgi import request
 from support.emulator_server import running, until
 from support.fakes import (

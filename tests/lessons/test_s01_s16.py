@@ -142,7 +142,9 @@ def test_s5_nothing_that_serves_requests_starts_a_process() -> None:
         "server/",
         "gateway/",
         "routing/",
-        "translate/",
+        "claude/",
+        "dialects/",
+        "providers/",
         "wire/",
         "upstream/",
         "catalog/",
@@ -305,7 +307,17 @@ async def test_s10_every_feature_that_fetches_asks_the_same_guard(part: Any, mon
 
 def test_s10_one_module_opens_urls() -> None:
     clients = {"urllib.request", "http.client", "requests", "httpx", "aiohttp", "socket"}
-    serving = ("server/", "gateway/", "translate/", "routing/", "wire/", "catalog/", "telemetry/")
+    serving = (
+        "server/",
+        "gateway/",
+        "claude/",
+        "dialects/",
+        "providers/",
+        "routing/",
+        "wire/",
+        "catalog/",
+        "telemetry/",
+    )
     found = [f for f in imported("urllib", "http", "requests", "httpx", "aiohttp", "socket") if f.startswith(serving)]
     assert not [f for f in found if f.partition(": ")[2] in clients]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
-from modelmux.upstream.credential_loaders import service_account_info
+from modelmux.upstream.google_auth.loaders import service_account_info
 from support.asgi import request
 from support.fakes import SSE_HEADERS, FakeReply, FakeUpstream, message_reply
 from support.fetch_servers import PNG, Connects, Names, ok, site
@@ -266,11 +266,12 @@ def test_s27_what_serves_requests_opens_no_files() -> None:
         "server/",
         "gateway/",
         "routing/",
-        "translate/",
+        "claude/",
+        "dialects/",
+        "providers/",
         "wire/",
-        "upstream/fetch",
+        "upstream/downloads",
         "upstream/http1",
-        "upstream/vertex",
     )
     opened = list(called("open", "Path", "pathlib.Path", "os.open", "io.open"))
     assert not [found for found in opened if found.startswith(serving)]

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.translate.chat_response import translate_response
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape
-from modelmux.translate.fold import MessageFold, fold_chunks, unfold
-from modelmux.translate.usage import translate_usage
-from modelmux.wire import anthropic, openai_reply
+from modelmux.claude.context import ReplyShape
+from modelmux.claude.fold import MessageFold, unfold
+from modelmux.dialects.openai_chat.fold import fold_chunks
+from modelmux.dialects.openai_chat.response import translate_response
+from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.dialects.openai_chat.usage import translate_usage
+from modelmux.wire import anthropic
+from modelmux.wire.openai import chat_response
 from support.recordings import recordings
 from support.strategies import disorder, replies, streams
 from support.translation import CREATED, ID, chunks_of
@@ -49,9 +51,9 @@ def whole(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
     return plain
 
 
-def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[openai_reply.DecodedChunk]:
+def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[chat_response.DecodedChunk]:
     """The chunks a client reads, decoded from the bytes it gets."""
-    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
     stream = ChatStream(shape)
     raw = b"".join(encoder.encode(chunk) for event in events for chunk in stream.feed(event))
     stream.finish()

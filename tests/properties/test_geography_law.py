@@ -12,8 +12,8 @@ from modelmux.catalog import builtin, location_in_path, location_of_host, locati
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import ModelNotFound
 from modelmux.routing.geography import inside
-from modelmux.routing.resolve import Route, Routes
-from modelmux.wire.vertex import host_for
+from modelmux.routing.routes import Route, Routes
+from modelmux.wire.google.vertex import host_for
 
 DAYS = (date(2026, 11, 30), date(2026, 12, 1))
 NAMES = ("a", "b", "c", "chat", "unknown", *(card.base for card in builtin().cards))

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelmux.upstream.base import Call
+from modelmux.wire.http import Call
 from support.asgi import Response
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask

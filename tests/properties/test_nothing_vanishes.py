@@ -16,14 +16,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.context import Options, Translated
+from modelmux.claude.identifiers import clean
+from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.emulator.call import Call
 from modelmux.emulator.validate import check
 from modelmux.errors import InvalidRequest
-from modelmux.translate.chat_request import translate_request
-from modelmux.translate.context import Options, Translated
-from modelmux.translate.names import clean
 from modelmux.wire.anthropic import encode_request
-from modelmux.wire.openai_chat import ChatRequest, read_request
+from modelmux.wire.openai.chat_request import ChatRequest, read_request
 from support.conversations import FIELDS, marked_once, requests
 
 Json = dict[str, Any]

@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.context import Options
+from modelmux.claude.prefix import first_difference
+from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.errors import InvalidRequest
-from modelmux.translate.chat_request import translate_request
-from modelmux.translate.compare import first_difference
-from modelmux.translate.context import Options
 from modelmux.wire.anthropic import MessagesRequest, encode_request
-from modelmux.wire.openai_chat import AssistantMessage, ChatRequest, FunctionMessage, ToolMessage, decode_request
+from modelmux.wire.openai.chat_request import (
+    AssistantMessage,
+    ChatRequest,
+    FunctionMessage,
+    ToolMessage,
+    decode_request,
+)
 from support.conversations import conversations
 from support.recordings import openai_requests
 

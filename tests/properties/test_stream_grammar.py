@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmux.claude.context import ReplyShape
+from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError
 from modelmux.gateway.relay import StreamRelay
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape
-from modelmux.wire.openai_reply import ChunkEncoder
+from modelmux.wire.openai.chat_response import ChunkEncoder
 from support.fakes import SSE_HEADERS, FakeReply
 from support.strategies import disorder, replies, streams
 

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.gateway.paced import PacedRelay
-from modelmux.translate.chat_response import translate_response
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import ReplyShape
-from modelmux.translate.fold import MessageFold, fold_chunks
-from modelmux.translate.gathering import Gatherer
-from modelmux.translate.usage import translate_usage
-from modelmux.translate.whole_stream import chunks_of as whole_chunks
-from modelmux.wire import anthropic, openai_reply
-from modelmux.wire.openai_reply import Chunk, ChunkDelta
+from modelmux.claude.context import ReplyShape
+from modelmux.claude.fold import MessageFold
+from modelmux.claude.text_buffer import Gatherer
+from modelmux.dialects.openai_chat.fold import fold_chunks
+from modelmux.dialects.openai_chat.response import translate_response
+from modelmux.dialects.openai_chat.single_stream import chunks_of as whole_chunks
+from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.dialects.openai_chat.usage import translate_usage
+from modelmux.gateway.buffered_relay import PacedRelay
+from modelmux.wire import anthropic
+from modelmux.wire.openai import chat_response
+from modelmux.wire.openai.chat_response import Chunk, ChunkDelta
 from support.fakes import SSE_HEADERS, FakeReply
 from support.recordings import recordings
 from support.strategies import TEXT, cut, disorder, framed, replies, streams
@@ -47,7 +49,7 @@ def decode(events: Iterable[dict[str, Any]]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
 
 
-def whole(events: list[dict[str, Any]], shape: ReplyShape) -> openai_reply.ChatCompletion:
+def whole(events: list[dict[str, Any]], shape: ReplyShape) -> chat_response.ChatCompletion:
     """The answer to a request that asked for no stream."""
     fold = MessageFold()
     for event in decode(events):
@@ -88,9 +90,9 @@ def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: Re
     return [chunk for chunks in each for chunk in chunks]
 
 
-def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[openai_reply.DecodedChunk]:
+def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[chat_response.DecodedChunk]:
     """Chunks as a client reads them from the wire."""
-    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
     return chunks_of(b"".join(map(encoder.encode, chunks)))
 
 
@@ -159,7 +161,7 @@ def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dic
 
 async def _relayed(pieces: list[bytes], size: int) -> bytes:
     """What a client gets while time stands still."""
-    encoder = openai_reply.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
+    encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
     relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(size, 60.0), lambda: 0.0)
     await relay.open(FakeReply(200, SSE_HEADERS, pieces))
     out = b""

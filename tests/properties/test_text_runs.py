@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from modelmux.wire.text_run import find_run
+from modelmux.wire.anthropic.text_delta_run import find_run
 from properties.test_split_law import client_bytes
 from support.strategies import cut
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from modelmux.errors import GatewayError, UpstreamBroken
-from modelmux.upstream.base import Call, Headers
+from modelmux.wire.http import Call, Headers
 
 SSE_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 JSON_HEADERS: Headers = [(b"content-type", b"application/json")]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from modelmux.upstream.dial import AddressInfo, Resolve
-from modelmux.upstream.fetch import Fetcher, FetchSettings
-from modelmux.upstream.fetch_guard import NotFetched
+from modelmux.upstream.connect import AddressInfo, Resolve
+from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
+from modelmux.upstream.downloads.url_guard import NotFetched
 from support.http_peers import Wire, open_sockets, peer
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 40
@@ -163,13 +163,13 @@ class Connects:
     """Instead of connecting where the dialler says, notes it and connects to a site."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-        from modelmux.upstream import dial
+        from modelmux.upstream import connect
 
         self.addresses: list[str] = []
-        real = dial._connect
+        real = connect._connect
 
-        async def connect(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket.socket:
+        async def redirected(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket.socket:
             self.addresses.append(str(info[4][0]))
             return await real(loop, rows(site.port, "127.0.0.1")[0])
 
-        monkeypatch.setattr(dial, "_connect", connect)
+        monkeypatch.setattr(connect, "_connect", redirected)

@@ -17,9 +17,9 @@ import pytest
 import uvloop
 
 from modelmux.errors import GatewayError
-from modelmux.upstream.base import Call, Origin, Timeouts
-from modelmux.upstream.dial import tls_context
+from modelmux.upstream.connect import tls_context
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Call, Origin, Timeouts
 
 PATIENT = Timeouts(connect=5, pool=5, send=5, first_byte=5, idle=5)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"

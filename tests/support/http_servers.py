@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from modelmux.upstream.base import Origin
+from modelmux.wire.http import Origin
 
 APP = Path(__file__).with_name("http_app.py")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from modelmux.errors import GatewayError
-from modelmux.upstream.base import Call, Headers, Origin, Timeouts
 from modelmux.upstream.http1 import Connection, Http1Reply
-from modelmux.upstream.request_head import encode_head
+from modelmux.wire.http import Call, Headers, Origin, Timeouts
+from modelmux.wire.request_head import encode_head
 
 ORIGIN = Origin("http", "upstream.example", 80)
 

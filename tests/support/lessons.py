@@ -13,7 +13,7 @@ from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.emulator.call import Call as Judged
 from modelmux.emulator.validate import check
-from modelmux.upstream.base import Call
+from modelmux.wire.http import Call
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, event, message_reply, stream_reply
 from support.gateway import MODEL, PATH, gateway

@@ -16,7 +16,7 @@ from typing import Any
 
 from modelmux import Config
 from modelmux.app import Gateway
-from modelmux.telemetry.logs import make_log
+from modelmux.telemetry.log import make_log
 from support.asgi import Response
 from support.fakes import FakeUpstream
 

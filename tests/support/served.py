@@ -11,8 +11,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from modelmux.server.http_connection import HttpConnection
-from modelmux.server.http_limits import Limits
+from modelmux.server.http.connection import HttpConnection
+from modelmux.server.http.limits import Limits
 
 PATIENCE = 5.0
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from modelmux.errors import GatewayError
-from modelmux.upstream.base import Call
+from modelmux.wire.http import Call
 from support.fakes import SSE_HEADERS, FakeReply, FakeUpstream
 
 

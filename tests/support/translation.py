@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.context import Options, ReplyShape, Translated
+from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError
-from modelmux.translate.chat_request import translate_request
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.context import Options, ReplyShape, Translated
 from modelmux.wire import anthropic, sse
-from modelmux.wire.openai_chat import decode_request
-from modelmux.wire.openai_reply import ChunkEncoder, DecodedChunk, decode_chunk
+from modelmux.wire.openai.chat_request import decode_request
+from modelmux.wire.openai.chat_response import ChunkEncoder, DecodedChunk, decode_chunk
 
 #: Takes sampling parameters, but no prefill.
 SONNET = builtin().card("claude-sonnet-4-6")

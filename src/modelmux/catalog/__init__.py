@@ -1,6 +1,5 @@
 """Facts about Claude models and the places that serve them, as data, and their look-ups. No decisions."""
 
-from modelmux.catalog.catalog import WIDE_LOCATIONS, Catalog, ModelCard, builtin, normalise
 from modelmux.catalog.lifecycle import lifecycle
 from modelmux.catalog.locations import (
     Geography,
@@ -10,6 +9,7 @@ from modelmux.catalog.locations import (
     locations,
     project_in_path,
 )
+from modelmux.catalog.models import WIDE_LOCATIONS, Catalog, ModelCard, builtin, normalise
 
 __all__ = [
     "WIDE_LOCATIONS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from modelmux.catalog.catalog import ModelCard
+from modelmux.catalog.models import ModelCard
 
 #: How long before its date a retirement is worth a word: the notice Anthropic gives (platform.claude.com/docs,
 #: model-deprecations: at least 60 days).

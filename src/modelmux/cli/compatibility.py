@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.translate.errors import RULES
-from modelmux.translate.fates import FATES
-from modelmux.translate.finish import FINISH_REASONS
+from modelmux.claude.upstream_errors import RULES
+from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.dialects.openai_chat.finish_reason import FINISH_REASONS
 
 _HEAD = """# Compatibility
 

@@ -19,8 +19,8 @@ from modelmux.cli.output import fail, say
 from modelmux.cli.usable import problems
 from modelmux.cli.writing import write_private
 from modelmux.config import ConfigError, load_all
-from modelmux.config.layers import CONFIG_VARIABLE
 from modelmux.config.load import user_file
+from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
 
 #: What is tried where neither VISUAL nor EDITOR is set.

@@ -13,7 +13,7 @@ from modelmux.cli.output import fail, fail_config, say, warn
 from modelmux.cli.writing import write_private
 from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.litellm import Import
-from modelmux.config.toml import tables
+from modelmux.config.toml_writer import tables
 
 
 @click.command("import")

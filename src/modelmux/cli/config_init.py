@@ -16,8 +16,8 @@ from modelmux.cli.api_key import new_key
 from modelmux.cli.output import fail, warn
 from modelmux.cli.writing import write_private
 from modelmux.config import ConfigError, build_routes, parse
-from modelmux.config.layers import CONFIG_VARIABLE
 from modelmux.config.load import user_file
+from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ import click
 from modelmux.cli.configured import config_options, read_config
 from modelmux.cli.output import print_json, say, warn
 from modelmux.config.check import Path as Keys
-from modelmux.config.effective import effective, masked
+from modelmux.config.effective_config import effective, masked
 from modelmux.config.load import Loaded
-from modelmux.config.toml import plain, tables
+from modelmux.config.toml_writer import plain, tables
 
 
 @click.command()

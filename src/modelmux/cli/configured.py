@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 
 from modelmux.cli.output import fail_config
 from modelmux.config import ConfigError, Loaded, load_all
-from modelmux.config.layers import dotenv_variables
 from modelmux.config.settings import settings
+from modelmux.config.sources import dotenv_variables
 
 F = TypeVar("F", bound=Callable[..., Any])
 

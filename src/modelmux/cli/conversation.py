@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from modelmux.errors import GatewayError, UpstreamUnreachable
-from modelmux.upstream.base import Call, Headers, Origin, Reply, Timeouts, Upstream
+from modelmux.upstream.base import Reply, Upstream
+from modelmux.wire.http import Call, Headers, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 _TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=600.0, idle=300.0)

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from modelmux.app import create_app
 from modelmux.cli.output import fail
-from modelmux.cli.serving import InProcessServer, gateway_config, listen
 from modelmux.cli.tour import MODEL, Tour
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings, RunningEmulator
-from modelmux.telemetry.logs import make_log
+from modelmux.process.server import InProcessServer, gateway_config, listen
+from modelmux.telemetry.log import make_log
 
 _PORT = 3000
 

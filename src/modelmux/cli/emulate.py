@@ -8,9 +8,9 @@ import click
 import uvicorn
 
 from modelmux.cli.output import fail
-from modelmux.cli.serving import listen, run
 from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load
 from modelmux.emulator.server import uvicorn_config
+from modelmux.process.server import listen, run
 
 EXAMPLE = """[vertex]
 project = "any-project"

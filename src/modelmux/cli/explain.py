@@ -8,18 +8,19 @@ from pathlib import Path
 import click
 import msgspec
 
+from modelmux.claude.context import Translated
+from modelmux.claude.notices import Notice
+from modelmux.claude.prefix import first_difference
 from modelmux.cli.output import fail, fail_config
 from modelmux.config import Config, ConfigError, build_routes, load
+from modelmux.dialects.openai_chat.content import remote_urls
+from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.errors import GatewayError
-from modelmux.gateway.attempt import LONG_REPLY_TOKENS
-from modelmux.routing.resolve import Route
-from modelmux.translate.chat_request import translate_request
-from modelmux.translate.compare import first_difference
-from modelmux.translate.content import remote_urls
-from modelmux.translate.context import Translated
-from modelmux.translate.notices import Notice
-from modelmux.wire import anthropic, openai_chat
-from modelmux.wire.vertex import verb
+from modelmux.gateway.attempts import LONG_REPLY_TOKENS
+from modelmux.routing.routes import Route
+from modelmux.wire import anthropic
+from modelmux.wire.google.vertex import verb
+from modelmux.wire.openai import chat_request
 
 _ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
 
@@ -52,7 +53,7 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
         body = path.read_bytes()
     except OSError as error:
         fail([f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body.")
-    request, unknown = openai_chat.read_request(body)
+    request, unknown = chat_request.read_request(body)
     request.model = model or request.model
     route = find(request.model)
     assets = {url: _stand_in(url, where, request) for url, where in remote_urls(request).items()}
@@ -61,11 +62,13 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
     return translated, route
 
 
-def _stand_in(url: str, where: str, request: openai_chat.ChatRequest) -> anthropic.ImageBlock | anthropic.DocumentBlock:
+def _stand_in(
+    url: str, where: str, request: chat_request.ChatRequest
+) -> anthropic.ImageBlock | anthropic.DocumentBlock:
     """Nothing is fetched: the place of a URL's content says what would stand there."""
     _, message, _, part = where.split(".")
     content = request.messages[int(message)].content
-    kind = "application/pdf" if content and isinstance(content[int(part)], openai_chat.FilePart) else "image/*"
+    kind = "application/pdf" if content and isinstance(content[int(part)], chat_request.FilePart) else "image/*"
     source = anthropic.Base64Source(kind, f"<fetched from {url}>")
     return anthropic.ImageBlock(source) if kind == "image/*" else anthropic.DocumentBlock(source)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.errors import UpstreamBroken
-from modelmux.upstream.base import Call, Headers
+from modelmux.wire.http import Call, Headers
 
 Message = MutableMapping[str, Any]
 Application = Callable[

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from modelmux.telemetry.logfiles import log_files
+from modelmux.telemetry.log_files import log_files
 
 #: Bytes read at a time.
 _BLOCK: Final = 64 * 1024

@@ -14,7 +14,7 @@ from modelmux.cli.ending import INTERRUPTED
 from modelmux.cli.log_reading import Follower, last_lines
 from modelmux.cli.output import fail
 from modelmux.cli.text import plain
-from modelmux.telemetry.logfiles import log_directory, log_files
+from modelmux.telemetry.log_files import log_directory, log_files
 
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 _ORDER: Final = {**{name: place for place, name in enumerate(_LEVELS)}, "warning": 3, "critical": 5}

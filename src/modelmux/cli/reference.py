@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.config.settings import Section, Setting, is_table, item_of, sections
-from modelmux.config.toml import literal
+from modelmux.config.toml_writer import literal
 
 _HEAD: Final = """# Configuration
 

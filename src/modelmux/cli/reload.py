@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from modelmux.cli.output import fail
-from modelmux.cli.runtime import Status, running
+from modelmux.process.status_file import Status, running
 
 #: Seconds a gateway may take to read its configuration.
 PATIENCE: Final = 10.0

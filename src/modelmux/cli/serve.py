@@ -12,16 +12,16 @@ import click
 
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.configured import DOTENV, adopt_dotenv, config_options, read_config
-from modelmux.cli.notify import ServiceManager
-from modelmux.cli.open_files import enough_open_files
 from modelmux.cli.output import fail_config
-from modelmux.cli.reloading import Reloader
-from modelmux.cli.runtime import Status, StatusFile, directories
-from modelmux.cli.serving import Drain, GatewayServer, gateway_config, listen_many, run
 from modelmux.config import Config, ConfigError, load_all
+from modelmux.process.open_files import enough_open_files
+from modelmux.process.reload import Reloader
+from modelmux.process.sd_notify import ServiceManager
+from modelmux.process.server import Drain, GatewayServer, gateway_config, listen_many, run
+from modelmux.process.status_file import Status, StatusFile, directories
 from modelmux.telemetry import names
-from modelmux.telemetry.logfiles import log_directory
-from modelmux.telemetry.logs import Log, make_log
+from modelmux.telemetry.log import Log, make_log
+from modelmux.telemetry.log_files import log_directory
 
 #: Seconds for which log lines of requests are held, to be written together.
 _HOLD: Final = 0.1
@@ -86,7 +86,7 @@ def serve(
 
 
 def _supervise(**charge: Any) -> NoReturn:
-    from modelmux.cli.supervisor import Charge, Supervisor  # which one process alone does not need
+    from modelmux.process.workers.supervisor import Charge, Supervisor  # which one process alone does not need
 
     raise SystemExit(Supervisor(Charge(host=charge["config"].server.host, **charge)).run())
 

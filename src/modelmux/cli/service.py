@@ -13,7 +13,7 @@ import click
 
 from modelmux.cli.managers import Plan, launchd, systemd_system, systemd_user
 from modelmux.cli.output import fail
-from modelmux.cli.runtime import running
+from modelmux.process.status_file import running
 
 _system = click.option("--system/--user", "system", default=None,
                        help="A service of the machine or of the user; of the machine for root.")  # fmt: skip

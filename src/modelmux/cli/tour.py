@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from modelmux.emulator import Emulator
-from modelmux.upstream.base import Call, Origin, Reply, Timeouts
+from modelmux.upstream.base import Reply
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Call, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 MODEL: Final = "claude-sonnet-4-6"

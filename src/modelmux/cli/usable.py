@@ -14,10 +14,10 @@ from modelmux.app import check_exposure
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
-from modelmux.config.example_keys import check_keys
-from modelmux.config.origins import read_origins
+from modelmux.config.cors_origins import read_origins
 from modelmux.config.streaming import build_stream_modes
-from modelmux.upstream.fetch_guard import Guard
+from modelmux.config.weak_keys import check_keys
+from modelmux.upstream.downloads.url_guard import Guard
 
 _NAMED: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from modelmux.catalog import Catalog
-from modelmux.config.fences import stays_inside
+from modelmux.config.geography_check import stays_inside
 from modelmux.config.schema import Alias as Given
 from modelmux.config.schema import VertexModel
 from modelmux.routing.aliases import Alias, by_name, loops
 from modelmux.routing.geography import nearest
-from modelmux.routing.resolve import MAX_NAME, Routes
+from modelmux.routing.routes import MAX_NAME, Routes
 
 
 def read_aliases(models: Iterable[VertexModel], given: dict[str, str | Given]) -> list[Alias]:

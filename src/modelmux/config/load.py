@@ -14,7 +14,8 @@ import msgspec
 from modelmux.catalog import Catalog, ModelCard
 from modelmux.config.check import Path as Keys
 from modelmux.config.check import Problem, check, dotted
-from modelmux.config.layers import (
+from modelmux.config.schema import Config
+from modelmux.config.sources import (
     CONFIG_VARIABLE,
     Layer,
     Unreadable,
@@ -24,7 +25,6 @@ from modelmux.config.layers import (
     options_layer,
     text_layer,
 )
-from modelmux.config.schema import Config
 
 T = TypeVar("T", bound=msgspec.Struct)
 

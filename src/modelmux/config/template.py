@@ -11,7 +11,7 @@ from typing import Any, Final, get_origin
 import msgspec
 
 from modelmux.config.settings import Section, Setting, is_table, item_of, sections
-from modelmux.config.toml import key, literal, tables
+from modelmux.config.toml_writer import key, literal, tables
 
 _HEAD: Final = """\
 # The configuration of ModelMux. Lines that begin with "#" and no space show settings that are not set, with their

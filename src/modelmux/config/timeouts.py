@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from modelmux.config.schema import Config, ModelTimeouts
-from modelmux.routing.timeouts import Timeouts
+from modelmux.wire.http import Timeouts
 
 
 def build_timeouts(config: Config, own: ModelTimeouts | None = None) -> Timeouts:

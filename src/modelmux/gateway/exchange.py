@@ -9,25 +9,25 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from modelmux.gateway.fleet import Fleet
-from modelmux.gateway.paced import Pacing
+from modelmux.claude.notices import Notice
+from modelmux.gateway.buffered_relay import Pacing
+from modelmux.gateway.dated_routes import RoutesToday
+from modelmux.gateway.deployments import Fleet
 from modelmux.gateway.relay import StreamRelay
-from modelmux.gateway.thoughts import ThoughtStore
-from modelmux.gateway.today import RoutesToday
-from modelmux.routing.resolve import Deployment, Route
+from modelmux.gateway.thinking_store import ThoughtStore
+from modelmux.providers.vertex_claude.provider import Vertex
 from modelmux.routing.retry import Policy
+from modelmux.routing.routes import Deployment, Route
 from modelmux.routing.stream_mode import Mode
-from modelmux.telemetry.logs import Log
+from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import Metrics
-from modelmux.translate.notices import Notice
 from modelmux.upstream.base import TokenSource, Upstream
-from modelmux.upstream.fetch import Fetched
-from modelmux.upstream.vertex import Vertex
+from modelmux.upstream.downloads.fetcher import Fetched
 from modelmux.wire import anthropic
 
 
 class Downloads(Protocol):
-    """Fetches what URLs of a request hold; ``upstream/fetch.py`` is the real one."""
+    """Fetches what URLs of a request hold; ``upstream/downloads/fetcher.py`` is the real one."""
 
     async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
         """:raises NotFetched: a URL that may not or cannot be fetched."""

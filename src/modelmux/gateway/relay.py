@@ -14,14 +14,15 @@ from typing import Final
 
 import msgspec
 
+from modelmux.claude.upstream_errors import hide_project
+from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError, UpstreamBroken
-from modelmux.gateway.fleet import Stay
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.translate.errors import hide_project
+from modelmux.gateway.deployments import Stay
 from modelmux.upstream.base import Reply
-from modelmux.wire import anthropic, openai_common, sse
-from modelmux.wire.openai_reply import Chunk, ChunkEncoder
-from modelmux.wire.text_run import TextRun, find_run
+from modelmux.wire import anthropic, sse
+from modelmux.wire.anthropic.text_delta_run import TextRun, find_run
+from modelmux.wire.openai import common
+from modelmux.wire.openai.chat_response import Chunk, ChunkEncoder
 
 #: How long the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
@@ -31,7 +32,7 @@ MAX_HELD_STREAM: Final = 128 * 1024 * 1024
 
 def in_band(error: GatewayError) -> bytes:
     """An error as an event that the official SDKs raise on."""
-    return sse.encode_data(openai_common.encode(openai_common.envelope(error)))
+    return sse.encode_data(common.encode(common.envelope(error)))
 
 
 class EventReader:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelmux.gateway.assets import fetch_assets
-from modelmux.gateway.attempt import Attempts
+from modelmux.claude import unknown_types
+from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
+from modelmux.dialects.openai_chat.response import translate_response
+from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.gateway.attempts import Attempts
+from modelmux.gateway.buffered_relay import make_relay, tell_whole
+from modelmux.gateway.downloads import fetch_assets
 from modelmux.gateway.exchange import Answer, Exchange, Services
-from modelmux.gateway.paced import make_relay, tell_whole
-from modelmux.gateway.thoughts import may_think, remember
+from modelmux.gateway.thinking_store import may_think, remember
 from modelmux.routing import affinity
-from modelmux.translate import news
-from modelmux.translate.chat_request import refuse_notices, translate_request
-from modelmux.translate.chat_response import translate_response
-from modelmux.translate.chat_stream import ChatStream
-from modelmux.wire import openai_chat, openai_common, openai_reply
+from modelmux.wire.openai import chat_request, chat_response, common
 
 
 async def run(
@@ -26,7 +26,7 @@ async def run(
     :returns: once there is content to show; a stream goes on in ``Answer.relay``.
     :raises GatewayError: the client gets it as a status and an envelope.
     """
-    request, unknown = openai_chat.read_request(body)
+    request, unknown = chat_request.read_request(body)
     exchange.stream = bool(request.stream)
     exchange.route = route = services.routes.find(request.model)
     exchange.deadline = exchange.started + min(route.timeouts.total, exchange.timeout)
@@ -50,7 +50,7 @@ async def run(
     exchange.remembers = may_think(translated.body, card.thinking_default)
     id, created, shape, relay = services.new_id(), int(services.now()), translated.shape, None
     if exchange.stream:
-        encoder = openai_reply.ChunkEncoder(
+        encoder = chat_response.ChunkEncoder(
             id=id, created=created, model=shape.model, include_usage=shape.include_usage, tier=shape.service_tier
         )
         relay = make_relay(exchange.mode, ChatStream(shape), encoder, services.pacing, services.clock)
@@ -61,10 +61,10 @@ async def run(
         assert relay is not None
         relay.go_on = attempts.go_on
         return Answer(exchange, relay=relay)
-    exchange.usage, exchange.unknown = message.usage, news.of_reply(message.content, message.stop_reason)
+    exchange.usage, exchange.unknown = message.usage, unknown_types.of_reply(message.content, message.stop_reason)
     if exchange.remembers:
         remember(message.content or (), owner, card.id, thoughts)
     completion = translate_response(message, shape, id=id, created=created)
     if exchange.stream and exchange.mode == "never":
         return Answer(exchange, tell_whole(completion, include_usage=shape.include_usage), events=True)
-    return Answer(exchange, openai_common.encode(completion))
+    return Answer(exchange, common.encode(completion))

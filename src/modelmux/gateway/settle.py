@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from modelmux.claude.notices import header_value
 from modelmux.errors import GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.gateway.exchange import Answer, Exchange, Services
-from modelmux.gateway.thoughts import remember
+from modelmux.gateway.thinking_store import remember
 from modelmux.telemetry import names
-from modelmux.translate.notices import header_value
 
 _UNRESOLVED: Final = "unknown"
 #: Refusals (translate.errors) of what a request holds: Vertex AI's sentence may quote it.

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from modelmux.routing.resolve import Deployment
-from modelmux.wire.openai_chat import ChatMessage, ChatRequest, TextPart, UserMessage
+from modelmux.routing.routes import Deployment
+from modelmux.wire.openai.chat_request import ChatMessage, ChatRequest, TextPart, UserMessage
 
 #: Headers by which a client names its session, the first found wins.
 _HEADERS: Final = (b"x-session-affinity", b"x-session-id")

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from modelmux.catalog import WIDE_LOCATIONS
 from modelmux.errors import UpstreamRefused
-from modelmux.routing.resolve import Deployment
+from modelmux.routing.routes import Deployment
 
 #: Seconds a bucket rests after a 429 that names none: doubling from the first to the last.
 FIRST_REST: Final = 1.0

@@ -13,9 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
-from modelmux.routing.resolve import Deployment, Route
-from modelmux.routing.select import select
-from modelmux.routing.standing import FREE, Standing
+from modelmux.routing.availability import FREE, Standing
+from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.selection import select
 
 #: Kinds of refusal (translate.errors) that another attempt may cure.
 _CURABLE: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})

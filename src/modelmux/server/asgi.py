@@ -17,9 +17,9 @@ from starlette.routing import BaseRoute, Match, Route
 
 from modelmux.errors import EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
-from modelmux.server.respond import HeaderList, Receive, Scope, Send, send_error
+from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import Log, where
+from modelmux.telemetry.log import Log, where
 
 Endpoint = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
-from modelmux.config.example_keys import check_keys
+from modelmux.config.weak_keys import check_keys
 from modelmux.errors import Unauthorized
 
 #: Accepted headers that are remembered, so that their keys need not be compared again.

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from modelmux.errors import InvalidRequest, PayloadTooLarge, RequestError, UpstreamTimeout
-from modelmux.server.http_request import ON_DISCONNECT
-from modelmux.server.respond import Receive, Scope
+from modelmux.server.http.request import ON_DISCONNECT
+from modelmux.server.responses import Receive, Scope
 
 #: A body over the limit is read on and thrown away up to this many times the limit: a client that is still sending
 #: when the connection closes would see a reset instead of the error.

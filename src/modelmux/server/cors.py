@@ -11,7 +11,7 @@ from typing import Final
 
 from modelmux.errors import InvalidRequest
 from modelmux.server.asgi import Application
-from modelmux.server.respond import HeaderList, Message, Receive, Scope, Send, send_error
+from modelmux.server.responses import HeaderList, Message, Receive, Scope, Send, send_error
 
 _ANY: Final = b"*"
 _METHODS: Final = b"GET, HEAD, POST"
@@ -28,7 +28,7 @@ _VARY_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control
 class Cors:
     """An application that pages of certain origins may call.
 
-    :param origins: as ``config.origins`` reads them; ``*`` for any.
+    :param origins: as ``config.cors_origins`` reads them; ``*`` for any.
     """
 
     def __init__(self, application: Application, origins: frozenset[str]) -> None:

@@ -11,19 +11,19 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Final
 
+from modelmux.claude.notices import header_value
 from modelmux.errors import GatewayDraining, GatewayError, InvalidRequest, UpstreamRefused
-from modelmux.gateway.admission import Admission
+from modelmux.gateway.concurrency import Admission
 from modelmux.gateway.exchange import Answer, Exchange, Services
 from modelmux.gateway.relay import in_band
 from modelmux.gateway.run import run
 from modelmux.gateway.settle import finish, settle
 from modelmux.server.body import ClientGone, WhileConnected, check_headers, read_body
+from modelmux.server.client_stream import Outgoing
 from modelmux.server.health import Readiness
-from modelmux.server.outgoing import Outgoing
-from modelmux.server.respond import HeaderList, Receive, Scope, Send
+from modelmux.server.responses import HeaderList, Receive, Scope, Send
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import where
-from modelmux.translate.notices import header_value
+from modelmux.telemetry.log import where
 
 _SECONDS: Final = re.compile(rb"\d{1,9}(\.\d{1,9})?")
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelmux.telemetry.metrics import Metrics, health_of
-from modelmux.telemetry.whole import Whole, exposition
+from modelmux.telemetry.worker_metrics import Whole, exposition
 from modelmux.version import __version__
 
 #: Ours first, then the names that LiteLLM gives them.

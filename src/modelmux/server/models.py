@@ -11,10 +11,10 @@ from starlette.routing import Route as Page
 
 from modelmux.catalog import ModelCard
 from modelmux.errors import GatewayError, InvalidRequest
-from modelmux.gateway.today import RoutesToday
-from modelmux.routing.resolve import Route
-from modelmux.wire.anthropic_models import ErrorBody, ErrorReply, ModelInfo, ModelPage
-from modelmux.wire.openai_common import Model, ModelList, encode
+from modelmux.gateway.dated_routes import RoutesToday
+from modelmux.routing.routes import Route
+from modelmux.wire.anthropic.models import ErrorBody, ErrorReply, ModelInfo, ModelPage
+from modelmux.wire.openai.common import Model, ModelList, encode
 
 _MOST: Final = 1000  # a page of Anthropic's; all we have fits, so that is the default too
 _UNKNOWN_DAY: Final = date(1970, 1, 1)

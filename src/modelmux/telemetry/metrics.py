@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
-from modelmux.telemetry.tally import Spread, Tally
+from modelmux.telemetry.counters import Spread, Tally
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 

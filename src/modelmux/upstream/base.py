@@ -1,59 +1,16 @@
-"""The seams of the outgoing side: what a call is, what a reply is, and the two protocols with real and fake sides.
+"""The seams of the outgoing side: what a reply is, and the two protocols with real and fake sides.
 
-Nothing here performs I/O; ``pool.py`` and ``credentials.py`` do.
+Nothing here performs I/O; ``pool.py`` and ``google_auth/tokens.py`` do.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import NamedTuple, Protocol, Self
-from urllib.parse import urlsplit
+from typing import Protocol
 
-from msgspec import Struct
-
-from modelmux.routing.timeouts import Timeouts as Timeouts
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class Origin(NamedTuple):
-    """Where connections go: one pool each."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Scheme, host and port of an http(s) URL.
-
-        :raises ValueError: another scheme, no host, or a port that is not a number.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"not an http(s) URL: {url!r}")
-        return cls(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-
-    @property
-    def authority(self) -> str:
-        """Value of the Host header: the port only when it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
-
-
-class Call(Struct, frozen=True):
-    """One HTTP request to make. The connection adds Host, Content-Length and Connection to ``headers``.
-
-    :param head: what ``request_head.encode_prefix`` makes of all but the body, where the caller keeps it.
-    """
-
-    origin: Origin
-    target: str
-    headers: Headers
-    body: bytes
-    timeouts: Timeouts
-    method: str = "POST"
-    head: bytes = b""
+from modelmux.wire.http import Call, Headers
+from modelmux.wire.http import Origin as Origin
+from modelmux.wire.http import Timeouts as Timeouts
 
 
 class Reply(Protocol):

@@ -22,7 +22,7 @@ from typing import Final, Protocol, cast
 import httptools
 
 from modelmux.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
-from modelmux.upstream.base import Call, Headers, Timeouts
+from modelmux.wire.http import Call, Headers, Timeouts
 
 #: Longest head of a reply in bytes, interim replies included; also the most framing or trailers between two body bytes.
 MAX_HEAD: Final = 64 * 1024

@@ -19,11 +19,11 @@ from threading import get_ident
 from typing import Final
 
 from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamTimeout
-from modelmux.upstream.base import Call, Origin
-from modelmux.upstream.dial import Resolve, dial, resolve, tls_context
+from modelmux.upstream.connect import Resolve, dial, resolve, tls_context
 from modelmux.upstream.http1 import Connection, Http1Reply
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.upstream.request_head import encode_head
+from modelmux.wire.http import Call, Origin
+from modelmux.wire.request_head import encode_head
 
 #: Open connections for each origin: as many as requests may run by default, a stream has one for itself.
 MAX_CONNECTIONS: Final = 4096

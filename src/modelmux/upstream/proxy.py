@@ -19,7 +19,7 @@ from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from modelmux.errors import UpstreamUnreachable
-from modelmux.upstream.base import Origin
+from modelmux.wire.http import Origin
 
 #: Longest reply to CONNECT.
 MAX_TUNNEL_HEAD: Final = 16 * 1024

@@ -15,7 +15,8 @@ pytest.importorskip("bench", reason="the measuring is not part of what is instal
 
 from bench import payloads, report, stats
 
-from modelmux.wire import anthropic, openai_chat, sse
+from modelmux.wire import anthropic, sse
+from modelmux.wire.openai import chat_request
 
 
 def test_percentiles() -> None:
@@ -87,7 +88,7 @@ def test_a_page_is_changed_between_its_markers_only() -> None:
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("messages", [1, 10, 101])
 def test_requests_are_such_as_clients_send(size: int, messages: int) -> None:
-    request, unknown = openai_chat.read_request(payloads.request(size, stream=True, messages=messages))
+    request, unknown = chat_request.read_request(payloads.request(size, stream=True, messages=messages))
     assert unknown == []
     assert request.stream
     assert size * 0.9 < len(payloads.request(size, stream=False, messages=messages)) < size * 1.2 + 120 * messages

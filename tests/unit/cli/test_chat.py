@@ -14,8 +14,8 @@ from modelmux.cli.conversation import ChatError, Conversation
 from modelmux.cli.in_process import AsgiUpstream
 from modelmux.cli.text import prose
 from modelmux.errors import UpstreamBroken
-from modelmux.upstream.base import Call, Origin, Timeouts
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Call, Origin, Timeouts
 from support.cli import Said, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies

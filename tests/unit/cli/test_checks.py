@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
+from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.checks import network
 from modelmux.cli.checks.credentials import check_credentials
 from modelmux.cli.checks.files import check_files
@@ -22,12 +23,11 @@ from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.checks.server import check_log_directory, check_port, check_server
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings
-from modelmux.routing.resolve import Deployment
-from modelmux.translate.errors import translate_fault
-from modelmux.upstream.base import Origin
-from modelmux.upstream.dial import tls_context
+from modelmux.routing.routes import Deployment
+from modelmux.upstream.connect import tls_context
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.vertex import decode_fault
+from modelmux.wire.google.vertex import decode_fault
+from modelmux.wire.http import Origin
 from support.emulator_server import threaded
 from support.http_peers import peer, replies
 from support.http_proxy import tunnel_proxy

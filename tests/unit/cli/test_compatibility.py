@@ -6,8 +6,8 @@ from pathlib import Path
 
 from modelmux.catalog import builtin
 from modelmux.cli.compatibility import render
-from modelmux.translate.fates import FATES
-from modelmux.wire.openai_chat import ChatRequest
+from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.wire.openai.chat_request import ChatRequest
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "compatibility.md"
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from modelmux.catalog import builtin
 from modelmux.config import parse
 from modelmux.config.litellm import Import
-from modelmux.config.toml import tables
+from modelmux.config.toml_writer import tables
 from support.cli import check_snapshot, run
 
 WHOLE = """\

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from modelmux.cli import asking
-from modelmux.cli.asking import MOST_OWED, Asking
-from modelmux.telemetry.whole import Whole
+from modelmux.process.workers import aggregate_client
+from modelmux.process.workers.aggregate_client import MOST_OWED, Asking
+from modelmux.telemetry.worker_metrics import Whole
 
 
 class Supervisor:
@@ -30,7 +30,7 @@ def supervisor() -> Supervisor:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", {True: 0.2, False: 0.1})
+    monkeypatch.setattr(aggregate_client, "PATIENCE", {True: 0.2, False: 0.1})
 
 
 def whole(total: int) -> Whole:
@@ -83,7 +83,7 @@ async def test_while_answers_are_owed_all_further_clients_share_one_question(sup
         clients.append(asyncio.create_task(questions.ask(True)))
         await asked(supervisor, number)
     late = [asyncio.create_task(questions.ask(True)) for _ in range(50)]
-    await asyncio.sleep(3 * asking.GATHER_SECONDS)
+    await asyncio.sleep(3 * aggregate_client.GATHER_SECONDS)
     assert len(supervisor.asked) == MOST_OWED
     questions.answered(1, whole(1))
     assert len(supervisor.asked) == MOST_OWED + 1
@@ -97,14 +97,14 @@ async def test_a_supervisor_that_was_silent_for_long_finds_few_questions(supervi
     questions = Asking(supervisor)
     for _ in range(3 * MOST_OWED):
         questions_of_one_client = asyncio.create_task(questions.ask(False))
-        await asyncio.sleep(2 * asking.GATHER_SECONDS)
+        await asyncio.sleep(2 * aggregate_client.GATHER_SECONDS)
         questions_of_one_client.cancel()
         await asyncio.wait([questions_of_one_client])
     assert len(supervisor.asked) == MOST_OWED
     for number in range(1, MOST_OWED + 1):
         questions.answered(number, whole(number))
     after = asyncio.create_task(questions.ask(False))
-    await asyncio.sleep(2 * asking.GATHER_SECONDS)
+    await asyncio.sleep(2 * aggregate_client.GATHER_SECONDS)
     questions.answered(MOST_OWED + 1, whole(99))
     assert await after == whole(99)
 

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmux.cli.census import Census
-from modelmux.cli.crew import LONGEST_DELAY, STEADY, Backoff, Channel, Member, State, patience_with, stand_ins
-from modelmux.cli.handover import ADOPT_SECONDS, Handover
-from modelmux.cli.inquiry import ANSWER_SECONDS, Inquiries
-from modelmux.cli.link import (
+from modelmux.config import Config, ConfigError, Loaded
+from modelmux.process.reload import Outcome
+from modelmux.process.workers.aggregation import ANSWER_SECONDS, Inquiries
+from modelmux.process.workers.config_rollout import ADOPT_SECONDS, Handover
+from modelmux.process.workers.protocol import (
     AT_SUPERVISOR,
     AT_WORKER,
     MAX_FRAME,
@@ -27,10 +27,19 @@ from modelmux.cli.link import (
     Tell,
     frame,
 )
-from modelmux.cli.reloading import Outcome
-from modelmux.config import Config, ConfigError, Loaded
-from modelmux.telemetry.logs import quiet
-from modelmux.telemetry.whole import Family, Report
+from modelmux.process.workers.worker_reports import Census
+from modelmux.process.workers.worker_slot import (
+    LONGEST_DELAY,
+    STEADY,
+    Backoff,
+    Channel,
+    Member,
+    State,
+    patience_with,
+    stand_ins,
+)
+from modelmux.telemetry.log import quiet
+from modelmux.telemetry.worker_metrics import Family, Report
 
 
 def counted(value: float) -> list[Family]:

@@ -10,7 +10,7 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, build_routes, parse
 from modelmux.errors import ModelNotFound
-from modelmux.routing.resolve import MAX_NAME, Routes
+from modelmux.routing.routes import MAX_NAME, Routes
 
 HERE = {"project": "p", "location": "global"}
 BEFORE, DAY = date(2026, 11, 30), date(2026, 12, 1)

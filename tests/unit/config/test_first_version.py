@@ -12,8 +12,8 @@ from modelmux.app import credential_loader
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes, load_all
 from modelmux.config.streaming import build_stream_modes
-from modelmux.routing.resolve import Routes
-from modelmux.upstream.credential_failures import Cause, CredentialProblem
+from modelmux.routing.routes import Routes
+from modelmux.upstream.google_auth.failures import Cause, CredentialProblem
 
 ALL_KEYS = """\
 # every key of 1.x

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from modelmux.config import Config, build_routes, parse
-from modelmux.gateway.admission import RETRY_AFTER
-from modelmux.routing import budget, quota, retry, select
-from modelmux.routing.breaker import DEFAULT_RULES as RULES
-from modelmux.routing.timeouts import Timeouts
+from modelmux.gateway.concurrency import RETRY_AFTER
+from modelmux.routing import quota, retry, retry_budget, selection
+from modelmux.routing.circuit_breaker import DEFAULT_RULES as RULES
+from modelmux.wire.http import Timeouts
 
 TEXT = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text("utf-8")
 
@@ -46,8 +46,8 @@ def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
     ):  # fmt: skip
         assert told in TEXT.replace("\n  ", " ").replace("\n", " "), told
     assert (retry.BASE_DELAY, retry.MAX_DELAY, retry.Policy().max_retry_after) == (0.5, 8, 30)
-    assert (budget.SHARE, budget.RESERVE) == (1 / 5, 10)
+    assert (retry_budget.SHARE, retry_budget.RESERVE) == (1 / 5, 10)
     assert (RULES.consecutive, RULES.share, RULES.window, RULES.least) == (5, 0.5, 20, 10)
     assert (RULES.first_rest, RULES.longest_rest) == (5, 120)
     assert (quota.FIRST_REST, quota.LONGEST_REST, quota.LONGEST_PROBE) == (1, 30, 60)
-    assert (select.SHARES, select.SLACK, RETRY_AFTER) == (2, 8, 2)
+    assert (selection.SHARES, selection.SLACK, RETRY_AFTER) == (2, 8, 2)

@@ -10,10 +10,10 @@ import pytest
 
 from modelmux.catalog import locations
 from modelmux.config import build_routes, parse
-from modelmux.config.origins import read_origins
+from modelmux.config.cors_origins import read_origins
 from modelmux.routing.geography import covers, inside
-from modelmux.routing.resolve import Routes
-from modelmux.routing.select import select
+from modelmux.routing.routes import Routes
+from modelmux.routing.selection import select
 
 TEXT = (Path(__file__).parents[3] / "docs" / "routing.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from modelmux.config import parse
-from modelmux.config.layers import text_layer
 from modelmux.config.settings import is_table, item_of, settings
+from modelmux.config.sources import text_layer
 from modelmux.config.template import render
 
 VALUES: dict[str, Any] = {

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.routing.affinity import first_for, key_of
-from modelmux.routing.resolve import Deployment
-from modelmux.wire.openai_chat import ChatRequest
+from modelmux.routing.routes import Deployment
+from modelmux.wire.openai.chat_request import ChatRequest
 
 CARD = builtin().card("claude-opus-4-6")
 PLACES = [Deployment(name, f"https://{name}", "p", name, CARD) for name in "abcd"]

@@ -8,7 +8,7 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.routing.aliases import Alias, by_name, follow, loops
-from modelmux.routing.resolve import Deployment, Route, Routes
+from modelmux.routing.routes import Deployment, Route, Routes
 
 DAY = date(2026, 12, 1)
 CATALOG = builtin()

@@ -6,7 +6,7 @@ import pytest
 
 from modelmux.catalog import builtin, location_in_path, location_of_host, locations, project_in_path
 from modelmux.routing.geography import covers, inside, nearest
-from modelmux.routing.resolve import Deployment, Route
+from modelmux.routing.routes import Deployment, Route
 
 IN: list[tuple[str, set[str], set[str]]] = [
     ("us", {"us", "us-east5", "us-central1"}, {"global", "eu", "europe-west1", "northamerica-northeast1", "us-east99"}),

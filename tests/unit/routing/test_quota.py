@@ -7,7 +7,7 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.errors import UpstreamRefused
 from modelmux.routing.quota import Quota, bucket_of, zero_quota
-from modelmux.routing.resolve import Deployment
+from modelmux.routing.routes import Deployment
 
 USED_UP = "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model."
 SHARED = "Resource exhausted. Please try again later."

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
+from modelmux.claude.upstream_errors import RULES
 from modelmux.errors import (
     CredentialsUnavailable,
     GatewayError,
@@ -16,11 +17,10 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.routing.resolve import Deployment, Route
+from modelmux.routing.availability import FREE, Standing
 from modelmux.routing.retry import Again, GiveUp, Policy, decide
-from modelmux.routing.select import select
-from modelmux.routing.standing import FREE, Standing
-from modelmux.translate.errors import RULES
+from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.selection import select
 
 A, B, C = (Deployment(i, "u", "p", "global", builtin().cards[0]) for i in "abc")
 ONE, TWO, THREE = Route("r", (A,)), Route("r", (A, B)), Route("r", (A, B, C))

@@ -6,7 +6,7 @@ import io
 import json
 
 from modelmux.telemetry import names
-from modelmux.telemetry.logs import make_log, where
+from modelmux.telemetry.log import make_log, where
 from modelmux.telemetry.metrics import Metrics
 
 

@@ -15,9 +15,9 @@ from google.auth import exceptions as google
 from requests import exceptions as http
 
 from modelmux.errors import CredentialsUnavailable
-from modelmux.upstream.credential_failures import Cause, Failure, classify, scrub
-from modelmux.upstream.credential_loaders import Loader, acquire, service_account_file, service_account_info
-from modelmux.upstream.credentials import GoogleTokens
+from modelmux.upstream.google_auth.failures import Cause, Failure, classify, scrub
+from modelmux.upstream.google_auth.loaders import Loader, acquire, service_account_file, service_account_info
+from modelmux.upstream.google_auth.tokens import GoogleTokens
 from support.credentials_env import Clock, Events, clean_environment
 from support.token_endpoint import CLIENT_SECRET, REFRESH_TOKEN, TokenEndpoint, private_pem
 

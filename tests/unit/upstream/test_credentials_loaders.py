@@ -16,9 +16,9 @@ from google.auth import impersonated_credentials
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
-from modelmux.upstream import credential_loaders
-from modelmux.upstream.credential_failures import Failure
-from modelmux.upstream.credential_loaders import (
+from modelmux.upstream.google_auth import loaders
+from modelmux.upstream.google_auth.failures import Failure
+from modelmux.upstream.google_auth.loaders import (
     Grant,
     Loaded,
     Loader,
@@ -128,7 +128,7 @@ def test_the_proxy_of_the_environment_is_used(endpoint: TokenEndpoint, monkeypat
 
 
 def test_an_endpoint_that_does_not_answer_is_given_up(endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_loaders, "HTTP_TIMEOUT", 0.1)
+    monkeypatch.setattr(loaders, "HTTP_TIMEOUT", 0.1)
     endpoint.latency = 0.5
     started = time.monotonic()
     assert failure(service_account_info(endpoint.service_account())).cause == "timeout"

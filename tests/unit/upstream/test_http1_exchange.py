@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from modelmux.errors import UpstreamBroken, UpstreamTimeout
-from modelmux.upstream.base import Call
 from modelmux.upstream.http1 import JOIN_LIMIT, MAX_UNREAD, SEND_PIECE, Connection, Http1Reply
-from modelmux.upstream.request_head import encode_head
+from modelmux.wire.http import Call
+from modelmux.wire.request_head import encode_head
 from support.http_peers import on_both_loops
 from support.http_transport import Counts, FakeTransport, connected, request
 

@@ -19,8 +19,9 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.upstream.base import Origin, Timeouts, Upstream
+from modelmux.upstream.base import Upstream
 from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import Origin, Timeouts
 from support.http_peers import (
     OK,
     PATIENT,

@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from modelmux.errors import UpstreamUnreachable
-from modelmux.upstream.base import Origin
 from modelmux.upstream.proxy import MAX_TUNNEL_HEAD, Proxies, Proxy, open_tunnel
+from modelmux.wire.http import Origin
 
 VERTEX = Origin("https", "us-east5-aiplatform.googleapis.com", 443)
 PROXY = "http://proxy.example:3128"

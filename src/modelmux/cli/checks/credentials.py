@@ -10,9 +10,9 @@ from typing import Final
 from modelmux.app import credential_loader
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Loaded
-from modelmux.upstream.credential_failures import Cause, Failure
-from modelmux.upstream.credential_loaders import Grant, acquire
-from modelmux.upstream.credentials import StaticToken
+from modelmux.upstream.google_auth.failures import Cause, Failure
+from modelmux.upstream.google_auth.loaders import Grant, acquire
+from modelmux.upstream.google_auth.tokens import StaticToken
 
 #: Seconds for all of it; looking for a metadata server that is not there takes longest.
 _PATIENCE: Final = 30.0

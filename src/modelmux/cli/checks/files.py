@@ -11,10 +11,10 @@ from typing import Final
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.configured import DOTENV
 from modelmux.config import ConfigError, load_all
-from modelmux.config.layers import Layer
 from modelmux.config.load import SYSTEM_FILE, user_file
 from modelmux.config.settings import settings
-from modelmux.upstream.credential_loaders import key_file_problems
+from modelmux.config.sources import Layer
+from modelmux.upstream.google_auth.loaders import key_file_problems
 
 _NONE: Final = "`modelmux config init` writes one; environment variables are enough, too"
 

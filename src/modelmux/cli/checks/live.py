@@ -7,17 +7,17 @@ import time
 from datetime import date
 from typing import Final
 
+from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.checks.network import BAD_URL
 from modelmux.cli.checks.result import Result, Status, Subject
 from modelmux.errors import GatewayError, UpstreamRefused
-from modelmux.routing.resolve import Deployment
-from modelmux.translate.errors import translate_fault
-from modelmux.upstream.base import Timeouts
+from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, Vertex
+from modelmux.routing.routes import Deployment
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
-from modelmux.upstream.vertex import MAX_ERROR_BODY, Vertex
 from modelmux.wire import anthropic
-from modelmux.wire.vertex import decode_fault
+from modelmux.wire.google.vertex import decode_fault
+from modelmux.wire.http import Timeouts
 
 #: Requests at once, and seconds for one: enough for a slow model's first token, short enough to wait for.
 AT_ONCE: Final = 4
@@ -34,7 +34,7 @@ _PERMISSION: Final = (
     "check vertex.project, grant the role Vertex AI User (roles/aiplatform.user), enable the API "
     f"aiplatform.googleapis.com, and {_ENABLE}"
 )
-#: Kind of a refusal (``translate.errors``) -> what it means, and what to do.
+#: Kind of a refusal (``claude.upstream_errors``) -> what it means, and what to do.
 _MEANINGS: Final = {
     "not_enabled": ("the model is not enabled for this project", _ENABLE),
     "unauthenticated": (

@@ -10,7 +10,7 @@ from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
-from modelmux.routing.route_warnings import route_warnings
+from modelmux.routing.warnings import route_warnings
 
 _WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 

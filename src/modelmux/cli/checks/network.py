@@ -15,10 +15,10 @@ from typing import Any, Final
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.errors import GatewayError, UpstreamUnreachable
-from modelmux.upstream.base import Call, Origin, Timeouts
-from modelmux.upstream.dial import AddressInfo, dial, resolve, tls_context
+from modelmux.upstream.connect import AddressInfo, dial, resolve, tls_context
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
+from modelmux.wire.http import Call, Origin, Timeouts
 
 #: Seconds for each stage of looking at one host.
 _PATIENCE: Final = Timeouts(connect=10.0, pool=5.0, send=5.0, first_byte=10.0, idle=10.0)

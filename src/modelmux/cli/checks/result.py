@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from modelmux.config import Config, Loaded
-from modelmux.routing.resolve import Deployment, Route, Routes
+from modelmux.routing.routes import Deployment, Route, Routes
 
 Status = Literal["ok", "warn", "fail", "skip"]
 

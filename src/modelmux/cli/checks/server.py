@@ -14,7 +14,7 @@ from typing import Final
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Config, ConfigError
-from modelmux.telemetry.logfiles import log_directory
+from modelmux.telemetry.log_files import log_directory
 
 #: Seconds to wait for what holds the port to say what it is.
 _PATIENCE: Final = 2.0

@@ -1,0 +1,1 @@
+"""What a Claude model accepts and how it replies."""

@@ -1,0 +1,1 @@
+"""JSON Schema and the strict subset that Claude enforces."""

@@ -1,0 +1,150 @@
+"""A tool's schema has a plain object at its root: Anthropic refuses other types and combining keywords there, and one
+refused tool would fail every request.
+
+Everything below the root stays the client's own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NamedTuple
+
+from modelmux.claude.schema.reader import dict_in, join, list_in, names_in, target_of, too_deep, types_of
+from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING, MAX_TEXT
+from modelmux.errors import InvalidRequest
+
+_ALTERNATIVES: Final = ("anyOf", "oneOf")
+_COMBINERS: Final = frozenset({*_ALTERNATIVES, "allOf", "$ref"})
+_OWN: Final = frozenset({"type", "properties", "required", "nullable"}) | _COMBINERS
+
+Json = dict[str, Any]
+
+
+class Root(NamedTuple):
+    """A schema with a plain object at its root.
+
+    :param change: what had to be changed about the client's, as a sentence; empty if nothing that means anything.
+    :param other: whether the client's allows values that are no objects.
+    """
+
+    schema: Json
+    change: str = ""
+    other: bool = False
+
+
+def object_root(parameters: Json | None, where: str) -> Root:
+    """The client's schema if its root is a plain object, else one that has the properties of all it combines.
+
+    References and ``allOf`` at the root are written out. Of variants it has all properties, and requires what every one
+    of them requires.
+
+    :param where: path of the schema in the request.
+    :raises InvalidRequest: what the root combines is too much, or goes round in a circle.
+    """
+    if parameters and None in parameters.values():  # how clients in Go write an empty list
+        parameters = {k: v for k, v in parameters.items() if v is not None}
+    if not parameters:
+        return Root({"type": "object", "properties": {}})
+    if not _COMBINERS & parameters.keys():
+        if parameters.get("type") == "object":
+            return Root(parameters)
+        kinds = types_of({"type": parameters.get("type")})
+        schema = {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
+        if not kinds or "object" in kinds:
+            return Root(schema, other=len(kinds) > 1)
+        return Root(schema, "The root must be an object; its type was changed to that.", True)
+    part = _Joiner(parameters, where).join(parameters)
+    own = {k: v for k, v in parameters.items() if k not in _COMBINERS}
+    joined = {"type": "object", **{k: v for k, v in own.items() if k != "type"}, **part.rest}
+    joined["properties"] = part.properties
+    joined["required"] = list(dict.fromkeys(part.required))
+    other = part.kinds is not None and part.kinds != {"object"}
+    return Root(joined, "The root must be one object; its variants were joined.", other)
+
+
+class _Part(NamedTuple):
+    """What one schema says about an object.
+
+    :param rest: its other keywords; of variants those they agree on.
+    :param kinds: the types of its values; None where it names none.
+    """
+
+    properties: Json
+    required: list[str]
+    rest: Json
+    kinds: frozenset[str] | None
+
+
+class _Joiner:
+    """Joins what a root combines. Its work is bounded: references may be used any number of times, in a circle too."""
+
+    def __init__(self, root: Json, where: str) -> None:
+        self._root = root
+        self._where = where
+        self._work = 0
+        self._texts: dict[int, tuple[Any, str]] = {}
+        if too_deep(root, MAX_NESTING):
+            raise self._refused("is nested too deeply")
+
+    def join(self, schema: Any, depth: int = 0) -> _Part:
+        """One schema and all it combines."""
+        if depth > MAX_DEPTH:
+            raise self._refused("is nested too deeply, or refers to itself")
+        schema = dict_in(schema)
+        kinds = types_of(schema)
+        properties, required = dict_in(schema.get("properties")), names_in(schema.get("required"))
+        rest = {k: v for k, v in schema.items() if k not in _OWN}
+        own = _Part(properties, required, rest, frozenset(kinds) if kinds else None)
+        self._count(20 + len(schema) + len(required))
+        always = [self.join(member, depth + 1) for member in list_in(schema.get("allOf"))]
+        if isinstance(schema.get("$ref"), str):
+            always.append(self.join(target_of(self._root, schema["$ref"]), depth + 1))
+        alternatives = ([self.join(v, depth + 1) for v in list_in(schema.get(key))] for key in _ALTERNATIVES)
+        return self._all_of(own, always, [self._any_of(variants) for variants in alternatives if variants])
+
+    def _all_of(self, own: _Part, always: list[_Part], variants: list[_Part]) -> _Part:
+        held: Json = {"properties": {}}
+        for part in (*variants, *always, own):
+            for text in map(self._text, part.properties.values()):
+                self._count(1 + len(text))
+            join(held, {"properties": part.properties}, [])
+        rest: Json = {}
+        for part in (*variants, *reversed(always), own):
+            rest |= part.rest
+        required = [name for part in (own, *reversed(always), *variants) for name in part.required]
+        kinds = [part.kinds for part in (own, *always, *variants) if part.kinds is not None]
+        return _Part(held["properties"], required, rest, frozenset.intersection(*kinds) if kinds else None)
+
+    def _any_of(self, variants: list[_Part]) -> _Part:
+        kinds = [part.kinds for part in variants]
+        fit = [part for part in variants if part.kinds is None or "object" in part.kinds]
+        found: dict[str, dict[str, Any]] = {}
+        for part in fit:
+            for name, schema in part.properties.items():
+                text = self._text(schema)
+                self._count(1 + len(text))
+                found.setdefault(name, {})[text] = schema
+        every = set[str]().union(*(part.required for part in fit)).intersection(*(part.required for part in fit))
+        several = {name: list(schemas.values()) for name, schemas in found.items()}
+        return _Part(
+            {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in several.items()},
+            [name for name in fit[0].required if name in every] if fit else [],
+            {k: v for k, v in fit[0].rest.items() if all(part.rest.get(k) == v for part in fit)} if fit else {},
+            None if None in kinds else frozenset().union(*(k for k in kinds if k is not None)),
+        )
+
+    def _text(self, schema: Any) -> str:
+        """A schema as text, written once while it lives."""
+        if id(schema) not in self._texts:
+            self._texts[id(schema)] = schema, json.dumps(schema)
+        return self._texts[id(schema)][1]
+
+    def _count(self, work: int) -> None:
+        self._work += work
+        if self._work > MAX_TEXT:
+            raise self._refused("combines too much")
+
+    def _refused(self, what: str) -> InvalidRequest:
+        return InvalidRequest(
+            f"The root of the schema {what}.", param=self._where, hint="Give it a plain object with properties."
+        )

@@ -1,0 +1,322 @@
+"""JSON Schema -> the subset Claude's structured output accepts (docs: build-with-claude/structured-outputs).
+
+What the subset has no keyword for moves into the description, in a fixed order, so that the same schema always gives
+the same bytes; the client is told in a notice. What cannot be said at all (free-form values, recursion, external
+references, too many optional parameters) is reported in ``Subset.unfit`` and the caller chooses another way.
+
+References stay references; where other keywords stand beside one, and in ``allOf``, what they refer to is written out
+and joined. ``oneOf`` becomes ``anyOf``: the subset cannot say that only one may hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from msgspec import Struct
+
+from modelmux.claude.schema.reader import (
+    TOLD,
+    any_item,
+    counts,
+    dict_in,
+    join,
+    list_in,
+    names_in,
+    target_of,
+    too_deep,
+    types_of,
+    unescaped,
+)
+from modelmux.claude.schema.size import DEFINITIONS, Size, pointer, size_of
+
+#: Limits of one request, over all its schemas.
+MAX_OPTIONAL: Final = 24
+MAX_UNIONS: Final = 16
+#: Schemas within schemas, references followed: far beyond what compiles upstream, far below Python's own limit.
+MAX_DEPTH: Final = 60
+#: Parts of one schema, every use of a reference written out. No honest one comes near it; a hostile one of a few lines
+#: doubles with each.
+MAX_PARTS: Final = 5_000
+#: Characters and list entries of one schema, likewise: a long text in a definition must not be copied without end.
+MAX_TEXT: Final = 1_000_000
+#: JSON within JSON: a schema within a schema takes at most two levels, and its values are not deep.
+MAX_NESTING: Final = 3 * MAX_DEPTH
+
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+#: What compiles upstream of regular expressions is known by what does not: looking around, referring back, and whatever
+#: else starts with ``(?``; boundaries, properties and hooks of other kinds (``\b``, ``\p{…}``) are not promised.
+_NOT_PLAIN: Final = re.compile(r"\(\?(?!:)|\\[0-9kpPbBAzZGRXKQE]")
+MAX_PATTERN: Final = 500
+#: Keywords that constrain a value and are not in the subset, in the order they are written into the description. Those
+#: nobody knows come after them, in the client's order.
+_NOTED: Final = (
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern",
+    "format", "minItems", "maxItems", "uniqueItems", "contains", "minProperties", "maxProperties", "propertyNames",
+    "patternProperties", "additionalProperties", "dependentRequired", "dependentSchemas", "prefixItems", "not", "if",
+    "then", "else", "examples", "enum", "const",
+)  # fmt: skip
+#: Keywords that have their own place.
+_PLACED: Final = frozenset(
+    {"type", "properties", "required", "items", "anyOf", "oneOf", "allOf", "description", "title", "nullable", "$ref",
+     *DEFINITIONS}
+)  # fmt: skip
+#: Keywords that may be written again beside every variant.
+_BESIDE: Final = ("type", "properties", "required", "items", "additionalProperties")
+_DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
+
+Json = dict[str, Any]
+
+
+class Subset(Struct, frozen=True):
+    """A schema brought into the subset.
+
+    :param moved: keywords that went into descriptions, sorted, each once.
+    :param unfit: why the schema cannot be expressed, and then the rest is empty; empty when it can.
+    """
+
+    schema: Json
+    moved: tuple[str, ...] = ()
+    optional: int = 0
+    unions: int = 0
+    unfit: str = ""
+
+
+class _Unfit(Exception):
+    """The schema cannot be expressed; the text says why."""
+
+
+def to_subset(schema: Json) -> Subset:
+    """Bring a client's schema into the subset. Deterministic; the input is not changed."""
+    work = _Work(schema)
+    if too_deep(schema, MAX_NESTING):
+        return Subset({}, unfit="it is nested too deeply")
+    try:
+        result = work.whole()
+        size = _allowed(size_of(result))
+    except _Unfit as why:
+        return Subset({}, unfit=str(why))
+    return Subset(result, tuple(sorted(work.moved)), size.optional, size.unions)
+
+
+def _allowed(size: Size | None) -> Size:
+    if size is None:
+        raise _Unfit("it is recursive")
+    if size.depth > MAX_DEPTH:
+        raise _Unfit("it is nested too deeply")
+    if size.parts > MAX_PARTS:
+        raise _Unfit(f"it has more than {MAX_PARTS} parts")
+    if size.optional > MAX_OPTIONAL:
+        raise _Unfit(f"it has {size.optional} optional properties, of which {MAX_OPTIONAL} are allowed")
+    if size.unions > MAX_UNIONS:
+        raise _Unfit(f"it has {size.unions} properties of several types, of which {MAX_UNIONS} are allowed")
+    return size
+
+
+class _Work:
+    """One conversion: the root for references, and what was counted on the way."""
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._depth = 0
+        self._parts = 0
+        self._text = 0
+        self._asked: list[str] = []
+        self.moved: set[str] = set()
+
+    def whole(self) -> Json:
+        """The root and the definitions it still refers to, in the client's order.
+
+        :raises _Unfit: it cannot be expressed.
+        """
+        result = self.convert(self._root)
+        made: Json = {}
+        while self._asked:
+            reference = self._asked.pop()
+            if reference not in made:
+                made[reference] = self.convert(self._target(reference))
+        for place in DEFINITIONS:
+            names = {name: pointer(place, name) for name in dict_in(self._root.get(place))}
+            kept = {name: made[reference] for name, reference in names.items() if reference in made}
+            if kept:
+                result[place] = kept
+        return result
+
+    def convert(self, schema: Any) -> Json:
+        """One schema and everything below it.
+
+        :raises _Unfit: it cannot be expressed.
+        """
+        if not isinstance(schema, dict):
+            raise _Unfit("a part of it allows any value")  # true, false or nonsense: the subset has no word for it
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise _Unfit(f"it has more than {MAX_PARTS} parts")
+        if self._depth == MAX_DEPTH:
+            raise _Unfit("it is nested too deeply")
+        self._depth += 1
+        result = self._convert(schema)
+        self._depth -= 1
+        return result
+
+    def _convert(self, schema: Json) -> Json:
+        left: list[Json] = []
+        if isinstance(schema.get("$ref"), str) and not any(counts(key, schema[key]) for key in schema):
+            reference = self._reference(schema["$ref"])
+            self._asked.append(reference)
+            return {"$ref": reference}
+        if isinstance(schema.get("$ref"), str) or list_in(schema.get("allOf")):
+            schema, left = self._merged(schema)
+        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and counts(k, v)}
+        if left:
+            notes["allOf"] = left
+        if list_in(schema.get("anyOf")) or list_in(schema.get("oneOf")):
+            result = self._variants(schema, notes)
+        elif _is_simple(schema.get("enum")):
+            result = {"enum": _with_null(schema, notes.pop("enum"))}
+        elif "const" in schema and _is_simple([schema["const"]]):
+            values = _with_null(schema, [notes.pop("const")])
+            result = {"const": values[0]} if len(values) == 1 else {"enum": values}
+        else:
+            result = self._typed(schema, notes)
+        self._describe(schema, result, notes)
+        return result
+
+    def _variants(self, schema: Json, notes: Json) -> Json:
+        """One of several; what stands beside them holds for every one."""
+        first, second = list_in(schema.get("anyOf")), list_in(schema.get("oneOf"))
+        if first and second:
+            notes["oneOf"] = second
+        beside: Json = {k: schema[k] for k in _BESIDE if k in schema}
+        notes.pop("additionalProperties", None)
+        variants = [self.convert(self._variant(beside, variant)) for variant in first or second]
+        if schema.get("nullable") is True:
+            variants.append({"type": "null"})
+        return {"anyOf": variants}
+
+    def _variant(self, beside: Json, variant: Any) -> Any:
+        kinds = types_of(beside)
+        if isinstance(variant, dict) and isinstance(variant.get("$ref"), str) and beside.keys() == {"type"}:
+            found = types_of(dict_in(self._target(variant["$ref"])))
+            if found and set(found) <= set(kinds):
+                return variant  # it says so itself, and may stay a reference
+        return {**beside, "allOf": [variant]} if beside and isinstance(variant, dict) else variant
+
+    def _typed(self, schema: Json, notes: Json) -> Json:
+        kinds = types_of(schema)
+        if not kinds:
+            raise _Unfit("a part of it has no type")
+        result: Json = {"type": kinds[0] if len(kinds) == 1 else kinds}
+        if "object" in kinds:
+            self._object(schema, result, notes)
+        else:
+            notes.pop("additionalProperties", None)
+        if "array" in kinds:
+            result["items"] = self.convert(any_item(schema))
+            if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
+                result["minItems"] = notes.pop("minItems")
+        if "string" in kinds:
+            if isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
+                result["format"] = notes.pop("format")
+            if _is_plain_pattern(notes.get("pattern")):
+                result["pattern"] = notes.pop("pattern")
+        return result
+
+    def _object(self, schema: Json, result: Json, notes: Json) -> None:
+        properties = dict_in(schema.get("properties"))
+        named = dict.fromkeys(names_in(schema.get("required")))
+        closed = False
+        for key in ("additionalProperties", "unevaluatedProperties"):
+            if notes.get(key) is False:
+                del notes[key]  # every object of the subset is closed
+                closed = True
+        said = isinstance(schema.get("properties"), dict) and "additionalProperties" not in notes
+        if not properties and (not (closed or said) or "patternProperties" in notes):
+            raise _Unfit("it has an object with arbitrary keys")
+        result["properties"] = {name: self.convert(value) for name, value in properties.items()}
+        result["required"] = [name for name in named if name in properties]
+        result["additionalProperties"] = False
+        if len(named) > len(result["required"]):
+            notes["required"] = [name for name in named if name not in properties]
+        self._charge(sum(map(len, properties)) + len(named))
+
+    def _describe(self, schema: Json, result: Json, notes: Json) -> None:
+        order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
+        said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
+        self.moved.update(k for k in notes if k not in TOLD)
+        parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
+        if said:
+            parts.append("{" + ", ".join(said) + "}")
+        text = "\n\n".join(part for part in parts if part)
+        if text:
+            result["description"] = text
+        if isinstance(schema.get("title"), str):
+            result["title"] = schema["title"]
+        self._charge(len(text) + len(result.get("title", "")) + sum(len(str(v)) for v in result.get("enum", ())))
+
+    def _reference(self, reference: str) -> str:
+        """A reference to a definition, in the one spelling."""
+        self._charge(len(reference))
+        if self._target(reference) is None:
+            raise _Unfit("it refers to something outside itself")
+        found = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
+        if found is None:
+            raise _Unfit("it refers to a part of itself that is not a definition")
+        return pointer(found[1], unescaped(found[2]))
+
+    def _target(self, reference: str) -> Any:
+        return target_of(self._root, reference)
+
+    def _merged(self, schema: Json) -> tuple[Json, list[Json]]:
+        """``allOf`` and a reference with keywords beside it written out: all keywords side by side, and those of
+        which there were two, with different values that cannot be joined."""
+        merged: Json = {}
+        left: list[Json] = []
+        members: list[Any] = [schema]
+        followed: set[str] = set()
+        while members:
+            member = members.pop()
+            if member is True:
+                continue
+            if not isinstance(member, dict):
+                raise _Unfit("a part of it is no schema")
+            self._charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
+            if isinstance(member.get("$ref"), str):
+                reference = self._reference(member["$ref"])
+                if reference not in followed:  # a second time it would add nothing
+                    followed.add(reference)
+                    members.append(self._target(reference))
+            members += reversed(list_in(member.get("allOf")))
+            join(merged, member, left)
+        if merged.get("type") == []:
+            raise _Unfit("parts of it contradict each other in their type")
+        if "required" in merged:
+            merged["required"] = list(merged["required"])
+        return merged, left
+
+    def _charge(self, size: int) -> None:
+        self._text += size
+        if self._text > MAX_TEXT:
+            raise _Unfit("it is too large")
+
+
+def _is_plain_pattern(pattern: Any) -> bool:
+    """Whether a regular expression is one that compiles upstream."""
+    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _NOT_PLAIN.search(pattern):
+        return False
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def _is_simple(values: Any) -> bool:
+    return bool(list_in(values)) and all(isinstance(v, str | int | float | None) for v in values)
+
+
+def _with_null(schema: Json, values: list[Any]) -> list[Any]:
+    return [*values, None] if schema.get("nullable") is True and None not in values else values

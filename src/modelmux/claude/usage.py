@@ -1,0 +1,32 @@
+"""Token counts of a reply: how the counts of a stream merge, and how those of several calls add up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from modelmux.wire import anthropic
+
+
+def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
+    """Counts of a stream are cumulative and may leave fields out: a said value replaces, an unsaid one keeps."""
+    if later is None or earlier is None:
+        return later or earlier or anthropic.Usage()
+    said = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
+    details = later.output_tokens_details
+    if details is not None and details.thinking_tokens is None:
+        del said["output_tokens_details"]  # present, and yet says nothing
+    return msgspec.structs.replace(earlier, **said)
+
+
+def add(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage | None:
+    """What two calls used together."""
+    if earlier is None or later is None:
+        return earlier or later
+    thinking = [u.output_tokens_details.thinking_tokens or 0 for u in (earlier, later) if u.output_tokens_details]
+    return anthropic.Usage(
+        (earlier.input_tokens or 0) + (later.input_tokens or 0),
+        (earlier.cache_creation_input_tokens or 0) + (later.cache_creation_input_tokens or 0),
+        (earlier.cache_read_input_tokens or 0) + (later.cache_read_input_tokens or 0),
+        (earlier.output_tokens or 0) + (later.output_tokens or 0),
+        anthropic.OutputTokensDetails(sum(thinking)) if thinking else None,
+    )

@@ -1,0 +1,133 @@
+"""Messages reply -> chat completion, for replies that arrive whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from modelmux.claude.context import ReplyShape
+from modelmux.dialects.openai_chat.annotations import annotations_of
+from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
+from modelmux.dialects.openai_chat.response_format import strip_fences
+from modelmux.dialects.openai_chat.usage import translate_usage
+from modelmux.wire import anthropic
+from modelmux.wire.openai import chat_response
+
+Call = chat_response.ResponseToolCall | chat_response.ResponseCustomCall
+
+
+class Parts(Struct):
+    """What a reply holds, brought into OpenAI's categories. Shared by whole replies and folded streams."""
+
+    text: str
+    refusal: str | None
+    calls: list[Call]
+    annotations: list[dict[str, Any]]
+    reasoning: str
+    thinking_blocks: list[dict[str, Any]]
+
+
+def translate_response(
+    message: anthropic.Message, shape: ReplyShape, *, id: str, created: int
+) -> chat_response.ChatCompletion:
+    """Translate a whole reply.
+
+    Blocks that are neither text, thinking nor a client's tool call (server tools and their results) stay out.
+
+    :param id: the completion's id; ``created``: Unix seconds.
+    """
+    parts = _parts(message, shape)
+    reason = finish_reason(message.stop_reason, called_tools=bool(parts.calls), legacy=shape.legacy_function)
+    usage = translate_usage(message.usage)
+    return completion(parts, shape, reason, usage, id=id, created=created)
+
+
+def completion(
+    parts: Parts,
+    shape: ReplyShape,
+    reason: chat_response.FinishReason,
+    usage: chat_response.Usage,
+    *,
+    id: str,
+    created: int,
+) -> chat_response.ChatCompletion:
+    """The completion that says ``parts``; null, not empty, where there is nothing."""
+    empty = not parts.text and bool(parts.calls or parts.refusal)
+    reply = chat_response.ResponseMessage(
+        content=None if empty else parts.text,
+        refusal=parts.refusal,
+        annotations=parts.annotations or UNSET,
+        reasoning_content=parts.reasoning or UNSET,
+        thinking_blocks=parts.thinking_blocks or UNSET,
+    )
+    if parts.calls and shape.legacy_function:
+        first = parts.calls[0]
+        assert isinstance(first, chat_response.ResponseToolCall)
+        reply.function_call = first.function
+    elif parts.calls:
+        reply.tool_calls = parts.calls
+    choice = chat_response.Choice(message=reply, finish_reason=reason)
+    return chat_response.ChatCompletion(
+        id=id, created=created, model=shape.model, choices=[choice], usage=usage, service_tier=shape.service_tier
+    )
+
+
+def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
+    parts = Parts("", refusal_text(message.stop_reason, message.stop_details), [], [], "", [])
+    for block in message.content or ():
+        if block.type == "text" and block.text:
+            start = len(parts.text)
+            parts.text += block.text
+            if not shape.strip_fences:  # what is cut off the front would move them
+                parts.annotations += annotations_of(block.citations, start, len(parts.text))
+        elif block.type == "tool_use" and (block.name or "") == shape.json_tool:
+            parts.text += arguments_of(block)
+        elif block.type == "tool_use":
+            parts.calls.append(tool_call(block, shape))
+        elif shape.show_reasoning:
+            parts.reasoning += (block.thinking or "") if block.type == "thinking" else ""
+            thought = thinking_block(block)
+            parts.thinking_blocks += [thought] if thought else []
+    if shape.strip_fences:
+        parts.text = strip_fences(parts.text)
+    return parts
+
+
+def tool_call(block: anthropic.Block, shape: ReplyShape) -> Call:
+    """A client's tool call; its arguments are the upstream's own text."""
+    name = block.name or ""
+    own = shape.tool_names.get(name, name)
+    if name in shape.custom_tools:
+        custom = chat_response.ResponseCustom(own, free_text(arguments_of(block)))
+        return chat_response.ResponseCustomCall(id=block.id or "", custom=custom)
+    function = chat_response.ResponseFunction(own, arguments_of(block))
+    return chat_response.ResponseToolCall(id=block.id or "", function=function)
+
+
+def arguments_of(block: anthropic.Block) -> str:
+    """The argument text of a tool_use block; ``{}`` for none.
+
+    What is raw was never checked for UTF-8; a bad byte in it costs its own character, not the reply.
+    """
+    return bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else "{}"
+
+
+def free_text(arguments: str) -> str:
+    """The text given to a custom tool: the one string of its arguments, or the arguments as they are if cut."""
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return arguments
+    text = value.get("input") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else arguments
+
+
+def thinking_block(block: anthropic.Block) -> dict[str, Any] | None:
+    """A thinking block in the form that clients may send back: only signed ones can be."""
+    if block.type == "thinking" and block.signature:
+        return {"type": "thinking", "thinking": block.thinking or "", "signature": block.signature}
+    if block.type == "redacted_thinking" and block.data:
+        return {"type": "redacted_thinking", "data": block.data}
+    return None

@@ -1,0 +1,48 @@
+"""Sending responses: the few shapes there are, with the headers every response has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from modelmux.errors import GatewayError, MethodNotAllowed
+from modelmux.wire.openai import common
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+_JSON: Final = (b"content-type", b"application/json")
+STREAM_HEADERS: Final[HeaderList] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -> None:
+    """A whole JSON response."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: GatewayError, headers: HeaderList) -> None:
+    """An error as status, envelope and the headers that steer a client's retries."""
+    body = common.encode(common.envelope(error))
+    await send_json(send, error.status, body, [*headers, *error_headers(error)])
+
+
+def error_headers(error: GatewayError) -> HeaderList:
+    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up) and ``allow``, where they say something."""
+    headers: HeaderList = []
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    return headers

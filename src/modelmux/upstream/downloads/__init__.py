@@ -1,0 +1,1 @@
+"""Guarded downloads of files that requests refer to by URL."""

@@ -1,0 +1,241 @@
+"""Replies of the Messages API: whole messages and stream events.
+
+Tolerant: one flat struct for every block, delta and event, because the API grows new ones and an unknown one must not
+break a stream. Source of the shapes: the types of the ``anthropic`` SDK (``types/message.py``,
+``types/raw_*_event.py``, ``types/beta``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from modelmux.wire.lone_surrogates import without_halves
+
+
+class OutputTokensDetails(Struct, omit_defaults=True):
+    thinking_tokens: int | None = None
+
+
+class Usage(Struct, omit_defaults=True):
+    """Token counts. None means *not said*, which in a later event must not erase what was said before."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: OutputTokensDetails | None = None
+
+
+class StopDetails(Struct, omit_defaults=True):
+    type: str | None = None
+    category: str | None = None
+    explanation: str | None = None
+
+
+class Block(Struct, omit_defaults=True):
+    """Any content block of a reply. Only the fields of its ``type`` are set.
+
+    ``input`` stays raw: it is the text of the tool call's arguments, passed on as it came.
+    """
+
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw | UnsetType = UNSET
+    citations: list[Raw] | None = None
+    # of server tools and their results; kept only to be handed back
+    tool_use_id: str | None = None
+    content: Raw | UnsetType = UNSET
+    caller: Raw | UnsetType = UNSET
+
+
+class Message(Struct):
+    """A complete reply of ``:rawPredict``, and the opening of a stream."""
+
+    id: str = ""
+    type: str = "message"
+    role: str = "assistant"
+    model: str = ""
+    content: list[Block] | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    usage: Usage | None = None
+
+
+class Delta(Struct, omit_defaults=True):
+    """Any delta: of a content block, or (without ``type``) of the message."""
+
+    type: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    citation: Raw | UnsetType = UNSET
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class ErrorBody(Struct, omit_defaults=True):
+    type: str = "api_error"
+    message: str = ""
+    status: Any = None  # where Google's front end speaks: its name for the error
+
+
+class StreamEvent(Struct, omit_defaults=True):
+    """Any event of a stream; ``type`` says which fields to read."""
+
+    type: str = ""
+    index: int = -1
+    message: Message | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
+    usage: Usage | None = None
+    error: ErrorBody | None = None
+    request_id: str | None = None
+
+
+class ErrorReply(Struct):
+    """``{"type":"error","error":{...},"request_id":...}``"""
+
+    error: ErrorBody
+    type: str = "error"
+    request_id: str | None = None
+
+
+class _TypeOnly(Struct):
+    type: str = ""
+
+
+class _LooseEvent(_TypeOnly):
+    """A block event of which only the kinds are read."""
+
+    index: int = -1
+    content_block: _TypeOnly | None = None
+    delta: _TypeOnly | None = None
+
+
+class _LooseMessage(Message):
+    content: list[Raw] | None = None  # type: ignore[assignment]  # the blocks are decoded one by one
+
+
+#: Events the translator reads. One of these that does not decode is a broken upstream; any other is news to skip.
+KNOWN_EVENTS: Final = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+#: Every documented value of ``stop_reason``. Any other means a normal end.
+KNOWN_STOP_REASONS: Final = frozenset(
+    {
+        "end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "compaction", "tool_use",
+        "pause_turn", "refusal",
+    }
+)  # fmt: skip
+#: The same for blocks and deltas: what others call ``text`` or ``data`` need not be what we take it for.
+KNOWN_BLOCKS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+KNOWN_DELTAS: Final = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
+
+_event_decoder: Final = msgspec.json.Decoder(StreamEvent)
+_loose_event_decoder: Final = msgspec.json.Decoder(_LooseEvent)
+_type_decoder: Final = msgspec.json.Decoder(_TypeOnly)
+_message_decoder: Final = msgspec.json.Decoder(Message)
+_loose_message_decoder: Final = msgspec.json.Decoder(_LooseMessage)
+_block_decoder: Final = msgspec.json.Decoder(Block)
+
+
+def decode_event(data: bytes) -> StreamEvent:
+    """Decode one event's data. An unknown event, block or delta whose fields clash with ours comes back with its
+    type alone; half a character in a text as the replacement character; an error of Google's own as an error.
+
+    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    :raises UnicodeDecodeError: not UTF-8.
+    :raises RecursionError: nested too deeply.
+    """
+    try:
+        event = _event_decoder.decode(data)
+    except msgspec.DecodeError:
+        return _mended_event(data)
+    return event if event.type or event.error is None else _event(data)
+
+
+def _mended_event(data: bytes) -> StreamEvent:
+    try:
+        return _event(data)
+    except msgspec.DecodeError:
+        mended = without_halves(data)
+        if mended is data:
+            raise
+    return _event(mended)
+
+
+def _event(data: bytes) -> StreamEvent:
+    try:
+        event = _event_decoder.decode(data)
+        if event.type or event.error is None:
+            return event
+        named = event.error.status if isinstance(event.error.status, str) else ""
+        return StreamEvent("error", error=ErrorBody(named or event.error.type, event.error.message))
+    except msgspec.ValidationError:
+        kind = _type_decoder.decode(data).type
+        if kind not in KNOWN_EVENTS:
+            return StreamEvent(type=kind)
+        if kind == "content_block_start":
+            loose = _loose_event_decoder.decode(data)
+            if loose.content_block is not None and loose.content_block.type not in KNOWN_BLOCKS:
+                return StreamEvent(kind, loose.index, content_block=Block(loose.content_block.type))
+        elif kind == "content_block_delta":
+            loose = _loose_event_decoder.decode(data)
+            if loose.delta is not None and loose.delta.type not in KNOWN_DELTAS:
+                return StreamEvent(kind, loose.index, delta=Delta(loose.delta.type))
+        raise
+
+
+def decode_message(body: bytes) -> Message:
+    """Decode a whole reply. An unknown block whose fields clash with ours comes back with its type alone; half a
+    character in a text comes back as the replacement character.
+
+    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    :raises UnicodeDecodeError: not UTF-8.
+    :raises RecursionError: nested too deeply.
+    """
+    try:
+        return _message(body)
+    except msgspec.DecodeError:
+        mended = without_halves(body)
+        if mended is body:
+            raise
+    return _message(mended)
+
+
+def _message(body: bytes) -> Message:
+    try:
+        return _message_decoder.decode(body)
+    except msgspec.ValidationError:
+        loose = _loose_message_decoder.decode(body)
+        fields = msgspec.structs.asdict(loose)
+        return Message(**{**fields, "content": [_decode_block(raw) for raw in loose.content or ()]})
+
+
+def _decode_block(raw: Raw) -> Block:
+    try:
+        return _block_decoder.decode(raw)
+    except msgspec.ValidationError:
+        kind = _type_decoder.decode(raw).type
+        if kind in KNOWN_BLOCKS:
+            raise
+        return Block(kind)

@@ -1,0 +1,183 @@
+"""The Messages request as Vertex AI takes it. Exact: fields in wire order, and nothing is sent that was not set.
+
+Source of the shapes: the types of the ``anthropic`` SDK (``types/message_create_params.py``, ``types/beta``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from modelmux.errors import InvalidRequest, PayloadTooLarge
+
+VERTEX_VERSION: Final = "vertex-2023-10-16"
+#: The largest body Vertex AI takes (docs: build-with-claude/claude-on-vertex-ai).
+MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+
+
+class CacheControl(Struct, omit_defaults=True, frozen=True):
+    """A prompt-cache breakpoint. ``ttl`` is ``5m`` (the default) or ``1h``."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+EPHEMERAL: Final = CacheControl("ephemeral")
+
+
+class TextBlock(Struct, tag_field="type", tag="text", omit_defaults=True):
+    text: str
+    cache_control: CacheControl | None = None
+
+
+class Base64Source(Struct, tag_field="type", tag="base64"):
+    media_type: str
+    data: str
+
+
+class TextSource(Struct, tag_field="type", tag="text"):
+    media_type: str
+    data: str
+
+
+class ImageBlock(Struct, tag_field="type", tag="image", omit_defaults=True):
+    source: Base64Source
+    cache_control: CacheControl | None = None
+
+
+class DocumentBlock(Struct, tag_field="type", tag="document", omit_defaults=True):
+    source: Base64Source | TextSource
+    title: str | None = None
+    cache_control: CacheControl | None = None
+
+
+class ToolUseBlock(Struct, tag_field="type", tag="tool_use", omit_defaults=True):
+    id: str
+    name: str
+    input: dict[str, Any] | Raw
+    cache_control: CacheControl | None = None
+
+
+class ToolResultBlock(Struct, tag_field="type", tag="tool_result", omit_defaults=True):
+    tool_use_id: str
+    content: str | list[TextBlock | ImageBlock | DocumentBlock] | None = None
+    is_error: bool = False
+    cache_control: CacheControl | None = None
+
+
+class ThinkingBlock(Struct, tag_field="type", tag="thinking"):
+    thinking: str
+    signature: str
+
+
+class RedactedThinkingBlock(Struct, tag_field="type", tag="redacted_thinking"):
+    data: str
+
+
+ContentBlock = (
+    TextBlock | ImageBlock | DocumentBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock
+)
+
+
+class InputMessage(Struct):
+    """One turn. A raw block is one of the upstream's own, handed back as it came."""
+
+    role: Literal["user", "assistant", "system"]
+    content: list[Any]  # ContentBlock or Raw
+
+
+class Tool(Struct, omit_defaults=True):
+    name: str
+    input_schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+    cache_control: CacheControl | None = None
+    eager_input_streaming: bool | None = None
+
+
+class WebSearch(Struct, tag_field="type", tag="web_search_20250305", omit_defaults=True):
+    """The server tool: Vertex AI searches and answers with citations. ``user_location`` is approximate."""
+
+    name: Literal["web_search"]
+    max_uses: int | None = None
+    user_location: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
+
+
+class ToolChoice(Struct, omit_defaults=True):
+    """``name`` only with type ``tool``; ``disable_parallel_tool_use`` never with ``none``."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool = False
+
+
+class BlockBinding(Struct):
+    """What becomes of a thinking block whose prefix is another one. Needs the beta ``BETA_BINDING``."""
+
+    prefix_mismatch_behavior: Literal["drop_block"] = "drop_block"
+
+
+BETA_BINDING: Final = "thinking-binding-controls-2026-08-01"
+
+
+class Thinking(Struct, omit_defaults=True):
+    type: Literal["adaptive", "enabled", "disabled", "between_tools"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+    block_binding: BlockBinding | None = None
+
+
+class OutputConfig(Struct, omit_defaults=True):
+    effort: str | None = None
+    format: dict[str, Any] | None = None
+
+
+class Metadata(Struct):
+    user_id: str
+
+
+class MessagesRequest(Struct, omit_defaults=True):
+    """Body of ``:rawPredict`` and ``:streamRawPredict``. The model is in the URL, never here."""
+
+    anthropic_version: str
+    max_tokens: int
+    messages: list[InputMessage]
+    system: list[TextBlock] | None = None
+    tools: list[Any] | None = None  # Tool and WebSearch
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    metadata: Metadata | None = None
+    stream: bool | None = None
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode_request(request: MessagesRequest) -> bytes:
+    """The exact bytes for the upstream; the same struct always gives the same bytes.
+
+    :raises InvalidRequest: what the client sent could just be decoded, but one level more cannot be encoded.
+    :raises PayloadTooLarge: it grew beyond what Vertex AI takes: what was fetched for URLs is in it.
+    """
+    try:
+        encoded = _encoder.encode(request)
+    except RecursionError:
+        raise InvalidRequest(
+            "The request is nested too deeply.", hint="Flatten it: no client needs more than a few hundred levels."
+        ) from None
+    if len(encoded) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(
+            f"With its images and documents the request is larger than {MAX_BODY_BYTES // 2**20} MiB, the most "
+            "Vertex AI takes.",
+            param="messages",
+            hint="Send fewer or smaller ones.",
+        )
+    return encoded

@@ -1,0 +1,1 @@
+"""Shapes of Google Cloud's API."""

@@ -1,0 +1,41 @@
+"""Notices have to fit a header, hold nothing of the request, and come once each."""
+
+from __future__ import annotations
+
+from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value
+
+
+def test_each_is_kept_once_in_order_and_another_reason_is_another() -> None:
+    notices = Notices()
+    notices.add("added", "messages", "A turn was added.")
+    notices.add("ignored", "seed", "two")
+    notices.add("added", "messages", "A turn was added.")
+    notices.add("added", "messages", "A result was added.")
+    notices.add("clamped", "messages", "A turn was added.")
+    assert notices.items == [
+        Notice("added", "messages", "A turn was added."),
+        Notice("ignored", "seed", "two"),
+        Notice("added", "messages", "A result was added."),
+        Notice("clamped", "messages", "A turn was added."),
+    ]
+
+
+def test_the_header_which_has_no_reasons_says_the_same_only_once() -> None:
+    same = [Notice("added", "messages", f"reason {i}") for i in range(MAX_HEADER_NOTICES + 1)]
+    assert header_value([*same, Notice("ignored", "seed", "")]) == "added=messages, ignored=seed"
+
+
+def test_nothing_breaks_out_of_the_header() -> None:
+    field = "tools.0,\r\nset-cookie: a=b;é" + "x" * 100
+    value = header_value([Notice("ignored", field, "secret reason")])
+    assert value == "ignored=tools.0___set-cookie__a_b__" + "x" * 53
+    assert header_value([Notice("ignored", "messages[0].$ref_-", "")]) == "ignored=messages[0].$ref_-"
+
+
+def test_a_long_list_is_cut_and_says_so() -> None:
+    some = [Notice("ignored", f"f{i}", "") for i in range(MAX_HEADER_NOTICES)]
+    assert header_value(some).count("ignored=") == MAX_HEADER_NOTICES == 24
+    assert "more" not in header_value(some)
+    more = [Notice("dropped", f"f{i}", "") for i in range(MAX_HEADER_NOTICES)]
+    assert header_value([*some, *more]).endswith("ignored=f23, more=24")
+    assert header_value([]) == ""

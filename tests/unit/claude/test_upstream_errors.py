@@ -1,0 +1,207 @@
+"""Upstream errors: the right status decides whether a client retries, and no project id may pass."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from modelmux.claude.upstream_errors import MAX_MESSAGE, RULES, hide_project, refused_in_stream, translate_fault
+from modelmux.errors import UpstreamRefused
+from modelmux.wire.google.vertex import Fault
+from support.translation import events
+
+#: kind -> what a client gets; a change here changes what every client's retries do.
+CLIENT: dict[str, tuple[int, str, str | None, bool | None]] = {
+    "invalid_request": (400, "invalid_request_error", None, None),
+    "context_length": (400, "invalid_request_error", "context_length_exceeded", None),
+    "too_large": (413, "invalid_request_error", "request_too_large", None),
+    "thinking_refused": (400, "invalid_request_error", None, None),
+    "not_enabled": (400, "invalid_request_error", "model_not_enabled", None),
+    "not_found": (404, "invalid_request_error", "model_not_found", None),
+    "unauthenticated": (502, "server_error", "upstream_auth_error", False),
+    "permission": (502, "server_error", "upstream_auth_error", False),
+    "billing": (502, "server_error", "upstream_billing_error", False),
+    "conflict": (409, "invalid_request_error", "conflict", None),
+    "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded", None),
+    "timeout": (503, "server_error", "upstream_timeout", None),
+    "overloaded": (503, "server_error", "overloaded", None),
+    "server_error": (503, "server_error", "upstream_error", None),
+    "unexpected": (502, "server_error", "upstream_error", None),
+}
+
+
+def test_what_a_client_gets_for_each_kind() -> None:
+    assert {kind: (r.status, r.type, r.code, r.should_retry) for kind, r in RULES.items()} == CLIENT
+    for rule in RULES.values():
+        assert rule.message.endswith(".")
+        assert rule.status not in (401, 403), "Google's refusals are not the client's"
+
+
+KINDS: list[tuple[Fault, str]] = [
+    # Anthropic's error types, whatever the status
+    *((Fault(418, name), kind) for name, kind in [
+        ("invalid_request_error", "invalid_request"), ("authentication_error", "unauthenticated"),
+        ("billing_error", "billing"), ("permission_error", "permission"), ("not_found_error", "not_found"),
+        ("conflict_error", "conflict"), ("request_too_large", "too_large"), ("rate_limit_error", "rate_limit"),
+        ("api_error", "server_error"), ("timeout_error", "timeout"), ("overloaded_error", "overloaded"),
+    ]),
+    # google.rpc.Code
+    *((Fault(418, name), kind) for name, kind in [
+        ("INVALID_ARGUMENT", "invalid_request"), ("OUT_OF_RANGE", "invalid_request"),
+        ("UNAUTHENTICATED", "unauthenticated"), ("PERMISSION_DENIED", "permission"), ("NOT_FOUND", "not_found"),
+        ("ABORTED", "conflict"), ("ALREADY_EXISTS", "conflict"), ("RESOURCE_EXHAUSTED", "rate_limit"),
+        ("CANCELLED", "server_error"), ("INTERNAL", "server_error"), ("UNKNOWN", "server_error"),
+        ("DATA_LOSS", "server_error"), ("UNIMPLEMENTED", "unexpected"), ("UNAVAILABLE", "overloaded"),
+        ("DEADLINE_EXCEEDED", "timeout"),
+    ]),
+    # the HTTP status, where the body says nothing known
+    *((Fault(status, "NEWS"), kind) for status, kind in [
+        (400, "invalid_request"), (401, "unauthenticated"), (402, "billing"), (403, "permission"), (404, "not_found"),
+        (408, "timeout"), (409, "conflict"), (413, "too_large"), (422, "invalid_request"), (429, "rate_limit"),
+        (500, "server_error"), (502, "server_error"), (503, "overloaded"), (504, "timeout"), (529, "overloaded"),
+        (418, "invalid_request"), (499, "server_error"), (501, "server_error"), (599, "server_error"),
+        (301, "unexpected"), (204, "unexpected"), (0, "unexpected"),
+    ]),
+    # texts
+    (Fault(400, "FAILED_PRECONDITION", "Project `1` is not allowed to use Publisher Model `x`"), "not_enabled"),
+    (Fault(400, "FAILED_PRECONDITION", "Something else."), "invalid_request"),
+    (Fault(400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"), "context_length"),
+    (Fault(400, "INVALID_ARGUMENT", "input length exceeds the model's maximum context"), "context_length"),
+    (Fault(400, "", "Context window exceeded."), "context_length"),
+    (Fault(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199211 + 8192 > 200000, "
+           "decrease input length or `max_tokens` and try again"), "context_length"),
+    (Fault(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit"), "too_large"),
+    (Fault(413, "invalid_request_error", "prompt is too long"), "too_large"),
+    # the one name Anthropic has for most of 4xx says less than the status
+    (Fault(408, "invalid_request_error", "Request timeout"), "timeout"),
+    (Fault(499, "invalid_request_error", "Cancelled"), "server_error"),
+    (Fault(422, "invalid_request_error", "prompt is too long"), "context_length"),
+    (Fault(413, "request_too_large", "prompt is too long"), "too_large"),
+    (Fault(500, "api_error", "prompt is too long"), "server_error"),
+    (Fault(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
+     "thinking_refused"),
+    (Fault(400, "invalid_request_error", "Invalid `data` in `redacted_thinking` block"), "thinking_refused"),
+    (Fault(400, "invalid_request_error", "The block is bound to a different conversation."), "thinking_refused"),
+    (Fault(400, "invalid_request_error", "`thinking` or `redacted_thinking` blocks in the latest assistant message "
+           "cannot be modified."), "thinking_refused"),
+    (Fault(400, "invalid_request_error", "thinking.type: Input should be 'enabled'"), "invalid_request"),
+    (Fault(500, "api_error", "Invalid `signature` in `thinking` block"), "server_error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "kind"), KINDS)
+def test_every_error_has_its_kind(fault: Fault, kind: str) -> None:
+    error = translate_fault(fault)
+    assert (error.kind, error.upstream_status) == (kind, fault.status)
+    assert (error.status, error.type, error.code, error.should_retry) == CLIENT[kind]
+
+
+def test_the_upstreams_own_sentence_is_kept_and_the_rest_is_for_the_operator() -> None:
+    fault = Fault(429, "RESOURCE_EXHAUSTED", " Quota exceeded. ", reason="RATE_LIMIT", request_id="req_vrtx_1")
+    error = translate_fault(fault)
+    assert error.message == "Quota exceeded."
+    assert error.detail == "upstream status 429 RESOURCE_EXHAUSTED RATE_LIMIT"
+    assert error.request_id == "req_vrtx_1"
+    assert translate_fault(Fault(429)).message == "The Vertex AI quota of this model is used up for now."
+    assert translate_fault(Fault(502)).detail == "upstream status 502"
+    assert "Model Garden" in translate_fault(Fault(400, "FAILED_PRECONDITION", "is not allowed to use Publisher Model")
+                                             ).public_message  # fmt: skip
+
+
+AFTER: list[tuple[str | None, str | None, float | None]] = [
+    (None, None, None),
+    ("7", None, 7.0),
+    (" 7 ", None, 7.0),
+    (None, "34s", 34.0),
+    (None, "1.500s", 1.5),
+    ("7", "34s", 7.0),
+    ("0", "34s", 0.0),
+    ("Wed, 21 Oct 2026 07:28:00 GMT", "34s", 34.0),
+    ("-1", None, None),
+    ("soon", None, None),
+    ("", None, None),
+    ("1e9", None, None),
+    ("9" * 400, None, None),
+    ("٣", None, None),
+    ("7\n8", None, None),
+]
+
+
+@pytest.mark.parametrize(("header", "delay", "seconds"), AFTER)
+def test_how_long_to_wait(header: str | None, delay: str | None, seconds: float | None) -> None:
+    assert translate_fault(Fault(429, retry_delay=delay), retry_after=header).retry_after == seconds
+
+
+SAID: list[tuple[str, str]] = [
+    ("Publisher Model `projects/acme-prod/locations/us/models/m` not found.",
+     "Publisher Model `projects/***/locations/us/models/m` not found."),
+    ("denied on '//aiplatform.googleapis.com/projects/acme-prod/x' and projects/12",
+     "denied on '//aiplatform.googleapis.com/projects/***/x' and projects/***"),
+    ("Project `123456` is not allowed", "Project *** is not allowed"),
+    ("project number 123456, project id: acme-1.", "project number ***, project id: ***"),
+    ("Quota for consumer 'project_number:123456789'", "Quota for consumer 'project_number:***'"),
+    ("projectNumber: 123456, project_id=acme-1", "projectNumber: ***, project_id=***"),
+    ("container=acme123456789", "container=***"),
+    ("Your project has no quota for the projector", "Your project has no quota for the projector"),
+    ("the acme-prod quota", "the *** quota"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "shown"), SAID)
+def test_no_project_reaches_a_client(said: str, shown: str) -> None:
+    error = translate_fault(Fault(403, "PERMISSION_DENIED", said), hide="acme-prod")
+    assert error.message == shown
+    assert "acme" not in f"{error.public_message}{error.detail}"
+
+
+def test_a_long_text_is_cut() -> None:
+    assert translate_fault(Fault(400, "", "x" * 10_000)).message == "x" * MAX_MESSAGE
+
+
+@pytest.mark.parametrize("piece", ["project:", "project a:a:", "consumer-", "projects/", "context length ", "`"])
+def test_a_hostile_text_takes_no_time(piece: str) -> None:
+    text = piece * (256 * 1024 // len(piece))
+    began = time.perf_counter()
+    translate_fault(Fault(400, "", text), hide="p")
+    assert time.perf_counter() - began < 0.5
+
+
+IN_STREAM: list[tuple[dict[str, Any], int, str, str]] = [
+    ({"error": {"type": "overloaded_error", "message": "Overloaded"}}, 529, "overloaded", "Overloaded"),
+    ({"error": {"type": "rate_limit_error", "message": "Slow"}}, 429, "rate_limit", "Slow"),
+    ({"error": {"type": "invalid_request_error", "message": "prompt is too long"}}, 400, "context_length",
+     "prompt is too long"),
+    ({"error": {"type": "news_error", "message": "News"}}, 500, "server_error", "News"),
+    ({"error": {}}, 500, "server_error", "Vertex AI failed to answer."),
+    ({}, 500, "server_error", "Vertex AI failed to answer."),
+    ({"error": {"type": "UNIMPLEMENTED"}}, 500, "unexpected", "Vertex AI gave an unexpected answer."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "status", "kind", "message"), IN_STREAM)
+def test_an_error_inside_a_stream_is_what_its_status_would_have_been(
+    fields: dict[str, Any], status: int, kind: str, message: str
+) -> None:
+    error = refused_in_stream(events({"type": "error", "request_id": "req_1", **fields})[0])
+    assert isinstance(error, UpstreamRefused)
+    assert (error.upstream_status, error.kind, error.message) == (status, kind, message)
+    assert error.request_id == "req_1"
+    assert json.dumps(error.message)
+
+
+def test_a_project_is_hidden_in_what_a_stream_told_and_nothing_else_is_touched() -> None:
+    error = translate_fault(Fault(429, "rate_limit_error", "Quota of acme-prod is used up."))
+    hide_project(error, "acme-prod")
+    assert (error.message, str(error)) == ("Quota of *** is used up.", "Quota of *** is used up.")
+    hide_project(error, "")
+    hide_project(error, "elsewhere")
+    assert error.message == "Quota of *** is used up."
+
+
+def test_an_error_event_that_says_nothing_is_the_upstreams_failure() -> None:
+    (event,) = events({"type": "error"})
+    error = refused_in_stream(event)
+    assert (error.kind, error.upstream_status, error.detail) == ("server_error", 500, "upstream status 500")

@@ -1,0 +1,46 @@
+"""What a serving process sets of its memory, seen in a process of its own: it cannot be taken back."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_FAULTS = """
+import resource
+from modelmux.process.memory import keep_freed_memory
+keep_freed_memory({environment})
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def bodies():
+    held = [b"x" * 400_000 for _ in range(16)]
+    del held
+bodies()
+before = faults()
+for _ in range(20):
+    bodies()
+print(faults() - before)
+"""
+
+
+def faults(environment: dict[str, str]) -> int:
+    """Pages the kernel had to clear for 320 bodies of 400 kB."""
+    program = _FAULTS.format(environment=environment)
+    return int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other ways")
+def test_the_memory_of_bodies_is_used_again() -> None:
+    assert faults({}) < 2_000
+    assert faults({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}) > 10_000, "the operator has decided"
+
+
+def test_the_collector_looks_seldom() -> None:
+    program = (
+        "import gc; from modelmux.process.memory import settle_for_serving; settle_for_serving({}); "
+        "print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] >= 10_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -1,0 +1,491 @@
+"""What is remembered, shared and given up: the cache, one download for all who ask, cancellation, many URLs at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+
+from modelmux.errors import GatewayDraining, GatewayOverloaded, InvalidRequest
+from modelmux.upstream.connect import AddressInfo
+from modelmux.upstream.downloads import fetcher as module
+from modelmux.upstream.downloads.fetcher import Fetched, Fetcher, FetchSettings
+from modelmux.upstream.downloads.url_guard import NotFetched
+from support.fetch_servers import (
+    CANARY,
+    PNG,
+    Names,
+    discreet,
+    fetcher,
+    hang,
+    loopback,
+    ok,
+    refusal,
+    site,
+    status,
+)
+from support.http_peers import Wire, on_both_loops, until
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def slow(wire: Wire) -> None:
+    await asyncio.sleep(0.05)
+    await wire.send(ok())
+
+
+# What arrives
+
+
+@pytest.mark.parametrize(
+    ("content_type", "media_type"),
+    [
+        ("image/png", "image/png"),
+        ("IMAGE/PNG; charset=binary", "image/png"),
+        ("application/pdf ;x=y", "application/pdf"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("", ""),
+        ("png", ""),
+        ("image/png\u00e9", ""),
+        ("a b/c", ""),
+    ],
+)
+async def test_the_type_is_what_the_server_claims_without_its_parameters(content_type: str, media_type: str) -> None:
+    async with site({"/": ok(content_type=content_type)}) as running, fetcher(running) as subject:
+        assert await subject.fetch(running.url()) == Fetched(PNG, media_type)
+
+
+async def test_no_type_at_all() -> None:
+    async with site({"/": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"}) as running, fetcher(running) as subject:
+        assert await subject.fetch(running.url()) == Fetched(b"hi", "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef",
+        b"HTTP/1.0 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nabcdef",
+    ],
+)
+async def test_every_framing(answer: bytes) -> None:
+    async with site({"/": answer}) as running, fetcher(running) as subject:
+        assert (await subject.fetch(running.url())).data == b"abcdef"
+
+
+async def test_what_is_sent_is_the_same_for_everyone_and_tells_nothing() -> None:
+    async with site({"/a?b=c": ok()}) as running, fetcher(running) as subject:
+        await subject.fetch(running.url("/a?b=c#fragment"))
+        [head] = running.heads
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "GET /a?b=c HTTP/1.1"
+    assert sorted(lines[1:-2]) == [
+        "accept-encoding: identity",
+        "accept: image/*, application/pdf, text/plain",
+        "connection: keep-alive",
+        f"host: 127.0.0.1:{running.port}",
+        "user-agent: ModelMux-Fetch/1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (status(404), "status"),
+        (status(401), "status"),
+        (status(204), "status"),
+        (status(206), "status"),
+        (status(304), "status"),
+        (status(302), "status"),  # without a Location
+        (status(500), "status"),
+        (b"", "broken"),
+        (f"SSH-2.0-{CANARY}\r\n".encode(), "broken"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nshort", "broken"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi", "broken"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!", "broken"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", "broken"),
+    ],
+)
+async def test_anything_but_a_proper_200_is_refused_without_quoting_it(answer: bytes, reason: str) -> None:
+    async def talk(wire: Wire) -> None:
+        await wire.send(answer)
+
+    async with site({"/secret": talk}) as running, fetcher(running) as subject:
+        error = await refusal(subject, running.url("/secret"))
+    assert error.reason == reason
+    assert CANARY not in (error.detail or "")
+    assert "secret" not in (error.detail or "")
+
+
+async def test_the_status_is_named() -> None:
+    async with site({"/": status(403)}) as running, fetcher(running) as subject:
+        assert (await refusal(subject, running.url())).message == "The URL's server answered with status 403."
+
+
+async def test_a_closed_port_and_a_name_without_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    async with fetcher(allow_private=("127.0.0.0/8",), extra_ports=(port,), resolver=Names()) as subject:
+        assert (await refusal(subject, f"http://127.0.0.1:{port}/")).reason == "unreachable"
+        assert (await refusal(subject, "http://nowhere.example/")).reason == "unresolved"
+
+
+async def test_switched_off_nothing_is_fetched_or_resolved() -> None:
+    names = loopback("a.example")
+    async with site({"/": ok()}) as running, fetcher(running, enabled=False, resolver=names) as subject:
+        for url in (running.url(), running.url(host="a.example"), "http://[bad"):
+            assert (await refusal(subject, url)).reason == "disabled"
+        assert not running.heads
+        assert not names.asked
+
+
+def test_settings_that_mean_nothing_are_named() -> None:
+    with pytest.raises(ValueError, match=r"fetch\.allow_private"):
+        Fetcher(FetchSettings(allow_private=("somewhere",)))
+
+
+# The cache
+
+
+async def test_the_second_turn_gets_the_same_bytes_without_a_request() -> None:
+    async with site({"/": ok(b"first")}) as running, fetcher(running) as subject:
+        first = await subject.fetch(running.url())
+        running.routes["/"] = ok(b"second")
+        assert await subject.fetch(running.url()) is first
+        assert running.paths == ["/"]
+        assert (await subject.fetch(running.url("/") + "#2")).data == b"second"  # by the URL as it was given
+
+
+async def test_what_is_too_old_is_fetched_anew() -> None:
+    clock = Clock()
+    async with site({"/": ok(b"first")}) as running, fetcher(running, clock=clock) as subject:
+        await subject.fetch(running.url())
+        running.routes["/"] = ok(b"second")
+        clock.now += module.CACHE_AGE - 1
+        assert (await subject.fetch(running.url())).data == b"first"  # and being asked for does not make it younger
+        clock.now += 1
+        assert (await subject.fetch(running.url())).data == b"second"
+        assert len(running.heads) == 2
+
+
+async def test_what_proved_useless_is_fetched_anew() -> None:
+    async with site({"/": ok(b"<html>log in</html>")}) as running, fetcher(running) as subject:
+        await subject.fetch(running.url())
+        running.routes["/"] = ok()
+        subject.forget(running.url())
+        subject.forget("http://never.example/")
+        assert (await subject.fetch(running.url())).data == PNG
+        assert subject._cache._size == module._cost(running.url(), Fetched(PNG, "image/png"))
+
+
+async def test_the_least_recently_used_goes_when_there_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2000)
+    async with site({f"/{name}": ok(bytes(1200)) for name in "abcd"}) as running, fetcher(running) as subject:
+        for name in "abcad":
+            await subject.fetch(running.url(f"/{name}"))
+        assert running.paths == ["/a", "/b", "/c", "/d"]
+        for name in "adcb":  # b was the one that went
+            await subject.fetch(running.url(f"/{name}"))
+        assert running.paths[4:] == ["/b"]
+        assert subject._cache._size <= 3 * 2000
+
+
+async def test_the_number_of_entries_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 2)
+    async with site({f"/{number}": ok(b"") for number in range(5)}) as running, fetcher(running) as subject:
+        for number in range(5):
+            await subject.fetch(running.url(f"/{number}"))
+        assert list(subject._cache._entries) == [running.url("/3"), running.url("/4")]
+
+
+async def test_what_is_larger_than_the_cache_leaves_the_rest_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHE_BYTES", 3000)
+    async with site({"/small": ok(), "/large": ok(bytes(4000))}) as running, fetcher(running) as subject:
+        for path in ("/small", "/large", "/large", "/small"):
+            await subject.fetch(running.url(path))
+        assert running.paths == ["/small", "/large", "/large"]
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    async with site({"/": status(503)}) as running, fetcher(running) as subject:
+        await refusal(subject, running.url())
+        running.routes["/"] = ok()
+        assert (await subject.fetch(running.url())).data == PNG
+        assert len(running.heads) == 2
+
+
+# One download for all who ask
+
+
+@on_both_loops
+async def test_fifty_who_ask_at_once_share_one_request() -> None:
+    async with site({"/": slow}) as running, fetcher(running) as subject:
+        results = await asyncio.gather(*[subject.fetch(running.url()) for _ in range(50)])
+        assert all(result is results[0] for result in results)
+        assert len(running.heads) == 1
+
+
+async def test_a_shared_failure_is_an_exception_of_its_own_for_each() -> None:
+    async def fail(wire: Wire) -> None:
+        await asyncio.sleep(0.02)
+        await wire.send(status(404))
+
+    async with site({"/": fail}) as running, fetcher(running) as subject:
+        errors = await asyncio.gather(*[subject.fetch(running.url()) for _ in range(5)], return_exceptions=True)
+        assert len(running.heads) == 1
+    assert len(set(map(id, errors))) == 5
+    for error in errors:
+        assert isinstance(error, NotFetched)
+        assert isinstance(error, InvalidRequest)
+        assert (error.reason, error.url, error.param) == ("status", running.url(), None)
+        discreet(error)
+
+
+@on_both_loops
+async def test_one_who_leaves_does_not_take_the_download_with_them() -> None:
+    async with site({"/": slow}) as running, fetcher(running) as subject:
+        leaver, stayer = (asyncio.create_task(subject.fetch(running.url())) for _ in range(2))
+        await until(lambda: running.open == 1)
+        leaver.cancel()
+        assert (await stayer).data == PNG
+        assert leaver.cancelled()
+        assert len(running.heads) == 1
+
+
+@on_both_loops
+async def test_when_the_last_one_leaves_the_download_ends() -> None:
+    async with site({"/": hang}) as running, fetcher(running) as subject:
+        waiters = [asyncio.create_task(subject.fetch(running.url())) for _ in range(3)]
+        await until(lambda: running.open == 1)
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.wait(waiters)
+        assert not subject._tasks
+        await until(lambda: running.open == 0, 0.5)
+        running.routes["/"] = ok()
+        assert (await subject.fetch(running.url())).data == PNG  # and who comes next starts anew
+
+
+async def test_who_comes_while_a_given_up_download_ends_starts_anew() -> None:
+    async with site({"/": hang}) as running, fetcher(running) as subject:
+        leaver = asyncio.create_task(subject.fetch(running.url()))
+        await until(lambda: len(running.heads) == 1)
+        running.routes["/"] = slow
+
+        async def join() -> Fetched:
+            await until(lambda: len(running.heads) == 2)
+            return await subject.fetch(running.url())
+
+        joining = asyncio.create_task(join())
+        leaver.cancel()
+        await asyncio.sleep(0)
+        assert subject._tasks  # the old one has not ended yet
+        first = await subject.fetch(running.url())
+        assert first is await joining  # nor did its end hide the new one
+        assert len(running.heads) == 2
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelled_at_any_step_nothing_is_left(steps: int) -> None:
+    names = loopback("a.example")
+    async with site({"/": slow}) as running, fetcher(running, resolver=names) as subject:
+        task = asyncio.create_task(subject.fetch(running.url(host="a.example")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert subject._pool.open == 0
+        assert subject._places._value == module.AT_ONCE
+
+
+@on_both_loops
+async def test_closing_ends_what_is_under_way() -> None:
+    async with site({"/": hang}) as running, fetcher(running) as subject:
+        waiters = [asyncio.create_task(subject.fetch(running.url())) for _ in range(2)]
+        await until(lambda: running.open == 1)
+        await subject.aclose()
+        assert not subject._tasks
+        for waiter in waiters:
+            with pytest.raises(GatewayDraining):
+                await waiter
+        with pytest.raises(GatewayDraining):
+            await subject.fetch(running.url())
+        await subject.aclose()
+
+
+async def test_closing_waits_for_what_it_ends() -> None:
+    async def never(host: str, port: int) -> Sequence[AddressInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    async with fetcher(resolver=never) as subject:
+        waiter = asyncio.create_task(subject.fetch("http://a.example/"))
+        await until(lambda: bool(subject._tasks))
+        await subject.aclose()
+        assert not subject._tasks
+        with pytest.raises(GatewayDraining):
+            await waiter
+
+
+# Many at once
+
+
+async def test_many_urls_each_once_in_their_order() -> None:
+    async def later(wire: Wire) -> None:
+        await asyncio.sleep(0.03)
+        await wire.send(ok(b"a"))
+
+    async with site({"/a": later, "/b": ok(b"b"), "/c": ok(b"c")}) as running, fetcher(running) as subject:
+        urls = [running.url(path) for path in ("/a", "/b", "/a", "/c", "/b")]
+        found = await subject.fetch_all(iter(urls))
+        assert [(url, fetched.data) for url, fetched in found.items()] == [
+            (running.url("/a"), b"a"), (running.url("/b"), b"b"), (running.url("/c"), b"c"),
+        ]  # fmt: skip
+        assert sorted(running.paths) == ["/a", "/b", "/c"]
+        assert await subject.fetch_all([]) == {}
+
+
+async def test_one_request_has_at_most_eight_downloads_under_way() -> None:
+    most = 0
+
+    async def counted(wire: Wire) -> None:
+        nonlocal most
+        most = max(most, running.open)
+        await asyncio.sleep(0.02)
+        await wire.send(ok())
+
+    async with site({f"/{number}": counted for number in range(30)}) as running, fetcher(running) as subject:
+        assert len(await subject.fetch_all(running.url(f"/{number}") for number in range(30))) == 30
+    assert most == module.PER_REQUEST
+
+
+@on_both_loops
+async def test_the_first_failure_ends_the_others_and_says_which_url_it_was() -> None:
+    async def fail(wire: Wire) -> None:
+        await until(lambda: running.open == 3)
+        await wire.send(status(404))
+
+    async with site({"/1": hang, "/2": fail, "/3": hang}) as running, fetcher(running) as subject:
+        with pytest.raises(NotFetched) as caught:
+            await subject.fetch_all([running.url(f"/{number}") for number in (1, 2, 3)])
+        assert (caught.value.reason, caught.value.url) == ("status", running.url("/2"))
+        assert not subject._tasks
+        await until(lambda: running.open == 0, 0.5)
+
+
+async def test_together_they_may_not_be_larger_than_one_may() -> None:
+    routes = {f"/{name}": ok(bytes(400)) for name in "abc"}
+    async with site(routes) as running, fetcher(running, max_bytes=1000) as subject:
+        assert len(await subject.fetch_all([running.url("/a"), running.url("/b")])) == 2
+        with pytest.raises(NotFetched) as caught:  # remembered or not
+            await subject.fetch_all([running.url("/a"), running.url("/b"), running.url("/c")])
+    assert caught.value.reason == "too_large"
+    discreet(caught.value)
+
+
+@on_both_loops
+async def test_a_cancelled_request_ends_its_downloads() -> None:
+    async with site({f"/{number}": hang for number in range(20)}) as running, fetcher(running) as subject:
+        task = asyncio.create_task(subject.fetch_all(running.url(f"/{number}") for number in range(20)))
+        await until(lambda: running.open == module.PER_REQUEST)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert not subject._tasks
+        await until(lambda: running.open == 0, 0.5)
+
+
+async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_clients_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+    async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.8) as subject:
+        hanging = [asyncio.create_task(subject.fetch(running.url(path))) for path in ("/1", "/2")]
+        await until(lambda: running.open == 2)
+        for hung in hanging:
+            assert not hung.done()
+        subject._settings = FetchSettings(timeout=0.05, allow_private=("127.0.0.0/8",))
+        with pytest.raises(GatewayOverloaded):
+            await subject.fetch(running.url("/3"))
+        await asyncio.wait(hanging)
+        for hung in hanging:
+            assert isinstance(hung.exception(), NotFetched)
+        assert (await subject.fetch(running.url("/3"))).data == PNG
+
+
+# Resolving
+
+
+async def test_the_system_is_asked_in_a_thread_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
+        asked.append((host, threading.current_thread().name))
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    async with site({"/": ok()}) as running, fetcher(running) as subject:
+        assert (await subject.fetch(running.url(host="a.example"))).data == PNG
+    [(host, thread)] = asked
+    assert host == "a.example"
+    assert thread.startswith("modelmux-fetch-dns")
+
+
+async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
+        if host.startswith("slow"):
+            release.wait(5)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    async with site({"/": ok()}) as running, fetcher(running, timeout=2.0) as subject:
+        try:
+            slow_ones = [
+                asyncio.create_task(subject.fetch(running.url(host=f"slow-{number}.example")))
+                for number in range(module.LOOKUPS - 1)
+            ]
+            await asyncio.sleep(0.02)
+            assert (await subject.fetch(running.url(host="fast.example"))).data == PNG
+            assert not any(one.done() for one in slow_ones)
+        finally:
+            release.set()
+        await asyncio.wait(slow_ones)
+        assert all(one.result().data == PNG for one in slow_ones)
+
+
+async def test_names_that_take_forever_hold_up_nothing_but_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
+        release.wait(5)
+        raise socket.gaierror(socket.EAI_AGAIN, "slow")
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    numbers = count()
+    async with site({"/": ok()}) as running, fetcher(running, timeout=0.2) as subject:
+        try:
+            slow_ones = [
+                asyncio.create_task(subject.fetch(f"http://slow-{next(numbers)}.example/"))
+                for _ in range(2 * module.LOOKUPS)
+            ]
+            await asyncio.sleep(0.05)
+            assert (await subject.fetch(running.url())).data == PNG  # an address needs no resolving
+            assert await asyncio.to_thread(lambda: "free") == "free"  # nor does the loop's own executor suffer
+            await asyncio.wait(slow_ones)
+            reasons = {str(getattr(one.exception(), "reason", one)) for one in slow_ones}
+            assert reasons == {"timeout"}
+        finally:
+            release.set()

@@ -1,0 +1,146 @@
+"""What clients send in all its forms, and what goes back to them, to the byte."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmux.errors import InvalidRequest
+from modelmux.wire.openai import chat_request as chat
+from modelmux.wire.openai import chat_response as reply
+from modelmux.wire.openai.chat_request import decode_request, read_request
+from modelmux.wire.openai.chat_response import Chunk, ChunkDelta, ChunkEncoder, decode_chunk
+
+USAGE = reply.Usage(5, 2, 7, reply.PromptTokensDetails(1, 2), reply.CompletionTokensDetails(1), 2, 1)
+USAGE_JSON = (
+    '{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,'
+    '"prompt_tokens_details":{"cached_tokens":1,"cache_write_tokens":2},'
+    '"completion_tokens_details":{"reasoning_tokens":1},"cache_creation_input_tokens":2,"cache_read_input_tokens":1}'
+)
+
+
+def message(**fields: Any) -> chat.ChatMessage:
+    return decode_request(json.dumps({"model": "m", "messages": [fields]}).encode()).messages[0]
+
+
+FORMS: list[tuple[dict[str, Any], chat.ChatMessage]] = [
+    ({"role": "system", "content": "a"}, chat.SystemMessage("a")),
+    ({"role": "developer", "content": [{"type": "text", "text": "a"}]}, chat.DeveloperMessage([chat.TextPart("a")])),
+    ({"role": "user", "content": "a", "name": "n", "future": 1}, chat.UserMessage("a", "n")),
+    ({"role": "user"}, chat.UserMessage(None)),
+    ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u", "detail": "low"}}]},
+     chat.UserMessage([chat.ImagePart(chat.ImageURL("u", "low"))])),
+    ({"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}, chat.UserMessage([chat.ImagePart("u")])),
+    ({"role": "assistant", "content": None, "tool_calls": [
+        {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+     chat.AssistantMessage(tool_calls=[chat.FunctionToolCall(chat.FunctionCall("f", "{}"), "c")])),
+    ({"role": "assistant", "content": "a", "refusal": None, "annotations": [], "audio": None, "function_call": None,
+      "tool_calls": None}, chat.AssistantMessage("a")),
+    ({"role": "tool", "tool_call_id": "c", "content": "r"}, chat.ToolMessage("c", "r")),
+    ({"role": "function", "name": "f", "content": "r"}, chat.FunctionMessage("f", "r")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "expected"), FORMS)
+def test_every_form_of_a_message_that_clients_send_is_read(raw: dict[str, Any], expected: chat.ChatMessage) -> None:
+    assert message(**raw) == expected
+
+
+def test_a_whole_answer_has_the_keys_sdks_read_and_no_empty_extras() -> None:
+    answer = reply.ChatCompletion(
+        id="i", created=1, model="m", usage=USAGE,
+        choices=[reply.Choice(message=reply.ResponseMessage(content=None), finish_reason="stop")],
+    )  # fmt: skip
+    assert msgspec.json.encode(answer).decode() == (
+        '{"id":"i","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+        '{"role":"assistant","content":null,"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":'
+        + USAGE_JSON
+        + "}"
+    )
+
+
+HEAD = 'data: {"id":"i","object":"chat.completion.chunk","created":1,"model":"m\\"é"'
+GOING_ON = ',"logprobs":null,"finish_reason":null'
+CHUNKS: list[tuple[Chunk, str]] = [
+    (Chunk(ChunkDelta(role="assistant", content="")), '{"role":"assistant","content":""}' + GOING_ON),
+    (Chunk(ChunkDelta(content="é\n")), '{"content":"é\\n"}' + GOING_ON),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(0, "c", "function", reply.FunctionDelta("f", ""))])),
+     '{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}]}' + GOING_ON),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(1, function=reply.FunctionDelta(arguments="{"))])),
+     '{"tool_calls":[{"index":1,"function":{"arguments":"{"}}]}' + GOING_ON),
+    (Chunk(ChunkDelta(tool_calls=[reply.ToolCallDelta(0, "c", "custom", custom=reply.CustomDelta("f", "x"))])),
+     '{"tool_calls":[{"index":0,"id":"c","type":"custom","custom":{"name":"f","input":"x"}}]}' + GOING_ON),
+    (Chunk(finish_reason="tool_calls"), '{},"logprobs":null,"finish_reason":"tool_calls"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize(("chunk", "choice"), CHUNKS)
+def test_a_chunk_is_exact_and_names_usage_only_where_it_was_asked_for(
+    chunk: Chunk, choice: str, include_usage: bool
+) -> None:
+    encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=include_usage)
+    tail = ',"usage":null}' if include_usage else "}"
+    assert encoder.encode(chunk).decode() == f'{HEAD},"choices":[{{"index":0,"delta":{choice}}}]{tail}\n\n'
+
+
+def test_the_usage_chunk_has_no_choices() -> None:
+    encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=True)
+    assert encoder.encode(Chunk(usage=USAGE)).decode() == f'{HEAD},"choices":[],"usage":{USAGE_JSON}}}\n\n'
+
+
+def test_the_tier_is_in_every_chunk_where_it_is_told() -> None:
+    encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=True, tier="default")
+    for chunk in (Chunk(finish_reason="stop"), Chunk(usage=USAGE)):
+        text = encoder.encode(chunk).decode()
+        assert text.startswith(f'{HEAD},"service_tier":"default","choices":')
+        assert decode_chunk(text.encode()[len("data: ") :]).service_tier == "default"
+
+
+def test_what_is_encoded_can_be_read_back() -> None:
+    encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=True)
+    read = decode_chunk(encoder.encode(Chunk(ChunkDelta(content="a"), "length"))[len("data: ") :])
+    assert (read.id, read.created, read.model, read.usage) == ("i", 1, "m", None)
+    assert (read.choices[0].delta, read.choices[0].finish_reason) == (ChunkDelta(content="a"), "length")
+    assert decode_chunk(encoder.encode(Chunk(usage=USAGE))[len("data: ") :]).usage == USAGE
+
+
+BODY = b'"model":"m","messages":[{"role":"user","content":"hi","new":1}]'
+
+
+@pytest.mark.parametrize(
+    ("extra", "unknown"),
+    [
+        (b"", []),
+        (b',"seed":1,"metadata":{"z":1}', []),
+        (b',"zz":1,"seed":1,"aa":{"zz":[]}', ["zz", "aa"]),
+        (b',"a\\u00e9":null,"zz":1,"zz":2', ["aé", "zz"]),
+    ],
+)
+def test_fields_nobody_knows_are_named_in_order(extra: bytes, unknown: list[str]) -> None:
+    request, found = read_request(b"{" + BODY + extra + b"}")
+    assert (request.model, found) == ("m", unknown)
+
+
+@pytest.mark.parametrize(
+    "extra", [b',"\xff":1}', rb',"\ud800":1}', b',"seed":"x","zz":1}', b',"zz":' + b"[" * 100_000, b',"zz":1']
+)
+def test_a_body_that_cannot_be_read_is_refused_and_never_breaks_anything(extra: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        read_request(b"{" + BODY + extra)
+
+
+def test_fields_of_tools_that_nobody_knows_are_named() -> None:
+    tool = {"type": "function", "defer_loading": True, "function": {"name": "f", "x": 1, "eager_input_streaming": True}}
+    plain = {"type": "custom", "custom": {"name": "c"}, "function": None}
+    body = {"model": "m", "messages": [], "tools": [plain, tool], "zzz": 1}
+    request, unknown = read_request(json.dumps(body).encode())
+    assert unknown == ["zzz", "tools.1.defer_loading", "tools.1.function.x"]
+    assert request.tools is not None
+    assert request.tools[1].function is not None
+    assert request.tools[1].function.eager_input_streaming is True
+    for tools in (None, []):
+        assert read_request(json.dumps(body | {"tools": tools}).encode())[1] == ["zzz"]
