@@ -1,34 +1,41 @@
-"""Every way a request can fail, as one tree.
+"""Every way a request can fail, as one tree. What each means to clients and to routing is in ``error_kinds.py``.
 
-What must not come in here: I/O, logging, knowledge of any wire format. An error carries what a *client* may see
-(``message``, ``hint``) apart from what only the operator may see (``detail``), so nothing secret can slip out by
-formatting an exception.
+Not in this module: I/O, logging, knowledge of any wire format. An error carries what a *client* may see (``message``,
+``hint``) apart from what only the operator may see (``detail``), so nothing secret can slip out by formatting an
+exception.
 
     GatewayError
-    ├── RequestError                 the client can mend it
+    ├── RequestError                 the client can fix it
     │   ├── InvalidRequest           400  a field is wrong; ``param`` names it
-    │   ├── Unauthorized             401  no key, or not one of ours
+    │   ├── Unauthorized             401  no key, or not one of the gateway's
     │   ├── ModelNotFound            404  no such model here
-    │   ├── EndpointNotFound         404  no such path; the hint names the one probably meant
+    │   ├── EndpointNotFound         404  no such path; the hint suggests another
     │   ├── MethodNotAllowed         405
     │   ├── RequestTimeout           408  the client did not finish sending its body
-    │   └── PayloadTooLarge          413
+    │   ├── PayloadTooLarge          413
+    │   ├── UnsupportedMediaType     415  not JSON, or compressed
+    │   └── HeadTooLarge             431
     ├── UpstreamError                Vertex AI, or the way to it, failed
     │   ├── UpstreamRefused          Vertex AI answered with an error of its own
     │   ├── UpstreamUnreachable      502  no connection could be made
-    │   ├── UpstreamTimeout          504  one of the clocks ran out; ``clock`` says which
+    │   ├── UpstreamTimeout          504  one of the timeouts expired; ``clock`` says which
     │   └── UpstreamBroken           502  the reply broke the protocol, or stopped before its end
-    ├── CredentialsUnavailable       500  no Google access token can be had
-    ├── GatewayOverloaded            503  a bound of ours was reached
+    ├── OutsideGeography             500  the call would leave the route's geography
+    ├── CredentialsUnavailable       500  no Google access token is available
+    ├── GatewayOverloaded            503  one of the gateway's own limits was reached
     └── GatewayDraining              503  the process is shutting down
 
-Status, ``type`` and ``code`` follow the OpenAI error conventions: the official SDKs choose the exception class by
-status and retry 408, 409, 429 and every 5xx unless ``x-should-retry`` says otherwise.
+The official SDKs choose the exception class by status and retry 408, 409, 429 and every 5xx unless ``x-should-retry``
+says otherwise.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from msgspec import Struct
+
+from modelmux.error_kinds import KINDS, ErrorKind
 
 
 class GatewayError(Exception):
@@ -38,15 +45,11 @@ class GatewayError(Exception):
     :param param: the request field at fault, as a dotted path (``messages.0.content``).
     :param hint: what to do about it; shown after the message.
     :param detail: for the operator's log only.
+    :param code: replaces the kind's own code.
     """
 
-    status: int = 500
-    type: str = "server_error"
-    code: str | None = None
-    #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.
-    should_retry: bool | None = None
-    #: Seconds for ``retry-after``; None sends no header.
-    retry_after: float | None = None
+    #: The class's row of the table; an instance may have another one.
+    kind: ErrorKind = KINDS["internal"]
 
     def __init__(
         self,
@@ -62,53 +65,64 @@ class GatewayError(Exception):
         self.param = param
         self.hint = hint
         self.detail = detail
-        if code is not None:
-            self.code = code
+        self.code = code or self.kind.openai_code
+        #: Seconds for ``retry-after``; None sends no header.
+        self.retry_after = self.kind.retry_after
+        #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.
+        self.should_retry = self.kind.should_retry
+
+    @property
+    def status(self) -> int:
+        return self.kind.status
+
+    @property
+    def type(self) -> str:
+        """OpenAI's ``error.type``."""
+        return self.kind.openai_type
 
     @property
     def public_message(self) -> str:
         """Message and hint as one text, the way a client sees it."""
         return f"{self.message} {self.hint}" if self.hint else self.message
 
+    @property
+    def loggable_message(self) -> str | None:
+        """The message, unless it may quote what the client sent: then only the client reads it."""
+        return None if self.kind.quotes_request else self.message
+
 
 class RequestError(GatewayError):
-    """The client can mend it: 4xx, never retried as it stands."""
+    """The client can fix it: 4xx, never retried unchanged."""
 
-    status = 400
-    type = "invalid_request_error"
+    kind = KINDS["bad_request"]
 
 
 class InvalidRequest(RequestError):
-    """400: the body is not what the endpoint takes; ``param`` names the field."""
+    """400: the body is not what the endpoint accepts; ``param`` names the field."""
 
 
 class Unauthorized(RequestError):
     """401: the gateway's own key is missing or wrong. Never used for Google's refusals."""
 
-    status = 401
-    type = "authentication_error"
-    code = "invalid_api_key"
+    kind = KINDS["unauthorized"]
 
 
 class ModelNotFound(RequestError):
-    """404: the requested model is not configured here, or Vertex AI does not serve it to this project."""
+    """404: the requested model is not configured here."""
 
-    status = 404
-    code = "model_not_found"
+    kind = KINDS["model_not_found"]
 
 
 class EndpointNotFound(RequestError):
     """404: no such path."""
 
-    status = 404
-    code = "unknown_url"
+    kind = KINDS["endpoint_not_found"]
 
 
 class MethodNotAllowed(RequestError):
     """405: the path exists, the method does not. ``allow`` is the value of the Allow header."""
 
-    status = 405
-    code = "method_not_allowed"
+    kind = KINDS["method_not_allowed"]
 
     def __init__(self, message: str, *, allow: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -118,70 +132,85 @@ class MethodNotAllowed(RequestError):
 class RequestTimeout(RequestError):
     """408: the client stopped sending in the middle of its body."""
 
-    status = 408
-    code = "request_timeout"
+    kind = KINDS["request_timeout"]
 
 
 class PayloadTooLarge(RequestError):
-    """413: the body is larger than Vertex AI takes."""
+    """413: the body is larger than Vertex AI accepts."""
 
-    status = 413
-    code = "request_too_large"
+    kind = KINDS["payload_too_large"]
+
+
+class UnsupportedMediaType(RequestError):
+    """415: the body is not JSON, or is compressed."""
+
+    kind = KINDS["unsupported_media_type"]
+
+
+class HeadTooLarge(RequestError):
+    """431: the request's head exceeds its limit."""
+
+    kind = KINDS["head_too_large"]
 
 
 class UpstreamError(GatewayError):
     """Vertex AI, or the way to it, failed."""
 
-    status = 502
-    code: str | None = "upstream_error"
+    kind = KINDS["upstream_error"]
+
+
+class UpstreamReply(Struct, frozen=True):
+    """The error reply of an upstream as it came, for dialects that relay it.
+
+    :param status: the HTTP status, or the one that the type of an in-stream error stands for.
+    :param body: at most the provider's bound; empty for an error inside a stream.
+    """
+
+    status: int
+    body: bytes = b""
+    request_id: str | None = None
 
 
 class UpstreamRefused(UpstreamError):
-    """Vertex AI answered with an error. Built by ``claude.upstream_errors`` from what it said.
+    """Vertex AI answered with an error. Made by the provider from what it received.
 
-    :param upstream_status: the HTTP status, or the one that the in-stream error type stands for.
-    :param kind: a stable name for the retry decision, see ``claude.upstream_errors``.
+    :param kind: the row of the table.
+    :param retry_after: seconds the upstream asked to wait.
     """
 
     def __init__(
         self,
         message: str,
+        kind: ErrorKind,
+        reply: UpstreamReply,
         *,
-        status: int,
-        type: str,
-        code: str | None,
-        upstream_status: int,
-        kind: str,
         hint: str | None = None,
         detail: str | None = None,
-        should_retry: bool | None = None,
         retry_after: float | None = None,
-        request_id: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, detail=detail, code=code)
-        self.status = status
-        self.type = type
-        self.code = code
-        self.upstream_status = upstream_status
         self.kind = kind
-        self.should_retry = should_retry
+        super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail)
+        self.reply = reply
         self.retry_after = retry_after
-        self.request_id = request_id
 
 
 class UpstreamUnreachable(UpstreamError):
     """502: no connection could be made (DNS, TCP, TLS or proxy)."""
 
-    code = "upstream_unreachable"
+    kind = KINDS["unreachable"]
 
 
 class UpstreamTimeout(UpstreamError):
-    """504: a clock ran out. ``clock`` is one of connect, pool, send, first_byte, first_token, idle, total."""
+    """504: a timeout expired. ``clock`` is one of connect, pool, send, first_byte, first_token, idle, total."""
 
-    status = 504
-    code = "upstream_timeout"
+    _KINDS: ClassVar[dict[str, ErrorKind]] = {
+        "connect": KINDS["slow_start"],
+        "first_token": KINDS["slow_start"],
+        "total": KINDS["deadline"],
+    }
 
     def __init__(self, message: str, *, clock: str, hint: str | None = None, detail: str | None = None) -> None:
+        self.kind = self._KINDS.get(clock, KINDS["slow_reply"])
         super().__init__(message, hint=hint, detail=detail)
         self.clock = clock
 
@@ -193,35 +222,42 @@ class UpstreamBroken(UpstreamError):
         without asking whether it was answered.
     """
 
-    code = "upstream_broken"
+    kind = KINDS["broken"]
 
     def __init__(self, message: str, *, reply_started: bool, detail: str | None = None) -> None:
         super().__init__(message, detail=detail)
         self.reply_started = reply_started
 
 
-class CredentialsUnavailable(GatewayError):
-    """500: no Google access token can be had. Retrying from the client does not help."""
+class OutsideGeography(GatewayError):
+    """500: no deployment of the route lies inside its geography. Configuration prevents this; the call is checked too."""
 
-    status = 500
-    code = "upstream_auth_error"
-    should_retry: bool | None = False
-    #: Class-wide: the words that tell an operator where to look.
-    remedy: ClassVar[str] = "Check [auth] in the gateway's configuration."
+    kind = KINDS["outside_geography"]
+
+
+class CredentialsUnavailable(GatewayError):
+    """500: no Google access token is available. Retrying from the client does not help."""
+
+    kind = KINDS["credentials"]
 
 
 class GatewayOverloaded(GatewayError):
-    """503: one of the gateway's own bounds was reached."""
+    """503: one of the gateway's own limits was reached."""
 
-    status = 503
-    code = "gateway_overloaded"
-    retry_after: float | None = 1.0
+    kind = KINDS["gateway_overloaded"]
 
 
 class GatewayDraining(GatewayError):
-    """503: the process is shutting down and takes no new work."""
+    """503: the process is shutting down and accepts no new work."""
 
-    status = 503
-    code = "gateway_draining"
-    retry_after: float | None = 1.0
-    should_retry: bool | None = True
+    kind = KINDS["gateway_draining"]
+
+
+#: Error for whatever the gateway did not foresee.
+INTERNAL_MESSAGE: Final = "The gateway failed."
+
+
+def without_traceback(error: GatewayError) -> GatewayError:
+    """The same error without its traceback, whose frames refer to the reply that holds the error: a circle that keeps
+    a request's memory until the collector runs."""
+    return error.with_traceback(None)

@@ -1,7 +1,7 @@
-"""Folding a stream back into the whole it came from, in both dialects.
+"""Events -> message, and message -> events.
 
-The upstream's fold serves unary requests that are streamed from Vertex AI; the client's fold is what an SDK does.
-Together they state the fold law: folding the translated stream gives what translating the folded message gives.
+Unary requests with long replies are streamed from Vertex AI and folded here. Together with the client's fold, which is
+what an SDK does, it states the fold law: folding the translated stream equals translating the folded message.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from modelmux.claude.upstream_errors import refused_in_stream
-from modelmux.claude.usage import add, merge
+from modelmux.claude.usage import merge
 from modelmux.errors import UpstreamBroken
 from modelmux.wire import anthropic
 
@@ -18,30 +17,29 @@ from modelmux.wire import anthropic
 class _OpenBlock:
     """A content block and the pieces that came for it."""
 
-    __slots__ = ("_block", "citations", "inputs", "signatures", "texts", "thoughts")
+    __slots__ = ("_block", "citations", "inputs", "signatures", "texts", "thinking")
 
     def __init__(self, block: anthropic.Block) -> None:
         self._block = block
         self.texts = [block.text or ""]
-        self.thoughts = [block.thinking or ""]
+        self.thinking = [block.thinking or ""]
         self.signatures = [block.signature or ""]
         self.inputs: list[str] = []
         self.citations = [*(block.citations or ())]
 
     def result(self) -> anthropic.Block:
-        kind, given = self._block.type, "".join(self.inputs)
+        kind, arguments = self._block.type, "".join(self.inputs)
         if kind == "text":
             return msgspec.structs.replace(self._block, text="".join(self.texts), citations=self.citations or None)
         if kind == "thinking":
             return msgspec.structs.replace(
-                self._block, thinking="".join(self.thoughts), signature="".join(self.signatures) or None
+                self._block, thinking="".join(self.thinking), signature="".join(self.signatures) or None
             )
-        return msgspec.structs.replace(self._block, input=Raw(given.encode())) if given else self._block
+        return msgspec.structs.replace(self._block, input=Raw(arguments.encode())) if arguments else self._block
 
 
 class MessageFold:
-    """Anthropic events in, one message out. What it makes of events that stand where they should not is what
-    ``ChatStream`` makes of them."""
+    """Anthropic events in, one message out. Events out of order are treated as the reply encoders treat them."""
 
     def __init__(self) -> None:
         self._message = anthropic.Message(content=[])
@@ -50,10 +48,7 @@ class MessageFold:
         self.done = False
 
     def feed(self, event: anthropic.StreamEvent) -> None:
-        """Add one event. Whatever follows ``message_stop`` is not looked at.
-
-        :raises UpstreamRefused: the event reports an error.
-        """
+        """Add one event. Events after ``message_stop`` are ignored."""
         if self.done:
             return
         if event.type == "message_start" and event.message is not None:
@@ -68,8 +63,6 @@ class MessageFold:
             self._end(event)
         elif event.type == "message_stop":
             self.done = True
-        elif event.type == "error":
-            raise refused_in_stream(event)
 
     @property
     def usage(self) -> anthropic.Usage | None:
@@ -77,12 +70,12 @@ class MessageFold:
         return self._message.usage
 
     def result(self) -> anthropic.Message:
-        """The whole message.
+        """The complete message.
 
-        :raises UpstreamBroken: no ``message_stop`` came.
+        :raises UpstreamBroken: ``message_stop`` never came.
         """
         if not self.done:
-            raise UpstreamBroken("The upstream ended the stream before the answer was complete.", reply_started=True)
+            raise UpstreamBroken("The upstream ended the stream before the reply was complete.", reply_started=True)
         self._message.content = [block.result() for block in self._blocks]
         return self._message
 
@@ -106,7 +99,7 @@ class MessageFold:
         block = self._open.get(index)
         kind = delta.type
         if kind == "text_delta":
-            if block is None:  # of a block that was never begun
+            if block is None:  # a delta of a block that never started
                 block = self._start(index, anthropic.Block("text"))
             block.texts.append(delta.text or "")
         elif block is None:
@@ -114,7 +107,7 @@ class MessageFold:
         elif kind == "input_json_delta":
             block.inputs.append(delta.partial_json or "")
         elif kind == "thinking_delta":
-            block.thoughts.append(delta.thinking or "")
+            block.thinking.append(delta.thinking or "")
         elif kind == "signature_delta":
             block.signatures.append(delta.signature or "")
         elif kind == "citations_delta" and isinstance(delta.citation, Raw):
@@ -128,22 +121,10 @@ class MessageFold:
             self._message.stop_details = event.delta.stop_details or self._message.stop_details
 
 
-def resumption(message: anthropic.Message) -> anthropic.InputMessage:
-    """A paused reply as the turn that asks the upstream to go on: its blocks, as they came."""
-    blocks = [b for b in message.content or () if b.type != "text" or (b.text and b.text.strip())]
-    return anthropic.InputMessage("assistant", [Raw(msgspec.json.encode(block)) for block in blocks])
+def to_events(message: anthropic.Message) -> list[anthropic.StreamEvent]:
+    """A message as the shortest stream that folds back to it.
 
-
-def joined(earlier: anthropic.Message, later: anthropic.Message) -> anthropic.Message:
-    """A paused reply and its continuation as one."""
-    content = [*(earlier.content or ()), *(later.content or ())]
-    return msgspec.structs.replace(later, content=content, usage=add(earlier.usage, later.usage))
-
-
-def unfold(message: anthropic.Message) -> list[anthropic.StreamEvent]:
-    """A whole message as the shortest stream that folds back to it.
-
-    Serves a client that asked for a stream when the upstream answered whole.
+    Used where a client asked for a stream and the upstream sent one message.
     """
     event = anthropic.StreamEvent
     opening = msgspec.structs.replace(message, content=[], stop_reason=None, stop_sequence=None, stop_details=None)

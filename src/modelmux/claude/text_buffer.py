@@ -1,8 +1,7 @@
-"""Chunks -> fewer and larger chunks: text is held back until a sentence is complete, or a bound is reached.
+"""Events -> fewer events with more text: text is held back until a sentence is complete, or a bound is reached.
 
-Nothing is lost, changed or reordered: the same text comes out in other pieces, and whatever is not text comes out as it
-came, after the text before it. Reasoning is text of its own, never joined with content. Time is an argument; the caller
-wakes up when ``due`` has come. No encoding and no waiting here.
+The same text comes out in other pieces; nothing is lost or reordered. Any other event comes out as it came, after the
+text before it. Time is an argument; the caller returns when ``due`` has come. No waiting here.
 """
 
 from __future__ import annotations
@@ -10,82 +9,89 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from modelmux.wire.openai.chat_response import Chunk, ChunkDelta
+from modelmux.wire.anthropic import Delta, StreamEvent
 
 #: Most characters before a sentence's end that decide whether it is one: its mark and closing quotes and brackets.
-_SEEN: Final = 9
-#: Where a sentence ends: a mark that needs space behind it (a dot may stand in a number or a name), one that needs none
-#: because its script has no spaces, or the line's end. Each repetition but the last is bounded: linear in the text.
+_TAIL: Final = 9
+#: Where a sentence ends: a mark followed by space (a dot may be part of a number or a name), a mark that needs none
+#: because its script has no spaces, or the end of a line. Each repetition but the last is bounded: linear in the text.
 _END: Final = re.compile(
-    r"(?:[.!?…‼⁇⁈⁉؟۔।॥։።។။][\"'”’»›)\]}*_`~]{0,8}\s|[。！？｡．][」』”’）］｝】〉》*_`~]{0,8}|\n)\s*"
+    r"(?:[.!?…‼⁇⁈⁉؟۔।॥։።။။][\"'”’»›)\]}*_`~]{0,8}\s|[。！？｡．][」』”’）］｝】〉》*_`~]{0,8}|\n)\s*"
 )
+#: Delta types that are held back, with the field of their text.
+_FIELDS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
-class Gatherer:
+class TextBuffer:
     """Holds the text of one stream back.
 
-    :param max_bytes: text of so many bytes (UTF-8) is let go.
+    :param max_bytes: text of N bytes (UTF-8) is released.
     :param max_wait: longest time in seconds that text is held, from the arrival of its first character.
+    :param answer_tool: the tool whose input is the reply's text.
     """
 
-    __slots__ = ("_max_bytes", "_max_wait", "_parts", "_reasoning", "_size", "_tail", "due")
+    __slots__ = ("_answers", "_answer_tool", "_index", "_max_bytes", "_max_wait", "_parts", "_size", "_tail", "_type", "due")
 
-    def __init__(self, max_bytes: int, max_wait: float) -> None:
+    def __init__(self, max_bytes: int, max_wait: float, answer_tool: str | None = None) -> None:
         self._max_bytes = max_bytes
         self._max_wait = max_wait
+        self._answer_tool = answer_tool
+        self._answers: set[int] = set()  # indexes of blocks of the answer tool
         self._parts: list[str] = []
-        self._reasoning = False  # what the parts are
+        self._index = -1  # of the block that the parts belong to
+        self._type = ""  # of their deltas
         self._size = 0  # of the parts, in bytes
         self._tail = ""  # of the parts: what may be the beginning of a sentence's end
-        #: When the held text has to go, on the caller's clock; None while none is held.
+        #: When the held text has to be released, on the caller's clock; None while none is held.
         self.due: float | None = None
 
-    def feed(self, chunk: Chunk, now: float) -> list[Chunk]:
-        """Take one chunk; what may go to the client now."""
-        found = _text_of(chunk)
-        if found is None:
-            return [*self.flush(), chunk]
-        text, reasoning = found
-        out = self.flush() if reasoning != self._reasoning else []
-        self._reasoning = reasoning
+    def feed(self, event: StreamEvent, now: float) -> list[StreamEvent]:
+        """Take one event; returns what may be passed on now."""
+        text = self._text_of(event)
+        if text is None:
+            return [*self.flush(), event]
+        assert event.delta is not None
+        events: list[StreamEvent] = []
+        if (event.index, event.delta.type) != (self._index, self._type):
+            events = self.flush()
+            self._index, self._type = event.index, event.delta.type
         cut = _last_end(self._tail + text) - len(self._tail)
         if cut > 0:
             self._parts.append(text[:cut])
-            out += self.flush()
+            events += self.flush()
             text = text[cut:]
         if text:
             self._hold(text, now)
         if self._size >= self._max_bytes or (self.due is not None and now >= self.due):
-            out += self.flush()
-        return out
+            events += self.flush()
+        return events
 
-    def flush(self) -> list[Chunk]:
-        """What is held, as one chunk, if anything is."""
+    def flush(self) -> list[StreamEvent]:
+        """The held text as one event, if there is any."""
         if not self._parts:
             return []
         text = "".join(self._parts)
         self._parts.clear()
         self._size, self._tail, self.due = 0, "", None
-        return [Chunk(ChunkDelta(reasoning_content=text) if self._reasoning else ChunkDelta(content=text))]
+        return [StreamEvent("content_block_delta", self._index, delta=Delta(self._type, **{_FIELDS[self._type]: text}))]
 
     def _hold(self, text: str, now: float) -> None:
         if self.due is None:
             self.due = now + self._max_wait
         self._parts.append(text)
         self._size += len(text.encode("utf-8", "surrogatepass"))
-        self._tail = (self._tail + text)[-_SEEN:]
+        self._tail = (self._tail + text)[-_TAIL:]
 
-
-def _text_of(chunk: Chunk) -> tuple[str, bool] | None:
-    """The text of a chunk that holds nothing else, and whether it is reasoning."""
-    delta = chunk.delta
-    if delta is None or chunk.finish_reason is not None or chunk.usage is not None:
-        return None
-    if delta.content and delta == ChunkDelta(content=delta.content):
-        return delta.content, False
-    if delta.reasoning_content and delta == ChunkDelta(reasoning_content=delta.reasoning_content):
-        return delta.reasoning_content, True
-    return None
+    def _text_of(self, event: StreamEvent) -> str | None:
+        """The text an event adds to what a client reads; None for any other event."""
+        block, delta = event.content_block, event.delta
+        if block is not None and block.type == "tool_use" and block.name == self._answer_tool:
+            self._answers.add(event.index)
+        if delta is None or event.type != "content_block_delta":
+            return None
+        if delta.type == "input_json_delta":
+            return (delta.partial_json or None) if event.index in self._answers else None
+        return delta.text or delta.thinking or None if delta.type in _FIELDS else None
 
 
 def _last_end(text: str) -> int:

@@ -8,18 +8,18 @@ from modelmux.wire import anthropic
 
 
 def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
-    """Counts of a stream are cumulative and may leave fields out: a said value replaces, an unsaid one keeps."""
+    """Counts of a stream are cumulative and may leave fields out: a present value replaces, an absent one changes nothing."""
     if later is None or earlier is None:
         return later or earlier or anthropic.Usage()
-    said = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
+    present = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
     details = later.output_tokens_details
     if details is not None and details.thinking_tokens is None:
-        del said["output_tokens_details"]  # present, and yet says nothing
-    return msgspec.structs.replace(earlier, **said)
+        del present["output_tokens_details"]  # present but empty
+    return msgspec.structs.replace(earlier, **present)
 
 
 def add(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage | None:
-    """What two calls used together."""
+    """The sum of two calls."""
     if earlier is None or later is None:
         return earlier or later
     thinking = [u.output_tokens_details.thinking_tokens or 0 for u in (earlier, later) if u.output_tokens_details]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -65,3 +66,11 @@ class Call(Struct, frozen=True):
     timeouts: Timeouts
     method: str = "POST"
     head: bytes = b""
+
+
+def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The first value of a header; ``name`` in lower case, as all names are here."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return None

@@ -1,30 +1,46 @@
-"""The envelope Vertex AI wants around a Messages request: URL, headers, verb. No I/O."""
+"""Claude on Vertex AI: URL, headers and verb around a Messages request; readers for its replies. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from modelmux.routing.routes import Deployment
+from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinking, ReplyPlan
+from modelmux.errors import UpstreamRefused
+from modelmux.providers.vertex_claude.errors import translate_upstream_error
+from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
+from modelmux.routing.routes import Deployment, Route
 from modelmux.version import __version__
 from modelmux.wire.google import vertex as wire
-from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, Timeouts
+from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, find_header
 from modelmux.wire.request_head import encode_prefix
 
-#: Longest error body read: Google's errors are a few hundred bytes, its HTML pages a few kB.
-MAX_ERROR_BODY = 256 * 1024
-#: Longest reply read whole. 128k output tokens are well below this.
-MAX_REPLY_BODY = 32 * 1024 * 1024
 
+class VertexClaude:
+    """The provider. What depends on the deployment and the token alone is computed once."""
 
-class Vertex:
-    """Makes calls for deployments; what depends on the deployment alone is worked out once."""
+    name: Final = "gcp.vertex_ai"
+    native_dialects: Final = frozenset({"anthropic_messages", "vertex_raw"})
 
     def __init__(self, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
         self._quota_project = quota_project
-        self._calls: dict[tuple[str, bool, tuple[str, ...]], _Known] = {}
+        self._templates: dict[tuple[str, bool, tuple[str, ...]], _CallTemplate] = {}
+
+    def prepare(
+        self,
+        request: ClaudeRequest,
+        plan: ReplyPlan,
+        deployment: Deployment,
+        route: Route,
+        recall: RecallThinking,
+        *,
+        other_model: bool,
+    ) -> PreparedRequest:
+        """See ``providers.base.Provider``."""
+        return prepare(request, plan, deployment.card, route.options, recall, other_model=other_model)
 
     def call(
         self,
@@ -33,20 +49,35 @@ class Vertex:
         token: str,
         *,
         stream: bool,
-        betas: tuple[str, ...] = (),
-        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        betas: tuple[str, ...],
+        route: Route,
     ) -> Call:
-        """The call that asks ``deployment`` for a reply to ``body`` (an encoded Messages request)."""
+        """See ``providers.base.Provider``."""
         key = (deployment.url, stream, betas)
         quota_project = self._quota_project()
-        known = self._calls.get(key)
-        if known is None or known.token != token or known.quota_project != quota_project:
-            known = self._calls[key] = _know(deployment.url, token, quota_project, stream=stream, betas=betas)
-        return Call(known.origin, known.target, known.headers, body, timeouts, "POST", known.head)
+        template = self._templates.get(key)
+        if template is None or template.token != token or template.quota_project != quota_project:
+            template = self._templates[key] = _build_template(
+                deployment.url, token, quota_project, stream=stream, betas=betas
+            )
+        return Call(
+            template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head
+        )
+
+    def reader(self, deployment: Deployment) -> ClaudeReplyReader:
+        """See ``providers.base.Provider``."""
+        return ClaudeReplyReader(deployment.project)
+
+    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
+        """See ``providers.base.Provider``."""
+        retry_after = find_header(headers, b"retry-after")
+        return translate_upstream_error(
+            wire.decode_fault(status, body), retry_after=retry_after, project=deployment.project, body=body
+        )
 
 
-class _Known(Struct, frozen=True):
-    """What calls to one place have in common, as long as the token is the same."""
+class _CallTemplate(Struct, frozen=True):
+    """What the calls to one deployment have in common, as long as the token is the same."""
 
     token: str
     quota_project: str | None
@@ -56,7 +87,9 @@ class _Known(Struct, frozen=True):
     head: bytes
 
 
-def _know(url: str, token: str, quota_project: str | None, *, stream: bool, betas: tuple[str, ...]) -> _Known:
+def _build_template(
+    url: str, token: str, quota_project: str | None, *, stream: bool, betas: tuple[str, ...]
+) -> _CallTemplate:
     parts = urlsplit(url)
     headers: Headers = [
         (b"authorization", b"Bearer " + token.encode("latin-1")),
@@ -70,7 +103,7 @@ def _know(url: str, token: str, quota_project: str | None, *, stream: bool, beta
         headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
     origin, target = Origin.parse(url), parts.path + wire.verb(stream=stream)
     call = Call(origin, target, headers, b"", DEFAULT_TIMEOUTS)
-    return _Known(token, quota_project, origin, target, headers, encode_prefix(call))
+    return _CallTemplate(token, quota_project, origin, target, headers, encode_prefix(call))
 
 
 _USER_AGENT = f"modelmux/{__version__}".encode()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from modelmux.gateway.ids import Ids
+from modelmux.runtime import Ids
 
 
 @pytest.mark.parametrize("digits", [1, 24, 32, 64])

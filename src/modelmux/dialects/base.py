@@ -1,0 +1,186 @@
+"""The seam for client dialects: a dialect decodes a request and encodes the reply; the data path knows no more of it.
+
+A dialect is one folder. Everything it promises clients (paths, fields, errors, stream grammar) is inside; routing,
+attempts, limits and settling are the same for all. ``registry.py`` says which path speaks which dialect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import ClassVar, Literal, Protocol
+
+from msgspec import Struct
+
+from modelmux.claude.request import ClaudeRequest, ReplyPlan
+from modelmux.claude.reply_state import ReplyState
+from modelmux.errors import GatewayError
+from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.http import Headers
+
+#: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
+Operation = Literal["generate", "count_tokens", "list_models", "page"]
+
+
+class Caller(Struct, frozen=True):
+    """Who sends a request.
+
+    :param owner: digest of the accepted key, so that what is remembered for one caller is not shown to another;
+        ``anonymous`` where no key is required.
+    """
+
+    owner: str = "anonymous"
+
+
+class Inbound(Struct, frozen=True):
+    """A request as it arrived, without its body; made by the server, never changed.
+
+    :param received_at: monotonic seconds.
+    :param strict: the client wants no changes to its request.
+    :param timeout: seconds the client allows, from ``received_at``.
+    """
+
+    request_id: str
+    received_at: float
+    operation: Operation = "generate"
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    path_params: Mapping[str, str] = {}
+    caller: Caller = Caller()
+    strict: bool = False
+    timeout: float = math.inf
+
+
+class Decoded(Struct, frozen=True):
+    """What a client asks for, free of its dialect and of any model.
+
+    :param request: in the form of Anthropic Messages.
+    :param plan: how the reply is to be shown.
+    :param conversation_id: the client's own name for the conversation, where its body holds one.
+    :param native: the body as it came, for a provider that speaks this dialect.
+    """
+
+    model: str
+    stream: bool
+    request: ClaudeRequest
+    plan: ReplyPlan
+    conversation_id: str | None = None
+    native: bytes | None = None
+
+
+class HttpError(Struct, frozen=True):
+    """An error as a response."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+class ListedModel(Struct, frozen=True):
+    """One entry of the model list, before it is encoded.
+
+    :param released_on, retires_on: None where the catalog does not know.
+    """
+
+    name: str
+    released_on: date | None
+    retires_on: date | None
+    max_input_tokens: int
+    max_output_tokens: int
+
+
+class ReplyEncoder:
+    """Events of one reply -> bytes for one client. A base class, so that a dialect implements what it needs.
+
+    The gateway calls ``feed`` for each event, ``keep_alive`` while the stream is silent, and ends it once with
+    ``finish`` or ``fail``. Nothing is sent before ``content_started``: until then ``restart`` gives a fresh encoder for
+    another attempt.
+
+    :param plan: how the reply is shown.
+    """
+
+    #: If true, ``feed_chunk`` receives the network's bytes with their events, and ``feed`` is not called.
+    raw: ClassVar[bool] = False
+
+    def __init__(self, plan: ReplyPlan, state: ReplyState | None = None) -> None:
+        self.plan = plan
+        self.state = ReplyState(plan.max_continuations) if state is None else state
+        #: Whether the client has been shown any content: from there on the attempt is committed.
+        self.content_started = False
+
+    def message(self, message: Message) -> bytes:
+        """The body for a client that did not ask for a stream."""
+        raise NotImplementedError
+
+    def feed(self, event: StreamEvent) -> bytes:
+        """Bytes for one event: reads it into ``state``, then encodes it."""
+        raise NotImplementedError
+
+    def feed_run(self, run: TextRun) -> bytes | None:
+        """Fast path: bytes for a run of plain text deltas; None to have them fed one by one."""
+        del run
+        return None
+
+    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent]) -> bytes:
+        """Where ``raw``: bytes for whole events as they came from the network.
+
+        :param events: the same, decoded.
+        """
+        del events
+        return data
+
+    def keep_alive(self, idle: float) -> bytes:
+        """What keeps a silent stream open; empty for nothing.
+
+        :param idle: seconds since something was sent.
+        """
+        del idle
+        return b""
+
+    def finish(self) -> bytes:
+        """The end of a complete stream."""
+        return b""
+
+    def fail(self, error: GatewayError) -> bytes:
+        """An error inside the stream, which the official SDKs raise on."""
+        raise NotImplementedError
+
+    def restart(self) -> ReplyEncoder:
+        """An encoder for another attempt, or for the continuation of a paused reply."""
+        raise NotImplementedError
+
+    @property
+    def continuation_turn(self) -> InputMessage:
+        """The turn that asks the upstream to continue a paused reply."""
+        return self.state.continuation_turn
+
+
+class Dialect(Protocol):
+    """One client dialect. Pure: no I/O, no clock."""
+
+    @property
+    def name(self) -> str:
+        """Label of metrics, log and spans: ``openai_chat``."""
+        ...
+
+    def decode(self, inbound: Inbound, body: bytes) -> Decoded:
+        """:raises InvalidRequest: naming the field."""
+        ...
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> ReplyEncoder:
+        """
+        :param id: random hexadecimal digits, unique to the exchange.
+        :param created: Unix seconds.
+        """
+        ...
+
+    def error(self, error: GatewayError, request_id: str) -> HttpError: ...
+
+    def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
+        """The list. :raises InvalidRequest: a query parameter that cannot be used."""
+        ...
+
+    def model(self, model: ListedModel) -> bytes:
+        """One entry of the list."""
+        ...

@@ -1,0 +1,86 @@
+"""The seam for upstreams: a provider prepares a request for a deployment, and reads what comes back.
+
+A provider is one folder. Connections, tokens, retries and routing are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinking, ReplyPlan
+from modelmux.errors import UpstreamRefused
+from modelmux.routing.routes import Deployment, Route
+from modelmux.wire.anthropic import StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.http import Call, Headers
+
+
+class ReplyReader(Protocol):
+    """The bytes of one streamed reply -> events. What is complete comes at once, however the bytes were cut."""
+
+    def feed(self, data: bytes) -> list[StreamEvent | TextRun]:
+        """The events that these bytes complete; plain text deltas in a row may come as one run.
+
+        Events before a failure are returned; the failure is raised by the next call.
+
+        :raises UpstreamRefused: the stream reports an error.
+        :raises UpstreamBroken: bytes that cannot be read as events.
+        """
+        ...
+
+    def close(self) -> list[StreamEvent | TextRun]:
+        """What the end of the bytes completes. :raises GatewayError: as ``feed``."""
+        ...
+
+
+class Provider(Protocol):
+    """One kind of upstream. Pure: no I/O, no clock."""
+
+    @property
+    def name(self) -> str:
+        """OpenTelemetry's ``gen_ai.provider.name``."""
+        ...
+
+    @property
+    def native_dialects(self) -> frozenset[str]:
+        """Dialects whose requests pass through in their own form."""
+        ...
+
+    def prepare(
+        self,
+        request: ClaudeRequest,
+        plan: ReplyPlan,
+        deployment: Deployment,
+        route: Route,
+        recall: RecallThinking,
+        *,
+        other_model: bool,
+    ) -> PreparedRequest:
+        """The request as the deployment's model accepts it.
+
+        :param other_model: the model is a fallback, not the one that was asked for.
+        :raises InvalidRequest: the model cannot answer it truthfully.
+        """
+        ...
+
+    def call(
+        self,
+        deployment: Deployment,
+        body: bytes,
+        token: str,
+        *,
+        stream: bool,
+        betas: tuple[str, ...],
+        route: Route,
+    ) -> Call:
+        """The HTTP call that sends a prepared body."""
+        ...
+
+    def reader(self, deployment: Deployment) -> ReplyReader: ...
+
+    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
+        """An error reply as an exception; nothing in it names the deployment's project."""
+        ...
+
+

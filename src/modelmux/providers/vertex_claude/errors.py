@@ -1,0 +1,162 @@
+"""Errors of Vertex AI -> the gateway's own.
+
+Anthropic's ``error.type``, Google's ``status`` and, failing both, the HTTP status each name one kind of the table in
+``error_kinds.py``; the kind decides what the client is told and whether another attempt is worth it. The upstream's
+own sentence is kept; resource names in it lose their project.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from modelmux.error_kinds import KINDS
+from modelmux.errors import UpstreamRefused, UpstreamReply
+from modelmux.wire.anthropic import StreamEvent
+from modelmux.wire.google.vertex import Fault
+
+#: Longest upstream sentence that is passed on: enough for every known one, short enough for a log line.
+MAX_MESSAGE: Final = 2_000
+
+_BY_NAME: Final = {
+    # Anthropic error.type
+    "invalid_request_error": "invalid_request",
+    "authentication_error": "unauthenticated",
+    "billing_error": "billing",
+    "permission_error": "permission",
+    "not_found_error": "not_found",
+    "conflict_error": "conflict",
+    "request_too_large": "too_large",
+    "rate_limit_error": "rate_limit",
+    "api_error": "server_error",
+    "timeout_error": "timeout",
+    "overloaded_error": "overloaded",
+    # google.rpc.Code
+    "INVALID_ARGUMENT": "invalid_request",
+    "OUT_OF_RANGE": "invalid_request",
+    "FAILED_PRECONDITION": "not_enabled",
+    "UNAUTHENTICATED": "unauthenticated",
+    "PERMISSION_DENIED": "permission",
+    "NOT_FOUND": "not_found",
+    "ABORTED": "conflict",
+    "ALREADY_EXISTS": "conflict",
+    "RESOURCE_EXHAUSTED": "rate_limit",
+    "CANCELLED": "server_error",
+    "INTERNAL": "server_error",
+    "UNKNOWN": "server_error",
+    "DATA_LOSS": "server_error",
+    "UNIMPLEMENTED": "unexpected",
+    "UNAVAILABLE": "overloaded",
+    "DEADLINE_EXCEEDED": "timeout",
+}
+_BY_STATUS: Final = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    402: "billing",
+    403: "permission",
+    404: "not_found",
+    408: "timeout",
+    409: "conflict",
+    413: "too_large",
+    422: "invalid_request",
+    429: "rate_limit",
+    499: "server_error",  # cancelled, and not by the client: nobody would read the answer
+    500: "server_error",
+    502: "server_error",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+#: The HTTP status an error type stands for when it comes inside a stream that began with 200.
+_STATUS_OF: Final = {
+    "invalid_request": 400, "unauthenticated": 401, "billing": 402, "permission": 403, "not_found": 404,
+    "conflict": 409, "too_large": 413, "rate_limit": 429, "server_error": 500, "timeout": 504, "overloaded": 529,
+}  # fmt: skip
+_CONTEXT_LENGTH: Final = re.compile(
+    r"prompt is too long|exceeds? (?:the )?(?:model's )?(?:maximum )?context"
+    r"|context (?:window|length) (?:exceeded|limit)",
+    re.IGNORECASE,
+)
+#: Texts of refused thinking blocks: forged, modified, or bound to another conversation.
+_THINKING: Final = re.compile(
+    r"Invalid `(?:signature|data)` in `(?:redacted_)?thinking`|bound to a different conversation"
+    r"|`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified",
+    re.IGNORECASE,
+)
+_NOT_ALLOWED: Final = re.compile(r"is not allowed to use Publisher Model", re.IGNORECASE)
+#: Resource names and project mentions in Google's sentences, e.g. "Project `123` is not allowed …".
+_PROJECTS: Final = (
+    (re.compile(r"projects/[^/\s`'\",;)]+"), "projects/***"),
+    (
+        re.compile(
+            r"(\b[Pp]roject(?:[ _-]?(?:[Nn]umber|[Ii][Dd]))?[ :=]+)"
+            r"(?:([`'\"])[\w.:-]*\d[\w.:-]*\2?|[\w.:-]*\d[\w.:-]*)"
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"\b(consumer|container)([ :='\"]+)(?!projects/)[\w-]*\d{6,}[\w-]*"), r"\1\2***"),
+)
+_SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
+
+
+def translate_upstream_error(
+    error: Fault, *, retry_after: str | None = None, project: str = "", body: bytes = b""
+) -> UpstreamRefused:
+    """An error reply as the error a client gets.
+
+    :param retry_after: the upstream's Retry-After header, if any.
+    :param project: the project id, which must not reach a client.
+    :param body: the reply as it came.
+    """
+    requested = _seconds(retry_after)
+    return UpstreamRefused(
+        _redacted(error.message, project),
+        KINDS[_kind(error)],
+        UpstreamReply(error.status, body, error.request_id),
+        detail=f"upstream status {error.status} {error.kind} {error.reason or ''}".rstrip(),
+        retry_after=requested if requested is not None else _seconds(error.retry_delay),
+    )
+
+
+def translate_stream_error(event: StreamEvent, *, project: str = "") -> UpstreamRefused:
+    """An ``error`` event as the error a client gets."""
+    body = event.error
+    kind = _BY_NAME.get(body.type if body else "", "server_error")
+    return translate_upstream_error(
+        Fault(
+            _STATUS_OF.get(kind, 500), body.type if body else "", body.message if body else "",
+            request_id=event.request_id,
+        ),
+        project=project,
+    )  # fmt: skip
+
+
+def _kind(error: Fault) -> str:
+    by_status = _BY_STATUS.get(error.status) or ("server_error" if error.status >= 500 else "unexpected")
+    if 400 < error.status < 500 and error.status not in _BY_STATUS:
+        by_status = "invalid_request"
+    kind = _BY_NAME.get(error.kind, by_status)
+    if kind == "invalid_request" and error.status > 400:
+        kind = by_status  # the name is coarser: Google's INVALID_ARGUMENT, Anthropic's for "also other 4xx"
+    if kind == "invalid_request" and _CONTEXT_LENGTH.search(error.message):
+        return "context_length"
+    if kind == "invalid_request" and _THINKING.search(error.message):
+        return "thinking_refused"
+    if kind == "not_enabled" and not _NOT_ALLOWED.search(error.message):
+        return "invalid_request"
+    return kind
+
+
+def _redacted(message: str, project: str) -> str:
+    message = message[: 2 * MAX_MESSAGE]  # the patterns below take quadratic time
+    for pattern, replacement in _PROJECTS:
+        message = pattern.sub(replacement, message)
+    if project:
+        message = message.replace(project, "***")
+    return message[:MAX_MESSAGE].strip()
+
+
+def _seconds(value: str | None) -> float | None:
+    """Seconds of a Retry-After or a ``google.protobuf.Duration``; dates and nonsense give None."""
+    match = _SECONDS.fullmatch(value.strip()) if value else None
+    return float(match[1]) if match else None

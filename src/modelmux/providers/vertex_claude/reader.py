@@ -1,0 +1,70 @@
+"""The streamed reply of a Claude model: server-sent events of the Messages API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from modelmux.errors import GatewayError, UpstreamBroken
+from modelmux.providers.vertex_claude.errors import translate_stream_error
+from modelmux.wire import anthropic, sse
+from modelmux.wire.anthropic import StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextRun, find_run
+
+Events = list[StreamEvent | TextRun]
+
+
+class ClaudeReplyReader:
+    """Bytes -> events. Where the model is ahead of the network, text deltas in a row come as one run.
+
+    :param project: the project id, which no error may name.
+    """
+
+    __slots__ = ("_any_read", "_decoder", "_failure", "_project")
+
+    def __init__(self, project: str = "") -> None:
+        self._decoder = sse.SSEDecoder()
+        self._project = project
+        self._any_read = False
+        self._failure: GatewayError | None = None
+
+    def feed(self, data: bytes) -> Events:
+        """See ``providers.base.ReplyReader``."""
+        self._raise_failure()
+        run = find_run(data) if self._decoder.between_events and len(data) <= sse.MAX_EVENT_BYTES else None
+        if run is None or not (run[0] or self._any_read):  # no stream begins with a run: it may have a byte order mark
+            self._any_read = True
+            return self._decode(self._decoder.feed_data(data))
+        self._any_read = True
+        before, texts, after = run
+        events = self._decode(self._decoder.feed_data(before))
+        if self._failure is None:
+            events.append(texts)
+            events += self._decode(self._decoder.feed_data(after))
+        return events
+
+    def close(self) -> Events:
+        """See ``providers.base.ReplyReader``."""
+        self._raise_failure()
+        return self._decode(event.data for event in self._decoder.flush())
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _decode(self, payloads: Iterable[bytes]) -> Events:
+        """The events before a failure are kept and the next call raises it: how the bytes were cut does not matter."""
+        events: Events = []
+        try:
+            for payload in payloads:
+                event = anthropic.decode_event(payload)
+                if event.type == "error":
+                    self._failure = translate_stream_error(event, project=self._project)
+                    break
+                events.append(event)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._failure = UpstreamBroken(
+                "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
+            )
+        return events
