@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
 from modelmux.version import __version__
 from modelmux.wire.google import vertex as wire
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, Timeouts
