@@ -30,8 +30,8 @@ from modelmux.gateway.exchange import Services
 from modelmux.gateway.ids import IDS
 from modelmux.gateway.thinking_store import MemoryThoughts
 from modelmux.providers.vertex_claude.provider import Vertex
-from modelmux.routing.retry import Policy
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
+from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.warnings import route_warnings
 from modelmux.server.asgi import Application
 from modelmux.server.auth import ApiKeys, is_loopback
@@ -174,7 +174,9 @@ class Gateway:
             upstream=self._upstream,
             tokens=tokens,
             fleet=self._fleet,
-            policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
+            policy=RetryPolicy(
+                max_attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)
+            ),
             metrics=self.metrics,
             log=self._log,
             now=time.time,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from modelmux.catalog import builtin, location_in_path, location_of_host, locations
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import ModelNotFound
-from modelmux.routing.geography import inside
-from modelmux.routing.routes import Route, Routes
+from modelmux.routing.geography import contains
+from modelmux.routing.model import Route
+from modelmux.routing.routes import Routes
 from modelmux.wire.google.vertex import host_for
 
 DAYS = (date(2026, 11, 30), date(2026, 12, 1))
@@ -87,10 +88,10 @@ def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: s
     declared = {entry["name"]: entry["geography"] for entry in vertex["models"]}
     fence_of_chat = routes.find("chat").geographies
     for day in DAYS:
-        for name, route in reached(routes.on(day)).items():
+        for name, route in reached(routes.for_day(day)).items():
             fences = {vertex["geography"], declared.get(name), *(fence_of_chat if name == "chat" else ())} - {None}
             for deployment in route.deployments:
                 told = {location_in_path(deployment.url), location_of_host(deployment.url)} - {None}
                 for fence in fences:
                     assert told
-                    assert all(inside(fence, place, locations()) for place in told)
+                    assert all(contains(fence, place, locations()) for place in told)

@@ -36,6 +36,6 @@ def tell(loaded: Loaded) -> None:
 
 def _served(loaded: Loaded) -> str:
     config = loaded.config
-    names = build_routes(config, config.build_catalog()).names
+    names = build_routes(config, config.build_catalog()).default_names
     count = f"{len(names)} model{'s' if len(names) != 1 else ''}"
     return f"{count} on {config.server.host}:{config.server.port}"

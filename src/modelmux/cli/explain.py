@@ -17,7 +17,7 @@ from modelmux.dialects.openai_chat.content import remote_urls
 from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.errors import GatewayError
 from modelmux.gateway.attempts import LONG_REPLY_TOKENS
-from modelmux.routing.routes import Route
+from modelmux.routing.model import Route
 from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request

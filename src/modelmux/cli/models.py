@@ -48,7 +48,7 @@ def _configured(config: Config) -> bool:
 
 def _served(config: Config) -> list[dict[str, Any]]:
     routes = build_routes(config, config.build_catalog())
-    found = [(name, route.deployments) for name, route in routes.listed.items()]
+    found = [(name, route.deployments) for name, route in routes.visible_names.items()]
     return [
         {"name": name, "locations": list(dict.fromkeys(d.location for d in places if d.location))}
         | _facts(places[0].card)

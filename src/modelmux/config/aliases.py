@@ -8,9 +8,9 @@ from modelmux.catalog import Catalog
 from modelmux.config.geography_check import stays_inside
 from modelmux.config.schema import Alias as Given
 from modelmux.config.schema import VertexModel
-from modelmux.routing.aliases import Alias, by_name, loops
-from modelmux.routing.geography import nearest
-from modelmux.routing.routes import MAX_NAME, Routes
+from modelmux.routing.aliases import Alias, by_name, find_cycles
+from modelmux.routing.geography import closest_match
+from modelmux.routing.routes import MAX_NAME_LENGTH, Routes
 
 
 def read_aliases(models: Iterable[VertexModel], given: dict[str, str | Given]) -> list[Alias]:
@@ -37,7 +37,7 @@ def alias_problems(
     table, lower = by_name(aliases), {name.lower() for name in routes}
     problems += [
         f"{setting(table[loop[0]].name)}: it leads back to itself: {' -> '.join(loop)}"
-        for loop in loops(table, lambda name: name in lower)
+        for loop in find_cycles(table, lambda name: name in lower)
     ]
     for name, meant in given.items():
         for target in [meant] if isinstance(meant, str) else [meant.model, *filter(None, [meant.successor])]:
@@ -56,7 +56,7 @@ def _dead_end(
     if card is not None:
         return unserved(card.id)
     known = {name.lower(): name for name in [*(card.base for card in catalog.cards), *names]}
-    near = nearest(target, known)
+    near = closest_match(target, known)
     return f"nothing is served as {target!r}" + (f"; did you mean {known[near]!r}?" if near else "")
 
 
@@ -66,9 +66,9 @@ def _names(models: list[VertexModel], given: dict[str, str | Given]) -> list[str
     every += [("aliases", name) for name in given]
     empty = [f"{where}: a name cannot be empty" for where, name in every if not name.strip()]
     return empty + [
-        f"{where}: the name {name[:30]!r}… is longer than {MAX_NAME} characters"
+        f"{where}: the name {name[:30]!r}… is longer than {MAX_NAME_LENGTH} characters"
         for where, name in every
-        if len(name) > MAX_NAME
+        if len(name) > MAX_NAME_LENGTH
     ]
 
 
@@ -105,10 +105,10 @@ def succession_problems(routes: Routes) -> list[str]:
     """Successors that leave the geography of what they succeed: a fence holds for whoever asked by the name."""
     problems = []
     for alias in routes.aliases:
-        if alias.successor is None or alias.since is None:
+        if alias.successor is None or alias.from_date is None:
             continue
-        before = routes.on(type(alias.since).min).stands_for(alias)
-        after = routes.on(alias.since).stands_for(alias)
+        before = routes.for_day(type(alias.from_date).min).route_of(alias)
+        after = routes.for_day(alias.from_date).route_of(alias)
         if before is None or after is None or stays_inside(after.deployments, before.geographies):
             continue
         fence = " and ".join(before.geographies)

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from modelmux.catalog import ModelCard, location_in_path, location_of_host
 from modelmux.catalog import locations as facts
 from modelmux.config.locations import Place
-from modelmux.routing.geography import covers, inside, nearest
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.geography import closest_match, contains, locations_in
+from modelmux.routing.model import Deployment, Route
 
 
 def geography_problem(geography: str | None) -> str | None:
     """What is wrong with a word that should be a geography; None where nothing is."""
-    if geography is None or covers(geography, facts()):
+    if geography is None or locations_in(geography, facts()):
         return None
     known = facts()
     prefixes = dict.fromkeys(region.partition("-")[0] for region in known.regions)
-    near = nearest(geography, [*known.geographies, *prefixes])
+    near = closest_match(geography, [*known.geographies, *prefixes])
     meant = f"did you mean {near!r}?" if near else "use us, eu or the beginning of a region's name, such as asia"
     return f"{geography!r} is no geography; {meant}"
 
@@ -46,16 +46,16 @@ def _escapes(deployment: Deployment, geography: str) -> Iterator[str]:
         return
     host = location_of_host(deployment.url)
     for location in dict.fromkeys([path, *([host] if host else [])]):
-        if not inside(geography, location, facts()):
+        if not contains(geography, location, facts()):
             yield f"{location} lies outside the geography {geography}; use {right_places(geography, deployment.card)}"
 
 
 def default_escapes(place: Place, geography: str | None) -> list[str]:
     """The same for the models that have no entry and are served from the common place."""
-    if geography is None or not covers(geography, facts()):
+    if geography is None or not locations_in(geography, facts()):
         return []
     names = dict.fromkeys((place.location, place.region))
-    wrong = [name for name in names if not inside(geography, name, facts())]
+    wrong = [name for name in names if not contains(geography, name, facts())]
     return [
         f"vertex.geography: models without an entry of their own are served from {name}, which lies outside the "
         f"geography {geography}; set vertex.location to {right_places(geography)}"
@@ -65,7 +65,7 @@ def default_escapes(place: Place, geography: str | None) -> list[str]:
 
 def right_places(geography: str, card: ModelCard | None = None) -> str:
     """Locations in a geography, at most a few, that serve a model."""
-    every = covers(geography, facts())
+    every = locations_in(geography, facts())
     served = [name for name in every if card is None or card.served_in(name)]
     return _some(served) if served else "another model: this one is served nowhere in it"
 

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from modelmux.catalog import WIDE_LOCATIONS, Catalog, ModelCard, location_in_path, location_of_host, project_in_path
 from modelmux.catalog import locations as facts
 from modelmux.config.schema import Vertex, VertexDeployment, VertexModel
-from modelmux.routing.geography import nearest
-from modelmux.routing.routes import Deployment
+from modelmux.routing.geography import closest_match
+from modelmux.routing.model import Deployment
 from modelmux.wire.google import vertex as wire
 
 _ANY: Final = "global, us, eu or a region such as europe-west1"
@@ -124,7 +124,7 @@ def _misplaced(card: ModelCard, *locations: str | None, told: list[str] | tuple[
         if _known(location, card):
             problems.append(f"{card.id} is not served in {location}; use {where_served(card)}")
             continue
-        near = nearest(location, [name for name in facts().names if card.served_in(name)])
+        near = closest_match(location, [name for name in facts().names if card.served_in(name)])
         meant = f"did you mean {near!r}?" if near else f"use {where_served(card)}"
         problems.append(f"{location!r} is no location of Vertex AI; {meant}")
     return problems
@@ -148,7 +148,7 @@ def default_problems(vertex: Vertex, catalog: Catalog) -> list[str]:
         if name in every:
             continue
         key = "location" if name == vertex.location else "region"
-        near = nearest(name, facts().names)
+        near = closest_match(name, facts().names)
         meant = f"did you mean {near!r}?" if near else f"use {_ANY}"
         problems.append(f"vertex.{key}: {name!r} is no location of Vertex AI; {meant}")
     return problems

@@ -15,7 +15,8 @@ from modelmux.config.load import ConfigError
 from modelmux.config.locations import Place, default_problems, deployments_of, model_in, place_of, where_served
 from modelmux.config.schema import Config, Vertex, VertexModel
 from modelmux.config.timeouts import build_timeouts
-from modelmux.routing.routes import Route, Routes
+from modelmux.routing.model import Route
+from modelmux.routing.routes import Routes
 
 _WHERE: Final = (
     "`modelmux config init` writes a configuration; or set vertex.project and vertex.location (VERTEX_PROJECT and "
@@ -51,7 +52,7 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
         routes,
         catalog=catalog,
         fallback=default if vertex.fallback_to_default else None,
-        for_catalog=_maker(config, catalog) if common is not None else None,
+        catalog_route=_maker(config, catalog) if common is not None else None,
         aliases=read_aliases(models, config.aliases),
         day=today or datetime.now(UTC).date(),
     )

@@ -21,8 +21,8 @@ from modelmux.gateway.exchange import Exchange, Services
 from modelmux.gateway.relay import Bounded, EventReader, StreamRelay
 from modelmux.gateway.settle import loggable
 from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, MAX_REPLY_BODY
-from modelmux.routing.retry import GiveUp, decide
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.retry import AttemptState, Stop, decide_retry
 from modelmux.telemetry import names
 from modelmux.upstream.base import Reply
 from modelmux.wire import anthropic
@@ -80,7 +80,7 @@ class Attempts:
         services, exchange, route = self._services, self._exchange, self._route
         fleet, tried, renewed = services.fleet, list[Deployment](), False
         budget = fleet.budget(route)
-        budget.earn()
+        budget.deposit()
         deployment = fleet.first(route, exchange.affinity, services.jitter())
         token = await services.tokens.token()
         encoded = anthropic.encode_request(self._body)
@@ -92,32 +92,34 @@ class Attempts:
             except GatewayError as error:
                 hide_project(error, deployment.project)
                 self._note(error, deployment)
-                verdict = decide(
+                verdict = decide_retry(
                     error,
-                    route=route,
-                    tried=tuple(tried),
-                    renewed=renewed,
-                    thoughtless=self._thoughtless,
-                    policy=services.policy,
-                    jitter=services.jitter(),
-                    standings=fleet.standings(route),
-                    key=exchange.affinity,
-                    now=services.clock(),
-                    deadline=exchange.deadline,
-                    spare=budget.spare,
+                    AttemptState(
+                        route,
+                        tuple(tried),
+                        token_renewed=renewed,
+                        thinking_removed=self._thoughtless,
+                        availability=fleet.standings(route),
+                        affinity_key=exchange.affinity,
+                        now=services.clock(),
+                        deadline=exchange.deadline,
+                        can_retry=budget.has_retry,
+                    ),
+                    services.policy,
+                    services.jitter(),
                 )
-                if isinstance(verdict, GiveUp):
-                    if verdict.no_quota is not None:
-                        raise fleet.no_quota(verdict.no_quota) from error
+                if isinstance(verdict, Stop):
+                    if verdict.zero_quota is not None:
+                        raise fleet.no_quota(verdict.zero_quota) from error
                     raise
                 error.__traceback__ = None  # the reply may hold the error, and its frames hold the reply
             if verdict.renew_token:
                 token, renewed = await services.tokens.renew(token), True
-            elif verdict.drop_thoughts:
+            elif verdict.drop_thinking:
                 self._drop_thoughts()
                 encoded = anthropic.encode_request(self._body)
             else:  # those two are not an outage's
-                budget.spend()
+                budget.withdraw()
             if verdict.delay:
                 await services.sleep(verdict.delay)
                 token = await services.tokens.token()

@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from modelmux.catalog import ModelCard, lifecycle
-from modelmux.routing.routes import Route, Routes
+from modelmux.routing.model import Route
+from modelmux.routing.routes import Routes
 
 _DAY: Final = 86_400
 
@@ -29,7 +30,7 @@ class RoutesToday:
     def _turn(self, routes: Routes, number: int) -> None:
         self._number = number
         self._day = datetime.fromtimestamp(number * _DAY, UTC).date()
-        self._routes = routes.on(self._day)
+        self._routes = routes.for_day(self._day)
         self._warnings: dict[str, str | None] = {}
 
     def _today(self) -> None:

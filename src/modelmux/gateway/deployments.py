@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.gateway.concurrency import Admission
 from modelmux.routing import circuit_breaker as breakers
-from modelmux.routing.availability import FREE, Standing, failed
+from modelmux.routing.availability import AVAILABLE, Availability, counts_as_failure
 from modelmux.routing.circuit_breaker import CLOSED, Breaker
-from modelmux.routing.quota import Quota, bucket_of, zero_quota
-from modelmux.routing.retry_budget import Budget
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
+from modelmux.routing.retry_budget import RetryBudget
 from modelmux.routing.selection import select
 
 #: Attempts that may wait for room at one deployment.
@@ -38,17 +38,17 @@ class Place:
         what = f"The deployment {deployment.id}"
         self.admission = Admission(limit, queue=QUEUE, patience=PATIENCE, what=what)
 
-    def standing(self, now: float) -> Standing:
+    def standing(self, now: float) -> Availability:
         quota, admission = self.quota, self.admission
-        resting, admitted = quota.quiet_until > now, breakers.admits(self.breaker, now)
+        resting, admitted = quota.cooldown_until > now, breakers.allows(self.breaker, now)
         if admitted and not resting and not admission.full:
-            return Standing(in_flight=admission.running) if admission.running else FREE
-        return Standing(
-            out=True,
-            back_at=max(now if admitted else self.breaker.until, quota.quiet_until if resting else now),
-            wait_until=quota.quiet_until if quota.asked and resting else 0.0,
+            return Availability(in_flight=admission.running) if admission.running else AVAILABLE
+        return Availability(
+            unavailable=True,
+            available_at=max(now if admitted else self.breaker.open_until, quota.cooldown_until if resting else now),
+            retry_after_until=quota.cooldown_until if quota.server_requested and resting else 0.0,
             in_flight=admission.running,
-            no_quota=quota.zero,
+            quota_is_zero=quota.is_zero,
         )
 
 
@@ -80,7 +80,7 @@ class Stay:
         place = self._place
         place.admission.leave()
         if not self._told:  # the client left first: a probe that proved nothing
-            place.breaker = breakers.ended(place.breaker, 0.0, failed=None)
+            place.breaker = breakers.on_end(place.breaker, 0.0, failed=None)
 
 
 class Fleet:
@@ -104,7 +104,7 @@ class Fleet:
         self._share = share
         self._places: dict[str, Place] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}
-        self._budgets: dict[str, Budget] = {}
+        self._budgets: dict[str, RetryBudget] = {}
 
     def seen(self) -> Iterator[tuple[str, bool, int, int]]:
         """Of every place that was used: its deployment's id, whether its breaker is open, how many attempts run there,
@@ -135,14 +135,14 @@ class Fleet:
         most = deployment.max_in_flight
         return None if most is None else math.ceil(most / self._share)
 
-    def budget(self, route: Route) -> Budget:
+    def budget(self, route: Route) -> RetryBudget:
         """The retries that a route may afford."""
         budget = self._budgets.get(route.name)
         if budget is None:
-            budget = self._budgets[route.name] = Budget()
+            budget = self._budgets[route.name] = RetryBudget()
         return budget
 
-    def standings(self, route: Route) -> Sequence[Standing]:
+    def standings(self, route: Route) -> Sequence[Availability]:
         """How a route's deployments stand now, in their order."""
         now = self._clock()
         return [self.place(deployment).standing(now) for deployment in route.deployments]
@@ -155,18 +155,18 @@ class Fleet:
         deployments = route.deployments
         if len(deployments) == 1:
             deployment = deployments[0]
-            if not self.place(deployment).quota.zero:
+            if not self.place(deployment).quota.is_zero:
                 return deployment
         standings = self.standings(route)
         deployment = select(route, (), pick, standings, key)
         standing = standings[deployments.index(deployment)]
-        if standing.out and standing.no_quota:
+        if standing.unavailable and standing.quota_is_zero:
             raise self.no_quota(deployment)
         return deployment
 
     def no_quota(self, deployment: Deployment) -> UpstreamRefused:
         """The answer where every deployment's quota seems to be zero: this one would be asked next."""
-        return zero_quota(deployment, self.place(deployment).quota.quiet_until - self._clock())
+        return zero_quota_error(deployment, self.place(deployment).quota.cooldown_until - self._clock())
 
     async def enter(self, deployment: Deployment, time_left: float) -> Stay:
         """Begin an attempt; where the deployment is full, wait for room.
@@ -176,27 +176,27 @@ class Fleet:
         """
         place = self.place(deployment)
         await place.admission.enter(time_left)
-        if place.breaker.state != "closed" or place.quota.zero:
+        if place.breaker.state != "closed" or place.quota.is_zero:
             now = self._clock()
-            place.breaker = breakers.begun(place.breaker, now)
-            if place.quota.zero:
-                place.quota.probing(now)
+            place.breaker = breakers.on_start(place.breaker, now)
+            if place.quota.is_zero:
+                place.quota.record_probe(now)
         return Stay(self, place)
 
     def ended(self, place: Place, error: GatewayError | None) -> None:
         """Learn from the end of an attempt; None for one that gave content."""
         now, quota, before = self._clock(), place.quota, place.breaker.state
         if error is None:
-            quota.answered(well=True)
+            quota.record_reply(succeeded=True)
         elif isinstance(error, UpstreamRefused):
-            was_zero = quota.zero
+            was_zero = quota.is_zero
             if error.kind == "rate_limit":
-                quota.refused(error, now)
+                quota.record_429(error, now)
             else:
-                quota.answered(well=False)
-            if quota.zero and not was_zero:
+                quota.record_reply(succeeded=False)
+            if quota.is_zero and not was_zero:
                 self._on_change(place.deployment, "no_quota")
-        place.breaker = breakers.ended(place.breaker, now, failed=failed(error))
+        place.breaker = breakers.on_end(place.breaker, now, failed=counts_as_failure(error))
         if "open" in (before, place.breaker.state) or before == "half_open":
             self._tell(place, before)
 

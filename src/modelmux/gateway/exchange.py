@@ -16,8 +16,8 @@ from modelmux.gateway.deployments import Fleet
 from modelmux.gateway.relay import StreamRelay
 from modelmux.gateway.thinking_store import ThoughtStore
 from modelmux.providers.vertex_claude.provider import Vertex
-from modelmux.routing.retry import Policy
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import Metrics
@@ -46,7 +46,7 @@ class Services:
     vertex: Vertex
     upstream: Upstream
     tokens: TokenSource
-    policy: Policy
+    policy: RetryPolicy
     fleet: Fleet
     metrics: Metrics
     log: Log

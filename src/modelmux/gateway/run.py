@@ -34,7 +34,7 @@ async def run(
         exchange.mode = services.pacing.modes.find(exchange.headers)
     on_route()
     if len(route.deployments) > 1:
-        exchange.affinity = affinity.key_of(request, exchange.headers)
+        exchange.affinity = affinity.affinity_key(request, exchange.headers)
     card, owner, thoughts = route.deployments[0].card, exchange.owner, services.thoughts
     translated = translate_request(
         request,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinking, ReplyPlan
 from modelmux.errors import UpstreamRefused
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextRun
 from modelmux.wire.http import Call, Headers

@@ -1,7 +1,7 @@
-"""Which of several deployments a conversation belongs to: the one whose prompt cache holds its beginning.
+"""Affinity: sends a conversation to the deployment whose prompt cache holds its prefix.
 
-A key names the conversation; rendezvous hashing gives each key an order of the deployments by weight. Nothing is
-remembered, every process of a fleet agrees, and a deployment that comes or goes moves only its own share.
+A key names the conversation; weighted rendezvous hashing maps each key to a deployment. It needs no state, all
+processes agree, and adding or removing a deployment moves only that deployment's share of the conversations.
 """
 
 from __future__ import annotations
@@ -13,28 +13,31 @@ from typing import Final
 
 import msgspec
 
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
 from modelmux.wire.openai.chat_request import ChatMessage, ChatRequest, TextPart, UserMessage
 
-#: Headers by which a client names its session, the first found wins.
+#: Headers by which a client names its session; the first that is set is used.
 _HEADERS: Final = (b"x-session-affinity", b"x-session-id")
-_BITS: Final = 48  # few enough that no number is rounded to 1
+_BITS: Final = 48  # few enough that no quotient is rounded to 1
 
 
-def key_of(request: ChatRequest, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A digest that is the same for every request of a conversation: of the client's word for it, else of what a
-    prompt cache would hold of it (tools, and messages up to the first of the user)."""
+def affinity_key(request: ChatRequest, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A digest that is the same for every request of a conversation.
+
+    Made from the client's own identifier, else from what a prompt cache would hold: the tools, and the messages up to
+    the first user message.
+    """
     if request.prompt_cache_key:
         return _digest(request.prompt_cache_key.encode("utf-8", "surrogatepass"))
-    for wanted in _HEADERS:
+    for header in _HEADERS:
         for name, value in headers:
-            if name == wanted and value:
+            if name == header and value:
                 return _digest(value)
-    return _digest(msgspec.json.encode((request.tools, list(_opening(request.messages)))))
+    return _digest(msgspec.json.encode((request.tools, list(_stable_prefix(request.messages)))))
 
 
-def _opening(messages: Iterable[ChatMessage]) -> Iterator[object]:
-    """What does not change from turn to turn; cache markers do."""
+def _stable_prefix(messages: Iterable[ChatMessage]) -> Iterator[object]:
+    """The content that is the same in every turn, without cache markers, which move."""
     for message in messages:
         parts = message.content if isinstance(message.content, list) else [message.content]
         yield [part.text if isinstance(part, TextPart) else part for part in parts]
@@ -46,8 +49,8 @@ def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def first_for(key: bytes, deployments: Sequence[Deployment]) -> Deployment:
-    """The deployment a conversation belongs to. Those without weight get it only among themselves."""
+def preferred_deployment(key: bytes, deployments: Sequence[Deployment]) -> Deployment:
+    """The deployment of a conversation. Deployments of weight 0 are preferred only if all have weight 0."""
     return max(deployments, key=lambda deployment: _score(key, deployment))
 
 

@@ -1,7 +1,7 @@
-"""Aliases: further names for what is served, and who takes a name over on a day. Pure: the day is an argument.
+"""Aliases: additional model names, which may switch to a successor on a date. Pure: the day is an argument.
 
-An alias stands for a configured name, another alias, or a Claude model of the catalog. One that bears the name of what
-it stands for means the model of the catalog: so a model's own name can pass to its successor.
+The target of an alias is a configured name, another alias, or a Claude model of the catalog. An alias with the same
+name as its target refers to the model of the catalog, so that a model's own name can switch to its successor.
 """
 
 from __future__ import annotations
@@ -13,66 +13,66 @@ from msgspec import Struct
 
 
 class Alias(Struct, frozen=True):
-    """A further name.
+    """An additional name.
 
-    :param model: what it stands for.
-    :param successor: what it stands for from the day ``since`` on.
+    :param model: its target.
+    :param successor: its target from the day ``from_date`` on.
     """
 
     name: str
     model: str
     successor: str | None = None
-    since: date | None = None
+    from_date: date | None = None
 
-    def meant(self, day: date) -> str:
-        """What it stands for on a day."""
-        return self.successor if self.successor is not None and self.since is not None and day >= self.since else (
-            self.model
-        )  # fmt: skip
+    def target_on(self, day: date) -> str:
+        """The target on a day."""
+        if self.successor is not None and self.from_date is not None and day >= self.from_date:
+            return self.successor
+        return self.model
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """All it ever stands for."""
+    def all_targets(self) -> tuple[str, ...]:
+        """The targets of every day."""
         return (self.model,) if self.successor is None else (self.model, self.successor)
 
 
 def by_name(aliases: Iterable[Alias]) -> dict[str, Alias]:
-    """Aliases by their name in lower case; the first of a name counts."""
-    found: dict[str, Alias] = {}
+    """Aliases by their name in lower case; the first one wins if a name occurs twice."""
+    table: dict[str, Alias] = {}
     for alias in aliases:
-        found.setdefault(alias.name.lower(), alias)
-    return found
+        table.setdefault(alias.name.lower(), alias)
+    return table
 
 
 def follow(alias: Alias, aliases: Mapping[str, Alias], day: date) -> str:
-    """The name at the end of a chain of aliases on a day: no alias, or an alias's own name.
+    """The name at the end of a chain of aliases on a day: either not an alias, or the name of the last alias itself.
 
-    ``aliases`` holds no loops (``loops`` finds them).
+    :param aliases: without cycles, see ``find_cycles``.
     """
     while True:
-        target = alias.meant(day)
-        further = aliases.get(target.lower())
-        if further is None or further is alias:
+        target = alias.target_on(day)
+        next_alias = aliases.get(target.lower())
+        if next_alias is None or next_alias is alias:
             return target
-        alias = further
+        alias = next_alias
 
 
-def loops(aliases: Mapping[str, Alias], is_route: Callable[[str], bool]) -> list[list[str]]:
-    """The loops among aliases, over everything they ever stand for, each as the names along it."""
-    found: list[list[str]] = []
+def find_cycles(aliases: Mapping[str, Alias], is_route: Callable[[str], bool]) -> list[list[str]]:
+    """The cycles among aliases, over the targets of every day, each as the list of names along it."""
+    cycles: list[list[str]] = []
     done: set[str] = set()
 
     def walk(name: str, path: list[str]) -> None:
         if name in path:
-            found.append([*path[path.index(name) :], name])
+            cycles.append([*path[path.index(name) :], name])
             return
         if name in done or name not in aliases or is_route(name):
             return
-        for target in aliases[name].targets:
+        for target in aliases[name].all_targets:
             if target.lower() != name:
                 walk(target.lower(), [*path, name])
         done.add(name)
 
     for name in aliases:
         walk(name, [])
-    return found
+    return cycles

@@ -1,4 +1,4 @@
-"""What is known of a deployment when it is chosen, and what the end of an attempt says of it. Data and one table."""
+"""Availability of a deployment when one is selected, and which errors count against it. Data and one table."""
 
 from __future__ import annotations
 
@@ -8,37 +8,41 @@ from msgspec import Struct
 
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 
-#: Kinds of refusal (translate.errors) that speak of the place, not of the request or its quota.
-_OF_THE_PLACE: Final = frozenset({"overloaded", "server_error", "timeout"})
+#: Kinds of upstream errors (``claude.upstream_errors``) caused by the deployment, not by the request or its quota.
+_BLAMES_DEPLOYMENT: Final = frozenset({"overloaded", "server_error", "timeout"})
 
 
-class Standing(Struct, frozen=True):
+class Availability(Struct, frozen=True):
     """One deployment at one moment; times in seconds of the caller's clock.
 
-    :param out: an open breaker, a resting quota or no free place: others come first.
-    :param back_at: when that may be over.
-    :param wait_until: until then the upstream asked to be left alone; 0 if it did not.
-    :param in_flight: attempts that run there now, streams included.
-    :param no_quota: its quota seems to be zero; while it is ``out`` no attempt goes there.
+    :param unavailable: open circuit breaker, quota cooldown, or no free slot: other deployments are preferred.
+    :param available_at: when that may end.
+    :param retry_after_until: the end of the wait that the upstream asked for; 0 if it did not ask.
+    :param in_flight: running attempts, streams included.
+    :param quota_is_zero: its quota seems to be zero; while it is also ``unavailable``, it gets no attempt.
     """
 
-    out: bool = False
-    back_at: float = 0.0
-    wait_until: float = 0.0
+    unavailable: bool = False
+    available_at: float = 0.0
+    retry_after_until: float = 0.0
     in_flight: int = 0
-    no_quota: bool = False
+    quota_is_zero: bool = False
 
 
-FREE: Final = Standing()
+AVAILABLE: Final = Availability()
 
 
-def failed(error: GatewayError | None) -> bool | None:
-    """Whether the end of an attempt speaks against its place: None for one that says nothing of it (the client's
-    fault, a quota, a bound or a deadline of ours)."""
+def counts_as_failure(error: GatewayError | None) -> bool | None:
+    """Whether an attempt's outcome counts as a failure of its deployment.
+
+    :param error: None for an attempt that succeeded.
+    :returns: None for an outcome that says nothing about the deployment: an error of the client, a quota, a limit or
+        a deadline of the gateway.
+    """
     if error is None:
         return False
     if isinstance(error, UpstreamRefused):
-        return True if error.kind in _OF_THE_PLACE else None
+        return True if error.kind in _BLAMES_DEPLOYMENT else None
     if isinstance(error, UpstreamTimeout):
         return None if error.clock == "total" else True
     return True if isinstance(error, UpstreamUnreachable | UpstreamBroken) else None

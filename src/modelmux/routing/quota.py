@@ -1,7 +1,7 @@
-"""Quota buckets: which deployments share one, how long one rests after a 429, and how one that is zero is known.
+"""Quota buckets: which deployments share one, its cooldown after a 429, and the detection of a zero quota.
 
-A new Google Cloud project has no quota for a model until somebody asks for it, and says so with the same 429 as a
-quota that is used up for now. What tells them apart: nothing ever succeeded, and every answer is the same text.
+A new Google Cloud project has no quota for a model until it is requested. Vertex AI reports that with the same 429 as
+an exhausted quota; what differs is that no request ever succeeded and that every message is the same.
 """
 
 from __future__ import annotations
@@ -13,98 +13,107 @@ from msgspec import Struct
 
 from modelmux.catalog import WIDE_LOCATIONS
 from modelmux.errors import UpstreamRefused
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
 
-#: Seconds a bucket rests after a 429 that names none: doubling from the first to the last.
-FIRST_REST: Final = 1.0
-LONGEST_REST: Final = 30.0
-#: Identical refusals in a row after which a quota that never gave anything is taken for zero.
-IDENTICAL: Final = 3
-#: Seconds between probes of such a quota: the first soon, because it may have been a busy minute after all.
-FIRST_PROBE: Final = 10.0
-LONGEST_PROBE: Final = 60.0
+#: Seconds of cooldown after a 429 without Retry-After; doubles from the first to the maximum.
+FIRST_COOLDOWN: Final = 1.0
+MAX_COOLDOWN: Final = 30.0
+#: Consecutive identical 429s after which a quota without any success is considered zero.
+IDENTICAL_429_LIMIT: Final = 3
+#: Seconds between probes of such a quota; the first comes soon, because it may have been a busy minute.
+FIRST_PROBE_INTERVAL: Final = 10.0
+MAX_PROBE_INTERVAL: Final = 60.0
 _MAX_DOUBLINGS: Final = 10
 
-_OF_A_QUOTA: Final = re.compile(r"\bquota\b", re.IGNORECASE)  # "Resource exhausted" alone is shared capacity
-_ZERO: Final = re.compile(r"\b(?:limit|quota)\b(?: value)?(?: is| of)?\s*[:=]?\s*['\"`]?0\b(?![.,]?\d)", re.IGNORECASE)
+_MENTIONS_QUOTA: Final = re.compile(r"\bquota\b", re.IGNORECASE)  # "Resource exhausted" alone is shared capacity
+_ZERO_LIMIT: Final = re.compile(
+    r"\b(?:limit|quota)\b(?: value)?(?: is| of)?\s*[:=]?\s*['\"`]?0\b(?![.,]?\d)", re.IGNORECASE
+)
 
 
 def bucket_of(deployment: Deployment) -> tuple[str, str, str]:
-    """What a deployment shares its quota by: project, location, and the model or its lineage.
+    """The key of the bucket a deployment draws from: project, location, and the model or its lineage.
 
-    Models of one lineage share a bucket on ``global`` and the multi-regions; in a region each has its own. global, us
-    and eu are apart (Google's quota page, in the catalog's ``lineage``).
+    Models of one lineage share a bucket on ``global`` and in the multi-regions; in a region each model has its own.
+    global, us and eu have separate buckets (Google's quota page, in the catalog's ``lineage``).
     """
-    card, wide = deployment.card, deployment.location in WIDE_LOCATIONS
-    return deployment.project or deployment.url, deployment.location, (wide and card.lineage) or card.id
+    card, shared = deployment.card, deployment.location in WIDE_LOCATIONS
+    return deployment.project or deployment.url, deployment.location, (shared and card.lineage) or card.id
 
 
 class Quota(Struct):
-    """What is remembered of a bucket; times in seconds of the caller's clock. Changed in place.
+    """The state of one bucket; times in seconds of the caller's clock. Mutable.
 
-    :param row: 429s in a row; ``same`` of them identical and without Retry-After.
-    :param said: the last one's message.
-    :param quiet_until: others are preferred until then; ``asked`` if that is the upstream's word.
+    :param consecutive_429: consecutive 429s; ``identical_429`` counts the last ones with one message, no Retry-After.
+    :param cooldown_until: other deployments are preferred until then; ``server_requested`` if from a Retry-After.
+    :param succeeded: whether any request ever succeeded.
+    :param probes: probes sent while the quota was considered zero.
     """
 
-    row: int = 0
-    same: int = 0
-    said: str = ""
-    quiet_until: float = 0.0
-    asked: bool = False
+    consecutive_429: int = 0
+    identical_429: int = 0
+    last_message: str = ""
+    cooldown_until: float = 0.0
+    server_requested: bool = False
     succeeded: bool = False
-    zero: bool = False
+    is_zero: bool = False
     probes: int = 0
 
-    def refused(self, error: UpstreamRefused, now: float) -> None:
-        """A 429 came."""
-        self.row += 1
-        self.asked = error.retry_after is not None
-        self.same = 0 if self.asked else self.same + 1 if error.message == self.said else 1
-        self.said = error.message
-        self.zero = not self.succeeded and not self.asked and self._looks_zero(error.message)
+    def record_429(self, error: UpstreamRefused, now: float) -> None:
+        """Count a 429."""
+        self.consecutive_429 += 1
+        self.server_requested = error.retry_after is not None
+        if self.server_requested:
+            self.identical_429 = 0
+        else:
+            self.identical_429 = self.identical_429 + 1 if error.message == self.last_message else 1
+        self.last_message = error.message
+        self.is_zero = not self.succeeded and not self.server_requested and self._looks_zero(error.message)
         if error.retry_after is not None:
-            rest = error.retry_after
-        elif self.zero:
-            rest = min(LONGEST_PROBE, FIRST_PROBE * 2.0 ** min(self.probes, _MAX_DOUBLINGS))
+            cooldown = error.retry_after
+        elif self.is_zero:
+            cooldown = min(MAX_PROBE_INTERVAL, FIRST_PROBE_INTERVAL * 2.0 ** min(self.probes, _MAX_DOUBLINGS))
             self.probes += 1
         else:
-            rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.row - 1, _MAX_DOUBLINGS))
-        self.quiet_until = now + rest
+            cooldown = min(MAX_COOLDOWN, FIRST_COOLDOWN * 2.0 ** min(self.consecutive_429 - 1, _MAX_DOUBLINGS))
+        self.cooldown_until = now + cooldown
 
     def _looks_zero(self, message: str) -> bool:
-        if _ZERO.search(message):
+        if _ZERO_LIMIT.search(message):
             return True
-        return self.same >= IDENTICAL and _OF_A_QUOTA.search(message) is not None
+        return self.identical_429 >= IDENTICAL_429_LIMIT and _MENTIONS_QUOTA.search(message) is not None
 
-    def answered(self, *, well: bool) -> None:
-        """Anything but a 429 came; ``well`` if it was an answer of the model."""
-        if well:
-            self.succeeded, self.zero, self.probes = True, False, 0
-        if self.row:
-            self.row = self.same = 0
-            self.quiet_until, self.asked = 0.0, False
+    def record_reply(self, *, succeeded: bool) -> None:
+        """Count any other outcome.
 
-    def probing(self, now: float) -> None:
-        """An attempt goes to a bucket taken for zero: no second one until its answer is there, or late."""
-        self.quiet_until = now + LONGEST_PROBE
+        :param succeeded: whether the model replied.
+        """
+        if succeeded:
+            self.succeeded, self.is_zero, self.probes = True, False, 0
+        if self.consecutive_429:
+            self.consecutive_429 = self.identical_429 = 0
+            self.cooldown_until, self.server_requested = 0.0, False
+
+    def record_probe(self, now: float) -> None:
+        """An attempt probes a bucket considered zero: no second probe until this one has a reply or is overdue."""
+        self.cooldown_until = now + MAX_PROBE_INTERVAL
 
 
-def zero_quota(deployment: Deployment, quiet_for: float) -> UpstreamRefused:
-    """The answer for a quota that is zero, with the remedy.
+def zero_quota_error(deployment: Deployment, retry_after: float) -> UpstreamRefused:
+    """The error for a quota of zero, with the remedy.
 
-    :param quiet_for: seconds until the next probe.
+    :param retry_after: seconds until the next probe.
     """
     return UpstreamRefused(
-        f"Vertex AI has refused every request for {deployment.card.id} in {deployment.location or 'this location'} "
-        "for its quota, which seems to be zero.",
+        f"Vertex AI rejected every request for {deployment.card.id} in {deployment.location or 'this location'}: "
+        "the quota seems to be zero.",
         status=429,
         type="rate_limit_error",
         code="insufficient_quota",
         upstream_status=429,
         kind="rate_limit",
         hint="Enable the model in the Model Garden and request quota for it in the Google Cloud console (IAM & Admin, "
-        "Quotas & System Limits); retrying does not help.",
+        "Quotas & System Limits). Retrying does not help.",
         should_retry=False,
-        retry_after=max(1.0, quiet_for),
+        retry_after=max(1.0, retry_after),
     )

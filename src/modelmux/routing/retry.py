@@ -1,130 +1,141 @@
-"""The only retry brain: after a failed attempt, again or not, where and when.
+"""The retry policy: after a failed attempt, decides whether to try again, where and when. Pure.
 
-Only called before the client was shown any content. What is worth another attempt is a table over the *kind* of the
-failure; how long to wait is full jitter over an exponential bound, or what the upstream asked for. Another place is
-tried at once; only where all are out is there a wait.
+Called only before the client has received any content. Whether a retry can help is a table over the *kind* of the
+error. The delay is full jitter over an exponential limit, or what the upstream asked for. An available deployment that
+was not attempted yet is tried at once; otherwise the retry waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
-from modelmux.routing.availability import FREE, Standing
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.availability import AVAILABLE, Availability
+from modelmux.routing.model import Deployment, Route
 from modelmux.routing.selection import select
 
-#: Kinds of refusal (translate.errors) that another attempt may cure.
-_CURABLE: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
-#: Clocks whose expiry leaves no answer half computed upstream, and the one that is set in order to go elsewhere.
-_CURABLE_CLOCKS: Final = frozenset({"connect", "first_token"})
+#: Kinds of upstream errors (``claude.upstream_errors``) that another attempt may not meet again.
+_RETRYABLE_KINDS: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
+#: ``connect`` leaves no half-computed reply upstream; ``first_token`` exists in order to try another deployment.
+_RETRYABLE_TIMEOUTS: Final = frozenset({"connect", "first_token"})
 BASE_DELAY: Final = 0.5
 MAX_DELAY: Final = 8.0
-_MAX_DOUBLINGS: Final = 10  # far beyond MAX_DELAY, far below what a float holds
+_MAX_DOUBLINGS: Final = 10  # reaches MAX_DELAY, and stays far below the range of a float
+
+StopReason = Literal[
+    "attempts_exhausted", "not_retryable", "quota_is_zero", "retry_after_too_long", "deadline", "retry_budget"
+]
 
 
-class Policy(Struct, frozen=True):
-    """How much retrying is allowed. ``attempts`` counts all of them, the first included."""
+class RetryPolicy(Struct, frozen=True):
+    """How much retrying is allowed.
 
-    attempts: int = 4
+    :param max_attempts: attempts for one request, the first included.
+    :param max_retry_after: the longest wait in seconds that the upstream may ask for.
+    """
+
+    max_attempts: int = 4
     max_retry_after: float = 30.0
 
 
-class Again(Struct, frozen=True):
+class AttemptState(Struct, frozen=True):
+    """What is known about a request when one of its attempts has failed.
+
+    :param attempted: the deployment of each attempt so far, the failed one last.
+    :param token_renewed: whether the access token was already renewed for this request.
+    :param thinking_removed: whether the history holds no thinking blocks (any more).
+    :param availability: of the route's deployments, in their order; empty if all are available.
+    :param affinity_key: names the conversation, see ``affinity``.
+    :param now, deadline: seconds of one clock; no attempt starts at the deadline or later.
+    :param can_retry: whether the route's retry budget has a retry left.
+    """
+
+    route: Route
+    attempted: tuple[Deployment, ...]
+    token_renewed: bool = False
+    thinking_removed: bool = False
+    availability: Sequence[Availability] = ()
+    affinity_key: bytes | None = None
+    now: float = 0.0
+    deadline: float = float("inf")
+    can_retry: bool = True
+
+
+class Retry(Struct, frozen=True):
     """Try again on ``deployment`` after ``delay`` seconds.
 
-    :param renew_token: with another token: this one was refused.
-    :param drop_thoughts: without the history's thinking blocks: one of them was refused.
+    :param renew_token: with a new access token, because the upstream rejected the current one.
+    :param drop_thinking: without the thinking blocks of the history, because the upstream rejected one of them.
     """
 
     delay: float
     deployment: Deployment
     renew_token: bool = False
-    drop_thoughts: bool = False
+    drop_thinking: bool = False
 
 
-class GiveUp(Struct, frozen=True):
-    """The client gets the error; ``reason`` is for the log.
+class Stop(Struct, frozen=True):
+    """No further attempt: the client gets the error.
 
-    :param no_quota: the deployment whose quota seems to be zero, as those of all others: better news than the error.
+    :param zero_quota: a deployment whose quota seems to be zero, like that of all others of the route. An error that
+        says so helps the client more than the last attempt's error.
     """
 
-    reason: str
-    no_quota: Deployment | None = None
+    reason: StopReason
+    zero_quota: Deployment | None = None
 
 
-def decide(
-    error: GatewayError,
-    *,
-    route: Route,
-    tried: tuple[Deployment, ...],
-    renewed: bool,
-    thoughtless: bool,
-    policy: Policy,
-    jitter: float,
-    standings: Sequence[Standing] = (),
-    key: bytes | None = None,
-    now: float = 0.0,
-    deadline: float = float("inf"),
-    spare: bool = True,
-) -> Again | GiveUp:
-    """What to do after ``error`` ended the last of the attempts ``tried``.
+def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, jitter: float) -> Retry | Stop:
+    """What to do after ``error`` ended the last attempt of ``state``.
 
-    :param renewed: whether the token was already renewed for this request.
-    :param thoughtless: whether thinking blocks were already left out, or there were none.
-    :param jitter: a random number from 0 to 1: for the choice among fresh deployments, or for the wait.
-    :param standings, key: for ``select``.
-    :param now, deadline: seconds of one clock; nothing begins at the deadline or later.
-    :param spare: whether the route's retry budget has one left.
+    :param jitter: a random number from 0 to 1, for the choice between deployments or for the delay.
     """
-    # Those two mend what we sent, once each: where nothing is repeated, too.
-    if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not renewed:
-        return Again(0.0, tried[-1], renew_token=True)
-    if isinstance(error, UpstreamRefused) and error.kind == "thinking_refused" and not thoughtless:
-        return Again(0.0, tried[-1], drop_thoughts=True)
-    if len(tried) >= policy.attempts:
-        return GiveUp("attempts used up")
-    if not _curable(error):
-        return GiveUp("not curable")
-    target = select(route, tried, jitter, standings, key)
-    standing = standings[route.deployments.index(target)] if standings else FREE
-    if standing.out and standing.no_quota:
-        return GiveUp("no quota", target)
-    delay = _delay(error, target, tried, standing, policy, jitter, now)
-    if delay is None:
-        return GiveUp("asked to wait too long")
-    if now + delay >= deadline:
-        return GiveUp("no time left")
-    return Again(delay, target) if spare else GiveUp("budget")
+    # These two retries correct the request itself, once each, so neither retry limits nor the budget apply.
+    current = state.attempted[-1]
+    if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not state.token_renewed:
+        return Retry(0.0, current, renew_token=True)
+    if isinstance(error, UpstreamRefused) and error.kind == "thinking_refused" and not state.thinking_removed:
+        return Retry(0.0, current, drop_thinking=True)
+    if len(state.attempted) >= policy.max_attempts:
+        return Stop("attempts_exhausted")
+    if not is_retryable(error):
+        return Stop("not_retryable")
+    target = select(state.route, state.attempted, jitter, state.availability, state.affinity_key)
+    availability = state.availability[state.route.deployments.index(target)] if state.availability else AVAILABLE
+    if availability.unavailable and availability.quota_is_zero:
+        return Stop("quota_is_zero", target)
+    if target not in state.attempted and not availability.unavailable:
+        delay = 0.0
+    else:
+        retry_after = _retry_after(error, target == current, availability, state.now)
+        if retry_after is not None and retry_after > policy.max_retry_after:
+            return Stop("retry_after_too_long")
+        delay = _backoff(len(state.attempted)) * jitter if retry_after is None else retry_after
+    if state.now + delay >= state.deadline:
+        return Stop("deadline")
+    return Retry(delay, target) if state.can_retry else Stop("retry_budget")
 
 
-def _delay(
-    error: GatewayError,
-    target: Deployment,
-    tried: tuple[Deployment, ...],
-    standing: Standing,
-    policy: Policy,
-    jitter: float,
-    now: float,
-) -> float | None:
-    """Seconds to wait before an attempt at ``target``; None if the upstream asks for more than is allowed."""
-    if target not in tried and not standing.out:
-        return 0.0
-    asked = error.retry_after if isinstance(error, UpstreamRefused) and target == tried[-1] else None
-    if asked is None and standing.wait_until > now:
-        asked = standing.wait_until - now
-    if asked is not None:
-        return asked if asked <= policy.max_retry_after else None
-    doublings = min(len(tried) - 1, _MAX_DOUBLINGS)
-    return min(MAX_DELAY, BASE_DELAY * 2.0**doublings) * jitter
-
-
-def _curable(error: GatewayError) -> bool:
+def is_retryable(error: GatewayError) -> bool:
+    """Whether another attempt may succeed where one ended with this error."""
     if isinstance(error, UpstreamRefused):
-        return error.kind in _CURABLE
+        return error.kind in _RETRYABLE_KINDS
     if isinstance(error, UpstreamTimeout):
-        return error.clock in _CURABLE_CLOCKS
+        return error.clock in _RETRYABLE_TIMEOUTS
     return isinstance(error, UpstreamUnreachable | UpstreamBroken)
+
+
+def _retry_after(error: GatewayError, same_deployment: bool, availability: Availability, now: float) -> float | None:
+    """Seconds the upstream asked to wait; None if it did not ask."""
+    if same_deployment and isinstance(error, UpstreamRefused) and error.retry_after is not None:
+        return error.retry_after
+    return availability.retry_after_until - now if availability.retry_after_until > now else None
+
+
+def _backoff(attempts: int) -> float:
+    """The longest delay after this number of attempts."""
+    doublings = min(attempts - 1, _MAX_DOUBLINGS)
+    return min(MAX_DELAY, BASE_DELAY * 2.0**doublings)

@@ -1,4 +1,4 @@
-"""How many retries a route may afford, so that an outage is not multiplied. Counts requests; knows no clock."""
+"""The retries a route may afford, so that retries do not multiply an outage. Counts requests; needs no clock."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from typing import Final
 
 from msgspec import Struct
 
-#: Retries for each request, on average: during an outage the upstream sees a fifth more than without us, not four times
-#: as much.
-SHARE: Final = 0.2
-#: Retries that are there before there were any requests.
-RESERVE: Final = 10.0
-#: The requests that are remembered: what more of them leave unused is forgotten.
-RECENT: Final = 1_000
+#: Retries per request, on average: during an outage the upstream sees 20 % more requests, not four times as many.
+RETRY_RATIO: Final = 0.2
+#: Retries available before the first request.
+MIN_RETRIES: Final = 10.0
+#: The number of requests whose unused retries can accumulate.
+MAX_COUNTED_REQUESTS: Final = 1_000
 
 
-class Budget(Struct):
-    """A bucket of retries: every request adds a part of one, every retry takes one. Changed in place."""
+class RetryBudget(Struct):
+    """A token bucket: every request deposits a fraction of a retry, every retry withdraws one. Mutable."""
 
-    left: float = RESERVE
+    balance: float = MIN_RETRIES
 
-    def earn(self) -> None:
-        """A request has come."""
-        self.left = min(RESERVE + SHARE * RECENT, self.left + SHARE)
+    def deposit(self) -> None:
+        """Count a request."""
+        self.balance = min(MIN_RETRIES + RETRY_RATIO * MAX_COUNTED_REQUESTS, self.balance + RETRY_RATIO)
 
     @property
-    def spare(self) -> bool:
-        """Whether there is a retry left."""
-        return self.left >= 1.0
+    def has_retry(self) -> bool:
+        """Whether the budget has a retry left."""
+        return self.balance >= 1.0
 
-    def spend(self) -> None:
-        """A retry is made."""
-        self.left -= 1.0
+    def withdraw(self) -> None:
+        """Count a retry."""
+        self.balance -= 1.0

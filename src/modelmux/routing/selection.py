@@ -1,79 +1,90 @@
-"""Which deployment of a route an attempt goes to."""
+"""Selects the deployment of a route for an attempt. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from modelmux.routing.affinity import first_for
-from modelmux.routing.availability import FREE, Standing
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.affinity import preferred_deployment
+from modelmux.routing.availability import AVAILABLE, Availability
+from modelmux.routing.model import Deployment, Route
 
-#: A conversation leaves its place when that has more than so many times its fair share in flight, and so many more.
-SHARES: Final = 2
-SLACK: Final = 8
+#: A conversation leaves its preferred deployment once that has more attempts in flight than ``LOAD_FACTOR`` times its
+#: fair share plus ``LOAD_SLACK``.
+LOAD_FACTOR: Final = 2
+LOAD_SLACK: Final = 8
+
+_Candidate = tuple[Deployment, Availability]
 
 
 def select(
     route: Route,
-    tried: tuple[Deployment, ...],
-    pick: float = 0.0,
-    standings: Sequence[Standing] = (),
-    key: bytes | None = None,
+    attempted: tuple[Deployment, ...],
+    random: float = 0.0,
+    availability: Sequence[Availability] = (),
+    affinity_key: bytes | None = None,
 ) -> Deployment:
-    """One that was not tried and is not out, of the lowest order; of several, the one the conversation belongs to.
+    """The deployment for the next attempt.
 
-    Once there is none, the one tried longest ago that is not out; once all are out, the one that is back first: nobody
-    is turned away because of a guess.
+    In this order: an available deployment that was not attempted yet, of the lowest order; the available one attempted
+    longest ago; the one that will be available first. There is always one: unavailability is an estimate, and no
+    request is rejected because of it.
 
-    :param pick: a random number from 0 to 1, which makes the choice among weights where there is no key.
-    :param standings: of the route's deployments, in their order; none for all free.
-    :param key: names the conversation, see ``affinity``.
+    :param random: from 0 to 1; chooses by weight if there is no ``affinity_key``.
+    :param availability: of the route's deployments, in their order; empty if all are available.
+    :param affinity_key: names the conversation, see ``affinity``.
     """
     deployments = route.deployments
     if len(deployments) == 1:
         return deployments[0]
-    every = list(zip(deployments, standings or [FREE] * len(deployments), strict=True))
-    free = [pair for pair in every if not pair[1].out]
-    if not free:
-        return min(every, key=lambda pair: (pair[1].no_quota, pair[1].back_at))[0]
-    fresh = [pair for pair in free if pair[0] not in tried]
+    candidates = list(zip(deployments, availability or [AVAILABLE] * len(deployments), strict=True))
+    available = [candidate for candidate in candidates if not candidate[1].unavailable]
+    if not available:
+        return min(candidates, key=lambda candidate: (candidate[1].quota_is_zero, candidate[1].available_at))[0]
+    fresh = [candidate for candidate in available if candidate[0] not in attempted]
     if not fresh:
-        return max((deployment for deployment, _ in free), key=tried[::-1].index)
+        return max((deployment for deployment, _ in available), key=attempted[::-1].index)
     lowest = min(deployment.order for deployment, _ in fresh)
-    nearest = [pair for pair in fresh if pair[0].order == lowest]
-    if key is not None:
-        return first_for(key, _not_crowded(nearest))
-    return _by_weight(_least_busy(nearest), pick)
+    preferred = [candidate for candidate in fresh if candidate[0].order == lowest]
+    if affinity_key is not None:
+        return preferred_deployment(affinity_key, _within_bounded_load(preferred))
+    return _by_weight(_least_loaded(preferred), random)
 
 
-def _not_crowded(pairs: Sequence[tuple[Deployment, Standing]]) -> list[Deployment]:
-    """Those with no more than their bounded share of what is in flight: one busy conversation, or many that begin
-    alike, must not drown a place while others idle. A cold cache costs less than a queue."""
-    every = sum(standing.in_flight for _, standing in pairs)
-    weights = sum(place.weight for place, _ in pairs)
+def _within_bounded_load(candidates: Sequence[_Candidate]) -> list[Deployment]:
+    """Deployments within their bounded share of the load ("consistent hashing with bounded loads").
+
+    One busy conversation, or many that begin alike, must not overload a deployment while others idle: a cold prompt
+    cache costs less than a queue.
+    """
+    total = sum(availability.in_flight for _, availability in candidates)
+    weights = sum(deployment.weight for deployment, _ in candidates)
     return [
-        place
-        for place, standing in pairs
-        if standing.in_flight * weights <= SHARES * every * place.weight + SLACK * weights
-    ] or [place for place, _ in pairs]
+        deployment
+        for deployment, availability in candidates
+        if availability.in_flight * weights <= LOAD_FACTOR * total * deployment.weight + LOAD_SLACK * weights
+    ] or [deployment for deployment, _ in candidates]
 
 
-def _least_busy(pairs: Sequence[tuple[Deployment, Standing]]) -> list[Deployment]:
-    """Those with the fewest attempts in flight for their weight; those without weight only where nothing else is."""
-    loads = [(standing.in_flight / place.weight, place) for place, standing in pairs if place.weight]
+def _least_loaded(candidates: Sequence[_Candidate]) -> list[Deployment]:
+    """Deployments with the fewest attempts in flight per weight; those of weight 0 only if there are no others."""
+    loads = [
+        (availability.in_flight / deployment.weight, deployment)
+        for deployment, availability in candidates
+        if deployment.weight
+    ]
     least = min((load for load, _ in loads), default=0.0)
-    return [place for load, place in loads if load == least] or [place for place, _ in pairs]
+    return [deployment for load, deployment in loads if load == least] or [deployment for deployment, _ in candidates]
 
 
-def _by_weight(deployments: Sequence[Deployment], pick: float) -> Deployment:
-    """Those without weight get a turn only where nothing else is left, the first of them first."""
-    left = pick * sum(deployment.weight for deployment in deployments)
+def _by_weight(deployments: Sequence[Deployment], random: float) -> Deployment:
+    """A weighted choice; the first deployment if all have weight 0."""
+    remaining = random * sum(deployment.weight for deployment in deployments)
     chosen = deployments[0]
     for deployment in deployments:
         if deployment.weight:
             chosen = deployment
-            left -= deployment.weight
-            if left < 0:
+            remaining -= deployment.weight
+            if remaining < 0:
                 break
     return chosen

@@ -1,4 +1,4 @@
-"""What an operator should know of the routes on a day. Pure: the day is an argument."""
+"""Warnings for the operator about the routes on a day. Pure: the day is an argument."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ from datetime import date
 
 from modelmux.catalog import lifecycle, location_in_path, location_of_host
 from modelmux.routing.aliases import Alias
-from modelmux.routing.routes import Deployment, Route, Routes
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
 
 
 def route_warnings(routes: Routes, today: date) -> list[tuple[str, str]]:
-    """The name concerned and a sentence, each once; for the log at start and for ``doctor``.
+    """Pairs of a model name and a message, without duplicates; for the log at start and for ``doctor``.
 
-    Covers what was configured: routes, and what aliases stand for today and once their successor has taken over. Models
-    that are only in the catalog are nobody's choice; who asks for one is told in the answer.
+    Covers the configuration: routes, and the targets of aliases today and after the switch to their successor. Models
+    that are only in the catalog are not covered; a client that requests one gets the warning with the response.
     """
-    found: dict[tuple[str, str], None] = {}
-    for name, route in _chosen(routes, today):
+    warnings: dict[tuple[str, str], None] = {}
+    for name, route in _configured_routes(routes, today):
         for deployment in route.deployments:
-            for sentence in (lifecycle(deployment.card, today), _torn(deployment)):
-                if sentence is not None:
-                    found[(name, sentence)] = None
-    return list(found)
+            for message in (lifecycle(deployment.card, today), _host_path_mismatch(deployment)):
+                if message is not None:
+                    warnings[(name, message)] = None
+    return list(warnings)
 
 
-def _chosen(routes: Routes, today: date) -> Iterator[tuple[str, Route]]:
+def _configured_routes(routes: Routes, today: date) -> Iterator[tuple[str, Route]]:
     for route in routes.routes:
         yield route.name, route
     configured = {id(route) for route in routes.routes}
     for alias in routes.aliases:
-        for route in _stood_for(routes, alias, today):
-            if id(route) not in configured:  # those are told of under their own name
+        for route in _routes_of_alias(routes, alias, today):
+            if id(route) not in configured:  # warnings of configured routes appear under their own name
                 yield alias.name, route
 
 
-def _stood_for(routes: Routes, alias: Alias, today: date) -> list[Route]:
-    days = [today] if alias.since is None or alias.since <= today else [today, alias.since]
-    found = [routes.on(day).stands_for(alias) for day in days]
-    return [route for route in found if route is not None]
+def _routes_of_alias(routes: Routes, alias: Alias, today: date) -> list[Route]:
+    days = [today] if alias.from_date is None or alias.from_date <= today else [today, alias.from_date]
+    targets = [routes.for_day(day).route_of(alias) for day in days]
+    return [route for route in targets if route is not None]
 
 
-def _torn(deployment: Deployment) -> str | None:
-    """Host and path that speak of two places: the 1.x program allowed it, Google may not."""
+def _host_path_mismatch(deployment: Deployment) -> str | None:
+    """A URL whose host and path name different locations: version 1.x allowed it, Google may reject it."""
     host, path = location_of_host(deployment.url), location_in_path(deployment.url)
     if host is None or path is None or host == path:
         return None

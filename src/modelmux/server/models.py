@@ -12,7 +12,7 @@ from starlette.routing import Route as Page
 from modelmux.catalog import ModelCard
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.gateway.dated_routes import RoutesToday
-from modelmux.routing.routes import Route
+from modelmux.routing.model import Route
 from modelmux.wire.anthropic.models import ErrorBody, ErrorReply, ModelInfo, ModelPage
 from modelmux.wire.openai.common import Model, ModelList, encode
 
@@ -39,7 +39,7 @@ class ModelPages:
         ]
 
     async def _list(self, request: Request) -> Response:
-        listed = self._routes.current.listed
+        listed = self._routes.current.visible_names
         if not speaks_anthropic(request):
             models = [self._openai(name, route) for name, route in listed.items()]
             return _json(encode(ModelList(data=models)))
@@ -57,7 +57,7 @@ class ModelPages:
             if not speaks_anthropic(request):
                 raise
             return _refusal(error)
-        shown = next((known for known in routes.listed if known.lower() == name.lower()), name)
+        shown = next((known for known in routes.visible_names if known.lower() == name.lower()), name)
         found = _anthropic(shown, route) if speaks_anthropic(request) else self._openai(shown, route)
         return _json(encode(found))
 

@@ -23,7 +23,7 @@ from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.checks.server import check_log_directory, check_port, check_server
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.proxy import Proxies, Proxy
 from modelmux.wire.google.vertex import decode_fault

@@ -10,7 +10,7 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, build_routes, parse
 from modelmux.errors import ModelNotFound
-from modelmux.routing.routes import MAX_NAME, Routes
+from modelmux.routing.routes import MAX_NAME_LENGTH, Routes
 
 HERE = {"project": "p", "location": "global"}
 BEFORE, DAY = date(2026, 11, 30), date(2026, 12, 1)
@@ -38,35 +38,35 @@ def test_a_name_may_stand_for_a_configured_name_an_alias_or_a_claude_model() -> 
         assert served(found, name) == "claude-haiku-4-5@20251001"
     assert served(found, "gpt-4o") == "claude-opus-4-8"
     assert found.find("gpt-4.1") is found.find("fast"), "one route, whatever it is called"
-    assert list(found.listed) == ["fast", "quick", "Haiku", "gpt-4o-mini", "gpt-4.1", "gpt-4o", "cheap"]
+    assert list(found.visible_names) == ["fast", "quick", "Haiku", "gpt-4o-mini", "gpt-4.1", "gpt-4o", "cheap"]
 
 
 def test_a_successor_takes_over_on_its_day() -> None:
     table = {"chat": {"model": "claude-opus-4-8", "successor": "claude-opus-5", "from": DAY}, "deep": "chat"}
     found = routes(table, **HERE)
-    assert [served(found.on(day), "chat") for day in (BEFORE, DAY, date(2030, 1, 1))] == [
+    assert [served(found.for_day(day), "chat") for day in (BEFORE, DAY, date(2030, 1, 1))] == [
         "claude-opus-4-8", "claude-opus-5", "claude-opus-5",
     ]  # fmt: skip
-    assert served(found.on(DAY), "deep") == "claude-opus-5", "through another alias too"
+    assert served(found.for_day(DAY), "deep") == "claude-opus-5", "through another alias too"
     assert served(found, "chat") == "claude-opus-4-8", "the snapshot of a day stays what it is"
     assert served(routes(table, today=DAY, **HERE), "chat") == "claude-opus-5"
-    assert served(found.on(DAY).on(BEFORE), "chat") == "claude-opus-4-8"
+    assert served(found.for_day(DAY).for_day(BEFORE), "chat") == "claude-opus-4-8"
 
 
 def test_a_models_own_name_may_pass_to_its_successor() -> None:
     own = {"claude-opus-4-5": {"model": "claude-opus-4-5", "successor": "claude-opus-5", "from": DAY}}
     found = routes(own, **HERE)
-    assert (served(found, "claude-opus-4-5"), served(found.on(DAY), "claude-opus-4-5")) == (
+    assert (served(found, "claude-opus-4-5"), served(found.for_day(DAY), "claude-opus-4-5")) == (
         "claude-opus-4-5@20251101", "claude-opus-5",
     )  # fmt: skip
-    assert served(found.on(DAY), "claude-opus-4-5-20251101") == "claude-opus-4-5@20251101", "a pinned name stays"
+    assert served(found.for_day(DAY), "claude-opus-4-5-20251101") == "claude-opus-4-5@20251101", "a pinned name stays"
 
 
 def test_an_alias_wins_over_the_catalog_and_needs_no_list_of_models() -> None:
     found = routes({"claude-opus-4-1": "claude-opus-5", "gw-sonnet": "claude-sonnet-5"}, **HERE)
     assert served(found, "claude-opus-4-1") == "claude-opus-5"
-    assert "gw-sonnet" in found.listed
-    assert len(found.listed) == len(builtin().cards) + 1
+    assert "gw-sonnet" in found.visible_names
+    assert len(found.visible_names) == len(builtin().cards) + 1
 
 
 def test_a_configured_place_of_the_model_is_used() -> None:
@@ -105,9 +105,9 @@ WRONG: list[tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any], lis
     ("not served in the common place", {"a": "claude-opus-5"}, [], {"project": "p", "location": "us-east5"},
      [("aliases.a: claude-opus-5 is not served in us-east5, the common location; give it an entry in vertex.models "
       "with one of global, us or eu")]),
-    ("names nobody can ask for", {"": "fast", "y" * (MAX_NAME + 1): "fast"}, [model(aliases=[" "])], HERE,
+    ("names nobody can ask for", {"": "fast", "y" * (MAX_NAME_LENGTH + 1): "fast"}, [model(aliases=[" "])], HERE,
      ["vertex.models 'fast' aliases: a name cannot be empty", "aliases: a name cannot be empty",
-      f"aliases: the name '{'y' * 30}'… is longer than {MAX_NAME} characters"]),
+      f"aliases: the name '{'y' * 30}'… is longer than {MAX_NAME_LENGTH} characters"]),
     ("a target whose own settings are wrong is no dead end", {"a": "fast"}, [model(location="nowhere1")], HERE,
      ["vertex.models 'fast': 'nowhere1' is no location of Vertex AI; use global, us, eu or a region"]),
 ]  # fmt: skip

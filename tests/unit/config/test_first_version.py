@@ -92,7 +92,7 @@ def test_a_file_with_every_key(tmp_path: Path) -> None:
     assert (config.streaming.buffer_size, config.streaming.chunk_timeout_ms) == (65536, 5000)
     assert config.auth.service_account_file == "~/.config/modelmux/service-account.json"
     found = routes(config)
-    assert found.names == ["claude-sonnet-4", "sonnet", "Opus", "elsewhere", "by-url"]
+    assert found.default_names == ["claude-sonnet-4", "sonnet", "Opus", "elsewhere", "by-url"]
     base = f"{HOST}/publishers/anthropic/models"
     assert url(found, "claude-sonnet-4") == f"{base}/claude-sonnet-4@20250514"
     assert url(found, "SONNET") == f"{base}/claude-sonnet-4-5@20250929"
@@ -145,7 +145,7 @@ def test_the_variables_of_a_dotenv_file(tmp_path: Path) -> None:
     assert config.streaming.chunk_timeout_ms == 2500
     assert config.auth.service_account_file == "/keys/key.json"
     found = routes(config)
-    assert found.names == ["my-sonnet"]
+    assert found.default_names == ["my-sonnet"]
     assert url(found, "My-Sonnet") == f"{HOST}/publishers/anthropic/models/claude-sonnet-4@20250514"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelmux.config import Config, build_routes, parse
 from modelmux.gateway.concurrency import RETRY_AFTER
 from modelmux.routing import quota, retry, retry_budget, selection
-from modelmux.routing.circuit_breaker import DEFAULT_RULES as RULES
+from modelmux.routing.circuit_breaker import DEFAULT_SETTINGS as RULES
 from modelmux.wire.http import Timeouts
 
 TEXT = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text("utf-8")
@@ -45,9 +45,9 @@ def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
         "`retry-after: 2`",
     ):  # fmt: skip
         assert told in TEXT.replace("\n  ", " ").replace("\n", " "), told
-    assert (retry.BASE_DELAY, retry.MAX_DELAY, retry.Policy().max_retry_after) == (0.5, 8, 30)
-    assert (retry_budget.SHARE, retry_budget.RESERVE) == (1 / 5, 10)
-    assert (RULES.consecutive, RULES.share, RULES.window, RULES.least) == (5, 0.5, 20, 10)
-    assert (RULES.first_rest, RULES.longest_rest) == (5, 120)
-    assert (quota.FIRST_REST, quota.LONGEST_REST, quota.LONGEST_PROBE) == (1, 30, 60)
-    assert (selection.SHARES, selection.SLACK, RETRY_AFTER) == (2, 8, 2)
+    assert (retry.BASE_DELAY, retry.MAX_DELAY, retry.RetryPolicy().max_retry_after) == (0.5, 8, 30)
+    assert (retry_budget.RETRY_RATIO, retry_budget.MIN_RETRIES) == (1 / 5, 10)
+    assert (RULES.consecutive, RULES.failure_ratio, RULES.window, RULES.min_samples) == (5, 0.5, 20, 10)
+    assert (RULES.first_cooldown, RULES.max_cooldown) == (5, 120)
+    assert (quota.FIRST_COOLDOWN, quota.MAX_COOLDOWN, quota.MAX_PROBE_INTERVAL) == (1, 30, 60)
+    assert (selection.LOAD_FACTOR, selection.LOAD_SLACK, RETRY_AFTER) == (2, 8, 2)

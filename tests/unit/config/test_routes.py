@@ -242,9 +242,9 @@ def test_unknown_names_go_to_the_default_only_if_the_operator_says_so() -> None:
 
 
 def test_only_what_has_a_place_is_listed() -> None:
-    assert routes(model(), **HERE).names == ["fast"]
-    assert len(routes(**HERE).names) == len(builtin().cards)
-    regional = routes(project="p", location="us-east5").names
+    assert routes(model(), **HERE).default_names == ["fast"]
+    assert len(routes(**HERE).default_names) == len(builtin().cards)
+    regional = routes(project="p", location="us-east5").default_names
     assert "claude-sonnet-4-5" in regional
     assert "claude-opus-4-8" not in regional
     with pytest.raises(ModelNotFound):

@@ -11,7 +11,7 @@ import pytest
 from modelmux.catalog import locations
 from modelmux.config import build_routes, parse
 from modelmux.config.cors_origins import read_origins
-from modelmux.routing.geography import covers, inside
+from modelmux.routing.geography import contains, locations_in
 from modelmux.routing.routes import Routes
 from modelmux.routing.selection import select
 
@@ -27,7 +27,7 @@ def routes(example: int, day: date = date(2026, 11, 23)) -> Routes:
 @pytest.mark.parametrize("example", range(5))
 def test_every_example_loads(example: int) -> None:
     assert len(EXAMPLES) == 5
-    assert routes(example).listed
+    assert routes(example).visible_names
     assert read_origins(parse(EXAMPLES[example]).server.cors_origins) or example != 4
 
 
@@ -54,7 +54,7 @@ def test_the_geographies_are_those_that_are_described() -> None:
     assert [name for name, _ in rows] == ["`us`", "`eu`", "`europe`", "any other word"]
     assert {name.strip("`") for name, _ in rows[:3]} == set(locations().geographies)
     for word in re.findall(r"`([^`]*)`", rows[3][1]):
-        assert covers(word, locations())
+        assert locations_in(word, locations())
     for geography, excluded in (("eu", {"europe-west2", "europe-west6"}), ("europe", set())):
         europe = {region for region in locations().regions if region.startswith("europe-")}
-        assert {region for region in europe if not inside(geography, region, locations())} == excluded
+        assert {region for region in europe if not contains(geography, region, locations())} == excluded

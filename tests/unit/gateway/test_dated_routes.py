@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from modelmux.catalog import Catalog, builtin
 from modelmux.gateway.dated_routes import RoutesToday
 from modelmux.routing.aliases import Alias
-from modelmux.routing.routes import Deployment, Route, Routes
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
 
 OLD, NEW = builtin().card("claude-opus-4-8"), builtin().card("claude-opus-5")
 MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC).timestamp()

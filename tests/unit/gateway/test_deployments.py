@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from modelmux.catalog import builtin
 from modelmux.errors import GatewayOverloaded, InvalidRequest, UpstreamRefused, UpstreamUnreachable
 from modelmux.gateway.deployments import Fleet
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
 
 CARD = builtin().card("claude-sonnet-4-6")
 A = Deployment("a", "https://a/m", "p", "us-east5", CARD)
@@ -54,14 +54,14 @@ async def test_one_probe_at_a_time_and_its_place_is_given_back_when_the_client_l
     assert fleet.first(TWO, None, 0.0) is B
     clock.now += 6
     probe = await fleet.enter(A, FOREVER)
-    assert fleet.standings(TWO)[0].out, "who comes now goes elsewhere"
+    assert fleet.standings(TWO)[0].unavailable, "who comes now goes elsewhere"
     probe.leave()
-    assert not fleet.standings(TWO)[0].out, "it proved nothing: the next one tries"
+    assert not fleet.standings(TWO)[0].unavailable, "it proved nothing: the next one tries"
     again = await fleet.enter(A, FOREVER)
     again.succeeded()
     again.leave()
     assert said == [("a", "open"), ("a", "closed")]
-    assert not fleet.standings(TWO)[0].out
+    assert not fleet.standings(TWO)[0].unavailable
 
 
 async def test_a_stay_is_left_once() -> None:
@@ -80,7 +80,7 @@ async def test_a_mistake_of_the_client_frees_the_probe_too() -> None:
     await fail(fleet, A, 5)
     clock.now += 6
     await fail(fleet, A, 1, InvalidRequest("no"))
-    assert not fleet.standings(ONE)[0].out
+    assert not fleet.standings(ONE)[0].unavailable
 
 
 async def test_a_quota_of_zero_is_probed_by_one_request_at_a_time() -> None:
@@ -130,4 +130,4 @@ async def test_what_is_gone_from_the_configuration_is_forgotten_and_the_rest_is_
     await fail(fleet, B, 5)
     fleet.settle_for([replace(A, id="renamed")])
     assert [row[:2] for row in fleet.seen()] == [("renamed", True)]
-    assert not fleet.standings(TWO)[1].out
+    assert not fleet.standings(TWO)[1].unavailable

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.catalog import builtin
-from modelmux.routing.affinity import first_for, key_of
-from modelmux.routing.routes import Deployment
+from modelmux.routing.affinity import affinity_key, preferred_deployment
+from modelmux.routing.model import Deployment
 from modelmux.wire.openai.chat_request import ChatRequest
 
 CARD = builtin().card("claude-opus-4-6")
@@ -20,7 +20,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 
 def key(*messages: tuple[str, Any], headers: Any = (), **fields: Any) -> bytes:
     body = {"model": "m", "messages": [{"role": role, "content": text} for role, text in messages], **fields}
-    return key_of(msgspec.convert(body, ChatRequest), headers)
+    return affinity_key(msgspec.convert(body, ChatRequest), headers)
 
 
 FIRST = (("system", "Be brief."), ("user", "Hi"))
@@ -54,19 +54,19 @@ def test_the_clients_word_wins_over_the_text_and_the_body_over_headers() -> None
 
 def test_keys_are_shared_by_weight() -> None:
     weighed = [replace(place, weight=weight) for place, weight in zip(PLACES, (5, 3, 2, 0), strict=True)]
-    went = [first_for(key(("user", str(number))), weighed).id for number in range(4000)]
+    went = [preferred_deployment(key(("user", str(number))), weighed).id for number in range(4000)]
     assert [round(went.count(name) / 4000, 1) for name in "abcd"] == [0.5, 0.3, 0.2, 0.0]
 
 
 def test_one_place_less_moves_only_its_own_conversations() -> None:
     keys = [key(("user", str(number))) for number in range(300)]
     for each in keys:
-        before = first_for(each, PLACES)
-        after = first_for(each, [place for place in PLACES if place.id != "b"])
+        before = preferred_deployment(each, PLACES)
+        after = preferred_deployment(each, [place for place in PLACES if place.id != "b"])
         assert after is before or before.id == "b"
 
 
 def test_those_without_weight_serve_where_nothing_else_does() -> None:
     idle = [replace(place, weight=0) for place in PLACES]
-    went = {first_for(key(("user", str(number))), idle).id for number in range(100)}
+    went = {preferred_deployment(key(("user", str(number))), idle).id for number in range(100)}
     assert went == set("abcd")

@@ -7,8 +7,9 @@ from datetime import date
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.routing.aliases import Alias, by_name, follow, loops
-from modelmux.routing.routes import Deployment, Route, Routes
+from modelmux.routing.aliases import Alias, by_name, find_cycles, follow
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
 
 DAY = date(2026, 12, 1)
 CATALOG = builtin()
@@ -20,10 +21,15 @@ def table(**targets: str) -> dict[str, Alias]:
 
 def test_the_day_decides() -> None:
     alias = Alias("a", "old", "new", DAY)
-    assert [alias.meant(day) for day in (date.min, date(2026, 11, 30), DAY, date.max)] == ["old", "old", "new", "new"]
-    assert Alias("a", "old").meant(date.max) == "old"
-    assert Alias("a", "old", "new").meant(date.max) == "old", "half a succession never takes place"
-    assert (alias.targets, Alias("a", "old").targets) == (("old", "new"), ("old",))
+    assert [alias.target_on(day) for day in (date.min, date(2026, 11, 30), DAY, date.max)] == [
+        "old",
+        "old",
+        "new",
+        "new",
+    ]
+    assert Alias("a", "old").target_on(date.max) == "old"
+    assert Alias("a", "old", "new").target_on(date.max) == "old", "half a succession never takes place"
+    assert (alias.all_targets, Alias("a", "old").all_targets) == (("old", "new"), ("old",))
 
 
 def test_a_chain_is_followed_to_its_end() -> None:
@@ -42,7 +48,7 @@ def test_a_chain_is_followed_to_its_end() -> None:
     ],
 )  # fmt: skip
 def test_loops_are_found_over_all_days(aliases: dict[str, Alias], found: list[list[str]]) -> None:
-    assert loops(aliases, lambda name: name == "route") == found
+    assert find_cycles(aliases, lambda name: name == "route") == found
 
 
 def test_the_first_of_a_name_counts() -> None:
@@ -53,7 +59,7 @@ def test_an_alias_that_leads_nowhere_is_not_served() -> None:
     card = CATALOG.card("claude-opus-5")
     route = Route("r", (Deployment("d", "u", "p", "eu", card),))
     routes = Routes([route], catalog=CATALOG, aliases=[Alias("ghost", "nobody"), Alias("R2", "r")])
-    assert list(routes.listed) == ["r", "R2"]
-    assert routes.stands_for(routes.aliases[0]) is None
+    assert list(routes.visible_names) == ["r", "R2"]
+    assert routes.route_of(routes.aliases[0]) is None
     assert routes.find("r2") is route
-    assert routes.on(DAY) is routes, "nothing changes with the days"
+    assert routes.for_day(DAY) is routes, "nothing changes with the days"

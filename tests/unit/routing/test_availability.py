@@ -15,7 +15,7 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.routing.availability import failed
+from modelmux.routing.availability import counts_as_failure
 
 
 def refused(kind: str) -> UpstreamRefused:
@@ -24,7 +24,7 @@ def refused(kind: str) -> UpstreamRefused:
 
 @pytest.mark.parametrize("kind", RULES)
 def test_a_refusal_speaks_of_the_place_only_if_the_place_is_ill(kind: str) -> None:
-    assert failed(refused(kind)) is (True if kind in {"overloaded", "server_error", "timeout"} else None)
+    assert counts_as_failure(refused(kind)) is (True if kind in {"overloaded", "server_error", "timeout"} else None)
 
 
 ENDS: list[tuple[GatewayError | None, bool | None]] = [
@@ -42,4 +42,4 @@ ENDS: list[tuple[GatewayError | None, bool | None]] = [
 
 @pytest.mark.parametrize(("error", "expected"), ENDS)
 def test_what_an_end_says_of_the_place(error: GatewayError | None, expected: bool | None) -> None:
-    assert failed(error) is expected
+    assert counts_as_failure(error) is expected

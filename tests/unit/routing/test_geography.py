@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelmux.catalog import builtin, location_in_path, location_of_host, locations, project_in_path
-from modelmux.routing.geography import covers, inside, nearest
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.geography import closest_match, contains, locations_in
+from modelmux.routing.model import Deployment, Route
 
 IN: list[tuple[str, set[str], set[str]]] = [
     ("us", {"us", "us-east5", "us-central1"}, {"global", "eu", "europe-west1", "northamerica-northeast1", "us-east99"}),
@@ -29,20 +29,20 @@ IN: list[tuple[str, set[str], set[str]]] = [
 @pytest.mark.parametrize(("geography", "within", "without"), IN)
 def test_what_lies_in_a_geography(geography: str, within: set[str], without: set[str]) -> None:
     facts = locations()
-    assert {place for place in within | without if inside(geography, place, facts)} == within
-    assert within <= set(covers(geography, facts))
+    assert {place for place in within | without if contains(geography, place, facts)} == within
+    assert within <= set(locations_in(geography, facts))
 
 
 def test_a_place_nobody_knows_lies_nowhere() -> None:
     for geography in ("us", "eu", "europe", "asia"):
-        assert not inside(geography, None, locations())
-        assert not inside(geography, "", locations())
-        assert not inside(geography, "us-moon1", locations())
+        assert not contains(geography, None, locations())
+        assert not contains(geography, "", locations())
+        assert not contains(geography, "us-moon1", locations())
 
 
 def test_what_was_meant() -> None:
-    assert nearest(" US-EATS5", locations().names) == "us-east5"
-    assert nearest("mars", locations().names) is None
+    assert closest_match(" US-EATS5", locations().names) == "us-east5"
+    assert closest_match("mars", locations().names) is None
 
 
 def test_a_route_allows_what_all_its_geographies_hold() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.errors import UpstreamRefused
-from modelmux.routing.quota import Quota, bucket_of, zero_quota
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
+from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
 
 USED_UP = "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model."
 SHARED = "Resource exhausted. Please try again later."
@@ -22,7 +22,7 @@ def refusal(message: str = USED_UP, retry_after: float | None = None) -> Upstrea
 def after(*refusals: UpstreamRefused, quota: Quota | None = None) -> Quota:
     quota = quota or Quota()
     for error in refusals:
-        quota.refused(error, 100.0)
+        quota.record_429(error, 100.0)
     return quota
 
 
@@ -50,21 +50,21 @@ def test_who_shares_a_quota(one: Deployment, other: Deployment, shared: bool) ->
 
 
 def test_a_bucket_rests_as_long_as_was_asked_or_ever_longer() -> None:
-    assert (after(refusal(SHARED, 7.0)).quiet_until, after(refusal(SHARED, 7.0)).asked) == (107.0, True)
+    assert (after(refusal(SHARED, 7.0)).cooldown_until, after(refusal(SHARED, 7.0)).server_requested) == (107.0, True)
     quota, rests = Quota(), []
     for _ in range(8):
-        quota.refused(refusal(SHARED), 0.0)
-        rests.append(quota.quiet_until)
+        quota.record_429(refusal(SHARED), 0.0)
+        rests.append(quota.cooldown_until)
     assert rests == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert not quota.asked
+    assert not quota.server_requested
 
 
 def test_any_answer_ends_the_rest() -> None:
     quota = after(refusal(SHARED), refusal(SHARED))
-    quota.answered(well=False)
-    assert quota == Quota(said=SHARED)
-    quota.answered(well=True)
-    assert quota == Quota(said=SHARED, succeeded=True)
+    quota.record_reply(succeeded=False)
+    assert quota == Quota(last_message=SHARED)
+    quota.record_reply(succeeded=True)
+    assert quota == Quota(last_message=SHARED, succeeded=True)
 
 
 ZERO = [
@@ -76,27 +76,27 @@ ZERO = [
 
 @pytest.mark.parametrize(("said", "zero"), ZERO)
 def test_what_is_taken_for_zero(said: list[str], zero: bool) -> None:
-    assert after(*map(refusal, said)).zero is zero
+    assert after(*map(refusal, said)).is_zero is zero
     had = Quota(succeeded=True)
-    assert not after(*map(refusal, said), quota=had).zero
-    assert not after(*(refusal(text, 1.0) for text in said)).zero
+    assert not after(*map(refusal, said), quota=had).is_zero
+    assert not after(*(refusal(text, 1.0) for text in said)).is_zero
 
 
 def test_zero_is_probed_soon_then_once_a_minute_until_it_answers() -> None:
     quota, rests = after(refusal(), refusal()), []
     for _ in range(5):
-        quota.refused(refusal(), 0.0)
-        rests.append(quota.quiet_until)
+        quota.record_429(refusal(), 0.0)
+        rests.append(quota.cooldown_until)
     assert rests == [10, 20, 40, 60, 60]
-    quota.probing(100.0)
-    assert quota.quiet_until == 160.0
-    quota.answered(well=True)
-    assert (quota.zero, quota.probes, quota.quiet_until) == (False, 0, 0.0)
+    quota.record_probe(100.0)
+    assert quota.cooldown_until == 160.0
+    quota.record_reply(succeeded=True)
+    assert (quota.is_zero, quota.probes, quota.cooldown_until) == (False, 0, 0.0)
 
 
 def test_the_answer_for_zero_says_what_to_do_and_not_to_come_back() -> None:
-    error = zero_quota(place("claude-opus-5"), 12.5)
+    error = zero_quota_error(place("claude-opus-5"), 12.5)
     assert (error.status, error.code, error.should_retry, error.retry_after) == (429, "insufficient_quota", False, 12.5)
     assert "claude-opus-5 in global" in error.public_message
     assert "Model Garden" in error.public_message
-    assert zero_quota(place("claude-opus-5"), -3.0).retry_after == 1.0
+    assert zero_quota_error(place("claude-opus-5"), -3.0).retry_after == 1.0

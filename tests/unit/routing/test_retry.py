@@ -17,33 +17,41 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.routing.availability import FREE, Standing
-from modelmux.routing.retry import Again, GiveUp, Policy, decide
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.availability import AVAILABLE, Availability
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.retry import AttemptState, Retry, RetryPolicy, Stop, decide_retry
 from modelmux.routing.selection import select
 
 A, B, C = (Deployment(i, "u", "p", "global", builtin().cards[0]) for i in "abc")
+DEFAULT_POLICY = RetryPolicy()
 ONE, TWO, THREE = Route("r", (A,)), Route("r", (A, B)), Route("r", (A, B, C))
 
 
-def refused(kind: str, retry_after: float | None = None) -> UpstreamRefused:
+def upstream_error(kind: str, retry_after: float | None = None) -> UpstreamRefused:
     return UpstreamRefused(
         "m", status=500, type="t", code=None, upstream_status=500, kind=kind, retry_after=retry_after
     )
 
 
-def verdict(error: GatewayError, tried: tuple[Deployment, ...] = (A,), route: Route = ONE, **fields: Any) -> Any:
-    settings: dict[str, Any] = {"renewed": False, "thoughtless": False, "policy": Policy(), "jitter": 1.0, **fields}
-    return decide(error, route=route, tried=tried, **settings)
+def decision(
+    error: GatewayError,
+    attempted: tuple[Deployment, ...] = (A,),
+    route: Route = ONE,
+    *,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    jitter: float = 1.0,
+    **fields: Any,
+) -> Retry | Stop:
+    return decide_retry(error, AttemptState(route, attempted, **fields), policy, jitter)
 
 
-CURABLE = {"rate_limit", "overloaded", "server_error", "timeout"}
+RETRYABLE = {"rate_limit", "overloaded", "server_error", "timeout"}
 
 
 @pytest.mark.parametrize("kind", RULES)
 def test_which_refusals_are_tried_again(kind: str) -> None:
-    again = verdict(refused(kind), renewed=True, thoughtless=True)
-    assert again == (Again(0.5, A) if kind in CURABLE else GiveUp("not curable"))
+    outcome = decision(upstream_error(kind), token_renewed=True, thinking_removed=True)
+    assert outcome == (Retry(0.5, A) if kind in RETRYABLE else Stop("not_retryable"))
 
 
 OTHERS: list[tuple[GatewayError, bool]] = [
@@ -59,73 +67,82 @@ OTHERS: list[tuple[GatewayError, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "curable"), OTHERS)
-def test_which_other_failures_are_tried_again(error: GatewayError, curable: bool) -> None:
-    assert verdict(error) == (Again(0.5, A) if curable else GiveUp("not curable"))
+@pytest.mark.parametrize(("error", "retryable"), OTHERS)
+def test_which_other_failures_are_tried_again(error: GatewayError, retryable: bool) -> None:
+    assert decision(error) == (Retry(0.5, A) if retryable else Stop("not_retryable"))
 
 
-OUT, LATER = Standing(out=True, back_at=7.0), Standing(out=True, back_at=8.0)
-ASKED, NONE = Standing(out=True, back_at=7.0, wait_until=7.0), Standing(out=True, back_at=7.0, no_quota=True)
+UNAVAILABLE = Availability(unavailable=True, available_at=7.0)
+UNAVAILABLE_LONGER = Availability(unavailable=True, available_at=8.0)
+RETRY_AFTER = Availability(unavailable=True, available_at=7.0, retry_after_until=7.0)
+ZERO_QUOTA = Availability(unavailable=True, available_at=7.0, quota_is_zero=True)
+NO_RETRIES = RetryPolicy(max_attempts=1)
 
-DECISIONS: list[tuple[str, Any, Again | GiveUp]] = [
-    ("a fresh deployment at once", verdict(refused("overloaded"), (A,), TWO), Again(0.0, B)),
-    ("even if asked to wait", verdict(refused("rate_limit", 99.0), (A,), TWO), Again(0.0, B)),
-    ("then back, after a wait", verdict(refused("overloaded"), (A, B), TWO), Again(1.0, A)),
-    ("as long as was asked", verdict(refused("rate_limit", 7.0)), Again(7.0, A)),
-    ("asked not to wait at all", verdict(refused("rate_limit", 0.0)), Again(0.0, A)),
-    ("as long as is allowed", verdict(refused("rate_limit", 30.0)), Again(30.0, A)),
-    ("too long", verdict(refused("rate_limit", 30.1)), GiveUp("asked to wait too long")),
-    ("a bound of the operator's", verdict(refused("rate_limit", 7.0), policy=Policy(max_retry_after=5.0)),
-     GiveUp("asked to wait too long")),
-    ("the last attempt", verdict(refused("overloaded"), (A, A, A, A)), GiveUp("attempts used up")),
-    ("the last attempt with a fresh deployment", verdict(refused("overloaded"), (A,), TWO, policy=Policy(attempts=1)),
-     GiveUp("attempts used up")),
-    ("a refused token is renewed once, in place", verdict(refused("unauthenticated"), (A, B), TWO),
-     Again(0.0, B, renew_token=True)),
-    ("and not twice", verdict(refused("unauthenticated"), (A, B), TWO, renewed=True), GiveUp("not curable")),
-    ("even where nothing is repeated", verdict(refused("unauthenticated"), policy=Policy(attempts=1)),
-     Again(0.0, A, renew_token=True)),
-    ("nor is what is refused once more", verdict(refused("unauthenticated"), renewed=True, policy=Policy(attempts=1)),
-     GiveUp("attempts used up")),
-    ("refused thinking is left out once, in place", verdict(refused("thinking_refused"), (A, B), TWO),
-     Again(0.0, B, drop_thoughts=True)),
-    ("that too where nothing is repeated", verdict(refused("thinking_refused"), policy=Policy(attempts=1)),
-     Again(0.0, A, drop_thoughts=True)),
-    ("and not if there was none", verdict(refused("thinking_refused"), thoughtless=True), GiveUp("not curable")),
-    ("back to where it is free, not on to where it is out", verdict(refused("overloaded"), (A,), TWO,
-     standings=(FREE, OUT)), Again(0.5, A)),
-    ("all out: to the first that is back, after a wait", verdict(refused("overloaded"), (A,), TWO,
-     standings=(LATER, OUT)), Again(0.5, B)),
-    ("as long as another place had asked", verdict(refused("overloaded"), (B, A), TWO,
-     standings=(LATER, ASKED), now=3.0), Again(4.0, B)),
-    ("what was asked before is over", verdict(refused("overloaded"), (B, A), TWO,
-     standings=(LATER, ASKED), now=9.0), Again(1.0, B)),
-    ("an untried place without quota", verdict(refused("rate_limit"), (A,), TWO, standings=(NONE, NONE)),
-     GiveUp("no quota", A)),
-    ("the time is over before the wait is", verdict(refused("overloaded"), now=5.0, deadline=5.5),
-     GiveUp("no time left")),
-    ("it is not", verdict(refused("overloaded"), now=5.0, deadline=5.6), Again(0.5, A)),
-    ("no time at all, even for another place", verdict(refused("overloaded"), (A,), TWO, now=5.0, deadline=5.0),
-     GiveUp("no time left")),
-    ("too many retries lately", verdict(refused("overloaded"), spare=False), GiveUp("budget")),
-    ("a token is renewed all the same", verdict(refused("unauthenticated"), spare=False),
-     Again(0.0, A, renew_token=True)),
+OVERLOADED, UNAUTHENTICATED = upstream_error("overloaded"), upstream_error("unauthenticated")
+THINKING_REFUSED = upstream_error("thinking_refused")
+
+
+def rate_limit(retry_after: float) -> UpstreamRefused:
+    return upstream_error("rate_limit", retry_after)
+
+
+DECISIONS: list[tuple[str, Retry | Stop, Retry | Stop]] = [
+    ("another deployment at once", decision(OVERLOADED, (A,), TWO), Retry(0.0, B)),
+    ("another deployment at once despite a Retry-After", decision(rate_limit(99.0), (A,), TWO), Retry(0.0, B)),
+    ("then the first one again after a delay", decision(OVERLOADED, (A, B), TWO), Retry(1.0, A)),
+    ("the delay is the Retry-After", decision(rate_limit(7.0)), Retry(7.0, A)),
+    ("a Retry-After of zero", decision(rate_limit(0.0)), Retry(0.0, A)),
+    ("the longest Retry-After allowed", decision(rate_limit(30.0)), Retry(30.0, A)),
+    ("a longer Retry-After", decision(rate_limit(30.1)), Stop("retry_after_too_long")),
+    ("a limit set by the operator", decision(rate_limit(7.0), policy=RetryPolicy(max_retry_after=5.0)),
+     Stop("retry_after_too_long")),
+    ("the last attempt", decision(OVERLOADED, (A, A, A, A)), Stop("attempts_exhausted")),
+    ("the last attempt, another deployment left", decision(OVERLOADED, (A,), TWO, policy=NO_RETRIES),
+     Stop("attempts_exhausted")),
+    ("a rejected token is renewed once, same deployment", decision(UNAUTHENTICATED, (A, B), TWO),
+     Retry(0.0, B, renew_token=True)),
+    ("but not twice", decision(UNAUTHENTICATED, (A, B), TWO, token_renewed=True), Stop("not_retryable")),
+    ("even without retries", decision(UNAUTHENTICATED, policy=NO_RETRIES), Retry(0.0, A, renew_token=True)),
+    ("the renewed token is rejected, no retries", decision(UNAUTHENTICATED, token_renewed=True, policy=NO_RETRIES),
+     Stop("attempts_exhausted")),
+    ("rejected thinking is dropped once, same deployment", decision(THINKING_REFUSED, (A, B), TWO),
+     Retry(0.0, B, drop_thinking=True)),
+    ("thinking is dropped even without retries", decision(THINKING_REFUSED, policy=NO_RETRIES),
+     Retry(0.0, A, drop_thinking=True)),
+    ("unless there was none", decision(THINKING_REFUSED, thinking_removed=True), Stop("not_retryable")),
+    ("the same deployment if the other one is unavailable", decision(OVERLOADED, (A,), TWO,
+     availability=(AVAILABLE, UNAVAILABLE)), Retry(0.5, A)),
+    ("all unavailable: the first that will be available, after a delay", decision(OVERLOADED, (A,), TWO,
+     availability=(UNAVAILABLE_LONGER, UNAVAILABLE)), Retry(0.5, B)),
+    ("the Retry-After of an earlier attempt there", decision(OVERLOADED, (B, A), TWO,
+     availability=(UNAVAILABLE_LONGER, RETRY_AFTER), now=3.0), Retry(4.0, B)),
+    ("the Retry-After of an earlier attempt has passed", decision(OVERLOADED, (B, A), TWO,
+     availability=(UNAVAILABLE_LONGER, RETRY_AFTER), now=9.0), Retry(1.0, B)),
+    ("the other deployment has no quota", decision(upstream_error("rate_limit"), (A,), TWO,
+     availability=(ZERO_QUOTA, ZERO_QUOTA)), Stop("quota_is_zero", A)),
+    ("the deadline comes before the retry", decision(OVERLOADED, now=5.0, deadline=5.5), Stop("deadline")),
+    ("the deadline comes after the retry", decision(OVERLOADED, now=5.0, deadline=5.6), Retry(0.5, A)),
+    ("the deadline is now, another deployment left", decision(OVERLOADED, (A,), TWO, now=5.0, deadline=5.0),
+     Stop("deadline")),
+    ("the retry budget is exhausted", decision(OVERLOADED, can_retry=False), Stop("retry_budget")),
+    ("a token is renewed without a retry budget", decision(UNAUTHENTICATED, can_retry=False),
+     Retry(0.0, A, renew_token=True)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "expected"), [d[1:] for d in DECISIONS], ids=[d[0] for d in DECISIONS])
-def test_decision(found: Any, expected: Again | GiveUp) -> None:
-    assert found == expected
+@pytest.mark.parametrize(("actual", "expected"), [d[1:] for d in DECISIONS], ids=[d[0] for d in DECISIONS])
+def test_decision(actual: Retry | Stop, expected: Retry | Stop) -> None:
+    assert actual == expected
 
 
 @pytest.mark.parametrize(
-    ("attempts", "most"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (20, 8.0), (2000, 8.0)]
+    ("attempts", "max_delay"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (20, 8.0), (2000, 8.0)]
 )
-def test_waiting_doubles_up_to_a_bound_and_is_spread_over_all_of_it(attempts: int, most: float) -> None:
-    policy = Policy(attempts=100_000)
+def test_waiting_doubles_up_to_a_bound_and_is_spread_over_all_of_it(attempts: int, max_delay: float) -> None:
+    policy = RetryPolicy(max_attempts=100_000)
     for jitter in (0.0, 0.5, 1.0):
-        again = verdict(refused("overloaded"), (A,) * attempts, policy=policy, jitter=jitter)
-        assert again == Again(most * jitter, A)
+        outcome = decision(upstream_error("overloaded"), (A,) * attempts, policy=policy, jitter=jitter)
+        assert outcome == Retry(max_delay * jitter, A)
 
 
 SELECTED: list[tuple[Route, tuple[Deployment, ...], Deployment]] = [
@@ -142,8 +159,8 @@ SELECTED: list[tuple[Route, tuple[Deployment, ...], Deployment]] = [
 ]
 
 
-@pytest.mark.parametrize(("route", "tried", "expected"), SELECTED)
+@pytest.mark.parametrize(("route", "attempted", "expected"), SELECTED)
 def test_a_deployment_not_tried_comes_first_then_the_one_tried_longest_ago(
-    route: Route, tried: tuple[Deployment, ...], expected: Deployment
+    route: Route, attempted: tuple[Deployment, ...], expected: Deployment
 ) -> None:
-    assert select(route, tried) == expected
+    assert select(route, attempted) == expected

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.catalog import builtin
-from modelmux.routing.availability import Standing
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.availability import Availability
+from modelmux.routing.model import Deployment, Route
 from modelmux.routing.selection import select
 
 CARD = builtin().card("claude-opus-4-6")
@@ -70,11 +70,11 @@ def test_those_without_weight_come_before_the_next_order() -> None:
     assert select(route, (busy, idle), 0.9) is far
 
 
-def standing(state: str) -> Standing:
+def standing(state: str) -> Availability:
     """``-`` free, ``3`` with attempts in flight, ``x7`` out until then, ``z7`` without quota until then."""
     if state[0] in "xz":
-        return Standing(out=True, back_at=float(state[1:]), no_quota=state[0] == "z")
-    return Standing(in_flight=0 if state == "-" else int(state))
+        return Availability(unavailable=True, available_at=float(state[1:]), quota_is_zero=state[0] == "z")
+    return Availability(in_flight=0 if state == "-" else int(state))
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,17 @@ def test_a_conversation_leaves_its_place_only_when_that_is_crowded(in_flight: di
     """The largest of three gets its turn by the key; what it has in flight decides whether it stays."""
     route = weighed(a=1, b=1, c=1)
     key = b"a conversation"
-    home = select(route, (), standings=[Standing()] * 3, key=key)
+    home = select(route, (), availability=[Availability()] * 3, affinity_key=key)
     names = iter("ab")
     standings = [
-        Standing(in_flight=in_flight.get("home" if place is home else next(names), 0)) for place in route.deployments
+        Availability(in_flight=in_flight.get("home" if place is home else next(names), 0))
+        for place in route.deployments
     ]
-    went = select(route, (), standings=standings, key=key)
+    went = select(route, (), availability=standings, affinity_key=key)
     assert (went is home) == (chosen == "home")
 
 
 def test_a_place_without_weight_takes_no_conversation_from_a_crowded_one() -> None:
     route = weighed(a=1, b=0)
-    standings = [Standing(in_flight=50), Standing(in_flight=9)]
-    assert select(route, (), standings=standings, key=b"k").id == "a"
+    standings = [Availability(in_flight=50), Availability(in_flight=9)]
+    assert select(route, (), availability=standings, affinity_key=b"k").id == "a"

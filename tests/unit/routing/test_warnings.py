@@ -6,7 +6,8 @@ from datetime import date
 
 from modelmux.catalog import builtin
 from modelmux.routing.aliases import Alias
-from modelmux.routing.routes import Deployment, Route, Routes
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
 from modelmux.routing.warnings import route_warnings
 
 TODAY = date(2026, 11, 23)
@@ -22,7 +23,7 @@ def made(model: str, *urls: str) -> Route:
 
 
 def warned(*routes: Route, aliases: tuple[Alias, ...] = (), today: date = TODAY) -> list[tuple[str, str]]:
-    snapshot = Routes(routes, catalog=CATALOG, for_catalog=lambda card: made(card.id), aliases=aliases, day=today)
+    snapshot = Routes(routes, catalog=CATALOG, catalog_route=lambda card: made(card.id), aliases=aliases, day=today)
     return route_warnings(snapshot, today)
 
 

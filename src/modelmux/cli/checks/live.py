@@ -12,7 +12,7 @@ from modelmux.cli.checks.network import BAD_URL
 from modelmux.cli.checks.result import Result, Status, Subject
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, Vertex
-from modelmux.routing.routes import Deployment
+from modelmux.routing.model import Deployment
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.wire import anthropic

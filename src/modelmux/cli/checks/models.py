@@ -46,7 +46,7 @@ def check_models(subject: Subject, today: date) -> Iterator[Result]:
         return
     subject.routes = routes
     configured = {route.name for route in routes.routes}
-    for name in routes.names:
+    for name in routes.default_names:
         route = routes.find(name)
         subject.served.append((route, name in configured))
         origin = _origin(loaded, name) if name in configured else "catalog"

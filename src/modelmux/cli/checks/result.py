@@ -10,7 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from modelmux.config import Config, Loaded
-from modelmux.routing.routes import Deployment, Route, Routes
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
 
 Status = Literal["ok", "warn", "fail", "skip"]
 

@@ -12,7 +12,7 @@ from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinki
 from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.errors import translate_upstream_error
 from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
-from modelmux.routing.routes import Deployment, Route
+from modelmux.routing.model import Deployment, Route
 from modelmux.version import __version__
 from modelmux.wire.google import vertex as wire
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, find_header
