@@ -13,12 +13,12 @@ from typing import ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
-from modelmux.claude.request import ClaudeRequest, ReplyPlan
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.reply_state import ReplyState
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextRun
-from modelmux.wire.http import Headers
 
 #: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
 Operation = Literal["generate", "count_tokens", "list_models", "page"]
@@ -69,21 +69,15 @@ class Decoded(Struct, frozen=True):
     native: bytes | None = None
 
 
-class HttpError(Struct, frozen=True):
-    """An error as a response."""
-
-    status: int
-    body: bytes
-    headers: Headers
-
-
 class ListedModel(Struct, frozen=True):
     """One entry of the model list, before it is encoded.
 
+    :param created_at: Unix seconds, for dialects that have to show a time.
     :param released_on, retires_on: None where the catalog does not know.
     """
 
     name: str
+    created_at: int
     released_on: date | None
     retires_on: date | None
     max_input_tokens: int
@@ -146,8 +140,12 @@ class ReplyEncoder:
         """An error inside the stream, which the official SDKs raise on."""
         raise NotImplementedError
 
-    def restart(self) -> ReplyEncoder:
-        """An encoder for another attempt, or for the continuation of a paused reply."""
+    def restart(self, plan: ReplyPlan) -> ReplyEncoder:
+        """An encoder for another attempt, or for the continuation of a paused reply. What ``keep_alive`` has sent
+        stays sent.
+
+        :param plan: of the attempt; another model may need another one.
+        """
         raise NotImplementedError
 
     @property
@@ -156,13 +154,29 @@ class ReplyEncoder:
         return self.state.continuation_turn
 
 
-class Dialect(Protocol):
-    """One client dialect. Pure: no I/O, no clock."""
+class ListingDialect(Protocol):
+    """What errors and the model list look like in a dialect. Pure."""
 
     @property
     def name(self) -> str:
         """Label of metrics, log and spans: ``openai_chat``."""
         ...
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The body of an error response."""
+        ...
+
+    def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
+        """The list. :raises InvalidRequest: a query parameter that cannot be used."""
+        ...
+
+    def model(self, model: ListedModel) -> bytes:
+        """One entry of the list."""
+        ...
+
+
+class Dialect(ListingDialect, Protocol):
+    """One client dialect. Pure: no I/O, no clock."""
 
     def decode(self, inbound: Inbound, body: bytes) -> Decoded:
         """:raises InvalidRequest: naming the field."""
@@ -173,14 +187,4 @@ class Dialect(Protocol):
         :param id: random hexadecimal digits, unique to the exchange.
         :param created: Unix seconds.
         """
-        ...
-
-    def error(self, error: GatewayError, request_id: str) -> HttpError: ...
-
-    def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
-        """The list. :raises InvalidRequest: a query parameter that cannot be used."""
-        ...
-
-    def model(self, model: ListedModel) -> bytes:
-        """One entry of the list."""
         ...

@@ -1,242 +1,277 @@
 """Attempts: call a deployment, read until there is content, try again where it may help.
 
-An attempt includes reading the first content: until then nothing was promised to the client, so an "Overloaded"
-inside a 200 stream is retried like any other.
+An attempt includes reading the first content: until then the client has been promised nothing, so an "Overloaded"
+inside a 200 stream is retried like any other. ``preparation.py`` makes the request for each model, ``retry_loop.py``
+tries deployments.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
-import msgspec
-
-from modelmux.claude import fold, thinking_blocks
-from modelmux.claude.context import Thought, Translated
-from modelmux.claude.upstream_errors import hide_project, translate_fault
-from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
-from modelmux.gateway.deployments import Stay
-from modelmux.gateway.exchange import Exchange, Services
-from modelmux.gateway.relay import Bounded, EventReader, StreamRelay
-from modelmux.gateway.settle import loggable
-from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, MAX_REPLY_BODY
+from modelmux.claude.continuation import concatenate, continuation_turn
+from modelmux.claude.fold import MessageFold, to_events
+from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.text_buffer import TextBuffer
+from modelmux.dialects.base import ReplyEncoder
+from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
+from modelmux.gateway.committed_stream import CommittedStream, open_stream
+from modelmux.gateway.deployments import AttemptLease
+from modelmux.gateway.event_source import MAX_FOLDED_BYTES, BufferedEventSource, EventSource, MessageEventSource
+from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.preparation import Preparation, Prepared
+from modelmux.gateway.retry_loop import RetryLoop
+from modelmux.gateway.thinking import remember_thinking
+from modelmux.routing.affinity import affinity_key
 from modelmux.routing.model import Deployment, Route
-from modelmux.routing.retry import AttemptState, Stop, decide_retry
-from modelmux.telemetry import names
+from modelmux.telemetry.records import AttemptRecord
 from modelmux.upstream.base import Reply
-from modelmux.wire import anthropic
-from modelmux.wire.google.vertex import decode_fault
-from modelmux.wire.http import Headers
+from modelmux.wire.anthropic import InputMessage, Message
+from modelmux.wire.anthropic.text_delta_run import TextRun as TextDeltaRun
+from modelmux.wire.http import find_header
 
-#: A unary request that may produce more than this is streamed from Vertex AI and folded: no idle timeout on the way
-#: can cut it while the model writes.
-LONG_REPLY_TOKENS: Final = 8_192
+T = TypeVar("T")
+#: Longest error body and longest unary reply that are read. Google's errors are a few hundred bytes, its HTML pages a
+#: few kB; 128k output tokens are well below the second.
+MAX_ERROR_BODY = 256 * 1024
+MAX_REPLY_BODY = 32 * 1024 * 1024
 
 
 class Attempts:
     """All attempts of one exchange.
 
-    :param relay: where a streamed reply goes; None for a unary one.
+    :param request: with its files embedded.
     """
 
-    def __init__(
-        self, route: Route, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
-    ) -> None:
-        self._route = route
-        self._body = translated.body
-        self._betas = translated.betas
-        self._relay = relay
+    def __init__(self, exchange: Exchange, request: ClaudeRequest, route: Route) -> None:
         self._exchange = exchange
-        self._services = services
-        self._thoughtless = True
-        if thoughts := thinking_blocks.thoughts_in(self._body):
-            self._leave_out_refused(thoughts)
-        long = translated.body.max_tokens > LONG_REPLY_TOKENS
-        self._stream = relay is not None or long
-        self._body.stream = True if self._stream else None
+        self._services = exchange.services
+        self._route = route
+        self._affinity_key: bytes | None = None
+        if len(route.deployments) > 1:
+            assert exchange.decoded is not None
+            name, headers = exchange.decoded.conversation_id, exchange.inbound.headers
+            self._affinity_key = affinity_key(request.body, name, headers)
+        self._preparation = Preparation(exchange, request, route, self._affinity_key)
+        encoder = exchange.encoder
+        assert encoder is not None
+        #: From which each attempt's encoder starts.
+        self._base_encoder = encoder
 
-    async def go_on(self, turn: anthropic.InputMessage) -> anthropic.Message | None:
-        """Ask the upstream to continue after a pause; ``turn`` is what it has said so far."""
-        self._body.messages = [*self._body.messages, turn]
-        return await self.run()
+    async def message(self) -> Message:
+        """The reply in one piece; one that pauses for its server tools is continued to its end.
 
-    async def whole(self, pauses: int) -> anthropic.Message | None:
-        """``run``, and for a unary request on to the reply's end, where it pauses for its server tools."""
-        message = latest = await self.run()
-        while message is not None and latest is not None and latest.stop_reason == "pause_turn" and pauses > 0:
+        :raises GatewayError: of the last attempt, once no further one is worth it.
+        """
+        message = latest = await self._run(self._route, self._read_message)
+        prepared = self._exchange.prepared
+        assert prepared is not None
+        pauses = prepared.plan.max_continuations
+        while latest.stop_reason == "pause_turn" and pauses > 0:
             pauses -= 1
-            latest = await self.go_on(fold.resumption(latest))  # what came before it has been handed back already
-            assert latest is not None
-            message = fold.joined(message, latest)
+            latest = await self._continue(continuation_turn(latest), self._read_message)
+            message = concatenate(message, latest)
+        if prepared.keeps_thinking:
+            record, owner = self._exchange.attempts[-1], self._exchange.inbound.caller.owner
+            remember_thinking(message.content or (), owner, record.card.id, self._services.thinking)
         return message
 
-    async def run(self) -> anthropic.Message | None:
-        """Try deployments until one gives content.
+    async def first_content(self) -> CommittedStream:
+        """The reply as a stream whose first content has come.
 
-        :returns: the whole message for a unary request; None once the relay holds the reply.
-        :raises GatewayError: of the last attempt, when no further one is worth it.
+        :raises GatewayError: as ``message``.
         """
-        services, exchange, route = self._services, self._exchange, self._route
-        fleet, tried, renewed = services.fleet, list[Deployment](), False
-        budget = fleet.budget(route)
-        budget.deposit()
-        deployment = fleet.first(route, exchange.affinity, services.jitter())
-        token = await services.tokens.token()
-        encoded = anthropic.encode_request(self._body)
-        while True:
-            tried.append(deployment)
-            exchange.tried.append(deployment)
-            try:
-                return await self._once(deployment, encoded, token)
-            except GatewayError as error:
-                hide_project(error, deployment.project)
-                self._note(error, deployment)
-                verdict = decide_retry(
-                    error,
-                    AttemptState(
-                        route,
-                        tuple(tried),
-                        token_renewed=renewed,
-                        thinking_removed=self._thoughtless,
-                        availability=fleet.standings(route),
-                        affinity_key=exchange.affinity,
-                        now=services.clock(),
-                        deadline=exchange.deadline,
-                        can_retry=budget.has_retry,
-                    ),
-                    services.policy,
-                    services.jitter(),
-                )
-                if isinstance(verdict, Stop):
-                    if verdict.zero_quota is not None:
-                        raise fleet.no_quota(verdict.zero_quota) from error
-                    raise
-                error.__traceback__ = None  # the reply may hold the error, and its frames hold the reply
-            if verdict.renew_token:
-                token, renewed = await services.tokens.renew(token), True
-            elif verdict.drop_thinking:
-                self._drop_thoughts()
-                encoded = anthropic.encode_request(self._body)
-            else:  # those two are not an outage's
-                budget.withdraw()
-            if verdict.delay:
-                await services.sleep(verdict.delay)
-                token = await services.tokens.token()
-            services.metrics.retries += 1
-            deployment = verdict.deployment
+        return await self._run(self._route, self._open_stream)
 
-    def _leave_out_refused(self, thoughts: Sequence[Thought]) -> None:
-        """Clients go on sending what was refused once: it would cost an attempt each time."""
-        owner, refused = self._exchange.owner, self._services.thoughts.refused
-        if any(refused(owner, thought) for thought in thoughts):
-            self._body = thinking_blocks.without_thoughts(self._body, lambda thought: refused(owner, thought))
-        self._thoughtless = not thinking_blocks.has_thoughts(self._body)
+    async def resume(self, paused: CommittedStream) -> CommittedStream:
+        """The continuation of a stream that paused for its server tools."""
+        self._exchange.committed = None
+        self._base_encoder = paused.encoder
+        paused.close_record(self._services.runtime.clock())
+        await paused.aclose()
+        return await self._continue(paused.encoder.continuation_turn, self._open_stream)
 
-    def _drop_thoughts(self) -> None:
-        self._services.thoughts.refuse(self._exchange.owner, thinking_blocks.thoughts_in(self._body))
-        self._body, self._thoughtless = thinking_blocks.without_thoughts(self._body), True
+    async def _continue(self, turn: InputMessage, read: Read[T]) -> T:
+        """Ask the model that paused to continue; another one cannot."""
+        self._preparation.add_turn(turn)
+        model = self._exchange.attempts[-1].card.id
+        route = self._route
+        if route.has_several_models:
+            route = route.limited_to(d for d in route.deployments if d.card.id == model)
+        return await self._run(route, read)
 
-    async def _once(self, deployment: Deployment, encoded: bytes, token: str) -> anthropic.Message | None:
-        fleet, relay = self._services.fleet, self._relay
-        stay = await fleet.enter(deployment, self._exchange.deadline - self._services.clock())
-        try:
-            call = self._call(deployment, encoded, token, stay)
-            seconds = self._route.timeouts.first_token if self._relay is not None else 0
-            message = await (_begun_in(seconds, call) if seconds else call)
-        except GatewayError as error:
-            stay.failed(error)
-            raise
-        else:
-            stay.succeeded()
-            return message
-        finally:
-            if relay is None or not relay.holds(stay):
-                stay.leave()
+    async def _run(self, route: Route, read: Read[T]) -> T:
+        async def attempt(deployment: Deployment, token: str, is_retry: bool) -> T:
+            return await self._attempt(read, deployment, token, is_retry)
 
-    async def _call(self, deployment: Deployment, encoded: bytes, token: str, stay: Stay) -> anthropic.Message | None:
-        services, relay, exchange = self._services, self._relay, self._exchange
-        call = services.vertex.call(
-            deployment, encoded, token, stream=self._stream, betas=self._betas, timeouts=self._route.timeouts
-        )
-        reply = await services.upstream.send(call)
-        try:
-            exchange.upstream_request_id = _header(reply.headers, b"request-id")
-            if reply.status != 200:
-                fault = decode_fault(reply.status, await reply.read(MAX_ERROR_BODY))
-                raise translate_fault(
-                    fault, retry_after=_header(reply.headers, b"retry-after"), hide=deployment.project
-                )
-            whole = not (_header(reply.headers, b"content-type") or "").startswith("text/event-stream")
-            message = None
-            if relay is None:
-                message = _decode(await reply.read(MAX_REPLY_BODY)) if whole else await self._fold(reply)
-            elif whole:
-                relay.hold(fold.unfold(_decode(await reply.read(MAX_REPLY_BODY))))
-            else:
-                await relay.open(reply, stay, hide=deployment.project)
-            services.metrics.attempts.add(deployment.id, "ok")
-            return message
-        finally:
-            if relay is None or not relay.holds(stay):
-                await reply.aclose()
+        return await RetryLoop(self._exchange, self._preparation, route, self._affinity_key).run(attempt)
 
-    async def _fold(self, reply: Reply) -> anthropic.Message:
-        folded = fold.MessageFold()
-        reader = EventReader(Bounded(reply))
-        try:
-            while not folded.done and (events := await reader.read()) is not None:
-                for event in events:
-                    folded.feed(event)
-            if not reply.arrived:
-                await reader.drain()
-        finally:
-            self._exchange.usage = folded.usage
-        return folded.result()
-
-    def _note(self, error: GatewayError, deployment: Deployment) -> None:
+    async def _attempt(self, read: Read[T], deployment: Deployment, token: str, is_retry: bool) -> T:
+        """One attempt, recorded however it ends."""
         exchange, services = self._exchange, self._services
-        kind = error.kind if isinstance(error, UpstreamRefused) else error.code or "error"
-        if isinstance(error, UpstreamRefused):
-            exchange.upstream_request_id = error.request_id or exchange.upstream_request_id
-            services.metrics.quota_errors += error.kind == "rate_limit"
-        services.metrics.attempts.add(deployment.id, kind)
-        services.log.warning(
-            names.EVENT_ATTEMPT_FAILED,
-            request_id=exchange.request_id,
-            deployment=deployment.id,
-            attempt=len(exchange.tried),
-            kind=kind,
-            message=loggable(error),
-            detail=error.detail,
-        )
+        prepared = self._preparation.prepare(deployment)
+        clock = services.runtime.clock
+        record = AttemptRecord(len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock())
+        exchange.attempts.append(record)
+        exchange.prepared = prepared.request
+        exchange.encoder = encoder = self._base_encoder.restart(prepared.request.plan)
+        call = _Call(deployment, prepared, token, encoder, record)
+        lease: AttemptLease | None = None
+        try:
+            self._check_geography(deployment)
+            lease = await services.deployments.acquire(deployment, exchange.time_left)
+            result = await read(call, lease)
+        except GatewayError as error:
+            record.error, record.ended_at = error, clock()
+            self._add_retirement_hint(error, deployment)
+            if lease is not None:
+                lease.record_failure(error)
+                lease.release()
+            self._notify(record)
+            raise
+        except BaseException:
+            record.ended_at = clock()
+            if lease is not None:
+                lease.release()
+            raise
+        lease.record_success()
+        if not isinstance(result, CommittedStream):
+            record.ended_at = clock()
+            lease.release()
+        self._notify(record)
+        return result
+
+    async def _read_message(self, call: _Call, lease: AttemptLease) -> Message:
+        del lease
+        async with _closing(await self._send(call)) as reply:
+            if _is_event_stream(reply):
+                return await self._fold(reply, call)
+            message = self._services.provider.message(await reply.read(MAX_REPLY_BODY))
+            call.record.usage = message.usage
+            call.record.unknown_types = ReplyState.of_message(message).unknown_types
+            return message
+
+    async def _open_stream(self, call: _Call, lease: AttemptLease) -> CommittedStream:
+        seconds = self._route.timeouts.first_token
+        if not seconds:
+            return await self._read_first_content(call, lease)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read_first_content(call, lease)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"The upstream did not begin its reply within {seconds:g} s.", clock="first_token"
+            ) from None
+
+    async def _read_first_content(self, call: _Call, lease: AttemptLease) -> CommittedStream:
+        reply = await self._send(call)
+        source: EventSource | None = None
+        try:
+            source = await self._source(reply, call)
+            return await open_stream(call.encoder, source, reply, lease, call.record)
+        except BaseException:
+            call.record.usage = call.encoder.state.attempt_usage
+            call.record.unknown_types = call.encoder.state.unknown_types
+            if source is not None:
+                await source.aclose()
+            await reply.aclose()
+            raise
+
+    async def _send(self, call: _Call) -> Reply:
+        """The upstream's reply with status 200.
+
+        :raises UpstreamRefused: another status.
+        """
+        provider, prepared, deployment = self._services.provider, call.prepared, call.deployment
+        reply = await self._services.upstream.send(
+            provider.call(
+                deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.request.betas,
+                route=self._route,
+            )
+        )  # fmt: skip
+        call.record.upstream_request_id = find_header(reply.headers, b"request-id")
+        if reply.status == 200:
+            return reply
+        try:
+            body = await reply.read(MAX_ERROR_BODY)
+        finally:
+            await reply.aclose()
+        error = provider.error(reply.status, reply.headers, body, deployment)
+        call.record.upstream_request_id = error.reply.request_id or call.record.upstream_request_id
+        raise error
+
+    async def _source(self, reply: Reply, call: _Call) -> EventSource:
+        """The events of a reply, in the client's stream mode."""
+        provider, streams = self._services.provider, self._services.streams
+        if not _is_event_stream(reply):  # the upstream answered in one piece all the same
+            message = provider.message(await reply.read(MAX_REPLY_BODY))
+            return MessageEventSource(reply, to_events(message))
+        reader = provider.reader(call.deployment)
+        if self._exchange.stream_mode != "buffered":
+            return EventSource(reply, reader)
+        buffer = TextBuffer(streams.buffer_bytes, streams.buffer_seconds, call.encoder.plan.answer_tool)
+        return BufferedEventSource(reply, reader, buffer, self._services.runtime.clock)
+
+    async def _fold(self, reply: Reply, call: _Call) -> Message:
+        """A long unary reply, streamed from the upstream so that no idle timeout on the way cuts it."""
+        fold, state = MessageFold(), ReplyState()
+        source = EventSource(reply, self._services.provider.reader(call.deployment), MAX_FOLDED_BYTES)
+        try:
+            while not fold.done and (events := await source.read()) is not None:
+                for item in events:
+                    for event in item.events() if isinstance(item, TextDeltaRun) else (item,):
+                        fold.feed(event)
+                        state.feed(event)
+            await source.drain()
+        finally:
+            call.record.usage, call.record.unknown_types = fold.usage, state.unknown_types
+        return fold.result()
+
+    def _check_geography(self, deployment: Deployment) -> None:
+        """Configuration holds every deployment inside; this holds every call inside."""
+        if deployment.location and not self._route.allows(deployment.location):
+            raise OutsideGeography(
+                f"A call for '{self._route.name}' would leave its geography.",
+                detail=f"deployment {deployment.id}, geographies {', '.join(self._route.geographies)}",
+            )
+
+    def _add_retirement_hint(self, error: GatewayError, deployment: Deployment) -> None:
+        """A model that is not found may have been retired: then the client is told."""
+        if error.kind.name == "not_found":
+            warning = self._services.routes.warning(deployment.card)
+            if warning is not None:
+                error.hint = f"{error.hint} {warning}." if error.hint else f"{warning}."
+
+    def _notify(self, record: AttemptRecord) -> None:
+        for observer in self._services.observers:
+            observer.attempted(self._exchange.inbound.request_id, record)
 
 
-async def _begun_in(seconds: float, call: Coroutine[None, None, anthropic.Message | None]) -> anthropic.Message | None:
-    """:raises UpstreamTimeout: the route wants its streams to begin sooner."""
+class _Call(NamedTuple):
+    """One attempt's parameters and its record."""
+
+    deployment: Deployment
+    prepared: Prepared
+    token: str
+    encoder: ReplyEncoder
+    record: AttemptRecord
+
+
+#: Reads the reply to a call: a message or a committed stream.
+Read = Callable[[_Call, AttemptLease], Awaitable[T]]
+
+
+@contextlib.asynccontextmanager
+async def _closing(reply: Reply) -> AsyncIterator[Reply]:
     try:
-        async with asyncio.timeout(seconds):
-            return await call
-    except TimeoutError:
-        raise UpstreamTimeout(
-            f"The upstream did not begin its answer within {seconds:g} s.", clock="first_token"
-        ) from None
+        yield reply
+    finally:
+        await reply.aclose()
 
 
-def _decode(body: bytes) -> anthropic.Message:
-    try:
-        message = anthropic.decode_message(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamBroken(
-            "The upstream's answer is not a Messages reply.", reply_started=True, detail=str(error)[:200]
-        ) from None
-    if message.type != "message" or (message.content is None and message.stop_reason is None):
-        raise UpstreamBroken("The upstream's answer is not a Messages reply.", reply_started=True)
-    return message
-
-
-def _header(headers: Headers, name: bytes) -> str | None:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None
+def _is_event_stream(reply: Reply) -> bool:
+    return (find_header(reply.headers, b"content-type") or "").startswith("text/event-stream")

@@ -1,100 +1,94 @@
-"""How many requests run at once: a bound, a short queue in front of it, and 503 for whom there is no room in time.
+"""Limits of concurrency: a bound, a short queue in front of it, and 503 where no slot becomes free in time.
 
-One instance for the whole process, one for each deployment that has a limit. What is limited and how long anybody waits
-is configured; nothing is decided here.
+One instance for the whole process, one for each deployment that has a limit. Limits and timeouts are configured;
+nothing is decided here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from types import TracebackType
 from typing import Final
 
 from modelmux.errors import GatewayOverloaded
 
-#: Seconds a refused client is asked to wait: long enough for a place to become free, short enough to be worth it.
+#: Seconds a rejected client is asked to wait: long enough for a slot to become free, short enough to be worth it.
 RETRY_AFTER: Final = 2.0
 
 
-class Admission:
-    """Places for requests that run.
+class ConcurrencyLimiter:
+    """Slots for running work, first come, first served.
 
-    :param limit: places; None for no bound.
-    :param queue: requests that may wait for one.
-    :param patience: seconds one may wait.
-    :param what: what has no room, for the message.
+    :param limit: slots; None for no limit.
+    :param queue: how many may wait for one.
+    :param queue_timeout: seconds one may wait.
+    :param subject: what has no slot left, for the message.
     """
 
-    def __init__(self, limit: int | None, *, queue: int, patience: float, what: str = "The gateway") -> None:
+    def __init__(
+        self, limit: int | None, *, queue: int, queue_timeout: float, subject: str = "The gateway"
+    ) -> None:
         self._limit = limit
         self._queue_limit = queue
-        self._patience = patience
-        self._what = what
-        self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._queue_timeout = queue_timeout
+        self._subject = subject
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self.running = 0
 
     @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    def queued(self) -> int:
+        """How many wait for a slot."""
+        return len(self._queue)
 
     @property
     def full(self) -> bool:
         """Whether the next one would have to wait."""
         return self._limit is not None and self.running >= self._limit
 
-    async def enter(self, deadline_left: float = float("inf")) -> None:
-        """Take a place; give it back with ``leave``. First come, first served.
+    async def acquire(self, time_left: float = float("inf")) -> None:
+        """Take a slot; give it back with ``release``.
 
-        :param deadline_left: seconds until the request has no more time anyway: it does not wait longer.
-        :raises GatewayOverloaded: the queue is full, or no place became free in time.
+        :param time_left: seconds until the request's deadline: there is no use in waiting longer.
+        :raises GatewayOverloaded: the queue is full, or no slot became free in time.
         """
-        if self._limit is None or (self.running < self._limit and not self._waiting):
+        if self._limit is None or (self.running < self._limit and not self._queue):
             self.running += 1
             return
-        patience = min(self._patience, deadline_left)
-        if len(self._waiting) >= self._queue_limit or patience <= 0:
-            raise self._refusal()
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = None
+        timeout = min(self._queue_timeout, time_left)
+        if len(self._queue) >= self._queue_limit or timeout <= 0:
+            raise self._overloaded()
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue[slot] = None
         try:
-            async with asyncio.timeout(patience):
-                await place
+            async with asyncio.timeout(timeout):
+                await slot
         except TimeoutError:
-            if not (place.done() and not place.cancelled()):
-                raise self._refusal() from None
+            if not (slot.done() and not slot.cancelled()):
+                raise self._overloaded() from None
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.leave()  # it was given in the very moment
+            if slot.done() and not slot.cancelled():
+                self.release()  # it was granted at the same moment
             raise
         finally:
-            self._waiting.pop(place, None)
+            self._queue.pop(slot, None)
 
-    def leave(self) -> None:
-        """Give a place back: to the first who waits, or to nobody."""
-        while self._waiting:
-            place, _ = self._waiting.popitem(last=False)
-            if not place.done():
-                place.set_result(None)
+    def release(self) -> None:
+        """Give a slot back: to the first in the queue, if there is one."""
+        while self._queue:
+            slot, _ = self._queue.popitem(last=False)
+            if not slot.done():
+                slot.set_result(None)
                 return
         self.running -= 1
 
-    def resize(self, limit: int | None, *, queue: int, patience: float) -> None:
-        """Other bounds from now on; who runs goes on."""
-        self._limit, self._queue_limit, self._patience = limit, queue, patience
-        while self._waiting and not self.full:
+    def resize(self, limit: int | None, *, queue: int, queue_timeout: float) -> None:
+        """Other limits from now on; running work continues."""
+        self._limit, self._queue_limit, self._queue_timeout = limit, queue, queue_timeout
+        while self._queue and not self.full:
             self.running += 1
-            self.leave()
+            self.release()
 
-    async def __aenter__(self) -> None:
-        await self.enter()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.leave()
-
-    def _refusal(self) -> GatewayOverloaded:
-        error = GatewayOverloaded(f"{self._what} is serving as many requests as it may.", hint="Try again shortly.")
+    def _overloaded(self) -> GatewayOverloaded:
+        error = GatewayOverloaded(f"{self._subject} has reached its concurrency limit.", hint="Try again shortly.")
         error.retry_after = RETRY_AFTER
         return error

@@ -1,7 +1,7 @@
-"""The routes of the present day: the one place where routing meets the calendar.
+"""The routes of the current day: the one place where routing meets the calendar.
 
-An alias may pass to its successor on a day, and a model may come near its retirement. Days are UTC, so that every
-gateway of a fleet switches at the same moment; a process that runs on needs no reload.
+An alias may pass to its successor on a day, and a model may approach its retirement. Days are UTC, so that all
+gateways switch at the same moment; a running process needs no reload.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelmux.routing.routes import Routes
 _DAY: Final = 86_400
 
 
-class RoutesToday:
+class DatedRoutes:
     """Finds routes as they are today.
 
     :param now: Unix seconds.
@@ -25,29 +25,29 @@ class RoutesToday:
 
     def __init__(self, routes: Routes, now: Callable[[], float]) -> None:
         self._now = now
-        self._turn(routes, int(now() // _DAY))
+        self._switch_to(routes, int(now() // _DAY))
 
-    def _turn(self, routes: Routes, number: int) -> None:
-        self._number = number
-        self._day = datetime.fromtimestamp(number * _DAY, UTC).date()
+    def _switch_to(self, routes: Routes, day_number: int) -> None:
+        self._day_number = day_number
+        self._day = datetime.fromtimestamp(day_number * _DAY, UTC).date()
         self._routes = routes.for_day(self._day)
         self._warnings: dict[str, str | None] = {}
 
-    def _today(self) -> None:
-        number = int(self._now() // _DAY)
-        if number != self._number:
-            self._turn(self._routes, number)
+    def _update(self) -> None:
+        day_number = int(self._now() // _DAY)
+        if day_number != self._day_number:
+            self._switch_to(self._routes, day_number)
 
     @property
     def current(self) -> Routes:
         """Today's snapshot."""
-        self._today()
+        self._update()
         return self._routes
 
     @property
     def day(self) -> date:
         """Today."""
-        self._today()
+        self._update()
         return self._day
 
     def find(self, name: str) -> Route:

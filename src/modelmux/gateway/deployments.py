@@ -1,18 +1,19 @@
-"""What is remembered of every place calls go to: breaker, quota, load. The decisions are pure (``routing``); here they
-get a clock and a memory.
+"""Per-deployment state: circuit breaker, quota cooldown, attempts in flight. The decisions are pure (``routing``); here
+they get a clock and a memory.
 
-A *place* is a deployment as one process sees it; a *stay* is one attempt there, from its call until its reply is let
-go. Deployments that share a quota bucket share its rest.
+Deployments that share a quota bucket share its cooldown.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from modelmux.errors import GatewayError, UpstreamRefused
-from modelmux.gateway.concurrency import Admission
-from modelmux.routing import circuit_breaker as breakers
+from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.routing import circuit_breaker
 from modelmux.routing.availability import AVAILABLE, Availability, counts_as_failure
 from modelmux.routing.circuit_breaker import CLOSED, Breaker
 from modelmux.routing.model import Deployment, Route
@@ -20,76 +21,79 @@ from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
 from modelmux.routing.retry_budget import RetryBudget
 from modelmux.routing.selection import select
 
-#: Attempts that may wait for room at one deployment.
-QUEUE = 256
-#: Seconds one of them waits.
-PATIENCE = 5.0
+#: Attempts that may wait for a slot at one deployment, and how long in seconds.
+MAX_QUEUED: Final = 256
+QUEUE_TIMEOUT: Final = 5.0
+#: Conversations that stay with a fallback model, and how many seconds after its last reply: a prompt cache's longest
+#: lifetime.
+MAX_PINNED: Final = 20_000
+PINNED_SECONDS: Final = 3600.0
 
 
-class Place:
-    """One deployment: how its last attempts went, and what runs there now."""
+class DeploymentState:
+    """One deployment as this process knows it: how its last attempts ended, and what runs there now."""
 
-    __slots__ = ("admission", "breaker", "deployment", "quota")
+    __slots__ = ("breaker", "deployment", "limiter", "quota")
 
     def __init__(self, deployment: Deployment, quota: Quota, limit: int | None) -> None:
         self.deployment = deployment
         self.quota = quota
         self.breaker: Breaker = CLOSED
-        what = f"The deployment {deployment.id}"
-        self.admission = Admission(limit, queue=QUEUE, patience=PATIENCE, what=what)
+        subject = f"The deployment {deployment.id}"
+        self.limiter = ConcurrencyLimiter(limit, queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT, subject=subject)
 
-    def standing(self, now: float) -> Availability:
-        quota, admission = self.quota, self.admission
-        resting, admitted = quota.cooldown_until > now, breakers.allows(self.breaker, now)
-        if admitted and not resting and not admission.full:
-            return Availability(in_flight=admission.running) if admission.running else AVAILABLE
+    def availability(self, now: float) -> Availability:
+        quota, limiter = self.quota, self.limiter
+        cooling, allowed = quota.cooldown_until > now, circuit_breaker.allows(self.breaker, now)
+        if allowed and not cooling and not limiter.full:
+            return Availability(in_flight=limiter.running) if limiter.running else AVAILABLE
         return Availability(
             unavailable=True,
-            available_at=max(now if admitted else self.breaker.open_until, quota.cooldown_until if resting else now),
-            retry_after_until=quota.cooldown_until if quota.server_requested and resting else 0.0,
-            in_flight=admission.running,
+            available_at=max(now if allowed else self.breaker.open_until, quota.cooldown_until if cooling else now),
+            retry_after_until=quota.cooldown_until if quota.server_requested and cooling else 0.0,
+            in_flight=limiter.running,
             quota_is_zero=quota.is_zero,
         )
 
 
-class Stay:
-    """One attempt at a place. Always ``leave`` it."""
+class AttemptLease:
+    """One attempt at a deployment, from its call until its reply is closed. Always ``release`` it."""
 
-    __slots__ = ("_fleet", "_left", "_place", "_told")
+    __slots__ = ("_pool", "_recorded", "_released", "_state")
 
-    def __init__(self, fleet: Fleet, place: Place) -> None:
-        self._fleet = fleet
-        self._place = place
-        self._told = self._left = False
+    def __init__(self, pool: DeploymentPool, state: DeploymentState) -> None:
+        self._pool = pool
+        self._state = state
+        self._recorded = self._released = False
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Content has come; what follows may still break."""
-        self._told = True
-        self._fleet.ended(self._place, None)
+        self._recorded = True
+        self._pool.record(self._state, None)
 
-    def failed(self, error: GatewayError) -> None:
-        """An error ended it, before or after content."""
-        self._told = True
-        self._fleet.ended(self._place, error)
+    def record_failure(self, error: GatewayError) -> None:
+        """An error ended the attempt, before or after content."""
+        self._recorded = True
+        self._pool.record(self._state, error)
 
-    def leave(self) -> None:
-        """It is over. Idempotent."""
-        if self._left:
+    def release(self) -> None:
+        """The attempt is over. Idempotent."""
+        if self._released:
             return
-        self._left = True
-        place = self._place
-        place.admission.leave()
-        if not self._told:  # the client left first: a probe that proved nothing
-            place.breaker = breakers.on_end(place.breaker, 0.0, failed=None)
+        self._released = True
+        state = self._state
+        state.limiter.release()
+        if not self._recorded:  # the client left first: a probe that proved nothing
+            state.breaker = circuit_breaker.on_end(state.breaker, 0.0, failed=None)
 
 
-class Fleet:
-    """All places of a process. Outlives the configurations: a reload forgets nothing of a place that stays.
+class DeploymentPool:
+    """The deployments of a process. Outlives configurations: a reload keeps the state of every deployment it keeps.
 
     :param clock: monotonic seconds.
-    :param on_change: told of a deployment whose breaker opened or closed, or whose quota turned out to be zero, with
-        a word for it: ``open``, ``closed``, ``no_quota``.
-    :param share: the processes among which a deployment's limit is shared out.
+    :param on_change: receives a deployment whose circuit breaker opened or closed, or whose quota turned out to be
+        zero, and which: ``open``, ``closed``, ``no_quota``.
+    :param share: the processes among which a deployment's limit is divided.
     """
 
     def __init__(
@@ -102,38 +106,39 @@ class Fleet:
         self._clock = clock
         self._on_change = on_change
         self._share = share
-        self._places: dict[str, Place] = {}
+        self._states: dict[str, DeploymentState] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}
         self._budgets: dict[str, RetryBudget] = {}
+        self._pinned: OrderedDict[bytes, tuple[str, float]] = OrderedDict()  # conversation -> model, until when
 
-    def seen(self) -> Iterator[tuple[str, bool, int, int]]:
-        """Of every place that was used: its deployment's id, whether its breaker is open, how many attempts run there,
-        how many wait."""
-        for place in self._places.values():
-            admission = place.admission
-            yield place.deployment.id, place.breaker.state != "closed", admission.running, admission.waiting
+    def snapshot(self) -> Iterator[tuple[str, bool, int, int]]:
+        """Of every deployment that was used: its id, whether its circuit is open, attempts that run, attempts that
+        wait."""
+        for state in self._states.values():
+            limiter = state.limiter
+            yield state.deployment.id, state.breaker.state != "closed", limiter.running, limiter.queued
 
-    def settle_for(self, deployments: Iterable[Deployment]) -> None:
-        """From now on there are these deployments: limits are theirs, and others are forgotten."""
-        kept = {deployment.url: deployment for deployment in deployments}
-        self._places = {url: place for url, place in self._places.items() if url in kept}
-        buckets = {bucket_of(deployment) for deployment in kept.values()}
+    def retain(self, deployments: Iterable[Deployment]) -> None:
+        """From now on there are these deployments: their limits apply, and the state of others is dropped."""
+        current = {deployment.url: deployment for deployment in deployments}
+        self._states = {url: state for url, state in self._states.items() if url in current}
+        buckets = {bucket_of(deployment) for deployment in current.values()}
         self._quotas = {bucket: quota for bucket, quota in self._quotas.items() if bucket in buckets}
-        for url, place in self._places.items():
-            place.deployment = kept[url]
-            place.quota = self._quotas.setdefault(bucket_of(kept[url]), place.quota)
-            place.admission.resize(self._limit(kept[url]), queue=QUEUE, patience=PATIENCE)
+        for url, state in self._states.items():
+            state.deployment = current[url]
+            state.quota = self._quotas.setdefault(bucket_of(current[url]), state.quota)
+            state.limiter.resize(self._limit(current[url]), queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT)
 
-    def place(self, deployment: Deployment) -> Place:
-        place = self._places.get(deployment.url)
-        if place is None:
+    def state(self, deployment: Deployment) -> DeploymentState:
+        state = self._states.get(deployment.url)
+        if state is None:
             quota = self._quotas.setdefault(bucket_of(deployment), Quota())
-            place = self._places[deployment.url] = Place(deployment, quota, self._limit(deployment))
-        return place
+            state = self._states[deployment.url] = DeploymentState(deployment, quota, self._limit(deployment))
+        return state
 
     def _limit(self, deployment: Deployment) -> int | None:
-        most = deployment.max_in_flight
-        return None if most is None else math.ceil(most / self._share)
+        limit = deployment.max_in_flight
+        return None if limit is None else math.ceil(limit / self._share)
 
     def budget(self, route: Route) -> RetryBudget:
         """The retries that a route may afford."""
@@ -142,67 +147,81 @@ class Fleet:
             budget = self._budgets[route.name] = RetryBudget()
         return budget
 
-    def standings(self, route: Route) -> Sequence[Availability]:
-        """How a route's deployments stand now, in their order."""
+    def availability(self, route: Route) -> Sequence[Availability]:
+        """Of a route's deployments, in their order."""
         now = self._clock()
-        return [self.place(deployment).standing(now) for deployment in route.deployments]
+        return [self.state(deployment).availability(now) for deployment in route.deployments]
 
-    def first(self, route: Route, key: bytes | None, pick: float) -> Deployment:
+    def first_choice(self, route: Route, affinity_key: bytes | None, random: float) -> Deployment:
         """Where the first attempt goes.
 
-        :raises UpstreamRefused: nowhere: the quota of every deployment seems to be zero.
+        :raises UpstreamRefused: the quota of every deployment seems to be zero.
         """
         deployments = route.deployments
         if len(deployments) == 1:
             deployment = deployments[0]
-            if not self.place(deployment).quota.is_zero:
+            if not self.state(deployment).quota.is_zero:
                 return deployment
-        standings = self.standings(route)
-        deployment = select(route, (), pick, standings, key)
-        standing = standings[deployments.index(deployment)]
-        if standing.unavailable and standing.quota_is_zero:
-            raise self.no_quota(deployment)
+        availability = self.availability(route)
+        deployment = select(route, (), random, availability, affinity_key, self.pinned_model(affinity_key))
+        selected = availability[deployments.index(deployment)]
+        if selected.unavailable and selected.quota_is_zero:
+            raise self.zero_quota(deployment)
         return deployment
 
-    def no_quota(self, deployment: Deployment) -> UpstreamRefused:
-        """The answer where every deployment's quota seems to be zero: this one would be asked next."""
-        return zero_quota_error(deployment, self.place(deployment).quota.cooldown_until - self._clock())
+    def pin_model(self, affinity_key: bytes, model: str, *, default: str) -> None:
+        """A conversation stays with the model that answered, for its prompt cache and its thinking.
 
-    async def enter(self, deployment: Deployment, time_left: float) -> Stay:
-        """Begin an attempt; where the deployment is full, wait for room.
+        :param default: the route's own model, with which a conversation is unless it is pinned to another.
+        """
+        if model == default:
+            self._pinned.pop(affinity_key, None)
+            return
+        self._pinned[affinity_key] = model, self._clock() + PINNED_SECONDS
+        self._pinned.move_to_end(affinity_key)
+        if len(self._pinned) > MAX_PINNED:
+            self._pinned.popitem(last=False)
+
+    def pinned_model(self, affinity_key: bytes | None) -> str | None:
+        """The fallback model that a conversation stays with, if any."""
+        pinned = self._pinned.get(affinity_key) if affinity_key is not None and self._pinned else None
+        return pinned[0] if pinned is not None and pinned[1] > self._clock() else None
+
+    def zero_quota(self, deployment: Deployment) -> UpstreamRefused:
+        """The error where every deployment's quota seems to be zero; this one would be tried next."""
+        return zero_quota_error(deployment, self.state(deployment).quota.cooldown_until - self._clock())
+
+    async def acquire(self, deployment: Deployment, time_left: float) -> AttemptLease:
+        """Start an attempt; where the deployment is full, wait for a slot.
 
         :param time_left: seconds until the request's deadline.
-        :raises GatewayOverloaded: no room in time.
+        :raises GatewayOverloaded: no slot became free in time.
         """
-        place = self.place(deployment)
-        await place.admission.enter(time_left)
-        if place.breaker.state != "closed" or place.quota.is_zero:
+        state = self.state(deployment)
+        await state.limiter.acquire(time_left)
+        if state.breaker.state != "closed" or state.quota.is_zero:
             now = self._clock()
-            place.breaker = breakers.on_start(place.breaker, now)
-            if place.quota.is_zero:
-                place.quota.record_probe(now)
-        return Stay(self, place)
+            state.breaker = circuit_breaker.on_start(state.breaker, now)
+            if state.quota.is_zero:
+                state.quota.record_probe(now)
+        return AttemptLease(self, state)
 
-    def ended(self, place: Place, error: GatewayError | None) -> None:
+    def record(self, state: DeploymentState, error: GatewayError | None) -> None:
         """Learn from the end of an attempt; None for one that gave content."""
-        now, quota, before = self._clock(), place.quota, place.breaker.state
+        now, quota, before = self._clock(), state.quota, state.breaker.state
         if error is None:
             quota.record_reply(succeeded=True)
         elif isinstance(error, UpstreamRefused):
             was_zero = quota.is_zero
-            if error.kind == "rate_limit":
+            if error.kind.name == "rate_limit":
                 quota.record_429(error, now)
             else:
                 quota.record_reply(succeeded=False)
             if quota.is_zero and not was_zero:
-                self._on_change(place.deployment, "no_quota")
-        place.breaker = breakers.on_end(place.breaker, now, failed=counts_as_failure(error))
-        if "open" in (before, place.breaker.state) or before == "half_open":
-            self._tell(place, before)
-
-    def _tell(self, place: Place, before: str) -> None:
-        after = place.breaker.state
+                self._on_change(state.deployment, "no_quota")
+        state.breaker = circuit_breaker.on_end(state.breaker, now, failed=counts_as_failure(error))
+        after = state.breaker.state
         if after == "open" and before == "closed":
-            self._on_change(place.deployment, "open")
+            self._on_change(state.deployment, "open")
         elif after == "closed" and before != "closed":
-            self._on_change(place.deployment, "closed")
+            self._on_change(state.deployment, "closed")

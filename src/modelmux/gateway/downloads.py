@@ -1,47 +1,35 @@
-"""What a request refers to by URL, downloaded and made into blocks: Vertex AI takes no URL sources."""
+"""The files that a request refers to by URL, downloaded and put in the place of their URLs: Vertex AI accepts no URLs."""
 
 from __future__ import annotations
 
-from modelmux.claude.context import Assets
-from modelmux.dialects.openai_chat import content
+from modelmux.claude.embed import embed
+from modelmux.claude.media import block_of_file
+from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
-from modelmux.gateway.exchange import Downloads
-from modelmux.upstream.downloads.fetcher import Fetched
+from modelmux.gateway.services import Downloads
 from modelmux.upstream.downloads.url_guard import NotFetched
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
-from modelmux.wire.openai.chat_request import ChatRequest
 
 
-async def fetch_assets(request: ChatRequest, downloads: Downloads) -> Assets:
-    """Blocks by URL, for every http(s) URL of the request.
+async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeRequest:
+    """The request with every http(s) URL replaced by its file.
 
-    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads; ``param`` says
-        where it stands.
+    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads; ``param`` names
+        the first field that has it.
     """
-    urls = content.remote_urls(request)
+    urls = request.urls
     if not urls:
-        return {}
+        return request
     try:
-        fetched = await downloads.fetch_all(urls)
+        files = await downloads.fetch_all(urls)
     except NotFetched as error:
         error.param = urls.get(error.url)
         raise
-    assets: dict[str, ImageBlock | DocumentBlock] = {}
-    for url, found in fetched.items():
+    blocks: dict[str, ImageBlock | DocumentBlock] = {}
+    for url, file in files.items():
         try:
-            assets[url] = _block(found, urls[url])
+            blocks[url] = block_of_file(file.media_type, file.data, urls[url])
         except InvalidRequest:
-            downloads.forget(url)  # so that a file put right is seen at once
+            downloads.forget(url)  # so that a corrected file is seen at once
             raise
-    return assets
-
-
-def _block(found: Fetched, where: str) -> ImageBlock | DocumentBlock:
-    kind = content.sniff(found.data)
-    if kind is not None and kind.startswith("image/"):
-        return content.image(found.media_type, found.data, where)
-    if kind is None and not found.media_type.startswith("text/"):
-        raise InvalidRequest(
-            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=where
-        )
-    return content.document(found.media_type, found.data, None, where)
+    return embed(request, blocks)

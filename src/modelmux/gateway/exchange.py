@@ -1,105 +1,239 @@
-"""What is known of one exchange while it runs, and the services it runs on."""
+"""The life of one request: received, resolved, admitted, attempting, committed, ended, settled.
+
+``async with Exchange(...)`` guarantees the last step. Whatever ends a request (its regular end, an error of any kind,
+the client leaving, a shutdown), the client is told once in its own dialect and the request is settled exactly once.
+
+    state        what is known                           what an error becomes
+    received     inbound                                 an error response
+    resolved     decoded, route, deadline                an error response
+    attempting   attempts so far                         an error response, or in-band once keep-alives have begun
+    committed    encoder of the attempt with content     an error inside the stream
+    settled      everything; observers were called       nothing more happens
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-from msgspec import Struct
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from modelmux.claude.notices import Notice
-from modelmux.gateway.buffered_relay import Pacing
-from modelmux.gateway.dated_routes import RoutesToday
-from modelmux.gateway.deployments import Fleet
-from modelmux.gateway.relay import StreamRelay
-from modelmux.gateway.thinking_store import ThoughtStore
-from modelmux.providers.vertex_claude.provider import Vertex
-from modelmux.routing.model import Deployment, Route
-from modelmux.routing.retry import RetryPolicy
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
+from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError
+from modelmux.gateway.client_stream import ClientStream
+from modelmux.gateway.committed_stream import CommittedStream
+from modelmux.gateway.response_headers import early_headers, reply_headers
+from modelmux.gateway.services import Services
+from modelmux.gateway.settle import outcome_of
+from modelmux.gateway.thinking import remember_thinking
+from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
-from modelmux.telemetry.log import Log
-from modelmux.telemetry.metrics import Metrics
-from modelmux.upstream.base import TokenSource, Upstream
-from modelmux.upstream.downloads.fetcher import Fetched
-from modelmux.wire import anthropic
+from modelmux.telemetry import names
+from modelmux.telemetry.log import where
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.wire.http import Headers
 
 
-class Downloads(Protocol):
-    """Fetches what URLs of a request hold; ``upstream/downloads/fetcher.py`` is the real one."""
+class Exchange:
+    """One request. Only ``gateway`` writes here."""
 
-    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
-        """:raises NotFetched: a URL that may not or cannot be fetched."""
-        ...
+    __slots__ = (
+        "attempts", "client", "committed", "decoded", "dialect", "encoder", "first_content_at", "inbound", "prepared",
+        "route", "services", "settled", "stop_reason", "stream_mode",
+    )  # fmt: skip
 
-    def forget(self, url: str) -> None:
-        """Drop a kept answer that proved useless."""
-        ...
+    def __init__(self, inbound: Inbound, dialect: Dialect, client: ClientStream, services: Services) -> None:
+        self.inbound = inbound
+        self.dialect = dialect
+        self.client = client
+        self.services = services
+        self.decoded: Decoded | None = None
+        self.route: Route | None = None
+        self.stream_mode: Mode = "standard"
+        self.attempts: list[AttemptRecord] = []
+        #: Of the latest attempt.
+        self.prepared: PreparedRequest | None = None
+        self.encoder: ReplyEncoder | None = None
+        #: The stream whose first content has come; from there on nothing is retried.
+        self.committed: CommittedStream | None = None
+        self.first_content_at: float | None = None
+        #: Why there was no further attempt after a failed one.
+        self.stop_reason: str | None = None
+        self.settled = False
 
+    def resolve(self, decoded: Decoded) -> Route:
+        """Find the route of the requested model, and how its reply is sent.
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every exchange uses; built once by ``app.py``. Clock, sleep, ids and randomness come in here."""
-
-    routes: RoutesToday
-    vertex: Vertex
-    upstream: Upstream
-    tokens: TokenSource
-    policy: RetryPolicy
-    fleet: Fleet
-    metrics: Metrics
-    log: Log
-    now: Callable[[], float]  # Unix seconds
-    clock: Callable[[], float]  # monotonic seconds
-    sleep: Callable[[float], Awaitable[None]]
-    new_id: Callable[[], str]
-    jitter: Callable[[], float]  # 0 to 1
-    thoughts: ThoughtStore
-    downloads: Downloads
-    pacing: Pacing
-    strict: bool = False
-
-
-class Exchange(Struct):
-    """One request on its way. Only ``gateway`` writes here; ``settle`` reads it once at the end."""
-
-    request_id: str
-    started: float
-    owner: str = ""  # digest of the caller's key: what is remembered for one is not shown to another
-    strict: bool = False
-    timeout: float = math.inf  # seconds the client gives it, from ``started``
-    headers: Sequence[tuple[bytes, bytes]] = ()  # the request's; they say who the client is
-    request_bytes: int = 0
-    response_bytes: int = 0  # so far, without the head
-    stream: bool = False
-    mode: Mode = "standard"  # of the stream, if one is asked for
-    remembers: bool = False  # the model may think, so what led to its tool calls is kept
-    route: Route | None = None
-    affinity: bytes | None = None  # names the conversation, where a route has several deployments
-    deadline: float = math.inf  # monotonic seconds; nothing begins then or later
-    tried: list[Deployment] = []
-    notices: list[Notice] = []
-    first_content: float | None = None
-    usage: anthropic.Usage | None = None
-    upstream_request_id: str | None = None
-    unknown: set[str] = set()
-    settled: bool = False
+        :raises ModelNotFound:
+        """
+        services = self.services
+        self.decoded = decoded
+        self.route = route = services.routes.find(decoded.model)
+        if decoded.stream:
+            self.stream_mode = services.streams.modes.find(self.inbound.headers)
+        runtime = services.runtime
+        self.encoder = self.dialect.encoder(decoded.plan, id=runtime.new_id(32), created=int(runtime.now()))
+        return route
 
     @property
-    def model(self) -> str:
-        """The catalog's id of the model that answers."""
-        assert self.route is not None
-        return self.route.deployments[0].card.id
+    def sends_events(self) -> bool:
+        """Whether the client gets an event stream."""
+        return self.decoded is not None and self.decoded.stream and self.stream_mode != "json"
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic seconds; no attempt starts at the deadline or later."""
+        total = self.route.timeouts.total if self.route is not None else math.inf
+        return self.inbound.received_at + min(total, self.inbound.timeout)
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - self.services.runtime.clock()
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """What was changed about the request."""
+        return self.prepared.notices if self.prepared is not None else ()
+
+    @property
+    def relays_events(self) -> bool:
+        """Whether the reply is sent as it arrives, in larger pieces at most."""
+        return self.sends_events and self.stream_mode != "single"
+
+    @property
+    def headers(self) -> Headers:
+        """Of a response with a reply."""
+        attempt = self.attempts[-1]
+        early = early_headers(self.inbound.request_id, attempt.card.id, self.stream_mode)
+        return early + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
+
+    def keep_alive(self) -> None:
+        """From now on a client that waits for its stream gets a sign of life."""
+        interval, route, encoder = self.services.streams.keep_alive_interval, self.route, self.encoder
+        if not interval or not self.sends_events or route is None or encoder is None:
+            return
+        model = None if route.has_several_models else route.card.id
+        request_id, mode = self.inbound.request_id, self.stream_mode
+
+        def sign_of_life(idle: float) -> bytes:
+            return self.encoder.keep_alive(idle) if self.encoder is not None else b""
+
+        self.client.keep_alive(interval, sign_of_life, lambda: early_headers(request_id, model, mode))
+
+    def note_first_content(self) -> None:
+        """There is content to show."""
+        self.first_content_at = self.services.runtime.clock()
+
+    def settle(self, error: GatewayError | None, *, client_gone: bool = False) -> None:
+        """Hand the record of the ended exchange to the observers, once.
+
+        :param error: what the client is told, if it failed.
+        :param client_gone: the client left before the end.
+        """
+        if self.settled:
+            return
+        self.settled = True
+        services, inbound, first = self.services, self.inbound, self.first_content_at
+        now = services.runtime.clock()
+        stream = self.committed
+        if stream is not None:
+            stream.close_record(now)
+            if stream.state.done and self.prepared is not None and self.prepared.keeps_thinking:
+                blocks = stream.state.thinking_and_tools
+                remember_thinking(blocks, inbound.caller.owner, stream.record.card.id, services.thinking)
+        record = ExchangeRecord(
+            request_id=inbound.request_id,
+            dialect=self.dialect.name,
+            operation=inbound.operation,
+            route=self.route.name if self.route is not None else None,
+            attempts=self.attempts,
+            stream=self.decoded is not None and self.decoded.stream,
+            outcome=outcome_of(error, client_gone=client_gone),
+            error=error,
+            stop_reason=self.stop_reason,
+            duration=now - inbound.received_at,
+            time_to_first_token=None if first is None else first - inbound.received_at,
+            request_bytes=self.client.bytes_received,
+            response_bytes=self.client.bytes_sent,
+            notices=self.notices,
+        )
+        for observer in services.observers:
+            observer.settled(record)
+
+    async def __aenter__(self) -> Self:
+        for observer in self.services.observers:
+            observer.started()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            if error is None:
+                self.settle(None)
+                return True
+            return await self._end_with(error)
+        finally:
+            try:
+                await self.client.stop_keep_alive()
+                if self.committed is not None:
+                    await self.committed.aclose()
+            finally:
+                self.settle(None, client_gone=True)  # no effect if it is settled
+
+    async def _end_with(self, error: BaseException) -> bool:
+        """Tell the client, if it can be told here.
+
+        :returns: whether the error is dealt with; if not, nothing was sent, and the caller sends it.
+        """
+        if isinstance(error, GatewayError):
+            return await self._fail(error)
+        if isinstance(error, OSError):  # the client has left; some servers report it as another OSError
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            if not self.client.shutting_down:  # cancelled by someone else: propagate
+                return False
+            _uncancel()
+            shutdown = GatewayDraining("The gateway is shutting down.")
+            if await self._fail(shutdown):
+                return True
+            raise shutdown from None
+        if not isinstance(error, Exception):
+            return False
+        failure = GatewayError(INTERNAL_MESSAGE)
+        if not self.client.started:
+            self.settle(failure)
+            return False
+        self.services.log.error(
+            names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, where=where(error)
+        )
+        return await self._fail(failure)
+
+    async def _fail(self, error: GatewayError) -> bool:
+        """Settle, and send the error inside the stream where its head is out."""
+        client = self.client
+        if self.committed is not None:
+            data = self.committed.fail(error)
+        else:
+            data = self.encoder.fail(error) if self.encoder is not None else b""
+        self.settle(error)
+        if not client.started:
+            return False
+        if not client.ended:
+            for observer in self.services.observers:
+                observer.error_sent(error)
+            with contextlib.suppress(OSError):  # the client has left
+                await client.end(data)
+        return True
 
 
-class Answer(Struct):
-    """What the server sends: a body, or a stream to read until it is empty. Always settle it with ``finish``.
-
-    :param events: the body is a whole event stream.
-    """
-
-    exchange: Exchange
-    body: bytes = b""
-    relay: StreamRelay | None = None
-    events: bool = False
+def _uncancel() -> None:
+    """Continue after a cancellation that has served its purpose."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinking, ReplyPlan
+from modelmux.claude.draft import RecallThinking
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import StreamEvent

@@ -6,10 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
-
-#: Kinds of upstream errors (``claude.upstream_errors``) caused by the deployment, not by the request or its quota.
-_BLAMES_DEPLOYMENT: Final = frozenset({"overloaded", "server_error", "timeout"})
+from modelmux.errors import GatewayError
 
 
 class Availability(Struct, frozen=True):
@@ -41,8 +38,4 @@ def counts_as_failure(error: GatewayError | None) -> bool | None:
     """
     if error is None:
         return False
-    if isinstance(error, UpstreamRefused):
-        return True if error.kind in _BLAMES_DEPLOYMENT else None
-    if isinstance(error, UpstreamTimeout):
-        return None if error.clock == "total" else True
-    return True if isinstance(error, UpstreamUnreachable | UpstreamBroken) else None
+    return True if error.kind.blames_deployment else None

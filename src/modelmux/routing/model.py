@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
+import msgspec
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard, locations
@@ -37,7 +41,9 @@ class Deployment(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """A public model name, the deployments that serve it, and the operator's options for it.
 
+    :param deployments: those of the route's own model first, then those of its fallback models, with higher orders.
     :param geographies: no call on behalf of this route may leave any of them.
+    :param fallbacks: names of the routes whose deployments are tried after all of this one's.
     """
 
     name: str
@@ -45,6 +51,32 @@ class Route(Struct, frozen=True):
     options: Options = Options()
     geographies: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> ModelCard:
+        """The model that was asked for: the first deployment's."""
+        return self.deployments[0].card
+
+    @property
+    def has_several_models(self) -> bool:
+        return any(deployment.card.id != self.card.id for deployment in self.deployments)
+
+    def limited_to(self, deployments: Iterable[Deployment]) -> Self:
+        """The same route with some of its deployments."""
+        return msgspec.structs.replace(self, deployments=tuple(deployments))
+
+    def with_fallbacks(self, routes: Iterable[Self]) -> Self:
+        """The same route with the deployments of others after its own, as far as its geographies allow."""
+        deployments = list(self.deployments)
+        known = {deployment.url for deployment in deployments}
+        for route in routes:
+            above = 1 + max(deployment.order for deployment in deployments)
+            for deployment in route.deployments:
+                if deployment.url not in known and self.allows(deployment.location):
+                    known.add(deployment.url)
+                    deployments.append(msgspec.structs.replace(deployment, order=above + deployment.order))
+        return self.limited_to(deployments)
 
     def allows(self, location: str) -> bool:
         """Whether a call on behalf of this route may go to a location."""

@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from modelmux.catalog import WIDE_LOCATIONS
-from modelmux.errors import UpstreamRefused
+from modelmux.error_kinds import KINDS
+from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.routing.model import Deployment
 
 #: Seconds of cooldown after a 429 without Retry-After; doubles from the first to the maximum.
@@ -107,13 +108,7 @@ def zero_quota_error(deployment: Deployment, retry_after: float) -> UpstreamRefu
     return UpstreamRefused(
         f"Vertex AI rejected every request for {deployment.card.id} in {deployment.location or 'this location'}: "
         "the quota seems to be zero.",
-        status=429,
-        type="rate_limit_error",
-        code="insufficient_quota",
-        upstream_status=429,
-        kind="rate_limit",
-        hint="Enable the model in the Model Garden and request quota for it in the Google Cloud console (IAM & Admin, "
-        "Quotas & System Limits). Retrying does not help.",
-        should_retry=False,
+        KINDS["quota_zero"],
+        UpstreamReply(429),
         retry_after=max(1.0, retry_after),
     )

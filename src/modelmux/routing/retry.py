@@ -1,8 +1,9 @@
 """The retry policy: after a failed attempt, decides whether to try again, where and when. Pure.
 
-Called only before the client has received any content. Whether a retry can help is a table over the *kind* of the
-error. The delay is full jitter over an exponential limit, or what the upstream asked for. An available deployment that
-was not attempted yet is tried at once; otherwise the retry waits.
+Called only before the client has received any content. Whether a retry can help is a column of the table of error
+kinds. The delay is full jitter over an exponential limit, or what the upstream asked for. An available deployment that
+was not attempted yet is tried at once; otherwise the retry waits. Deployments of fallback models come last in the order
+of a route, so falling back to another model is the same decision as trying another deployment.
 """
 
 from __future__ import annotations
@@ -12,15 +13,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
+from modelmux.errors import GatewayError
 from modelmux.routing.availability import AVAILABLE, Availability
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.selection import select
 
-#: Kinds of upstream errors (``claude.upstream_errors``) that another attempt may not meet again.
-_RETRYABLE_KINDS: Final = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
-#: ``connect`` leaves no half-computed reply upstream; ``first_token`` exists in order to try another deployment.
-_RETRYABLE_TIMEOUTS: Final = frozenset({"connect", "first_token"})
 BASE_DELAY: Final = 0.5
 MAX_DELAY: Final = 8.0
 _MAX_DOUBLINGS: Final = 10  # reaches MAX_DELAY, and stays far below the range of a float
@@ -47,6 +44,7 @@ class AttemptState(Struct, frozen=True):
     :param attempted: the deployment of each attempt so far, the failed one last.
     :param token_renewed: whether the access token was already renewed for this request.
     :param thinking_removed: whether the history holds no thinking blocks (any more).
+    :param rejected_models: models that did not accept the request (400): their deployments are not tried again.
     :param availability: of the route's deployments, in their order; empty if all are available.
     :param affinity_key: names the conversation, see ``affinity``.
     :param now, deadline: seconds of one clock; no attempt starts at the deadline or later.
@@ -57,6 +55,7 @@ class AttemptState(Struct, frozen=True):
     attempted: tuple[Deployment, ...]
     token_renewed: bool = False
     thinking_removed: bool = False
+    rejected_models: frozenset[str] = frozenset()
     availability: Sequence[Availability] = ()
     affinity_key: bytes | None = None
     now: float = 0.0
@@ -94,17 +93,18 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
     :param jitter: a random number from 0 to 1, for the choice between deployments or for the delay.
     """
     # These two retries correct the request itself, once each, so neither retry limits nor the budget apply.
-    current = state.attempted[-1]
-    if isinstance(error, UpstreamRefused) and error.kind == "unauthenticated" and not state.token_renewed:
+    current, kind = state.attempted[-1], error.kind
+    if kind.name == "unauthenticated" and not state.token_renewed:
         return Retry(0.0, current, renew_token=True)
-    if isinstance(error, UpstreamRefused) and error.kind == "thinking_refused" and not state.thinking_removed:
+    if kind.name == "thinking_refused" and not state.thinking_removed:
         return Retry(0.0, current, drop_thinking=True)
     if len(state.attempted) >= policy.max_attempts:
         return Stop("attempts_exhausted")
-    if not is_retryable(error):
+    route, availability_of = _eligible(error, state)
+    if not route.deployments:
         return Stop("not_retryable")
-    target = select(state.route, state.attempted, jitter, state.availability, state.affinity_key)
-    availability = state.availability[state.route.deployments.index(target)] if state.availability else AVAILABLE
+    target = select(route, state.attempted, jitter, list(availability_of.values()), state.affinity_key)
+    availability = availability_of[target.url]
     if availability.unavailable and availability.quota_is_zero:
         return Stop("quota_is_zero", target)
     if target not in state.attempted and not availability.unavailable:
@@ -119,18 +119,26 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
     return Retry(delay, target) if state.can_retry else Stop("retry_budget")
 
 
-def is_retryable(error: GatewayError) -> bool:
-    """Whether another attempt may succeed where one ended with this error."""
-    if isinstance(error, UpstreamRefused):
-        return error.kind in _RETRYABLE_KINDS
-    if isinstance(error, UpstreamTimeout):
-        return error.clock in _RETRYABLE_TIMEOUTS
-    return isinstance(error, UpstreamUnreachable | UpstreamBroken)
+def _eligible(error: GatewayError, state: AttemptState) -> tuple[Route, dict[str, Availability]]:
+    """The route with the deployments that may succeed where the last attempt failed, and their availability."""
+    excluded, deployments = state.rejected_models, state.route.deployments
+    availability = state.availability or [AVAILABLE] * len(deployments)
+    if error.kind.retry == "other_model":
+        excluded |= {deployment.card.id for deployment in state.attempted}
+    elif error.kind.retry != "anywhere":
+        deployments = ()
+    eligible = {
+        deployment: known
+        for deployment, known in zip(deployments, availability, strict=False)
+        if deployment.card.id not in excluded
+    }
+    route = state.route if len(eligible) == len(state.route.deployments) else state.route.limited_to(eligible)
+    return route, {deployment.url: known for deployment, known in eligible.items()}
 
 
 def _retry_after(error: GatewayError, same_deployment: bool, availability: Availability, now: float) -> float | None:
     """Seconds the upstream asked to wait; None if it did not ask."""
-    if same_deployment and isinstance(error, UpstreamRefused) and error.retry_after is not None:
+    if same_deployment and error.retry_after is not None:
         return error.retry_after
     return availability.retry_after_until - now if availability.retry_after_until > now else None
 

@@ -23,6 +23,7 @@ def select(
     random: float = 0.0,
     availability: Sequence[Availability] = (),
     affinity_key: bytes | None = None,
+    model: str | None = None,
 ) -> Deployment:
     """The deployment for the next attempt.
 
@@ -33,6 +34,7 @@ def select(
     :param random: from 0 to 1; chooses by weight if there is no ``affinity_key``.
     :param availability: of the route's deployments, in their order; empty if all are available.
     :param affinity_key: names the conversation, see ``affinity``.
+    :param model: the model that the conversation stays with, preferred over the order.
     """
     deployments = route.deployments
     if len(deployments) == 1:
@@ -44,6 +46,7 @@ def select(
     fresh = [candidate for candidate in available if candidate[0] not in attempted]
     if not fresh:
         return max((deployment for deployment, _ in available), key=attempted[::-1].index)
+    fresh = [candidate for candidate in fresh if candidate[0].card.id == model] or fresh
     lowest = min(deployment.order for deployment, _ in fresh)
     preferred = [candidate for candidate in fresh if candidate[0].order == lowest]
     if affinity_key is not None:

@@ -1,4 +1,4 @@
-"""Who may call: the gateway's own API keys.
+"""Authentication with the gateway's own API keys.
 
 Decided on the headers and the configured keys alone, never on anything rebuilt from Host or the URL.
 """
@@ -12,71 +12,81 @@ from collections.abc import Iterable
 from typing import Final
 
 from modelmux.config.weak_keys import check_keys
+from modelmux.dialects.base import Caller
 from modelmux.errors import Unauthorized
 
-#: Accepted headers that are remembered, so that their keys need not be compared again.
-_MOST_ACCEPTED: Final = 1024
+#: Accepted header values that are remembered, so that their keys need not be compared again.
+_MAX_ACCEPTED: Final = 1024
+_ANONYMOUS: Final = Caller()
+_Header = tuple[bytes, bytes]
 
 
 class ApiKeys:
-    """The accepted keys, kept as digests. Without any, every caller is let in (loopback only, see ``app``).
+    """The accepted keys, stored as digests. Without any, every caller is accepted (loopback only, see ``app``).
 
-    :raises ConfigError: a key that everybody knows.
+    :raises ConfigError: a key that is publicly known.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
         keys = tuple(keys)
         check_keys(keys)
         self._digests = tuple(_digest(key.encode()) for key in keys)
-        self._accepted: set[tuple[bytes, bytes]] = set()  # headers that bore one of them
+        self._accepted: dict[_Header, Caller] = {}  # headers with a valid key
 
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def check(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Let a request pass that bears a key as ``Authorization: Bearer`` or ``x-api-key``.
+    def authenticate(self, headers: list[_Header]) -> Caller:
+        """The caller of a request with a valid key as ``Authorization: Bearer`` or ``x-api-key``; one of both is enough.
 
         Every key is compared, each in constant time: the time taken says nothing about any of them.
 
-        :raises Unauthorized: no key, or none of ours.
+        :raises Unauthorized: no key, or no valid one.
         """
         if not self._digests:
-            return
-        for header in headers:
-            if header[0] == b"authorization":
-                if header in self._accepted:
-                    return
-                break
-        offered, where = _offered(headers)
-        if offered is None:
-            raise Unauthorized(
+            return _ANONYMOUS
+        offered = [header for header in headers if header[0] in (b"authorization", b"x-api-key")]
+        for header in offered:
+            caller = self._accepted.get(header)
+            if caller is not None:
+                return caller
+        for header in offered:
+            key = _key_of(header)
+            if key is not None and self._is_valid(key):
+                caller = Caller(_digest(key).hex())
+                if len(self._accepted) < _MAX_ACCEPTED:
+                    self._accepted[header] = caller
+                return caller
+        raise self._unauthorized(offered)
+
+    def _is_valid(self, key: bytes) -> bool:
+        digest = _digest(key)
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return any(matches)
+
+    def _unauthorized(self, offered: list[_Header]) -> Unauthorized:
+        with_key = [name for name, value in offered if _key_of((name, value)) is not None]
+        if not with_key:
+            return Unauthorized(
                 "No API key was sent.", hint="Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
             )
-        digest = _digest(offered)
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not any(matches):
-            raise Unauthorized(
-                f"The API key in the header '{where}' is not valid here.",
-                hint="Use a key that the operator of this gateway gave out.",
-            )
-        if len(self._accepted) < _MOST_ACCEPTED:
-            self._accepted.update([header for header in headers if header[0] == b"authorization"][:1])
+        name = "Authorization" if b"authorization" in with_key else "x-api-key"
+        return Unauthorized(
+            f"The API key in the header '{name}' is not valid here.",
+            hint="Use a key that the operator of this gateway gave out.",
+        )
+
+
+def _key_of(header: _Header) -> bytes | None:
+    name, value = header
+    if name == b"x-api-key":
+        return value.strip() or None
+    scheme, _, key = value.strip().partition(b" ")
+    return key.strip() or None if scheme.lower() == b"bearer" else None
 
 
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
-
-
-def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, str]:
-    api_key: bytes | None = None
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, key = value.strip().partition(b" ")
-            if scheme.lower() == b"bearer" and key.strip():
-                return key.strip(), "Authorization"
-        elif name == b"x-api-key" and value.strip():
-            api_key = value.strip()
-    return api_key, "x-api-key"
 
 
 def is_loopback(host: str) -> bool:

@@ -1,101 +1,131 @@
-"""One response of the data plane on its way out: how far it is, so that it is begun once and ended once.
+"""One response of the data plane on its way out: started once, ended once.
 
-No decisions about what is sent; those are of ``endpoints.py``.
+Implements the gateway's ``ClientStream`` on ASGI. What is sent is decided by the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from modelmux.gateway.exchange import Exchange
-from modelmux.server.responses import STREAM_HEADERS, HeaderList, Send, send_json
-from modelmux.wire import sse
+from modelmux.server.body import read_body
+from modelmux.server.disconnect import DisconnectGuard
+from modelmux.server.health import Readiness
+from modelmux.server.responses import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
 
 
-class Outgoing:
-    """What one client is being told.
+class AsgiClientStream:
+    """The response to one client, and the body of its request.
 
-    ``started``: a head went out, so an error can only be told in-band. ``ended``: nothing more may be sent, even if
-    the last part still waits for a slow client.
+    ``started``: a head was sent, so an error can only be sent inside the stream. ``ended``: nothing more may be sent,
+    even if the last part still waits for a slow client.
     """
 
-    __slots__ = ("_comments", "_exchange", "_send", "ended", "started")
+    __slots__ = (
+        "_headers", "_keep_alive", "_max_body_bytes", "_readiness", "_receive", "_scope", "_send", "bytes_received",
+        "bytes_sent", "ended", "started",
+    )  # fmt: skip
 
-    def __init__(self, send: Send, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        max_body_bytes: int,
+        readiness: Readiness,
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
         self._send = send
-        self._exchange = exchange
-        self._comments: Comments | None = None
+        self._headers = headers
+        self._max_body_bytes = max_body_bytes
+        self._readiness = readiness
+        self._keep_alive: KeepAlive | None = None
+        self.bytes_received = self.bytes_sent = 0
         self.started = self.ended = False
 
     @property
-    def sent(self) -> int:
-        """Bytes so far, without the head."""
-        return self._exchange.response_bytes
+    def shutting_down(self) -> bool:
+        return self._readiness.ending
 
-    async def whole(self, body: bytes, headers: HeaderList) -> None:
-        """A JSON answer."""
+    async def body(self) -> bytes:
+        body = await read_body(self._headers, self._receive, self._max_body_bytes)
+        self.bytes_received = len(body)
+        return body
+
+    def connected(self, seconds: float) -> DisconnectGuard:
+        return DisconnectGuard(self._receive, self._scope, seconds)
+
+    async def send(self, body: bytes, headers: HeaderList) -> None:
         self.started = self.ended = True
-        self._exchange.response_bytes += len(body)
+        self.bytes_sent += len(body)
         await send_json(self._send, 200, body, headers)
 
     async def start(self, headers: HeaderList) -> None:
-        """The head of an event stream."""
-        self.started = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS + headers})
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS + headers})
 
     async def write(self, data: bytes) -> None:
-        """Whole events. Waits while the client reads too slowly."""
-        self._exchange.response_bytes += len(data)
+        """Send complete events. Waits while the client reads too slowly."""
+        self.bytes_sent += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
-        """The last part of a stream; nothing if it has ended."""
+        """Send the last part of a stream; no effect if it has ended."""
         if not self.ended:
             self.ended = True
-            self._exchange.response_bytes += len(data)
+            self.bytes_sent += len(data)
             await self._send({"type": "http.response.body", "body": data})
 
-    def comment_every(self, seconds: float, head: Callable[[], HeaderList]) -> None:
-        """From now on, send a comment whenever nothing was sent for so long, until ``stop_comments``.
+    def keep_alive(
+        self, interval: float, sign_of_life: Callable[[float], bytes], headers: Callable[[], HeaderList]
+    ) -> None:
+        self._keep_alive = KeepAlive(self, interval, sign_of_life, headers)
 
-        :param head: the headers of a response that begins before its answer is there.
-        """
-        self._comments = Comments(self, seconds, head)
-
-    async def stop_comments(self) -> None:
-        """No comment from now on. Idempotent."""
-        comments, self._comments = self._comments, None
-        if comments is not None:
-            await comments.stop()
+    async def stop_keep_alive(self) -> None:
+        keep_alive, self._keep_alive = self._keep_alive, None
+        if keep_alive is not None:
+            await keep_alive.stop()
 
 
-class Comments:
-    """Keep-alives: SSE comments to a client whose stream is silent, so that neither it nor a proxy between takes us for
-    dead. Every client skips them. The first may begin the stream: an error can only be told in-band then."""
+class KeepAlive:
+    """Signs of life on a silent stream, so that neither the client nor a proxy takes the gateway for dead. The first
+    may start the stream: an error can only be sent inside it then."""
 
-    __slots__ = ("_head", "_interval", "_out", "_task", "_timer")
+    __slots__ = ("_headers", "_interval", "_sign_of_life", "_stream", "_task", "_timer")
 
-    def __init__(self, out: Outgoing, interval: float, head: Callable[[], HeaderList]) -> None:
-        self._out = out
+    def __init__(
+        self,
+        stream: AsgiClientStream,
+        interval: float,
+        sign_of_life: Callable[[float], bytes],
+        headers: Callable[[], HeaderList],
+    ) -> None:
+        self._stream = stream
         self._interval = interval
-        self._head = head
-        self._timer = asyncio.get_running_loop().call_later(interval, self._begin)
+        self._sign_of_life = sign_of_life
+        self._headers = headers
+        self._timer = asyncio.get_running_loop().call_later(interval, self._start)
         self._task: asyncio.Task[None] | None = None
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Most streams are over before: only the others get a task."""
-        self._task = asyncio.create_task(self._run())  # held here; ended and awaited in stop
+        self._task = asyncio.create_task(self._run())  # owned here; ended and awaited in stop
 
     async def _run(self) -> None:
-        out, sent = self._out, -1
-        while not out.ended:
-            if not out.started:
-                await out.start(self._head())
-                sent = out.sent
-            if sent == out.sent:  # to a client that reads too slowly it waits as everything does
-                await out.write(sse.KEEP_ALIVE)
-            sent = out.sent
+        stream, bytes_before, idle = self._stream, -1, self._interval
+        while not stream.ended:
+            if not stream.started:
+                await stream.start(self._headers())
+                bytes_before = stream.bytes_sent
+            if bytes_before == stream.bytes_sent:  # a client that reads too slowly delays it like everything else
+                data = self._sign_of_life(idle)
+                if data:
+                    await stream.write(data)
+            idle = idle + self._interval if bytes_before == stream.bytes_sent else self._interval
+            bytes_before = stream.bytes_sent
             await asyncio.sleep(self._interval)
 
     async def stop(self) -> None:
@@ -105,5 +135,5 @@ class Comments:
         self._task.cancel()
         await asyncio.wait([self._task])
         failure = None if self._task.cancelled() else self._task.exception()
-        if failure is not None and not isinstance(failure, OSError):  # who has left is not told
+        if failure is not None and not isinstance(failure, OSError):  # OSError: the client has left
             raise failure

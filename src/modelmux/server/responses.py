@@ -1,4 +1,4 @@
-"""Sending responses: the few shapes there are, with the headers every response has."""
+"""Sending JSON responses and errors, with the headers that every response has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.errors import GatewayError, MethodNotAllowed
-from modelmux.wire.openai import common
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,20 +23,23 @@ STREAM_HEADERS: Final[HeaderList] = [
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -> None:
-    """A whole JSON response."""
+    """A complete JSON response."""
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: GatewayError, headers: HeaderList) -> None:
-    """An error as status, envelope and the headers that steer a client's retries."""
-    body = common.encode(common.envelope(error))
-    await send_json(send, error.status, body, [*headers, *error_headers(error)])
+async def send_error(send: Send, error: GatewayError, body: bytes, request_id: str) -> None:
+    """An error with the headers that steer a client's retries.
+
+    :param body: the error in the client's dialect.
+    """
+    headers = [(b"x-request-id", request_id.encode()), *error_headers(error)]
+    await send_json(send, error.status, body, headers)
 
 
 def error_headers(error: GatewayError) -> HeaderList:
-    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up) and ``allow``, where they say something."""
+    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up) and ``allow``, where they are set."""
     headers: HeaderList = []
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))

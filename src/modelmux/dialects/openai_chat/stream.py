@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Raw
 
 from modelmux.claude.reply_state import ReplyState
-from modelmux.claude.request import ReplyPlan
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
@@ -101,9 +101,9 @@ class ChatEncoder(ReplyEncoder):
         self._fences = FenceStripper() if plan.strip_code_fence else None
         self._needs_full_path = plan.strip_code_fence or plan.max_continuations > 0  # text is not just passed on
 
-    def restart(self) -> ChatEncoder:
+    def restart(self, plan: ReplyPlan) -> ChatEncoder:
         """For another attempt: fresh, or continuing after a pause."""
-        encoder = ChatEncoder(self.plan, id=self._id, created=self._created)
+        encoder = ChatEncoder(plan, id=self._id, created=self._created)
         if self.state.paused:
             encoder.state = self.state.continued()
             encoder._role_sent, encoder._calls, encoder._length = True, self._calls, self._length

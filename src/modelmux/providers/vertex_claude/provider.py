@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from modelmux.claude.request import ClaudeRequest, PreparedRequest, RecallThinking, ReplyPlan
+from modelmux.claude.draft import RecallThinking
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.errors import translate_upstream_error
 from modelmux.providers.vertex_claude.reader import ClaudeReplyReader

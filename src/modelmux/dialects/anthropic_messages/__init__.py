@@ -1,0 +1,1 @@
+"""Anthropic Messages: the model list and errors in Anthropic's shape."""

@@ -1,0 +1,41 @@
+"""OpenAI Chat Completions, as the gateway sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.base import Decoded, Inbound, ListedModel
+from modelmux.dialects.openai_chat.models import encode_model, encode_models
+from modelmux.dialects.openai_chat.request import to_claude_request
+from modelmux.dialects.openai_chat.stream import ChatEncoder
+from modelmux.errors import GatewayError
+from modelmux.wire.openai import common
+from modelmux.wire.openai.chat_request import decode_request_with_unknown
+
+
+class OpenAIChat:
+    """The dialect of ``POST /v1/chat/completions``."""
+
+    name: Final = "openai_chat"
+
+    def decode(self, inbound: Inbound, body: bytes) -> Decoded:
+        del inbound
+        request, unknown = decode_request_with_unknown(body)
+        claude_request, plan = to_claude_request(request, unknown)
+        return Decoded(request.model, bool(request.stream), claude_request, plan, request.prompt_cache_key or None)
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> ChatEncoder:
+        return ChatEncoder(plan, id=f"chatcmpl-{id}", created=created)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        del request_id
+        return common.encode(common.envelope(error))
+
+    def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
+        del query
+        return encode_models(models)
+
+    def model(self, model: ListedModel) -> bytes:
+        return encode_model(model)

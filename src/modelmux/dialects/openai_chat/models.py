@@ -1,0 +1,20 @@
+"""The model list in OpenAI's shape. It has no pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelmux.dialects.base import ListedModel
+from modelmux.wire.openai.common import Model, ModelList, encode
+
+
+def encode_models(models: Sequence[ListedModel]) -> bytes:
+    return encode(ModelList(data=[_model(model) for model in models]))
+
+
+def encode_model(model: ListedModel) -> bytes:
+    return encode(_model(model))
+
+
+def _model(model: ListedModel) -> Model:
+    return Model(id=model.name, created=model.created_at)

@@ -1,0 +1,55 @@
+"""Every path that is served: its dialect, what it does, and whether it needs a key. Data.
+
+Whatever the path, a request is authenticated, limited, settled and refused by the same code; an error has the shape of
+the path's dialect.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
+from modelmux.dialects.base import Dialect, ListingDialect, Operation
+from modelmux.dialects.openai_chat.dialect import OpenAIChat
+
+OPENAI_CHAT: Final[Dialect] = OpenAIChat()
+ANTHROPIC_MESSAGES: Final[ListingDialect] = AnthropicMessages()
+
+
+class Surface(Struct, frozen=True):
+    """One served path.
+
+    :param path: a template: ``{name:path}`` matches the rest, slashes included.
+    :param dialect: of the responses, errors included.
+    :param anthropic_dialect: for clients that speak Anthropic's API, where the path belongs to both.
+    :param authenticated: needs a key, if any keys are configured.
+    """
+
+    method: str
+    path: str
+    operation: Operation
+    dialect: ListingDialect = OPENAI_CHAT
+    anthropic_dialect: ListingDialect | None = None
+    authenticated: bool = True
+
+
+def _with_and_without_version(method: str, path: str, operation: Operation, **fields: ListingDialect) -> list[Surface]:
+    """Some clients leave /v1 out of the base URL."""
+    return [Surface(method, prefix + path, operation, **fields) for prefix in ("/v1", "")]
+
+
+def _pages(*paths: str, authenticated: bool) -> list[Surface]:
+    return [Surface("GET", path, "page", authenticated=authenticated) for path in paths]
+
+
+SURFACES: Final[tuple[Surface, ...]] = (
+    *_with_and_without_version("POST", "/chat/completions", "generate"),
+    *_with_and_without_version("GET", "/models", "list_models", anthropic_dialect=ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/models/{name:path}", "list_models", anthropic_dialect=ANTHROPIC_MESSAGES),
+    # They tell that the process lives, and its counters. First the gateway's own names, then those of LiteLLM.
+    *_pages("/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", authenticated=False),
+    *_pages("/readyz", "/health/readiness", authenticated=False),
+    *_pages("/metrics", authenticated=True),
+)

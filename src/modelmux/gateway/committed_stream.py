@@ -1,0 +1,148 @@
+"""A streamed reply whose first content has come: from here on nothing is retried, and the client gets it to its end.
+
+``open_stream`` belongs to the attempt: it reads up to the first content, and a failure there may still be retried.
+``CommittedStream.read`` belongs to the response: a failure there becomes the error inside the stream.
+"""
+
+from __future__ import annotations
+
+from modelmux.claude.reply_state import ReplyState
+from modelmux.dialects.base import ReplyEncoder
+from modelmux.errors import GatewayError, without_traceback
+from modelmux.gateway.deployments import AttemptLease
+from modelmux.gateway.event_source import Events, EventSource
+from modelmux.telemetry.records import AttemptRecord
+from modelmux.upstream.base import Reply
+from modelmux.wire.anthropic.text_delta_run import TextRun
+
+
+class CommittedStream:
+    """One attempt's stream, open until ``aclose``.
+
+    :param first_bytes: encoded while the attempt was waiting for content.
+    :param failure: an error that arrived right after the first content.
+    """
+
+    def __init__(
+        self,
+        encoder: ReplyEncoder,
+        source: EventSource,
+        reply: Reply,
+        lease: AttemptLease,
+        record: AttemptRecord,
+        first_bytes: bytes,
+        failure: GatewayError | None,
+    ) -> None:
+        self.encoder = encoder
+        self.record = record
+        self._source = source
+        self._reply = reply
+        self._lease = lease
+        self._pending = first_bytes
+        self._failure = failure
+        self._closed = False
+        #: The client has been given all it gets.
+        self.ended = False
+
+    @property
+    def state(self) -> ReplyState:
+        return self.encoder.state
+
+    async def read(self) -> bytes:
+        """The next bytes for the client; empty where the upstream's message is over, or pauses.
+
+        :raises GatewayError: the stream failed; everything before the failure was returned.
+        """
+        data, self._pending = self._pending, b""
+        while not data:
+            if self._failure is not None:
+                raise self._failure
+            if self.state.done:
+                return b""
+            data, self._failure = await _read_encoded(self._source, self.encoder)
+        return data
+
+    @property
+    def is_over(self) -> bool:
+        """Whether ``message_stop`` came and nothing else is to be said."""
+        return self.state.done and self._failure is None
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that failed: what was held back, and the error. Empty if the stream has ended."""
+        if self.ended:
+            return b""
+        self.ended = True
+        self.record.error = error
+        self._lease.record_failure(error)
+        held = b"".join(self.encoder.feed(event) for event in self._source.flush() if not isinstance(event, TextRun))
+        return held + self.encoder.fail(error)
+
+    def close_record(self, now: float) -> None:
+        """Enter into the attempt's record what its stream brought. Idempotent."""
+        record, state = self.record, self.state
+        if record.ended_at is None:
+            record.ended_at = now
+            record.usage, record.unknown_types = state.attempt_usage, state.unknown_types
+
+    async def aclose(self) -> None:
+        """Close the upstream's reply. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._source.aclose()
+            if self.state.done:
+                await self._source.drain()
+        finally:
+            self._lease.release()
+            await self._reply.aclose()
+
+
+async def open_stream(
+    encoder: ReplyEncoder, source: EventSource, reply: Reply, lease: AttemptLease, record: AttemptRecord
+) -> CommittedStream:
+    """Read up to the first content. The client has got nothing of this reply yet, so a failure may be retried.
+
+    On success the stream owns ``reply`` and ``lease``; on failure the caller still does.
+
+    :raises GatewayError: the stream failed before it had content.
+    """
+    parts: list[bytes] = []
+    failure: GatewayError | None = None
+    while not (encoder.content_started or encoder.state.done or source.holds_text):
+        data, failure = await _read_encoded(source, encoder)
+        if failure is not None and not (encoder.content_started or source.holds_text):
+            raise failure
+        parts.append(data)
+    return CommittedStream(encoder, source, reply, lease, record, b"".join(parts), failure)
+
+
+async def _read_encoded(source: EventSource, encoder: ReplyEncoder) -> tuple[bytes, GatewayError | None]:
+    """One read's events as bytes, and the failure that ended the stream, if it did."""
+    try:
+        events = await source.read()
+        if events is None:
+            encoder.state.check_complete()
+            return b"", None
+        return encode_events(events, encoder, source.chunk), None
+    except GatewayError as error:
+        return b"", without_traceback(error)
+
+
+def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes) -> bytes:
+    """The events of one read as bytes for the client.
+
+    :param chunk: the same as they came from the network.
+    """
+    if encoder.raw:
+        return encoder.feed_chunk(chunk, events)
+    if len(events) == 1 and not isinstance(events[0], TextRun):
+        return encoder.feed(events[0])
+    parts: list[bytes] = []
+    for event in events:
+        if isinstance(event, TextRun):
+            data = encoder.feed_run(event)
+            parts += [data] if data is not None else map(encoder.feed, event.events())
+        else:
+            parts.append(encoder.feed(event))
+    return b"".join(parts)

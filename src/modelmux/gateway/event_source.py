@@ -1,0 +1,168 @@
+"""The events of a streamed reply as they arrive: a reply's bytes through the provider's reader, one read at a time.
+
+``BufferedEventSource`` holds text back (mode ``buffered``). The upstream may fall silent in the middle of a sentence, so
+its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues as
+a task, owned here, and its result is taken when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from modelmux.claude.text_buffer import TextBuffer
+from modelmux.errors import GatewayError, UpstreamBroken
+from modelmux.providers.base import ReplyReader
+from modelmux.upstream.base import Reply
+from modelmux.wire.anthropic import StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextRun
+
+#: Seconds that the end of a reply may take after its last event.
+DRAIN_SECONDS: Final = 0.25
+#: Longest stream that is folded into one message: several times the longest unary reply, because each delta has a frame.
+MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
+
+Events = Sequence[StreamEvent | TextRun]
+
+
+class EventSource:
+    """The events of one reply, as many at a time as one read brought.
+
+    :param limit: bytes after which the reply is given up; None for no limit.
+    """
+
+    __slots__ = ("_bytes_left", "_chunks", "_ended", "_reader", "_reply", "chunk")
+
+    def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
+        self._reply = reply
+        self._chunks = aiter(reply)
+        self._reader = reader
+        self._bytes_left = limit
+        self._ended = False
+        #: The bytes of the last read.
+        self.chunk = b""
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether text has arrived that was not returned yet."""
+        return False
+
+    async def read(self) -> Events | None:
+        """The next events, maybe none; None at the end of the reply.
+
+        :raises UpstreamError: the reply broke off, reports an error, or cannot be read.
+        """
+        if self._ended:
+            return None
+        self.chunk = await anext(self._chunks, b"")
+        if not self.chunk:
+            self._ended = True
+            return self._reader.close() or None
+        if self._bytes_left is not None:
+            self._bytes_left -= len(self.chunk)
+            if self._bytes_left < 0:
+                raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
+        return self._reader.feed(self.chunk)
+
+    def flush(self) -> Events:
+        """Events that are held back."""
+        return ()
+
+    async def drain(self) -> None:
+        """Read the rest of a complete reply, so that its connection can be used again. An upstream that does not end
+        the reply soon is not waited for."""
+        if self._ended or self._reply.arrived:
+            return
+        with contextlib.suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for _ in self._chunks:
+                    pass
+
+    async def aclose(self) -> None:
+        """Stop reading. The reply itself is closed by its owner."""
+
+
+class MessageEventSource(EventSource):
+    """The events of a reply that came in one piece."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, reply: Reply, events: Events) -> None:
+        self._reply = reply
+        self._events: Events | None = events
+        self.chunk = b""
+
+    async def read(self) -> Events | None:
+        events, self._events = self._events, None
+        return events
+
+    async def drain(self) -> None:
+        """The reply was read to its end."""
+
+
+class BufferedEventSource(EventSource):
+    """Events with their text held back by a ``TextBuffer``.
+
+    :param clock: monotonic seconds.
+    """
+
+    __slots__ = ("_buffer", "_clock", "_failure", "_reading")
+
+    def __init__(self, reply: Reply, reader: ReplyReader, buffer: TextBuffer, clock: Callable[[], float]) -> None:
+        super().__init__(reply, reader)
+        self._buffer = buffer
+        self._clock = clock
+        self._reading: asyncio.Task[Events | None] | None = None
+        self._failure: GatewayError | None = None
+
+    @property
+    def holds_text(self) -> bool:
+        return self._buffer.due is not None
+
+    async def read(self) -> Events | None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            if self._reading is None and self._buffer.due is None:
+                events = await super().read()
+            elif await self._arrived_in_time():
+                events = self._take_result()
+            else:
+                return self._buffer.flush()
+        except GatewayError as error:  # what came before it is sent before it
+            held = self._buffer.flush()
+            if not held:
+                raise
+            self._failure = error
+            return held
+        if events is None:
+            return self._buffer.flush() or None
+        now = self._clock()
+        single = (event for item in events for event in (item.events() if isinstance(item, TextRun) else (item,)))
+        return [released for event in single for released in self._buffer.feed(event, now)]
+
+    def flush(self) -> Events:
+        return self._buffer.flush()
+
+    async def aclose(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # retrieved, or asyncio would report it
+
+    async def _arrived_in_time(self) -> bool:
+        """Wait for the next read until the held text is due; if none is held, until it comes."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(super().read())  # owned here; ended and awaited in aclose
+        due = self._buffer.due
+        await asyncio.wait([self._reading], timeout=None if due is None else max(0.0, due - self._clock()))
+        return self._reading.done()
+
+    def _take_result(self) -> Events | None:
+        assert self._reading is not None
+        reading, self._reading = self._reading, None
+        return reading.result()

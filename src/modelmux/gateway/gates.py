@@ -1,0 +1,83 @@
+"""Admission: the steps a request passes before its first attempt, as a tuple in order.
+
+Each is left in reverse order, exactly once, however the request ends. One that refuses leaves those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+from modelmux.dialects.base import Decoded, Inbound
+from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.routing.model import Route
+
+
+class Gate(Protocol):
+    """One admission step: a concurrency limit; later keys, rate limits, budgets."""
+
+    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> None:
+        """:raises GatewayError: the request is not admitted."""
+        ...
+
+    async def leave(self, inbound: Inbound) -> None: ...
+
+
+class ConcurrencyGate:
+    """A bound on requests that run at once."""
+
+    def __init__(self, limiter: ConcurrencyLimiter) -> None:
+        self._limiter = limiter
+
+    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> None:
+        del inbound, decoded, route
+        await self._limiter.acquire()
+
+    async def leave(self, inbound: Inbound) -> None:
+        del inbound
+        self._limiter.release()
+
+
+class Gates:
+    """All gates in order. ``async with gates(inbound, decoded, route)`` holds a request's admission."""
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._gates = tuple(gates)
+
+    def __call__(self, inbound: Inbound, decoded: Decoded, route: Route) -> _Admission:
+        return _Admission(self._gates, inbound, decoded, route)
+
+
+class _Admission:
+    __slots__ = ("_decoded", "_entered", "_gates", "_inbound", "_route")
+
+    def __init__(self, gates: tuple[Gate, ...], inbound: Inbound, decoded: Decoded, route: Route) -> None:
+        self._gates = gates
+        self._inbound = inbound
+        self._decoded = decoded
+        self._route = route
+        self._entered: list[Gate] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for gate in self._gates:
+                await gate.enter(self._inbound, self._decoded, self._route)
+                self._entered.append(gate)
+        except BaseException:
+            await self._leave()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
+        while self._entered:
+            gate = self._entered.pop()
+            try:
+                await gate.leave(self._inbound)
+            finally:  # the others are left too, whatever this one raises
+                if self._entered:
+                    await self._leave()

@@ -1,0 +1,43 @@
+"""Headers of ours on the responses of the data plane: which model and deployment answered, and what was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelmux.claude.notices import Notice, header_value
+from modelmux.routing.stream_mode import Mode
+from modelmux.telemetry.records import AttemptRecord
+from modelmux.wire.http import Headers
+
+
+def early_headers(request_id: str, model: str | None, stream_mode: Mode) -> Headers:
+    """What is known before there is a reply.
+
+    :param model: the catalog's id of the model that answers; None if there are several candidates.
+    """
+    headers = [(b"x-request-id", request_id.encode())]
+    if model is not None:
+        headers.append((b"x-modelmux-model", _ascii(model)))  # the body has the name that the client asked for
+    if stream_mode != "standard":
+        headers.append((b"x-modelmux-stream-mode", stream_mode.encode()))
+    return headers
+
+
+def reply_headers(attempts: Sequence[AttemptRecord], notices: Sequence[Notice], warning: str | None) -> Headers:
+    """What is known once a deployment has answered.
+
+    :param warning: a sentence about the model's retirement.
+    """
+    headers = [
+        (b"x-modelmux-deployment", _ascii(attempts[-1].deployment)),
+        (b"x-modelmux-attempts", str(len(attempts)).encode()),
+    ]
+    if notices:
+        headers.append((b"x-modelmux-notices", header_value(notices).encode()))
+    if warning:
+        headers.append((b"x-modelmux-warning", _ascii(" ".join(warning.split()))))
+    return headers
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "replace")

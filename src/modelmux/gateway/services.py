@@ -1,0 +1,67 @@
+"""What the data path works with, built once for each configuration by ``app.py`` and the same for every request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelmux.gateway.dated_routes import DatedRoutes
+from modelmux.gateway.deployments import DeploymentPool
+from modelmux.gateway.gates import Gates
+from modelmux.store.base import ThinkingStore
+from modelmux.providers.base import Provider
+from modelmux.routing.retry import RetryPolicy
+from modelmux.routing.stream_mode import StreamModes
+from modelmux.runtime import Runtime
+from modelmux.telemetry.log import Log
+from modelmux.telemetry.observers import ExchangeObserver
+from modelmux.upstream.base import TokenSource, Upstream
+from modelmux.upstream.downloads.fetcher import Fetched
+
+
+class Downloads(Protocol):
+    """Fetches the files that URLs of a request refer to; ``upstream/downloads`` has the real one."""
+
+    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
+        """:raises NotFetched: a URL that may not or cannot be fetched."""
+        ...
+
+    def forget(self, url: str) -> None:
+        """Drop a cached file that turned out to be unusable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How streams are sent.
+
+    :param modes: which client gets which kind of stream.
+    :param buffer_bytes, buffer_seconds: how much text the mode ``buffered`` holds back, and for how long.
+    :param keep_alive_interval: seconds of silence after which a waiting client gets a sign of life; 0 for never.
+    """
+
+    modes: StreamModes
+    buffer_bytes: int
+    buffer_seconds: float
+    keep_alive_interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """See the module."""
+
+    routes: DatedRoutes
+    deployments: DeploymentPool
+    provider: Provider
+    upstream: Upstream
+    tokens: TokenSource
+    downloads: Downloads
+    thinking: ThinkingStore
+    gates: Gates
+    observers: Sequence[ExchangeObserver]
+    retry_policy: RetryPolicy
+    streams: StreamSettings
+    log: Log
+    runtime: Runtime
+    strict: bool = False

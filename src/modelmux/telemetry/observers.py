@@ -1,0 +1,141 @@
+"""What observes exchanges: the log and the metrics. Each gets the same records; further observers are further items of
+the tuple that ``app.py`` passes to the gateway.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from modelmux.claude.notices import header_value
+from modelmux.errors import GatewayError, UpstreamRefused
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
+from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.wire.anthropic import Usage
+
+_UNRESOLVED_ROUTE = "unknown"
+_MAX_UNKNOWN_TYPES = 20
+
+
+class ExchangeObserver(Protocol):
+    """Called by the gateway, never concurrently. Must not raise and must not block."""
+
+    def started(self) -> None:
+        """A request arrived."""
+        ...
+
+    def attempted(self, request_id: str, record: AttemptRecord) -> None:
+        """An attempt failed before the client got any content, or gave content."""
+        ...
+
+    def settled(self, record: ExchangeRecord) -> None:
+        """An exchange is over; exactly once each."""
+        ...
+
+
+class LogObserver:
+    """A line for each request, and a warning for each failed attempt and each unknown upstream type."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def started(self) -> None:
+        pass
+
+    def attempted(self, request_id: str, record: AttemptRecord) -> None:
+        error = record.error
+        if error is not None:
+            self._log.warning(
+                names.EVENT_ATTEMPT_FAILED,
+                request_id=request_id,
+                deployment=record.deployment,
+                attempt=record.number,
+                kind=result_label(error),
+                message=error.loggable_message,
+                detail=error.detail,
+            )
+
+    def settled(self, record: ExchangeRecord) -> None:
+        error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
+        self._log.info(
+            names.EVENT_REQUEST,
+            request_id=record.request_id,
+            route=record.route or _UNRESOLVED_ROUTE,
+            deployment=record.attempts[-1].deployment if record.attempts else None,
+            attempts=len(record.attempts),
+            stream=record.stream,
+            outcome=record.outcome,
+            status=error.status if error else 200,
+            code=error.code if error else None,
+            message=error.loggable_message if error else None,
+            retry_stopped=record.stop_reason if error else None,
+            seconds=round(record.duration, 4),
+            request_bytes=record.request_bytes,
+            response_bytes=record.response_bytes,
+            first_content=round(first, 4) if first is not None else None,
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cache_read_input_tokens,
+            cache_write_tokens=usage.cache_creation_input_tokens,
+            output_tokens=usage.output_tokens,
+            notices=header_value(record.notices) or None,
+            upstream_request_id=record.upstream_request_id,
+        )
+        types = set().union(*(attempt.unknown_types for attempt in record.attempts)) if record.attempts else set()
+        if types:
+            self._log.warning(
+                names.EVENT_UNKNOWN_UPSTREAM,
+                request_id=record.request_id,
+                types=sorted(types)[:_MAX_UNKNOWN_TYPES],
+            )
+
+
+class MetricsObserver:
+    """Counts requests, attempts and tokens."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def started(self) -> None:
+        self._metrics.total += 1
+        self._metrics.in_flight += 1
+
+    def attempted(self, request_id: str, record: AttemptRecord) -> None:
+        del request_id
+        metrics, error = self._metrics, record.error
+        metrics.retries += record.is_retry
+        metrics.attempts.add(record.deployment, "ok" if error is None else result_label(error))
+        metrics.quota_errors += error is not None and error.kind.name == "rate_limit"
+
+    def settled(self, record: ExchangeRecord) -> None:
+        metrics, route = self._metrics, record.route or _UNRESOLVED_ROUTE
+        metrics.in_flight -= 1
+        metrics.requests.add(route, record.outcome)
+        metrics.duration.observe(route, record.duration)
+        if record.outcome == names.OUTCOME_OK:
+            metrics.succeeded += 1
+        elif record.outcome != names.OUTCOME_CLIENT_GONE:
+            metrics.failed += 1
+        if record.time_to_first_token is not None:
+            metrics.first_content.observe(route, record.time_to_first_token)
+        usage = record.usage
+        if usage is not None:
+            self._count_tokens(route, usage)
+
+    def _count_tokens(self, route: str, usage: Usage) -> None:
+        for type, count in (
+            ("input", usage.input_tokens),
+            ("cache_read", usage.cache_read_input_tokens),
+            ("cache_write", usage.cache_creation_input_tokens),
+            ("output", usage.output_tokens),
+        ):
+            if count and count > 0:  # a counter only rises, and an upstream's counts are not trusted
+                self._metrics.tokens.add_many(count, route, type)
+
+
+_NO_USAGE = Usage()
+
+
+def result_label(error: GatewayError) -> str:
+    """The label ``result`` of a failed attempt: the kind of an upstream's error, else the code of ours."""
+    return error.kind.name if isinstance(error, UpstreamRefused) else error.code or "error"

@@ -1,0 +1,77 @@
+"""What is recorded of a request: one ``AttemptRecord`` for each call to an upstream, one ``ExchangeRecord`` when it is
+over. Log, metrics and whatever else observes an exchange are built from these, and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from modelmux.catalog import ModelCard
+from modelmux.claude.notices import Notice
+from modelmux.claude.usage import add
+from modelmux.errors import GatewayError
+from modelmux.wire.anthropic import Usage
+
+#: How an exchange ended.
+Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "client_gone"]
+
+
+class AttemptRecord(Struct):
+    """One call to an upstream, successful or not. Filled while it runs; times are monotonic seconds.
+
+    :param number: from 1 on, over all attempts of the exchange.
+    :param is_retry: it repeats an attempt that failed; false for the first, and for one that continues a paused reply.
+    :param usage: tokens the upstream reported, also of a reply that broke off.
+    """
+
+    number: int
+    is_retry: bool
+    deployment: str
+    card: ModelCard
+    started_at: float
+    ended_at: float | None = None
+    usage: Usage | None = None
+    upstream_request_id: str | None = None
+    error: GatewayError | None = None
+    unknown_types: set[str] = set()
+
+
+class ExchangeRecord(Struct, frozen=True):
+    """One request from its arrival to its end.
+
+    :param route: the public model name; None if the request did not get that far.
+    :param error: what the client was told, if it failed.
+    :param stop_reason: why there was no further attempt, if one failed.
+    :param duration, time_to_first_token: seconds.
+    """
+
+    request_id: str
+    dialect: str
+    operation: str
+    route: str | None
+    attempts: Sequence[AttemptRecord]
+    stream: bool
+    outcome: Outcome
+    error: GatewayError | None
+    stop_reason: str | None
+    duration: float
+    time_to_first_token: float | None
+    request_bytes: int
+    response_bytes: int
+    notices: Sequence[Notice]
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of all attempts."""
+        total: Usage | None = None
+        for attempt in self.attempts:
+            total = add(total, attempt.usage)
+        return total
+
+    @property
+    def upstream_request_id(self) -> str | None:
+        """Of the last attempt that has one."""
+        return next((a.upstream_request_id for a in reversed(self.attempts) if a.upstream_request_id), None)
