@@ -1,5 +1,6 @@
-"""What of a reply is news to us: kept out of the answer, counted and logged once, never an error. One table for whole
-replies and for streams.
+"""Parts of a reply that this version does not know: left out of the answer, counted and logged once, never an error.
+
+One table for complete replies and for streams.
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ from typing import Final
 
 from modelmux.wire.anthropic import KNOWN_STOP_REASONS, Block
 
-#: Kinds of blocks that an answer is made of, and those of server tools, which are not for the client.
-_BLOCKS: Final = frozenset(
+#: Types of blocks that make up an answer, and those of server tools, which are not for the client.
+_KNOWN_BLOCKS: Final = frozenset(
     {"text", "tool_use", "thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result"}
 )
-_SHOWN: Final = 80
+#: Characters of an unknown name that are reported.
+_MAX_LENGTH: Final = 80
 
 
-def of_ending(stop_reason: str | None) -> set[str]:
-    """A stop reason that is not in the table."""
-    return {f"stop_reason:{stop_reason[:_SHOWN]}"} if stop_reason and stop_reason not in KNOWN_STOP_REASONS else set()
+def unknown_stop_reason(stop_reason: str | None) -> set[str]:
+    """A stop reason that is not in the table, as ``stop_reason:NAME``."""
+    if not stop_reason or stop_reason in KNOWN_STOP_REASONS:
+        return set()
+    return {f"stop_reason:{stop_reason[:_MAX_LENGTH]}"}
 
 
-def of_block(kind: str) -> set[str]:
-    """A kind of block nobody knows."""
-    return set() if kind in _BLOCKS else {f"block:{kind[:_SHOWN]}"}
+def unknown_block(block_type: str) -> set[str]:
+    """A type of block that is not in the table, as ``block:NAME``."""
+    return set() if block_type in _KNOWN_BLOCKS else {f"block:{block_type[:_MAX_LENGTH]}"}
 
 
-def of_reply(content: Iterable[Block] | None, stop_reason: str | None) -> set[str]:
-    """All of a whole reply."""
-    return of_ending(stop_reason).union(*(of_block(block.type) for block in content or ()))
+def unknown_in_reply(content: Iterable[Block] | None, stop_reason: str | None) -> set[str]:
+    """All unknown types of a complete reply."""
+    return unknown_stop_reason(stop_reason).union(*(unknown_block(block.type) for block in content or ()))

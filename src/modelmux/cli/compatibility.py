@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from modelmux.catalog import ModelCard, builtin
 from modelmux.claude.upstream_errors import RULES
-from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.finish_reason import FINISH_REASONS
 
 _HEAD = """# Compatibility
@@ -51,10 +51,10 @@ def render() -> str:
 def _lines() -> Iterator[str]:
     yield _HEAD
     yield "## Request fields\n"
-    yield "| field | fate | how |"
+    yield "| field | support | how |"
     yield "|---|---|---|"
-    for name, fate in FATES.items():
-        yield f"| `{name}` | {fate.kind} | {fate.says} |"
+    for name, support in FIELD_SUPPORT.items():
+        yield f"| `{name}` | {support.kind} | {support.explanation} |"
     yield _MESSAGES
     yield "## Models\n"
     yield "| model | context | output | thinking | effort | sampling | prefill | forced | structured | cache from |"

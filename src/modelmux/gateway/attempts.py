@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from modelmux.claude import fold, thinking_blocks
-from modelmux.claude.context import Thought, Translated
+from modelmux.claude.draft import SignedThinking
+from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.upstream_errors import hide_project, translate_fault
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from modelmux.gateway.deployments import Stay
@@ -41,7 +42,12 @@ class Attempts:
     """
 
     def __init__(
-        self, route: Route, translated: Translated, relay: StreamRelay | None, exchange: Exchange, services: Services
+        self,
+        route: Route,
+        translated: PreparedRequest,
+        relay: StreamRelay | None,
+        exchange: Exchange,
+        services: Services,
     ) -> None:
         self._route = route
         self._body = translated.body
@@ -50,7 +56,7 @@ class Attempts:
         self._exchange = exchange
         self._services = services
         self._thoughtless = True
-        if thoughts := thinking_blocks.thoughts_in(self._body):
+        if thoughts := thinking_blocks.all_thinking(self._body):
             self._leave_out_refused(thoughts)
         long = translated.body.max_tokens > LONG_REPLY_TOKENS
         self._stream = relay is not None or long
@@ -124,16 +130,16 @@ class Attempts:
             services.metrics.retries += 1
             deployment = verdict.deployment
 
-    def _leave_out_refused(self, thoughts: Sequence[Thought]) -> None:
+    def _leave_out_refused(self, thoughts: Sequence[SignedThinking]) -> None:
         """Clients go on sending what was refused once: it would cost an attempt each time."""
         owner, refused = self._exchange.owner, self._services.thoughts.refused
         if any(refused(owner, thought) for thought in thoughts):
-            self._body = thinking_blocks.without_thoughts(self._body, lambda thought: refused(owner, thought))
-        self._thoughtless = not thinking_blocks.has_thoughts(self._body)
+            self._body = thinking_blocks.without_thinking(self._body, lambda thought: refused(owner, thought))
+        self._thoughtless = not thinking_blocks.has_thinking(self._body)
 
     def _drop_thoughts(self) -> None:
-        self._services.thoughts.refuse(self._exchange.owner, thinking_blocks.thoughts_in(self._body))
-        self._body, self._thoughtless = thinking_blocks.without_thoughts(self._body), True
+        self._services.thoughts.refuse(self._exchange.owner, thinking_blocks.all_thinking(self._body))
+        self._body, self._thoughtless = thinking_blocks.without_thinking(self._body), True
 
     async def _once(self, deployment: Deployment, encoded: bytes, token: str) -> anthropic.Message | None:
         fleet, relay = self._services.fleet, self._relay

@@ -1,47 +1,47 @@
-"""What a request refers to by URL, downloaded and made into blocks: Vertex AI takes no URL sources."""
+"""Files that a request refers to by URL, downloaded and made into blocks: Vertex AI accepts no URL sources."""
 
 from __future__ import annotations
 
-from modelmux.claude.context import Assets
-from modelmux.dialects.openai_chat import content
+from modelmux.claude import media
+from modelmux.claude.embed import embed
+from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.exchange import Downloads
 from modelmux.upstream.downloads.fetcher import Fetched
 from modelmux.upstream.downloads.url_guard import NotFetched
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
-from modelmux.wire.openai.chat_request import ChatRequest
 
 
-async def fetch_assets(request: ChatRequest, downloads: Downloads) -> Assets:
-    """Blocks by URL, for every http(s) URL of the request.
+async def embed_downloads(request: ClaudeRequest, downloads: Downloads) -> ClaudeRequest:
+    """The request with the files in place of its http(s) URLs.
 
-    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads; ``param`` says
-        where it stands.
+    :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
+        path of its first occurrence.
     """
-    urls = content.remote_urls(request)
+    urls = request.urls
     if not urls:
-        return {}
+        return request
     try:
         fetched = await downloads.fetch_all(urls)
     except NotFetched as error:
         error.param = urls.get(error.url)
         raise
-    assets: dict[str, ImageBlock | DocumentBlock] = {}
-    for url, found in fetched.items():
+    files: dict[str, ImageBlock | DocumentBlock] = {}
+    for url, file in fetched.items():
         try:
-            assets[url] = _block(found, urls[url])
+            files[url] = _block(file, urls[url])
         except InvalidRequest:
-            downloads.forget(url)  # so that a file put right is seen at once
+            downloads.forget(url)  # so that a corrected file is used at once
             raise
-    return assets
+    return embed(request, files)
 
 
-def _block(found: Fetched, where: str) -> ImageBlock | DocumentBlock:
-    kind = content.sniff(found.data)
-    if kind is not None and kind.startswith("image/"):
-        return content.image(found.media_type, found.data, where)
-    if kind is None and not found.media_type.startswith("text/"):
+def _block(file: Fetched, path: str) -> ImageBlock | DocumentBlock:
+    media_type = media.sniff(file.data)
+    if media_type is not None and media_type.startswith("image/"):
+        return media.image(file.media_type, file.data, path)
+    if media_type is None and not file.media_type.startswith("text/"):
         raise InvalidRequest(
-            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=where
+            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=path
         )
-    return content.document(found.media_type, found.data, None, where)
+    return media.document(file.media_type, file.data, None, path)

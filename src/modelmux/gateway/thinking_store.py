@@ -12,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
-from modelmux.claude.context import Thought
-from modelmux.claude.thinking_blocks import by_call
-from modelmux.wire.anthropic import Block, MessagesRequest, ThinkingBlock
+from modelmux.claude.draft import SignedThinking
+from modelmux.claude.thinking_blocks import thinking_by_tool_call
+from modelmux.wire.anthropic import Block, ThinkingBlock
 
 MAX_ENTRIES: Final = 20_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -27,24 +27,24 @@ _OVERHEAD: Final = 400
 class ThoughtStore(Protocol):
     """Remembers the thinking blocks that came right before a tool call."""
 
-    def put(self, owner: str, call_id: str, model: str, thoughts: tuple[Thought, ...]) -> None: ...
+    def put(self, owner: str, call_id: str, model: str, thoughts: tuple[SignedThinking, ...]) -> None: ...
 
-    def get(self, owner: str, call_id: str, model: str) -> tuple[Thought, ...] | None:
+    def get(self, owner: str, call_id: str, model: str) -> tuple[SignedThinking, ...] | None:
         """None when nothing is known of the call, it is too long ago, or another model made it."""
         ...
 
-    def refuse(self, owner: str, thoughts: Iterable[Thought]) -> None:
+    def refuse(self, owner: str, thoughts: Iterable[SignedThinking]) -> None:
         """The upstream did not accept a request with these: they are not to be sent again."""
         ...
 
-    def refused(self, owner: str, thought: Thought) -> bool:
+    def refused(self, owner: str, thought: SignedThinking) -> bool:
         """Whether ``refuse`` was told of it."""
         ...
 
 
 class _Entry(NamedTuple):
     model: str
-    thoughts: tuple[Thought, ...]
+    thoughts: tuple[SignedThinking, ...]
     size: int
     expires: float
 
@@ -71,7 +71,7 @@ class MemoryThoughts:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, owner: str, call_id: str, model: str, thoughts: tuple[Thought, ...]) -> None:
+    def put(self, owner: str, call_id: str, model: str, thoughts: tuple[SignedThinking, ...]) -> None:
         size = _OVERHEAD + sum(_size(t) for t in thoughts)
         key = (owner, call_id)
         self._drop(key)
@@ -82,7 +82,7 @@ class MemoryThoughts:
         while len(self._entries) > self._max_entries or self.bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
 
-    def get(self, owner: str, call_id: str, model: str) -> tuple[Thought, ...] | None:
+    def get(self, owner: str, call_id: str, model: str) -> tuple[SignedThinking, ...] | None:
         key = (owner, call_id)
         entry = self._entries.get(key)
         if entry is None:
@@ -93,13 +93,13 @@ class MemoryThoughts:
         self._entries.move_to_end(key)
         return entry.thoughts if entry.model == model else None
 
-    def refuse(self, owner: str, thoughts: Iterable[Thought]) -> None:
+    def refuse(self, owner: str, thoughts: Iterable[SignedThinking]) -> None:
         for thought in thoughts:
             self._refused[_mark(owner, thought)] = None
         while len(self._refused) > self._max_entries:
             self._refused.popitem(last=False)
 
-    def refused(self, owner: str, thought: Thought) -> bool:
+    def refused(self, owner: str, thought: SignedThinking) -> bool:
         return bool(self._refused) and _mark(owner, thought) in self._refused
 
     def _drop(self, key: tuple[str, str]) -> None:
@@ -108,26 +108,19 @@ class MemoryThoughts:
             self.bytes -= entry.size
 
 
-def may_think(body: MessagesRequest, default: str) -> bool:
-    """Whether the model may think about this request; ``default`` is what it does unasked ("on" or "off")."""
-    if body.thinking is None:
-        return default == "on"
-    return body.thinking.type != "disabled"
-
-
 def remember(blocks: Iterable[Block], owner: str, model: str, store: ThoughtStore) -> None:
     """Keep the thinking of a reply that led to tool calls; also that there was none."""
-    for call_id, thoughts in by_call(blocks):
+    for call_id, thoughts in thinking_by_tool_call(blocks):
         store.put(owner, call_id, model, thoughts)
 
 
-def _mark(owner: str, thought: Thought) -> bytes:
+def _mark(owner: str, thought: SignedThinking) -> bytes:
     """Stands for one caller's thinking block: signatures are too long to keep."""
     signed = thought.signature if isinstance(thought, ThinkingBlock) else thought.data
     return hashlib.blake2b(f"{owner} {signed}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _size(thought: Thought) -> int:
+def _size(thought: SignedThinking) -> int:
     """Bytes that its texts take in memory."""
     held = (thought.thinking, thought.signature) if isinstance(thought, ThinkingBlock) else (thought.data,)
     return sum(map(sys.getsizeof, held))

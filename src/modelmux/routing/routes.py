@@ -15,7 +15,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from modelmux.catalog import Catalog, ModelCard, locations, normalise
-from modelmux.claude.context import Options
+from modelmux.claude.options import Options
 from modelmux.errors import ModelNotFound
 from modelmux.routing.aliases import Alias, by_name, follow
 from modelmux.routing.geography import inside

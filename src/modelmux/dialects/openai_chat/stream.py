@@ -13,14 +13,14 @@ import msgspec
 from msgspec import Raw
 
 from modelmux.claude import unknown_types
-from modelmux.claude.context import ReplyShape
 from modelmux.claude.fold import MessageFold, resumption
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.upstream_errors import refused_in_stream
 from modelmux.claude.usage import add, merge
 from modelmux.dialects.openai_chat.annotations import annotations_of
+from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.response import free_text, thinking_block
-from modelmux.dialects.openai_chat.response_format import FenceStripper
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.errors import UpstreamBroken
 from modelmux.wire import anthropic
@@ -97,19 +97,19 @@ class ChatStream:
         "usage",
     )
 
-    def __init__(self, shape: ReplyShape) -> None:
+    def __init__(self, shape: ReplyPlan) -> None:
         self._shape = shape
         self._opened = False
         self._calls = 0  # of the client's tools
         self._length = 0  # of the content so far, in characters
         #: The block under way at each index.
         self._open: dict[int, _ToolUse | _Text | anthropic.Block | _Opaque] = {}
-        self._fences = FenceStripper() if shape.strip_fences else None
+        self._fences = CodeFenceStripper() if shape.strip_code_fence else None
         self._stop_details: anthropic.StopDetails | None = None
-        self._pauses_left = shape.continue_paused
-        self._fold = MessageFold() if shape.continue_paused else None
+        self._pauses_left = shape.max_continuations
+        self._fold = MessageFold() if shape.max_continuations else None
         self._spent: anthropic.Usage | None = None  # by calls before the present one
-        self._special = shape.strip_fences or shape.continue_paused > 0  # text needs more than to be passed on
+        self._special = shape.strip_code_fence or shape.max_continuations > 0  # text needs more than to be passed on
         self.paused = False
         #: Thinking and tool_use blocks in order, for ``thinking.by_call``.
         self.kept: list[anthropic.Block] = []
@@ -302,12 +302,12 @@ class ChatStream:
         if block.type == "redacted_thinking":
             self.kept.append(block)
         else:
-            self.unknown |= unknown_types.of_block(block.type)
+            self.unknown |= unknown_types.unknown_block(block.type)
         return chunks
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
         self.kept.append(block)
-        if (block.name or "") == self._shape.json_tool:
+        if (block.name or "") == self._shape.answer_tool:
             self._open[index] = _ToolUse(0, "answer", block)
             return []
         if block.name in self._shape.custom_tools:
@@ -354,7 +354,7 @@ class ChatStream:
         if self.stop_reason == "pause_turn" and self._pauses_left:
             self.paused = True
             return []
-        self.unknown |= unknown_types.of_ending(self.stop_reason)
+        self.unknown |= unknown_types.unknown_stop_reason(self.stop_reason)
         chunks = self._role()
         for index in list(self._open):  # blocks that were never ended
             chunks += self._block_stop(index)
