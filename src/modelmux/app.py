@@ -10,8 +10,6 @@ import asyncio
 import math
 import operator
 import os
-import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,28 +19,31 @@ from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.schema import Auth
 from modelmux.config.streaming import build_stream_modes
-from modelmux.errors import CredentialsUnavailable
-from modelmux.gateway.buffered_relay import Pacing
-from modelmux.gateway.concurrency import Admission
-from modelmux.gateway.dated_routes import RoutesToday
-from modelmux.gateway.deployments import Fleet
-from modelmux.gateway.exchange import Services
-from modelmux.gateway.ids import IDS
-from modelmux.gateway.thinking_store import MemoryThoughts
-from modelmux.providers.vertex_claude.provider import Vertex
+from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.errors import CredentialsUnavailable, GatewayError
+from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.dated_routes import DatedRoutes
+from modelmux.gateway.deployments import DeploymentPool
+from modelmux.gateway.gates import ConcurrencyGate, Gates
+from modelmux.gateway.services import Services, StreamSettings
+from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.warnings import route_warnings
-from modelmux.server.asgi import Application
+from modelmux.runtime import Runtime
+from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys, is_loopback
 from modelmux.server.cors import Cors
-from modelmux.server.endpoints import ChatEndpoint
-from modelmux.server.health import OPEN_PATHS, Readiness, page_routes
-from modelmux.server.models import ModelPages
+from modelmux.server.endpoints import Endpoint
+from modelmux.server.health import Readiness, page_routes
+from modelmux.server.models import ModelList
+from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
+from modelmux.store.memory import MemoryThinkingStore
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, quiet
 from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
 from modelmux.upstream.google_auth.loaders import (
@@ -82,23 +83,25 @@ class Gateway:
         upstream: Upstream | None = None,
         tokens: TokenSource | None = None,
         environment: Mapping[str, str] | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         self._environment = os.environ if environment is None else environment
+        self._runtime = runtime = runtime or Runtime()
         self._log = log or quiet()
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
-        self._given_tokens = tokens
-        self._thoughts = MemoryThoughts(time.monotonic)
-        self._fleet = Fleet(time.monotonic, self._on_deployment, share=config.server.workers)
-        self._admission = Admission(**_bounds(config))
-        self.metrics.watch(self._fleet.seen, self._admission)
+        self._token_override = tokens
+        self._thinking = MemoryThinkingStore(runtime.clock)
+        self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=config.server.workers)
+        self._limiter = ConcurrencyLimiter(**_limits(config))
+        self.metrics.watch(self._deployments.snapshot, self._limiter)
         try:
             self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
         self._current = self._build(config, None)
-        self._retired: list[Snapshot] = []
+        self._draining: list[Snapshot] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         snapshot = self._current
@@ -110,8 +113,8 @@ class Gateway:
             await snapshot.application(scope, receive, send)
         finally:
             snapshot.running -= 1
-            if self._retired and not snapshot.running and snapshot is not self._current:
-                await self._let_go()
+            if self._draining and not snapshot.running and snapshot is not self._current:
+                await self._close_retired()
 
     async def reload(self, config: Config) -> list[str]:
         """Serve by another configuration from the next request on. Running requests end by the one they began with.
@@ -121,8 +124,8 @@ class Gateway:
         """
         before = self._current
         self._current = self._build(config, before)
-        self._retired.append(before)
-        await self._let_go()
+        self._draining.append(before)
+        await self._close_retired()
         if self._current.tokens is not before.tokens:
             await self._end_warming()
             self.readiness.problem = None
@@ -134,69 +137,84 @@ class Gateway:
         if before is not None and before.config.auth == config.auth:
             tokens = before.tokens
         else:
-            tokens = self._given_tokens or self._make_tokens(config)
+            tokens = self._token_override or self._make_tokens(config)
         try:
             kept = before is not None and before.config.fetch == config.fetch
             fetcher = before.fetcher if before is not None and kept else Fetcher(_fetch_settings(config))
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        origins = read_origins(config.server.cors_origins)
         services = self._services(config, tokens, fetcher)
-        self._fleet.settle_for(services.routes.current.deployments)
-        self._admission.resize(**_bounds(config))
-        chat = ChatEndpoint(
-            services, config.server.max_body_bytes, self.readiness, self._admission, config.streaming.keep_alive
-        )
-        models = ModelPages(services.routes, started=int(time.time()))
-        application = Application(
-            data_plane={("POST", "/v1/chat/completions"): chat, ("POST", "/chat/completions"): chat},
-            pages=[*page_routes(self.metrics, self.readiness), *models.pages()],
+        self._deployments.retain(services.routes.current.deployments)
+        self._limiter.resize(**_limits(config))
+        application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
+        self._log_route_warnings(services.routes)
+        origins = read_origins(config.server.cors_origins)
+        return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
+
+    def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
+        """What answers the requests of each surface."""
+        pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
+        models = ModelList(services.routes, started=int(self._runtime.now()))
+
+        def handler(surface: Surface) -> Handler:
+            if surface.operation == "page":
+                return page_handler(pages[surface.path])
+            if surface.operation == "list_models":
+                return model_list_handler(surface, models)
+            return Endpoint(surface, services, self.readiness, max_body_bytes)
+
+        return [Served(surface, handler(surface)) for surface in SURFACES]
+
+    def _options(self, config: Config) -> ServerOptions:
+        return ServerOptions(
             keys=ApiKeys(key.reveal() for key in config.server.api_keys),
-            open_paths=OPEN_PATHS,
             log=self._log,
-            new_request_id=lambda: f"req_{IDS.draw(24)}",
-            on_error=self.metrics.count_error,
+            new_request_id=lambda: f"req_{self._runtime.new_id(24)}",
+            on_error=self.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
         )
-        self._tell(services.routes)
-        return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
 
-    def _tell(self, routes: RoutesToday) -> None:
+    def count_error(self, error: GatewayError) -> None:
+        """Count an error response; also those that the HTTP parser sends before there is a request."""
+        self.metrics.count_error(error)
+
+    def _log_route_warnings(self, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each."""
         for name, sentence in route_warnings(routes.current, routes.day):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
 
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
+        runtime, streaming = self._runtime, config.streaming
         return Services(
-            routes=RoutesToday(build_routes(config, config.build_catalog()), time.time),
-            vertex=Vertex(quota_project=_quota_project(tokens, self._environment)),
+            routes=DatedRoutes(build_routes(config, config.build_catalog()), runtime.now),
+            deployments=self._deployments,
+            provider=VertexClaude(quota_project=_quota_project(tokens, self._environment)),
             upstream=self._upstream,
             tokens=tokens,
-            fleet=self._fleet,
-            policy=RetryPolicy(
+            downloads=fetcher,
+            thinking=self._thinking,
+            gates=Gates((ConcurrencyGate(self._limiter),)),
+            observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
+            retry_policy=RetryPolicy(
                 max_attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)
             ),
-            metrics=self.metrics,
-            log=self._log,
-            now=time.time,
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            new_id=lambda: f"chatcmpl-{IDS.draw(32)}",
-            jitter=random.random,
-            thoughts=self._thoughts,
-            downloads=fetcher,
-            pacing=Pacing(
-                build_stream_modes(config), config.streaming.buffer_size, config.streaming.chunk_timeout_ms / 1000
+            streams=StreamSettings(
+                build_stream_modes(config),
+                streaming.buffer_size,
+                streaming.chunk_timeout_ms / 1000,
+                float(streaming.keep_alive),
             ),
+            log=self._log,
+            runtime=runtime,
             strict=config.server.strict,
         )
 
-    async def _let_go(self, *, every: bool = False) -> None:
+    async def _close_retired(self, *, every: bool = False) -> None:
         """Close what only retired snapshots use whose requests are over."""
-        over = [s for s in self._retired if every or not s.running]
-        self._retired = [s for s in self._retired if s not in over]
-        used = [self._current, *self._retired]
+        over = [s for s in self._draining if every or not s.running]
+        self._draining = [s for s in self._draining if s not in over]
+        used = [self._current, *self._draining]
         for snapshot in over:
             if not any(s.tokens is snapshot.tokens for s in used):
                 await snapshot.tokens.aclose()
@@ -210,7 +228,7 @@ class Gateway:
     async def aclose(self) -> None:
         """Let go of connections and credentials. Idempotent."""
         await self._end_warming()
-        await self._let_go(every=True)
+        await self._close_retired(every=True)
         await self._current.fetcher.aclose()
         await self._upstream.aclose()
         await self._current.tokens.aclose()
@@ -237,11 +255,9 @@ class Gateway:
                 raise ConfigError([str(error)]) from None
         return GoogleTokens(credential_loader(auth), on_event=self._on_credentials)
 
-    def _on_deployment(self, deployment: Deployment, what: str) -> None:
-        known = _OF_A_DEPLOYMENT[what]
-        (self._log.info if what == "closed" else self._log.warning)(
-            names.EVENT_DEPLOYMENT, deployment=deployment.id, what=what, message=known
-        )
+    def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
+        log = self._log.info if event == "closed" else self._log.warning
+        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, what=event, message=_DEPLOYMENT_MESSAGES[event])
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
@@ -253,28 +269,28 @@ class Gateway:
             self.readiness.problem = "credentials"
 
 
-#: What ``Fleet`` tells of a deployment -> what it means, for people.
-_OF_A_DEPLOYMENT: Final = {
-    "open": "it failed too often; it is left alone for some seconds, and then tried with one request",
-    "closed": "it answers again",
+#: Events of ``DeploymentPool`` -> what they mean, for people.
+_DEPLOYMENT_MESSAGES: Final = {
+    "open": "circuit breaker opened after repeated failures; one probe request follows after the cooldown",
+    "closed": "circuit breaker closed; the deployment answers again",
     "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
     "Cloud console (IAM & Admin, Quotas & System Limits)",
 }
 
 
-class _Bounds(TypedDict):
+class _Limits(TypedDict):
     limit: int
     queue: int
-    patience: float
+    queue_timeout: float
 
 
-def _bounds(config: Config) -> _Bounds:
-    """What this process may do at once: its share of what all workers may."""
+def _limits(config: Config) -> _Limits:
+    """The concurrency of this process: its share of what all workers may have."""
     limits, workers = config.limits, config.server.workers
-    return _Bounds(
+    return _Limits(
         limit=math.ceil(limits.requests / workers),
         queue=math.ceil(limits.queue / workers),
-        patience=float(limits.queue_timeout),
+        queue_timeout=float(limits.queue_timeout),
     )
 
 

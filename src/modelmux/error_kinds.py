@@ -46,7 +46,9 @@ class ErrorKind(Struct, frozen=True, kw_only=True):
 _OPERATOR: Final = "The operator of this gateway has to fix this; retrying will not help."
 
 
-def _client(name: str, status: int, code: str | None = None, anthropic_type: str = "invalid_request_error") -> ErrorKind:
+def _client(
+    name: str, status: int, code: str | None = None, anthropic_type: str = "invalid_request_error"
+) -> ErrorKind:
     """The client can fix it; raised by the gateway before anything is sent upstream."""
     return ErrorKind(
         name=name, status=status, openai_type="invalid_request_error", openai_code=code,

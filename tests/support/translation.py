@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.context import Options, ReplyShape, Translated
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.draft import RecallThinking
+from modelmux.claude.embed import embed
+from modelmux.claude.options import Options
+from modelmux.claude.prepare import PreparedRequest, no_memory, prepare
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic, sse
-from modelmux.wire.openai.chat_request import decode_request
+from modelmux.wire.openai.chat_request import ChatRequest, decode_request
 from modelmux.wire.openai.chat_response import ChunkEncoder, DecodedChunk, decode_chunk
 
 #: Takes sampling parameters, but no prefill.
@@ -27,13 +31,30 @@ OPUS = builtin().card("claude-opus-5-5")
 ID, CREATED = "chatcmpl-1", 1_700_000_000
 
 
-def translate(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> Translated:
+def translate_request(
+    request: ChatRequest,
+    card: ModelCard,
+    options: Options | None = None,
+    *,
+    unknown: Sequence[str] = (),
+    recall: RecallThinking = no_memory,
+    assets: Mapping[str, anthropic.ImageBlock | anthropic.DocumentBlock] | None = None,
+) -> PreparedRequest:
+    """A decoded request as it is sent to a model.
+
+    :param assets: blocks by URL, as if they had been downloaded.
+    """
+    claude_request, plan = to_claude_request(request, unknown)
+    return prepare(embed(claude_request, assets or {}), plan, card, options or Options(), recall)
+
+
+def translate(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> PreparedRequest:
     """A client's JSON body, translated for a model; model and a first message are added where they are not given."""
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
     return translate_request(decode_request(json.dumps(body).encode()), card, options)
 
 
-def body_of(translated: Translated) -> dict[str, Any]:
+def body_of(translated: PreparedRequest) -> dict[str, Any]:
     """What the upstream reads, as plain JSON."""
     body: dict[str, Any] = json.loads(anthropic.encode_request(translated.body))
     return body
@@ -54,7 +75,7 @@ def events(*items: dict[str, Any]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(item).encode()) for item in items]
 
 
-def stream(pieces: Iterable[bytes], shape: ReplyShape) -> tuple[bytes, str]:
+def stream(pieces: Iterable[bytes], shape: ReplyPlan) -> tuple[bytes, str]:
     """Upstream bytes as client bytes, with how it ended: "done" or the name of what was raised.
 
     Events that end in one piece are translated one after the other, so what came before a bad one is kept.

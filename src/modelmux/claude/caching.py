@@ -7,13 +7,13 @@ back twenty blocks from each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final, NamedTuple
 
-from modelmux.claude.context import Context
-from modelmux.errors import InvalidRequest
+from msgspec.structs import replace
+
+from modelmux.claude.draft import Draft
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import EPHEMERAL, CacheControl, MessagesRequest
-from modelmux.wire.openai.chat_request import CacheControlParam
 
 MAX_BREAKPOINTS: Final = 4
 _HOLDERS: Final = (
@@ -25,116 +25,133 @@ _HOLDERS: Final = (
 )
 
 
-def breakpoint_of(marker: CacheControlParam | None, openai: dict[str, Any] | None, where: str) -> CacheControl | None:
-    """A client's marker in either dialect: ``cache_control``, or OpenAI's ``prompt_cache_breakpoint``.
+def set_on_last(blocks: list[Any], marker: CacheControl | None) -> bool:
+    """Set a breakpoint on the last block that can hold one, which is replaced by a copy; False if there is none."""
+    index = None if marker is None else _last_holder(blocks)
+    if index is None:
+        return False
+    blocks[index] = replace(blocks[index], cache_control=marker)
+    return True
 
-    :raises InvalidRequest: a lifetime nobody offers.
-    """
-    if marker is not None:
-        return CacheControl("ephemeral", _ttl(marker.ttl, f"{where}.cache_control.ttl"))
-    if openai is not None and openai.get("mode") != "off":
-        return CacheControl("ephemeral", _ttl(openai.get("ttl"), f"{where}.prompt_cache_breakpoint.ttl"))
+
+def _last_holder(blocks: list[Any]) -> int | None:
+    for index in range(len(blocks) - 1, -1, -1):
+        if isinstance(blocks[index], _HOLDERS):
+            return index
     return None
 
 
-def _ttl(value: Any, where: str) -> Literal["5m", "1h"] | None:
-    if value in (None, "5m"):
-        return None
-    if value in ("1h", "30m", "12h"):  # OpenAI's lifetimes: the next Anthropic has, or the longest
-        return "1h"
-    raise InvalidRequest(f"Invalid value for '{where}'.", param=where, hint="Use 5m or 1h.")
+def apply(draft: Draft) -> None:
+    """Keep the client's breakpoints within the limit; set our own where it has none and they pay."""
+    body, cache = draft.body, draft.request.cache
+    breakpoints = _Breakpoints(body)
+    if cache.whole_prompt is not None:
+        breakpoints.set_on_prompt(cache.whole_prompt)
+    if cache.orphan_breakpoint is not None:
+        nearest = _Position("tools", (len(body.tools) - 1,)) if body.tools else _Position("messages", (0, 0))
+        if all(position != nearest for position, _ in breakpoints):
+            breakpoints.set(nearest, cache.orphan_breakpoint)
+    markers = list(breakpoints)
+    if markers:
+        for position, _ in markers[:-MAX_BREAKPOINTS]:
+            breakpoints.set(position, None)
+            reason = f"More than {MAX_BREAKPOINTS}: the earliest ones are dropped."
+            draft.notices.add("dropped", "cache_control", reason)
+        _fix_ttl_order(breakpoints, markers[-MAX_BREAKPOINTS:], draft)
+    elif draft.options.caching and not cache.explicit:
+        _set_own(breakpoints, body)
+    if cache.ttl is not None:
+        for position, _ in list(breakpoints):
+            breakpoints.set(position, CacheControl("ephemeral", cache.ttl))
 
 
-def mark_last(blocks: list[Any], marker: CacheControl | None) -> bool:
-    """Set a marker that belongs to a whole message on the last of its blocks that can hold one; False if none can."""
-    if marker is not None:
-        for block in reversed(blocks):
-            if isinstance(block, _HOLDERS):
-                block.cache_control = marker
-                return True
-    return False
+class _Position(NamedTuple):
+    """Where a block is: a field of the body, then indices of lists within lists."""
+
+    field: str
+    indices: tuple[int, ...]
 
 
-def plan(
-    body: MessagesRequest,
-    ctx: Context,
-    *,
-    whole: CacheControlParam | None,
-    adrift: CacheControl | None = None,
-    asked: dict[str, Any] | None = None,
-) -> None:
-    """Keep the client's breakpoints within the limit; set our own where it has none and they pay.
+class _Breakpoints:
+    """The breakpoints of a body, in the order in which Anthropic reads them.
 
-    They pay when the prompt will be sent again: tools are defined, or the conversation has an earlier answer.
-
-    :param whole: a client's marker for the whole prompt.
-    :param adrift: a client's marker on a system prompt without text.
-    :param asked: OpenAI's ``prompt_cache_options``.
-    :raises InvalidRequest: a lifetime or a mode nobody offers.
+    Lists and blocks are shared with the request: a change copies what it touches, each list once.
     """
-    ttl = _options(asked or {}, ctx)
-    if whole is not None:
-        marker = CacheControl("ephemeral", _ttl(whole.ttl, "cache_control.ttl"))
-        any(mark_last(message.content, marker) for message in reversed(body.messages))
-    if adrift is not None:
-        nearest = body.tools[-1] if body.tools else body.messages[0].content[0]
-        nearest.cache_control = nearest.cache_control or adrift
-    holders = [h for h in _holders(body) if h.cache_control is not None]
-    if holders:
-        for holder in holders[:-MAX_BREAKPOINTS]:
-            holder.cache_control = None
-            ctx.notices.add("dropped", "cache_control", f"More than {MAX_BREAKPOINTS}: the earliest ones are dropped.")
-        _order(holders[-MAX_BREAKPOINTS:], ctx)
-    elif (asked or {}).get("mode") != "explicit":
-        _place(body, ctx)
-    if ttl is not None:
-        for holder in _holders(body):
-            holder.cache_control = holder.cache_control and CacheControl("ephemeral", ttl)
+
+    def __init__(self, body: MessagesRequest) -> None:
+        self._body = body
+        self._copies: dict[_Position, list[Any]] = {}
+
+    def __iter__(self) -> Iterator[tuple[_Position, CacheControl]]:
+        body = self._body
+        for field, blocks in (("tools", body.tools), ("system", body.system)):
+            for index, block in enumerate(blocks or ()):
+                if block.cache_control is not None:
+                    yield _Position(field, (index,)), block.cache_control
+        for turn, message in enumerate(body.messages):
+            for index, block in enumerate(message.content):
+                if isinstance(block, anthropic.ToolResultBlock) and isinstance(block.content, list):
+                    for part, inner in enumerate(block.content):
+                        if inner.cache_control is not None:
+                            yield _Position("messages", (turn, index, part)), inner.cache_control
+                if isinstance(block, _HOLDERS) and block.cache_control is not None:
+                    yield _Position("messages", (turn, index)), block.cache_control
+
+    def set(self, position: _Position, marker: CacheControl | None) -> None:
+        *path, index = position.indices
+        blocks = self._list(position.field, tuple(path))
+        blocks[index] = replace(blocks[index], cache_control=marker)
+
+    def set_on_turn(self, turn: int, marker: CacheControl) -> bool:
+        """Set a breakpoint on the last block of a turn that can hold one; False if there is none."""
+        index = _last_holder(self._body.messages[turn].content)
+        if index is not None:
+            self.set(_Position("messages", (turn, index)), marker)
+        return index is not None
+
+    def set_on_prompt(self, marker: CacheControl) -> None:
+        """Set a breakpoint at the end of the prompt."""
+        any(self.set_on_turn(turn, marker) for turn in range(len(self._body.messages) - 1, -1, -1))
+
+    def _list(self, field: str, path: tuple[int, ...]) -> list[Any]:
+        """A list of the body, by now a copy of its own."""
+        blocks = self._copies.get(_Position(field, path))
+        if blocks is None:
+            if not path:
+                blocks = list(getattr(self._body, field))
+                setattr(self._body, field, blocks)
+            else:
+                *outer, index = path
+                siblings = self._list(field, tuple(outer))
+                blocks = list(siblings[index].content)
+                siblings[index] = replace(siblings[index], content=blocks)
+            self._copies[_Position(field, path)] = blocks
+        return blocks
 
 
-def _options(asked: dict[str, Any], ctx: Context) -> Literal["5m", "1h"] | None:
-    """The lifetime that OpenAI's options give to every breakpoint; None for each its own."""
-    if asked.get("mode") not in (None, "implicit", "explicit"):
-        where = "prompt_cache_options.mode"
-        raise InvalidRequest(f"Invalid value for '{where}'.", param=where, hint="Use implicit or explicit.")
-    for name in asked:
-        if name not in ("mode", "ttl"):
-            ctx.notices.add("ignored", f"prompt_cache_options.{name[:80]}", "Claude's cache has no such setting.")
-    return _ttl(asked.get("ttl"), "prompt_cache_options.ttl")
-
-
-def _place(body: MessagesRequest, ctx: Context) -> None:
-    """Breakpoints of ours."""
-    if not ctx.options.caching or not (body.tools or any(m.role == "assistant" for m in body.messages)):
+def _set_own(breakpoints: _Breakpoints, body: MessagesRequest) -> None:
+    """Breakpoints pay when the prompt will be sent again: tools are defined, or the conversation has an earlier
+    reply."""
+    if not (body.tools or any(message.role == "assistant" for message in body.messages)):
         return
     if body.system:
-        body.system[-1].cache_control = EPHEMERAL  # covers the tools too: they come before
+        breakpoints.set(_Position("system", (len(body.system) - 1,)), EPHEMERAL)  # covers the tools: they come before
     elif body.tools:
-        body.tools[-1].cache_control = EPHEMERAL
+        breakpoints.set(_Position("tools", (len(body.tools) - 1,)), EPHEMERAL)
     # The last two user turns: the next request finds the one it extends, even if this turn adds many blocks.
-    for message in [m for m in body.messages if m.role == "user"][-2:]:
-        mark_last(message.content, EPHEMERAL)
+    turns = [turn for turn, message in enumerate(body.messages) if message.role == "user"]
+    for turn in turns[-2:]:
+        breakpoints.set_on_turn(turn, EPHEMERAL)
 
 
-def _order(holders: list[Any], ctx: Context) -> None:
-    """Longer lifetimes come first: a short one before a long one is refused. It is made long, which costs nothing,
-    since all that comes before a long one is written at its price (docs: build-with-claude/prompt-caching)."""
+def _fix_ttl_order(breakpoints: _Breakpoints, markers: list[tuple[_Position, CacheControl]], draft: Draft) -> None:
+    """Longer lifetimes come first: upstream rejects a short one before a long one. The short one is made long, which
+    costs nothing, since all that comes before a long one is written at its price
+    (docs: build-with-claude/prompt-caching)."""
     long = False
-    for holder in reversed(holders):
-        if holder.cache_control.ttl == "1h":
+    for position, marker in reversed(markers):
+        if marker.ttl == "1h":
             long = True
         elif long:
-            holder.cache_control = CacheControl("ephemeral", "1h")
-            ctx.notices.add("changed", "cache_control", "A breakpoint before one of an hour lasts an hour too.")
-
-
-def _holders(body: MessagesRequest) -> Iterator[Any]:
-    """All that can hold a breakpoint, in the order Anthropic reads them."""
-    yield from body.tools or ()
-    yield from body.system or ()
-    for message in body.messages:
-        for block in message.content:
-            if isinstance(block, anthropic.ToolResultBlock) and isinstance(block.content, list):
-                yield from block.content
-            if isinstance(block, _HOLDERS):
-                yield block
+            breakpoints.set(position, CacheControl("ephemeral", "1h"))
+            draft.notices.add("changed", "cache_control", "A breakpoint before one of an hour lasts an hour too.")

@@ -1,134 +1,250 @@
-"""Building turns: alternating, tool results first, every tool call answered, ids valid and unique."""
+"""Building the turns of a conversation: alternating, tool results first, every tool call answered, ids unique.
+
+A state machine: what a message becomes depends on what came before it, never on what follows. A closed turn does not
+change any more, and ``ConversationState`` is all that the builder has to know of the closed turns in order to continue.
+A beginning that was translated once can therefore be kept: its turns, its notices and its state.
+
+Two decisions have to wait for the next message, and wait in the state: whether a late system message may stand as a
+system turn (it does before the assistant's turn and at the end), and whether a tool call remains without a result.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any, Final, Literal
 
-from modelmux.claude import identifiers
-from modelmux.claude.caching import mark_last
-from modelmux.claude.context import Context
-from modelmux.wire import anthropic
-from modelmux.wire.anthropic import CacheControl
+from msgspec import Struct
+from msgspec.structs import replace
 
-#: Stand-ins where the client has nothing and Anthropic wants something.
+from modelmux.claude.caching import set_on_last
+from modelmux.claude.identifiers import to_valid_identifier
+from modelmux.claude.notices import Notices
+from modelmux.claude.request import LateSystem
+from modelmux.wire.anthropic import CacheControl, InputMessage, TextBlock, ToolResultBlock, ToolUseBlock
+
+#: Sent where the client has nothing and Anthropic requires something.
 BEGIN: Final = "Begin."
+NO_CONTENT: Final = "(no content)"
 NO_RESULT: Final = "No result: the tool call was not answered."
-#: How much of an id is kept where a number is added to it: 128 characters are allowed.
+#: Client ids of calls in the legacy form, which has none, begin with this; the name of the function follows.
+LEGACY_PREFIX: Final = "function:"
+#: How much of an id is kept where a number is appended to it: 128 characters are allowed.
 _STEM: Final = 120
-_ORPHAN: Final = "Result of a tool call that is not part of this conversation:"
+_ORPHAN_RESULT: Final = "Result of a tool call that is not part of this conversation:"
 
 Role = Literal["user", "assistant", "system"]
 
 
-class Turns:
-    """Turns so far; ``role`` and ``blocks`` are those of the last one, its tool results apart.
+class PendingSystem(Struct, frozen=True):
+    """A late system message that waits for what follows it. ``field`` is the path of its role."""
 
-    Every step takes the same time, however long the conversation is and whatever ids it repeats.
+    blocks: tuple[TextBlock, ...]
+    field: str
+
+
+class ConversationState(Struct, frozen=True):
+    """What the builder knows after a message. Immutable, and free of the closed turns themselves.
+
+    :param closed: number of closed turns.
+    :param role: whose turn is open.
+    :param blocks: those of the open turn, without its tool results.
+    :param results: tool results of the open turn; they go to its head when it closes.
+    :param pending: late system messages at the end.
+    :param waiting: the client's id -> upstream ids of its calls without a result.
+    :param ids: all upstream ids of tool calls.
+    :param repeated: id -> the last number that was appended to it.
     """
 
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-        self.role: Role | None = None
-        self.blocks: list[Any] = []
-        self._messages: list[anthropic.InputMessage] = []
-        self._results: list[Any] = []  # of the last turn; they go to its head when it ends
-        self._waiting: dict[str, deque[str]] = {}  # client's id -> upstream ids still without a result
-        self._unanswered = 0  # how many those are together
-        self._ids: set[str] = set()
-        self._repeated: dict[str, int] = {}  # id -> the last number that told its repetitions apart
+    closed: int = 0
+    role: Role | None = None
+    blocks: tuple[Any, ...] = ()
+    results: tuple[ToolResultBlock, ...] = ()
+    pending: tuple[PendingSystem, ...] = ()
+    waiting: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ids: frozenset[str] = frozenset()
+    repeated: tuple[tuple[str, int], ...] = ()
 
-    def user(self, *blocks: Any) -> None:
+
+START: Final = ConversationState()
+
+
+class ConversationBuilder:
+    """Adds messages to a conversation, from its start or from a remembered state.
+
+    Every step takes the same time, however long the conversation is and whatever ids it repeats.
+
+    ``turns``, ``late_system`` and ``client_ids`` grow only, and hold what was added since ``state``: closed turns, the
+    system turns inside the conversation, and the client's own id of each tool call whose id had to be changed.
+    """
+
+    def __init__(self, notices: Notices, state: ConversationState = START) -> None:
+        self.turns: list[InputMessage] = []
+        self.late_system: list[LateSystem] = []
+        self.client_ids: dict[str, str] = {}
+        self._notices = notices
+        self._closed_before = state.closed
+        self._role = state.role
+        self._blocks: list[Any] = list(state.blocks)
+        self._results: list[Any] = list(state.results)
+        self._pending = list(state.pending)
+        self._waiting = {client_id: deque(ids) for client_id, ids in state.waiting}
+        self._unanswered = sum(map(len, self._waiting.values()))
+        self._ids = set(state.ids)
+        self._repeated = dict(state.repeated)
+
+    @property
+    def state(self) -> ConversationState:
+        """The state after the messages added so far."""
+        return ConversationState(
+            closed=self._closed_before + len(self.turns),
+            role=self._role,
+            blocks=tuple(self._blocks),
+            results=tuple(self._results),
+            pending=tuple(self._pending),
+            waiting=tuple((client_id, tuple(ids)) for client_id, ids in self._waiting.items()),
+            ids=frozenset(self._ids),
+            repeated=tuple(self._repeated.items()),
+        )
+
+    def add_user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
 
-    def assistant(self, *blocks: Any) -> None:
-        self._turn("assistant").extend(blocks)
-
-    def replied(self) -> None:
-        """The model was asked with what stands here and answered, if only with nothing: what it saw is settled."""
-        if self.role is None:
+    def close_user_turn(self) -> None:
+        """The model replied to what was said so far, if only with nothing: the user's turn is complete."""
+        self._place_system(before_reply=True)
+        if self._role is None:
             self._begin()
-        elif self.role == "user":
+        elif self._role == "user":
             self._answer_waiting()
 
-    def system(self, *blocks: Any) -> bool:
-        """A system turn, if one may stand here: after the user's, with no tool call left open. False if not."""
-        if self.role not in ("user", "system") or self._unanswered:
-            return False
-        self._turn("system").extend(blocks)
-        return True
+    def add_assistant(self, *blocks: Any) -> None:
+        self._turn("assistant").extend(blocks)
 
-    def call(self, original: str, name: str, value: dict[str, Any], where: str) -> None:
-        """A tool call of the assistant. Ids are made valid and unique, as a function of what came before."""
+    def end_reply(self) -> None:
+        """A reply without content: only after a system turn it needs a block, because nothing but a reply may follow
+        there."""
+        if self._role == "system":
+            self.add_assistant(TextBlock(NO_CONTENT))
+            self.late_system[-1] = replace(self.late_system[-1], placeholder=True)
+
+    def add_system(self, blocks: list[TextBlock], field: str) -> None:
+        """A system message inside the conversation."""
+        self._pending.append(PendingSystem(tuple(blocks), field))
+
+    def add_tool_use(self, client_id: str, name: str, value: dict[str, Any], path: str) -> None:
+        """A tool call of the assistant. Its id is made valid and unique, as a function of what came before."""
         blocks = self._turn("assistant")
-        legacy = original.startswith("function:")
-        wanted = identifiers.clean(original) if original and not legacy else f"call_{len(self._ids)}"
+        legacy = client_id.startswith(LEGACY_PREFIX)
+        wanted = to_valid_identifier(client_id) if client_id and not legacy else f"call_{len(self._ids)}"
         assigned, stem = wanted, wanted[:_STEM]
         while assigned in self._ids:
             self._repeated[stem] = self._repeated.get(stem, 1) + 1
             assigned = f"{stem}_{self._repeated[stem]}"
-        if assigned != original and not legacy:
-            self.ctx.notices.add("changed", f"{where}.id", "The id is empty, repeated or not valid upstream.")
+        if assigned != client_id and not legacy:
+            self.client_ids[assigned] = client_id
+            self._notices.add("changed", f"{path}.id", "The id is empty, repeated or not valid upstream.")
         self._ids.add(assigned)
-        self._waiting.setdefault(original, deque()).append(assigned)
+        self._waiting.setdefault(client_id, deque()).append(assigned)
         self._unanswered += 1
-        blocks.append(anthropic.ToolUseBlock(assigned, name, value))
+        blocks.append(ToolUseBlock(assigned, name, value))
 
-    def result(self, original: str, value: str | list[Any] | None, where: str) -> list[Any]:
-        """A tool's result: to the front of the user turn that follows its call; as text where it has no call.
+    def add_tool_result(
+        self, client_id: str, value: str | list[Any] | None, marker: CacheControl | None, field: str
+    ) -> None:
+        """A tool's result: to the head of the user turn that follows its call; as text where there is no such call.
 
-        :returns: the blocks it became.
+        :param marker: a cache breakpoint after the result.
+        :param field: path of the client's field that names the call.
         """
-        waiting = self._waiting.get(original)
-        if not waiting:
-            self.ctx.notices.add("changed", where, "No open tool call has this id: the result is sent as text.")
-            given = [anthropic.TextBlock(value)] if isinstance(value, str) else value or []
-            blocks: list[Any] = [anthropic.TextBlock(_ORPHAN), *given]
-            self.user(*blocks)
-            return blocks
-        self._unanswered -= 1
-        return self._add_result(anthropic.ToolResultBlock(waiting.popleft(), value))
-
-    def mark(self, marker: CacheControl | None) -> None:
-        """Set a cache breakpoint on the last block so far that can hold one; there is one in every user turn."""
-        if marker is None or mark_last(self.blocks, marker) or mark_last(self._results, marker):
+        waiting = self._waiting.get(client_id)
+        if waiting:
+            self._unanswered -= 1
+            self._add_result(ToolResultBlock(waiting.popleft(), value, cache_control=marker))
             return
-        any(mark_last(message.content, marker) for message in reversed(self._messages))
+        self._notices.add("changed", field, "No open tool call has this id: the result is sent as text.")
+        blocks: list[Any] = [TextBlock(value)] if isinstance(value, str) else value or []
+        blocks = [TextBlock(_ORPHAN_RESULT), *blocks]
+        set_on_last(blocks, marker)
+        self.add_user(*blocks)
 
-    def finish(self) -> list[anthropic.InputMessage]:
-        """All turns; every call has a result, and there is at least one turn."""
+    def set_cache_breakpoint(self, marker: CacheControl | None) -> None:
+        """Set a breakpoint after what was added so far: on the last block of the open turn that can hold one."""
+        if marker is None:
+            return
+        if self._pending:
+            last = self._pending[-1]
+            blocks = list(last.blocks)
+            set_on_last(blocks, marker)
+            self._pending[-1] = PendingSystem(tuple(blocks), last.field)
+        elif not set_on_last(self._blocks, marker):
+            set_on_last(self._results, marker)
+
+    def finish(self) -> list[InputMessage]:
+        """The turns added since the state the builder began with, all closed; every call has a result, and the
+        conversation has at least one turn."""
+        self._place_system(before_reply=True)
         self._answer_waiting()
-        if not self._messages:
+        if self._role is None:
             self._begin()
-        self._end_turn()
-        return self._messages
+        self._close()
+        return self.turns
 
     def _begin(self) -> None:
-        self.ctx.notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
-        self.user(anthropic.TextBlock(BEGIN))
-
-    def _add_result(self, block: anthropic.ToolResultBlock) -> list[Any]:
-        self._turn("user")
-        self._results.append(block)
-        return [block]
+        self._notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
+        self.add_user(TextBlock(BEGIN))
 
     def _turn(self, role: Role) -> list[Any]:
-        """The blocks of the turn to write to, begun if the last one is another side's."""
-        if self.role == role:
-            return self.blocks
-        self._end_turn()
-        self.role, self.blocks = role, []
-        self._messages.append(anthropic.InputMessage(role, self.blocks))
-        return self.blocks
+        """The blocks of the turn to write to."""
+        if self._pending:
+            self._place_system(before_reply=role == "assistant")
+        return self._open(role)
 
-    def _end_turn(self) -> None:
-        self.blocks[:0] = self._results
-        self._results = []
+    def _open(self, role: Role) -> list[Any]:
+        """The open turn's blocks, after closing a turn of another role."""
+        if self._role != role:
+            self._close()
+            self._role = role
+        return self._blocks
+
+    def _close(self) -> None:
+        if self._role is not None:
+            self.turns.append(InputMessage(self._role, self._results + self._blocks))
+            self._role, self._blocks, self._results = None, [], []
+
+    def _place_system(self, *, before_reply: bool) -> None:
+        """Give pending system messages their place: a system turn where one is legal, which is after the user's turn,
+        with no tool call open, and before a reply; else the user's turn."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        if before_reply and self._role == "user" and not self._unanswered:
+            blocks = self._open("system")
+            turn = self._closed_before + len(self.turns)
+            self.late_system.append(LateSystem(turn, tuple(message.field for message in pending)))
+            for message in pending:
+                blocks += message.blocks
+            return
+        for message in pending:
+            note_system_in_user_turn(self._notices, message.field)
+            self._open("user").extend(map(as_user_text, message.blocks))
+
+    def _add_result(self, block: ToolResultBlock) -> None:
+        self._turn("user")
+        self._results.append(block)
 
     def _answer_waiting(self) -> None:
-        """Give every call that was never answered an error result: Anthropic takes no call without one."""
+        """Give every call that was never answered an error result: Anthropic accepts no call without one."""
         missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
         self._waiting, self._unanswered = {}, 0
         for assigned in missing:
-            self.ctx.notices.add("added", "messages", "A tool call without a result was given an error result.")
-            self._add_result(anthropic.ToolResultBlock(assigned, NO_RESULT, is_error=True))
+            self._notices.add("added", "messages", "A tool call without a result was given an error result.")
+            self._add_result(ToolResultBlock(assigned, NO_RESULT, is_error=True))
+
+
+def as_user_text(block: TextBlock) -> TextBlock:
+    """A block of a system message as it is sent in the user's turn."""
+    return TextBlock(f"<system_message>\n{block.text}\n</system_message>", block.cache_control)
+
+
+def note_system_in_user_turn(notices: Notices, field: str) -> None:
+    notices.add("changed", field, "A later system message is sent in place, as a user turn.")

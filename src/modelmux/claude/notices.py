@@ -1,4 +1,4 @@
-"""Notices: what the gateway changed about a request, so that nothing vanishes without a word.
+"""Notices: what the gateway changed about a request, so that no change goes unreported.
 
 They reach the client in the ``x-modelmux-notices`` header and the operator in the log. A notice never holds what the
 client sent, only the name of the field and a fixed sentence.
@@ -7,12 +7,17 @@ client sent, only the name of the field and a fixed sentence.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
+
+from modelmux.errors import InvalidRequest
 
 Action = Literal["ignored", "dropped", "clamped", "changed", "added"]
 
-#: A response header has to fit into every proxy's buffer; past this the header says how many more there are.
+#: A response header has to fit into every proxy's buffer; past this number the header only gives a count.
 MAX_HEADER_NOTICES: Final = 24
+#: How many notices the error of strict mode quotes.
+_MAX_QUOTED: Final = 10
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\-\[\]$]")
 
 
@@ -25,13 +30,13 @@ class Notice(NamedTuple):
 
 
 class Notices:
-    """Collects the notices of one request, each one once, in order. Another reason is another notice."""
+    """Collects the notices of one request in order, each one once. Another reason makes another notice."""
 
     __slots__ = ("_seen", "items")
 
-    def __init__(self) -> None:
-        self.items: list[Notice] = []
-        self._seen: set[Notice] = set()
+    def __init__(self, items: Iterable[Notice] = ()) -> None:
+        self.items: list[Notice] = list(items)
+        self._seen: set[Notice] = set(self.items)
 
     def add(self, action: Action, field: str, reason: str) -> None:
         notice = Notice(action, field, reason)
@@ -40,11 +45,26 @@ class Notices:
             self.items.append(notice)
 
 
-def header_value(notices: list[Notice]) -> str:
+def header_value(notices: Sequence[Notice]) -> str:
     """The notices as a header value: ``dropped=temperature, clamped=max_tokens``. It has no reasons, so notices that
-    differ only there are one."""
-    said = list(dict.fromkeys(f"{n.action}={_UNSAFE.sub('_', n.field)[:80]}" for n in notices))
-    shown = said[:MAX_HEADER_NOTICES]
-    if len(said) > MAX_HEADER_NOTICES:
-        shown.append(f"more={len(said) - MAX_HEADER_NOTICES}")
+    differ only there are listed once."""
+    entries = list(dict.fromkeys(f"{n.action}={_UNSAFE.sub('_', n.field)[:80]}" for n in notices))
+    shown = entries[:MAX_HEADER_NOTICES]
+    if len(entries) > MAX_HEADER_NOTICES:
+        shown.append(f"more={len(entries) - MAX_HEADER_NOTICES}")
     return ", ".join(shown)
+
+
+def reject_notices(notices: Sequence[Notice]) -> None:
+    """Strict mode: whatever would have been a notice is an error.
+
+    :raises InvalidRequest: with the first field as its param, and the others in the message.
+    """
+    if notices:
+        changes = " ".join(f"'{n.field}' would be {n.action}: {n.reason}" for n in notices[:_MAX_QUOTED])
+        raise InvalidRequest(
+            f"Strict mode allows no changes. {changes}",
+            param=notices[0].field,
+            code="strict_mode",
+            hint="Change the request, or turn strict mode off.",
+        )

@@ -14,8 +14,18 @@ from modelmux.claude.continuation import continuation_turn
 from modelmux.claude.fold import MessageFold
 from modelmux.claude.usage import add, merge
 from modelmux.errors import UpstreamBroken
-from modelmux.wire.anthropic import KNOWN_BLOCKS, KNOWN_EVENTS, KNOWN_STOP_REASONS
-from modelmux.wire.anthropic import Block, Delta, InputMessage, Message, StopDetails, StreamEvent, Usage
+from modelmux.wire.anthropic import (
+    KNOWN_BLOCKS,
+    KNOWN_EVENTS,
+    KNOWN_STOP_REASONS,
+    Block,
+    Delta,
+    InputMessage,
+    Message,
+    StopDetails,
+    StreamEvent,
+    Usage,
+)
 
 _KNOWN_DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"})
 #: What a reply is made of: the blocks a client sees, and those of server tools.
@@ -55,7 +65,11 @@ class ReplyState:
     def of_message(cls, message: Message) -> Self:
         """The state after a reply that came in one piece."""
         state = cls()
-        state._own_usage, state.stop_reason, state.stop_details = message.usage, message.stop_reason, message.stop_details
+        state._own_usage, state.stop_reason, state.stop_details = (
+            message.usage,
+            message.stop_reason,
+            message.stop_details,
+        )
         for block in message.content or ():
             state._add_block(block)
         state._stop()
@@ -124,9 +138,7 @@ class ReplyState:
         if not self.done:
             raise UpstreamBroken("The upstream ended the stream before the reply was complete.", reply_started=True)
 
-    def _read_message(
-        self, usage: Usage | None, ending: Message | Delta | None
-    ) -> None:
+    def _read_message(self, usage: Usage | None, ending: Message | Delta | None) -> None:
         self._own_usage = merge(self._own_usage, usage)
         if ending is not None:
             self.stop_reason = ending.stop_reason or self.stop_reason

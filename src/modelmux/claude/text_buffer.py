@@ -30,7 +30,18 @@ class TextBuffer:
     :param answer_tool: the tool whose input is the reply's text.
     """
 
-    __slots__ = ("_answers", "_answer_tool", "_index", "_max_bytes", "_max_wait", "_parts", "_size", "_tail", "_type", "due")
+    __slots__ = (
+        "_answer_tool",
+        "_answers",
+        "_index",
+        "_max_bytes",
+        "_max_wait",
+        "_parts",
+        "_size",
+        "_tail",
+        "_type",
+        "due",
+    )
 
     def __init__(self, max_bytes: int, max_wait: float, answer_tool: str | None = None) -> None:
         self._max_bytes = max_bytes
@@ -73,7 +84,9 @@ class TextBuffer:
         text = "".join(self._parts)
         self._parts.clear()
         self._size, self._tail, self.due = 0, "", None
-        return [StreamEvent("content_block_delta", self._index, delta=Delta(self._type, **{_FIELDS[self._type]: text}))]
+        delta = Delta(self._type)
+        setattr(delta, _FIELDS[self._type], text)
+        return [StreamEvent("content_block_delta", self._index, delta=delta)]
 
     def _hold(self, text: str, now: float) -> None:
         if self.due is None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.upstream_errors import RULES
-from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.finish_reason import FINISH_REASONS
+from modelmux.error_kinds import KINDS
+from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 
 _HEAD = """# Compatibility
 
@@ -51,10 +52,10 @@ def render() -> str:
 def _lines() -> Iterator[str]:
     yield _HEAD
     yield "## Request fields\n"
-    yield "| field | fate | how |"
+    yield "| field | support | how |"
     yield "|---|---|---|"
-    for name, fate in FATES.items():
-        yield f"| `{name}` | {fate.kind} | {fate.says} |"
+    for name, support in FIELD_SUPPORT.items():
+        yield f"| `{name}` | {support.kind} | {support.explanation} |"
     yield _MESSAGES
     yield "## Models\n"
     yield "| model | context | output | thinking | effort | sampling | prefill | forced | structured | cache from |"
@@ -70,8 +71,10 @@ def _lines() -> Iterator[str]:
     yield "\n## Errors\n"
     yield "| what the upstream said | status | type | code |"
     yield "|---|---|---|---|"
-    for kind, rule in RULES.items():
-        yield f"| {kind.replace('_', ' ')} | {rule.status} | `{rule.type}` | {f'`{rule.code}`' if rule.code else ''} |"
+    for name in UPSTREAM_KINDS:
+        kind = KINDS[name]
+        code = f"`{kind.openai_code}`" if kind.openai_code else ""
+        yield f"| {name.replace('_', ' ')} | {kind.status} | `{kind.openai_type}` | {code} |"
 
 
 def _model(card: ModelCard) -> str:

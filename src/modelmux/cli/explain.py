@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 import msgspec
 
-from modelmux.claude.context import Translated
+from modelmux.claude.embed import embed
+from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.notices import Notice
 from modelmux.claude.prefix import first_difference
+from modelmux.claude.prepare import PreparedRequest, prepare
+from modelmux.claude.request import RemoteFile
 from modelmux.cli.output import fail, fail_config
 from modelmux.config import Config, ConfigError, build_routes, load
-from modelmux.dialects.openai_chat.content import remote_urls
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import GatewayError
-from modelmux.gateway.attempts import LONG_REPLY_TOKENS
 from modelmux.routing.model import Route
 from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
@@ -48,7 +49,7 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
         fail([f"{error.status}{where}: {error.message}"], error.hint)
 
 
-def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[Translated, Route]:
+def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[PreparedRequest, Route]:
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -56,24 +57,22 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
     request, unknown = chat_request.read_request(body)
     request.model = model or request.model
     route = find(request.model)
-    assets = {url: _stand_in(url, where, request) for url, where in remote_urls(request).items()}
-    translated = translate_request(request, route.deployments[0].card, route.options, unknown=unknown, assets=assets)
+    decoded, plan = to_claude_request(request, unknown)
+    decoded = embed(decoded, {file.url: _stand_in(file) for file in reversed(decoded.remote_files)})
+    translated = prepare(decoded, plan, route.deployments[0].card, route.options)
     translated.body.stream = True if request.stream or translated.body.max_tokens > LONG_REPLY_TOKENS else None
     return translated, route
 
 
-def _stand_in(
-    url: str, where: str, request: chat_request.ChatRequest
-) -> anthropic.ImageBlock | anthropic.DocumentBlock:
-    """Nothing is fetched: the place of a URL's content says what would stand there."""
-    _, message, _, part = where.split(".")
-    content = request.messages[int(message)].content
-    kind = "application/pdf" if content and isinstance(content[int(part)], chat_request.FilePart) else "image/*"
-    source = anthropic.Base64Source(kind, f"<fetched from {url}>")
-    return anthropic.ImageBlock(source) if kind == "image/*" else anthropic.DocumentBlock(source)
+def _stand_in(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentBlock:
+    """Nothing is downloaded: a placeholder says what would be there."""
+    data = f"<fetched from {file.url}>"
+    if file.kind == "image":
+        return anthropic.ImageBlock(anthropic.Base64Source("image/*", data))
+    return anthropic.DocumentBlock(anthropic.Base64Source("application/pdf", data))
 
 
-def _show(translated: Translated, route: Route) -> None:
+def _show(translated: PreparedRequest, route: Route) -> None:
     for deployment in route.deployments:
         click.echo(f"POST {deployment.url}{verb(stream=bool(translated.body.stream))}")
     for beta in translated.betas:
@@ -88,7 +87,7 @@ def _said(notice: Notice) -> str:
     return f"{notice.action} {notice.field}: {notice.reason}"
 
 
-def _compare(first: Translated, second: Translated) -> None:
+def _compare(first: PreparedRequest, second: PreparedRequest) -> None:
     difference = first_difference(first.body, second.body)
     if difference is None:
         click.echo("\nturn 2 keeps turn 1 as its prefix: caches and thinking signatures stay valid")

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from modelmux.catalog import Catalog, ModelCard, location_of_host
-from modelmux.claude.context import Options
+from modelmux.claude.options import Options
 from modelmux.config.aliases import alias_problems, read_aliases, succession_problems
 from modelmux.config.geography_check import default_escapes, escapes, geography_problem
 from modelmux.config.load import ConfigError

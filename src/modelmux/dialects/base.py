@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextRun
@@ -116,7 +116,7 @@ class ReplyEncoder:
         del run
         return None
 
-    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent]) -> bytes:
+    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextRun]) -> bytes:
         """Where ``raw``: bytes for whole events as they came from the network.
 
         :param events: the same, decoded.
@@ -175,6 +175,7 @@ class ListingDialect(Protocol):
         ...
 
 
+@runtime_checkable
 class Dialect(ListingDialect, Protocol):
     """One client dialect. Pure: no I/O, no clock."""
 

@@ -34,10 +34,17 @@ class Surface(Struct, frozen=True):
     anthropic_dialect: ListingDialect | None = None
     authenticated: bool = True
 
+    @property
+    def generates(self) -> Dialect | None:
+        """The dialect of an operation that calls an upstream; None for the others."""
+        return self.dialect if isinstance(self.dialect, Dialect) and self.operation == "generate" else None
 
-def _with_and_without_version(method: str, path: str, operation: Operation, **fields: ListingDialect) -> list[Surface]:
+
+def _with_and_without_version(
+    method: str, path: str, operation: Operation, anthropic: ListingDialect | None = None
+) -> list[Surface]:
     """Some clients leave /v1 out of the base URL."""
-    return [Surface(method, prefix + path, operation, **fields) for prefix in ("/v1", "")]
+    return [Surface(method, prefix + path, operation, anthropic_dialect=anthropic) for prefix in ("/v1", "")]
 
 
 def _pages(*paths: str, authenticated: bool) -> list[Surface]:
@@ -46,8 +53,8 @@ def _pages(*paths: str, authenticated: bool) -> list[Surface]:
 
 SURFACES: Final[tuple[Surface, ...]] = (
     *_with_and_without_version("POST", "/chat/completions", "generate"),
-    *_with_and_without_version("GET", "/models", "list_models", anthropic_dialect=ANTHROPIC_MESSAGES),
-    *_with_and_without_version("GET", "/models/{name:path}", "list_models", anthropic_dialect=ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/models", "list_models", ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/models/{name:path}", "list_models", ANTHROPIC_MESSAGES),
     # They tell that the process lives, and its counters. First the gateway's own names, then those of LiteLLM.
     *_pages("/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", authenticated=False),
     *_pages("/readyz", "/health/readiness", authenticated=False),

@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
-from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
@@ -26,6 +26,7 @@ from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Preparation, Prepared
 from modelmux.gateway.retry_loop import RetryLoop
 from modelmux.gateway.thinking import remember_thinking
+from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY
 from modelmux.routing.affinity import affinity_key
 from modelmux.routing.model import Deployment, Route
 from modelmux.telemetry.records import AttemptRecord
@@ -35,10 +36,6 @@ from modelmux.wire.anthropic.text_delta_run import TextRun as TextDeltaRun
 from modelmux.wire.http import find_header
 
 T = TypeVar("T")
-#: Longest error body and longest unary reply that are read. Google's errors are a few hundred bytes, its HTML pages a
-#: few kB; 128k output tokens are well below the second.
-MAX_ERROR_BODY = 256 * 1024
-MAX_REPLY_BODY = 32 * 1024 * 1024
 
 
 class Attempts:

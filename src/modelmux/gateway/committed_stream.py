@@ -109,12 +109,16 @@ async def open_stream(
     """
     parts: list[bytes] = []
     failure: GatewayError | None = None
-    while not (encoder.content_started or encoder.state.done or source.holds_text):
+    while not (_has_content(encoder, source) or encoder.state.done):
         data, failure = await _read_encoded(source, encoder)
-        if failure is not None and not (encoder.content_started or source.holds_text):
+        if failure is not None and not _has_content(encoder, source):
             raise failure
         parts.append(data)
     return CommittedStream(encoder, source, reply, lease, record, b"".join(parts), failure)
+
+
+def _has_content(encoder: ReplyEncoder, source: EventSource) -> bool:
+    return encoder.content_started or source.holds_text
 
 
 async def _read_encoded(source: EventSource, encoder: ReplyEncoder) -> tuple[bytes, GatewayError | None]:

@@ -25,9 +25,7 @@ class ConcurrencyLimiter:
     :param subject: what has no slot left, for the message.
     """
 
-    def __init__(
-        self, limit: int | None, *, queue: int, queue_timeout: float, subject: str = "The gateway"
-    ) -> None:
+    def __init__(self, limit: int | None, *, queue: int, queue_timeout: float, subject: str = "The gateway") -> None:
         self._limit = limit
         self._queue_limit = queue
         self._queue_timeout = queue_timeout

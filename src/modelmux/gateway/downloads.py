@@ -1,35 +1,47 @@
-"""The files that a request refers to by URL, downloaded and put in the place of their URLs: Vertex AI accepts no URLs."""
+"""Files that a request refers to by URL, downloaded and made into blocks: Vertex AI accepts no URL sources."""
 
 from __future__ import annotations
 
+from modelmux.claude import media
 from modelmux.claude.embed import embed
-from modelmux.claude.media import block_of_file
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.services import Downloads
+from modelmux.upstream.downloads.fetcher import Fetched
 from modelmux.upstream.downloads.url_guard import NotFetched
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
 
 
 async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeRequest:
-    """The request with every http(s) URL replaced by its file.
+    """The request with the files in place of its http(s) URLs.
 
-    :raises InvalidRequest: a URL that may not or cannot be fetched, or holds nothing Claude reads; ``param`` names
-        the first field that has it.
+    :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
+        path of its first occurrence.
     """
     urls = request.urls
     if not urls:
         return request
     try:
-        files = await downloads.fetch_all(urls)
+        fetched = await downloads.fetch_all(urls)
     except NotFetched as error:
         error.param = urls.get(error.url)
         raise
-    blocks: dict[str, ImageBlock | DocumentBlock] = {}
-    for url, file in files.items():
+    files: dict[str, ImageBlock | DocumentBlock] = {}
+    for url, file in fetched.items():
         try:
-            blocks[url] = block_of_file(file.media_type, file.data, urls[url])
+            files[url] = _block(file, urls[url])
         except InvalidRequest:
-            downloads.forget(url)  # so that a corrected file is seen at once
+            downloads.forget(url)  # so that a corrected file is used at once
             raise
-    return embed(request, blocks)
+    return embed(request, files)
+
+
+def _block(file: Fetched, path: str) -> ImageBlock | DocumentBlock:
+    media_type = media.sniff(file.data)
+    if media_type is not None and media_type.startswith("image/"):
+        return media.image(file.media_type, file.data, path)
+    if media_type is None and not file.media_type.startswith("text/"):
+        raise InvalidRequest(
+            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=path
+        )
+    return media.document(file.media_type, file.data, None, path)

@@ -103,7 +103,7 @@ class Exchange:
     @property
     def relays_events(self) -> bool:
         """Whether the reply is sent as it arrives, in larger pieces at most."""
-        return self.sends_events and self.stream_mode != "single"
+        return self.sends_events and self.stream_mode != "never"
 
     @property
     def headers(self) -> Headers:
@@ -209,9 +209,7 @@ class Exchange:
         if not self.client.started:
             self.settle(failure)
             return False
-        self.services.log.error(
-            names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, where=where(error)
-        )
+        self.services.log.error(names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, where=where(error))
         return await self._fail(failure)
 
     async def _fail(self, error: GatewayError) -> bool:

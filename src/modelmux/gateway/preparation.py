@@ -6,25 +6,17 @@ attempt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 from msgspec import Struct
 
-from modelmux.claude.notices import Notice
+from modelmux.claude.limits import LONG_REPLY_TOKENS
+from modelmux.claude.notices import reject_notices
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.request import ClaudeRequest
-from modelmux.claude.thinking_blocks import has_thinking, thinking_blocks, without_thinking
-from modelmux.errors import InvalidRequest
+from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
 from modelmux.gateway.exchange import Exchange
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_request
-
-#: A unary request that may produce more than this is streamed from the upstream and folded: no idle timeout on the way
-#: can cut it while the model writes.
-LONG_REPLY_TOKENS = 8_192
-#: Notices that a strict-mode error quotes.
-_MAX_QUOTED_NOTICES = 10
 
 
 class Prepared(Struct):
@@ -75,7 +67,7 @@ class Preparation:
     def drop_thinking(self, deployment: Deployment) -> None:
         """The upstream rejected a thinking block: leave all of them out, now and in later requests."""
         prepared = self._prepared[deployment.card.id]
-        self._services.thinking.mark_rejected(self._exchange.inbound.caller.owner, thinking_blocks(prepared.body))
+        self._services.thinking.mark_rejected(self._exchange.inbound.caller.owner, all_thinking(prepared.body))
         self._prepared[deployment.card.id] = self._encoded(prepared.request, without_thinking(prepared.body))
 
     def _prepare(self, deployment: Deployment) -> PreparedRequest:
@@ -96,7 +88,7 @@ class Preparation:
 
     def _allowed_thinking(self, body: MessagesRequest) -> MessagesRequest:
         owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
-        if any(is_rejected(owner, block) for block in thinking_blocks(body)):
+        if any(is_rejected(owner, block) for block in all_thinking(body)):
             return without_thinking(body, lambda block: is_rejected(owner, block))
         return body
 
@@ -104,18 +96,3 @@ class Preparation:
         stream = self._exchange.relays_events or body.max_tokens > LONG_REPLY_TOKENS
         body = msgspec.structs.replace(body, messages=[*body.messages, *turns], stream=True if stream else None)
         return Prepared(request, stream, body, encode_request(body))
-
-
-def reject_notices(notices: Sequence[Notice]) -> None:
-    """Strict mode: whatever would have been a notice is an error.
-
-    :raises InvalidRequest: naming the first field, and others in the text.
-    """
-    if notices:
-        changes = " ".join(f"'{n.field}' would be {n.action}: {n.reason}" for n in notices[:_MAX_QUOTED_NOTICES])
-        raise InvalidRequest(
-            f"Strict mode allows no changes. {changes}",
-            param=notices[0].field,
-            code="strict_mode",
-            hint="Change the request, or turn strict mode off.",
-        )

@@ -9,11 +9,11 @@ from typing import Protocol
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
-from modelmux.store.base import ThinkingStore
 from modelmux.providers.base import Provider
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.stream_mode import StreamModes
 from modelmux.runtime import Runtime
+from modelmux.store.base import ThinkingStore
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.upstream.base import TokenSource, Upstream

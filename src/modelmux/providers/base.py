@@ -5,8 +5,7 @@ A provider is one folder. Connections, tokens, retries and routing are the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelmux.claude.draft import RecallThinking
 from modelmux.claude.prepare import PreparedRequest
@@ -14,9 +13,14 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.routing.model import Deployment, Route
-from modelmux.wire.anthropic import StreamEvent
+from modelmux.wire.anthropic import Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextRun
 from modelmux.wire.http import Call, Headers
+
+#: Longest error body and longest reply in one piece that are read. Google's errors are a few hundred bytes, its HTML
+#: pages a few kB; 128k output tokens are well below the second.
+MAX_ERROR_BODY: Final = 256 * 1024
+MAX_REPLY_BODY: Final = 32 * 1024 * 1024
 
 
 class ReplyReader(Protocol):
@@ -82,8 +86,13 @@ class Provider(Protocol):
 
     def reader(self, deployment: Deployment) -> ReplyReader: ...
 
+    def message(self, body: bytes) -> Message:
+        """A reply in one piece.
+
+        :raises UpstreamBroken: the body is something else.
+        """
+        ...
+
     def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
         """An error reply as an exception; nothing in it names the deployment's project."""
         ...
-
-

@@ -7,42 +7,52 @@ processes agree, and adding or removing a deployment moves only that deployment'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
 from modelmux.routing.model import Deployment
-from modelmux.wire.openai.chat_request import ChatMessage, ChatRequest, TextPart, UserMessage
+from modelmux.wire.anthropic import MessagesRequest
 
 #: Headers by which a client names its session; the first that is set is used.
 _HEADERS: Final = (b"x-session-affinity", b"x-session-id")
 _BITS: Final = 48  # few enough that no quotient is rounded to 1
 
 
-def affinity_key(request: ChatRequest, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def affinity_key(body: MessagesRequest, name: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A digest that is the same for every request of a conversation.
 
-    Made from the client's own identifier, else from what a prompt cache would hold: the tools, and the messages up to
-    the first user message.
+    Made from the client's own identifier, else from what a prompt cache would hold: the tools, the system prompt and
+    the messages up to the first one of the user.
+
+    :param name: what the client's body calls the conversation.
     """
-    if request.prompt_cache_key:
-        return _digest(request.prompt_cache_key.encode("utf-8", "surrogatepass"))
+    if name:
+        return _digest(name.encode("utf-8", "surrogatepass"))
     for header in _HEADERS:
-        for name, value in headers:
-            if name == header and value:
+        for key, value in headers:
+            if key == header and value:
                 return _digest(value)
-    return _digest(msgspec.json.encode((request.tools, list(_stable_prefix(request.messages)))))
+    return _digest(msgspec.json.encode(list(_stable_prefix(body))))
 
 
-def _stable_prefix(messages: Iterable[ChatMessage]) -> Iterator[object]:
+def _stable_prefix(body: MessagesRequest) -> Iterator[object]:
     """The content that is the same in every turn, without cache markers, which move."""
-    for message in messages:
-        parts = message.content if isinstance(message.content, list) else [message.content]
-        yield [part.text if isinstance(part, TextPart) else part for part in parts]
-        if isinstance(message, UserMessage):
+    for block in (*(body.tools or ()), *(body.system or ())):
+        yield _without_marker(block)
+    for message in body.messages:
+        yield from map(_without_marker, message.content)
+        if message.role == "user":
             break
+
+
+def _without_marker(block: object) -> object:
+    if getattr(block, "cache_control", None) is None:
+        return block
+    assert isinstance(block, msgspec.Struct)
+    return msgspec.structs.replace(block, cache_control=None)
 
 
 def _digest(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard, locations
-from modelmux.claude.context import Options
+from modelmux.claude.options import Options
 from modelmux.routing.geography import contains
 from modelmux.wire.http import Timeouts
 

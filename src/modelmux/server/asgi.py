@@ -76,7 +76,8 @@ class Application:
         if scope["type"] != "http":
             await self._non_http(scope["type"], receive, send)
             return
-        request_id, path, dialect = self._request_id(scope), _path(scope), OPENAI_CHAT
+        request_id, path = self._request_id(scope), _path(scope)
+        dialect: ListingDialect = OPENAI_CHAT
         params: Mapping[str, str] = _NO_PARAMS
         try:
             served = self._exact.get((scope["method"], path))
@@ -96,7 +97,7 @@ class Application:
 
     async def _fail(self, send: Send, error: GatewayError, request_id: str, dialect: ListingDialect) -> None:
         self._options.on_error(error)
-        await send_error(send, error, dialect.error(error, request_id), request_id)
+        await send_error(send, error, dialect.error(error, request_id), [(b"x-request-id", request_id.encode())])
 
     def _match(self, scope: Scope, path: str) -> tuple[Served, Mapping[str, str]]:
         """The surface whose template matches.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import InvalidRequest
 from modelmux.server.asgi import Application
 from modelmux.server.responses import HeaderList, Message, Receive, Scope, Send, send_error
@@ -60,7 +61,7 @@ class Cors:
                 hint="The operator can add it to server.cors_origins.",
                 code="origin_not_allowed",
             )
-            await send_error(send, error, [(b"vary", _VARY_PREFLIGHT)])
+            await send_error(send, error, OPENAI_CHAT.error(error, ""), [(b"vary", _VARY_PREFLIGHT)])
             return
         headers: HeaderList = [
             (b"access-control-allow-origin", allowed),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from modelmux.dialects.base import Caller, Dialect, Inbound
+from modelmux.dialects.base import Caller, Inbound
 from modelmux.dialects.registry import Surface
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.run import run
@@ -26,11 +26,10 @@ class Endpoint:
     :param surface: the served path.
     """
 
-    def __init__(
-        self, surface: Surface, dialect: Dialect, services: Services, readiness: Readiness, max_body_bytes: int
-    ) -> None:
+    def __init__(self, surface: Surface, services: Services, readiness: Readiness, max_body_bytes: int) -> None:
+        assert surface.generates is not None
         self._surface = surface
-        self._dialect = dialect
+        self._dialect = surface.generates
         self._services = services
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes

@@ -29,13 +29,12 @@ async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: GatewayError, body: bytes, request_id: str) -> None:
+async def send_error(send: Send, error: GatewayError, body: bytes, headers: HeaderList) -> None:
     """An error with the headers that steer a client's retries.
 
     :param body: the error in the client's dialect.
     """
-    headers = [(b"x-request-id", request_id.encode()), *error_headers(error)]
-    await send_json(send, error.status, body, headers)
+    await send_json(send, error.status, body, [*headers, *error_headers(error)])
 
 
 def error_headers(error: GatewayError) -> HeaderList:

@@ -24,7 +24,7 @@ class Waiting(Protocol):
     """Where requests wait."""
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """How many."""
         ...
 
@@ -108,7 +108,7 @@ class _Now(Collector):
         for id, is_open, in_flight, _ in seen:
             opened.add_metric([id], is_open)
             running.add_metric([id], in_flight)
-        waiting = self._queue.waiting + sum(row[3] for row in seen)
+        waiting = self._queue.queued + sum(row[3] for row in seen)
         yield from (opened, running)
         yield GaugeMetricFamily(names.METRIC_WAITING, "Requests that wait for room.", value=waiting)
 

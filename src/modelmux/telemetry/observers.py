@@ -29,6 +29,10 @@ class ExchangeObserver(Protocol):
         """An attempt failed before the client got any content, or gave content."""
         ...
 
+    def error_sent(self, error: GatewayError) -> None:
+        """A client was sent an error inside its stream."""
+        ...
+
     def settled(self, record: ExchangeRecord) -> None:
         """An exchange is over; exactly once each."""
         ...
@@ -55,6 +59,9 @@ class LogObserver:
                 message=error.loggable_message,
                 detail=error.detail,
             )
+
+    def error_sent(self, error: GatewayError) -> None:
+        pass
 
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
@@ -106,6 +113,9 @@ class MetricsObserver:
         metrics.retries += record.is_retry
         metrics.attempts.add(record.deployment, "ok" if error is None else result_label(error))
         metrics.quota_errors += error is not None and error.kind.name == "rate_limit"
+
+    def error_sent(self, error: GatewayError) -> None:
+        self._metrics.count_error(error)
 
     def settled(self, record: ExchangeRecord) -> None:
         metrics, route = self._metrics, record.route or _UNRESOLVED_ROUTE

@@ -1,6 +1,6 @@
 """What a client's JSON schema says, in whatever odd form it comes: its types, names, targets, two of them at once.
 
-Reads and joins only. What Claude takes of it is said in ``schema`` and ``object_root``.
+Reads and joins only. What Claude takes of it is said in ``schema`` and ``to_object_root``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Final
 from modelmux.claude.schema.size import DEFINITIONS
 
 #: Keywords that bind nothing but tell the model something: written into the description, too, without a notice.
-TOLD: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
+ANNOTATIONS: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
 #: Of these the outermost says enough.
-_FIRST_WINS: Final = frozenset({*TOLD, "description", "title", "nullable"})
+_FIRST_WINS: Final = frozenset({*ANNOTATIONS, "description", "title", "nullable"})
 #: Keywords without meaning for the value; left out in silence, as are those that begin with ``x-``.
 _DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
@@ -21,7 +21,7 @@ _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "bo
 Json = dict[str, Any]
 
 
-def any_item(schema: Json) -> Any:
+def item_schema(schema: Json) -> Any:
     """What any item of an array may be: the subset has no word for their order."""
     first, rest, most = list_in(schema.get("prefixItems")), schema.get("items"), schema.get("maxItems")
     if not first:
@@ -31,7 +31,7 @@ def any_item(schema: Json) -> Any:
     return parts[0] if len(parts) == 1 else {"anyOf": parts}
 
 
-def join(merged: Json, member: Json, left: list[Json]) -> None:
+def merge_into(merged: Json, member: Json, left: list[Json]) -> None:
     """Add a schema to another, so that both hold; what cannot be joined is added to ``left``.
 
     References and ``allOf`` are for the caller.
@@ -53,7 +53,9 @@ def join(merged: Json, member: Json, left: list[Json]) -> None:
             merged[key] = _both(merged[key], value) if key in merged else value
         elif key not in merged:
             merged[key] = value
-        elif key not in _FIRST_WINS and counts(key, value) and merged[key] is not value and merged[key] != value:
+        elif (
+            key not in _FIRST_WINS and is_significant(key, value) and merged[key] is not value and merged[key] != value
+        ):
             left.append({key: value})
 
 
@@ -67,7 +69,7 @@ def _in_both(one: list[str], other: list[str]) -> list[str]:
     return wide + [k for k in other if k == "integer" and "number" in one and k not in wide]
 
 
-def target_of(root: Json, reference: str) -> Any:
+def resolve_ref(root: Json, reference: str) -> Any:
     """What a reference within ``root`` points to; None for nothing, and for a reference that leaves it."""
     path = reference.removeprefix("#")
     if not path.startswith("/"):
@@ -114,7 +116,7 @@ def list_in(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def counts(key: str, value: Any) -> bool:
+def is_significant(key: str, value: Any) -> bool:
     """Whether a keyword says anything that has to be kept."""
     if key == "nullable":
         return value is True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-from modelmux.claude.schema.reader import dict_in, join, list_in, names_in, target_of, too_deep, types_of
+from modelmux.claude.schema.reader import dict_in, list_in, merge_into, names_in, resolve_ref, too_deep, types_of
 from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING, MAX_TEXT
 from modelmux.errors import InvalidRequest
 
@@ -20,7 +20,7 @@ _OWN: Final = frozenset({"type", "properties", "required", "nullable"}) | _COMBI
 Json = dict[str, Any]
 
 
-class Root(NamedTuple):
+class RootSchema(NamedTuple):
     """A schema with a plain object at its root.
 
     :param change: what had to be changed about the client's, as a sentence; empty if nothing that means anything.
@@ -32,7 +32,7 @@ class Root(NamedTuple):
     other: bool = False
 
 
-def object_root(parameters: Json | None, where: str) -> Root:
+def to_object_root(parameters: Json | None, where: str) -> RootSchema:
     """The client's schema if its root is a plain object, else one that has the properties of all it combines.
 
     References and ``allOf`` at the root are written out. Of variants it has all properties, and requires what every one
@@ -44,22 +44,22 @@ def object_root(parameters: Json | None, where: str) -> Root:
     if parameters and None in parameters.values():  # how clients in Go write an empty list
         parameters = {k: v for k, v in parameters.items() if v is not None}
     if not parameters:
-        return Root({"type": "object", "properties": {}})
+        return RootSchema({"type": "object", "properties": {}})
     if not _COMBINERS & parameters.keys():
         if parameters.get("type") == "object":
-            return Root(parameters)
+            return RootSchema(parameters)
         kinds = types_of({"type": parameters.get("type")})
         schema = {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
         if not kinds or "object" in kinds:
-            return Root(schema, other=len(kinds) > 1)
-        return Root(schema, "The root must be an object; its type was changed to that.", True)
-    part = _Joiner(parameters, where).join(parameters)
+            return RootSchema(schema, other=len(kinds) > 1)
+        return RootSchema(schema, "The root must be an object; its type was changed to that.", True)
+    part = _RootMerger(parameters, where).join(parameters)
     own = {k: v for k, v in parameters.items() if k not in _COMBINERS}
     joined = {"type": "object", **{k: v for k, v in own.items() if k != "type"}, **part.rest}
     joined["properties"] = part.properties
     joined["required"] = list(dict.fromkeys(part.required))
     other = part.kinds is not None and part.kinds != {"object"}
-    return Root(joined, "The root must be one object; its variants were joined.", other)
+    return RootSchema(joined, "The root must be one object; its variants were joined.", other)
 
 
 class _Part(NamedTuple):
@@ -75,7 +75,7 @@ class _Part(NamedTuple):
     kinds: frozenset[str] | None
 
 
-class _Joiner:
+class _RootMerger:
     """Joins what a root combines. Its work is bounded: references may be used any number of times, in a circle too."""
 
     def __init__(self, root: Json, where: str) -> None:
@@ -98,7 +98,7 @@ class _Joiner:
         self._count(20 + len(schema) + len(required))
         always = [self.join(member, depth + 1) for member in list_in(schema.get("allOf"))]
         if isinstance(schema.get("$ref"), str):
-            always.append(self.join(target_of(self._root, schema["$ref"]), depth + 1))
+            always.append(self.join(resolve_ref(self._root, schema["$ref"]), depth + 1))
         alternatives = ([self.join(v, depth + 1) for v in list_in(schema.get(key))] for key in _ALTERNATIVES)
         return self._all_of(own, always, [self._any_of(variants) for variants in alternatives if variants])
 
@@ -107,7 +107,7 @@ class _Joiner:
         for part in (*variants, *always, own):
             for text in map(self._text, part.properties.values()):
                 self._count(1 + len(text))
-            join(held, {"properties": part.properties}, [])
+            merge_into(held, {"properties": part.properties}, [])
         rest: Json = {}
         for part in (*variants, *reversed(always), own):
             rest |= part.rest

@@ -15,7 +15,7 @@ _ROOT: Final = ""
 
 
 class Size(NamedTuple):
-    """Of one schema; a reference counts as what it refers to."""
+    """Of one schema; a reference is_significant as what it refers to."""
 
     parts: int = 0
     depth: int = 0

@@ -1,8 +1,8 @@
 """JSON Schema -> the subset Claude's structured output accepts (docs: build-with-claude/structured-outputs).
 
 What the subset has no keyword for moves into the description, in a fixed order, so that the same schema always gives
-the same bytes; the client is told in a notice. What cannot be said at all (free-form values, recursion, external
-references, too many optional parameters) is reported in ``Subset.unfit`` and the caller chooses another way.
+the same bytes; a notice reports it. What cannot be expressed (free-form values, recursion, external references, too
+many optional parameters) is reported in ``Subset.unsupported_reason``, and the caller chooses another way.
 
 References stay references; where other keywords stand beside one, and in ``allOf``, what they refer to is written out
 and joined. ``oneOf`` becomes ``anyOf``: the subset cannot say that only one may hold.
@@ -17,14 +17,14 @@ from typing import Any, Final
 from msgspec import Struct
 
 from modelmux.claude.schema.reader import (
-    TOLD,
-    any_item,
-    counts,
+    ANNOTATIONS,
     dict_in,
-    join,
+    is_significant,
+    item_schema,
     list_in,
+    merge_into,
     names_in,
-    target_of,
+    resolve_ref,
     too_deep,
     types_of,
     unescaped,
@@ -74,49 +74,54 @@ Json = dict[str, Any]
 class Subset(Struct, frozen=True):
     """A schema brought into the subset.
 
-    :param moved: keywords that went into descriptions, sorted, each once.
-    :param unfit: why the schema cannot be expressed, and then the rest is empty; empty when it can.
+    :param demoted: keywords that went into descriptions, sorted, each once.
+    :param unsupported_reason: why the schema cannot be expressed, and then the rest is empty; empty when it can.
     """
 
     schema: Json
-    moved: tuple[str, ...] = ()
+    demoted: tuple[str, ...] = ()
     optional: int = 0
     unions: int = 0
-    unfit: str = ""
+    unsupported_reason: str = ""
 
 
-class _Unfit(Exception):
+def demoted_keywords_message(subset: Subset) -> str:
+    """Which keywords are not enforced, as a sentence; only for a subset that has any."""
+    return f"Not enforced, moved into descriptions: {', '.join(subset.demoted)}."
+
+
+class _NotExpressible(Exception):
     """The schema cannot be expressed; the text says why."""
 
 
 def to_subset(schema: Json) -> Subset:
     """Bring a client's schema into the subset. Deterministic; the input is not changed."""
-    work = _Work(schema)
+    work = _Converter(schema)
     if too_deep(schema, MAX_NESTING):
-        return Subset({}, unfit="it is nested too deeply")
+        return Subset({}, unsupported_reason="it is nested too deeply")
     try:
         result = work.whole()
         size = _allowed(size_of(result))
-    except _Unfit as why:
-        return Subset({}, unfit=str(why))
-    return Subset(result, tuple(sorted(work.moved)), size.optional, size.unions)
+    except _NotExpressible as why:
+        return Subset({}, unsupported_reason=str(why))
+    return Subset(result, tuple(sorted(work.demoted)), size.optional, size.unions)
 
 
 def _allowed(size: Size | None) -> Size:
     if size is None:
-        raise _Unfit("it is recursive")
+        raise _NotExpressible("it is recursive")
     if size.depth > MAX_DEPTH:
-        raise _Unfit("it is nested too deeply")
+        raise _NotExpressible("it is nested too deeply")
     if size.parts > MAX_PARTS:
-        raise _Unfit(f"it has more than {MAX_PARTS} parts")
+        raise _NotExpressible(f"it has more than {MAX_PARTS} parts")
     if size.optional > MAX_OPTIONAL:
-        raise _Unfit(f"it has {size.optional} optional properties, of which {MAX_OPTIONAL} are allowed")
+        raise _NotExpressible(f"it has {size.optional} optional properties, of which {MAX_OPTIONAL} are allowed")
     if size.unions > MAX_UNIONS:
-        raise _Unfit(f"it has {size.unions} properties of several types, of which {MAX_UNIONS} are allowed")
+        raise _NotExpressible(f"it has {size.unions} properties of several types, of which {MAX_UNIONS} are allowed")
     return size
 
 
-class _Work:
+class _Converter:
     """One conversion: the root for references, and what was counted on the way."""
 
     def __init__(self, root: Json) -> None:
@@ -125,12 +130,12 @@ class _Work:
         self._parts = 0
         self._text = 0
         self._asked: list[str] = []
-        self.moved: set[str] = set()
+        self.demoted: set[str] = set()
 
     def whole(self) -> Json:
         """The root and the definitions it still refers to, in the client's order.
 
-        :raises _Unfit: it cannot be expressed.
+        :raises _NotExpressible: it cannot be expressed.
         """
         result = self.convert(self._root)
         made: Json = {}
@@ -148,15 +153,17 @@ class _Work:
     def convert(self, schema: Any) -> Json:
         """One schema and everything below it.
 
-        :raises _Unfit: it cannot be expressed.
+        :raises _NotExpressible: it cannot be expressed.
         """
         if not isinstance(schema, dict):
-            raise _Unfit("a part of it allows any value")  # true, false or nonsense: the subset has no word for it
+            raise _NotExpressible(
+                "a part of it allows any value"
+            )  # true, false or nonsense: the subset has no word for it
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise _Unfit(f"it has more than {MAX_PARTS} parts")
+            raise _NotExpressible(f"it has more than {MAX_PARTS} parts")
         if self._depth == MAX_DEPTH:
-            raise _Unfit("it is nested too deeply")
+            raise _NotExpressible("it is nested too deeply")
         self._depth += 1
         result = self._convert(schema)
         self._depth -= 1
@@ -164,13 +171,13 @@ class _Work:
 
     def _convert(self, schema: Json) -> Json:
         left: list[Json] = []
-        if isinstance(schema.get("$ref"), str) and not any(counts(key, schema[key]) for key in schema):
+        if isinstance(schema.get("$ref"), str) and not any(is_significant(key, schema[key]) for key in schema):
             reference = self._reference(schema["$ref"])
             self._asked.append(reference)
             return {"$ref": reference}
         if isinstance(schema.get("$ref"), str) or list_in(schema.get("allOf")):
             schema, left = self._merged(schema)
-        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and counts(k, v)}
+        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and is_significant(k, v)}
         if left:
             notes["allOf"] = left
         if list_in(schema.get("anyOf")) or list_in(schema.get("oneOf")):
@@ -208,14 +215,14 @@ class _Work:
     def _typed(self, schema: Json, notes: Json) -> Json:
         kinds = types_of(schema)
         if not kinds:
-            raise _Unfit("a part of it has no type")
+            raise _NotExpressible("a part of it has no type")
         result: Json = {"type": kinds[0] if len(kinds) == 1 else kinds}
         if "object" in kinds:
             self._object(schema, result, notes)
         else:
             notes.pop("additionalProperties", None)
         if "array" in kinds:
-            result["items"] = self.convert(any_item(schema))
+            result["items"] = self.convert(item_schema(schema))
             if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
                 result["minItems"] = notes.pop("minItems")
         if "string" in kinds:
@@ -235,7 +242,7 @@ class _Work:
                 closed = True
         said = isinstance(schema.get("properties"), dict) and "additionalProperties" not in notes
         if not properties and (not (closed or said) or "patternProperties" in notes):
-            raise _Unfit("it has an object with arbitrary keys")
+            raise _NotExpressible("it has an object with arbitrary keys")
         result["properties"] = {name: self.convert(value) for name, value in properties.items()}
         result["required"] = [name for name in named if name in properties]
         result["additionalProperties"] = False
@@ -246,7 +253,7 @@ class _Work:
     def _describe(self, schema: Json, result: Json, notes: Json) -> None:
         order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
         said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
-        self.moved.update(k for k in notes if k not in TOLD)
+        self.demoted.update(k for k in notes if k not in ANNOTATIONS)
         parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
         if said:
             parts.append("{" + ", ".join(said) + "}")
@@ -261,14 +268,14 @@ class _Work:
         """A reference to a definition, in the one spelling."""
         self._charge(len(reference))
         if self._target(reference) is None:
-            raise _Unfit("it refers to something outside itself")
+            raise _NotExpressible("it refers to something outside itself")
         found = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
         if found is None:
-            raise _Unfit("it refers to a part of itself that is not a definition")
+            raise _NotExpressible("it refers to a part of itself that is not a definition")
         return pointer(found[1], unescaped(found[2]))
 
     def _target(self, reference: str) -> Any:
-        return target_of(self._root, reference)
+        return resolve_ref(self._root, reference)
 
     def _merged(self, schema: Json) -> tuple[Json, list[Json]]:
         """``allOf`` and a reference with keywords beside it written out: all keywords side by side, and those of
@@ -282,7 +289,7 @@ class _Work:
             if member is True:
                 continue
             if not isinstance(member, dict):
-                raise _Unfit("a part of it is no schema")
+                raise _NotExpressible("a part of it is no schema")
             self._charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
             if isinstance(member.get("$ref"), str):
                 reference = self._reference(member["$ref"])
@@ -290,9 +297,9 @@ class _Work:
                     followed.add(reference)
                     members.append(self._target(reference))
             members += reversed(list_in(member.get("allOf")))
-            join(merged, member, left)
+            merge_into(merged, member, left)
         if merged.get("type") == []:
-            raise _Unfit("parts of it contradict each other in their type")
+            raise _NotExpressible("parts of it contradict each other in their type")
         if "required" in merged:
             merged["required"] = list(merged["required"])
         return merged, left
@@ -300,7 +307,7 @@ class _Work:
     def _charge(self, size: int) -> None:
         self._text += size
         if self._text > MAX_TEXT:
-            raise _Unfit("it is too large")
+            raise _NotExpressible("it is too large")
 
 
 def _is_plain_pattern(pattern: Any) -> bool:

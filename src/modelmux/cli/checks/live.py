@@ -7,16 +7,15 @@ import time
 from datetime import date
 from typing import Final
 
-from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.checks.network import BAD_URL
 from modelmux.cli.checks.result import Result, Status, Subject
 from modelmux.errors import GatewayError, UpstreamRefused
-from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, Vertex
-from modelmux.routing.model import Deployment
+from modelmux.providers.base import MAX_ERROR_BODY
+from modelmux.providers.vertex_claude.provider import VertexClaude
+from modelmux.routing.model import Deployment, Route
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.wire import anthropic
-from modelmux.wire.google.vertex import decode_fault
 from modelmux.wire.http import Timeouts
 
 #: Requests at once, and seconds for one: enough for a slow model's first token, short enough to wait for.
@@ -72,7 +71,7 @@ async def _all(
 ) -> list[Result]:
     assert subject.token is not None
     token, turns = subject.token, asyncio.Semaphore(AT_ONCE)
-    vertex = Vertex(quota_project=lambda: subject.quota_project)
+    vertex = VertexClaude(quota_project=lambda: subject.quota_project)
     pool = HttpPool(proxies=proxies)
 
     async def one(deployment: Deployment) -> Result:
@@ -96,7 +95,7 @@ def _softer(result: Result) -> Result:
     return Result(result.check, "warn", result.found, result.hint, result.ms)
 
 
-async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: str, today: date) -> Result:
+async def _ask(deployment: Deployment, vertex: VertexClaude, pool: HttpPool, token: str, today: date) -> Result:
     body = anthropic.encode_request(
         anthropic.MessagesRequest(
             anthropic_version=anthropic.VERTEX_VERSION,
@@ -106,7 +105,8 @@ async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: st
     )
     began = time.monotonic()
     try:
-        reply = await pool.send(vertex.call(deployment, body, token, stream=False, timeouts=_PATIENCE))
+        route = Route(deployment.id, (deployment,), timeouts=_PATIENCE)
+        reply = await pool.send(vertex.call(deployment, body, token, stream=False, betas=(), route=route))
         try:
             answer = await reply.read(MAX_ERROR_BODY)
         finally:
@@ -119,25 +119,26 @@ async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: st
     took = round(1000 * (time.monotonic() - began))
     if reply.status == 200:
         return Result(deployment.id, "ok", f"answered in {took} ms", ms=took)
-    refused = translate_fault(decode_fault(reply.status, answer))
+    refused = vertex.error(reply.status, reply.headers, answer, deployment)
     return explain(deployment, refused, today, took)
 
 
 def explain(deployment: Deployment, refused: UpstreamRefused, today: date, ms: int | None = None) -> Result:
     """What a refusal means for whoever runs the gateway."""
-    status: Status = "warn" if refused.kind in _PASSING else "fail"
-    if refused.kind == "rate_limit":
+    kind = refused.kind.name
+    status: Status = "warn" if kind in _PASSING else "fail"
+    if kind == "rate_limit":
         status, meaning, hint = _quota(refused)
-    elif refused.kind == "not_found":
+    elif kind == "not_found":
         meaning, hint = _not_found(deployment, today)
-    elif refused.kind == "permission":
+    elif kind == "permission":
         meaning, hint = _permission(refused)
     else:
-        meaning, hint = _MEANINGS.get(refused.kind, _MEANINGS["unexpected"])
-    if refused.kind == "invalid_request" and "region" in refused.message.lower():
+        meaning, hint = _MEANINGS.get(kind, _MEANINGS["unexpected"])
+    if kind == "invalid_request" and "region" in refused.message.lower():
         meaning, hint = f"the model cannot be called in {deployment.location}", _elsewhere(deployment)
     said = f": {refused.message}" if refused.message else ""
-    return Result(deployment.id, status, f"{refused.upstream_status}, {meaning}{said}", hint, ms)
+    return Result(deployment.id, status, f"{refused.reply.status}, {meaning}{said}", hint, ms)
 
 
 def _quota(refused: UpstreamRefused) -> tuple[Status, str, str]:

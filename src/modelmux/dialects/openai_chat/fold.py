@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, UnsetType
 
-from modelmux.claude.context import ReplyShape
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.response import Call, Parts, completion
 from modelmux.wire.openai import chat_response
 
@@ -43,7 +43,7 @@ def fold_chunks(
     parts.calls = (
         [chat_response.ResponseToolCall(id="", function=function)] if legacy else [calls[i] for i in sorted(calls)]
     )
-    shape = ReplyShape(model, legacy_function=legacy, service_tier=tier)
+    shape = ReplyPlan(model, legacy_function=legacy, service_tier=tier)
     return completion(parts, shape, reason, usage, id=id, created=created)
 
 

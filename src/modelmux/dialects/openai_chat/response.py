@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from modelmux.claude.context import ReplyShape
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
+from modelmux.dialects.openai_chat.code_fence import strip_code_fence
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
-from modelmux.dialects.openai_chat.response_format import strip_fences
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.wire import anthropic
 from modelmux.wire.openai import chat_response
@@ -30,7 +30,7 @@ class Parts(Struct):
 
 
 def translate_response(
-    message: anthropic.Message, shape: ReplyShape, *, id: str, created: int
+    message: anthropic.Message, shape: ReplyPlan, *, id: str, created: int
 ) -> chat_response.ChatCompletion:
     """Translate a whole reply.
 
@@ -46,7 +46,7 @@ def translate_response(
 
 def completion(
     parts: Parts,
-    shape: ReplyShape,
+    shape: ReplyPlan,
     reason: chat_response.FinishReason,
     usage: chat_response.Usage,
     *,
@@ -74,15 +74,15 @@ def completion(
     )
 
 
-def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
+def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
     parts = Parts("", refusal_text(message.stop_reason, message.stop_details), [], [], "", [])
     for block in message.content or ():
         if block.type == "text" and block.text:
             start = len(parts.text)
             parts.text += block.text
-            if not shape.strip_fences:  # what is cut off the front would move them
+            if not shape.strip_code_fence:  # what is cut off the front would move them
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
-        elif block.type == "tool_use" and (block.name or "") == shape.json_tool:
+        elif block.type == "tool_use" and (block.name or "") == shape.answer_tool:
             parts.text += arguments_of(block)
         elif block.type == "tool_use":
             parts.calls.append(tool_call(block, shape))
@@ -90,12 +90,12 @@ def _parts(message: anthropic.Message, shape: ReplyShape) -> Parts:
             parts.reasoning += (block.thinking or "") if block.type == "thinking" else ""
             thought = thinking_block(block)
             parts.thinking_blocks += [thought] if thought else []
-    if shape.strip_fences:
-        parts.text = strip_fences(parts.text)
+    if shape.strip_code_fence:
+        parts.text = strip_code_fence(parts.text)
     return parts
 
 
-def tool_call(block: anthropic.Block, shape: ReplyShape) -> Call:
+def tool_call(block: anthropic.Block, shape: ReplyPlan) -> Call:
     """A client's tool call; its arguments are the upstream's own text."""
     name = block.name or ""
     own = shape.tool_names.get(name, name)

@@ -1,63 +1,61 @@
-"""Token limit, temperature, top_p, top_k and stop sequences, as far as the model takes them."""
+"""Token limit, temperature, top_p, top_k and stop sequences: checked, but not yet limited by any model."""
 
 from __future__ import annotations
 
-from modelmux.claude.context import Context
+from typing import Final
+
+from modelmux.claude.notices import Notices
+from modelmux.claude.request import NO_LIMIT
 from modelmux.errors import InvalidRequest
-from modelmux.wire.anthropic import MessagesRequest
 from modelmux.wire.openai.chat_request import ChatRequest
 
-#: Anthropic counts this as the most; OpenAI documents four, clients send more.
-MAX_STOP_SEQUENCES = 16_384
+#: Anthropic's limit; OpenAI documents four, clients send more.
+MAX_STOP_SEQUENCES: Final = 16_384
 
 
-def max_tokens(request: ChatRequest, ctx: Context) -> int:
-    """The output limit: what the client asked for up to the model's cap, or the cap. Claude requires one."""
-    name = "max_completion_tokens" if request.max_completion_tokens is not None else "max_tokens"
-    asked = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
-    cap = ctx.card.max_output
-    if asked is None:
-        return cap
-    if asked < 1:
-        raise InvalidRequest(f"Invalid value for '{name}': it must be at least 1.", param=name)
-    if asked > cap:
-        ctx.notices.add("clamped", name, f"The model produces at most {cap} tokens.")
-        return cap
-    return asked
+def read_max_tokens(request: ChatRequest) -> tuple[int, tuple[str, ...]]:
+    """The output limit, and the names of the fields that set it.
+
+    :raises InvalidRequest: less than one token.
+    """
+    names: tuple[str, ...]
+    limit = request.max_completion_tokens
+    if limit is None:
+        limit, names = request.max_tokens, ("max_tokens",)
+    elif limit == request.max_tokens:
+        names = ("max_completion_tokens", "max_tokens")
+    else:
+        names = ("max_completion_tokens",)
+    if limit is None:
+        return NO_LIMIT, ()
+    if limit < 1:
+        raise InvalidRequest(f"Invalid value for '{names[0]}': it must be at least 1.", param=names[0])
+    return limit, names
 
 
-def apply_sampling(request: ChatRequest, body: MessagesRequest, ctx: Context) -> None:
-    """Set temperature, top_p and top_k on ``body``, or say why not."""
+def check_sampling(request: ChatRequest) -> None:
+    """Check the ranges of OpenAI's sampling parameters.
+
+    :raises InvalidRequest: a value outside its range.
+    """
     _check_range("temperature", request.temperature, 2.0)
     _check_range("top_p", request.top_p, 1.0)
     if request.top_k is not None and request.top_k < 0:
         raise InvalidRequest("Invalid value for 'top_k': it must not be negative.", param="top_k", hint="Leave it out.")
-    if ctx.card.sampling == "reject":
-        for name in ("temperature", "top_p", "top_k"):
-            if getattr(request, name) is not None:
-                ctx.notices.add("dropped", name, "This model takes no sampling parameters.")
-        return
-    temperature = request.temperature
-    if temperature is not None and temperature > 1.0:
-        ctx.notices.add("clamped", "temperature", "Claude's temperature goes from 0 to 1.")
-        temperature = 1.0
-    body.temperature = temperature
-    body.top_k = request.top_k
-    if request.top_p is not None and temperature is not None:
-        ctx.notices.add("dropped", "top_p", "Claude takes temperature or top_p, not both; temperature was kept.")
-    else:
-        body.top_p = request.top_p
 
 
-def stop_sequences(request: ChatRequest, ctx: Context) -> list[str] | None:
-    """Stop sequences Claude accepts: those that hold more than white space, each once; None for none."""
-    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    if len(stop) > MAX_STOP_SEQUENCES:
+def translate_stop(stop: str | list[str] | None, notices: Notices) -> list[str] | None:
+    """Stop sequences Claude accepts: those that hold more than white space, each once; None for none.
+
+    :raises InvalidRequest: too many of them.
+    """
+    sequences = [stop] if isinstance(stop, str) else stop or []
+    if len(sequences) > MAX_STOP_SEQUENCES:
         raise InvalidRequest(f"Too many stop sequences: at most {MAX_STOP_SEQUENCES}.", param="stop")
-    kept = list(dict.fromkeys(s for s in stop if s.strip()))
-    if len(kept) < len(stop):
-        ctx.notices.add("dropped", "stop", "Empty, repeated and whitespace-only stop sequences are not sent.")
-    return kept or None
+    accepted = list(dict.fromkeys(s for s in sequences if s.strip()))
+    if len(accepted) < len(sequences):
+        notices.add("dropped", "stop", "Empty, repeated and whitespace-only stop sequences are not sent.")
+    return accepted or None
 
 
 def _check_range(name: str, value: float | None, high: float) -> None:

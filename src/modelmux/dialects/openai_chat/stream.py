@@ -10,13 +10,13 @@ from typing import Literal
 
 from msgspec import Raw
 
-from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
+from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.response import free_text, thinking_block, translate_response
-from modelmux.dialects.openai_chat.response_format import FenceStripper
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic, sse
@@ -98,7 +98,7 @@ class ChatEncoder(ReplyEncoder):
         self._calls = 0  # of the client's tools
         self._length = 0  # of the content so far, in characters
         self._open: dict[int, _ToolUseBlock | _TextBlock | _ThinkingBlock | _HiddenBlock] = {}
-        self._fences = FenceStripper() if plan.strip_code_fence else None
+        self._fences = CodeFenceStripper() if plan.strip_code_fence else None
         self._needs_full_path = plan.strip_code_fence or plan.max_continuations > 0  # text is not just passed on
 
     def restart(self, plan: ReplyPlan) -> ChatEncoder:

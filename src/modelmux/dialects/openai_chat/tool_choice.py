@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from modelmux.claude.context import Context
-from modelmux.claude.identifiers import clean
+from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
 from modelmux.wire.openai.chat_request import (
@@ -25,19 +24,16 @@ _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
 }
 
 
-def translate_tool_choice(
-    request: ChatRequest, tools: list[Tool], ctx: Context
-) -> tuple[list[Tool], ToolChoice | None]:
-    """The tools to send and the choice among them; None where the default says the same.
+def translate_tool_choice(request: ChatRequest, tools: list[Tool]) -> tuple[list[Tool], ToolChoice | None]:
+    """The tools to send and the choice among them; None where the default means the same.
 
-    :raises InvalidRequest: a choice that needs tools without any, an unknown word or name, or a forced choice on a
-        model that cannot be forced.
+    :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
     """
-    choice = _asked(request)
+    choice = _choice(request)
     single = request.parallel_tool_calls is False or bool(request.functions and not request.tools)
     if not tools:
         if choice not in (None, "auto", "none"):
-            raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
+            raise InvalidRequest("'tool_choice' is only allowed when 'tools' are set.", param="tool_choice")
         return tools, None
     if isinstance(choice, AllowedToolsChoice):
         tools = _allowed(choice, tools)
@@ -49,56 +45,40 @@ def translate_tool_choice(
             raise InvalidRequest(
                 "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
             )
-        return tools, forced(ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none"), ctx)
+        return tools, ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none")
     assert not isinstance(choice, AllowedToolsChoice)
-    name = clean((choice.function if isinstance(choice, FunctionChoice) else choice.custom).name)
+    name = to_valid_identifier((choice.function if isinstance(choice, FunctionChoice) else choice.custom).name)
     if all(tool.name != name for tool in tools):
         raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'.", param="tool_choice")
-    return tools, forced(ToolChoice("tool", name, disable_parallel_tool_use=single), ctx)
+    return tools, ToolChoice("tool", name, disable_parallel_tool_use=single)
 
 
-def forced(choice: ToolChoice, ctx: Context) -> ToolChoice:
-    """A forced choice, where the model can be forced; else an error, or ``auto`` if the operator prefers that.
-
-    :raises InvalidRequest: the model cannot be forced.
-    """
-    if choice.type not in ("any", "tool") or ctx.card.forced_tool_choice != "reject":
-        return choice
-    if ctx.options.forced_tool_choice == "downgrade":
-        ctx.notices.add("changed", "tool_choice", "This model cannot be forced to call a tool: 'auto' is used.")
-        return ToolChoice("auto", disable_parallel_tool_use=choice.disable_parallel_tool_use)
-    raise InvalidRequest(
-        "This model cannot be forced to call a tool.",
-        param="tool_choice",
-        hint="Use tool_choice 'auto' and say in the prompt that the tool must be used, or choose another model.",
-    )
-
-
-def _asked(request: ChatRequest) -> Choice:
-    """``tool_choice``, or the legacy ``function_call`` in its place."""
-    if request.tool_choice is None and isinstance(request.function_call, NamedFunction):
+def _choice(request: ChatRequest) -> Choice:
+    """``tool_choice``, or else the legacy ``function_call``."""
+    if request.tool_choice is not None:
+        return request.tool_choice
+    if isinstance(request.function_call, NamedFunction):
         return FunctionChoice(request.function_call)
-    return request.tool_choice if request.tool_choice is not None else _word(request.function_call)
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return request.function_call
 
 
 def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
     """The subset a client allows, in the order of the definitions.
 
-    :raises InvalidRequest: a name that is not defined, or none at all.
+    :raises InvalidRequest: a name that is not defined, or no name at all.
     """
-    wanted: set[str] = set()
-    for index, entry in enumerate(choice.allowed_tools.tools):
-        inner = entry.get("function") or entry.get("custom") or entry
-        name = inner.get("name") if isinstance(inner, dict) else None
-        if not isinstance(name, str) or all(tool.name != clean(name) for tool in tools):
-            where = f"tool_choice.allowed_tools.tools.{index}"
-            raise InvalidRequest("An allowed tool is not in 'tools'.", param=where, hint="Define it in 'tools'.")
-        wanted.add(clean(name))
-    if not wanted:
-        where = "tool_choice.allowed_tools.tools"
-        raise InvalidRequest("No tool is allowed.", param=where, hint="Name one, or use tool_choice 'none'.")
-    return [tool for tool in tools if tool.name in wanted]
+    defined = {tool.name for tool in tools}
+    allowed = {_allowed_name(entry, index, defined) for index, entry in enumerate(choice.allowed_tools.tools)}
+    if not allowed:
+        field = "tool_choice.allowed_tools.tools"
+        raise InvalidRequest("No tool is allowed.", param=field, hint="Name one, or use tool_choice 'none'.")
+    return [tool for tool in tools if tool.name in allowed]
+
+
+def _allowed_name(entry: dict[str, Any], index: int, defined: set[str]) -> str:
+    definition = entry.get("function") or entry.get("custom") or entry
+    name = definition.get("name") if isinstance(definition, dict) else None
+    if not isinstance(name, str) or to_valid_identifier(name) not in defined:
+        field = f"tool_choice.allowed_tools.tools.{index}"
+        raise InvalidRequest("An allowed tool is not in 'tools'.", param=field, hint="Define it in 'tools'.")
+    return to_valid_identifier(name)

@@ -1,179 +1,131 @@
-"""Tool definitions."""
+"""Tool definitions, and web search."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from modelmux.claude.caching import breakpoint_of
-from modelmux.claude.context import Context
-from modelmux.claude.identifiers import tool_name
-from modelmux.claude.schema.root import object_root
-from modelmux.claude.schema.subset import MAX_OPTIONAL, MAX_UNIONS, Subset, to_subset
+from modelmux.claude.schema.root import to_object_root
+from modelmux.dialects.openai_chat.caching import read_breakpoint
+from modelmux.dialects.openai_chat.context import TranslationContext
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import ChatRequest, CustomDefinition, FunctionDefinition, Tool
 
-#: Name of the tool that is sent where only the history has tools. It cannot be called: the choice is "none".
-STAND_IN: Final = "unavailable"
-#: Strict tools of one request.
-MAX_STRICT: Final = 20
 _FREE_TEXT: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The whole input, as plain text."}},
     "required": ["input"],
 }
+_LOCATION_FIELDS: Final = ("city", "region", "country", "timezone")
 
 
-def translate_tools(request: ChatRequest, ctx: Context, spent: Subset | None = None) -> list[anthropic.Tool]:
-    """Tools in the client's order, schemas with their keys in the client's order.
+class TranslatedTools(NamedTuple):
+    """Tools in the client's order; with them the path of each one's definition, by upstream name."""
 
-    :param spent: the schema of the answer's own form, which counts against what strict tools may have.
-    :raises InvalidRequest: two tools with one name, or a kind of tool Claude has no form for.
+    tools: list[anthropic.Tool]
+    paths: dict[str, str]
+
+
+def translate_tools(request: ChatRequest, ctx: TranslationContext) -> TranslatedTools:
+    """The tools with schemas whose root is an object; otherwise the schemas are the client's own, keys in its order.
+
+    :raises InvalidRequest: two tools with one name, or a kind of tool that has no counterpart.
     """
-    budget = _StrictBudget(spent)
     tools: list[anthropic.Tool] = []
-    seen: dict[str, str] = {}
-    for tool, where in _declared(request):
-        made = _tool(tool, where, budget, ctx)
-        if made.name in seen:
+    paths: dict[str, str] = {}
+    for declared, path in _declared(request):
+        tool = _translate(declared, path, ctx)
+        if tool.name in paths:
             raise InvalidRequest(
-                f"Tool names must be unique: {seen[made.name]} and {where} have the same.", param=f"{where}.name"
+                f"Tool names must be unique: {paths[tool.name]} and {path} have the same.", param=f"{path}.name"
             )
-        seen[made.name] = where
-        tools.append(made)
-    return tools
+        paths[tool.name] = path
+        tools.append(tool)
+    return TranslatedTools(tools, paths)
 
 
 def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
-    """Tools and legacy functions, with the path of what holds the name.
+    """Tools and legacy functions, with the path of the definition.
 
-    :raises InvalidRequest: a type of tool there is not, or one without its definition.
+    :raises InvalidRequest: an unknown type of tool, or one without its definition.
     """
     tools: list[tuple[Tool, str]] = []
     for index, tool in enumerate(request.tools or ()):
         if tool.type not in ("function", "custom"):
             raise InvalidRequest(
-                "Vertex AI has no tool of this type.", param=f"tools.{index}.type", hint="Declare a function."
+                "Vertex AI does not support tools of this type.",
+                param=f"tools.{index}.type",
+                hint="Declare a function.",
             )
-        where = f"tools.{index}.{tool.type}"
+        path = f"tools.{index}.{tool.type}"
         if (tool.function if tool.type == "function" else tool.custom) is None:
             raise InvalidRequest(
-                f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter"
+                f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter"
             )
-        tools.append((tool, where))
+        tools.append((tool, path))
     functions = [(Tool(function=f), f"functions.{index}") for index, f in enumerate(request.functions or ())]
     return tools + functions
 
 
-def _tool(tool: Tool, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
-    marker = breakpoint_of(tool.cache_control, None, where.rpartition(".")[0])
-    if marker is None and tool.function is not None:  # where LiteLLM's clients write it
-        marker = breakpoint_of(tool.function.cache_control, None, where)
+def _translate(tool: Tool, path: str, ctx: TranslationContext) -> anthropic.Tool:
+    marker = read_breakpoint(tool.cache_control, None, path.rpartition(".")[0])
+    if marker is None and tool.function is not None:  # where LiteLLM's clients set it
+        marker = read_breakpoint(tool.function.cache_control, None, path)
     if tool.type == "function":
         assert tool.function is not None
-        made = _function(tool.function, where, budget, ctx)
+        translated = _function(tool.function, path, ctx)
     else:
         assert tool.custom is not None
-        made = _custom(tool.custom, where, ctx)
-    made.cache_control = marker
-    asked = (tool.eager_input_streaming, tool.function.eager_input_streaming if tool.function else None)
-    made.eager_input_streaming = next((value for value in asked if value is not None), None)
-    return made
+        translated = _custom(tool.custom, path, ctx)
+    translated.cache_control = marker
+    translated.eager_input_streaming = tool.eager_input_streaming
+    if tool.eager_input_streaming is None and tool.function is not None:
+        translated.eager_input_streaming = tool.function.eager_input_streaming
+    return translated
 
 
-def _function(function: FunctionDefinition, where: str, budget: _StrictBudget, ctx: Context) -> anthropic.Tool:
-    name = tool_name(function.name, ctx, f"{where}.name")
-    root = object_root(function.parameters, f"{where}.parameters")
-    schema, said, strict = root.schema, root.change, None
-    if function.strict:
-        subset = to_subset(schema)
-        refused = budget.refuse(subset, ctx)
-        if refused:
-            ctx.notices.add("ignored", f"{where}.strict", f"Arguments are not bound to the schema: {refused}.")
-        else:
-            schema, strict = subset.schema, True
-            said = f"{said} {moved(subset)}".strip()
-    if said:
-        ctx.notices.add("changed", f"{where}.parameters", said)
-    return anthropic.Tool(name, schema, function.description or None, strict)
+def _function(function: FunctionDefinition, path: str, ctx: TranslationContext) -> anthropic.Tool:
+    name = ctx.tool_names.upstream(function.name, f"{path}.name")
+    root = to_object_root(function.parameters, f"{path}.parameters")
+    if root.change:
+        ctx.notices.add("changed", f"{path}.parameters", root.change)
+    return anthropic.Tool(name, root.schema, function.description or None, function.strict or None)
 
 
-def _custom(custom: CustomDefinition, where: str, ctx: Context) -> anthropic.Tool:
-    kind = (custom.format or {}).get("type", "text")
-    if kind != "text":
+def _custom(custom: CustomDefinition, path: str, ctx: TranslationContext) -> anthropic.Tool:
+    if (custom.format or {}).get("type", "text") != "text":
         raise InvalidRequest(
-            "Claude takes no grammars.", param=f"{where}.format", hint="Use format 'text' and describe the grammar."
+            "Claude does not support grammars.",
+            param=f"{path}.format",
+            hint="Use format 'text' and describe the grammar.",
         )
-    name = tool_name(custom.name, ctx, f"{where}.name")
+    name = ctx.tool_names.upstream(custom.name, f"{path}.name")
     ctx.custom_tools.add(name)
     return anthropic.Tool(name, _FREE_TEXT, custom.description or None)
 
 
-class _StrictBudget:
-    """What strict tools of one request may have together."""
-
-    def __init__(self, spent: Subset | None) -> None:
-        self._tools = 0
-        self._optional, self._unions = (spent.optional, spent.unions) if spent else (0, 0)
-
-    def refuse(self, subset: Subset, ctx: Context) -> str:
-        """Why this schema cannot be strict; empty if it can, and then it counts."""
-        if not ctx.card.structured_output:
-            return "this model has no strict tools"
-        if subset.unfit:
-            return subset.unfit
-        if self._tools == MAX_STRICT:
-            return f"only {MAX_STRICT} tools may be strict"
-        if self._optional + subset.optional > MAX_OPTIONAL or self._unions + subset.unions > MAX_UNIONS:
-            return "the schemas of this request have too many optional properties or unions together"
-        self._tools += 1
-        self._optional += subset.optional
-        self._unions += subset.unions
-        return ""
-
-
-def moved(subset: Subset) -> str:
-    """Which keywords only describe now, and no longer bind, as a sentence; empty if none."""
-    return f"Not enforced, moved into descriptions: {', '.join(subset.moved)}." if subset.moved else ""
-
-
-def tools_of_history(messages: list[anthropic.InputMessage]) -> list[anthropic.Tool]:
-    """A stand-in where the history used tools and the request defines none: Anthropic wants ``tools`` there.
-
-    Always the same one, whatever the history used: tools come first in the prompt, so a list that grew with the
-    conversation would re-bill all of it.
-    """
-    used = any(isinstance(block, anthropic.ToolUseBlock) for message in messages for block in message.content)
-    return [anthropic.Tool(STAND_IN, object_root(None, "tools").schema, "Not available.")] if used else []
-
-
-def web_search(options: dict[str, Any] | None, ctx: Context) -> anthropic.WebSearch | None:
-    """``web_search_options`` as the server tool.
-
-    :raises InvalidRequest: the model has none.
-    """
+def translate_web_search(options: dict[str, Any] | None, ctx: TranslationContext) -> anthropic.WebSearch | None:
+    """``web_search_options`` as the server tool."""
     if options is None:
         return None
-    if not ctx.card.web_search:
-        raise InvalidRequest(
-            "This model has no web search.", param="web_search_options", hint="Leave it out or choose another model."
-        )
-    if options.get("search_context_size") not in (None, "medium"):
-        ctx.notices.add("ignored", "web_search_options.search_context_size", "Claude has no such setting.")
-    for name in options:
-        if name not in ("search_context_size", "user_location"):
-            ctx.notices.add("ignored", f"web_search_options.{name[:80]}", "Claude's web search has no such setting.")
-    return anthropic.WebSearch("web_search", user_location=_place(options.get("user_location"), ctx))
+    for name, value in options.items():
+        if name == "user_location" or (name == "search_context_size" and value in (None, "medium")):
+            continue
+        field = f"web_search_options.{name[:80]}"
+        ctx.notices.add("ignored", field, "Claude's web search does not have this setting.")
+    return anthropic.WebSearch("web_search", user_location=_user_location(options.get("user_location"), ctx))
 
 
-def _place(location: Any, ctx: Context) -> dict[str, str] | None:
-    """Where the user is, as Claude takes it: what there is no place for is said."""
+def _user_location(location: Any, ctx: TranslationContext) -> dict[str, str] | None:
+    """Where the user is, as far as Claude accepts it; the rest is noted."""
     if location is None:
         return None
-    given = location.get("approximate") if isinstance(location, dict) else location
-    said = given if isinstance(given, dict) else {}
-    known = {k: said[k] for k in ("city", "region", "country", "timezone") if isinstance(said.get(k), str) and said[k]}
-    if given is not None and (not isinstance(given, dict) or any(v and k not in known for k, v in said.items())):
-        where = "web_search_options.user_location"
-        ctx.notices.add("ignored", where, "Only city, region, country and timezone, as texts, are used.")
-    return {"type": "approximate", **known} if isinstance(given, dict) else None
+    approximate = location.get("approximate") if isinstance(location, dict) else location
+    fields = approximate if isinstance(approximate, dict) else {}
+    known = {k: fields[k] for k in _LOCATION_FIELDS if isinstance(fields.get(k), str) and fields[k]}
+    if approximate is not None and (
+        not isinstance(approximate, dict) or any(value and name not in known for name, value in fields.items())
+    ):
+        field = "web_search_options.user_location"
+        ctx.notices.add("ignored", field, "Only city, region, country and timezone, as texts, are used.")
+    return {"type": "approximate", **known} if isinstance(approximate, dict) else None

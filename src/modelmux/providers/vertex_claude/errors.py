@@ -18,6 +18,12 @@ from modelmux.wire.google.vertex import Fault
 #: Longest upstream sentence that is passed on: enough for every known one, short enough for a log line.
 MAX_MESSAGE: Final = 2_000
 
+#: Every kind that an error of Vertex AI may be read as.
+UPSTREAM_KINDS: Final = (
+    "invalid_request", "context_length", "too_large", "thinking_refused", "not_enabled", "not_found",
+    "unauthenticated", "permission", "billing", "conflict", "rate_limit", "timeout", "overloaded", "server_error",
+    "unexpected",
+)  # fmt: skip
 _BY_NAME: Final = {
     # Anthropic error.type
     "invalid_request_error": "invalid_request",

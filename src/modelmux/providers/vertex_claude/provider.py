@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from modelmux.claude.draft import RecallThinking
-from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.errors import translate_upstream_error
-from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
+from modelmux.providers.vertex_claude.reader import ClaudeReplyReader, decode_reply
 from modelmux.routing.model import Deployment, Route
 from modelmux.version import __version__
+from modelmux.wire.anthropic import Message
 from modelmux.wire.google import vertex as wire
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, find_header
 from modelmux.wire.request_head import encode_prefix
@@ -63,13 +64,15 @@ class VertexClaude:
             template = self._templates[key] = _build_template(
                 deployment.url, token, quota_project, stream=stream, betas=betas
             )
-        return Call(
-            template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head
-        )
+        return Call(template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head)
 
     def reader(self, deployment: Deployment) -> ClaudeReplyReader:
         """See ``providers.base.Provider``."""
         return ClaudeReplyReader(deployment.project)
+
+    def message(self, body: bytes) -> Message:
+        """See ``providers.base.Provider``."""
+        return decode_reply(body)
 
     def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
         """See ``providers.base.Provider``."""

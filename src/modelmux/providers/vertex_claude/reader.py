@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -68,3 +69,20 @@ class ClaudeReplyReader:
                 "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
             )
         return events
+
+
+def decode_reply(body: bytes) -> anthropic.Message:
+    """A reply that came in one piece.
+
+    :raises UpstreamBroken: the body is something else.
+    """
+    try:
+        message = anthropic.decode_message(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamBroken(_NOT_A_MESSAGE, reply_started=True, detail=str(error)[:200]) from None
+    if message.type != "message" or (message.content is None and message.stop_reason is None):
+        raise UpstreamBroken(_NOT_A_MESSAGE, reply_started=True)
+    return message
+
+
+_NOT_A_MESSAGE: Final = "The upstream's reply is not a Messages reply."

@@ -18,8 +18,9 @@ import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from modelmux.errors import GatewayDraining, GatewayError, InvalidRequest, RequestTimeout
-from modelmux.server.http.limits import HeadTooLarge, Limits, Phase
+from modelmux.dialects.registry import OPENAI_CHAT
+from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
+from modelmux.server.http.limits import Limits, Phase
 from modelmux.server.http.request import HttpRequest, error_response
 from modelmux.server.responses import Receive, Scope, Send, send_error
 
@@ -311,10 +312,17 @@ class HttpConnection(asyncio.Protocol):
         elif active is not None and active.started:
             self.transport.close()
         else:
+            self._count_error(error)
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:
                 active.client_gone()
+
+    def _count_error(self, error: GatewayError) -> None:
+        """The application counts the errors it never sees, if it is a gateway."""
+        count = getattr(self.app, "count_error", None)
+        if count is not None:
+            count(error)
 
     def _linger(self) -> None:
         """Close, but read and drop what the client still sends for a moment: a reset would take the answer away."""
@@ -357,7 +365,8 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
 
 async def _refuse_new(_: Scope, __: Receive, send: Send) -> None:
     """The application of a server that is shutting down."""
-    await send_error(send, GatewayDraining("The gateway is shutting down."), [])
+    error = GatewayDraining("The gateway is shutting down.")
+    await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
 
 
 def _malformed(error: Exception) -> InvalidRequest:

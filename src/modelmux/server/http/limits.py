@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelmux.errors import RequestError
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -37,10 +35,3 @@ class Phase:
 
     leaving: bool = False
     refusing: bool = False
-
-
-class HeadTooLarge(RequestError):
-    """431: the request's head is larger than any client's."""
-
-    status = 431
-    code = "request_header_fields_too_large"

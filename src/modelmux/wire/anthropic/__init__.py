@@ -115,6 +115,9 @@ from modelmux.wire.anthropic.requests import (
     ToolUseBlock as ToolUseBlock,
 )
 from modelmux.wire.anthropic.requests import (
+    URLSource as URLSource,
+)
+from modelmux.wire.anthropic.requests import (
     WebSearch as WebSearch,
 )
 from modelmux.wire.anthropic.requests import (

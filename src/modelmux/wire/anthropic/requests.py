@@ -42,13 +42,19 @@ class TextSource(Struct, tag_field="type", tag="text"):
     data: str
 
 
+class URLSource(Struct, tag_field="type", tag="url"):
+    """Part of Messages, but not accepted by Vertex AI: replaced by the downloaded file before a request is sent."""
+
+    url: str
+
+
 class ImageBlock(Struct, tag_field="type", tag="image", omit_defaults=True):
-    source: Base64Source
+    source: Base64Source | URLSource
     cache_control: CacheControl | None = None
 
 
 class DocumentBlock(Struct, tag_field="type", tag="document", omit_defaults=True):
-    source: Base64Source | TextSource
+    source: Base64Source | TextSource | URLSource
     title: str | None = None
     cache_control: CacheControl | None = None
 

@@ -1,0 +1,55 @@
+"""Replaces URL sources by downloaded files, because Vertex AI accepts no URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from modelmux.claude.media import IMAGE_FORMATS
+from modelmux.claude.request import ClaudeRequest, RemoteFile
+from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import DocumentBlock, ImageBlock, InputMessage, ToolResultBlock, URLSource
+
+
+def embed(request: ClaudeRequest, files: Mapping[str, ImageBlock | DocumentBlock]) -> ClaudeRequest:
+    """A copy of a request with the files its URLs refer to.
+
+    :param files: block by URL; only its source is used.
+    :raises InvalidRequest: a URL that is not in ``files``, or holds the wrong kind of file.
+    """
+    if not request.remote_files:
+        return request
+    for file in request.remote_files:
+        _check(file, files.get(file.url))
+    messages = [
+        InputMessage(message.role, [_embedded(block, files) for block in message.content])
+        if message.role == "user"
+        else message
+        for message in request.body.messages
+    ]
+    return replace(request, body=replace(request.body, messages=messages), remote_files=())
+
+
+def _check(remote: RemoteFile, block: ImageBlock | DocumentBlock | None) -> None:
+    if block is None:
+        raise InvalidRequest("Downloading URLs is turned off.", param=remote.field, hint="Send a data: URL instead.")
+    if remote.kind == "image" and not isinstance(block, ImageBlock):
+        raise InvalidRequest(
+            f"The URL does not hold an image in one of the formats {IMAGE_FORMATS}.",
+            param=remote.field,
+            hint="Convert it.",
+        )
+    if remote.kind == "document" and not isinstance(block, DocumentBlock):
+        raise InvalidRequest(
+            "The URL holds an image, not a document.", param=remote.field, hint="Send it as image_url."
+        )
+
+
+def _embedded(block: Any, files: Mapping[str, ImageBlock | DocumentBlock]) -> Any:
+    if isinstance(block, ImageBlock | DocumentBlock) and isinstance(block.source, URLSource):
+        return replace(block, source=files[block.source.url].source)
+    if isinstance(block, ToolResultBlock) and isinstance(block.content, list):
+        return replace(block, content=[_embedded(part, files) for part in block.content])
+    return block

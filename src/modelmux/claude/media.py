@@ -1,0 +1,74 @@
+"""Images and documents: what Claude reads, recognised by its first bytes, and how large it may be."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+
+from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import Base64Source, DocumentBlock, ImageBlock, TextSource
+
+#: Per image, base64-encoded, on Google Cloud (docs: build-with-claude/vision).
+MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
+IMAGE_FORMATS: Final = "PNG, JPEG, GIF or WebP"
+#: The first bytes of a type; what the client or a server claims is not trusted.
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+
+
+def sniff(data: bytes) -> str | None:
+    """The media type by the first bytes, among those Claude reads."""
+    for magic, media_type in _MAGIC:
+        if data.startswith(magic):
+            return media_type
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def image(claimed_type: str, data: bytes, field: str) -> ImageBlock:
+    """Image bytes as a block; the type is read from the bytes.
+
+    :raises InvalidRequest: not an image Claude reads, or too large.
+    """
+    media_type = sniff(data)
+    if media_type is None or not media_type.startswith("image/"):
+        raise InvalidRequest(
+            f"The image is not in one of the formats {IMAGE_FORMATS}{_claim(claimed_type)}.",
+            param=field,
+            hint="Convert it to one of these.",
+        )
+    encoded = base64.b64encode(data).decode()
+    if len(encoded) > MAX_IMAGE_BYTES:
+        raise InvalidRequest(
+            "The image is larger than 5 MB, counted in base64.", param=field, hint="Scale it down or compress it."
+        )
+    return ImageBlock(Base64Source(media_type, encoded))
+
+
+def document(claimed_type: str, data: bytes, title: str | None, field: str) -> DocumentBlock:
+    """A PDF or a text file as a block.
+
+    :raises InvalidRequest: another kind of file.
+    """
+    if sniff(data) == "application/pdf":
+        return DocumentBlock(Base64Source("application/pdf", base64.b64encode(data).decode()), title)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or not text.strip():
+        raise InvalidRequest(
+            f"The file is neither a PDF nor text in UTF-8{_claim(claimed_type)}.",
+            param=field,
+            hint="Convert it to PDF.",
+        )
+    return DocumentBlock(TextSource("text/plain", text), title)
+
+
+def _claim(media_type: str) -> str:
+    return f" (it claims to be {media_type})" if re.fullmatch(r"[a-z0-9.+/-]{1,60}", media_type) else ""

@@ -1,0 +1,34 @@
+"""How the reply to a request is presented to its client; decided while the request is translated and prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class ReplyPlan(Struct, frozen=True):
+    """What the translation of a reply has to know about the request.
+
+    :param model: the model name the client sent, and gets back.
+    :param include_usage: a stream ends with the usage.
+    :param tool_names: upstream name of a tool -> the client's own, for renamed tools only.
+    :param custom_tools: upstream names of tools that take free text.
+    :param answer_tool: upstream name of the tool whose input is the answer itself.
+    :param legacy_function: reply with ``function_call`` instead of ``tool_calls``.
+    :param strip_code_fence: remove a code fence around the answer.
+    :param show_reasoning: False leaves reasoning out.
+    :param max_continuations: how often a reply that pauses for its server tools is continued.
+    :param service_tier: the tier to report, for a client that named one.
+    """
+
+    model: str
+    include_usage: bool = False
+    tool_names: Mapping[str, str] = {}
+    custom_tools: frozenset[str] = frozenset()
+    answer_tool: str | None = None
+    legacy_function: bool = False
+    strip_code_fence: bool = False
+    show_reasoning: bool = True
+    max_continuations: int = 0
+    service_tier: str | UnsetType = UNSET

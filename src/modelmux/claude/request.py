@@ -1,0 +1,131 @@
+"""A request in the canonical form: Anthropic Messages, free of any client dialect and not yet limited by any model.
+
+Every dialect decodes into ``ClaudeRequest``; ``prepare`` turns it into the body for one model. It is prepared again
+for every model a route may fall back to, so nothing in it is ever changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from modelmux.claude.notices import Notice
+from modelmux.wire.anthropic import CacheControl, MessagesRequest, WebSearch
+
+Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+LEVELS: Final[tuple[Level, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: ``max_tokens`` of a client that sets no limit: the model's own limit is used.
+NO_LIMIT: Final = 0
+
+
+class ReasoningRequest(Struct, frozen=True):
+    """How much reasoning the client asks for.
+
+    :param level: None leaves the amount to the model.
+    :param budget: in tokens, where the client named one.
+    :param shown: whether the client wants to see the reasoning.
+    """
+
+    level: Level | None = None
+    budget: int | None = None
+    shown: bool = True
+
+
+class AnswerFormat(Struct, frozen=True):
+    """The format the client asks for.
+
+    :param schema: JSON Schema of the answer; None asks for any JSON object.
+    """
+
+    schema: dict[str, Any] | None = None
+    name: str | None = None
+    description: str | None = None
+
+
+class CacheOptions(Struct, frozen=True):
+    """What the client says about prompt caching in addition to the breakpoints on its blocks.
+
+    :param whole_prompt: a breakpoint at the end of the prompt.
+    :param orphan_breakpoint: a breakpoint on a system prompt without text.
+    :param explicit: only the client's own breakpoints are wanted.
+    :param ttl: the lifetime of all breakpoints; None leaves each its own.
+    """
+
+    whole_prompt: CacheControl | None = None
+    orphan_breakpoint: CacheControl | None = None
+    explicit: bool = False
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class RemoteFile(Struct, frozen=True):
+    """A URL whose content has to be downloaded: Vertex AI accepts no URL sources.
+
+    :param kind: the block it is used in. A URL used in both kinds is listed twice.
+    :param path: path of the client's content part that holds it, at its first occurrence.
+    :param field: path of the field that holds it.
+    """
+
+    url: str
+    kind: Literal["image", "document"]
+    path: str
+    field: str
+
+
+class LateSystem(Struct, frozen=True):
+    """A system turn inside the conversation, which not every model supports.
+
+    :param turn: its index in ``messages``.
+    :param fields: fields of the client's messages in it.
+    :param placeholder: the assistant turn after it begins with a placeholder that only the system turn requires.
+    """
+
+    turn: int
+    fields: tuple[str, ...]
+    placeholder: bool = False
+
+
+class FieldNames(Struct, frozen=True):
+    """What the client calls the fields that notices and errors name. The defaults are those of Messages.
+
+    :param max_tokens: the fields that set the limit.
+    :param tools: path of each tool by its upstream name.
+    :param tool_schema: name of the schema inside a tool.
+    """
+
+    max_tokens: tuple[str, ...] = ("max_tokens",)
+    tools: Mapping[str, str] = {}
+    tool_schema: str = "input_schema"
+    answer_format: str = "output_config.format"
+    answer_schema: str = "output_config.format.schema"
+    web_search: str = "tools"
+
+
+class ClaudeRequest(Struct, frozen=True):
+    """A request for a Claude model.
+
+    :param body: the request as Messages states it. It may exceed what a given model accepts.
+    :param late_system: system turns inside the conversation, in order.
+    :param client_ids: id of a tool call -> the client's own id, where the two differ.
+    :param notices: what was changed so far.
+    """
+
+    body: MessagesRequest
+    reasoning: ReasoningRequest | None = None
+    answer_format: AnswerFormat | None = None
+    web_search: WebSearch | None = None
+    cache: CacheOptions = CacheOptions()
+    late_system: tuple[LateSystem, ...] = ()
+    client_ids: Mapping[str, str] = {}
+    remote_files: tuple[RemoteFile, ...] = ()
+    fields: FieldNames = FieldNames()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URLs to download, in order, with the path of each one's first occurrence."""
+        urls: dict[str, str] = {}
+        for file in self.remote_files:
+            urls.setdefault(file.url, file.path)
+        return urls

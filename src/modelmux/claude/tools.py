@@ -1,0 +1,78 @@
+"""Tool definitions: strict where the schema fits the subset that is enforced; a placeholder where only the history has
+tools."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from modelmux.claude.draft import Draft
+from modelmux.claude.schema.size import size_of
+from modelmux.claude.schema.subset import MAX_OPTIONAL, MAX_UNIONS, Subset, demoted_keywords_message, to_subset
+from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock
+
+#: Strict tools of one request.
+MAX_STRICT: Final = 20
+#: The tool that is defined where only the history has tools: Anthropic requires ``tools`` there. It cannot be called.
+#: Always this one, whatever the history uses: tools come first in the prompt, so a list that grew with the
+#: conversation would be billed again with all that follows.
+PLACEHOLDER_TOOL: Final = Tool("unavailable", {"type": "object", "properties": {}}, "Not available.")
+
+
+def apply(draft: Draft) -> None:
+    """Decide which tools are strict; define a placeholder where the history uses tools and the request has none."""
+    body = draft.body
+    if body.tools is None:
+        if _uses_tools(body.messages):
+            body.tools, body.tool_choice = [PLACEHOLDER_TOOL], ToolChoice("none")
+            reason = "The history uses tools that are not defined; a placeholder was added."
+            draft.notices.add("added", "tools", reason)
+    elif any(tool.strict for tool in body.tools):
+        budget = _StrictBudget(draft)
+        body.tools = [_strict(tool, budget, draft) if tool.strict else tool for tool in body.tools]
+
+
+def _uses_tools(messages: list[InputMessage]) -> bool:
+    return any(isinstance(block, ToolUseBlock) for message in messages for block in message.content)
+
+
+def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:
+    """A tool that asks to be strict, with its schema in the subset; or not strict, if that cannot be."""
+    fields = draft.request.fields
+    path = fields.tools[tool.name]
+    subset = to_subset(tool.input_schema)
+    reason = budget.reject(subset)
+    if reason:
+        draft.notices.add("ignored", f"{path}.strict", f"The schema of the arguments is not enforced: {reason}.")
+        return replace(tool, strict=None)
+    if subset.demoted:
+        draft.notices.add("changed", f"{path}.{fields.tool_schema}", demoted_keywords_message(subset))
+    return replace(tool, input_schema=subset.schema)
+
+
+class _StrictBudget:
+    """What the strict tools of one request may have together, next to the schema of the answer's format."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._supported = draft.card.structured_output
+        self._tools = self._optional = self._unions = 0
+        output: Any = draft.body.output_config and draft.body.output_config.format
+        size = size_of(output["schema"]) if output else None
+        if size is not None:
+            self._optional, self._unions = size.optional, size.unions
+
+    def reject(self, subset: Subset) -> str:
+        """Why this schema cannot be strict; empty if it can, and then it counts."""
+        if not self._supported:
+            return "this model does not support strict tools"
+        if subset.unsupported_reason:
+            return subset.unsupported_reason
+        if self._tools == MAX_STRICT:
+            return f"only {MAX_STRICT} tools may be strict"
+        if self._optional + subset.optional > MAX_OPTIONAL or self._unions + subset.unions > MAX_UNIONS:
+            return "the schemas of this request have too many optional properties or unions together"
+        self._tools += 1
+        self._optional += subset.optional
+        self._unions += subset.unions
+        return ""

@@ -1,0 +1,52 @@
+"""Cache breakpoints and options, in Anthropic's form and in OpenAI's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from modelmux.claude.notices import Notices
+from modelmux.claude.request import CacheOptions
+from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import CacheControl
+from modelmux.wire.openai.chat_request import CacheControlParam, ChatRequest
+
+
+def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | None, path: str) -> CacheControl | None:
+    """A client's breakpoint in either form: ``cache_control``, or OpenAI's ``prompt_cache_breakpoint``.
+
+    :param path: of what holds it.
+    :raises InvalidRequest: an unknown lifetime.
+    """
+    if marker is not None:
+        return CacheControl("ephemeral", _ttl(marker.ttl, f"{path}.cache_control.ttl"))
+    if openai is not None and openai.get("mode") != "off":
+        return CacheControl("ephemeral", _ttl(openai.get("ttl"), f"{path}.prompt_cache_breakpoint.ttl"))
+    return None
+
+
+def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, notices: Notices) -> CacheOptions:
+    """What the request says about caching as a whole.
+
+    :raises InvalidRequest: an unknown lifetime or mode.
+    """
+    options = request.prompt_cache_options or {}
+    mode = options.get("mode")
+    if mode not in (None, "implicit", "explicit"):
+        field = "prompt_cache_options.mode"
+        raise InvalidRequest(f"Invalid value for '{field}'.", param=field, hint="Use implicit or explicit.")
+    for name in options:
+        if name not in ("mode", "ttl"):
+            field = f"prompt_cache_options.{name[:80]}"
+            notices.add("ignored", field, "Claude's prompt cache does not have this setting.")
+    ttl = _ttl(options.get("ttl"), "prompt_cache_options.ttl")
+    marker = request.cache_control
+    whole = CacheControl("ephemeral", _ttl(marker.ttl, "cache_control.ttl")) if marker is not None else None
+    return CacheOptions(whole, orphan_breakpoint, mode == "explicit", ttl)
+
+
+def _ttl(value: Any, field: str) -> Literal["5m", "1h"] | None:
+    if value in (None, "5m"):
+        return None
+    if value in ("1h", "30m", "12h"):  # OpenAI's lifetimes: the next longer one Anthropic has, or the longest
+        return "1h"
+    raise InvalidRequest(f"Invalid value for '{field}'.", param=field, hint="Use 5m or 1h.")

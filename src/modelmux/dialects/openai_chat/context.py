@@ -1,0 +1,21 @@
+"""What the translation of one request collects on its way."""
+
+from __future__ import annotations
+
+from modelmux.claude.identifiers import ToolNames
+from modelmux.claude.notices import Notices
+from modelmux.claude.request import RemoteFile
+
+
+class TranslationContext:
+    """Notices, renamed tools and files to download, passed down through the translation."""
+
+    __slots__ = ("custom_tools", "notices", "remote_files", "tool_names")
+
+    def __init__(self) -> None:
+        self.notices = Notices()
+        self.tool_names = ToolNames(self.notices)
+        #: Upstream names of tools that take free text.
+        self.custom_tools: set[str] = set()
+        #: By URL and kind of block, in order.
+        self.remote_files: dict[tuple[str, str], RemoteFile] = {}
