@@ -62,20 +62,6 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     bad_json: bool = False
     answer: str | None = None
 
-    @property
-    def breaks_stream(self) -> bool:
-        """Whether the reply must be sent event by event under the fault's control."""
-        places = (
-            self.reset_after_event,
-            self.close_after_event,
-            self.truncate_after_event,
-            self.truncate_after_byte,
-            self.error_after_event,
-            self.stall_after_event,
-            self.chunk,
-        )
-        return bool(self.drip or self.content_length_mismatch) or any(place is not None for place in places)
-
 
 class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which requests a rule is for; everything given must hold. Names may be globs (``claude-opus-*``)."""

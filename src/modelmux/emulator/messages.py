@@ -19,7 +19,6 @@ from modelmux.emulator.pace import Pace, Streamer, frames
 from modelmux.emulator.refusals import Refused, invalid
 from modelmux.emulator.reply import Reply
 from modelmux.emulator.scenario import Meeting, meet
-from modelmux.emulator.shortcut import PLACEHOLDER, Kept
 from modelmux.emulator.state import State
 from modelmux.emulator.validate import check, check_count, check_lengths
 
@@ -39,22 +38,19 @@ async def serve_call(state: State, exchange: Exchange, target: Target) -> None:
     nonce = ids.nonce(state.settings.seed, exchange.number, exchange.body)
     try:
         _authenticate(state, exchange)
-        key = state.shortcuts.key(exchange)
-        kept = state.shortcuts.find(key) if key is not None else None
-        if kept is None:
-            kept = await _serve(state, exchange, target, nonce, keep=key is not None)
-            if key is None or kept is None:
-                return
-            state.shortcuts.keep(key, kept)
-        await _send_kept(exchange, kept, nonce)
+        await _answer(state, exchange, target, nonce)
     except BadDirective as wrong:
         await _refuse(exchange, invalid(f"emulator: {wrong}"), nonce, streaming)
     except Refused as refused:
         await _refuse(exchange, refused, nonce, streaming)
 
 
-async def _serve(state: State, exchange: Exchange, target: Target, nonce: str, *, keep: bool) -> Kept | None:
-    """Judge and answer a call. With ``keep`` nothing is sent when the answer comes back as one to be kept."""
+async def _answer(state: State, exchange: Exchange, target: Target, nonce: str) -> None:
+    """Validate a call and send its reply.
+
+    :raises Refused: the call is answered with an error, which the caller sends.
+    :raises BadDirective: the prompt has a directive that cannot be read.
+    """
     counting = target["model"] == _COUNT
     body = _decoded(exchange.body)
     model = str(body.get("model", "")) if counting else target["model"]
@@ -63,25 +59,21 @@ async def _serve(state: State, exchange: Exchange, target: Target, nonce: str, *
     streaming = target["verb"] == "streamRawPredict"
     request_id = ids.request_id(nonce)
     if fault is not None and await apply_early(exchange, fault, streaming=streaming, request_id=request_id):
-        return None
+        return
     call = _call(state, exchange, target, body, model)
     if counting:
         check_count(call)
         await exchange.reply(200, msgspec.json.encode({"input_tokens": tokens.of_request(body)}), _headers(nonce))
-        return None
+        return
     checked = _check(state, call)
     usage = state.cache.account(call, state.clock())
     check_lengths(call, usage.input + usage.cache_read + usage.cache_5m + usage.cache_1h)
-    named = PLACEHOLDER if keep else nonce
-    reply = reply_to(call, said, usage=usage, nonce=named, signer=state.signer, checked=checked, fault=fault)
-    if keep:
-        return _kept(call, reply)
+    reply = reply_to(call, said, usage=usage, nonce=nonce, signer=state.signer, checked=checked, fault=fault)
     pace = _pace(state, fault)
     if call.streaming:
         await _send_stream(exchange, reply, pace, fault, nonce)
     else:
         await _send_unary(exchange, reply, pace, fault, nonce)
-    return None
 
 
 def _call(state: State, exchange: Exchange, target: Target, body: dict[str, Any], model: str) -> Call:
@@ -115,21 +107,6 @@ def _check(state: State, call: Call) -> binding.Checked:
     if not state.within_quota(call.project, call.location, call.card):
         raise refusals.quota_exceeded(call.card.lineage or f"anthropic-{call.card.base}")
     return checked
-
-
-def _kept(call: Call, reply: Reply) -> Kept:
-    data, events = frames(stream.events_of(reply)) if call.streaming else (msgspec.json.encode(reply.whole()), 0)
-    return Kept(data, events, reply.usage.input, reply.usage.output)
-
-
-async def _send_kept(exchange: Exchange, kept: Kept, nonce: str) -> None:
-    if not kept.events:
-        await exchange.reply(200, kept.filled(nonce), _headers(nonce, kept.input_tokens, kept.output_tokens))
-        return
-    await exchange.start(200, _stream_headers(nonce))
-    await exchange.write(kept.filled(nonce), more=False)
-    exchange.sent_events = kept.events
-    exchange.outcome = "client_gone" if exchange.client_gone else "complete"
 
 
 async def _send_stream(exchange: Exchange, reply: Reply, pace: Pace, fault: Fault | None, nonce: str) -> None:

@@ -46,10 +46,6 @@ class Tokens:
         self._issued: OrderedDict[str, float] = OrderedDict()
         self._count = 0
 
-    def clear(self) -> None:
-        """Forget all tokens: what was issued is refused from now on."""
-        self._issued.clear()
-
     def valid(self, token: str, now: float) -> bool:
         return self._issued.get(token, 0.0) > now
 

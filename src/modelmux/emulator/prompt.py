@@ -43,7 +43,6 @@ class Prompt(NamedTuple):
     question: str
     results: list[ToolResult]
     attachments: list[Attachment]
-    turns: int
 
 
 def blocks_of(message: Any) -> list[Block]:
@@ -70,8 +69,7 @@ def read(body: Any) -> Prompt:
     results = _results(tail, messages)
     question = text or next((q for q in _earlier_questions(messages) if q), "")
     attachments = [a for block in tail for a in _attachments(block)]
-    turns = sum(1 for m in messages if m.get("role") == "user")
-    return Prompt(raw, text, question, results, attachments, turns)
+    return Prompt(raw, text, question, results, attachments)
 
 
 def prefill_of(body: Any) -> str:

@@ -18,7 +18,6 @@ from modelmux.emulator.exchange import Exchange
 from modelmux.emulator.oauth import Tokens
 from modelmux.emulator.prompt_cache import PromptCache
 from modelmux.emulator.settings import EmulatorSettings
-from modelmux.emulator.shortcut import Shortcuts
 
 #: Bodies of remembered requests together never exceed this.
 _KEPT_BYTES: Final = 64 * 1024 * 1024
@@ -35,7 +34,6 @@ class State:
         self.signer = Signer(settings.seed)
         self.tokens = Tokens(settings.token_lifetime, settings.public_key, settings.seed)
         self.cache = PromptCache()
-        self.shortcuts = Shortcuts(settings)
         self.log = RequestLog(settings.keep_requests)
         self.counter = 0
         self._reset_counters()
