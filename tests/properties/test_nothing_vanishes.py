@@ -19,8 +19,8 @@ from modelmux.catalog import ModelCard, builtin
 from modelmux.claude.context import Options, Translated
 from modelmux.claude.identifiers import clean
 from modelmux.dialects.openai_chat.request import translate_request
-from modelmux.emulator.call import Call
-from modelmux.emulator.validate import check
+from modelmux.emulator.call import EmulatedCall
+from modelmux.emulator.validation.validate import validate_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai.chat_request import ChatRequest, read_request
@@ -67,7 +67,11 @@ def test_what_is_sent_is_accepted(body: Json, card: ModelCard, options: Options)
     assume(done is not None)
     assert done is not None
     upstream = sent(done)
-    check(Call(project="p", location="global", model=card.id, card=card, body=upstream, betas=frozenset(done.betas)))
+    validate_request(
+        EmulatedCall(
+            project="p", location="global", model=card.id, card=card, body=upstream, betas=frozenset(done.betas)
+        )
+    )
     assert upstream.pop("anthropic_version") == "vertex-2023-10-16"
     for name in ("temperature", "top_p", "top_k"):  # gone from the SDK's types, accepted by older models
         assert upstream.pop(name, None) is None or card.sampling == "accept"

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
-from modelmux.emulator.call import Call as Judged
-from modelmux.emulator.validate import check
+from modelmux.emulator.call import EmulatedCall as Judged
+from modelmux.emulator.validation.validate import validate_request
 from modelmux.wire.http import Call
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, event, message_reply, stream_reply
@@ -257,4 +257,6 @@ def assert_legal(made: Call) -> None:
     headers: Mapping[bytes, bytes] = dict(made.headers)
     betas = frozenset(b for b in headers.get(b"anthropic-beta", b"").decode().split(",") if b)
     body = json.loads(made.body)
-    check(Judged(project="p", location="global", model=model, card=builtin().card(model), body=body, betas=betas))
+    validate_request(
+        Judged(project="p", location="global", model=model, card=builtin().card(model), body=body, betas=betas)
+    )

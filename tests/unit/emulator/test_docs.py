@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from modelmux.emulator import EmulatorSettings, Fault, Match
-from modelmux.emulator.scenario import parse
+from modelmux.emulator import EmulatorSettings, FaultSpec, Match
+from modelmux.emulator.faults.scenario import parse
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "emulator.md").read_text("utf-8")
 CODE = " ".join(re.findall(r"`([^`\n]+)`", PAGE))
 
 
-@pytest.mark.parametrize("struct", [EmulatorSettings, Fault, Match], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("struct", [EmulatorSettings, FaultSpec, Match], ids=lambda s: s.__name__)
 def test_everything_that_can_be_set_is_documented(struct: type) -> None:
     missing = [name for name in struct.__struct_fields__ if not re.search(rf"\b{name}\b", CODE)]
     assert missing == []

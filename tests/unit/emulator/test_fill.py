@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from modelmux.emulator.fill import Filler
-from modelmux.emulator.hints import Hints
+from modelmux.emulator.model.phrases import Phrases
+from modelmux.emulator.model.schema_sample import SchemaSampler
 
 
-def fill(schema: Any, words: str = "", *, everything: bool = True) -> Any:
-    return Filler(schema, Hints(words), everything=everything).value()
+def fill(schema: Any, words: str = "", *, include_optional: bool = True) -> Any:
+    return SchemaSampler(schema, Phrases(words), include_optional=include_optional).value()
 
 
 def props(**properties: Any) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def test_optional_properties_only_when_mentioned_or_wanted() -> None:
         "properties": {"city": {"type": "string"}, "unit": {"enum": ["c", "f"]}},
     }
     schema["required"] = ["city"]
-    assert fill(schema, "Paris", everything=False) == {"city": "Paris"}
-    assert fill(schema, "Paris, in f", everything=False) == {"city": "Paris", "unit": "f"}
-    assert fill(schema, "Paris, any unit", everything=False) == {"city": "Paris", "unit": "c"}
+    assert fill(schema, "Paris", include_optional=False) == {"city": "Paris"}
+    assert fill(schema, "Paris, in f", include_optional=False) == {"city": "Paris", "unit": "f"}
+    assert fill(schema, "Paris, any unit", include_optional=False) == {"city": "Paris", "unit": "c"}
     assert fill(schema, "Paris") == {"city": "Paris", "unit": "c"}
 
 
@@ -97,7 +97,7 @@ def test_a_reference_to_itself_and_one_to_nowhere_give_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "places"),
+    ("words", "names"),
     [
         ("Compare Paris and London", ["Paris", "London"]),
         ("Is it hot in Paris, Texas?", ["Paris, Texas"]),
@@ -108,5 +108,5 @@ def test_a_reference_to_itself_and_one_to_nowhere_give_something() -> None:
         ("Zürich", ["Zürich"]),
     ],
 )
-def test_names_are_found(words: str, places: list[str]) -> None:
-    assert Hints(words).places == places
+def test_names_in_a_text(words: str, names: list[str]) -> None:
+    assert Phrases(words).names == names

@@ -190,11 +190,11 @@ def test_large_bodies_push_older_ones_out() -> None:
     class Entry:
         body = bytes(20 * 1024 * 1024)
 
-    log = RequestLog(keep=100)
+    log = RequestLog(max_entries=100)
     for _ in range(5):
         entry: Any = Entry()
         log.add(entry)
-        log.settle(entry)
+        log.record_body(entry)
     assert len(log._entries) == 3
 
 

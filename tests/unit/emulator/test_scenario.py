@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load
-from modelmux.emulator.scenario import parse
+from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load_scenario
+from modelmux.emulator.faults.scenario import parse
 from support.emulator_calls import ask, body_of, send, user
 
 SCENARIO = """
@@ -55,7 +55,7 @@ async def statuses(app: Any, count: int, words: str = "Hi", **options: Any) -> l
 async def test_a_file_is_read_and_acted_on(tmp_path: Path) -> None:
     path = tmp_path / "bad-day.toml"
     path.write_text(SCENARIO, "utf-8")
-    app = create_emulator(EmulatorSettings(tokens_per_second=0, scenario=load(path)))
+    app = create_emulator(EmulatorSettings(tokens_per_second=0, scenario=load_scenario(path)))
     assert await statuses(app, 3, model="claude-opus-5") == [529, 529, 200]
     assert await statuses(app, 6, location="us-east5") == [200, 200, 429, 200, 200, 429]
     assert app.requests()[0]["fault"] == "opus is overloaded twice"
@@ -144,4 +144,4 @@ def test_what_is_not_toml_says_so(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("rule = [", "utf-8")
     with pytest.raises(BadScenario, match=r"x\.toml is not TOML"):
-        load(path)
+        load_scenario(path)

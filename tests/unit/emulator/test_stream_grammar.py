@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelmux.catalog import builtin
-from modelmux.emulator.stream import json_pieces, text_pieces
+from modelmux.emulator.model.reply_events import json_pieces, text_pieces
 from support.emulator_calls import ask, assistant, body_of, emulator, text, tool, tool_result, tool_use, user
 
 APP = emulator()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from modelmux.emulator.check_schema import Size, check_supported
-from modelmux.emulator.refusals import Refused
+from modelmux.emulator.errors import ApiError
+from modelmux.emulator.validation.json_schema import SchemaComplexity, check_supported
 from support.emulator_calls import ask, body_of, emulator, refusal, text, tool
 
 APP = emulator()
@@ -201,6 +201,6 @@ def test_references_that_double_with_every_level_are_refused_in_no_time() -> Non
     levels = {f"D{n}": {"anyOf": [{"$ref": f"#/$defs/D{n + 1}"}, {"$ref": f"#/$defs/D{n + 1}"}]} for n in range(40)}
     schema = {"anyOf": [{"$ref": "#/$defs/D0"}], "$defs": {**levels, "D40": {"type": "string"}}}
     began = time.perf_counter()
-    with pytest.raises(Refused, match="too complex"):
-        check_supported(schema, "output_config", Size())
+    with pytest.raises(ApiError, match="too complex"):
+        check_supported(schema, "output_config", SchemaComplexity())
     assert time.perf_counter() - began < 2

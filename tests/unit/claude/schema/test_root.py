@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelmux.claude.schema.root import object_root
 from modelmux.claude.schema.subset import MAX_DEPTH
-from modelmux.emulator.check_schema import check_valid
+from modelmux.emulator.validation.json_schema import check_valid
 from modelmux.errors import InvalidRequest
 
 T = {"type": "string"}

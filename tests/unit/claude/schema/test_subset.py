@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.claude.schema.subset import MAX_DEPTH, MAX_OPTIONAL, MAX_PARTS, MAX_UNIONS, Subset, to_subset
-from modelmux.emulator.check_schema import Size, check_supported
+from modelmux.emulator.validation.json_schema import SchemaComplexity, check_supported
 
 
 def closed(properties: dict[str, Any], required: list[str] | None = None, **more: Any) -> dict[str, Any]:
@@ -322,7 +322,7 @@ def test_no_value_of_any_keyword_breaks_it(keyword: str, value: Any) -> None:
         if subset.unfit:
             assert subset.schema == {}
         else:
-            check_supported(subset.schema, "schema", Size())
+            check_supported(subset.schema, "schema", SchemaComplexity())
 
 
 _SCALARS = st.one_of(
@@ -365,7 +365,7 @@ def test_whatever_is_converted_is_in_the_subset_and_keeps_every_property(
     if subset.unfit:
         assert subset == Subset({}, unfit=subset.unfit)
         return
-    size = Size()
+    size = SchemaComplexity()
     check_supported(subset.schema, "schema", size)
     assert (size.optional, size.unions) == (subset.optional, subset.unions)
     assert list(subset.schema["properties"]) == list(properties)
