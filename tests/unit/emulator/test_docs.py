@@ -29,7 +29,7 @@ def test_defaults_in_the_table_are_the_real_ones() -> None:
         assert float(row[1]) == getattr(defaults, name)
 
 
-def test_the_scenario_of_the_page_can_be_used() -> None:
+def test_the_scenario_in_the_page_is_valid() -> None:
     block = next(b for b in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "[[rule]]" in b)
     scenario = parse(tomllib.loads(block))
     assert [rule.fault.times for rule in scenario.rule] == [2, None, None]

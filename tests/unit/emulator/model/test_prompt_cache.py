@@ -1,4 +1,4 @@
-"""Cache reads and writes are what the service would bill: prefixes, minimum, lookback, lifetimes."""
+"""Cache reads and writes as the service bills them: prefixes, minimum, lookback, lifetimes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def usage(app: Emulator, body: dict[str, Any], model: str = MODEL, **where
     """(read, written, uncached) of one request."""
     answer = await ask(app, body, model=model, **where)
     assert answer.status == 200, answer.body
-    said = answer.json["usage"]
-    return said["cache_read_input_tokens"], said["cache_creation_input_tokens"], said["input_tokens"]
+    counts = answer.json["usage"]
+    return counts["cache_read_input_tokens"], counts["cache_creation_input_tokens"], counts["input_tokens"]
 
 
 def marked(words: str = LONG, **control: Any) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ async def test_entries_live_five_minutes_and_longer_when_read() -> None:
     assert (await usage(app, body_of("Hi", system=marked())))[0] == 0
 
 
-async def test_the_long_lifetime_is_counted_apart_and_lasts_an_hour() -> None:
+async def test_the_long_lifetime_is_counted_separately_and_lasts_an_hour() -> None:
     clock = Clock()
     app = emulator(clock)
     answer = await ask(app, body_of("Hi", system=marked(ttl="1h")))

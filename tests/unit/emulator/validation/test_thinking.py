@@ -1,4 +1,4 @@
-"""Thinking blocks come back unchanged and in the conversation they were made in, or are refused as the service does."""
+"""Which replies have thinking blocks, and that one must come back unchanged, in the conversation it was made in."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from modelmux.emulator import Emulator
-from support.emulator_calls import ask, assistant, body_of, emulator, refusal, text, tool, tool_result, user
+from support.emulator_calls import ask, assistant, body_of, emulator, error_message, text, tool, tool_result, user
 
 BETA = "thinking-binding-controls-2026-08-01"
 BOUND = "claude-opus-5-5"
-FREE = "claude-sonnet-4-6"
+UNBOUND = "claude-sonnet-4-6"
 TOOLS = [tool()]
 QUESTION = "What is the weather in Paris?"
 DROP = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
-ELSEWHERE = (
+OTHER_CONVERSATION = (
     "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation. "
     'Remove the block, or set `thinking.block_binding.prefix_mismatch_behavior` to "drop_block". That setting requires '
     f"the `{BETA}` value in the `anthropic-beta` header."
@@ -25,7 +25,7 @@ ELSEWHERE = (
 
 
 async def tool_turn(app: Emulator, model: str, **fields: Any) -> list[dict[str, Any]]:
-    """A conversation up to the tool result, with the thinking the model gave."""
+    """A conversation up to the tool result, with the thinking blocks of the model."""
     body = body_of(QUESTION, tools=TOOLS, max_tokens=4000, **fields)
     reply = (await ask(app, body, model=model)).json
     assert reply["content"][0]["type"] == "thinking"
@@ -38,7 +38,7 @@ def following(messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", [BOUND, "claude-sonnet-5-5", "claude-fable-5-1", "claude-fable-5", "claude-opus-5"])
-async def test_an_unchanged_conversation_goes_on(model: str) -> None:
+async def test_an_unchanged_conversation_is_accepted(model: str) -> None:
     app = emulator()
     messages = await tool_turn(app, model)
     for turn in range(3):
@@ -50,25 +50,28 @@ async def test_an_unchanged_conversation_goes_on(model: str) -> None:
 CHANGES: list[tuple[str, Any]] = [
     ("another system prompt", lambda m: following(m, system="Today is Tuesday.")),
     ("another tool", lambda m: following(m, tools=[*TOOLS, tool("other")])),
-    ("tool keys in another order", lambda m: following(m, tools=[{**tool(), "input_schema": _turned(tool())}])),
+    (
+        "tool keys in another order",
+        lambda m: following(m, tools=[{**tool(), "input_schema": _reversed_schema(tool())}]),
+    ),
     ("another question", lambda m: following([user("What was the weather in Paris?"), *m[1:]])),
 ]
 
 
-def _turned(a_tool: dict[str, Any]) -> dict[str, Any]:
+def _reversed_schema(a_tool: dict[str, Any]) -> dict[str, Any]:
     return dict(reversed(a_tool["input_schema"].items()))
 
 
 @pytest.mark.parametrize(("what", "change"), CHANGES, ids=[what for what, _ in CHANGES])
-async def test_a_changed_prefix_is_refused_on_models_that_check_it(what: str, change: Any) -> None:
+async def test_a_changed_prefix_is_rejected_on_models_that_check_it(what: str, change: Any) -> None:
     app = emulator()
     messages = await tool_turn(app, BOUND)
-    assert await refusal(app, change(messages), model=BOUND) == ELSEWHERE
+    assert await error_message(app, change(messages), model=BOUND) == OTHER_CONVERSATION
     free = await tool_turn(app, "claude-opus-5")
     assert (await ask(app, change(free), model="claude-opus-5")).status == 200
 
 
-async def test_dropping_can_be_asked_for_and_is_reported() -> None:
+async def test_dropping_can_be_requested_and_is_reported() -> None:
     app = emulator()
     messages = await tool_turn(app, BOUND)
     body = following(messages, system="Changed.", thinking=DROP)
@@ -82,7 +85,7 @@ async def test_dropping_can_be_asked_for_and_is_reported() -> None:
     assert streamed.events[0][1]["message"]["input_transformations"] == answer.json["input_transformations"]
 
 
-async def test_after_a_drop_the_conversation_goes_on_with_and_without_the_dropped_block() -> None:
+async def test_after_a_drop_the_conversation_continues_with_and_without_the_dropped_block() -> None:
     app = emulator()
     messages = await tool_turn(app, BOUND)
     body = following(messages, system="Changed.", thinking=DROP)
@@ -103,13 +106,13 @@ async def test_leaving_out_an_earlier_block_invalidates_the_later_ones() -> None
     assert (await ask(app, following(longer), model=BOUND)).status == 200
     hole = copy.deepcopy(longer)
     hole[1]["content"] = [b for b in hole[1]["content"] if b["type"] != "thinking"]
-    assert "messages.3.content.0" in await refusal(app, following(hole), model=BOUND)
+    assert "messages.3.content.0" in await error_message(app, following(hole), model=BOUND)
     none = copy.deepcopy(hole)
     none[3]["content"] = [b for b in none[3]["content"] if b["type"] != "thinking"]
     assert (await ask(app, following(none), model=BOUND)).status == 200
 
 
-async def test_cache_marks_and_the_form_of_text_do_not_count() -> None:
+async def test_breakpoints_and_the_form_of_text_are_not_part_of_the_prefix() -> None:
     app = emulator()
     messages = await tool_turn(app, BOUND, system="Be brief.")
     messages[0] = user(text(QUESTION, cache_control={"type": "ephemeral"}))
@@ -133,40 +136,40 @@ async def test_shown_and_hidden_thinking_are_the_same_block() -> None:
     assert (await ask(app, following(messages), model=BOUND)).status == 200
 
 
-async def test_a_modified_block_is_refused() -> None:
+async def test_a_modified_block_is_rejected() -> None:
     app = emulator()
-    messages = await tool_turn(app, FREE, thinking={"type": "adaptive"})
+    messages = await tool_turn(app, UNBOUND, thinking={"type": "adaptive"})
     thinking = {"type": "adaptive"}
     modified = copy.deepcopy(messages)
     modified[1]["content"][0]["thinking"] += "!"
-    said = await refusal(app, following(modified, thinking=thinking), model=FREE)
-    assert said.startswith(
+    message = await error_message(app, following(modified, thinking=thinking), model=UNBOUND)
+    assert message.startswith(
         "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be "
         "modified."
     )
     earlier = [*modified, assistant("It is sunny."), user("Thanks")]
-    said = await refusal(app, following(earlier, thinking=thinking), model=FREE)
-    assert said == "messages.1.content.0: Invalid `signature` in `thinking` block"
+    message = await error_message(app, following(earlier, thinking=thinking), model=UNBOUND)
+    assert message == "messages.1.content.0: Invalid `signature` in `thinking` block"
 
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "not base64", base64.b64encode(b"x" * 100).decode()])
-async def test_a_made_up_signature_is_refused(signature: str) -> None:
+async def test_an_invented_signature_is_rejected(signature: str) -> None:
     block = {"type": "thinking", "thinking": "I think", "signature": signature}
     body = body_of(messages=[user("x"), assistant(block, text("y")), user("z")])
-    assert await refusal(emulator(), body) == "messages.1.content.0: Invalid `signature` in `thinking` block"
+    assert await error_message(emulator(), body) == "messages.1.content.0: Invalid `signature` in `thinking` block"
 
 
-async def test_a_signature_with_one_bit_changed_is_refused() -> None:
+async def test_a_signature_with_one_bit_changed_is_rejected() -> None:
     app = emulator()
-    messages = await tool_turn(app, FREE, thinking={"type": "adaptive"})
+    messages = await tool_turn(app, UNBOUND, thinking={"type": "adaptive"})
     raw = bytearray(base64.b64decode(messages[1]["content"][0]["signature"]))
     raw[30] ^= 1
     messages[1]["content"][0]["signature"] = base64.b64encode(raw).decode()
-    assert "Invalid `signature`" in await refusal(app, following(messages), model=FREE)
+    assert "Invalid `signature`" in await error_message(app, following(messages), model=UNBOUND)
 
 
 async def test_signatures_of_the_real_service_pass_as_those_of_another_model() -> None:
-    """They are portable between platforms and cannot be checked here."""
+    """They are portable between platforms and cannot be verified here."""
     real = base64.b64encode(b"\x12\x48" + b"x" * 200).decode()
     block = {"type": "thinking", "thinking": "I think", "signature": real}
     body = body_of(messages=[user("x"), assistant(block, text("y")), user("z")])
@@ -175,7 +178,7 @@ async def test_signatures_of_the_real_service_pass_as_those_of_another_model() -
     assert answer.json["input_transformations"][0]["reason"] == "model_binding_mismatch"
 
 
-async def test_a_block_of_another_model_is_dropped_without_a_word() -> None:
+async def test_a_block_of_another_model_is_dropped_silently() -> None:
     app = emulator()
     messages = await tool_turn(app, "claude-sonnet-5-5")
     answer = await ask(app, following(messages), model=BOUND)
@@ -184,28 +187,28 @@ async def test_a_block_of_another_model_is_dropped_without_a_word() -> None:
 
 
 @pytest.mark.parametrize(("policy", "status"), [("error", 400), ("drop", 200), ("off", 200)])
-async def test_the_check_can_be_softened(policy: str, status: int) -> None:
+async def test_the_check_has_three_policies(policy: str, status: int) -> None:
     app = emulator(prefix_check=policy)
     messages = await tool_turn(app, BOUND)
     assert (await ask(app, following(messages, system="Changed."), model=BOUND)).status == status
 
 
-async def test_another_emulator_with_the_same_seed_takes_the_block() -> None:
+async def test_another_emulator_with_the_same_seed_accepts_the_block() -> None:
     messages = await tool_turn(emulator(), BOUND)
     assert (await ask(emulator(), following(messages), model=BOUND)).status == 200
     assert (await ask(emulator(seed=1), following(messages), model=BOUND)).status == 400
 
 
-async def test_redacted_thinking_comes_and_goes_back() -> None:
+async def test_redacted_thinking_is_accepted_when_it_comes_back() -> None:
     app = emulator()
     question = "Why? [[emulator: redacted]]"
-    reply = (await ask(app, body_of(question), model=FREE)).json
+    reply = (await ask(app, body_of(question), model=UNBOUND)).json
     assert reply["content"][0]["type"] == "redacted_thinking"
     messages = [user(question), assistant(*reply["content"]), user("And?")]
-    assert (await ask(app, body_of(messages=messages), model=FREE)).status == 200
+    assert (await ask(app, body_of(messages=messages), model=UNBOUND)).status == 200
     messages[1]["content"][0]["data"] = "AAAA"
-    said = await refusal(app, body_of(messages=messages), model=FREE)
-    assert said == "messages.1.content.0: Invalid `data` in `redacted_thinking` block"
+    message = await error_message(app, body_of(messages=messages), model=UNBOUND)
+    assert message == "messages.1.content.0: Invalid `data` in `redacted_thinking` block"
 
 
 async def thinks(app: Emulator, body: dict[str, Any], model: str, betas: str = "") -> bool:
@@ -214,7 +217,7 @@ async def thinks(app: Emulator, body: dict[str, Any], model: str, betas: str = "
     return bool(answer.json["content"][0]["type"] == "thinking")
 
 
-async def test_who_thinks_when() -> None:
+async def test_which_replies_begin_with_thinking() -> None:
     app = emulator()
     assert await thinks(app, body_of(), BOUND)
     assert not await thinks(app, body_of(), "claude-opus-4-8")
@@ -230,7 +233,7 @@ async def test_between_tools_thinks_only_after_a_result() -> None:
     assert await thinks(app, following(messages, thinking=thinking), "claude-sonnet-5-5")
 
 
-async def test_manual_thinking_goes_on_after_a_result_only_when_interleaved() -> None:
+async def test_manual_thinking_continues_after_a_result_only_if_interleaved() -> None:
     app, model = emulator(), "claude-sonnet-4-5@20250929"
     thinking = {"type": "enabled", "budget_tokens": 1024}
     messages = await tool_turn(app, model, thinking=thinking)
@@ -243,8 +246,8 @@ async def test_manual_thinking_goes_on_after_a_result_only_when_interleaved() ->
     assert not await thinks(app, silently, model, betas="interleaved-thinking-2025-05-14")
 
 
-async def test_the_newest_models_say_what_they_do_inside_thinking() -> None:
-    """Text between tool calls is a thinking block there, hidden like any other."""
+async def test_the_newest_models_put_text_before_calls_into_thinking() -> None:
+    """On these models, text between tool calls is a thinking block, hidden like any other."""
     app = emulator()
     newest = (await ask(app, body_of(QUESTION, tools=TOOLS), model=BOUND)).json["content"]
     older = (await ask(app, body_of(QUESTION, tools=TOOLS), model="claude-opus-5")).json["content"]

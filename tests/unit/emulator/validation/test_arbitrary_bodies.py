@@ -1,4 +1,4 @@
-"""No body, however strange, gets anything but an answer or a refusal: the emulator itself never fails."""
+"""Any body gets a reply or an error of the API: the emulator itself never fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelmux.catalog import builtin
 from support.emulator_calls import ask, assistant, body_of, emulator, text, tool, tool_result, tool_use, user
 
 APP = emulator()
-#: A model that takes all of ``RICH``, twice as likely to be asked as all others together.
+#: A model that accepts all of ``RICH``, chosen twice as often as all others together.
 MODEL = "claude-opus-4-8"
 MODELS = [c.id for c in builtin().cards]
 FOREIGN = base64.b64encode(b"\x12\x48" + bytes(100)).decode()
@@ -59,18 +59,18 @@ STRANGE = st.recursive(
 )
 
 
-async def test_the_body_to_be_spoilt_is_taken_as_it_is() -> None:
+async def test_the_unchanged_body_is_accepted() -> None:
     answer = await ask(APP, RICH, model=MODEL)
     assert answer.status == 200, answer.body
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path] if path else []
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    own = [path] if path else []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return found + [place for key, inner in items for place in places(inner, (*path, key))]
+    return own + [inner_path for key, inner in items for inner_path in paths(inner, (*path, key))]
 
 
-PLACES = places(RICH)
+PATHS = paths(RICH)
 
 
 def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    path=st.sampled_from(PLACES),
+    path=st.sampled_from(PATHS),
     value=STRANGE,
     model=st.just(MODEL) | st.just(MODEL) | st.sampled_from(MODELS),
     stream=st.booleans(),

@@ -1,4 +1,4 @@
-"""Whatever is asked, the events of a stream keep the real order, and folded they are the unary reply."""
+"""Stream events come in the real order for any request, and folding them gives the unary reply."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check_grammar(events: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 def fold(events: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """The unary reply that a stream amounts to."""
+    """The unary reply of a stream."""
     message: dict[str, Any] = {}
     partial: dict[int, str] = {}
     for name, data in events:
@@ -96,7 +96,7 @@ def _apply(block: dict[str, Any], delta: dict[str, Any], partial: dict[int, str]
 
 
 def nameless(message: dict[str, Any]) -> Any:
-    """A message without what differs between any two requests."""
+    """A message without the ids, which differ between any two requests."""
     raw = json.dumps({**message, "id": ""}, sort_keys=True)
     nonce = message["id"].removeprefix("msg_vrtx_01").removesuffix("zz")
     return json.loads(raw.replace(nonce, "NONCE"))
@@ -120,7 +120,7 @@ async def both(body: dict[str, Any], model: str) -> None:
     stop=st.sampled_from([None, ["Paris"], ["e"]]),
     answered=st.booleans(),
 )
-async def test_any_request_streams_by_the_grammar(
+async def test_any_request_streams_in_the_real_order(
     model: str,
     words: str,
     directive: str,
@@ -143,7 +143,7 @@ async def test_any_request_streams_by_the_grammar(
 
 @pytest.mark.parametrize("limit", range(0, 90, 3))
 @pytest.mark.parametrize("words", ["Weather in Paris and London", "Search the web for elephants", "Hello"])
-async def test_a_cut_reply_streams_by_the_grammar(words: str, limit: int) -> None:
+async def test_a_reply_cut_by_a_limit_streams_in_the_real_order(words: str, limit: int) -> None:
     body = body_of(words, tools=[tool(), SEARCH], max_tokens=limit)
     streamed = await ask(APP, {**body, "stream": True}, model="claude-opus-5")
     check_grammar(streamed.events)
