@@ -49,10 +49,10 @@ class EmulatedUsage(Struct, kw_only=True):
 
 
 class EmulatedReply(Struct, kw_only=True):
-    """One reply. ``content`` holds blocks as they stand in a unary reply; a ``tool_use`` that was cut off by
-    ``max_tokens`` carries its partial JSON in ``partial`` under the block's place.
+    """One reply. ``content`` has the blocks of a unary reply.
 
-    ``hidden_thinking`` holds, per place, the thinking whose text is not shown; it costs time and tokens all the same.
+    ``partial`` maps the index of a ``tool_use`` that ``max_tokens`` cut off to its partial JSON. ``hidden_thinking``
+    maps the index of a thinking block whose text is hidden to that text: it takes time and tokens nevertheless.
     """
 
     id: str

@@ -99,7 +99,7 @@ def of_tool(tool: Any) -> int:
 
 
 def of_request(body: dict[str, Any]) -> int:
-    """Input tokens of a whole request, cached or not."""
+    """Input tokens of a complete request, cached or not."""
     tools = body.get("tools") or []
     system = body.get("system") or []
     blocks = [system] if isinstance(system, str) else system
