@@ -1,7 +1,7 @@
-"""``python -m bench.paced``: an upstream that streams at a pace, and tells when its clients closed. It costs little.
+"""``python -m bench.paced_upstream``: an upstream with little overhead that streams events at a fixed interval.
 
-``GET /closed`` answers with the monotonic times at which connections with a stream under way were lost,
-``GET /pace?interval=0.02&deltas=300`` sets the pace of the streams that begin after it.
+``GET /closed`` returns the monotonic times at which clients closed connections in the middle of a stream.
+``GET /pace?interval=0.02&deltas=300`` sets interval and length of the streams that begin afterwards.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Paced(asyncio.Protocol):
-    """One connection. ``interval`` seconds between deltas."""
+class PacedConnection(asyncio.Protocol):
+    """One connection. ``interval`` is the time between deltas, in seconds."""
 
     interval = 0.02
     deltas = 300
     closed: Final[list[float]] = []
-    _pieces: Final[list[bytes]] = []
+    _deltas: Final[list[bytes]] = []
 
     @classmethod
     def prepare(cls) -> None:
-        cls._pieces[:] = [_chunk(payloads.delta(number)) for number in range(1000)]
+        cls._deltas[:] = [_chunk(payloads.delta(number)) for number in range(1000)]
 
     @classmethod
-    def pace(cls, query: str) -> None:
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
-        cls.interval, cls.deltas = float(asked["interval"]), int(asked["deltas"])
+    def set_pace(cls, query: str) -> None:
+        values = {name: value[0] for name, value in parse_qs(query).items()}
+        cls.interval, cls.deltas = float(values["interval"]), int(values["deltas"])
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -58,22 +58,22 @@ class Paced(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.get_method() == b"GET":
             if self._url.startswith(b"/pace?"):
-                self.pace(self._url.partition(b"?")[2].decode())
+                self.set_pace(self._url.partition(b"?")[2].decode())
             body = json.dumps(self.closed).encode()
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
             return
         self._transport.write(_HEAD + _chunk(payloads.opening()))
-        self._next, self._last, self._every, self._due = 0, self.deltas, self.interval, self._loop.time()
+        self._next, self._count, self._interval, self._due = 0, self.deltas, self.interval, self._loop.time()
         self._tick()
 
     def _tick(self) -> None:
-        if self._next == self._last:
+        if self._next == self._count:
             self._timer = None
-            self._transport.write(_chunk(payloads.closing(self._last)) + b"0\r\n\r\n")
+            self._transport.write(_chunk(payloads.closing(self._count)) + b"0\r\n\r\n")
             return
-        self._transport.write(self._pieces[self._next % len(self._pieces)])
+        self._transport.write(self._deltas[self._next % len(self._deltas)])
         self._next += 1
-        self._due += self._every
+        self._due += self._interval
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -83,9 +83,9 @@ class Paced(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Serve until killed."""
-    Paced.prepare()
-    server = await asyncio.get_running_loop().create_server(Paced, "127.0.0.1", port, backlog=4096)
+    """Serve until the process is killed."""
+    PacedConnection.prepare()
+    server = await asyncio.get_running_loop().create_server(PacedConnection, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
@@ -93,8 +93,8 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    chosen = parser.parse_args()
-    uvloop.run(serve(chosen.port))
+    options = parser.parse_args()
+    uvloop.run(serve(options.port))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Gateways that do less and less: what each part of the real one costs is the difference. Run by ``ladder.py``.
+"""Reduced gateways: the differences between them are the costs of the parts. Run by ``layers.py``.
 
-python -m bench.rungs bare|server|http PORT UPSTREAM
+python -m bench.layer_servers bare|server|http PORT UPSTREAM
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _HEADERS: Final[Headers] = [(b"authorization", b"Bearer ya29.bench"), (b"content
 _LIMIT: Final = 1 << 25
 
 
-class _Side(asyncio.Protocol):
-    """What both sides of the bare one have in common: a message's body, and the transport."""
+class _Connection(asyncio.Protocol):
+    """Common to both sides of the bare gateway: the transport, and the headers and body of a message."""
 
     transport: asyncio.Transport
 
@@ -53,7 +53,7 @@ class _Side(asyncio.Protocol):
         self.body.append(body)
 
 
-class _Upstream(_Side):
+class _Upstream(_Connection):
     def __init__(self, idle: deque[_Upstream]) -> None:
         super().__init__()
         self.parser = httptools.HttpResponseParser(self)
@@ -68,34 +68,34 @@ class _Upstream(_Side):
         client.transport.write(head % len(body) + body)
 
 
-class _Client(_Side):
+class _Client(_Connection):
     def __init__(self, idle: deque[_Upstream], host: str, port: int) -> None:
         super().__init__()
         self.parser = httptools.HttpRequestParser(self)
         self._idle, self._host, self._port = idle, host, port
-        self._dialling: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def on_message_complete(self) -> None:
         body = b"".join(self.body)
         head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         request = head % (_TARGET.encode(), len(body)) + body
         if self._idle:
-            self._ask(self._idle.popleft(), request)
+            self._send(self._idle.popleft(), request)
         else:
-            self._dialling = asyncio.create_task(self._dial(request))
+            self._connecting = asyncio.create_task(self._connect(request))
 
-    def _ask(self, upstream: _Upstream, request: bytes) -> None:
+    def _send(self, upstream: _Upstream, request: bytes) -> None:
         upstream.client = self
         upstream.transport.write(request)
 
-    async def _dial(self, request: bytes) -> None:
+    async def _connect(self, request: bytes) -> None:
         loop = asyncio.get_running_loop()
         _, upstream = await loop.create_connection(lambda: _Upstream(self._idle), self._host, self._port)
-        self._ask(upstream, request)
+        self._send(upstream, request)
 
 
 async def bare(port: int, host: str, upstream_port: int) -> None:
-    """uvloop and llhttp on both sides, no task, no check, nothing translated."""
+    """uvloop and llhttp on both sides, without tasks, checks or translation."""
     idle: deque[_Upstream] = deque()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Client(idle, host, upstream_port), "127.0.0.1", port)
@@ -103,26 +103,26 @@ async def bare(port: int, host: str, upstream_port: int) -> None:
 
 
 def application(upstream: str | None) -> Any:
-    """An ASGI application that answers with the upstream's bytes, or without one with bytes of its own."""
-    pool, own = HttpPool(), payloads.message()
+    """An ASGI application that responds with the bytes of the upstream, or with a constant body if there is none."""
+    pool, constant = HttpPool(), payloads.message()
     origin = Origin.parse(upstream) if upstream else None
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
+            for phase in ("startup", "shutdown"):
                 await receive()
-                await send({"type": f"lifespan.{word}.complete"})
+                await send({"type": f"lifespan.{phase}.complete"})
             return
-        body = await read_body(dict(scope["headers"]), receive, _LIMIT)
+        request = await read_body(dict(scope["headers"]), receive, _LIMIT)
         if origin is not None:
-            reply = await pool.send(Call(origin, _TARGET, _HEADERS, body, DEFAULT_TIMEOUTS))
-            answer = await reply.read(_LIMIT)
+            reply = await pool.send(Call(origin, _TARGET, _HEADERS, request, DEFAULT_TIMEOUTS))
+            body = await reply.read(_LIMIT)
             await reply.aclose()
         else:
-            answer = own
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+            body = constant
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": body})
 
     return app
 
