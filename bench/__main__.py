@@ -2,6 +2,8 @@
 
 python -m bench run [--quick|--full] [--out FILE]    measure and print the table
 python -m bench check                                fail if a ratio to nginx is worse than the stored one
+python -m bench compare REV [--rounds N] [--rows PATTERN]
+                                                     fail if this tree is slower than another revision
 python -m bench publish FILE                         insert a result into README.md and docs/benchmarks.md
 python -m bench layers                               what each layer adds to the cost of a request
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
@@ -11,41 +13,30 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from bench import machine, nginx, peers, report, suite
+from bench.compare import compare
 from bench.layers import measure_layers
 from bench.load import Target
-from bench.plan import PLANS, Plan, Session
-from bench.processes import split_cores
+from bench.plan import PLANS, Plan
 from bench.profiling import profile
+from bench.session import Session, new_session
 
 ROOT: Final = Path(__file__).parents[1]
 STORED: Final = ROOT / "bench" / "baseline.json"
-#: Cores kept busy by other processes, above which figures are not reliable.
-MAX_BUSY_CORES: Final = 0.1
 
 
 def measure(plan: Plan) -> report.Result:
     """Execute a plan."""
-    cores = len(os.sched_getaffinity(0))
-    front, back = split_cores()
-    with machine.exclusive(), tempfile.TemporaryDirectory() as folder:
-        busy = machine.busy_cores()
-        if busy > MAX_BUSY_CORES:
-            report.progress(f"other processes keep {busy:.1f} cores busy: figures will be too high")
-        session = Session(Path(folder), plan, front, back)
-        if back:
-            os.sched_setaffinity(0, back)
+    with new_session(plan) as session:
         _measure_all(session)
-    placement = f"{cores}; measured processes on {front}, load and upstream on {back}" if front else "one for all"
-    about = report.about(ROOT, plan.runs, plan.seconds, placement) | (peers.versions() if plan.peers else {})
-    about |= session.remarks | {"busy with other processes at the start": f"{busy:.2f} cores"}
-    return report.Result(about, list(session.rows.values()))
+    about = report.about(ROOT, plan.runs, plan.seconds) | (peers.versions() if plan.peers else {})
+    return report.Result(about | session.remarks, list(session.rows.values()))
 
 
 def _measure_all(session: Session) -> None:
@@ -116,12 +107,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     scope.add_argument("--full", dest="plan", action="store_const", const="full")
     run_parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "latest.json")
     commands.add_parser("check")
+    compare_parser = commands.add_parser("compare")
+    compare_parser.add_argument("revision", metavar="REV", help="anything that git resolves to a commit")
+    compare_parser.add_argument("--rounds", metavar="N", type=_rounds, default=7, help="at least 2; default: 7")
+    compare_parser.add_argument(
+        "--rows", metavar="PATTERN", type=_pattern, default="", help="measure only the rows whose name matches"
+    )
     commands.add_parser("publish").add_argument("file", type=Path)
     commands.add_parser("layers")
     profile_parser = commands.add_parser("profile")
     profile_parser.add_argument("kind", choices=["unary", "stream"])
     profile_parser.add_argument("--native", action="store_true", help="show C functions under their own names")
     return parser.parse_args(arguments)
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 2:
+        raise argparse.ArgumentTypeError("a single round has no spread; at least 2 are needed")
+    return rounds
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid regular expression: {error}") from None
 
 
 def require_tools() -> None:
@@ -143,6 +154,8 @@ def main() -> None:
             run(PLANS[options.plan], options.out)
         case "check":
             sys.exit(check())
+        case "compare":
+            sys.exit(compare(options.revision, rounds=options.rounds, rows=options.rows))
         case "layers":
             with machine.exclusive():
                 measure_layers()

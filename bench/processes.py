@@ -110,11 +110,13 @@ class MeasuredProcess:
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, upstream: str, *, cores: set[int] | None = None, extra_config: str = "", name: str = "gateway"
-) -> Iterator[tuple[MeasuredProcess, str]]:
+    folder: Path, upstream: str, *, cores: set[int] | None = None, extra_config: str = "", name: str = "gateway",
+    python: str = sys.executable,
+) -> Iterator[tuple[MeasuredProcess, str]]:  # fmt: skip
     """``modelmux serve`` with default settings, an API key, and a local upstream.
 
     :param extra_config: more lines for the section ``[server]``.
+    :param python: the interpreter of the environment in which the gateway is installed.
     :returns: the process and its base URL.
     """
     port, home = free_port(), folder / name
@@ -124,9 +126,7 @@ def gateway(
         f'[server]\nport = {port}\napi_keys = ["sk-bench"]\n{extra_config}\n[auth]\naccess_token = "ya29.bench"\n'
         f'[vertex]\nproject = "bench-project"\nlocation = "global"\nbase_url = "{upstream}"\n'
     )
-    process = MeasuredProcess(
-        [sys.executable, "-m", "modelmux", "serve", "--config", str(config)], home / "log.txt", cores
-    )
+    process = MeasuredProcess([python, "-m", "modelmux", "serve", "--config", str(config)], home / "log.txt", cores)
     try:
         process.wait_for(f"http://127.0.0.1:{port}/readyz")
         process.include_children()

@@ -42,16 +42,16 @@ class Result(msgspec.Struct):
     rows: list[Row]
 
 
-def about(folder: Path, runs: int, seconds: float, cores: str) -> dict[str, str]:
+def about(folder: Path, runs: int, seconds: float) -> dict[str, str]:
     """Versions and settings: figures are meaningless without them."""
+    commit = _first_line("git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*")
     return {
-        "modelmux": f"{__version__} ({_first_line('git', '-C', str(folder), 'rev-parse', '--short', 'HEAD')})",
+        "modelmux": f"{__version__} ({commit})",
         "python": platform.python_version(),
         "nginx": _first_line("nginx", "-v"),
         "wrk": _first_line("wrk", "-v").split("[")[0],
         "kernel": platform.release().split("-")[0],
         "cpu": _cpu(),
-        "cores": cores,
         "runs": f"{runs} of {seconds:g} s, targets in turn; figures are medians",
         "settings": "defaults, an API key, a log line per request (to a file and to stderr)",
     }

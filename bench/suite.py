@@ -13,8 +13,9 @@ from typing import Final
 
 from bench import load, nginx, payloads, peers
 from bench.load import ClosedLoop, PacedStreams, Target
-from bench.plan import Plan, Session
+from bench.plan import Plan
 from bench.processes import MeasuredProcess, free_port, gateway
+from bench.session import Session
 from bench.stats import exponent, median
 
 DELTAS: Final = 100

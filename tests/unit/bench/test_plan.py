@@ -15,7 +15,8 @@ pytest.importorskip("bench", reason="the benchmarks are not part of the installe
 
 import bench.__main__ as command
 from bench import machine, report
-from bench.plan import PLANS, Plan, Session
+from bench.plan import PLANS, Plan
+from bench.session import Session
 
 
 def result(ratio: float) -> report.Result:
