@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from modelmux.app import Gateway
@@ -19,6 +17,7 @@ from support.fakes import (
     text_events,
 )
 from support.lessons import answer, ask, begin, delta, opening, text
+from support.log_lines import Lines
 
 NO_RETRIES = {"server": {"enable_retries": False}}
 GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"RESOURCE_EXHAUSTED"}}\n\n'
@@ -89,16 +88,6 @@ async def test_what_follows_the_end_is_not_looked_at(stream: bool, glued: bool) 
     reply = FakeReply(200, SSE_HEADERS, [b"".join(pieces)] if glued else pieces)
     got = await ask(reply, stream=stream, max_tokens=30_000)
     assert got.message["content"] == "Hi"
-
-
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, _: str) -> Any:
-        return lambda event, **fields: self.lines.append((event, fields))
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -116,9 +116,7 @@ def test_no_fault_is_forgotten() -> None:
     assert set(FaultSpec.__struct_fields__) == (words | NO_FAULTS)
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmux.app.random.random", lambda: 0.0)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def cases() -> list[object]:

@@ -21,6 +21,7 @@ from google.oauth2 import service_account
 
 from modelmux.emulator import EmulatorSettings
 from modelmux.emulator.oauth import AUDIENCE, SCOPE
+from support.clock import Clock
 from support.emulator_calls import EmulatorReply, ask, body_of, emulator, send
 from support.emulator_server import ThreadedEmulator, threaded
 
@@ -210,15 +211,9 @@ async def test_the_form_must_be_a_form() -> None:
 
 
 async def test_tokens_expire() -> None:
-    class Clock:
-        now = 1e9
-
-        def __call__(self) -> float:
-            return self.now
-
     from modelmux.emulator import create_emulator
 
-    clock = Clock()
+    clock = Clock(1e9)
     settings = EmulatorSettings(tokens_per_second=0, require_token=True, token_lifetime=100)
     app = create_emulator(settings, clock=clock)
     form = b"grant_type=refresh_token&client_id=c&client_secret=s&refresh_token=r"

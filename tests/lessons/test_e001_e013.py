@@ -33,12 +33,7 @@ NO_RETRIES = {"server": {"enable_retries": False}}
 TWO_PLACES = {"vertex": {"models": [{"name": "m", "model": SONNET, "locations": ["global", "eu"]}]}}
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_: float) -> None:
-        return None
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def same(response: Any) -> list[Any]:

@@ -35,12 +35,7 @@ def assistant(content: Any = None, **fields: Any) -> Json:
     return {"role": "assistant", "content": content, **fields}
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_: float) -> None:
-        return None
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 async def test_e53_a_clients_betas_are_not_passed_on_blindly() -> None:

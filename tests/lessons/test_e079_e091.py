@@ -30,9 +30,8 @@ from support.lessons import (
     tool,
     tool_use,
 )
-from support.lessons_more import arguments, broken, finishes, marked, no_waiting
+from support.lessons_more import arguments, broken, finishes, marked
 
-__all__ = ["no_waiting"]
 EPHEMERAL: Json = {"type": "ephemeral"}
 #: What arrives of a call that runs `rm -rf /tmp/build`: up to here it would remove more.
 CUT = ["", '{"comm', 'and": "rm -rf /', "tmp"]

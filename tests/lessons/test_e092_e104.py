@@ -39,12 +39,10 @@ from support.lessons_more import (
     data_url,
     finishes,
     inlined,
-    no_waiting,
     picture,
     pictures,
 )
 
-__all__ = ["no_waiting"]
 WAYS = [False, True]
 CARDS = builtin().cards
 #: The largest picture whose base64 is 5 MB.

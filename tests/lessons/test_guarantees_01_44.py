@@ -60,18 +60,6 @@ TWO_PLACES = {"models": [{"name": "m", "model": "claude-sonnet-4-6", "locations"
 BIG = "All work and no play. " * 600
 
 
-@pytest.fixture
-def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waiting between attempts takes no time, and is noted."""
-    seconds: list[float] = []
-
-    async def sleep(delay: float) -> None:
-        seconds.append(delay)
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
-    return seconds
-
-
 def quota(status: int = 429, name: str = "RESOURCE_EXHAUSTED") -> FakeReply:
     return error_reply(status, [{"error": {"code": status, "message": "Quota exceeded.", "status": name}}])
 
@@ -136,17 +124,17 @@ async def test_g3_a_refused_token_is_renewed_and_the_client_never_knows() -> Non
     assert used == [b"Bearer token-1", b"Bearer token-2"]
 
 
-async def test_g4_a_quota_that_never_clears_ends_and_says_where_to_look(waited: list[float]) -> None:
+async def test_g4_a_quota_that_never_clears_ends_and_says_where_to_look(no_waiting: list[float]) -> None:
     upstream = FakeUpstream([quota() for _ in range(20)])
     response = await request(gateway(upstream), "POST", PATH, ask())
     assert response.status == 429
     assert response.json()["error"]["type"] == "rate_limit_error"
     assert "uota" in response.json()["error"]["message"]
     assert len(upstream.calls) <= 4
-    assert sum(waited) < 30
+    assert sum(no_waiting) < 30
 
 
-async def test_g4_a_quota_of_zero_is_known_for_what_it_is(waited: list[float]) -> None:
+async def test_g4_a_quota_of_zero_is_known_for_what_it_is(no_waiting: list[float]) -> None:
     """Every request is refused alike and nothing ever succeeded: soon nobody waits, and the answer is the remedy."""
     upstream = FakeUpstream([quota() for _ in range(20)])
     app = gateway(upstream)
@@ -158,13 +146,13 @@ async def test_g4_a_quota_of_zero_is_known_for_what_it_is(waited: list[float]) -
     assert response.headers["x-should-retry"] == "false"
 
 
-async def test_g5_a_full_place_is_left_for_another_at_once(waited: list[float]) -> None:
+async def test_g5_a_full_place_is_left_for_another_at_once(no_waiting: list[float]) -> None:
     upstream = FakeUpstream([quota(), message_reply("from elsewhere")])
     app = gateway(upstream, vertex=TWO_PLACES)
     response = await request(app, "POST", PATH, ask() | {"model": "m"})
     assert response.status == 200
     assert len({made.origin.host for made in upstream.calls}) == 2
-    assert not waited
+    assert not no_waiting
 
 
 async def test_g6_a_conversation_stays_where_its_prompt_is_cached() -> None:
@@ -298,7 +286,7 @@ async def test_g16_and_where_no_stream_is_asked_for() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_g17_overloaded_inside_a_stream_is_cured_while_nothing_was_said(
-    stream: bool, waited: list[float]
+    stream: bool, no_waiting: list[float]
 ) -> None:
     first = stream_reply(opening(), OVERLOADED)
     fields = {"stream": True} if stream else {"max_tokens": 60_000}
@@ -309,12 +297,12 @@ async def test_g17_overloaded_inside_a_stream_is_cured_while_nothing_was_said(
 
 
 @pytest.mark.parametrize("pieces", [[], [opening()], [UpstreamBroken("reset", reply_started=True)], [b"data: {\n\n"]])
-async def test_g18_reading_the_first_event_belongs_to_the_attempt(pieces: list[Any], waited: list[float]) -> None:
+async def test_g18_reading_the_first_event_belongs_to_the_attempt(pieces: list[Any], no_waiting: list[float]) -> None:
     got = await converse(stream_reply(*pieces), answer(text("fine"), stream=True), stream=True)
     assert got.message["content"] == "fine"
 
 
-async def test_g19_attempts_end(waited: list[float]) -> None:
+async def test_g19_attempts_end(no_waiting: list[float]) -> None:
     for more in (100, 3):
         upstream = FakeUpstream([stream_reply(opening(), OVERLOADED) for _ in range(200)])
         app = gateway(upstream, server={"max_retry_attempts": more})
@@ -324,13 +312,13 @@ async def test_g19_attempts_end(waited: list[float]) -> None:
         assert app.metrics.in_flight == 0
 
 
-async def test_g20_without_retries_there_are_none_in_any_state(waited: list[float]) -> None:
+async def test_g20_without_retries_there_are_none_in_any_state(no_waiting: list[float]) -> None:
     for reply in (quota(), stream_reply(opening(), OVERLOADED), stream_reply(), stream_reply(*text_events("x")[:4])):
         upstream = FakeUpstream([reply, message_reply()])
         app = gateway(upstream, server={"enable_retries": False}, vertex=TWO_PLACES)
         await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
         assert len(upstream.calls) == 1
-        assert not waited
+        assert not no_waiting
 
 
 @pytest.mark.parametrize("kept", [4, 5, 6])
@@ -465,7 +453,7 @@ async def test_g31_every_kind_of_location_has_its_host(location: str, host: str)
     assert got.upstream.calls[0].origin.host == host
 
 
-async def test_g32_nothing_leaves_its_geography(waited: list[float]) -> None:
+async def test_g32_nothing_leaves_its_geography(no_waiting: list[float]) -> None:
     inside = {
         "geography": "eu",
         "models": [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "europe-west1"]}],
@@ -534,7 +522,7 @@ async def test_g36_thinking_goes_back_whole_or_not_at_all() -> None:
         "thinking block is bound to a different conversation",
     ],
 )
-async def test_g37_a_refused_signature_is_left_out_and_the_session_goes_on(said: str, waited: list[float]) -> None:
+async def test_g37_a_refused_signature_is_left_out_and_the_session_goes_on(said: str, no_waiting: list[float]) -> None:
     refusal = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": said}})
     blocks = [{"type": "thinking", "thinking": "foreign", "signature": "Zm9yZWlnbg=="}]
     turn = {"role": "assistant", "content": None, "tool_calls": [call()], "thinking_blocks": blocks}

@@ -47,18 +47,6 @@ from support.slow import SlowUpstream
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
 
-@pytest.fixture
-def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waiting between attempts takes no time, and is noted."""
-    seconds: list[float] = []
-
-    async def sleep(delay: float) -> None:
-        seconds.append(delay)
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
-    return seconds
-
-
 def quota(retry_after: str | None = None) -> FakeReply:
     reply = error_reply(429, [{"error": {"code": 429, "message": "Quota.", "status": "RESOURCE_EXHAUSTED"}}])
     if retry_after is not None:
@@ -67,7 +55,7 @@ def quota(retry_after: str | None = None) -> FakeReply:
 
 
 @pytest.mark.parametrize("arguments", ["not json", "[1]", "null", '{"a":', '"text"', "{" * 3000])
-async def test_g45_a_bad_argument_costs_no_second_call(arguments: str, waited: list[float]) -> None:
+async def test_g45_a_bad_argument_costs_no_second_call(arguments: str, no_waiting: list[float]) -> None:
     turn = {"role": "assistant", "content": None, "tool_calls": [tool_call(arguments=arguments)]}
     body = ask(tools=[tool()]) | {
         "messages": [USER, turn, {"role": "tool", "tool_call_id": "toolu_1", "content": "20"}]
@@ -79,7 +67,7 @@ async def test_g45_a_bad_argument_costs_no_second_call(arguments: str, waited: l
     refused = FakeUpstream([error_reply(400, {"type": "error", "error": {"type": "invalid_request_error"}})] * 5)
     assert (await request(gateway(refused), "POST", PATH, ask())).status == 400
     assert len(refused.calls) == 1
-    assert not waited
+    assert not no_waiting
 
 
 async def test_g47_it_is_ready_when_it_can_serve_and_lives_when_it_cannot() -> None:
@@ -92,7 +80,7 @@ async def test_g47_it_is_ready_when_it_can_serve_and_lives_when_it_cannot() -> N
     assert (await request(app, "GET", "/readyz")).status == 200
 
 
-async def test_g48_whoever_is_refused_is_counted_with_the_reason(waited: list[float]) -> None:
+async def test_g48_whoever_is_refused_is_counted_with_the_reason(no_waiting: list[float]) -> None:
     subject = guarded(quota(), server={"max_retry_attempts": 0})
     body = json.dumps(ask()).encode()
     for method, path, headers, sent in (
@@ -385,14 +373,14 @@ async def test_g66_a_stream_costs_its_lines_not_a_line_a_piece() -> None:
     assert len(subject.events) <= 2
 
 
-async def test_g69_one_429_is_no_lock(waited: list[float]) -> None:
+async def test_g69_one_429_is_no_lock(no_waiting: list[float]) -> None:
     app = gateway(upstream := FakeUpstream([quota()]), server={"max_retry_attempts": 0})
     assert (await request(app, "POST", PATH, ask())).status == 429
     upstream.script = [message_reply("fine")]
     assert (await request(app, "POST", PATH, ask())).status == 200
 
 
-async def test_g70_each_attempt_s_headers_are_built_anew_from_one_list(waited: list[float]) -> None:
+async def test_g70_each_attempt_s_headers_are_built_anew_from_one_list(no_waiting: list[float]) -> None:
     refused = error_reply(401, {"error": {"code": 401, "message": "no", "status": "UNAUTHENTICATED"}})
     model = {"name": "m", "model": "claude-sonnet-4-6", "locations": ["global", "eu"]}
     upstream = FakeUpstream([refused, error_reply(529, OVERLOADED), message_reply()])
@@ -428,16 +416,16 @@ async def test_g71_how_bytes_are_packed_is_between_us_and_the_upstream() -> None
 
 
 @pytest.mark.parametrize("asked", ["1", "29", "3600", "99999999"])
-async def test_g72_nobody_is_held_for_as_long_as_an_upstream_likes(asked: str, waited: list[float]) -> None:
+async def test_g72_nobody_is_held_for_as_long_as_an_upstream_likes(asked: str, no_waiting: list[float]) -> None:
     elsewhere = FakeUpstream([quota(asked), message_reply()])
     model = {"name": "m", "model": "claude-sonnet-4-6", "locations": ["global", "eu"]}
     response = await request(gateway(elsewhere, vertex={"models": [model]}), "POST", PATH, ask() | {"model": "m"})
     assert response.status == 200
-    assert not waited
+    assert not no_waiting
     alone = FakeUpstream([quota(asked) for _ in range(9)])
     response = await request(gateway(alone), "POST", PATH, ask())
     assert response.status == 429
-    assert all(seconds <= 30 for seconds in waited)
+    assert all(seconds <= 30 for seconds in no_waiting)
 
 
 async def test_g73_what_is_not_found_is_an_envelope_that_says_what() -> None:

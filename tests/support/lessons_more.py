@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-
 from support.fetch_servers import Answer, Site, site
 from support.lessons import PNG, Json, Outcome
 
@@ -68,13 +66,3 @@ def marked(body: Any) -> list[Json]:
         own = [body] if "cache_control" in body else []
         return own + [found for value in body.values() for found in marked(value)]
     return [found for value in body for found in marked(value)] if isinstance(body, list) else []
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come at once."""
-
-    async def sleep(_: float) -> None:
-        return None
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)

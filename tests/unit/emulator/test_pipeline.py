@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modelmux.emulator import EmulatorSettings, create_emulator
+from support.clock import Clock
 from support.emulator_calls import MODEL, ask, body_of, emulator, send
 
 
@@ -66,13 +67,7 @@ async def test_a_model_can_require_data_sharing() -> None:
 
 
 async def test_quotas_are_per_lineage_and_location() -> None:
-    class Clock:
-        now = 0.0
-
-        def __call__(self) -> float:
-            return self.now
-
-    clock = Clock()
+    clock = Clock(0.0)
     app = create_emulator(EmulatorSettings(tokens_per_second=0, requests_per_minute=2), clock=clock)
     for model in ("claude-opus-5-5", "claude-opus-5"):
         assert (await ask(app, body_of(), model=model)).status == 200

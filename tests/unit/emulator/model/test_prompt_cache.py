@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from modelmux.emulator import Emulator, EmulatorSettings, create_emulator
+from support.clock import Clock
 from support.emulator_calls import MODEL, ask, assistant, body_of, text, tool, user
 
 EPHEMERAL = {"type": "ephemeral"}
 LONG = "The rules of the house are these. " * 200  # about 1700 tokens, above the minimum of 1024
 
 
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def emulator(clock: Clock | None = None) -> Emulator:
-    return create_emulator(EmulatorSettings(tokens_per_second=0), clock=clock or Clock())
+    return create_emulator(EmulatorSettings(tokens_per_second=0), clock=clock or Clock(1_000_000.0))
 
 
 async def usage(app: Emulator, body: dict[str, Any], model: str = MODEL, **where: Any) -> tuple[int, int, int]:
@@ -78,7 +72,7 @@ async def test_a_prefix_below_the_minimum_is_silently_not_cached() -> None:
 
 
 async def test_entries_live_five_minutes_and_longer_when_read() -> None:
-    clock = Clock()
+    clock = Clock(1_000_000.0)
     app = emulator(clock)
     await usage(app, body_of("Hi", system=marked()))
     clock.now += 290
@@ -90,7 +84,7 @@ async def test_entries_live_five_minutes_and_longer_when_read() -> None:
 
 
 async def test_the_long_lifetime_is_counted_separately_and_lasts_an_hour() -> None:
-    clock = Clock()
+    clock = Clock(1_000_000.0)
     app = emulator(clock)
     answer = await ask(app, body_of("Hi", system=marked(ttl="1h")))
     creation = answer.json["usage"]["cache_creation"]
