@@ -1,5 +1,5 @@
-"""S14, S15, S31, S44 at once, on real processes: secrets are planted everywhere a person can put one, everything that
-can go wrong does, and all that comes out anywhere is searched.
+"""Risk: a secret leaks where no single test looks (S14, S15, S31, S44). On real processes, secrets are planted in every
+place a person can put one, everything that can fail does, and all output is searched.
 """
 
 from __future__ import annotations
@@ -18,31 +18,45 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from support.cli import run_process
 from support.processes import Process, free_port
 
-KEY = "sk-modelmux-canary-key-11"
-OTHER_KEY = "sk-modelmux-canary-key-22"
 PROJECT = "canary-project-33"
+
+
 PROMPT = "canary prompt 44"
-SYSTEM = "canary system 55"
-TOOL = "canary_tool_66"
-PERSON = "canary.person.77@example.com"
-WRONG_KEY = "sk-canary-wrong-88"
-COOKIE = "canary-cookie-99"
+
+
 URL_PASSWORD = "canary-url-password-00"
-URL_PATH = "canary-signed-path-12"
+
+
 SPOKEN = "canary answer 34"
+
+
+KEY = "sk-modelmux-canary-key-11"
+
+
+OTHER_KEY = "sk-modelmux-canary-key-22"
+
+
+SYSTEM = "canary system 55"
+
+
+TOOL = "canary_tool_66"
+
+
+PERSON = "canary.person.77@example.com"
+
+
+WRONG_KEY = "sk-canary-wrong-88"
+
+
+COOKIE = "canary-cookie-99"
+
+
+URL_PATH = "canary-signed-path-12"
+
 
 #: What may come out nowhere. The last part of a PEM key and of a token are added when they are made.
 CANARIES = [KEY, OTHER_KEY, PROMPT, SYSTEM, TOOL, PERSON, WRONG_KEY, COOKIE, URL_PASSWORD, URL_PATH]
 
-_FAULTS = [
-    "", "status=529 times=1", "status=500 shape=html", "status=429 shape=google_array", "status=403 shape=google",
-    "status=404 shape=google", "status=400", "status=401 shape=google times=1", "reset=true", "close=true",
-    "reset_after_event=1", "reset_after_event=4", "close_after_event=3", "truncate_after_byte=300",
-    "error_after_event=4",
-    "garbage=true", "empty=true", "bad_json=true", "unknown_event=true", "unknown_block=true",
-    "content_length_mismatch=true",
-    f'status=400 message="{PROMPT}: projects/{PROJECT}/locations/global refused"',
-]  # fmt: skip
 
 _CONFIG = """
 [server]
@@ -125,6 +139,17 @@ def case(tmp_path: Path) -> Iterator[Case]:
         made.emulator.stop()
 
 
+_FAULTS = [
+    "", "status=529 times=1", "status=500 shape=html", "status=429 shape=google_array", "status=403 shape=google",
+    "status=404 shape=google", "status=400", "status=401 shape=google times=1", "reset=true", "close=true",
+    "reset_after_event=1", "reset_after_event=4", "close_after_event=3", "truncate_after_byte=300",
+    "error_after_event=4",
+    "garbage=true", "empty=true", "bad_json=true", "unknown_event=true", "unknown_block=true",
+    "content_length_mismatch=true",
+    f'status=400 message="{PROMPT}: projects/{PROJECT}/locations/global refused"',
+]  # fmt: skip
+
+
 def _body(fault: str, *, stream: bool) -> dict[str, Any]:
     directive = f" [[emulator: {fault}]]" if fault else ""
     return {
@@ -170,7 +195,12 @@ def _everything_goes_wrong(case: Case) -> None:
         case.ask("GET", path, **good)
 
 
-def test_s14_s15_s31_s44_what_is_secret_comes_out_nowhere(case: Case) -> None:
+def _around(text: str, canary: str) -> str:
+    at = text.index(canary)
+    return text[max(0, at - 200) : at + 100]
+
+
+def test_s14_s15_s31_s44_no_output_holds_a_secret(case: Case) -> None:
     _everything_goes_wrong(case)
     assert any(SPOKEN in heard for heard in case.heard), "nothing was answered, so nothing was tested"
     case.gateway.stop()
@@ -200,8 +230,3 @@ def test_s14_s15_s31_s44_what_is_secret_comes_out_nowhere(case: Case) -> None:
         assert PROJECT not in everywhere[where], _around(everywhere[where], PROJECT)
     assert SPOKEN not in written
     assert "Traceback" not in written + said
-
-
-def _around(text: str, canary: str) -> str:
-    at = text.index(canary)
-    return text[max(0, at - 200) : at + 100]
