@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from modelmux.catalog import ModelCard, builtin
@@ -192,7 +192,16 @@ ASKS_NOTHING: dict[str, list[Any]] = {
 }
 
 
+BOTH_LIMITS_ABOVE_THE_MAXIMUM = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "max_tokens": 10**9,
+    "max_completion_tokens": 10**9,
+}
+
+
 @given(requests(), CARDS, OPTIONS)
+@example(BOTH_LIMITS_ABOVE_THE_MAXIMUM, builtin().card("claude-sonnet-4-6"), Options())
 def test_every_field_has_an_effect_or_a_notice(body: Json, card: ModelCard, options: Options) -> None:
     """Leaving a field out changes what is sent, how the reply is shown, or what is noticed. Otherwise it vanished."""
     done = translate(body, card, options)

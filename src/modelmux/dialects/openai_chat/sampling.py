@@ -21,7 +21,9 @@ def max_tokens(request: ChatRequest, ctx: Context) -> int:
     if asked < 1:
         raise InvalidRequest(f"Invalid value for '{name}': it must be at least 1.", param=name)
     if asked > cap:
-        ctx.notices.add("clamped", name, f"The model produces at most {cap} tokens.")
+        for field in ("max_completion_tokens", "max_tokens"):  # both, if both set this limit
+            if getattr(request, field) == asked:
+                ctx.notices.add("clamped", field, f"The model produces at most {cap} tokens.")
         return cap
     return asked
 
