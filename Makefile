@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
 BENCH_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core audit bench bench-check bench-peers soak test-lowest clients lock docs wheel deb package-test clean
+.PHONY: help demo test lint types contracts unit coverage-core audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,11 +46,15 @@ coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
 
-bench: $(DEV_READY) ## Cost and latency beside nginx, as a table (BENCH_ARGS=--quick or --full)
+bench: $(DEV_READY) ## Cost and latency in comparison with nginx, as a table (BENCH_ARGS=--quick or --full)
 	$(BIN)/python -m bench run $(BENCH_ARGS)
 
 bench-check: $(DEV_READY) ## Fail if a ratio to nginx is worse than the stored one
 	$(BIN)/python -m bench check
+
+bench-compare: $(DEV_READY) ## Fail if this tree is slower than another revision (REV=main BENCH_ARGS='--rounds 7')
+	@test -n "$(REV)" || { echo "error: no revision to compare with"; echo "hint: make bench-compare REV=main"; exit 1; }
+	$(BIN)/python -m bench compare $(REV) $(BENCH_ARGS)
 
 bench-peers: ## Install LiteLLM and Portkey for `make bench`
 	$(PYTHON) -m venv .venv-bench-litellm

@@ -1,1 +1,1 @@
-"""Measuring the gateway: ``python -m bench --help``. Nothing here is part of what is installed."""
+"""Benchmarks of the gateway: ``python -m bench --help``. Not part of the installed package."""

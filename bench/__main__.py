@@ -1,127 +1,167 @@
-"""``python -m bench``: the gateway beside a dumb nginx, same upstream, same load, same cores, in one run.
+"""``python -m bench``: the gateway in comparison with nginx, with the same upstream, load and cores, in one run.
 
 python -m bench run [--quick|--full] [--out FILE]    measure and print the table
 python -m bench check                                fail if a ratio to nginx is worse than the stored one
-python -m bench publish FILE                         put a result into README.md and docs/benchmarks.md
-python -m bench ladder                               what a request costs, rung by rung
-python -m bench profile unary|stream [--native]      where the gateway's time goes (needs py-spy)
+python -m bench compare REV [--rounds N] [--rows PATTERN]
+                                                     fail if this tree is slower than another revision
+python -m bench publish FILE                         insert a result into README.md and docs/benchmarks.md
+python -m bench layers                               what each layer adds to the cost of a request
+python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from bench import measures, nginx, peers, quiet, report
-from bench.cases import Target
-from bench.ladder import ladder
-from bench.plan import PLANS, Plan, Stage
-from bench.processes import halves
+from bench import machine, nginx, peers, report, suite
+from bench.compare import compare
+from bench.layers import measure_layers
+from bench.load import Target
+from bench.plan import PLANS, Plan
 from bench.profiling import profile
+from bench.session import Session, new_session
 
 ROOT: Final = Path(__file__).parents[1]
 STORED: Final = ROOT / "bench" / "baseline.json"
-#: Cores that others kept busy before the run, from which on its figures are not to be trusted.
-DISTURBED: Final = 0.1
 
 
 def measure(plan: Plan) -> report.Result:
-    """One run of the whole."""
-    everywhere = len(os.sched_getaffinity(0))
-    front, back = halves()
-    with quiet.alone(), tempfile.TemporaryDirectory() as folder:
-        others = quiet.busy()
-        if others > DISTURBED:
-            report.say(f"others keep {others:.1f} cores busy: these figures will be worse than the truth")
-        stage = Stage(Path(folder), plan, front, back)
-        if back:
-            os.sched_setaffinity(0, back)
-        _all(stage)
-    cores = f"{everywhere}; measured ones on {front}, load and upstream on {back}" if front else "one for all"
-    about = report.about(ROOT, plan.runs, plan.seconds, cores) | (peers.versions() if plan.peers else {})
-    about |= stage.remarks | {"busy with others at the start": f"{others:.2f} cores"}
-    return report.Result(about, list(stage.rows.values()))
+    """Execute a plan."""
+    with new_session(plan) as session:
+        _measure_all(session)
+    about = report.about(ROOT, plan.runs, plan.seconds) | (peers.versions() if plan.peers else {})
+    return report.Result(about | session.remarks, list(session.rows.values()))
 
 
-def _all(stage: Stage) -> None:
-    plan = stage.plan
+def _measure_all(session: Session) -> None:
+    plan = session.plan
     with (
-        nginx.mock(stage.folder, deltas=measures.DELTAS, cores=stage.back) as (process, mock),
-        measures.with_peers(stage, mock, "at-once") as targets,
+        nginx.mock(session.folder, deltas=suite.DELTAS, cores=session.back) as (process, mock),
+        suite.with_peers(session, mock, "closed-loop") as targets,
     ):
         direct = Target("direct", mock, process, unary="/x:rawPredict", stream="/x:streamRawPredict")
-        measures.at_once(stage, targets, direct)
+        suite.closed_loops(session, targets, direct)
         if plan.latency:
-            measures.latency(stage, targets[:2], direct)
+            suite.added_latency(session, targets[:2], direct)
         if plan.growth:
-            measures.growth(stage, targets[1])
-    with measures.source(stage) as source:
-        measures.at_a_pace(stage, source)
+            suite.growth(session, targets[1])
+    with suite.paced_upstream(session.folder, session.back) as upstream:
+        suite.paced_streams(session, upstream)
         if plan.open_streams:
-            measures.open_streams(stage, source)
-    if plan.crowds:
-        measures.crowds(stage)
+            suite.open_streams(session, upstream)
+    if plan.connections:
+        suite.connection_counts(session)
 
 
 def check() -> int:
-    """:returns: the exit code: 1 if something is slower than it was, and is so again when looked at a second time."""
+    """Compare with the stored figures.
+
+    :returns: the exit status: 1 if a ratio is worse in two measurements in a row.
+    """
     if not STORED.exists():
-        print(f"error: nothing is stored to compare with\nhint: python -m bench run --quick --out {STORED}")
+        print(f"error: there are no stored figures to compare with\nhint: python -m bench run --quick --out {STORED}")
         return 1
-    stored, found = report.read(STORED), dict[str, str]()
+    stored, regressions = report.read(STORED), dict[str, str]()
     for _ in range(2):
-        now = measure(PLANS["quick"])
-        print(report.table(now))
-        worse = report.worse(now, stored)
-        found = {name: said for name, said in worse.items() if not found or name in found}
-        if not found:
+        result = measure(PLANS["quick"])
+        print(report.table(result))
+        messages = report.regressions(result, stored)
+        regressions = {row: text for row, text in messages.items() if not regressions or row in regressions}
+        if not regressions:
             return 0
-    for said in found.values():
-        print(f"WORSE: {said}")
+    for message in regressions.values():
+        print(f"WORSE: {message}")
     return 1
 
 
 def publish(path: Path) -> None:
-    """Put a result into the pages."""
+    """Insert a result into the pages."""
     result = report.read(path)
-    (ROOT / "docs" / "benchmarks.svg").write_text(report.drawing(result))
+    (ROOT / "docs" / "benchmarks.svg").write_text(report.chart(result))
     for page in (ROOT / "README.md", ROOT / "docs" / "benchmarks.md"):
-        page.write_text(report.insert(page.read_text("utf-8"), report.table(result)), "utf-8")
+        page.write_text(report.replace_block(page.read_text("utf-8"), report.table(result)), "utf-8")
+
+
+def run(plan: Plan, out: Path) -> None:
+    """Measure, print the table and store the result."""
+    result = measure(plan)
+    print(report.table(result))
+    report.write(out, result)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser = commands.add_parser("run")
+    scope = run_parser.add_mutually_exclusive_group()
+    scope.add_argument("--quick", dest="plan", action="store_const", const="quick", default="usual")
+    scope.add_argument("--full", dest="plan", action="store_const", const="full")
+    run_parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "latest.json")
+    commands.add_parser("check")
+    compare_parser = commands.add_parser("compare")
+    compare_parser.add_argument("revision", metavar="REV", help="anything that git resolves to a commit")
+    compare_parser.add_argument("--rounds", metavar="N", type=_rounds, default=7, help="at least 2; default: 7")
+    compare_parser.add_argument(
+        "--rows", metavar="PATTERN", type=_pattern, default="", help="measure only the rows whose name matches"
+    )
+    commands.add_parser("publish").add_argument("file", type=Path)
+    commands.add_parser("layers")
+    profile_parser = commands.add_parser("profile")
+    profile_parser.add_argument("kind", choices=["unary", "stream"])
+    profile_parser.add_argument("--native", action="store_true", help="show C functions under their own names")
+    return parser.parse_args(arguments)
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 2:
+        raise argparse.ArgumentTypeError("a single round has no spread; at least 2 are needed")
+    return rounds
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid regular expression: {error}") from None
+
+
+def require_tools() -> None:
+    """Exit with a message if nginx or wrk is not installed."""
+    missing = [name for name in ("nginx", "wrk") if not shutil.which(name, path=f"{os.environ.get('PATH')}:/usr/sbin")]
+    if missing:
+        sys.exit(f"error: {' and '.join(missing)} not installed\nhint: apt-get install nginx-light wrk")
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "check", "publish", "ladder", "profile"])
-    parser.add_argument("what", nargs="?", default="")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--native", action="store_true", help="profile: C functions by their own names")
-    chosen = parser.parse_args()
-    if chosen.command == "publish":
-        publish(Path(chosen.what))
+    options = parse()
+    if options.command == "publish":
+        publish(options.file)
         return
-    missing = [name for name in ("nginx", "wrk") if not shutil.which(name, path=f"{os.environ.get('PATH')}:/usr/sbin")]
-    if missing:
-        sys.exit(f"{' and '.join(missing)} must be installed: apt-get install nginx-light wrk")
-    if chosen.command == "profile":
-        with quiet.alone():
-            profile(stream=chosen.what == "stream", native=chosen.native)
-    elif chosen.command == "ladder":
-        with quiet.alone():
-            ladder()
-    elif chosen.command == "check":
-        sys.exit(check())
-    else:
-        result = measure(PLANS["quick" if chosen.quick else "full" if chosen.full else "usual"])
-        print(report.table(result))
-        report.write(chosen.out or ROOT / "bench" / "results" / "latest.json", result)
+    require_tools()
+    match options.command:
+        case "run":
+            run(PLANS[options.plan], options.out)
+        case "check":
+            sys.exit(check())
+        case "compare":
+            sys.exit(compare(options.revision, rounds=options.rounds, rows=options.rows))
+        case "layers":
+            with machine.exclusive():
+                measure_layers()
+        case "profile":
+            with machine.exclusive():
+                profile(stream=options.kind == "stream", native=options.native)
 
 
 if __name__ == "__main__":

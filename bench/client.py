@@ -1,4 +1,4 @@
-"""A client that costs little: raw HTTP/1.1 over asyncio streams, with the time of every event."""
+"""A client with little overhead: raw HTTP/1.1 over asyncio streams, with the time of every event."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from urllib.parse import urlsplit
 
 
 @dataclass(slots=True)
-class Heard:
-    """What came back. Times are monotonic seconds.
+class Response:
+    """A response, or what arrived of it. Times are monotonic seconds.
 
-    :param broken: the connection ended, or what came is no answer.
-    :param error: the error object of a refusal, or of an error inside a stream.
+    :param complete: the status is 200 and the body has ended; a stream with its last event.
+    :param error: the error object of the body, or of an event in the stream.
+    :param failure: why reading failed: the connection was closed, or the bytes are not valid HTTP.
     """
 
-    asked: float = 0.0
-    first: float = 0.0
-    ended: float = 0.0
+    sent_at: float = 0.0
+    first_at: float = 0.0
+    ended_at: float = 0.0
     status: int = 0
     events: int = 0
-    whole: bool = False
+    complete: bool = False
     error: dict[str, Any] | None = None
-    broken: str = ""
+    failure: str = ""
     gaps: list[float] = field(default_factory=list)
 
 
 class Client:
-    """One connection at a time to one server; opened anew when it was closed."""
+    """One connection at a time to one server; opened again after it was closed."""
 
     def __init__(
         self,
@@ -50,41 +51,41 @@ class Client:
         ).encode()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(
-        self, body: bytes, *, leave_after: int | None = None, gaps: bool = False, into: Heard | None = None
-    ) -> Heard:
-        """Send a request and read its answer.
+    async def send(
+        self, body: bytes, *, close_after: int | None = None, gaps: bool = False, into: Response | None = None
+    ) -> Response:
+        """Send a request and read the response.
 
-        :param leave_after: close the connection after so many events.
-        :param gaps: note the time between events.
-        :param into: where to note what is heard, for who looks on.
+        :param close_after: close the connection after this number of events.
+        :param gaps: record the times between events.
+        :param into: the object to fill, for callers that observe the response while it arrives.
         """
-        heard = into or Heard()
-        heard.asked = time.monotonic()
+        response = into or Response()
+        response.sent_at = time.monotonic()
         try:
             reader, writer = await self._connected()
             writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
             head = await reader.readuntil(b"\r\n\r\n")
-            heard.status = int(head[9:12])
+            response.status = int(head[9:12])
             lowered = head.lower()
             if b"content-type: text/event-stream" in lowered:
-                await self._stream(reader, lowered, heard, leave_after, gaps=gaps)
+                await self._stream(reader, lowered, response, close_after, gaps=gaps)
             else:
                 data = b"".join([part async for part in _body(reader, lowered)])
-                heard.first = time.monotonic()
-                heard.whole = heard.status == 200
-                if heard.status != 200:
-                    heard.error = json.loads(data)["error"]
+                response.first_at = time.monotonic()
+                response.complete = response.status == 200
+                if response.status != 200:
+                    response.error = json.loads(data)["error"]
             if b"connection: close" in lowered:
                 self.close()
         except (OSError, EOFError, ValueError, KeyError) as error:
-            heard.broken = f"{type(error).__name__}: {error}"[:200]
+            response.failure = f"{type(error).__name__}: {error}"[:200]
             self.close()
-        heard.ended = time.monotonic()
-        return heard
+        response.ended_at = time.monotonic()
+        return response
 
     async def _stream(
-        self, reader: asyncio.StreamReader, head: bytes, heard: Heard, leave_after: int | None, *, gaps: bool
+        self, reader: asyncio.StreamReader, head: bytes, response: Response, close_after: int | None, *, gaps: bool
     ) -> None:
         rest, last = b"", 0.0
         async for part in _body(reader, head):
@@ -94,16 +95,16 @@ class Client:
             for event in events:
                 if not event.startswith((b"data: ", b"event: ")):
                     continue  # a comment
-                heard.first = heard.first or now
-                heard.events += 1
+                response.first_at = response.first_at or now
+                response.events += 1
                 if event == b"data: [DONE]" or event.startswith(b"event: message_stop"):
-                    heard.whole = True
+                    response.complete = True
                 elif event.startswith(b'data: {"error"'):
-                    heard.error = json.loads(event[6:])["error"]
+                    response.error = json.loads(event[6:])["error"]
             if gaps and last and events:
-                heard.gaps.append(now - last)
+                response.gaps.append(now - last)
             last = now
-            if leave_after is not None and heard.events >= leave_after:
+            if close_after is not None and response.events >= close_after:
                 self.close()
                 return
 
@@ -119,7 +120,7 @@ class Client:
 
 
 async def _body(reader: asyncio.StreamReader, head: bytes) -> AsyncIterator[bytes]:
-    """The parts of a body as they come, framed as its head (in lower case) says."""
+    """The parts of a body as they arrive, framed as its head (in lower case) says."""
     if b"transfer-encoding: chunked" not in head:
         yield await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         return

@@ -1,4 +1,4 @@
-"""nginx as the upstream that answers at once, and as the dumb pass-through everything is compared with."""
+"""nginx as an upstream that replies immediately, and as the plain reverse proxy that serves as the baseline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import payloads
-from bench.processes import Measured, free_port
+from bench.processes import MeasuredProcess, free_port
 
 _COMMON = """daemon off; pid {home}/nginx.pid; error_log {home}/error.log; worker_processes 1; {user}
 events {{ worker_connections 8192; }}
@@ -19,17 +19,17 @@ http {{
   {rest}
 }}
 """
-#: ``error_page`` turns a POST for a file, which is not allowed, into its content. ``mirror`` is there for the request's
-#: body to be read first, as every real upstream does: a reply that comes earlier costs connections, and breaks some.
+#: nginx rejects a POST for a static file; ``error_page`` serves the file instead. ``mirror`` makes nginx read the whole
+#: request body first, as real upstreams do: an earlier reply would force connections to close.
 _MOCK = """server {{
     listen 127.0.0.1:{port} backlog=4096; root {home};
     location = /read {{ internal; return 204; }}
     location = /message.json {{ }}
     location = /stream.sse {{ types {{}} default_type text/event-stream; }}
-    location ~ (streamRawPredict$|^/stream/) {{ rewrite ^ /asked/stream.sse last; }}
-    location = /asked/stream.sse {{ mirror /read; alias {home}/stream.sse; error_page 405 =200 /stream.sse; }}
-    location = /asked/message.json {{ mirror /read; alias {home}/message.json; error_page 405 =200 /message.json; }}
-    location / {{ rewrite ^ /asked/message.json last; }}
+    location ~ (streamRawPredict$|^/stream/) {{ rewrite ^ /post/stream.sse last; }}
+    location = /post/stream.sse {{ mirror /read; alias {home}/stream.sse; error_page 405 =200 /stream.sse; }}
+    location = /post/message.json {{ mirror /read; alias {home}/message.json; error_page 405 =200 /message.json; }}
+    location / {{ rewrite ^ /post/message.json last; }}
   }}"""
 _PASS = """upstream mock {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}
   server {{
@@ -42,20 +42,20 @@ _PASS = """upstream mock {{ server {upstream}; keepalive 1024; keepalive_request
 
 
 def installed() -> bool:
-    """Whether there is an nginx to run."""
+    """Whether nginx is installed."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin") is not None
 
 
 @contextlib.contextmanager
-def _running(home: Path, rest: str, port: int, cores: set[int] | None) -> Iterator[tuple[Measured, str]]:
+def _running(home: Path, rest: str, port: int, cores: set[int] | None) -> Iterator[tuple[MeasuredProcess, str]]:
     home.mkdir(parents=True, exist_ok=True)
     config = home / "nginx.conf"
     config.write_text(_COMMON.format(home=home, rest=rest, user="user root;" if home.owner() == "root" else ""))
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin") or "nginx"
-    process = Measured([nginx, "-c", str(config), "-p", str(home)], home / "log.txt", cores)
+    process = MeasuredProcess([nginx, "-c", str(config), "-p", str(home)], home / "log.txt", cores)
     try:
         process.wait_for(f"http://127.0.0.1:{port}/message.json")
-        process.adopt_children()
+        process.include_children()
         yield process, f"http://127.0.0.1:{port}"
     finally:
         process.stop()
@@ -64,8 +64,8 @@ def _running(home: Path, rest: str, port: int, cores: set[int] | None) -> Iterat
 @contextlib.contextmanager
 def mock(
     folder: Path, *, deltas: int, cores: set[int] | None = None, name: str = "mock"
-) -> Iterator[tuple[Measured, str]]:
-    """Answers every request at once: a message, or a stream of so many deltas where the path asks for one."""
+) -> Iterator[tuple[MeasuredProcess, str]]:
+    """Reply to every request immediately: a message, or a stream of ``deltas`` if the path asks for a stream."""
     home, port = folder / name, free_port()
     home.mkdir(parents=True, exist_ok=True)
     (home / "message.json").write_bytes(payloads.message())
@@ -77,8 +77,8 @@ def mock(
 @contextlib.contextmanager
 def pass_through(
     folder: Path, upstream: str, *, cores: set[int] | None = None, name: str = "pass"
-) -> Iterator[tuple[Measured, str]]:
-    """Hands every request on as it is, over kept connections, unbuffered."""
+) -> Iterator[tuple[MeasuredProcess, str]]:
+    """Forward every request unchanged and unbuffered, over keep-alive connections."""
     port = free_port()
     rest = _PASS.format(upstream=upstream.removeprefix("http://"), port=port)
     with _running(folder / name, rest, port, cores) as running:

@@ -1,4 +1,4 @@
-"""What goes over the wire in a measurement: requests of several sizes, and replies as Vertex AI frames them."""
+"""Payloads of the benchmarks: requests of several sizes, and replies framed as Vertex AI frames them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _USAGE = {
 
 
 def request(size: int, *, stream: bool, messages: int = 1) -> bytes:
-    """A Chat Completions request of about ``size`` bytes, in so many messages of the conversation."""
-    each = max(1, size // messages)
-    text = (_SENTENCE * (each // len(_SENTENCE) + 1))[:each]
+    """A Chat Completions request of about ``size`` bytes, in a conversation of ``messages`` messages."""
+    message_size = max(1, size // messages)
+    text = (_SENTENCE * (message_size // len(_SENTENCE) + 1))[:message_size]
     history = [{"role": "assistant" if n % 2 else "user", "content": text} for n in range(messages - messages % 2 + 1)]
     system = {"role": "system", "content": "You are a helpful assistant."}
     body: dict[str, Any] = {"model": MODEL, "max_tokens": 500, "messages": [system, *history]}
@@ -24,7 +24,7 @@ def request(size: int, *, stream: bool, messages: int = 1) -> bytes:
 
 
 def message() -> bytes:
-    """A whole reply."""
+    """A complete reply."""
     return _compact(
         {
             "id": "msg_vrtx_01AbCdEfGhIjKlMnOpQrStUv", "type": "message", "role": "assistant", "model": MODEL,
@@ -65,7 +65,7 @@ def closing(deltas: int) -> bytes:
 
 
 def stream(deltas: int) -> bytes:
-    """A whole streamed reply."""
+    """A complete streamed reply."""
     return opening() + b"".join(map(delta, range(deltas))) + closing(deltas)
 
 

@@ -1,6 +1,6 @@
-"""Other gateways, where ``make bench-peers`` installed them: the same upstream, told of it in their own ways.
+"""Other gateways, if ``make bench-peers`` has installed them, in front of the same upstream.
 
-Their access logs and settings are as they come; each runs as one process.
+Each runs as one process, with its default settings and access log.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.cases import Target
-from bench.processes import Measured, free_port
+from bench.load import Target
+from bench.processes import MeasuredProcess, free_port
 
 ROOT = Path(__file__).parents[1]
 LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
@@ -20,21 +20,21 @@ PORTKEY = ROOT / "bench" / "node_modules" / "@portkey-ai" / "gateway" / "build" 
 
 
 def versions() -> dict[str, str]:
-    """Of those that are installed."""
-    found = {}
+    """The versions of the gateways that are installed, by name."""
+    installed = {}
     if LITELLM.exists():
-        told = next(LITELLM.parents[1].glob("lib/python*/site-packages/litellm-*.dist-info"), None)
-        found["litellm"] = told.name.removeprefix("litellm-").removesuffix(".dist-info") if told else "?"
-        found["litellm"] += " (proxy, one worker, an anthropic/ model with api_base)"
+        info = next(LITELLM.parents[1].glob("lib/python*/site-packages/litellm-*.dist-info"), None)
+        installed["litellm"] = info.name.removeprefix("litellm-").removesuffix(".dist-info") if info else "?"
+        installed["litellm"] += " (proxy, one worker, an anthropic/ model with api_base)"
     if PORTKEY.exists():
-        found["portkey"] = json.loads((PORTKEY.parents[1] / "package.json").read_text())["version"]
-        found["portkey"] += " (provider anthropic, a custom host for each request, @hono/node-server 1.13)"
-    return found
+        installed["portkey"] = json.loads((PORTKEY.parents[1] / "package.json").read_text())["version"]
+        installed["portkey"] += " (provider anthropic, a custom host in each request, @hono/node-server 1.13)"
+    return installed
 
 
 @contextlib.contextmanager
 def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Target | None]:
-    """LiteLLM's proxy with an ``anthropic/`` model whose ``api_base`` is the mock. One worker, its defaults."""
+    """LiteLLM's proxy with an ``anthropic/`` model whose ``api_base`` is the upstream. One worker, default settings."""
     if not LITELLM.exists():
         yield None
         return
@@ -47,7 +47,7 @@ def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
         f"      model: anthropic/claude-sonnet-4-6\n      api_base: {upstream}/stream\n      api_key: sk-x\n"
         "general_settings:\n  master_key: sk-bench\n"
     )
-    process = Measured(
+    process = MeasuredProcess(
         [str(LITELLM), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"], home / "log.txt", cores,
         LITELLM_LOCAL_MODEL_COST_MAP="True",
     )  # fmt: skip
@@ -62,20 +62,20 @@ def litellm(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Tar
 
 @contextlib.contextmanager
 def portkey(folder: Path, upstream: str, cores: set[int] | None) -> Iterator[Target | None]:
-    """Portkey's gateway (Node). Each request tells it of the upstream, in headers."""
+    """Portkey's gateway (Node). Headers of each request name the upstream."""
     if not PORTKEY.exists():
         yield None
         return
     home, port = Path(tempfile.mkdtemp(prefix="portkey-", dir=folder)), free_port()
-    process = Measured(
+    process = MeasuredProcess(
         ["node", str(PORTKEY), f"--port={port}", "--headless"], home / "log.txt", cores, NODE_ENV="production"
     )
     try:
         process.wait_for(f"http://127.0.0.1:{port}/")
-        told = {"x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1"}
-        streams = {**told, "x-portkey-custom-host": f"{upstream}/stream/v1"}
+        headers = {"x-portkey-provider": "anthropic", "x-portkey-custom-host": f"{upstream}/v1"}
+        streams = {**headers, "x-portkey-custom-host": f"{upstream}/stream/v1"}
         yield Target(
-            "Portkey", f"http://127.0.0.1:{port}", process, headers=told, stream_headers=streams
+            "Portkey", f"http://127.0.0.1:{port}", process, headers=headers, stream_headers=streams
         )  # fmt: skip
     finally:
         process.stop()

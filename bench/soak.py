@@ -1,7 +1,7 @@
-"""``make soak``: hundreds of streams for minutes, one request in a hundred struck by a fault, and nothing unexplained.
+"""``make soak``: hundreds of streams for minutes, a fault in one request of a hundred, every response as expected.
 
-The client orders each fault itself, in the prompt, so it knows what has to come of it: every answer that differs is
-unexplained, and one is enough to fail. So is memory that grows, a descriptor that stays, a request that is not counted.
+The client requests each fault in the prompt and therefore knows the right response. A single unexpected response is a
+failure; so are growing memory, leaked file descriptors and requests missing from the metrics.
 """
 
 from __future__ import annotations
@@ -21,104 +21,113 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.client import Client, Heard
-from bench.processes import Measured, emulator, gateway
+from bench.client import Client, Response
+from bench.processes import MeasuredProcess, emulator, gateway
 
 STREAMS: Final = 500
-SHARE: Final = 0.01
-#: Tokens a second of each stream.
-PACE: Final = 8.0
-#: Bytes by which the resident memory may have grown at the end, against the time after everything was warm.
-GROWTH: Final = 6 * 2**20
-#: Descriptors that may be open at rest: kept connections to the upstream, and what every process has.
-MOST_IDLE: Final = 200
+#: The share of requests with a fault, and of those that the client aborts.
+FAULT_RATE: Final = 0.01
+#: Tokens per second of each stream.
+TOKEN_RATE: Final = 8.0
+#: Bytes by which resident memory may grow between the second quarter of the run and the last.
+MAX_MEMORY_GROWTH: Final = 6 * 2**20
+#: File descriptors that may be open at rest: idle connections to the upstream, and those of any process.
+MAX_IDLE_FILES: Final = 200
 _ZERO_AT_REST: Final = ("requests_in_flight", "deployment_in_flight", "requests_waiting")
 QUESTION: Final = "Tell me something about the sea, the wind and the old boats in the harbour."
 
 
-def _whole(heard: Heard) -> bool:
-    return heard.whole and heard.error is None and not heard.broken
+def _complete(response: Response) -> bool:
+    return response.complete and response.error is None and not response.failure
 
 
-def _inside(code: str) -> Callable[[Heard], bool]:
-    return lambda heard: heard.status == 200 and not heard.whole and bool(heard.error and heard.error["code"] == code)
+def _stream_error(code: str) -> Callable[[Response], bool]:
+    def check(response: Response) -> bool:
+        return response.status == 200 and not response.complete and (response.error or {}).get("code") == code
+
+    return check
 
 
-def _refused(status: int) -> Callable[[Heard], bool]:
-    return lambda heard: heard.status == status and heard.error is not None
+def _status(status: int) -> Callable[[Response], bool]:
+    return lambda response: response.status == status and response.error is not None
 
 
-#: Words of a directive -> what a client must see.
-FAULTS: Final[dict[str, Callable[[Heard], bool]]] = {
-    "status=529 times=1": _whole,
-    "status=500 times=2": _whole,
-    "reset times=1": _whole,
-    "close_after_event=2 times=1": _whole,
-    "html times=1": _whole,
-    "status=400": _refused(400),
-    "status=404 shape=google": _refused(404),
-    "reset_after_event=6": _inside("upstream_broken"),
-    "close_after_event=7": _inside("upstream_broken"),
-    "truncate_after_event=6": _inside("upstream_broken"),
-    "error_after_event=8": _inside("overloaded"),
-    "garbage": _refused(502),  # it stands before the first content, each time
+#: Directive for the emulator -> the response that a client must get.
+FAULTS: Final[dict[str, Callable[[Response], bool]]] = {
+    "status=529 times=1": _complete,
+    "status=500 times=2": _complete,
+    "reset times=1": _complete,
+    "close_after_event=2 times=1": _complete,
+    "html times=1": _complete,
+    "status=400": _status(400),
+    "status=404 shape=google": _status(404),
+    "reset_after_event=6": _stream_error("upstream_broken"),
+    "close_after_event=7": _stream_error("upstream_broken"),
+    "truncate_after_event=6": _stream_error("upstream_broken"),
+    "error_after_event=8": _stream_error("overloaded"),
+    "garbage": _status(502),  # before the first content, on every attempt
 }
 
 
 @dataclass
-class Tally:
-    """What happened."""
+class Totals:
+    """Counts over all clients.
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    unexplained: list[str] = field(default_factory=list)
+    :param requests: by fault.
+    :param first_events: seconds to the first event, of requests without a fault.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
     events: int = 0
-    first: list[float] = field(default_factory=list)
-    left: int = 0
+    first_events: list[float] = field(default_factory=list)
+    aborted: int = 0
 
 
-async def one(client: Client, tally: Tally, dice: random.Random, number: int) -> None:
-    """One request of one of the streams, and what is to be said of it."""
-    fault = dice.choice(list(FAULTS)) if dice.random() < SHARE else ""
-    leaves = not fault and dice.random() < SHARE
-    unary = dice.random() < 0.05
+async def send_one(client: Client, totals: Totals, rng: random.Random, number: int) -> None:
+    """Send one request, perhaps with a fault, and check the response."""
+    fault = rng.choice(list(FAULTS)) if rng.random() < FAULT_RATE else ""
+    abort = not fault and rng.random() < FAULT_RATE
+    unary = rng.random() < 0.05
     if unary and not fault.endswith(("times=1", "times=2", "status=400", "google")):
         fault = ""
     directive = f" [[emulator: {fault} key=k{number}]]" if fault else ""
     body = {"model": "claude-sonnet-4-6", "max_tokens": 400, "stream": not unary,
             "messages": [{"role": "user", "content": QUESTION + directive}]}  # fmt: skip
-    heard = await client.ask(json.dumps(body).encode(), leave_after=3 if leaves and not unary else None)
-    tally.events += heard.events
-    if leaves and not unary:
-        tally.left += 1
+    response = await client.send(json.dumps(body).encode(), close_after=3 if abort and not unary else None)
+    totals.events += response.events
+    if abort and not unary:
+        totals.aborted += 1
         return
-    expected = FAULTS[fault] if fault else _whole
-    tally.outcomes[fault or "no fault"] += 1
-    if not expected(heard):
-        tally.unexplained.append(f"{fault or 'no fault'}: status {heard.status}, whole {heard.whole}, "
-                                 f"error {heard.error}, {heard.broken}")  # fmt: skip
-    if not fault and heard.first:
-        tally.first.append(heard.first - heard.asked)
+    is_expected = FAULTS[fault] if fault else _complete
+    totals.requests[fault or "no fault"] += 1
+    if not is_expected(response):
+        totals.unexpected.append(f"{fault or 'no fault'}: status {response.status}, complete {response.complete}, "
+                                 f"error {response.error}, {response.failure}")  # fmt: skip
+    if not fault and response.first_at:
+        totals.first_events.append(response.first_at - response.sent_at)
 
 
-async def stream(url: str, tally: Tally, end: float, number: int) -> None:
-    dice, client = random.Random(number), Client(url)
-    await asyncio.sleep(dice.random() * 5)  # not all in the same moment
-    asked = 0
+async def run_client(url: str, totals: Totals, end: float, number: int) -> None:
+    """Send one request after the other until the time is over."""
+    rng, client = random.Random(number), Client(url)
+    await asyncio.sleep(rng.random() * 5)  # spread the first requests
+    count = 0
     while time.monotonic() < end:
-        asked += 1
-        await one(client, tally, dice, number * 1_000_000 + asked)
+        count += 1
+        await send_one(client, totals, rng, number * 1_000_000 + count)
     client.close()
 
 
 @dataclass
-class Watched:
-    """Of each second: resident bytes, descriptors."""
+class ProcessSamples:
+    """Resident bytes and open file descriptors, once per second; CPU seconds in total."""
 
     memory: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     cpu: float = 0.0
 
-    async def watch(self, process: Measured, end: float) -> None:
+    async def collect(self, process: MeasuredProcess, end: float) -> None:
         before = process.cpu_seconds()
         while time.monotonic() < end:
             self.memory.append(process.memory())
@@ -128,61 +137,73 @@ class Watched:
 
 
 def metric(url: str, name: str) -> float:
-    """The sum of a metric's samples."""
-    asked = urllib.request.Request(f"{url}/metrics", headers={"authorization": "Bearer sk-bench"})
-    with urllib.request.urlopen(asked, timeout=5) as reply:
-        lines = reply.read().decode().splitlines()
+    """The sum of a metric's samples.
+
+    :raises ValueError: the gateway does not export this metric.
+    """
+    request = urllib.request.Request(f"{url}/metrics", headers={"authorization": "Bearer sk-bench"})
+    with urllib.request.urlopen(request, timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    if not any(line.startswith(f"# TYPE {name} ") for line in lines):
+        raise ValueError(f"there is no metric {name}")
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
 async def soak(seconds: float, streams: int) -> int:
-    """:returns: the exit code."""
-    tally, watched = Tally(), Watched()
+    """Run the clients, then print a report.
+
+    :returns: the exit status.
+    """
+    totals, samples = Totals(), ProcessSamples()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with emulator(home, tokens_per_second=PACE) as (_, upstream), gateway(home, upstream) as (process, url):
+        with emulator(home, tokens_per_second=TOKEN_RATE) as (_, upstream), gateway(home, upstream) as (process, url):
             end = time.monotonic() + seconds
-            tasks = [asyncio.create_task(stream(url, tally, end, number)) for number in range(streams)]
-            watching = asyncio.create_task(watched.watch(process, end))
-            await asyncio.gather(*tasks, watching)
+            clients = [run_client(url, totals, end, number) for number in range(streams)]
+            await asyncio.gather(*clients, samples.collect(process, end))
             await asyncio.sleep(1)
-            said = {name: metric(url, f"modelmux_{name}") for name in ("requests_total", *_ZERO_AT_REST)}
+            metrics = {name: metric(url, f"modelmux_{name}") for name in ("requests_total", *_ZERO_AT_REST)}
             idle_files = process.files()
-        return report(tally, watched, said, seconds, streams, idle_files)
+        return report(totals, samples, metrics, seconds, streams, idle_files)
 
 
-def report(tally: Tally, watched: Watched, said: dict[str, float], seconds: float, streams: int, idle: int) -> int:
-    """Print the figures; the exit code says whether all is as it should be."""
-    quarter = max(1, len(watched.memory) // 4)
+def report(
+    totals: Totals, samples: ProcessSamples, metrics: dict[str, float], seconds: float, streams: int, idle_files: int
+) -> int:
+    """Print the figures and the problems.
+
+    :returns: the exit status: 1 if there are problems.
+    """
+    quarter = max(1, len(samples.memory) // 4)
     warm, last = (
-        statistics.median(part) for part in (watched.memory[quarter : 2 * quarter], watched.memory[-quarter:])
+        statistics.median(part) for part in (samples.memory[quarter : 2 * quarter], samples.memory[-quarter:])
     )
-    requests = sum(tally.outcomes.values()) + tally.left
-    faults = sum(count for fault, count in tally.outcomes.items() if fault != "no fault")
-    first = sorted(tally.first) or [0.0]
+    requests = sum(totals.requests.values()) + totals.aborted
+    faults = sum(count for fault, count in totals.requests.items() if fault != "no fault")
+    first = sorted(totals.first_events) or [0.0]
     print(
-        f"{streams} streams for {seconds:.0f} s: {requests} requests, {tally.events} events\n"
-        f"  {faults} struck by a fault, {tally.left} left in the middle by their client\n"
+        f"{streams} streams for {seconds:.0f} s: {requests} requests, {totals.events} events\n"
+        f"  {faults} with a fault, {totals.aborted} aborted by the client\n"
         f"  first event after {1000 * first[len(first) // 2]:.0f} ms (median), "
-        f"{1000 * first[int(0.99 * len(first))]:.0f} ms (99 %), the emulator's own time included\n"
-        f"  gateway: {100 * watched.cpu / seconds:.0f} % of a core, "
-        f"{1e6 * watched.cpu / max(1, tally.events):.0f} us an event with all that belongs to it\n"
-        f"  {last / 2**20:.1f} MiB resident ({(last - warm) / 2**20:+.1f} MiB since it was warm), "
-        f"{max(watched.files)} descriptors at most, {idle} at rest"
+        f"{1000 * first[int(0.99 * len(first))]:.0f} ms (99 %), including the emulator\n"
+        f"  gateway: {100 * samples.cpu / seconds:.0f} % of a core, "
+        f"{1e6 * samples.cpu / max(1, totals.events):.0f} us per event, including its share of the request\n"
+        f"  {last / 2**20:.1f} MiB resident ({(last - warm) / 2**20:+.1f} MiB since warm-up), "
+        f"at most {max(samples.files)} file descriptors, {idle_files} at rest"
     )
-    for fault, count in sorted(tally.outcomes.items()):
+    for fault, count in sorted(totals.requests.items()):
         print(f"    {count:>7}  {fault}")
-    problems = [f"unexplained: {what}" for what in tally.unexplained[:20]]
-    if last - warm > GROWTH:
+    problems = [f"unexpected: {message}" for message in totals.unexpected[:20]]
+    if last - warm > MAX_MEMORY_GROWTH:
         problems.append(f"memory grew by {(last - warm) / 2**20:.1f} MiB")
-    problems += [f"{name} is {said[name]:.0f} at rest" for name in _ZERO_AT_REST if said[name]]
-    if said["requests_total"] != requests:
-        problems.append(f"{said['requests_total']:.0f} requests counted of {requests}")
-    if idle > MOST_IDLE:
-        problems.append(f"{idle} descriptors at rest")
+    problems += [f"{name} is {metrics[name]:.0f} at rest" for name in _ZERO_AT_REST if metrics[name]]
+    if metrics["requests_total"] != requests:
+        problems.append(f"{metrics['requests_total']:.0f} requests counted of {requests}")
+    if idle_files > MAX_IDLE_FILES:
+        problems.append(f"{idle_files} file descriptors at rest")
     for problem in problems:
         print(f"  WRONG: {problem}")
-    print(f"  {len(tally.unexplained)} unexplained" if problems else "  all explained, nothing grows")
+    print(f"  {len(totals.unexpected)} unexpected responses" if problems else "  no unexpected responses, no growth")
     return 1 if problems else 0
 
 
@@ -191,8 +212,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--streams", type=int, default=STREAMS)
-    chosen = parser.parse_args()
-    sys.exit(asyncio.run(soak(chosen.seconds, chosen.streams)))
+    options = parser.parse_args()
+    sys.exit(asyncio.run(soak(options.seconds, options.streams)))
 
 
 if __name__ == "__main__":

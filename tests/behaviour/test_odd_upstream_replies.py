@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from modelmux.app import Gateway
 from modelmux.config import Config
+from support.blocks import block_start, delta, message_start, reply_of, text
+from support.chat import chat
 from support.fakes import (
     JSON_HEADERS,
     SSE_HEADERS,
@@ -18,7 +18,7 @@ from support.fakes import (
     stream_reply,
     text_events,
 )
-from support.lessons import answer, ask, begin, delta, opening, text
+from support.log_lines import Lines
 
 NO_RETRIES = {"server": {"enable_retries": False}}
 GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"RESOURCE_EXHAUSTED"}}\n\n'
@@ -28,7 +28,7 @@ GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"R
 async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> None:
     """The answer is complete when its tokens are counted: counting must not add a second, failed one to it."""
     usage = {"input_tokens": -7, "output_tokens": 3}
-    got = await ask(answer(text("Hello"), usage=usage, stream=stream), stream=stream)
+    got = await chat(reply_of(text("Hello"), usage=usage, stream=stream), stream=stream)
     assert got.status == 200
     assert got.message["content"] == "Hello"
     assert b"error" not in got.response.body
@@ -40,8 +40,8 @@ async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> No
 @pytest.mark.parametrize("begun", [False, True], ids=["before content", "after content"])
 async def test_an_error_of_googles_own_in_a_stream_keeps_its_meaning(begun: bool) -> None:
     """Without Anthropic's type, and a quota all the same: nobody should read of a broken stream."""
-    said = [begin(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
-    got = await ask(stream_reply(opening(), *said, GOOGLES), settings=NO_RETRIES, stream=True)
+    said = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    got = await chat(stream_reply(message_start(), *said, GOOGLES), settings=NO_RETRIES, stream=True)
     error = got.response.events()[-1]["error"] if begun else got.error
     assert got.status == (200 if begun else 429)
     assert (error["code"], error["message"]) == ("rate_limit_exceeded", "Quota is used up.")
@@ -52,21 +52,21 @@ async def test_half_a_character_costs_itself_and_not_the_answer() -> None:
     """An escaped surrogate without its other half, where a model or an encoder cut an emoji in two."""
     half = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "a\ud83d"})
     assert b"\\ud83d" in half
-    pieces = [opening(), begin(0, text("")), half, delta(0, "text_delta", text="b"), event("message_stop")]
-    got = await ask(stream_reply(*pieces), stream=True)
+    pieces = [message_start(), block_start(0, text("")), half, delta(0, "text_delta", text="b"), event("message_stop")]
+    got = await chat(stream_reply(*pieces), stream=True)
     assert got.message["content"] == "a\ufffdb"
-    whole = answer(text("a\ud83d"))
-    got = await ask(whole)
+    whole = reply_of(text("a\ud83d"))
+    got = await chat(whole)
     assert got.message["content"] == "a\ufffd"
 
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_no_error_inside_a_stream_names_the_project(stream: bool, begun: bool) -> None:
-    said = [begin(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    said = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
     failure = event("error", error={"type": "overloaded_error", "message": "Quota of acme-prod used up"})
     settings = {"server": {"enable_retries": False}, "vertex": {"project": "acme-prod"}}
-    got = await ask(stream_reply(opening(), *said, failure), stream=stream, max_tokens=30_000, settings=settings)
+    got = await chat(stream_reply(message_start(), *said, failure), stream=stream, max_tokens=30_000, settings=settings)
     assert b"acme-prod" not in got.response.body
     assert b"Quota of ***" in got.response.body
 
@@ -78,7 +78,7 @@ NOTHING = [b"{}", b'{"error":{"code":429,"message":"q","status":"RESOURCE_EXHAUS
 @pytest.mark.parametrize("body", NOTHING)
 async def test_a_reply_that_says_nothing_is_no_empty_answer(body: bytes, stream: bool) -> None:
     settings = {"server": {"enable_retries": False}}
-    got = await ask(FakeReply(200, JSON_HEADERS, [body]), stream=stream, settings=settings)
+    got = await chat(FakeReply(200, JSON_HEADERS, [body]), stream=stream, settings=settings)
     assert got.status == 502
 
 
@@ -87,18 +87,8 @@ async def test_a_reply_that_says_nothing_is_no_empty_answer(body: bytes, stream:
 async def test_what_follows_the_end_is_not_looked_at(stream: bool, glued: bool) -> None:
     pieces = [*text_events("Hi"), b"data: [DONE]\n\n"]
     reply = FakeReply(200, SSE_HEADERS, [b"".join(pieces)] if glued else pieces)
-    got = await ask(reply, stream=stream, max_tokens=30_000)
+    got = await chat(reply, stream=stream, max_tokens=30_000)
     assert got.message["content"] == "Hi"
-
-
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, _: str) -> Any:
-        return lambda event, **fields: self.lines.append((event, fields))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -111,6 +101,6 @@ async def test_a_block_nobody_knows_is_logged_and_one_of_a_server_tool_is_not(st
     log, upstream = Lines(), FakeUpstream([])
     app = Gateway(Config.from_dict({"vertex": {"project": "p", "location": "global"}}), log=log, upstream=upstream,
                   tokens=FakeTokens())  # fmt: skip
-    got = await ask(answer(*blocks, stream=stream), app=app, stream=stream)
+    got = await chat(reply_of(*blocks, stream=stream), app=app, stream=stream)
     assert got.message["content"] == "Hi"
     assert [fields["types"] for _, fields in log.lines if "types" in fields] == [["block:hologram"]]

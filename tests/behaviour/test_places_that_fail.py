@@ -14,24 +14,13 @@ from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken, UpstreamUnreachable
 from modelmux.wire.http import Call
 from support.asgi import Response, request
+from support.clock import Clock
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 
 TWO = {"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "us"]}
 EU, US = "aiplatform.eu.rep.googleapis.com", "aiplatform.us.rep.googleapis.com"
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-
-
-class Clock:
-    """Time that passes only where a test says so, or somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture

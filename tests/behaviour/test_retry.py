@@ -28,15 +28,7 @@ def google_error(status: int, name: str, message: str = "said so") -> FakeReply:
     return error_reply(status, [{"error": {"code": status, "message": message, "status": name}}])
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
-    return waited
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 CURABLE: list[Any] = [

@@ -14,6 +14,7 @@ from modelmux.config import Config
 from support.asgi import Response, request
 from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
+from support.log_lines import Lines
 
 SPREAD = [
     {"location": "eu", "weight": 3},
@@ -24,11 +25,7 @@ OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": 
 GONE = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5@20250929"}}
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_: float) -> None: ...
-
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", sleep)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def spread(*replies: Any) -> tuple[Gateway, FakeUpstream]:
@@ -108,31 +105,17 @@ async def test_a_model_that_is_not_found_any_more_is_explained(monkeypatch: pyte
     assert "may be retired" not in (await call(app, "claude-opus-5")).json()["error"]["message"]
 
 
-class Lines:
-    """A log that keeps its warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[dict[str, Any]] = []
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self.warnings.append({"event": event, **fields})
-
-    def info(self, event: str, **fields: Any) -> None: ...
-    def debug(self, event: str, **fields: Any) -> None: ...
-    def error(self, event: str, **fields: Any) -> None: ...
-
-
 async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 2026, 11, 23)
     place, log = {"project": "p", "location": "global"}, Lines()
     old = {"name": "old", "model": "claude-opus-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
     config = Config.from_dict({"vertex": {**place, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
     app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
-    said = {"event": "config", "route": "old", "message": "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, "
-            "in 1 day; move to claude-opus-5-5"}  # fmt: skip
-    assert log.warnings == [said]
+    message = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
+    warning = ("config", {"route": "old", "message": message})
+    assert log.warnings == [warning]
     await app.reload(config)
-    assert log.warnings == [said, said]
+    assert log.warnings == [warning, warning]
     await app.aclose()
     quiet = Lines()
     await Gateway(

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import openai
 import pytest
 
-from modelmux.emulator.faults import Fault
+from modelmux.emulator.faults.rules import FaultSpec
 from support.chaos import left_over, open_files, world
 
 #: ``folded``: the client wants one answer, the upstream streams it, because it may be long.
@@ -113,12 +113,10 @@ CODES: Final = {400: openai.BadRequestError, 404: openai.NotFoundError, 409: ope
 
 def test_no_fault_is_forgotten() -> None:
     words = {word.partition("=")[0] for row in ROWS for word in row.words.split()} - {"html"}
-    assert set(Fault.__struct_fields__) == (words | NO_FAULTS)
+    assert set(FaultSpec.__struct_fields__) == (words | NO_FAULTS)
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmux.app.random.random", lambda: 0.0)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def cases() -> list[object]:

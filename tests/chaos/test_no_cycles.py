@@ -36,8 +36,8 @@ async def ask(here: World, kind: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "words"), CASES)
-async def test_a_request_leaves_no_circle(kind: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmux.app.random.random", lambda: 0.0)
+@pytest.mark.usefixtures("no_waiting")
+async def test_a_request_leaves_no_circle(kind: str, words: str) -> None:
     mode = kind if kind in ("buffered", "never") else "standard"
     async with world(streaming={"mode": mode}, server={"max_retry_attempts": 1}) as here:
         for _ in range(3):

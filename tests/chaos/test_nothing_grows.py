@@ -21,9 +21,7 @@ WORDS: Final = (
 ALLOWED: Final = 200
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmux.app.random.random", lambda: 0.0)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 async def all_of_them(here: World) -> None:

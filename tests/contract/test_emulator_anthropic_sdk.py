@@ -1,4 +1,4 @@
-"""The official ``anthropic`` SDK's Vertex clients are happy with the emulator, unary and streaming."""
+"""The official ``anthropic`` SDK's Vertex clients work with the emulator, unary and streaming."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_manual_thinking_shows_its_text_and_signature(client: AnthropicVertex) -
     assert 0 < details.thinking_tokens < message.usage.output_tokens
 
 
-def test_adaptive_thinking_hides_its_text_unless_asked(client: AnthropicVertex) -> None:
+def test_adaptive_thinking_hides_its_text_by_default(client: AnthropicVertex) -> None:
     hidden = client.messages.create(model=NEW, **hello("Why?")).content[0]
     shown = client.messages.create(
         model=NEW, **hello("Why?", thinking={"type": "adaptive", "display": "summarized"})
@@ -238,7 +238,7 @@ def test_an_overload_inside_a_stream_raises(client: AnthropicVertex) -> None:
         stream.get_final_message()
 
 
-def test_a_failure_that_passes_is_retried_away(server: ThreadedEmulator) -> None:
+def test_a_transient_failure_is_retried(server: ThreadedEmulator) -> None:
     with AnthropicVertex(
         base_url=f"{server.base_url}/v1", project_id="p", region="global", access_token="t", max_retries=3
     ) as client:
@@ -251,7 +251,7 @@ def test_a_failure_that_passes_is_retried_away(server: ThreadedEmulator) -> None
 
 
 def test_the_default_version_of_the_sdk_refuses_sampling(client: AnthropicVertex) -> None:
-    """SDK 2.x sends API version 2026-10-21 unless told otherwise, which takes no sampling parameters at all."""
+    """SDK 2.x sends API version 2026-10-21 by default, which accepts no sampling parameters."""
     with pytest.raises(anthropic.BadRequestError, match="temperature: Extra inputs are not permitted"):
         client.messages.create(model=OLD, extra_body={"temperature": 1.0}, **hello())
     classic = client.messages.create(
@@ -266,7 +266,7 @@ def test_a_wrong_model_is_googles_404(client: AnthropicVertex) -> None:
 
 
 def test_truncation_is_silent_for_the_sdk(client: AnthropicVertex) -> None:
-    """The SDK does not notice an end without message_stop (anthropic-vertex.md 8): whoever uses it must look."""
+    """The SDK does not notice an end without message_stop (anthropic-vertex.md 8): its user has to check."""
     with client.messages.stream(model=OLD, **hello("count to 50 [[emulator: truncate_after_event=6]]")) as stream:
         kinds = [event.type for event in stream]
     assert "message_stop" not in kinds

@@ -14,7 +14,7 @@ from support.emulator_calls import body_of, tool
 from support.emulator_server import AT_ONCE, running, until
 from support.emulator_wire import Wire, post
 
-WHOLE = [
+COMPLETE = [
     "message_start",
     "ping",
     "content_block_start",
@@ -43,10 +43,10 @@ def outcome(emulator: RunningEmulator) -> str:
     return str(emulator.app.requests()[-1]["outcome"])
 
 
-async def test_without_a_fault_a_stream_is_whole(emulator: RunningEmulator) -> None:
+async def test_without_a_fault_a_stream_is_complete(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "times=0 status=500")
     assert wire.end == "complete"
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
     assert outcome(emulator) == "complete"
 
 
@@ -54,13 +54,13 @@ async def test_without_a_fault_a_stream_is_whole(emulator: RunningEmulator) -> N
 async def test_a_status_comes_in_anthropics_shape(emulator: RunningEmulator, status: int) -> None:
     wire = await unary(emulator, f"status={status} message='try later' retry_after=7")
     assert wire.status == status
-    said = json.loads(wire.body)
-    assert said["type"] == "error"
-    assert said["error"]["message"] == "try later"
+    message = json.loads(wire.body)
+    assert message["type"] == "error"
+    assert message["error"]["message"] == "try later"
     assert wire.headers["retry-after"] == "7"
 
 
-async def test_a_type_can_be_given(emulator: RunningEmulator) -> None:
+async def test_the_error_type_can_be_set(emulator: RunningEmulator) -> None:
     wire = await unary(emulator, "status=400 type=custom_error")
     assert json.loads(wire.body)["error"]["type"] == "custom_error"
 
@@ -112,7 +112,7 @@ async def test_the_first_token_can_be_late(emulator: RunningEmulator) -> None:
     assert wire.reads[0][0] < 0.15
     assert b"content_block_start" not in wire.reads[0][1]
     assert wire.seconds >= 0.2
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
 
 
 async def test_a_reset_before_anything(emulator: RunningEmulator) -> None:
@@ -130,14 +130,14 @@ async def test_a_close_before_anything(emulator: RunningEmulator) -> None:
 async def test_a_reset_in_the_stream(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "reset_after_event=3")
     assert wire.end == "reset"
-    assert wire.kinds == WHOLE[:4]
+    assert wire.kinds == COMPLETE[:4]
     assert outcome(emulator) == "reset_after_event"
 
 
 async def test_a_close_in_the_stream_leaves_the_chunks_unfinished(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "close_after_event=5")
     assert wire.end == "eof"
-    assert wire.kinds == WHOLE[:6]
+    assert wire.kinds == COMPLETE[:6]
 
 
 @pytest.mark.parametrize("number", range(11))
@@ -145,25 +145,25 @@ async def test_a_truncation_ends_http_cleanly_at_any_event(emulator: RunningEmul
     wire = await stream(emulator, f"truncate_after_event={number}")
     assert wire.status == 200
     assert wire.end == "complete"
-    assert [kind for kind in wire.kinds if kind != "ping"] == [kind for kind in WHOLE if kind != "ping"][:number]
+    assert [kind for kind in wire.kinds if kind != "ping"] == [kind for kind in COMPLETE if kind != "ping"][:number]
 
 
 async def test_a_truncation_at_any_byte(emulator: RunningEmulator) -> None:
-    whole = (await stream(emulator, "chunk=4000")).body
-    for place in (0, 1, 100, len(whole) // 2, len(whole) - 1):
-        wire = await stream(emulator, f"truncate_after_byte={place}")
+    complete = (await stream(emulator, "chunk=4000")).body
+    for position in (0, 1, 100, len(complete) // 2, len(complete) - 1):
+        wire = await stream(emulator, f"truncate_after_byte={position}")
         assert wire.end == "complete"
-        assert len(wire.body) == place
+        assert len(wire.body) == position
 
 
 async def test_an_error_event_ends_the_stream(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "error_after_event=3")
     assert wire.end == "complete"
-    name, said = wire.events[-1]
+    name, message = wire.events[-1]
     assert name == "error"
-    assert said["error"] == {"type": "overloaded_error", "message": "Overloaded"}
-    assert said["request_id"].startswith("req_vrtx_")
-    assert wire.kinds[:-1] == WHOLE[:4]
+    assert message["error"] == {"type": "overloaded_error", "message": "Overloaded"}
+    assert message["request_id"].startswith("req_vrtx_")
+    assert wire.kinds[:-1] == COMPLETE[:4]
 
 
 async def test_an_error_event_may_be_the_first_and_of_any_type(emulator: RunningEmulator) -> None:
@@ -172,23 +172,23 @@ async def test_an_error_event_may_be_the_first_and_of_any_type(emulator: Running
     assert wire.events[0][1]["error"] == {"type": "api_error", "message": "no luck"}
 
 
-async def test_a_stall_is_silent_and_then_goes_on(emulator: RunningEmulator) -> None:
+async def test_a_stall_is_silent_and_then_the_stream_continues(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "stall_after_event=4 stall=300ms")
     gaps = [b[0] - a[0] for a, b in zip(wire.reads, wire.reads[1:], strict=False)]
     assert max(gaps) >= 0.28
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
 
 
 async def test_chunks_of_one_byte_give_the_same_stream(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "chunk=1")
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
     plain = await stream(emulator, "chunk=100000")
     assert len(wire.body) == len(plain.body)
 
 
 async def test_a_drip_is_slow(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "drip=10ms chunk=40")
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
     assert wire.seconds > 0.2
 
 
@@ -220,7 +220,7 @@ async def test_lines_may_end_in_crlf(emulator: RunningEmulator) -> None:
     wire = await stream(emulator, "crlf")
     assert b"\r\n\r\n" in wire.body
     assert b"\n" not in wire.body.replace(b"\r\n", b"")
-    assert wire.kinds == WHOLE
+    assert wire.kinds == COMPLETE
 
 
 async def test_a_stop_reason_can_be_chosen(emulator: RunningEmulator) -> None:
@@ -280,7 +280,7 @@ async def test_a_unary_reply_can_drip(emulator: RunningEmulator) -> None:
     assert json.loads(wire.body)["stop_reason"] == "end_turn"
 
 
-async def test_a_directive_that_cannot_be_read_says_what_would_do(emulator: RunningEmulator) -> None:
+async def test_an_invalid_directive_is_reported_with_a_remedy(emulator: RunningEmulator) -> None:
     for directive, words in {
         "explode": "unknown word 'explode'",
         "delay=soon": "'soon' is not a duration",
@@ -303,7 +303,7 @@ async def test_only_the_last_user_text_is_read(emulator: RunningEmulator) -> Non
     assert (await post(emulator.port, body_of(system="[[emulator: status=500]]"))).status == 200
 
 
-async def test_a_client_that_leaves_is_noticed_in_every_wait(emulator: RunningEmulator) -> None:
+async def test_a_client_that_disconnects_is_noticed_in_every_wait(emulator: RunningEmulator) -> None:
     waits = ["delay=60", "first_token_delay=60", "stall_after_event=3 stall=60", "drip=1s", "tokens_per_second=0.1"]
     for wait in waits:
         sent = asyncio.create_task(stream(emulator, wait))
@@ -314,12 +314,12 @@ async def test_a_client_that_leaves_is_noticed_in_every_wait(emulator: RunningEm
         await until(lambda: outcome(emulator) == "client_gone", 1.0)
 
 
-async def test_a_slow_emulator_paces_and_pings() -> None:
+async def test_a_slow_stream_is_paced_and_has_pings() -> None:
     settings = EmulatorSettings(tokens_per_second=100, first_token_delay=0.25, ping_interval=0.1)
     async with running(settings) as emulator:
         wire = await post(emulator.port, body_of("count to 9", stream=True))
         assert wire.kinds.count("ping") >= 3
-        assert [kind for kind in wire.kinds if kind != "ping"] == [kind for kind in WHOLE if kind != "ping"]
+        assert [kind for kind in wire.kinds if kind != "ping"] == [kind for kind in COMPLETE if kind != "ping"]
         assert 0.25 <= wire.seconds < 2
         assert len(wire.reads) >= 6
         one = await post(emulator.port, body_of("count to 9"))

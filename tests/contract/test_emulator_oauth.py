@@ -1,4 +1,4 @@
-"""google-auth's own credentials get their tokens from the emulator, and what Google refuses is refused."""
+"""google-auth's own credentials get their tokens from the emulator, which rejects what Google rejects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from google.oauth2 import service_account
 
 from modelmux.emulator import EmulatorSettings
 from modelmux.emulator.oauth import AUDIENCE, SCOPE
-from support.emulator_calls import Answer, ask, body_of, emulator, send
+from support.clock import Clock
+from support.emulator_calls import EmulatorReply, ask, body_of, emulator, send
 from support.emulator_server import ThreadedEmulator, threaded
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -72,12 +73,12 @@ def hello(client: AnthropicVertex) -> str:
     return str(message.stop_reason)
 
 
-def test_a_service_account_gets_a_token_and_the_token_opens_the_door(server: ThreadedEmulator) -> None:
+def test_a_service_account_gets_a_token_that_is_accepted(server: ThreadedEmulator) -> None:
     with client(server, account(server)) as vertex:
         assert hello(vertex) == "end_turn"
 
 
-def test_a_key_that_is_not_the_accounts_is_refused(server: ThreadedEmulator) -> None:
+def test_a_key_of_another_account_is_rejected(server: ThreadedEmulator) -> None:
     other, _ = _pair()
     with pytest.raises(google.auth.exceptions.RefreshError, match="Invalid JWT Signature"):
         account(server, other).refresh(Request())
@@ -110,7 +111,7 @@ def test_the_metadata_server_hands_out_tokens(server: ThreadedEmulator, monkeypa
         assert hello(vertex) == "end_turn"
 
 
-def test_a_token_that_was_not_issued_here_is_refused(server: ThreadedEmulator) -> None:
+def test_a_token_that_was_not_issued_here_is_rejected(server: ThreadedEmulator) -> None:
     with (
         AnthropicVertex(
             base_url=f"{server.base_url}/v1", project_id="p", region="global", access_token="made-up", max_retries=0
@@ -126,7 +127,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if v is not None}
 
 
-async def grant(assertion: str, app: Any = None, **form: str) -> Answer:
+async def grant(assertion: str, app: Any = None, **form: str) -> EmulatorReply:
     fields = {"grant_type": GRANT, "assertion": assertion, **form}
     body = "&".join(f"{k}={v}" for k, v in fields.items() if v)
     return await send(app or emulator(public_key=PUBLIC), "POST", "/token", body.encode(), {**FORM, "host": "emulator"})
@@ -137,7 +138,7 @@ def signed(**changes: Any) -> str:
     return token.decode()
 
 
-async def test_a_right_assertion_is_taken() -> None:
+async def test_a_valid_assertion_is_accepted() -> None:
     answer = await grant(signed())
     assert answer.status == 200
     assert answer.json["token_type"] == "Bearer"
@@ -161,7 +162,7 @@ async def test_its_own_address_is_an_audience_too() -> None:
         ({"iat": "now"}, "invalid_grant", "short-lived token"),
     ],
 )
-async def test_wrong_claims_are_refused(changes: dict[str, Any], error: str, words: str) -> None:
+async def test_wrong_claims_are_rejected(changes: dict[str, Any], error: str, words: str) -> None:
     answer = await grant(signed(**changes))
     assert answer.status == 400
     assert answer.json["error"] == error
@@ -184,7 +185,7 @@ def _part(value: Any) -> str:
         (f"{_part({'alg': 'RS256'})}.{_part(claims())}.A", "Invalid JWT Signature"),
     ],
 )
-async def test_a_malformed_assertion_is_refused(assertion: str, words: str) -> None:
+async def test_a_malformed_assertion_is_rejected(assertion: str, words: str) -> None:
     answer = await grant(assertion)
     assert answer.status == 400
     assert words in answer.json["error_description"]
@@ -198,7 +199,7 @@ async def test_a_malformed_assertion_is_refused(assertion: str, words: str) -> N
         ({"grant_type": "refresh_token", "client_id": "c"}, "invalid_request"),
     ],
 )
-async def test_other_grants_are_refused(form: dict[str, str], error: str) -> None:
+async def test_other_grants_are_rejected(form: dict[str, str], error: str) -> None:
     answer = await grant(signed(), **form)
     assert (answer.status, answer.json["error"]) == (400, error)
 
@@ -210,15 +211,9 @@ async def test_the_form_must_be_a_form() -> None:
 
 
 async def test_tokens_expire() -> None:
-    class Clock:
-        now = 1e9
-
-        def __call__(self) -> float:
-            return self.now
-
     from modelmux.emulator import create_emulator
 
-    clock = Clock()
+    clock = Clock(1e9)
     settings = EmulatorSettings(tokens_per_second=0, require_token=True, token_lifetime=100)
     app = create_emulator(settings, clock=clock)
     form = b"grant_type=refresh_token&client_id=c&client_secret=s&refresh_token=r"
@@ -233,7 +228,7 @@ async def test_tokens_expire() -> None:
     assert refused.json["error"]["details"][0]["reason"] == "ACCESS_TOKEN_EXPIRED"
 
 
-async def test_a_call_without_a_token_is_refused_in_both_shapes() -> None:
+async def test_a_call_without_a_token_is_rejected_in_both_shapes() -> None:
     unary = await ask(emulator(), body_of(), token=None)
     streaming = await ask(emulator(), body_of(stream=True), token=None)
     assert unary.status == streaming.status == 401

@@ -1,4 +1,4 @@
-"""Real requests to Claude are accepted by the emulator, or refused for something Vertex AI is known not to take."""
+"""Real requests to Claude are accepted by the emulator, or rejected for something Vertex AI is known not to accept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
-from support.emulator_calls import Answer, ask, emulator
+from support.emulator_calls import EmulatorReply, ask, emulator
 from support.recordings import recordings
 
 Json = dict[str, Any]
@@ -33,8 +33,8 @@ def _betas(recording: Json) -> str:
     return str(headers.get("anthropic-beta", ""))
 
 
-#: What Vertex AI does not take (anthropic-vertex.md 1.3, 3, 4), each with the words it is refused in. The lambda gets
-#: the recording and its request.
+#: What Vertex AI does not accept (anthropic-vertex.md 1.3, 3, 4), with the message of the error. The lambda gets the
+#: recording and its request.
 _REASONS: list[tuple[str, Callable[[Json, Json], bool], str]] = [
     ("first-party betas", lambda r, q: re.search("structured-|tools-2024|mcp-|advanced", _betas(r)) is not None,
      r"Unexpected value\(s\) `.*` for the `anthropic-beta` header"),
@@ -54,20 +54,20 @@ _REASONS: list[tuple[str, Callable[[Json, Json], bool], str]] = [
 
 
 def _model(recording: Json) -> str | None:
-    """The Vertex id of the recorded model, or None when it is not in the catalog."""
+    """The Vertex id of the recorded model, or None if it is not in the catalog."""
     name = recording["upstream_request"].get("model") or str(recording["endpoint"]).rsplit("/", 1)[-1].split(":")[0]
     card = builtin().find(name)
     return card.id if card else None
 
 
-async def _replay(recording: Json, model: str) -> Answer:
+async def _replay(recording: Json, model: str) -> EmulatorReply:
     request = {k: v for k, v in recording["upstream_request"].items() if k != "model"}
     request["anthropic_version"] = "vertex-2023-10-16"
     return await ask(emulator(), request, model=model, betas=_betas(recording), verb="rawPredict")
 
 
 @pytest.mark.parametrize("recording", recordings("message", "stream", "error"))
-async def test_a_recorded_request_is_taken_or_refused_for_a_listed_reason(recording: Json) -> None:
+async def test_a_recorded_request_is_accepted_or_rejected_for_a_listed_reason(recording: Json) -> None:
     request = recording["upstream_request"]
     if not isinstance(request, dict) or "messages" not in request:
         pytest.skip("the recording keeps no Messages request")
@@ -88,7 +88,7 @@ async def test_a_recorded_request_is_taken_or_refused_for_a_listed_reason(record
 
 @pytest.mark.parametrize("recording", recordings("stream"))
 async def test_the_emulator_streams_the_kinds_of_events_the_real_one_does(recording: Json) -> None:
-    """Same request, same kinds of events in the same order of first appearance, for what Vertex AI takes."""
+    """The same request gives the same kinds of events, in the same order of first appearance."""
     request = recording["upstream_request"]
     model = _model(recording) if isinstance(request, dict) and "messages" in request else None
     if model is None or any(holds(recording, request) for _, holds, _ in _REASONS):
@@ -103,12 +103,12 @@ async def test_the_emulator_streams_the_kinds_of_events_the_real_one_does(record
         assert ours["blocks"][kind] <= real["blocks"][kind] | _OPTIONAL, kind
 
 
-#: Deltas whose presence depends on what the model says, not on the kind of block.
+#: Deltas whose presence depends on the text of the model, not on the type of block.
 _OPTIONAL = {"citations_delta", "thinking_delta", "signature_delta"}
 
 
 def _shape(events: list[Json]) -> Json:
-    """First and last events by type, and per kind of block the types of its deltas."""
+    """The first and last events by type, and the types of deltas for each type of block."""
     types = [e["type"] for e in events if e["type"] != "ping"]
     blocks: dict[str, set[str]] = {}
     kinds: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""The emulator as a server: large and slow bodies, early ends, and ASGI servers that give no hold on the connection."""
+"""The emulator as a server: large and slow bodies, early disconnects, ASGI servers that hide the connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_body_that_comes_in_many_pieces_is_put_together() -> None:
 
 
 @pytest.mark.parametrize(("promised", "sent"), [(200_000, 200_000), (10_000_000, 500_000)])
-async def test_too_large_a_body_is_refused_in_words_that_arrive(promised: int, sent: int) -> None:
+async def test_the_error_for_a_body_over_the_limit_reaches_the_client(promised: int, sent: int) -> None:
     settings = EmulatorSettings(tokens_per_second=0, max_body_bytes=100_000)
     async with running(settings) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
@@ -60,7 +60,7 @@ async def test_one_connection_serves_many_requests_and_survives_refusals() -> No
         assert [r["status"] for r in emulator.app.requests()] == [200, 400, 200, 200]
 
 
-async def test_a_client_that_leaves_a_slow_unary_call_is_noticed() -> None:
+async def test_a_client_that_disconnects_from_a_slow_unary_call_is_noticed() -> None:
     async with running(EmulatorSettings(tokens_per_second=1)) as emulator:
         sent = asyncio.create_task(post(emulator.port, body_of("count to 50")))
         await until(lambda: bool(emulator.app.requests()))
@@ -70,7 +70,7 @@ async def test_a_client_that_leaves_a_slow_unary_call_is_noticed() -> None:
         await until(lambda: emulator.app.requests()[0]["outcome"] == "client_gone", 1.0)
 
 
-async def test_leaving_the_context_ends_what_is_still_running() -> None:
+async def test_leaving_the_context_ends_requests_in_progress() -> None:
     async with running() as emulator:
         sent = asyncio.create_task(post(emulator.port, body_of("Hi [[emulator: stall_after_event=1]]", stream=True)))
         await until(lambda: bool(emulator.app.requests()) and emulator.app.requests()[0]["events"] == 1)
@@ -87,13 +87,13 @@ async def test_leaving_the_context_ends_what_is_still_running() -> None:
         ("stall_after_event=1 stall=10ms truncate_after_event=1", ["message_start", "ping"]),
     ],
 )
-async def test_without_a_hold_on_the_connection_faults_end_the_reply(directive: str, kinds: list[str]) -> None:
+async def test_without_access_to_the_connection_faults_end_the_response(directive: str, kinds: list[str]) -> None:
     app = create_emulator(EmulatorSettings(tokens_per_second=0))
     answer = await ask(app, body_of(f"count to 9 [[emulator: {directive}]]", stream=True))
     assert [name for name, _ in answer.events] == kinds
 
 
-async def test_without_a_hold_on_the_connection_a_reset_is_a_502() -> None:
+async def test_without_access_to_the_connection_a_reset_is_a_502() -> None:
     app = create_emulator(EmulatorSettings(tokens_per_second=0))
     answer = await ask(app, body_of("Hi [[emulator: reset]]"))
     assert (answer.status, answer.body) == (502, b"")
@@ -120,7 +120,7 @@ def test_an_address_in_use_is_an_error_and_leaks_no_socket() -> None:
         listen("127.0.0.1", first.getsockname()[1])
 
 
-def test_serve_serves_until_told_to_stop() -> None:
+def test_serve_serves_until_interrupted() -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     code = f"from modelmux.emulator import EmulatorSettings, serve; serve(EmulatorSettings(), port={port})"
@@ -133,7 +133,7 @@ def test_serve_serves_until_told_to_stop() -> None:
 
 
 def _status(port: int) -> Any:
-    """The status page, as soon as it is there."""
+    """The status page, as soon as it responds."""
     import time
 
     for _ in range(200):

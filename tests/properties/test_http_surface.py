@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from modelmux.wire.http import Call
 from support.asgi import Response
+from support.blocks import WEATHER, tool
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask
-from support.lessons import WEATHER, tool
-from support.lessons_more import data_url, picture
+from support.pictures import data_url, image_part
 from support.security import BEARER, PROJECT, Guarded, Pairs, guarded, send
 from support.served import Served
 
@@ -230,7 +230,7 @@ _GOOD: dict[str, Any] = ask(
 ) | {
     "messages": [
         {"role": "system", "content": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]},
-        {"role": "user", "name": "eve", "content": [{"type": "text", "text": "What is it?"}, picture(data_url())]},
+        {"role": "user", "name": "eve", "content": [{"type": "text", "text": "What is it?"}, image_part(data_url())]},
         {"role": "assistant", "content": "A look.", "tool_calls": [_CALL], "reasoning_content": "Hm."},
         {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "20"}]},
         {"role": "developer", "content": "In French."},

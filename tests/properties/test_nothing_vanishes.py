@@ -12,15 +12,15 @@ from typing import Any
 
 import pydantic
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from modelmux.catalog import ModelCard, builtin
 from modelmux.claude.context import Options, Translated
 from modelmux.claude.identifiers import clean
 from modelmux.dialects.openai_chat.request import translate_request
-from modelmux.emulator.call import Call
-from modelmux.emulator.validate import check
+from modelmux.emulator.call import EmulatedCall
+from modelmux.emulator.validation.validate import validate_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai.chat_request import ChatRequest, read_request
@@ -67,7 +67,11 @@ def test_what_is_sent_is_accepted(body: Json, card: ModelCard, options: Options)
     assume(done is not None)
     assert done is not None
     upstream = sent(done)
-    check(Call(project="p", location="global", model=card.id, card=card, body=upstream, betas=frozenset(done.betas)))
+    validate_request(
+        EmulatedCall(
+            project="p", location="global", model=card.id, card=card, body=upstream, betas=frozenset(done.betas)
+        )
+    )
     assert upstream.pop("anthropic_version") == "vertex-2023-10-16"
     for name in ("temperature", "top_p", "top_k"):  # gone from the SDK's types, accepted by older models
         assert upstream.pop(name, None) is None or card.sampling == "accept"
@@ -188,7 +192,16 @@ ASKS_NOTHING: dict[str, list[Any]] = {
 }
 
 
+BOTH_LIMITS_ABOVE_THE_MAXIMUM = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "max_tokens": 10**9,
+    "max_completion_tokens": 10**9,
+}
+
+
 @given(requests(), CARDS, OPTIONS)
+@example(BOTH_LIMITS_ABOVE_THE_MAXIMUM, builtin().card("claude-sonnet-4-6"), Options())
 def test_every_field_has_an_effect_or_a_notice(body: Json, card: ModelCard, options: Options) -> None:
     """Leaving a field out changes what is sent, how the reply is shown, or what is noticed. Otherwise it vanished."""
     done = translate(body, card, options)

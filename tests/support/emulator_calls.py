@@ -1,4 +1,4 @@
-"""Asking an emulator without a socket: one ASGI call, the reply read back."""
+"""Calls to an emulator without a socket: one ASGI call per request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODEL = "claude-sonnet-4-5@20250929"
 Json = dict[str, Any]
 
 
-class Answer:
+class EmulatorReply:
     """A reply: ``json`` of the body, or the ``events`` of a stream as (name, data)."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -30,9 +30,9 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The words of an error, in either shape, bare or in an array."""
-        said = self.json[0] if isinstance(self.json, list) else self.json
-        return str(said["error"]["message"])
+        """The message of an error, in either shape, bare or in an array."""
+        message = self.json[0] if isinstance(self.json, list) else self.json
+        return str(message["error"]["message"])
 
     @property
     def text(self) -> str:
@@ -45,13 +45,13 @@ class Answer:
 
 
 def emulator(**settings: Any) -> Emulator:
-    """An emulator that answers at once."""
+    """An emulator that replies at once."""
     return create_emulator(EmulatorSettings(**{"tokens_per_second": 0, **settings}))
 
 
 async def send(
     app: Emulator, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-) -> Answer:
+) -> EmulatorReply:
     """One HTTP request to the application."""
     out: list[Json] = []
 
@@ -66,13 +66,13 @@ async def send(
     scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": raw}
     await app(scope, receive, collect)
     start, *rest = out
-    assert rest[-1].get("more_body") is not True, "the reply was not ended"
+    assert rest[-1].get("more_body") is not True, "the response was not ended"
     got = {k.decode(): v.decode() for k, v in start["headers"]}
-    return Answer(start["status"], got, b"".join(part.get("body", b"") for part in rest))
+    return EmulatorReply(start["status"], got, b"".join(part.get("body", b"") for part in rest))
 
 
 def body_of(content: Any = "Hi", **fields: Any) -> Json:
-    """A small legal body; ``content`` is the user's; a field given as None is left out."""
+    """A small valid body; ``content`` is the user's; a field that is None is left out."""
     body = {
         "anthropic_version": "vertex-2023-10-16",
         "max_tokens": 1024,
@@ -92,8 +92,8 @@ async def ask(
     betas: str = "",
     token: str | None = "token",
     verb: str | None = None,
-) -> Answer:
-    """One Messages call; streams when the body says so."""
+) -> EmulatorReply:
+    """One Messages call; streams if the body has ``stream``."""
     verb = verb or ("streamRawPredict" if body.get("stream") else "rawPredict")
     path = f"/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:{verb}"
     headers = {"content-type": "application/json"}
@@ -104,8 +104,8 @@ async def ask(
     return await send(app, "POST", path, json.dumps(body, ensure_ascii=False).encode(), headers)
 
 
-async def refusal(app: Emulator, body: Json, **options: Any) -> str:
-    """The words of a 400 in Anthropic's shape."""
+async def error_message(app: Emulator, body: Json, **options: Any) -> str:
+    """The message of a 400 in Anthropic's shape."""
     answer = await ask(app, body, **options)
     assert answer.status == 400, answer.body
     assert answer.json["type"] == "error"

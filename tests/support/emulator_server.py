@@ -1,4 +1,4 @@
-"""Running an emulator in a test, in the test's own event loop or, for synchronous clients, in a thread."""
+"""Running an emulator in a test: in its event loop or, for synchronous clients, in a thread."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import uvicorn
 from modelmux.emulator import Emulator, EmulatorSettings, RunningEmulator, create_emulator, uvicorn_config
 from modelmux.emulator.server import listen
 
-#: Answers at once: what nearly every test wants.
+#: Replies at once.
 AT_ONCE = EmulatorSettings(tokens_per_second=0)
 
 
 def running(settings: EmulatorSettings = AT_ONCE, **options: Any) -> RunningEmulator:
-    """An emulator for ``async with``; ``.base_url`` says where, ``.app.requests()`` what it got."""
+    """An emulator for ``async with``, with ``.base_url`` and ``.app.requests()``."""
     return RunningEmulator(app=create_emulator(settings, **options))
 
 
@@ -34,7 +34,7 @@ class ThreadedEmulator:
 def threaded(
     settings: EmulatorSettings = AT_ONCE, *, clock: Callable[[], float] | None = None
 ) -> Iterator[ThreadedEmulator]:
-    """Serve an emulator from a thread for the length of a ``with``."""
+    """Serve an emulator from a thread for the duration of a ``with``."""
     app = create_emulator(settings) if clock is None else create_emulator(settings, clock=clock)
     server = uvicorn.Server(uvicorn_config(app))
     sock = listen("127.0.0.1", 0)
@@ -53,7 +53,7 @@ def threaded(
 
 
 async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait for something the emulator learns a little later than the client, such as that the client has gone."""
+    """Wait for something the emulator notices a little later than the client, such as a disconnect."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""A client that sees everything on the wire: every read as it came, and how the connection ended."""
+"""A client that records the wire: every read, and how the connection ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class Wire:
-    """What came back. ``end`` is ``complete``, ``eof`` (closed too early) or ``reset``."""
+    """A response as received. ``end`` is ``complete``, ``eof`` (closed too early) or ``reset``."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -37,7 +37,7 @@ class Wire:
 
 
 async def post(port: int, body: Json, *, model: str = MODEL, read_size: int = 65536, path: str | None = None) -> Wire:
-    """One request on a connection of its own, read to its end however that comes."""
+    """One request on a connection of its own, read until it ends in any way."""
     verb = "streamRawPredict" if body.get("stream") else "rawPredict"
     path = path or f"/v1/projects/p/locations/global/publishers/anthropic/models/{model}:{verb}"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -74,7 +74,7 @@ async def _read(reader: asyncio.StreamReader, wire: Wire, size: int) -> None:
 
 
 def _complete(wire: Wire, raw: bytes) -> bool:
-    """Parse what is there so far; whether the reply is whole."""
+    """Parse what has arrived so far; whether the response is complete."""
     head, gap, rest = raw.partition(b"\r\n\r\n")
     if not gap:
         return False

@@ -128,3 +128,11 @@ def stream_reply(*pieces: bytes | GatewayError) -> FakeReply:
 
 def error_reply(status: int, body: Any) -> FakeReply:
     return FakeReply(status, JSON_HEADERS, [json.dumps(body).encode()])
+
+
+def quota_exceeded(retry_after: str | None = None) -> FakeReply:
+    """Google's 429."""
+    reply = error_reply(429, [{"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED"}}])
+    if retry_after is not None:
+        reply.headers = [*reply.headers, (b"retry-after", retry_after.encode())]
+    return reply

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelmux import Config
 from modelmux.app import Gateway
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream
 
 PATH = "/v1/chat/completions"
@@ -21,4 +22,5 @@ def ask(text: str = "Hi", **fields: Any) -> dict[str, Any]:
 def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
     """``settings``: tables of the configuration, merged over a minimal one. Retries are on, waiting is not."""
     vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})
-    return Gateway(Config.from_dict({"vertex": vertex, **settings}), upstream=upstream, tokens=FakeTokens())
+    config = Config.from_dict({"vertex": vertex, **settings})
+    return Gateway(config, upstream=upstream, tokens=FakeTokens(), runtime=current_runtime())

@@ -8,7 +8,7 @@ import click
 import uvicorn
 
 from modelmux.cli.output import fail
-from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load
+from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load_scenario
 from modelmux.emulator.server import uvicorn_config
 from modelmux.process.server import listen, run
 
@@ -43,7 +43,7 @@ def emulate(
 ) -> None:
     """Run an offline Vertex AI for Claude: real wire format, real refusals, faults on command."""
     try:
-        script = load(scenario) if scenario else None
+        script = load_scenario(scenario) if scenario else None
     except BadScenario as error:
         fail([str(error)], "docs/emulator.md describes the format.")
     except OSError as error:

@@ -1,11 +1,11 @@
-"""An offline Vertex AI for Claude: the real wire format, checks, pacing and faults, without a model behind.
+"""An offline Vertex AI for Claude: the real wire format, validation, pacing and faults, without a model.
 
-It may import ``wire`` and ``catalog`` only, so that it cannot inherit a mistake of the gateway's translators.
+It imports ``wire`` and ``catalog`` only, so that it cannot inherit a mistake of the gateway's translators.
 """
 
 from modelmux.emulator.app import Emulator, create_emulator
-from modelmux.emulator.faults import Fault, Match, Rule, Scenario
-from modelmux.emulator.scenario import BadScenario, load
+from modelmux.emulator.faults.rules import FaultSpec, Match, Rule, Scenario
+from modelmux.emulator.faults.scenario import BadScenario, load_scenario
 from modelmux.emulator.server import RunningEmulator, serve, uvicorn_config
 from modelmux.emulator.settings import EmulatorSettings
 
@@ -13,13 +13,13 @@ __all__ = [
     "BadScenario",
     "Emulator",
     "EmulatorSettings",
-    "Fault",
+    "FaultSpec",
     "Match",
     "Rule",
     "RunningEmulator",
     "Scenario",
     "create_emulator",
-    "load",
+    "load_scenario",
     "serve",
     "uvicorn_config",
 ]

@@ -1,7 +1,7 @@
-"""The emulator as an ASGI application: routing, and the order in which a call is judged and answered.
+"""The emulator as an ASGI application: routing.
 
-The paths of Vertex AI, of Google's token endpoint and of the metadata server, and a few of its own under
-``/_emulator``. What a request may say is in ``validate.py``, what is answered in ``answer.py``.
+It serves the paths of Vertex AI, of Google's token endpoint and of the metadata server, and a few of its own under
+``/_emulator``. Model calls continue in ``pipeline.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.catalog import Catalog, builtin
-from modelmux.emulator import oauth, refusals
-from modelmux.emulator.exchange import JSON, Exchange, Receive, Scope, Send, TooLarge
-from modelmux.emulator.messages import serve_call
-from modelmux.emulator.misbehave import apply_early
-from modelmux.emulator.refusals import Refused
-from modelmux.emulator.scenario import Meeting, meet
+from modelmux.emulator import errors, oauth
+from modelmux.emulator.errors import ApiError
+from modelmux.emulator.faults.matching import RequestFacts
+from modelmux.emulator.faults.unary import apply_before_reply
+from modelmux.emulator.http import JSON, BodyTooLarge, HttpExchange, Receive, Scope, Send
+from modelmux.emulator.pipeline import serve_call
 from modelmux.emulator.settings import EmulatorSettings
-from modelmux.emulator.state import State
+from modelmux.emulator.state import EmulatorState
 
 _PREDICT: Final = re.compile(
     r"^/v1(?:beta1)?/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/publishers/(?P<publisher>[^/]+)"
@@ -31,14 +31,14 @@ _HTML: Final = (b"content-type", b"text/html; charset=UTF-8")
 
 
 class Emulator:
-    """One emulated service. Call it as an ASGI application; ``requests()`` tells what it got."""
+    """One emulated service: an ASGI application. ``requests()`` lists the requests it received."""
 
     def __init__(self, settings: EmulatorSettings, catalog: Catalog, clock: Callable[[], float]) -> None:
         self.settings = settings
-        self.state = State(settings, catalog, clock)
+        self.state = EmulatorState(settings, catalog, clock)
 
     def requests(self) -> list[dict[str, Any]]:
-        """The last requests, oldest first, in the form ``/_emulator/requests`` shows."""
+        """The last requests, oldest first, in the form of ``/_emulator/requests``."""
         return self.state.log.entries()
 
     def reset(self) -> None:
@@ -50,33 +50,33 @@ class Emulator:
             return
         if scope["type"] != "http":
             return
-        exchange = Exchange(scope, receive, send)
+        exchange = HttpExchange(scope, receive, send)
         try:
             await self._route(exchange)
-        except TooLarge:
-            refused = Refused(413, "request_too_large", "Request exceeds the maximum size")
-            body = refused.body("req_vrtx_011Ctoolarge", streaming=False)
-            await exchange.reply(413, body, (JSON, (b"connection", b"close")))
+        except BodyTooLarge:
+            error = ApiError(413, "request_too_large", "Request exceeds the maximum size")
+            body = error.body("req_vrtx_011Ctoolarge", streaming=False)
+            await exchange.respond(413, body, (JSON, (b"connection", b"close")))
 
-    async def _route(self, exchange: Exchange) -> None:
-        found = _PREDICT.match(exchange.path)
-        if found is not None and exchange.method == "POST":
-            await self._predict(exchange, found.groupdict())
+    async def _route(self, exchange: HttpExchange) -> None:
+        match = _PREDICT.match(exchange.path)
+        if match is not None and exchange.method == "POST":
+            await self._predict(exchange, match.groupdict())
         elif exchange.path in ("/token", "/oauth2/v4/token"):
             await self._token(exchange)
         elif exchange.path.startswith(oauth.METADATA) or (exchange.path == "/" and exchange.header(b"metadata-flavor")):
             await self._metadata(exchange)
         elif exchange.path in ("/", "/healthz", "/health"):
-            await exchange.reply(200, msgspec.json.encode(self._status()))
+            await exchange.respond(200, msgspec.json.encode(self._status()))
         elif exchange.path == "/_emulator/requests" and exchange.method == "GET":
-            await exchange.reply(200, msgspec.json.encode({"requests": self.requests()}))
+            await exchange.respond(200, msgspec.json.encode({"requests": self.requests()}))
         elif exchange.path == "/_emulator/reset" and exchange.method == "POST":
             self.reset()
-            await exchange.reply(200, b'{"reset":true}')
+            await exchange.respond(200, b'{"reset":true}')
         else:
-            await exchange.reply(404, refusals.html_error(404), (_HTML,))
+            await exchange.respond(404, errors.html_error(404), (_HTML,))
 
-    async def _predict(self, exchange: Exchange, target: dict[str, str]) -> None:
+    async def _predict(self, exchange: HttpExchange, target: dict[str, str]) -> None:
         state = self.state
         exchange.number = state.next_number()
         exchange.at = state.clock()
@@ -84,43 +84,43 @@ class Emulator:
         try:
             await exchange.read(self.settings.max_body_bytes)
         finally:
-            state.log.settle(exchange)
+            state.log.record_body(exchange)
         await serve_call(state, exchange, target)
 
-    async def _token(self, exchange: Exchange) -> None:
+    async def _token(self, exchange: HttpExchange) -> None:
         if exchange.method != "POST":
-            await exchange.reply(405, refusals.html_error(405), (_HTML, (b"allow", b"POST")))
+            await exchange.respond(405, errors.html_error(405), (_HTML, (b"allow", b"POST")))
             return
         body = await exchange.read(64 * 1024)
-        fault = meet(self.state, Meeting(endpoint="token"))
-        if fault is not None and await apply_early(exchange, fault[0], streaming=False):
+        match = self.state.rules.match(RequestFacts(endpoint="token"))
+        if match is not None and await apply_before_reply(exchange, match[0], streaming=False):
             return
-        own = f"http://{exchange.header(b'host')}{exchange.path}"
+        own_url = f"http://{exchange.header(b'host')}{exchange.path}"
         try:
-            said = self.state.tokens.grant(exchange.header(b"content-type"), body, own, self.state.clock())
-        except oauth.Denied as denied:
-            refusal = {"error": denied.error, "error_description": denied.description}
-            await exchange.reply(400, msgspec.json.encode(refusal))
+            grant = self.state.tokens.grant(exchange.header(b"content-type"), body, own_url, self.state.clock())
+        except oauth.OAuthError as error:
+            document = {"error": error.error, "error_description": error.description}
+            await exchange.respond(400, msgspec.json.encode(document))
             return
-        await exchange.reply(200, msgspec.json.encode(said), (JSON, (b"cache-control", b"no-store")))
+        await exchange.respond(200, msgspec.json.encode(grant), (JSON, (b"cache-control", b"no-store")))
 
-    async def _metadata(self, exchange: Exchange) -> None:
+    async def _metadata(self, exchange: HttpExchange) -> None:
         flavor = (b"metadata-flavor", b"Google")
         if exchange.header(b"metadata-flavor") != "Google":
-            await exchange.reply(
+            await exchange.respond(
                 403, b"Missing Metadata-Flavor:Google header.\n", ((b"content-type", b"text/plain"), flavor)
             )
             return
         if exchange.path == "/":
-            await exchange.reply(200, b"computeMetadata/\n", ((b"content-type", b"application/text"), flavor))
+            await exchange.respond(200, b"computeMetadata/\n", ((b"content-type", b"application/text"), flavor))
             return
         project = (self.settings.projects or ("emulated-project",))[0]
-        found = oauth.metadata(exchange.path, self.state.tokens, project, self.state.clock())
-        if found is None:
-            await exchange.reply(404, refusals.html_error(404), (_HTML, flavor))
+        resource = oauth.metadata_resource(exchange.path, self.state.tokens, project, self.state.clock())
+        if resource is None:
+            await exchange.respond(404, errors.html_error(404), (_HTML, flavor))
             return
-        kind, body = found
-        await exchange.reply(200, body, ((b"content-type", kind), flavor))
+        content_type, body = resource
+        await exchange.respond(200, body, ((b"content-type", content_type), flavor))
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -147,8 +147,8 @@ def create_emulator(
     catalog: Catalog | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Emulator:
-    """An emulator ready to be served.
+    """Create an emulator, ready to be served.
 
-    :param clock: seconds since the epoch; caches, quotas and tokens age by it.
+    :param clock: seconds since the epoch, for the lifetimes of caches, quotas and tokens.
     """
     return Emulator(settings or EmulatorSettings(), catalog or builtin(), clock)

@@ -1,6 +1,6 @@
-"""One call of a model, parsed: where it went, which card the model has, what its body says.
+"""One model call, parsed: its target, the model's card, and typed access to its body.
 
-Reading helpers only; whether the call is legal is decided by the ``check_*`` modules.
+Not in this module: whether the call is valid; see ``validation``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ NEW_API: Final = "2026-10-21"
 VERSIONS: Final = (CLASSIC, NEW_API)
 
 
-class Call(Struct, kw_only=True):
-    """``model`` is the id as it stood in the URL (or, for token counting, in the body)."""
+class EmulatedCall(Struct, kw_only=True):
+    """``model`` is the id as written in the URL (or, for token counting, in the body)."""
 
     project: str
     location: str
@@ -30,7 +30,7 @@ class Call(Struct, kw_only=True):
 
     @property
     def first_party_id(self) -> str:
-        """The dated form in which replies name the model."""
+        """The dated form of the model id, as replies give it."""
         return self.card.id.replace("@", "-")
 
     @property
@@ -54,16 +54,16 @@ class Call(Struct, kw_only=True):
 
     @property
     def output_schema(self) -> dict[str, Any] | None:
-        """Schema of ``output_config.format``, when there is one."""
-        wanted = (self.body.get("output_config") or {}).get("format")
-        return wanted.get("schema") if isinstance(wanted, dict) else None
+        """Schema of ``output_config.format``, if set."""
+        output_format = (self.body.get("output_config") or {}).get("format")
+        return output_format.get("schema") if isinstance(output_format, dict) else None
 
     @property
     def thinking_type(self) -> str:
-        """The mode in force: what was asked for, else the model's default; ``disabled`` when it does not think."""
-        asked = self.body.get("thinking")
-        if isinstance(asked, dict) and asked.get("type"):
-            return str(asked["type"])
+        """The thinking mode: the requested one, else the model's default; ``disabled`` without thinking."""
+        thinking = self.body.get("thinking")
+        if isinstance(thinking, dict) and thinking.get("type"):
+            return str(thinking["type"])
         return "adaptive" if self.card.thinking_default == "on" else "disabled"
 
     @property
@@ -72,21 +72,21 @@ class Call(Struct, kw_only=True):
 
     @property
     def display(self) -> str:
-        asked = self.body.get("thinking")
-        chosen = asked.get("display") if isinstance(asked, dict) else None
-        return str(chosen or self.card.display_default)
+        thinking = self.body.get("thinking")
+        display = thinking.get("display") if isinstance(thinking, dict) else None
+        return str(display or self.card.display_default)
 
     @property
     def drops_mismatched(self) -> bool:
-        """Whether the client asked that thinking blocks of another conversation be dropped."""
-        asked = self.body.get("thinking")
-        binding = asked.get("block_binding") if isinstance(asked, dict) else None
-        return isinstance(binding, dict) and binding.get("prefix_mismatch_behavior") == "drop_block"
+        """Whether the client asked to have thinking blocks of another conversation dropped."""
+        thinking = self.body.get("thinking")
+        signatures = thinking.get("block_binding") if isinstance(thinking, dict) else None
+        return isinstance(signatures, dict) and signatures.get("prefix_mismatch_behavior") == "drop_block"
 
     @property
     def commentary_in_thinking(self) -> bool:
-        """Models that put the text between tool calls into thinking blocks (Opus 5.5, Sonnet 5.5, Fable 5.1).
+        """Whether the model puts text before tool calls into thinking blocks (Opus 5.5, Sonnet 5.5, Fable 5.1).
 
-        No catalog field says so; these are exactly the models with preserved thinking that always think.
+        The catalog has no field for it; these are exactly the models with preserved thinking that always think.
         """
         return self.card.preserved_thinking and self.card.thinking_default == "on"

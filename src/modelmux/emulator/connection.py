@@ -1,8 +1,8 @@
-"""The connection below ASGI: what is needed to break it on purpose, and to notice that the client has gone.
+"""Access to the TCP connection below ASGI: to break it on purpose, and to notice that the client disconnected.
 
-``EmulatorProtocol`` is uvicorn's own httptools protocol with one addition: every request finds a ``Connection`` under
-``scope["extensions"]["modelmux.connection"]``. Behind another ASGI server there is none, and faults that need one
-end the reply early instead.
+``EmulatorProtocol`` is uvicorn's own httptools protocol with one addition: every request has a ``ClientConnection``
+under ``scope["extensions"]["modelmux.connection"]``. Under another ASGI server there is none, and faults that need one
+end the response early instead.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ EXTENSION: Final = "modelmux.connection"
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
-class Connection:
-    """One TCP connection. ``lost`` is set as soon as either side has ended it."""
+class ClientConnection:
+    """One TCP connection. ``lost`` is set as soon as either side has closed it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.lost = asyncio.Event()
 
     async def reset(self) -> None:
-        """End with RST: the peer sees "connection reset". What is still in the send buffer is lost."""
+        """Close with RST: the peer sees "connection reset". Unsent data is lost."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
@@ -35,19 +35,19 @@ class Connection:
         await self.lost.wait()
 
     async def close(self) -> None:
-        """End with FIN after what was written: the peer sees a reply that stops too early."""
+        """Close with FIN after what was written: the peer sees a response that ends too early."""
         self.transport.close()
         await self.lost.wait()
 
 
 class EmulatorProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with the connection in reach of the application."""
+    """uvicorn's HTTP protocol; exposes the connection to the application."""
 
-    connection: Connection
+    connection: ClientConnection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.connection = Connection(transport)
+        self.connection = ClientConnection(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -59,14 +59,14 @@ class EmulatorProtocol(HttpToolsProtocol):
         scope["extensions"] = {EXTENSION: self.connection}
 
 
-def of_scope(scope: Any) -> Connection | None:
-    """The connection of a request, when the server gives one."""
-    found = (scope.get("extensions") or {}).get(EXTENSION)
-    return found if isinstance(found, Connection) else None
+def of_scope(scope: Any) -> ClientConnection | None:
+    """The connection of a request, if the server exposes it."""
+    connection = (scope.get("extensions") or {}).get(EXTENSION)
+    return connection if isinstance(connection, ClientConnection) else None
 
 
-async def sleep(connection: Connection | None, seconds: float) -> bool:
-    """Wait; returns whether the client is still there. Ends early when it is not."""
+async def sleep(connection: ClientConnection | None, seconds: float) -> bool:
+    """Wait, at most until the client disconnects; returns whether it is still connected."""
     if seconds <= 0:
         return connection is None or not connection.lost.is_set()
     if connection is None:

@@ -1,4 +1,4 @@
-"""Serving an emulator: on a port until told to stop, or in-process for tests and demos."""
+"""Serving an emulator: on a port until interrupted, or inside a running event loop for tests and demos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelmux.emulator.settings import EmulatorSettings
 
 
 def uvicorn_config(app: Emulator, **options: Any) -> uvicorn.Config:
-    """How uvicorn serves an emulator: with the connections that misbehave on command."""
+    """uvicorn's configuration for an emulator: ``EmulatorProtocol`` lets faults break connections."""
     return uvicorn.Config(
         app,
         http=EmulatorProtocol,
@@ -26,7 +26,7 @@ def uvicorn_config(app: Emulator, **options: Any) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=1,
-        # Longer than any client keeps an idle connection, so that closing one is always the client's doing.
+        # Longer than any client keeps an idle connection open, so it is always the client that closes one.
         timeout_keep_alive=620,
         **options,
     )
@@ -35,7 +35,7 @@ def uvicorn_config(app: Emulator, **options: Any) -> uvicorn.Config:
 def serve(settings: EmulatorSettings, host: str = "127.0.0.1", port: int = 8787) -> None:
     """Serve until interrupted.
 
-    :raises OSError: the address cannot be listened on.
+    :raises OSError: cannot listen on the address.
     """
     app = create_emulator(settings)
     server = uvicorn.Server(uvicorn_config(app))
@@ -44,12 +44,14 @@ def serve(settings: EmulatorSettings, host: str = "127.0.0.1", port: int = 8787)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """A listening socket; port 0 selects a free one.
 
-    :raises OSError: the address cannot be listened on.
+    The gateway's server has a function of its own for this: the emulator imports ``wire`` and ``catalog`` only.
+
+    :raises OSError: cannot listen on the address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+    # asyncio sets TCP_NODELAY only on sockets created with an explicit TCP protocol.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,10 +65,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class RunningEmulator:
-    """An emulator on a port of its own, in the running event loop, for the length of an ``async with``.
+    """An emulator on a port of its own, in the running event loop, for the duration of an ``async with``.
 
-    ``base_url`` is ``http://127.0.0.1:<port>``; ``app`` gives ``requests()`` and ``reset()``. It has uvicorn's protocol
-    without uvicorn's main loop, so it installs no signal handlers and starts and ends at once.
+    ``base_url`` is ``http://127.0.0.1:<port>``; ``app`` has ``requests()`` and ``reset()``. It uses uvicorn's protocol
+    without uvicorn's main loop, so it installs no signal handlers and starts and stops immediately.
     """
 
     def __init__(
@@ -95,13 +97,13 @@ class RunningEmulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the port and every connection; what is still being answered ends with its connection."""
+        """Close the port and every connection; requests in progress end with their connections."""
         if self._server is not None:
             self._server.close()
-        lost = []
+        closing = []
         for protocol in list(self._state.connections):
             if isinstance(protocol, EmulatorProtocol):
                 protocol.transport.abort()
-                lost.append(protocol.connection.lost.wait())
-        await asyncio.gather(*lost)
+                closing.append(protocol.connection.lost.wait())
+        await asyncio.gather(*closing)
         await asyncio.gather(*self._state.tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a user may set on the emulator. Plain data; no reading of files or of the environment in here."""
+"""Settings of the emulator, as plain data. Not in this module: reading files or the environment."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from modelmux.emulator.faults import Scenario
+from modelmux.emulator.faults.rules import Scenario
 
-#: Body limit of Claude on Vertex AI (anthropic-vertex.md 1.4; the first party takes 32 MB).
+#: Body limit of Claude on Vertex AI (anthropic-vertex.md 1.4; Anthropic's own API accepts 32 MB).
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
 
 
 class EmulatorSettings(Struct, frozen=True, kw_only=True):
-    """Settings of one emulator. The defaults make a lively model that takes any token.
+    """Settings of one emulator. By default it replies at the pace of a model and accepts any token.
 
-    :param tokens_per_second: pace of streams and delay of unary replies; 0 answers at once.
-    :param first_token_delay: seconds before the first content; not waited when ``tokens_per_second`` is 0.
+    :param tokens_per_second: pace of streams and delay of unary replies; 0 replies at once.
+    :param first_token_delay: seconds before the first content; ignored when ``tokens_per_second`` is 0.
     :param ping_interval: seconds of silence after which a stream gets a ping.
-    :param seed: changes ids, signatures and the dice of a scenario.
-    :param require_token: take only access tokens that this emulator issued and that have not expired.
+    :param seed: changes ids and signatures. The seed of a scenario's probabilities is in its file.
+    :param require_token: accept only access tokens that this emulator issued and that have not expired.
     :param token_lifetime: ``expires_in`` of issued tokens, seconds.
-    :param public_key: PEM of a public key or certificate; when set, the signature of JWT grants is checked.
-    :param projects: the only project ids that exist; None takes any.
+    :param public_key: PEM of a public key or certificate; if set, the signature of JWT grants is checked.
+    :param projects: the only project ids that exist; None accepts any.
     :param requests_per_minute: quota of each bucket (project, location, model lineage or model); None is unlimited.
-    :param prefix_check: what happens to a thinking block of another conversation on models with preserved thinking.
-    :param history_needs_tools: refuse tool blocks in the history of a request without tools. Older service versions
-        did; a recorded request of 2026 shows it accepted, so it is off by default.
-    :param data_sharing: False answers 403 on models that need the publisher data-sharing setting.
-    :param keep_requests: how many of the last requests ``/_emulator/requests`` remembers.
-    :param scenario: scripted faults, see ``scenario.load``.
+    :param prefix_check: handling of thinking blocks of another conversation, on models with preserved thinking.
+    :param history_needs_tools: reject tool blocks in the history of a request without tools. Older service versions
+        did; a request recorded in 2026 was accepted, so it is off by default.
+    :param data_sharing: False: 403 for models that require the publisher data-sharing setting.
+    :param keep_requests: how many of the last requests ``/_emulator/requests`` lists.
+    :param scenario: scripted faults, see ``load_scenario``.
     """
 
     tokens_per_second: float = 80.0

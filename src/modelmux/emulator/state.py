@@ -1,11 +1,10 @@
-"""What an emulator remembers between requests: tokens, prompt caches, quota windows, fault counters, the last requests.
+"""State between requests: tokens, prompt caches, quota windows, fault counters, the last requests.
 
-Everything is bounded, and ``reset`` forgets it all.
+All of it is bounded.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,44 +12,42 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.catalog import Catalog, ModelCard
-from modelmux.emulator.binding import Signer
-from modelmux.emulator.exchange import Exchange
-from modelmux.emulator.oauth import Tokens
-from modelmux.emulator.prompt_cache import PromptCache
+from modelmux.emulator.faults.matching import RuleMatcher
+from modelmux.emulator.http import HttpExchange
+from modelmux.emulator.model.prompt_cache import PromptCache
+from modelmux.emulator.model.signatures import Signer
+from modelmux.emulator.oauth import IssuedTokens
 from modelmux.emulator.settings import EmulatorSettings
-from modelmux.emulator.shortcut import Shortcuts
 
-#: Bodies of remembered requests together never exceed this.
-_KEPT_BYTES: Final = 64 * 1024 * 1024
+#: Limit on the bodies of remembered requests together.
+_MAX_LOGGED_BYTES: Final = 64 * 1024 * 1024
 _MAX_KEYS: Final = 10_000
 
 
-class State:
-    """State of one emulator. ``clock`` gives seconds since the epoch."""
+class EmulatorState:
+    """State of one emulator. ``clock`` returns seconds since the epoch."""
 
     def __init__(self, settings: EmulatorSettings, catalog: Catalog, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.catalog = catalog
         self.clock = clock
         self.signer = Signer(settings.seed)
-        self.tokens = Tokens(settings.token_lifetime, settings.public_key, settings.seed)
-        self.cache = PromptCache()
-        self.shortcuts = Shortcuts(settings)
+        self.tokens = IssuedTokens(settings.token_lifetime, settings.public_key, settings.seed)
+        self.prompt_cache = PromptCache()
+        self.rules = RuleMatcher(settings.scenario)
         self.log = RequestLog(settings.keep_requests)
         self.counter = 0
         self._reset_counters()
 
     def reset(self) -> None:
-        """Forget caches, counters, quotas and requests; issued tokens stay valid."""
-        self.cache.clear()
+        """Forget caches, counters, quotas and requests; issued tokens remain valid."""
+        self.prompt_cache.clear()
         self.log.clear()
+        self.rules.reset()
         self._reset_counters()
 
     def _reset_counters(self) -> None:
         self.directive_uses: Counter[str] = Counter()
-        self.rule_hits: Counter[int] = Counter()
-        self.rule_uses: Counter[int] = Counter()
-        self.dice = random.Random(self.settings.scenario.seed if self.settings.scenario else self.settings.seed)  # noqa: S311
         self._windows: OrderedDict[str, deque[float]] = OrderedDict()
 
     def next_number(self) -> int:
@@ -58,7 +55,7 @@ class State:
         return self.counter
 
     def use_directive(self, key: str, times: int | None) -> bool:
-        """Whether a directive is still in force; counts this use."""
+        """Whether a directive still applies; counts this use."""
         if times is None:
             return True
         if len(self.directive_uses) >= _MAX_KEYS:
@@ -67,7 +64,7 @@ class State:
         return self.directive_uses[key] <= times
 
     def within_quota(self, project: str, location: str, card: ModelCard) -> bool:
-        """Take one request from the bucket; False when the minute's requests are used up.
+        """Take one request from the quota bucket; False when it is empty for this minute.
 
         Models of one lineage share a bucket on global and multi-region endpoints.
         """
@@ -88,20 +85,20 @@ class State:
 
 
 class RequestLog:
-    """The last requests, oldest first; the oldest also go when the bodies grow too large together."""
+    """The last requests, oldest first. The oldest are dropped, too, when the bodies together grow too large."""
 
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
+    def __init__(self, max_entries: int) -> None:
+        self._max_entries = max_entries
         self._bytes = 0
-        self._entries: deque[Exchange] = deque()
+        self._entries: deque[HttpExchange] = deque()
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: HttpExchange) -> None:
         self._entries.append(exchange)
 
-    def settle(self, exchange: Exchange) -> None:
-        """The body of a remembered request is known now."""
+    def record_body(self, exchange: HttpExchange) -> None:
+        """Count the body of a logged request, which is complete now."""
         self._bytes += len(exchange.body)
-        while self._entries and (len(self._entries) > self._keep or self._bytes > _KEPT_BYTES):
+        while self._entries and (len(self._entries) > self._max_entries or self._bytes > _MAX_LOGGED_BYTES):
             self._bytes -= len(self._entries.popleft().body)
 
     def clear(self) -> None:
@@ -109,7 +106,7 @@ class RequestLog:
         self._bytes = 0
 
     def entries(self) -> list[dict[str, Any]]:
-        """What ``/_emulator/requests`` shows: exact bodies, headers without credentials, how each one ended."""
+        """The form of ``/_emulator/requests``: exact bodies, headers without credentials, the outcome of each."""
         return [
             {
                 "number": e.number,
@@ -129,7 +126,7 @@ class RequestLog:
 
 
 def _body(body: bytes) -> Any:
-    """The body as JSON, byte for byte where it is JSON, as text otherwise."""
+    """The body byte for byte if it is JSON, otherwise as text."""
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

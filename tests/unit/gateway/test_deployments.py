@@ -12,6 +12,7 @@ from modelmux.catalog import builtin
 from modelmux.errors import GatewayOverloaded, InvalidRequest, UpstreamRefused, UpstreamUnreachable
 from modelmux.gateway.deployments import Fleet
 from modelmux.routing.model import Deployment, Route
+from support.clock import Clock
 
 CARD = builtin().card("claude-sonnet-4-6")
 A = Deployment("a", "https://a/m", "p", "us-east5", CARD)
@@ -21,15 +22,8 @@ DOWN = UpstreamUnreachable("no route")
 FOREVER = float("inf")
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def told(fleet_of: dict[str, object] | None = None) -> tuple[Fleet, Clock, list[tuple[str, str]]]:
-    clock, said = Clock(), list[tuple[str, str]]()
+    clock, said = Clock(100.0), list[tuple[str, str]]()
     fleet = Fleet(clock, lambda deployment, what: said.append((deployment.id, what)), **(fleet_of or {}))  # type: ignore[arg-type]
     return fleet, clock, said
 

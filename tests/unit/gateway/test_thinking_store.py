@@ -8,19 +8,13 @@ import pytest
 
 from modelmux.gateway.thinking_store import MemoryThoughts, may_think, remember
 from modelmux.wire.anthropic import Block, MessagesRequest, RedactedThinkingBlock, Thinking, ThinkingBlock
+from support.clock import Clock
 
 A, B = ThinkingBlock("a", "c2ln"), RedactedThinkingBlock("ZGF0YQ==")
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def store(**bounds: Any) -> MemoryThoughts:
-    return MemoryThoughts(Clock(), **bounds)
+    return MemoryThoughts(Clock(100.0), **bounds)
 
 
 def test_what_was_kept_comes_back_also_that_there_was_none() -> None:
@@ -54,7 +48,7 @@ def test_the_same_call_again_replaces_and_is_counted_once() -> None:
 
 
 def test_age_is_bounded_and_what_is_too_old_is_freed() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     kept = MemoryThoughts(clock, max_age=60)
     kept.put("ann", "c1", "opus", (A,))
     clock.now += 59.9

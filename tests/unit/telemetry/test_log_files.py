@@ -13,24 +13,17 @@ from pathlib import Path
 import pytest
 
 from modelmux.telemetry.log_files import CHECK_SECONDS, LogFiles, default_directory, log_files
+from support.clock import Clock
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
 DAY = 86_400
-
-
-class Clock:
-    def __init__(self, now: float = NOON) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Sink:
     """Log files with a clock to turn, and what they complained of."""
 
     def __init__(self, directory: Path, keep: int = 30) -> None:
-        self.clock = Clock()
+        self.clock = Clock(NOON)
         self.problems: list[str] = []
         self.files = LogFiles(directory, keep, self.problems.append, now=self.clock)
 

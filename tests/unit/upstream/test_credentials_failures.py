@@ -18,7 +18,8 @@ from modelmux.errors import CredentialsUnavailable
 from modelmux.upstream.google_auth.failures import Cause, Failure, classify, scrub
 from modelmux.upstream.google_auth.loaders import Loader, acquire, service_account_file, service_account_info
 from modelmux.upstream.google_auth.tokens import GoogleTokens
-from support.credentials_env import Clock, Events, clean_environment
+from support.clock import Clock
+from support.credentials_env import Events, clean_environment
 from support.token_endpoint import CLIENT_SECRET, REFRESH_TOKEN, TokenEndpoint, private_pem
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.dialects.openai_chat.tools import MAX_STRICT
-from modelmux.emulator.check_schema import Size, check_supported
+from modelmux.emulator.validation.json_schema import SchemaComplexity, check_supported
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, notices, sent, translate
 
@@ -164,7 +164,7 @@ def test_a_strict_tool_with_variants_at_the_root_is_still_one_object() -> None:
 def test_a_strict_tool_whose_root_is_a_reference_is_an_object() -> None:
     parameters = {"$ref": "#/$defs/A", "$defs": {"A": STRICT}}
     translated = translate({"tools": [function(strict=True, parameters=parameters)]}, OPUS)
-    check_supported((translated.body.tools or [])[0].input_schema, "tools.0", Size())  # type: ignore[union-attr]
+    check_supported((translated.body.tools or [])[0].input_schema, "tools.0", SchemaComplexity())  # type: ignore[union-attr]
     made = tool(function(strict=True, parameters=parameters))
     assert made["strict"] is True
     assert made["input_schema"] == {

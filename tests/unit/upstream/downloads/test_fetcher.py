@@ -15,6 +15,7 @@ from modelmux.upstream.connect import AddressInfo
 from modelmux.upstream.downloads import fetcher as module
 from modelmux.upstream.downloads.fetcher import Fetched, Fetcher, FetchSettings
 from modelmux.upstream.downloads.url_guard import NotFetched
+from support.clock import Clock
 from support.fetch_servers import (
     CANARY,
     PNG,
@@ -29,14 +30,6 @@ from support.fetch_servers import (
     status,
 )
 from support.http_peers import Wire, on_both_loops, until
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def slow(wire: Wire) -> None:

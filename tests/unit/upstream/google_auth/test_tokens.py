@@ -17,7 +17,8 @@ from modelmux.errors import CredentialsUnavailable
 from modelmux.upstream.google_auth.failures import Cause
 from modelmux.upstream.google_auth.loaders import service_account_file, service_account_info
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESH_FAILED, EVENT_REFRESHED, GoogleTokens, StaticToken
-from support.credentials_env import Clock, Events, clean_environment, until
+from support.clock import Clock
+from support.credentials_env import Events, clean_environment, until
 from support.token_endpoint import AUDIENCE, EMAIL, SCOPE, TokenEndpoint, private_pem
 
 

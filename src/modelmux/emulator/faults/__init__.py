@@ -1,0 +1,1 @@
+"""Faults on request: directives in a prompt, scenario files, and what each fault does to a reply."""

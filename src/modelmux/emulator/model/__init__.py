@@ -1,0 +1,1 @@
+"""The emulated model: reads a prompt, writes a deterministic reply, signs thinking, counts tokens and cache use."""

@@ -1,0 +1,179 @@
+"""Which tools the emulated model calls, how often, and with which arguments.
+
+It calls a tool if the text has its name, or a keyword of the name, or two keywords of the description. Several names in
+one sentence, such as cities, make several calls of the same tool; "then" makes the calls sequential.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from modelmux.emulator.call import EmulatedCall
+from modelmux.emulator.model.phrases import Phrases
+from modelmux.emulator.model.prompt import blocks_of, messages_of
+from modelmux.emulator.model.schema_sample import SchemaSampler
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s_.\-/]+")
+_STOP_WORDS: Final = _words(
+    """
+    a all an and api by call check create current data delete do execute fetch find for from
+    function get given in info information into is it list lookup make my new of on or output
+    perform provider read retrieve return returns run set show some structured tell that the this to
+    tool update use used user using value with your
+    """
+)
+_NO_TOOLS: Final = re.compile(
+    r"\b(?:without|no|don'?t (?:use|call)|do not (?:use|call)) (?:any |the |a )?tools?\b", re.IGNORECASE
+)
+_SEQUENCE: Final = re.compile(
+    r"\bthen\b|\bafter that\b|\bone (?:at a time|after (?:another|the other))\b|\bstep by step\b", re.IGNORECASE
+)
+_NAME_PROPERTIES: Final = (
+    "city",
+    "location",
+    "place",
+    "country",
+    "town",
+    "destination",
+    "timezone",
+    "name",
+    "symbol",
+    "ticker",
+)
+#: Schemas of Anthropic's own client tools, whose definitions have none.
+_BUILTIN_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "bash": {
+        "type": "object",
+        "properties": {"command": {"type": "string", "default": "ls -la"}},
+        "required": ["command"],
+    },
+    "memory": {
+        "type": "object",
+        "properties": {"command": {"enum": ["view"]}, "path": {"type": "string", "default": "/memories"}},
+        "required": ["command", "path"],
+    },
+    "computer": {"type": "object", "properties": {"action": {"enum": ["screenshot"]}}, "required": ["action"]},
+    "text_editor": {
+        "type": "object",
+        "properties": {"command": {"enum": ["view"]}, "path": {"type": "string", "default": "README.md"}},
+        "required": ["command", "path"],
+    },
+}
+
+PlannedCall = tuple[str, dict[str, Any]]
+
+
+def plan_calls(call: EmulatedCall, question: str) -> list[PlannedCall]:
+    """The tool calls of this reply as (name, input); empty if it should reply with text."""
+    tools = [tool for tool in call.tools if _is_client_tool(tool)]
+    choice = call.tool_choice.get("type", "auto")
+    if not tools or choice == "none":
+        return []
+    phrases = Phrases(question)
+    if choice == "tool":
+        chosen = [tool for tool in tools if tool.get("name") == call.tool_choice.get("name")]
+    else:
+        chosen = _tools_mentioned(tools, phrases)
+        if not chosen and choice == "any":
+            chosen = tools[:1]
+    calls = [planned for tool in chosen for planned in _calls_of(tool, phrases, alone=len(chosen) == 1)]
+    return _remaining_calls(call, calls, forced=call.forced, in_sequence=bool(_SEQUENCE.search(question)))
+
+
+def _is_client_tool(tool: dict[str, Any]) -> bool:
+    """Whether the client runs the tool: its own, and Anthropic's bash, editor, memory and computer tools."""
+    return not str(tool.get("type") or "custom").startswith(("web_", "tool_search_", "code_execution"))
+
+
+def _remaining_calls(
+    call: EmulatedCall, calls: list[PlannedCall], *, forced: bool, in_sequence: bool
+) -> list[PlannedCall]:
+    """The calls still to be made in this turn: all of them, or the next one if they are sequential."""
+    one_at_a_time = in_sequence or call.tool_choice.get("disable_parallel_tool_use") is True
+    done = _calls_in_this_turn(call)
+    if one_at_a_time:
+        return calls[done : done + 1] or (calls[:1] if forced else [])
+    return calls if not done or forced else []
+
+
+def _calls_in_this_turn(call: EmulatedCall) -> int:
+    """Tool calls since the last user message that has no tool result."""
+    count = 0
+    for message in reversed(messages_of(call.body)):
+        blocks = blocks_of(message)
+        if message.get("role") == "assistant":
+            count += sum(1 for block in blocks if block.get("type") == "tool_use")
+        elif message.get("role") == "user" and any(block.get("type") != "tool_result" for block in blocks):
+            has_results = any(block.get("type") == "tool_result" for block in blocks)
+            if not has_results:
+                break
+    return count
+
+
+def _tools_mentioned(tools: list[dict[str, Any]], phrases: Phrases) -> list[dict[str, Any]]:
+    """The tools a text calls for, by the strongest evidence: names, keywords of names, keywords of descriptions."""
+    if not phrases.text or _NO_TOOLS.search(phrases.text):
+        return []
+    by_name = [tool for tool in tools if phrases.contains_word(_name(tool))]
+    if by_name:
+        return by_name
+    by_keyword = [tool for tool in tools if any(_mentions_word(phrases, word) for word in _keywords(_name(tool)))]
+    if by_keyword:
+        return by_keyword
+    described = [
+        (sum(_mentions_word(phrases, w) for w in _keywords(str(tool.get("description", "")))), tool) for tool in tools
+    ]
+    best = max((score for score, _ in described), default=0)
+    return [tool for score, tool in described if score == best][:1] if best >= 2 else []
+
+
+def _calls_of(tool: dict[str, Any], phrases: Phrases, *, alone: bool) -> list[PlannedCall]:
+    schema = _schema_of(tool)
+    properties = schema.get("properties")
+    takes_one_name = isinstance(properties, dict) and any(
+        any(word in key.lower() for word in _NAME_PROPERTIES) and isinstance(p, dict) and p.get("type") == "string"
+        for key, p in properties.items()
+    )
+    own = _keywords(_name(tool))
+    names = [name for name in phrases.names if name.lower() not in own]
+    groups = [names]
+    if takes_one_name and len(names) > 1:
+        groups = [[name] for name in names] if alone else [names[:1]]
+    return [(_name(tool), _arguments(schema, phrases, group)) for group in groups]
+
+
+def _arguments(schema: dict[str, Any], phrases: Phrases, names: list[str]) -> dict[str, Any]:
+    sample = SchemaSampler(schema, phrases, include_optional=False, names=names).value()
+    return sample if isinstance(sample, dict) else {}
+
+
+def _schema_of(tool: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a tool's input; for Anthropic's own tools, the known one."""
+    schema = tool.get("input_schema")
+    if isinstance(schema, dict):
+        return schema
+    kind = str(tool.get("type", ""))
+    return next((schema for prefix, schema in _BUILTIN_SCHEMAS.items() if kind.startswith(prefix)), {"type": "object"})
+
+
+def _name(tool: dict[str, Any]) -> str:
+    return str(tool.get("name", ""))
+
+
+def _keywords(text: str) -> set[str]:
+    words = {word.lower().strip(".,:;()'\"") for word in _CAMEL.split(text)}
+    return {word for word in words if len(word) > 2 and word not in _STOP_WORDS}
+
+
+def _mentions_word(phrases: Phrases, word: str) -> bool:
+    return (
+        phrases.contains_word(word)
+        or phrases.contains_word(word + "s")
+        or (word.endswith("s") and phrases.contains_word(word[:-1]))
+    )

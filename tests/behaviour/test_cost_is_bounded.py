@@ -1,0 +1,100 @@
+"""Risk: memory or CPU grows with the age of the process, the length of a stream, or what clients send."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from modelmux.claude.context import Thought
+from modelmux.gateway.thinking_store import MemoryThoughts
+from modelmux.wire.anthropic import ThinkingBlock
+from support.asgi import Response, request
+from support.blocks import reply_of, text
+from support.chat import chat
+from support.fakes import FakeUpstream, event, message_reply, stream_reply, text_events
+from support.gateway import PATH, ask, gateway
+from support.pictures import data_url, image_part
+
+
+def test_g38_the_thinking_store_is_bounded() -> None:
+    clock = [0.0]
+    store = MemoryThoughts(lambda: clock[0], max_entries=100, max_bytes=50_000)
+    for number in range(5000):
+        block: Thought = ThinkingBlock(thinking="x" * 100, signature=f"s{number}")
+        store.put("owner", f"call_{number}", "m", (block,))
+        store.refuse("owner", (block,))
+    assert len(store) <= 100
+    assert store.bytes <= 50_000
+    assert len(store._refused) <= 100
+
+
+async def test_g38_a_request_leaves_no_objects_behind() -> None:
+    import gc
+
+    app = gateway(upstream := FakeUpstream([]))
+    sizes = []
+    for _ in range(3):
+        for number in range(60):
+            upstream.script = [message_reply()]
+            body = ask(f"turn {number}", user=f"user-{number}", metadata={f"k{number}": "v"})
+            assert (await request(app, "POST", PATH, body)).status == 200
+        upstream.calls.clear()
+        upstream.replies.clear()
+        gc.collect()
+        sizes.append(len(gc.get_objects()))
+    assert sizes[2] - sizes[1] < 200, "something is kept for each request"
+
+
+async def test_g43_large_media_and_many_pieces_cost_little() -> None:
+    photo = b"\x89PNG\r\n\x1a\n" + bytes(6_000_000)
+    app = gateway(FakeUpstream([message_reply()]))
+    message = {"role": "user", "content": [image_part(data_url(photo))]}
+    body = json.dumps(ask() | {"messages": [message]}).encode()
+    began = time.process_time()
+    response: Response = await request(app, "POST", PATH, body)
+    assert response.status in (200, 400)
+    assert time.process_time() - began < 1.0, "8 MB of base64"
+    began = time.process_time()
+    got = await chat(reply_of(text("x" * 2), stream=True), stream=True)
+    pieces = stream_reply(*text_events(*["word "] * 5000))
+    got = await chat(pieces, stream=True)
+    assert len(got.deltas) > 5000
+    assert time.process_time() - began < 3.0, "5000 pieces, reading them here included"
+
+
+async def test_g59_the_cost_of_a_stream_is_linear_in_its_length() -> None:
+    seconds = []
+    for count in (2000, 8000):
+        thinking = [event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""})]
+        thinking += [
+            event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "word "})
+            for _ in range(count)
+        ]
+        pieces = [text_events("x")[0], *thinking, event("content_block_stop", index=0)]
+        pieces += [event("message_delta", delta={"stop_reason": "end_turn"}, usage={}), event("message_stop")]
+        app = gateway(FakeUpstream([stream_reply(*pieces)]))
+        began = time.process_time()
+        response = await request(app, "POST", PATH, ask(stream=True))
+        seconds.append(time.process_time() - began)
+        assert response.body.endswith(b"data: [DONE]\n\n")
+    assert seconds[1] < 12 * seconds[0] + 0.2, seconds
+
+
+def test_g60_import_uses_no_network_and_loads_little() -> None:
+    code = (
+        "import socket, sys, time\n"
+        "def no(*a, **k): raise AssertionError('the network was used')\n"
+        "socket.socket.connect = socket.getaddrinfo = no\n"
+        "began = time.process_time()\n"
+        "import modelmux\n"
+        "app = modelmux.create_app(modelmux.Config.from_dict({'vertex': {'project': 'p', 'location': 'global'}}))\n"
+        "print(time.process_time() - began)\n"
+    )
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=environment,
+                         timeout=30, check=False)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout) < 3.0

@@ -1,0 +1,79 @@
+"""Risk: refused requests are invisible, counters fall, or clients create label sets."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.worker_metrics import Family, exposition, families, kept, merged
+from support.fakes import FakeUpstream, message_reply, quota_exceeded
+from support.gateway import PATH, ask, gateway
+from support.security import BEARER, guarded, send
+
+
+async def test_g48_every_refused_request_is_counted_with_a_reason(no_waiting: list[float]) -> None:
+    subject = guarded(quota_exceeded(), server={"max_retry_attempts": 0})
+    body = json.dumps(ask()).encode()
+    for method, path, headers, sent in (
+        ("POST", PATH, [], body),
+        ("POST", PATH, [(b"x-api-key", b"wrong")], body),
+        ("GET", "/nowhere", BEARER, b""),
+        ("DELETE", PATH, BEARER, b""),
+        ("POST", PATH, [*BEARER, (b"content-type", b"text/plain")], body),
+        ("POST", PATH, BEARER, b"{"),
+        ("POST", PATH, BEARER, body),
+    ):
+        assert (await send(subject.app, method, path, headers, sent)).status >= 400
+    counted = {
+        (status, code): subject.metric("modelmux_error_responses_total", status=status, code=code)
+        for status, code in (("401", "invalid_api_key"), ("404", "unknown_url"), ("405", "method_not_allowed"),
+                             ("415", "unsupported_media_type"), ("400", "invalid_request_error"),
+                             ("429", "rate_limit_exceeded"))
+    }  # fmt: skip
+    assert list(counted.values()) == [2, 1, 1, 1, 1, 1], counted
+
+
+def test_g53_totals_of_all_workers_never_fall() -> None:
+    """Scraped twenty times while workers start, count and exit."""
+    workers, past, seen = {"0": Metrics(), "1": Metrics()}, list[Family](), list[float]()
+    counted = 0
+    for number in range(20):
+        workers[str(number)] = Metrics() if str(number) not in workers else workers[str(number)]
+        for metrics in workers.values():
+            metrics.requests.add("m", "ok")
+            counted += 1
+        if number >= 2:  # the oldest ends: its last report is kept
+            past = kept(past, families(workers.pop(str(number - 2)).registry))
+        text = exposition(merged(past, {name: families(m.registry) for name, m in workers.items()})).decode()
+        found = re.search(r'^modelmux_requests_total\{outcome="ok",route="m"\} (\S+)$', text, re.MULTILINE)
+        assert found is not None
+        seen.append(float(found[1]))
+    assert seen == sorted(seen)
+    assert seen[-1] == counted
+
+
+def test_g55_process_metrics_are_exposed() -> None:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("the platform does not tell")
+    page = gateway(FakeUpstream([])).metrics.expose().decode()
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"):
+        assert f"\n{name} " in page
+
+
+async def test_g56_clients_do_not_create_label_sets() -> None:
+    subject = guarded(*[message_reply() for _ in range(100)])
+    await send(subject.app, "POST", PATH, BEARER, json.dumps(ask()).encode())
+    await send(subject.app, "POST", PATH, BEARER, json.dumps(ask() | {"model": "gpt-x"}).encode())
+    before = len(subject.app.metrics.expose().splitlines())
+    for number in range(50):
+        body = ask(user=f"user-{number}", metadata={"k": str(number)})
+        headers = [*BEARER, (b"user-agent", b"agent/%d" % number)]
+        await send(subject.app, "POST", PATH, headers, json.dumps(body).encode())
+        await send(subject.app, "POST", PATH, headers, json.dumps(body | {"model": f"m{number}"}).encode())
+        await send(subject.app, "GET", f"/path-{number}", headers)
+        await send(subject.app, f"M{number}", "/x", [], None)
+    assert len(subject.app.metrics.expose().splitlines()) - before < 10
