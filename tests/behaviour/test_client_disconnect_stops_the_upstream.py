@@ -13,6 +13,7 @@ from modelmux.errors import UpstreamBroken
 from modelmux.upstream.pool import HttpPool
 from support.asgi import request
 from support.chat import token_count
+from support.clock import current_runtime
 from support.emulator_server import running, until
 from support.fakes import SSE_HEADERS, FakeReply, FakeTokens, FakeUpstream, text_events
 from support.gateway import PATH, ask, gateway
@@ -79,7 +80,13 @@ async def test_g57_abandoned_streams_return_their_connections() -> None:
         origin = emulator.base_url
         pool = HttpPool()
         vertex = {"project": "p", "location": "global", "base_url": origin}
-        app = Gateway(Config.from_dict({"vertex": vertex}), upstream=pool, tokens=FakeTokens(), environment={})
+        app = Gateway(
+            Config.from_dict({"vertex": vertex}),
+            upstream=pool,
+            tokens=FakeTokens(),
+            environment={},
+            runtime=current_runtime(),
+        )
         for _ in range(30):
             gone = asyncio.Event()
             body = ask("Write at length. " * 50, stream=True)
@@ -102,7 +109,13 @@ async def test_g58_refused_streams_return_their_connections() -> None:
     async with peer(replies(*[raw] * 300, then=keep_open)) as (origin, _):
         pool = HttpPool()
         vertex = {"project": "p", "location": "global", "base_url": f"http://127.0.0.1:{origin.port}"}
-        app = Gateway(Config.from_dict({"vertex": vertex}), upstream=pool, tokens=FakeTokens(), environment={})
+        app = Gateway(
+            Config.from_dict({"vertex": vertex}),
+            upstream=pool,
+            tokens=FakeTokens(),
+            environment={},
+            runtime=current_runtime(),
+        )
         for _ in range(30):
             await asyncio.gather(*(request(app, "POST", PATH, ask(stream=True)) for _ in range(10)))
             assert pool.waiting == 0

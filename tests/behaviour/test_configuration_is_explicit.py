@@ -12,6 +12,7 @@ from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError, build_routes, load_all
 from support.asgi import request
 from support.chat import chat
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply, quota_exceeded
 from support.gateway import PATH, ask, gateway
 from support.security import SOURCE
@@ -49,7 +50,13 @@ def _serving(*names: str, **tables: Any) -> Config:
 
 
 async def test_g61_a_reload_replaces_all_models_or_none() -> None:
-    app = Gateway(_serving("one", "two"), upstream=FakeUpstream([]), tokens=FakeTokens(), environment={})
+    app = Gateway(
+        _serving("one", "two"),
+        upstream=FakeUpstream([]),
+        tokens=FakeTokens(),
+        environment={},
+        runtime=current_runtime(),
+    )
 
     async def listed() -> set[str]:
         return {model["id"] for model in (await request(app, "GET", "/v1/models")).json()["data"]}
@@ -86,7 +93,13 @@ def test_g62_sources_have_one_order_and_each_value_an_origin(tmp_path: Path) -> 
 
 
 async def test_g63_a_reload_applies_to_every_later_request() -> None:
-    app = Gateway(_serving("old"), upstream=FakeUpstream([message_reply()] * 9), tokens=FakeTokens(), environment={})
+    app = Gateway(
+        _serving("old"),
+        upstream=FakeUpstream([message_reply()] * 9),
+        tokens=FakeTokens(),
+        environment={},
+        runtime=current_runtime(),
+    )
     await app.reload(_serving("new"))
     for _ in range(3):
         assert (await request(app, "POST", PATH, ask() | {"model": "old"})).status == 404
@@ -106,4 +119,4 @@ def test_g74_no_location_is_guessed(vertex: dict[str, str]) -> None:
 def test_g75_a_masked_key_is_rejected(mask: str) -> None:
     config = Config.from_dict({"server": {"api_keys": [mask]}, "vertex": {"project": "p", "location": "global"}})
     with pytest.raises(ConfigError, match="placeholder"):
-        Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens(), environment={})
+        Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens(), environment={}, runtime=current_runtime())

@@ -9,6 +9,7 @@ from modelmux.app import Gateway
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.upstream.pool import HttpPool
 from support.asgi import request
+from support.clock import current_runtime
 from support.fakes import FakeTokens
 from support.gateway import PATH, ask
 
@@ -30,7 +31,7 @@ async def test_five_requests_on_one_connection(text: str, stream: bool, reused: 
     async with RunningEmulator(EmulatorSettings(tokens_per_second=0)) as emulator:
         settings = {"vertex": {"project": "p", "location": "global", "base_url": emulator.base_url}}
         config = Config.from_dict(settings | {"server": {"enable_retries": False}})
-        app = Gateway(config, upstream=pool, tokens=FakeTokens(), environment={})
+        app = Gateway(config, upstream=pool, tokens=FakeTokens(), environment={}, runtime=current_runtime())
         for _ in range(5):
             await request(app, "POST", PATH, ask(text, stream=stream))
         created = pool.created_total

@@ -9,6 +9,7 @@ import pytest
 from modelmux import Config, ConfigError
 from modelmux.app import Gateway
 from support.asgi import Response, request
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 
@@ -121,7 +122,7 @@ async def test_a_plain_request_and_a_plain_options_are_what_they_were() -> None:
 async def test_what_is_no_origin_is_refused_at_start_and_at_reload() -> None:
     bad = Config.from_dict({"vertex": {"project": "p", "location": "eu"}, "server": {"cors_origins": ["example.com"]}})
     with pytest.raises(ConfigError):
-        Gateway(bad, upstream=FakeUpstream([]), tokens=FakeTokens())
+        Gateway(bad, upstream=FakeUpstream([]), tokens=FakeTokens(), runtime=current_runtime())
     running = app(PAGE)
     with pytest.raises(ConfigError):
         await running.reload(bad)

@@ -10,6 +10,7 @@ import time
 
 from modelmux.claude.context import Thought
 from modelmux.gateway.thinking_store import MemoryThoughts
+
 from modelmux.wire.anthropic import ThinkingBlock
 from support.asgi import Response, request
 from support.blocks import reply_of, text

@@ -8,6 +8,7 @@ import pytest
 
 from modelmux import Config, ConfigError
 from modelmux.app import Gateway, check_exposure
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply
 from support.gateway import PATH, ask, gateway
 from support.security import BEARER, PROJECT, ROOT, guarded, routes, send
@@ -48,7 +49,7 @@ async def test_s33_credentials_are_never_allowed() -> None:
 def test_s34_example_keys_are_rejected_at_start(key: str) -> None:
     config = Config.from_dict({"server": {"api_keys": [key]}, "vertex": {"project": "p", "location": "global"}})
     with pytest.raises(ConfigError) as caught:
-        Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens())
+        Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens(), runtime=current_runtime())
     assert "server.api_keys[0]" in str(caught.value)
     assert caught.value.hint
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from modelmux.claude.context import ReplyShape
 
 from modelmux.app import Gateway
-from modelmux.claude.context import ReplyShape
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayDraining
 from modelmux.gateway.relay import StreamRelay

@@ -12,6 +12,7 @@ from modelmux.app import Gateway
 from modelmux.wire.http import Call
 from support.blocks import NEW, Json, reply_of, text, thinking_block, tool, tool_call, tool_use
 from support.chat import chat
+from support.clock import current_runtime
 from support.fakes import FakeReply, FakeTokens, FakeUpstream
 from support.log_lines import Lines
 
@@ -43,7 +44,7 @@ async def test_e14_unknown_stop_reason_is_a_normal_end(stream: bool) -> None:
     """A stop reason that is not known yet: the message is complete, finish ``stop``, and the log names the reason."""
     log, upstream = Lines(), FakeUpstream([])
     config = Config.from_dict({"vertex": {"project": "p", "location": "global"}})
-    app = Gateway(config, log=log, upstream=upstream, tokens=FakeTokens())
+    app = Gateway(config, log=log, upstream=upstream, tokens=FakeTokens(), runtime=current_runtime())
     got = await chat(reply_of(text("Done."), stop_reason="bedtime", stream=stream), app=app, stream=stream)
     assert (got.status, got.finish, got.message["content"]) == (200, "stop", "Done.")
     assert [fields["types"] for _, fields in log.lines if "types" in fields] == [["stop_reason:bedtime"]]

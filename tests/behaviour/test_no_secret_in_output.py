@@ -13,6 +13,7 @@ from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken
 from modelmux.telemetry.log import make_log
 from support.asgi import request
+from support.clock import current_runtime
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask
 
@@ -74,7 +75,11 @@ SCRIPTS: dict[str, Any] = {
 async def test_nothing_leaks(case: str, stream: bool, style: str) -> None:
     out = io.StringIO()
     app = Gateway(
-        settings(), log=make_log("trace", style, out), upstream=FakeUpstream(SCRIPTS[case]()), tokens=Tokens()
+        settings(),
+        log=make_log("trace", style, out),
+        upstream=FakeUpstream(SCRIPTS[case]()),
+        tokens=Tokens(),
+        runtime=current_runtime(),
     )
     body = ask(
         CANARIES["prompt"],
@@ -95,7 +100,13 @@ async def test_nothing_leaks(case: str, stream: bool, style: str) -> None:
 
 async def test_a_refused_key_is_not_logged() -> None:
     out = io.StringIO()
-    app = Gateway(settings(), log=make_log("trace", "json", out), upstream=FakeUpstream([]), tokens=Tokens())
+    app = Gateway(
+        settings(),
+        log=make_log("trace", "json", out),
+        upstream=FakeUpstream([]),
+        tokens=Tokens(),
+        runtime=current_runtime(),
+    )
     response = await request(app, "POST", PATH, ask(), {"x-api-key": "sk-canary-wrong-777"})
     assert response.status == 401
     assert "canary" not in out.getvalue() + response.body.decode()
@@ -105,7 +116,13 @@ async def test_an_upstream_cannot_forge_a_log_line() -> None:
     out = io.StringIO()
     forged = "boom\n2026-01-01 [info] request outcome=ok\r\x1b[31m"
     reply = error_reply(500, {"type": "error", "error": {"type": "api_error", "message": forged}})
-    app = Gateway(settings(), log=make_log("trace", "console", out), upstream=FakeUpstream([reply]), tokens=Tokens())
+    app = Gateway(
+        settings(),
+        log=make_log("trace", "console", out),
+        upstream=FakeUpstream([reply]),
+        tokens=Tokens(),
+        runtime=current_runtime(),
+    )
     await request(app, "POST", PATH, ask(), {"x-api-key": CANARIES["key"]})
     lines = out.getvalue().splitlines()
     assert len(lines) == 2

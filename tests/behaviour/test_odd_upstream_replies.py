@@ -8,6 +8,7 @@ from modelmux.app import Gateway
 from modelmux.config import Config
 from support.blocks import block_start, delta, message_start, reply_of, text
 from support.chat import chat
+from support.clock import current_runtime
 from support.fakes import (
     JSON_HEADERS,
     SSE_HEADERS,
@@ -100,7 +101,7 @@ async def test_a_block_nobody_knows_is_logged_and_one_of_a_server_tool_is_not(st
     ]
     log, upstream = Lines(), FakeUpstream([])
     app = Gateway(Config.from_dict({"vertex": {"project": "p", "location": "global"}}), log=log, upstream=upstream,
-                  tokens=FakeTokens())  # fmt: skip
+                  tokens=FakeTokens(), runtime=current_runtime())  # fmt: skip
     got = await chat(reply_of(*blocks, stream=stream), app=app, stream=stream)
     assert got.message["content"] == "Hi"
     assert [fields["types"] for _, fields in log.lines if "types" in fields] == [["block:hologram"]]

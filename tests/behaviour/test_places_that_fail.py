@@ -4,7 +4,6 @@ its time, and what one request learnt the next one forgets."""
 from __future__ import annotations
 
 import random
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken, UpstreamUnreachable
 from modelmux.wire.http import Call
 from support.asgi import Response, request
-from support.clock import Clock
+from support.clock import Clock, use_runtime
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 
@@ -26,11 +25,9 @@ OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(
-        "modelmux.app.time", types.SimpleNamespace(time=lambda: 1_800_000_000.0, monotonic=lambda: clock.now)
+    use_runtime(
+        monkeypatch, now=lambda: 1_800_000_000.0, clock=clock, sleep=clock.sleep, jitter=random.Random(7).random
     )
-    monkeypatch.setattr("modelmux.app.asyncio.sleep", clock.sleep)
-    monkeypatch.setattr("modelmux.app.random.random", random.Random(7).random)
     return clock
 
 

@@ -11,6 +11,7 @@ import pytest
 from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError
 from support.asgi import Response, request
+from support.clock import current_runtime
 from support.fakes import SSE_HEADERS, FakeReply, FakeTokens, FakeUpstream, message_reply, text_events
 from support.gateway import PATH, ask
 
@@ -52,7 +53,7 @@ def config(name: str, **tables: Any) -> Config:
 
 
 def gateway(upstream: FakeUpstream, first: Config) -> Gateway:
-    return Gateway(first, upstream=upstream, tokens=ClosingTokens())
+    return Gateway(first, upstream=upstream, tokens=ClosingTokens(), runtime=current_runtime())
 
 
 async def call(app: Gateway, model: str, **options: Any) -> Response:
@@ -142,5 +143,5 @@ async def test_many_reloads_leave_nothing_behind() -> None:
     for number in range(20):
         assert (await call(app, f"m{number}")).status == 200
         await app.reload(config(f"m{number + 1}", fetch={"timeout": number + 1}))
-    assert app._retired == []
+    assert app._draining == []
     await app.aclose()

@@ -12,6 +12,7 @@ import pytest
 from modelmux import Config, ConfigError
 from modelmux.app import Gateway
 from support.asgi import request
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply
 from support.fetch_servers import PNG, Site, ok, site, status
 from support.gateway import PATH, ask
@@ -22,7 +23,9 @@ PDF = b"%PDF-1.7\n..."
 @asynccontextmanager
 async def gateway(upstream: FakeUpstream, **fetch: Any) -> AsyncIterator[Gateway]:
     settings = {"vertex": {"project": "p", "location": "global"}, "fetch": fetch}
-    app = Gateway(Config.from_dict(settings), upstream=upstream, tokens=FakeTokens(), environment={})
+    app = Gateway(
+        Config.from_dict(settings), upstream=upstream, tokens=FakeTokens(), environment={}, runtime=current_runtime()
+    )
     yield app
     await app.aclose()
 

@@ -12,6 +12,7 @@ from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.config import Config
 from support.asgi import Response, request
+from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 from support.log_lines import Lines
@@ -110,7 +111,7 @@ async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(m
     place, log = {"project": "p", "location": "global"}, Lines()
     old = {"name": "old", "model": "claude-opus-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
     config = Config.from_dict({"vertex": {**place, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
-    app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
+    app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens(), runtime=current_runtime())
     message = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
     warning = ("config", {"route": "old", "message": message})
     assert log.warnings == [warning]
@@ -119,7 +120,11 @@ async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(m
     await app.aclose()
     quiet = Lines()
     await Gateway(
-        Config.from_dict({"vertex": place}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens()
+        Config.from_dict({"vertex": place}),
+        log=quiet,
+        upstream=FakeUpstream([]),
+        tokens=FakeTokens(),
+        runtime=current_runtime(),
     ).aclose()
     assert quiet.warnings == [], "the catalog's other models are nobody's choice"
 

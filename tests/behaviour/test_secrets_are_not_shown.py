@@ -15,6 +15,7 @@ from modelmux.config.values import Secret
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream.pool import HttpPool
 from support.chat import chat
+from support.clock import current_runtime
 from support.fakes import FakeReply, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask
 from support.processes import free_port
@@ -127,7 +128,7 @@ async def test_s42_errors_do_not_name_internal_addresses() -> None:
     port = free_port()
     vertex = {"project": PROJECT, "location": "global", "base_url": f"http://127.0.0.1:{port}"}
     settings = Config.from_dict({"vertex": vertex, "server": {"api_keys": [KEY], "max_retry_attempts": 0}})
-    app = Gateway(settings, upstream=HttpPool(), tokens=Tokens(), environment={})
+    app = Gateway(settings, upstream=HttpPool(), tokens=Tokens(), environment={}, runtime=current_runtime())
     for stream in (False, True):
         response = await send(app, "POST", PATH, BEARER, json.dumps(ask(stream=stream)).encode())
         assert response.status == 502

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from modelmux.app import Gateway
 from modelmux.config import Config
+from support.clock import current_runtime
 from support.fakes import FakeTokens, event
 from support.gateway import ask
 from support.served import Served
@@ -62,7 +63,7 @@ def request() -> bytes:
 
 def gateway(port: int) -> Gateway:
     vertex = {"project": "p", "location": "global", "base_url": f"http://127.0.0.1:{port}"}
-    return Gateway(Config.from_dict({"vertex": vertex}), tokens=FakeTokens(), environment={})
+    return Gateway(Config.from_dict({"vertex": vertex}), tokens=FakeTokens(), environment={}, runtime=current_runtime())
 
 
 async def test_the_upstream_waits_for_the_client_and_nothing_is_lost() -> None:

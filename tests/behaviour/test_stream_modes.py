@@ -9,14 +9,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from modelmux.claude.context import ReplyShape
+from modelmux.gateway.buffered_relay import PacedRelay
 
 from modelmux.app import Gateway
-from modelmux.claude.context import ReplyShape
 from modelmux.claude.text_buffer import Gatherer
 from modelmux.config import ConfigError
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import UpstreamBroken
-from modelmux.gateway.buffered_relay import PacedRelay
 from modelmux.gateway.relay import Bounded
 from modelmux.wire.openai.chat_response import ChunkEncoder
 from support.asgi import Response, request

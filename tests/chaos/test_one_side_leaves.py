@@ -21,6 +21,7 @@ import pytest
 from modelmux import Config
 from modelmux.app import Gateway
 from support.chaos import left_over, open_files
+from support.clock import current_runtime
 from support.fakes import text_events
 from support.http_peers import until
 from support.served import Served
@@ -75,7 +76,7 @@ class Peer:
 async def serving(upstream: Peer, scheme: str = "http", **settings: Any) -> AsyncIterator[tuple[Gateway, Served]]:
     vertex = {"project": "p", "location": "global", "base_url": f"{scheme}://127.0.0.1:{upstream.port}"}
     tables = {"vertex": vertex, "auth": {"access_token": "ya29.x"}, **settings}
-    gateway = Gateway(Config.from_dict(tables), environment={})
+    gateway = Gateway(Config.from_dict(tables), environment={}, runtime=current_runtime())
     served = Served(gateway)
     async with served.listening():
         try:
@@ -149,7 +150,7 @@ async def test_the_client_leaves_and_the_upstream_is_let_go(
         assert await took(lambda: upstream.open == 0) < LIMIT
         await until(lambda: gateway.metrics.in_flight == 0)
         assert outcomes(gateway) == {"client_gone": 1}
-        assert sum(row[2] for row in gateway._fleet.seen()) == 0
+        assert sum(row[2] for row in gateway._deployments.snapshot()) == 0
     assert await left_over(before) == set()
     assert open_files() <= files
 
@@ -158,7 +159,7 @@ async def test_the_client_leaves_and_the_upstream_is_let_go(
 async def test_the_client_leaves_between_two_attempts(stream: bool) -> None:
     async with Peer(BUSY).listening() as upstream, serving(upstream) as (gateway, served):
         client = await ask(served, stream=stream)
-        await until(lambda: gateway.metrics.retries == 0 and sum(r[2] for r in gateway._fleet.seen()) == 0
+        await until(lambda: gateway.metrics.retries == 0 and sum(r[2] for r in gateway._deployments.snapshot()) == 0
                     and upstream.asked.is_set())  # fmt: skip
         await asyncio.sleep(0.05)
         assert gateway.metrics.in_flight == 1, "it waits for the time the upstream asked for"
@@ -173,15 +174,15 @@ async def test_the_client_leaves_the_queue(stream: bool) -> None:
         first = await ask(served, stream=stream)
         await upstream.asked.wait()
         second = await ask(served, stream=stream)
-        await until(lambda: gateway._admission.waiting == 1)
+        await until(lambda: gateway._limiter.queued == 1)
         leave(second, reset=False)
-        assert await took(lambda: gateway._admission.waiting == 0) < LIMIT
+        assert await took(lambda: gateway._limiter.queued == 0) < LIMIT
         await until(lambda: gateway.metrics.in_flight == 1)
         assert len(upstream.writers) == 1, "nothing was asked for it"
         leave(first, reset=False)
         await until(lambda: gateway.metrics.in_flight == 0)
         assert outcomes(gateway) == {"client_gone": 2}
-        assert gateway._admission.running == 0
+        assert gateway._limiter.running == 0
 
 
 async def test_the_client_leaves_the_queue_of_a_deployment() -> None:
@@ -197,12 +198,12 @@ async def test_the_client_leaves_the_queue_of_a_deployment() -> None:
             first = await ask(served, stream=True)
             await upstream.asked.wait()
             second = await ask(served, stream=True)
-            await until(lambda: [row[3] for row in gateway._fleet.seen()] == [1])
+            await until(lambda: [row[3] for row in gateway._deployments.snapshot()] == [1])
             leave(second, reset=True)
-            assert await took(lambda: [row[3] for row in gateway._fleet.seen()] == [0]) < LIMIT
+            assert await took(lambda: [row[3] for row in gateway._deployments.snapshot()] == [0]) < LIMIT
             leave(first, reset=False)
             await until(lambda: gateway.metrics.in_flight == 0)
-            assert [row[2] for row in gateway._fleet.seen()] == [0]
+            assert [row[2] for row in gateway._deployments.snapshot()] == [0]
 
 
 async def test_the_client_leaves_while_its_image_is_fetched() -> None:

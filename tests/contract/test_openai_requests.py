@@ -11,11 +11,11 @@ import msgspec
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from modelmux.claude.context import Assets, Options, Translated
 
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
-from modelmux.claude.context import Assets, Options, Translated
 from modelmux.claude.prefix import first_difference
 from modelmux.dialects.openai_chat.content import remote_urls
 from modelmux.dialects.openai_chat.request import translate_request
@@ -24,6 +24,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, read_request
 from support.asgi import request
+from support.clock import current_runtime
 from support.gateway import PATH
 from support.recordings import openai_requests
 
@@ -114,7 +115,11 @@ async def test_the_emulator_accepts_it(recording: dict[str, Any], model: str) ->
             "project": "p", "location": "global", "base_url": emulator.base_url, "forced_tool_choice": "downgrade",
             "prefill": "continue",
         }  # fmt: skip
-        app = Gateway(Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}), environment={})
+        app = Gateway(
+            Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}),
+            environment={},
+            runtime=current_runtime(),
+        )
         body = {**recording["request"], "model": model, "stream": False}
         try:
             if remote_urls(decode(recording, model)[0]):

@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from modelmux import Config
 from modelmux.app import Gateway
 from support.asgi import request
+from support.clock import current_runtime
 from support.fakes import FakeTokens
 from support.gateway import PATH, ask
 from support.recordings import recordings
@@ -56,7 +57,7 @@ async def replaying(recording: dict[str, Any], seed: int) -> AsyncIterator[str]:
 async def test_the_sdk_accepts_what_comes_out(recording: dict[str, Any], stream: bool) -> None:
     async with replaying(recording, seed=5) as base_url:
         settings = {"vertex": {"project": "p", "location": "global", "base_url": base_url}}
-        app = Gateway(Config.from_dict(settings), tokens=FakeTokens(), environment={})
+        app = Gateway(Config.from_dict(settings), tokens=FakeTokens(), environment={}, runtime=current_runtime())
         try:
             response = await request(app, "POST", PATH, ask(stream=stream))
         finally:

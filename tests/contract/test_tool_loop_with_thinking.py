@@ -15,6 +15,7 @@ from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from support.asgi import request
+from support.clock import current_runtime
 from support.gateway import PATH
 
 MODELS = [card.id for card in builtin().cards]
@@ -33,7 +34,11 @@ CITIES = ["Paris", "London", "Rome", "Berlin", "Madrid", "Vienna", "Lisbon", "Os
 async def world() -> AsyncIterator[tuple[Gateway, RunningEmulator]]:
     async with RunningEmulator(EmulatorSettings(tokens_per_second=0)) as emulator:
         vertex = {"project": "p", "location": "global", "base_url": emulator.base_url}
-        app = Gateway(Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}), environment={})
+        app = Gateway(
+            Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}),
+            environment={},
+            runtime=current_runtime(),
+        )
         yield app, emulator
         await app.aclose()
 
@@ -100,7 +105,9 @@ async def test_another_gateway_in_the_middle_of_a_loop(world: tuple[Gateway, Run
     answer = await turn(app, model, messages, stream=False, reasoning_effort="low")
     messages += [answer, {"role": "tool", "tool_call_id": answer["tool_calls"][0]["id"], "content": "20 degrees"}]
     vertex = {"project": "p", "location": "global", "base_url": emulator.base_url}
-    other = Gateway(Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}), environment={})
+    other = Gateway(
+        Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}), environment={}, runtime=current_runtime()
+    )
     final = await turn(other, model, messages, stream=False, reasoning_effort="low")
     await other.aclose()
     assert "20 degrees" in (final["content"] or "")

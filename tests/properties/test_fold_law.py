@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from modelmux.claude.context import ReplyShape
+
 from modelmux.claude.fold import MessageFold, unfold
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.response import translate_response

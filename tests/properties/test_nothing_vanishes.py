@@ -14,9 +14,9 @@ import pydantic
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from modelmux.claude.context import Options, Translated
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.context import Options, Translated
 from modelmux.claude.identifiers import clean
 from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.emulator.call import EmulatedCall

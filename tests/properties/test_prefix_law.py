@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmux.claude.context import Options
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.context import Options
 from modelmux.claude.prefix import first_difference
 from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.errors import InvalidRequest

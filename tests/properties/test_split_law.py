@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from modelmux.claude.context import ReplyShape
+
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError
 from modelmux.gateway.relay import StreamRelay

@@ -12,16 +12,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from modelmux.claude.context import ReplyShape
+from modelmux.dialects.openai_chat.single_stream import chunks_of as whole_chunks
+from modelmux.gateway.buffered_relay import PacedRelay
+
 from modelmux.claude.fold import MessageFold
 from modelmux.claude.text_buffer import Gatherer
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.response import translate_response
-from modelmux.dialects.openai_chat.single_stream import chunks_of as whole_chunks
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.dialects.openai_chat.usage import translate_usage
-from modelmux.gateway.buffered_relay import PacedRelay
 from modelmux.wire import anthropic
 from modelmux.wire.openai import chat_response
 from modelmux.wire.openai.chat_response import Chunk, ChunkDelta

@@ -15,6 +15,7 @@ import openai
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.emulator import EmulatorSettings
+from support.clock import current_runtime
 from support.emulator_server import running
 from support.http_peers import until
 from support.served import Served
@@ -102,7 +103,7 @@ async def world(*, emulator: EmulatorSettings | None = None, **settings: Any) ->
     async with running(emulator or EmulatorSettings(tokens_per_second=0)) as upstream:
         vertex = {"project": "p", "location": "global", "base_url": upstream.base_url} | settings.pop("vertex", {})
         tables = {"vertex": vertex, "auth": {"access_token": "ya29.x"}, "timeouts": TIMEOUTS} | settings
-        gateway = Gateway(Config.from_dict(tables), environment={})
+        gateway = Gateway(Config.from_dict(tables), environment={}, runtime=current_runtime())
         served = Served(gateway)
         async with served.listening():
             client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="x", max_retries=0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import types
+import dataclasses
 
 import pytest
 

@@ -18,6 +18,7 @@ from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.telemetry.log import make_log
 from support.asgi import Response
+from support.clock import current_runtime
 from support.fakes import FakeUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,9 @@ def guarded(*script: Any, style: str = "json", **settings: Any) -> Guarded:
         tables[name] = {**tables.get(name, {}), **table}
     out, upstream = io.StringIO(), FakeUpstream(script)
     log = make_log("trace", style, out)
-    app = Gateway(Config.from_dict(tables), log=log, upstream=upstream, tokens=Tokens(), environment={})
+    app = Gateway(
+        Config.from_dict(tables), log=log, upstream=upstream, tokens=Tokens(), environment={}, runtime=current_runtime()
+    )
     return Guarded(app, upstream, out)
 
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from modelmux.claude.context import Options
 
 from modelmux.claude.caching import mark_last
-from modelmux.claude.context import Options
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import EPHEMERAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelmux.claude.context import Context, Options, ReplyShape
+
 from support.translation import SONNET
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from modelmux.claude.context import Context
+
 from modelmux.claude.conversation import Turns
 from modelmux.wire.anthropic import EPHEMERAL, CacheControl, TextBlock, ThinkingBlock
 from support.translation import SONNET

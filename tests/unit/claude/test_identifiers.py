@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from modelmux.claude.context import Context
+
 from modelmux.claude.identifiers import clean, tool_name
 from support.translation import SONNET
 

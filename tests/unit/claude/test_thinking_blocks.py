@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from modelmux.claude.context import Context, Thought
 
 from modelmux.catalog import builtin
-from modelmux.claude.context import Context, Thought
 from modelmux.claude.thinking_blocks import by_call, has_thoughts, thoughts_in, without_thoughts
 from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.wire.anthropic import Block, RedactedThinkingBlock, ThinkingBlock

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmux.claude.upstream_errors import translate_fault
 
 from modelmux.catalog import builtin
-from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.checks import network
 from modelmux.cli.checks.credentials import check_credentials
 from modelmux.cli.checks.files import check_files

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from modelmux.gateway.thinking_store import MemoryThoughts, may_think, remember
+
 from modelmux.wire.anthropic import Block, MessagesRequest, RedactedThinkingBlock, Thinking, ThinkingBlock
 from support.clock import Clock
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from modelmux.claude.upstream_errors import RULES
+
 from modelmux.errors import (
     CredentialsUnavailable,
     GatewayError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from modelmux.claude.upstream_errors import RULES
 
 from modelmux.catalog import builtin
-from modelmux.claude.upstream_errors import RULES
 from modelmux.errors import (
     CredentialsUnavailable,
     GatewayError,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from modelmux.claude.context import Options
 
 from modelmux.catalog import builtin
-from modelmux.claude.context import Options
 from modelmux.claude.conversation import BEGIN, NO_RESULT
 from modelmux.dialects.openai_chat.messages import user_id
 from modelmux.dialects.openai_chat.request import CONTINUE

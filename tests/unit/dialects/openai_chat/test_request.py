@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from modelmux.dialects.openai_chat.single_stream import chunks_of
 from msgspec import UNSET
 
 from modelmux.catalog import builtin
@@ -15,7 +16,6 @@ from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.messages import user_id
 from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
 from modelmux.dialects.openai_chat.response import translate_response
-from modelmux.dialects.openai_chat.single_stream import chunks_of
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import encode_request

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from modelmux.claude.context import ReplyShape
+
 from modelmux.dialects.openai_chat.response import translate_response
 from modelmux.wire import anthropic
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmux.claude.context import Options
 
 from modelmux.catalog import builtin
-from modelmux.claude.context import Options
 from modelmux.dialects.openai_chat.response_format import JSON_INSTRUCTION, FenceStripper, strip_fences
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, PREFILL, SONNET, notices, sent, translate

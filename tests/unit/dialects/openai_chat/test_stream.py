@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from modelmux.claude.context import ReplyShape
 from msgspec import Raw
 
-from modelmux.claude.context import ReplyShape
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import UpstreamBroken, UpstreamRefused
 from modelmux.wire.anthropic import Block, StreamEvent, Usage

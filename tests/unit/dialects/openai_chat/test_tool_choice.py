@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from modelmux.claude.context import Options
+
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, notices, sent
 

@@ -18,15 +18,15 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 
 import pytest
+from modelmux.claude.context import Options, ReplyShape
+from modelmux.claude.upstream_errors import RULES
 from msgspec.structs import replace
 
 from modelmux import claude, dialects
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.context import Options, ReplyShape
 from modelmux.claude.fold import MessageFold
 from modelmux.claude.notices import Notices
 from modelmux.claude.schema import root, subset
-from modelmux.claude.upstream_errors import RULES
 from modelmux.dialects.openai_chat.field_support import FATES
 from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
 from modelmux.dialects.openai_chat.stream import ChatStream
