@@ -11,18 +11,18 @@ import msgspec
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from modelmux.claude.context import Assets, Options, Translated
 
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
-from modelmux.claude.context import Assets, Options, Translated
 from modelmux.claude.prefix import first_difference
 from modelmux.dialects.openai_chat.content import remote_urls
 from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, read_request
+from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, decode_request_with_unknown
 from support.asgi import request
 from support.gateway import PATH
 from support.recordings import openai_requests
@@ -46,7 +46,7 @@ SDK = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
 
 
 def decode(recording: dict[str, Any], model: str) -> tuple[ChatRequest, list[str]]:
-    return read_request(json.dumps({**recording["request"], "model": model}).encode())
+    return decode_request_with_unknown(json.dumps({**recording["request"], "model": model}).encode())
 
 
 def assets(found: ChatRequest) -> Assets:

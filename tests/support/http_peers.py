@@ -19,7 +19,7 @@ import uvloop
 from modelmux.errors import GatewayError
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Origin, Timeouts
+from modelmux.wire.http import HttpCall, Origin, Timeouts
 
 PATIENT = Timeouts(connect=5, pool=5, send=5, first_byte=5, idle=5)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -45,12 +45,12 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
     return pytest.mark.parametrize("loop_factory", loops, ids=["asyncio", "uvloop"])(run)
 
 
-def call(origin: Origin, body: bytes = b"{}", *, timeouts: Timeouts = PATIENT, **changes: Any) -> Call:
+def call(origin: Origin, body: bytes = b"{}", *, timeouts: Timeouts = PATIENT, **changes: Any) -> HttpCall:
     fields: dict[str, Any] = {"target": "/echo", "headers": [(b"x-test", b"1")], **changes}
-    return Call(origin, fields.pop("target"), fields.pop("headers"), body, timeouts, **fields)
+    return HttpCall(origin, fields.pop("target"), fields.pop("headers"), body, timeouts, **fields)
 
 
-async def fetch(pool: HttpPool, what: Call, limit: int = 1 << 30) -> tuple[int, bytes]:
+async def fetch(pool: HttpPool, what: HttpCall, limit: int = 1 << 30) -> tuple[int, bytes]:
     """Status and whole body."""
     reply = await pool.send(what)
     try:
@@ -59,7 +59,7 @@ async def fetch(pool: HttpPool, what: Call, limit: int = 1 << 30) -> tuple[int, 
         await reply.aclose()
 
 
-async def outcome(pool: HttpPool, what: Call) -> tuple[int, bytes] | GatewayError:
+async def outcome(pool: HttpPool, what: HttpCall) -> tuple[int, bytes] | GatewayError:
     try:
         return await fetch(pool, what)
     except GatewayError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from modelmux.errors import GatewayError
 from modelmux.upstream.http1 import Connection, Http1Reply
-from modelmux.wire.http import Call, Headers, Origin, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Origin, Timeouts
 from modelmux.wire.request_head import encode_head
 
 ORIGIN = Origin("http", "upstream.example", 80)
@@ -91,8 +91,8 @@ def connected() -> tuple[Connection, FakeTransport, Counts]:
     return connection, transport, owner
 
 
-def request(body: bytes = b"{}", *, method: str = "POST", headers: Headers | None = None, **clocks: float) -> Call:
-    return Call(ORIGIN, "/v1/x", [] if headers is None else headers, body, Timeouts(**clocks), method)
+def request(body: bytes = b"{}", *, method: str = "POST", headers: Headers | None = None, **clocks: float) -> HttpCall:
+    return HttpCall(ORIGIN, "/v1/x", [] if headers is None else headers, body, Timeouts(**clocks), method)
 
 
 class Seen:
@@ -145,7 +145,7 @@ async def exchange(pieces: Sequence[bytes], *, eof: bool = False, method: str = 
     return seen
 
 
-async def _read(connection: Connection, what: Call, seen: Seen) -> None:
+async def _read(connection: Connection, what: HttpCall, seen: Seen) -> None:
     try:
         reply: Http1Reply = await connection.exchange(what, encode_head(what))
         seen.status, seen.headers = reply.status, reply.headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from modelmux.wire.http import Call, Headers
+from modelmux.wire.http import Headers, HttpCall
 from modelmux.wire.http import Origin as Origin
 from modelmux.wire.http import Timeouts as Timeouts
 
@@ -53,7 +53,7 @@ class Reply(Protocol):
 class Upstream(Protocol):
     """Something that carries a call out and brings the reply's head back."""
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: HttpCall) -> Reply:
         """Send and wait for the reply's status and headers.
 
         :raises UpstreamUnreachable: no connection could be made.

@@ -22,7 +22,7 @@ from typing import Final, Protocol, cast
 import httptools
 
 from modelmux.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
-from modelmux.wire.http import Call, Headers, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Timeouts
 
 #: Longest head of a reply in bytes, interim replies included; also the most framing or trailers between two body bytes.
 MAX_HEAD: Final = 64 * 1024
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
 
     # What the pool and the reply call
 
-    async def exchange(self, call: Call, head: bytes) -> Http1Reply:
+    async def exchange(self, call: HttpCall, head: bytes) -> Http1Reply:
         """Send ``call`` with its encoded ``head`` and wait for the head of the reply.
 
         :raises UpstreamTimeout: ``send`` or ``first_byte``.

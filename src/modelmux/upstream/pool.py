@@ -22,7 +22,7 @@ from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, 
 from modelmux.upstream.connect import Resolve, dial, resolve, tls_context
 from modelmux.upstream.http1 import Connection, Http1Reply
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.http import Call, Origin
+from modelmux.wire.http import HttpCall, Origin
 from modelmux.wire.request_head import encode_head
 
 #: Open connections for each origin: as many as requests may run by default, a stream has one for itself.
@@ -93,7 +93,7 @@ class HttpPool:
         """Calls that wait for a place."""
         return sum(lane.waiting for lane in self._lanes.values())
 
-    async def send(self, call: Call) -> Http1Reply:
+    async def send(self, call: HttpCall) -> Http1Reply:
         """See ``base.Upstream``. A call that met a reused connection as it died, and got no byte of a reply, goes out
         again over another one.
 
@@ -130,7 +130,7 @@ class HttpPool:
                 self._all_lost = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._all_lost])
 
-    async def _acquire(self, call: Call, *, fresh: bool) -> Connection:
+    async def _acquire(self, call: HttpCall, *, fresh: bool) -> Connection:
         """:param fresh: an idle connection just proved dead, so take none of the others if it can be helped."""
         if self._closed:
             raise _draining()
@@ -167,7 +167,7 @@ class HttpPool:
         self.alive.clear()
         self._sweeper = None
 
-    async def _open(self, lane: _Lane, call: Call) -> Connection:
+    async def _open(self, lane: _Lane, call: HttpCall) -> Connection:
         """A new connection in a place that the caller has taken."""
         loop = asyncio.get_running_loop()
         context = None

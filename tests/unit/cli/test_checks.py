@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmux.claude.upstream_errors import translate_fault
 
 from modelmux.catalog import builtin
-from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.checks import network
 from modelmux.cli.checks.credentials import check_credentials
 from modelmux.cli.checks.files import check_files
@@ -26,7 +26,7 @@ from modelmux.emulator import EmulatorSettings
 from modelmux.routing.model import Deployment
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.google.vertex import decode_fault
+from modelmux.wire.google.errors import decode_error
 from modelmux.wire.http import Origin
 from support.emulator_server import threaded
 from support.http_peers import peer, replies
@@ -221,7 +221,7 @@ def deployment(model: str = "claude-opus-5", location: str = "global") -> Deploy
 
 
 def meaning(status: int, body: bytes, where: Deployment | None = None) -> Result:
-    return explain(where or deployment(), translate_fault(decode_fault(status, body)), TODAY)
+    return explain(where or deployment(), translate_fault(decode_error(status, body)), TODAY)
 
 
 def google(code: int, status: str, message: str) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from modelmux.errors import UpstreamBroken, UpstreamTimeout
 from modelmux.upstream.http1 import JOIN_LIMIT, MAX_UNREAD, SEND_PIECE, Connection, Http1Reply
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from modelmux.wire.request_head import encode_head
 from support.http_peers import on_both_loops
 from support.http_transport import Counts, FakeTransport, connected, request
@@ -24,7 +24,7 @@ def chunk(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def started(what: Call) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, Counts]]:
+async def started(what: HttpCall) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, Counts]]:
     connection, transport, owner = connected()
     task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
     await asyncio.sleep(0)

@@ -28,7 +28,7 @@ from modelmux.upstream.base import Reply
 from modelmux.upstream.connect import AddressInfo, Resolve
 from modelmux.upstream.downloads.url_guard import Guard, NotFetched, Target, parse_url
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Headers, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Timeouts, find_raw_header
 
 #: Base64 adds a third, and Vertex AI takes bodies of 30 MB: this is what fits, with room for the conversation.
 MAX_BYTES: Final = 20 * 1024 * 1024
@@ -247,7 +247,7 @@ class Fetcher:
         limits = Timeouts(connect=seconds, pool=seconds, send=seconds, first_byte=seconds, idle=seconds)
         for _ in range(self._settings.max_redirects + 1):
             self._guard.check(target)
-            reply = await self._pool.send(Call(target.origin, target.path, _HEADERS, b"", limits, "GET"))
+            reply = await self._pool.send(HttpCall(target.origin, target.path, _HEADERS, b"", limits, "GET"))
             try:
                 location = _header(reply, b"location") if reply.status in _REDIRECTS else ""
                 if not location:
@@ -335,7 +335,7 @@ def _result(task: asyncio.Task[Fetched], url: str) -> Fetched:
 
 def _header(reply: Reply, name: bytes) -> str:
     """The first header of that name, "" without one."""
-    value = next((value for found, value in reply.headers if found == name), b"")
+    value = find_raw_header(reply.headers, name) or b""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
