@@ -34,7 +34,7 @@ class FakeReply:
             yield piece
 
     @property
-    def arrived(self) -> bool:
+    def is_complete(self) -> bool:
         return False
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -61,7 +61,7 @@ class AsgiReply:
             raise UpstreamBroken("The gateway gave no answer.", reply_started=False)
 
     @property
-    def arrived(self) -> bool:
+    def is_complete(self) -> bool:
         return self._complete and self._pieces.empty()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

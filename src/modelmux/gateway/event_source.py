@@ -73,7 +73,7 @@ class EventSource:
     async def drain(self) -> None:
         """Read the rest of a complete reply, so that its connection can be used again. An upstream that does not end
         the reply soon is not waited for."""
-        if self._ended or self._reply.arrived:
+        if self._ended or self._reply.is_complete:
             return
         with contextlib.suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(DRAIN_SECONDS):

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from modelmux.errors import InvalidRequest, UpstreamTimeout, UpstreamUnreachable
-from modelmux.upstream.connect import AddressInfo, Resolve, _alternate, dial, tls_context
+from modelmux.upstream.connect import AddressInfo, Resolve, _interleave_families, connect, tls_context
 from modelmux.wire.http import Origin, Timeouts
 from support.http_peers import OK, Wire, always, call, fetch, on_both_loops, open_sockets, peer, pool_of, until
 
@@ -67,8 +67,8 @@ def refusing_port() -> Iterator[int]:
 def test_families_take_turns_and_the_first_ones_first() -> None:
     six = [(socket.AF_INET6, 1, 6, "", (f"::{n}", 1, 0, 0)) for n in range(3)]
     four = [(socket.AF_INET, 1, 6, "", (f"10.0.0.{n}", 1)) for n in range(2)]
-    assert _alternate([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
-    assert _alternate([*four, *six])[0] == four[0]
+    assert _interleave_families([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
+    assert _interleave_families([*four, *six])[0] == four[0]
 
 
 @on_both_loops
@@ -192,7 +192,7 @@ async def test_attempts_cancelled_at_any_moment_leave_no_socket() -> None:
             during = open_sockets()
             resolver = at(("127.0.0.1", port), ("127.0.0.1", origin.port), ("::1", origin.port))
             for delay in range(12):
-                task = asyncio.ensure_future(dial(Taken, Origin("http", "a.example", 80), resolver=resolver))
+                task = asyncio.ensure_future(connect(Taken, Origin("http", "a.example", 80), resolver=resolver))
                 for _ in range(delay):
                     await asyncio.sleep(0)
                 if delay > 8:
@@ -212,7 +212,7 @@ async def test_a_cancelled_attempt_closes_no_descriptor_that_is_someone_elses_by
     async with peer(always(OK)) as (origin, _):
         for turns in range(25):
             what = Origin(scheme, "127.0.0.1", origin.port)
-            task = asyncio.ensure_future(dial(Taken, what, context=context))
+            task = asyncio.ensure_future(connect(Taken, what, context=context))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()

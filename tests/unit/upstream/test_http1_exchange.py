@@ -13,7 +13,7 @@ from modelmux.upstream.http1 import JOIN_LIMIT, MAX_UNREAD, SEND_PIECE, Connecti
 from modelmux.wire.http import HttpCall
 from modelmux.wire.request_head import encode_head
 from support.http_peers import on_both_loops
-from support.http_transport import Counts, FakeTransport, connected, request
+from support.http_transport import CountingOwner, FakeTransport, connected, request
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -24,7 +24,9 @@ def chunk(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def started(what: HttpCall) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, Counts]]:
+async def started(
+    what: HttpCall,
+) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, CountingOwner]]:
     connection, transport, owner = connected()
     task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
     await asyncio.sleep(0)
@@ -35,7 +37,7 @@ async def started(what: HttpCall) -> AsyncIterator[tuple[asyncio.Task[Http1Reply
         await asyncio.wait([task])
         connection.close()
         await asyncio.sleep(0)
-        assert owner.gone_ == owner.lost_ == transport.aborted == 1
+        assert owner.closed_count == owner.lost_count == transport.aborted == 1
 
 
 # What is written
@@ -95,7 +97,7 @@ async def test_a_single_chunk_is_not_copied() -> None:
 async def test_a_reply_that_came_whole_frees_the_connection_before_it_is_read() -> None:
     async with started(request()) as (task, connection, _, owner):
         connection.data_received(OK)
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         reply = await task
         second = asyncio.get_running_loop().create_task(connection.exchange(request(), encode_head(request())))
         await asyncio.sleep(0)
@@ -125,10 +127,10 @@ async def test_the_head_has_until_first_byte_runs_out(clock: str, arrived: list[
             await asyncio.sleep(0.01)
             if data:
                 connection.data_received(data)
-        with pytest.raises(UpstreamTimeout, match=r"did not begin to answer within 0\.05 s") as caught:
+        with pytest.raises(UpstreamTimeout, match=r"did not start to reply within 0\.05 s") as caught:
             await task
         assert caught.value.clock == clock
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
 @on_both_loops
@@ -139,7 +141,7 @@ async def test_silence_in_the_body_runs_idle_out_after_what_has_come_is_read() -
         with pytest.raises(UpstreamTimeout, match=r"sent nothing for 0\.05 s") as caught:
             assert await reply.read(100)
         assert caught.value.clock == "idle"
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
 async def test_each_read_starts_the_idle_clock_anew_and_framing_alone_does_not() -> None:
@@ -176,7 +178,7 @@ async def test_a_peer_that_does_not_take_the_request_runs_send_out(body: bytes) 
     with pytest.raises(UpstreamTimeout) as caught:
         await connection.exchange(what, encode_head(what))
     assert caught.value.clock == "send"
-    assert owner.gone_ == transport.aborted == 1
+    assert owner.closed_count == transport.aborted == 1
 
 
 async def test_the_send_clock_is_for_the_whole_request() -> None:
@@ -259,7 +261,7 @@ async def test_the_end_of_the_reply_leaves_the_reading_on() -> None:
         assert not transport.reading
         connection.data_received(b"y")
         assert transport.reading
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         assert len(await (await task).read(size)) == size
 
 
@@ -294,8 +296,8 @@ async def test_a_refusal_in_the_middle_of_the_request_is_the_reply_and_the_conne
     reply = await task
     assert reply.status == 413
     assert await reply.read(4) == b"much"
-    assert owner.ready_ == 0
-    assert owner.gone_ == transport.aborted == 1
+    assert owner.idle_count == 0
+    assert owner.closed_count == transport.aborted == 1
     assert len(transport.written) <= 2
 
 
@@ -315,7 +317,7 @@ async def test_a_200_in_the_middle_of_the_request_does_not_stop_it() -> None:
     reply = await task
     connection.data_received(b"0\r\n\r\n")
     assert await reply.read(9) == b"early"
-    assert owner.ready_ == 1
+    assert owner.idle_count == 1
     connection.close()
 
 
@@ -341,8 +343,8 @@ async def test_a_cancelled_exchange_closes_at_once(stage: str) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert transport.aborted == owner.gone_ == 1
-    assert owner.ready_ == 0
+    assert transport.aborted == owner.closed_count == 1
+    assert owner.idle_count == 0
 
 
 async def test_a_cancellation_in_the_moment_the_head_arrives_closes() -> None:
@@ -373,7 +375,7 @@ async def test_closing_an_unread_reply_closes_the_connection_and_a_second_close_
         reply = await task
         await reply.aclose()
         await reply.aclose()
-        assert transport.aborted == owner.gone_ == 1
+        assert transport.aborted == owner.closed_count == 1
         with pytest.raises(UpstreamBroken):
             await reply.read(9)
 
@@ -383,7 +385,7 @@ async def test_closing_a_reply_that_came_whole_keeps_the_connection_but_not_the_
         connection.data_received(OK)
         reply = await task
         await reply.aclose()
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         assert not connection.closed
         with pytest.raises(UpstreamBroken):
             await reply.read(9)
@@ -406,7 +408,7 @@ async def test_a_reply_over_the_limit_is_closed_not_gathered() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(HEAD + chunk(b"x" * 11))
         reply = await task
-        with pytest.raises(UpstreamBroken, match="longer than 10 bytes"):
+        with pytest.raises(UpstreamBroken, match="exceeds the limit of 10 bytes"):
             await reply.read(10)
         assert transport.aborted == 1
 
@@ -421,7 +423,7 @@ async def test_a_broken_connection_says_whether_the_reply_had_begun(started_: bo
             await task
         assert caught.value.reply_started is started_
         assert caught.value.detail == "ConnectionResetError: reset by peer"
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
 @pytest.mark.parametrize("size", [2, SEND_PIECE * 3])
@@ -432,7 +434,7 @@ async def test_a_connection_that_breaks_under_the_first_write_is_written_to_no_m
     with pytest.raises(UpstreamBroken) as caught:
         await connection.exchange(what, encode_head(what))
     assert not caught.value.reply_started
-    assert len(transport.written) == owner.gone_ == 1
+    assert len(transport.written) == owner.closed_count == 1
 
 
 async def test_a_body_without_framing_that_ends_by_a_reset_is_not_whole() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream import http1
-from support.http_transport import Seen, exchange
+from support.http_transport import Exchanged, exchange
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LENGTH = HEAD + b"Content-Type: application/json\r\nRequest-Id: req_1\r\nContent-Length: 11\r\n\r\n" + b'{"id":"m1"}'
@@ -31,11 +31,11 @@ WELL_FORMED = {
 each_reply = pytest.mark.parametrize(("data", "body"), WELL_FORMED.values(), ids=list(WELL_FORMED))
 
 
-def run(*pieces: bytes, eof: bool = False, method: str = "POST") -> Seen:
+def run(*pieces: bytes, eof: bool = False, method: str = "POST") -> Exchanged:
     return asyncio.run(exchange(pieces, eof=eof, method=method))
 
 
-def refused(seen: Seen) -> UpstreamBroken:
+def refused(seen: Exchanged) -> UpstreamBroken:
     assert isinstance(seen.error, UpstreamBroken)
     assert not seen.reusable
     return seen.error
@@ -117,7 +117,7 @@ def test_a_body_without_framing_ends_with_the_connection(data: bytes) -> None:
 
 
 def test_a_body_without_framing_is_not_over_before_the_connection_is() -> None:
-    seen = asyncio.run(exchange([HEAD + b"\r\nsome"], dead=False))
+    seen = asyncio.run(exchange([HEAD + b"\r\nsome"], must_end=False))
     assert (seen.body, seen.error, seen.reusable) == (b"some", None, False)
 
 

@@ -145,7 +145,7 @@ async def test_bytes_that_arrive_on_an_idle_connection_close_it() -> None:
         await wire.send(OK)
         await asyncio.sleep(0.02)
         await wire.send(OK.replace(b"hello", b"wrong"))
-        await wire.gone()
+        await wire.wait_closed()
 
     async with peer(talk) as (origin, _), pool_of() as pool:
         assert (await fetch(pool, call(origin)))[1] == b"hello"
@@ -509,7 +509,7 @@ async def test_those_who_gave_up_waiting_leave_nothing_in_the_queue() -> None:
         for task in waiting[::2]:
             task.cancel()
         await asyncio.wait(waiting)
-        assert len(pool._lanes[origin]._queue) == pool.waiting == 0
+        assert len(pool._origins[origin]._waiters) == pool.waiting == 0
         gate.opened.set()
         assert await first == (200, b"001")
 
@@ -608,7 +608,7 @@ async def test_origins_no_longer_used_are_forgotten() -> None:
             for number in range(20):
                 assert (await fetch(pool, call(Origin("http", f"{number}.example", 80))))[1] == b"hello"
                 await until(lambda: pool.open == 0)
-            assert len(pool._lanes) == 1
+            assert len(pool._origins) == 1
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the loop that ended left its transports open
@@ -632,7 +632,7 @@ def test_a_pool_outlives_the_loop_it_was_used_in(new_loop: Callable[[], asyncio.
 async def test_a_pool_is_not_used_from_two_loops() -> None:
     async with peer(always(OK)) as (origin, _), pool_of() as pool:
         await fetch(pool, call(origin))
-        with pytest.raises(RuntimeError, match="one event loop"):
+        with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, pool.send(call(origin)))
         assert await fetch(pool, call(origin)) == (200, b"hello")
 

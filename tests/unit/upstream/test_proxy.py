@@ -121,7 +121,7 @@ async def test_what_is_asked() -> None:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "The proxy asks for a login."),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "The proxy requires authentication."),
         (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "The proxy did not open"),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "The proxy did not open"),
         (b"HTTP/1.1 302 Found\r\nlocation: http://login/\r\n\r\n", "The proxy did not open"),

@@ -15,7 +15,7 @@ from typing import Any, Final
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.errors import GatewayError, UpstreamUnreachable
-from modelmux.upstream.connect import AddressInfo, dial, resolve, tls_context
+from modelmux.upstream.connect import AddressInfo, connect, resolve, tls_context
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
 from modelmux.wire.http import HttpCall, Origin, Timeouts
@@ -100,7 +100,7 @@ async def _reach(origin: Origin, proxy: Proxy | None) -> Result:
     stages, began = _Stages(), time.monotonic()
     try:
         async with asyncio.timeout(_PATIENCE.connect):
-            await dial(lambda: stages, origin, proxy=proxy, context=context, resolver=timed)
+            await connect(lambda: stages, origin, proxy=proxy, context=context, resolver=timed)
     except UpstreamUnreachable as error:
         found = f"{error.message.rstrip('.')} ({error.detail})"
         return Result(origin.authority, "fail", found, _remedy(error, proxy))

@@ -14,13 +14,13 @@ from modelmux.errors import GatewayDraining, GatewayOverloaded, InvalidRequest
 from modelmux.upstream.connect import AddressInfo
 from modelmux.upstream.downloads import fetcher as module
 from modelmux.upstream.downloads.fetcher import Fetched, Fetcher, FetchSettings
-from modelmux.upstream.downloads.url_guard import NotFetched
+from modelmux.upstream.downloads.url_guard import DownloadRefused
 from support.clock import Clock
 from support.fetch_servers import (
     CANARY,
     PNG,
     Names,
-    discreet,
+    assert_discloses_nothing,
     fetcher,
     hang,
     loopback,
@@ -122,7 +122,7 @@ async def test_anything_but_a_proper_200_is_refused_without_quoting_it(answer: b
 
 async def test_the_status_is_named() -> None:
     async with site({"/": status(403)}) as running, fetcher(running) as subject:
-        assert (await refusal(subject, running.url())).message == "The URL's server answered with status 403."
+        assert (await refusal(subject, running.url())).message == "The server of the URL returned status 403."
 
 
 async def test_a_closed_port_and_a_name_without_address() -> None:
@@ -139,7 +139,7 @@ async def test_switched_off_nothing_is_fetched_or_resolved() -> None:
         for url in (running.url(), running.url(host="a.example"), "http://[bad"):
             assert (await refusal(subject, url)).reason == "disabled"
         assert not running.heads
-        assert not names.asked
+        assert not names.queries
 
 
 def test_settings_that_mean_nothing_are_named() -> None:
@@ -238,10 +238,10 @@ async def test_a_shared_failure_is_an_exception_of_its_own_for_each() -> None:
         assert len(running.heads) == 1
     assert len(set(map(id, errors))) == 5
     for error in errors:
-        assert isinstance(error, NotFetched)
+        assert isinstance(error, DownloadRefused)
         assert isinstance(error, InvalidRequest)
         assert (error.reason, error.url, error.param) == ("status", running.url(), None)
-        discreet(error)
+        assert_discloses_nothing(error)
 
 
 @on_both_loops
@@ -299,7 +299,7 @@ async def test_cancelled_at_any_step_nothing_is_left(steps: int) -> None:
         await asyncio.wait([task])
         assert task.cancelled()
         assert subject._pool.open == 0
-        assert subject._places._value == module.AT_ONCE
+        assert subject._slots._value == module.MAX_CONCURRENT
 
 
 @on_both_loops
@@ -360,7 +360,7 @@ async def test_one_request_has_at_most_eight_downloads_under_way() -> None:
 
     async with site({f"/{number}": counted for number in range(30)}) as running, fetcher(running) as subject:
         assert len(await subject.fetch_all(running.url(f"/{number}") for number in range(30))) == 30
-    assert most == module.PER_REQUEST
+    assert most == module.MAX_CONCURRENT_PER_REQUEST
 
 
 @on_both_loops
@@ -370,7 +370,7 @@ async def test_the_first_failure_ends_the_others_and_says_which_url_it_was() -> 
         await wire.send(status(404))
 
     async with site({"/1": hang, "/2": fail, "/3": hang}) as running, fetcher(running) as subject:
-        with pytest.raises(NotFetched) as caught:
+        with pytest.raises(DownloadRefused) as caught:
             await subject.fetch_all([running.url(f"/{number}") for number in (1, 2, 3)])
         assert (caught.value.reason, caught.value.url) == ("status", running.url("/2"))
         assert not subject._tasks
@@ -381,17 +381,17 @@ async def test_together_they_may_not_be_larger_than_one_may() -> None:
     routes = {f"/{name}": ok(bytes(400)) for name in "abc"}
     async with site(routes) as running, fetcher(running, max_bytes=1000) as subject:
         assert len(await subject.fetch_all([running.url("/a"), running.url("/b")])) == 2
-        with pytest.raises(NotFetched) as caught:  # remembered or not
+        with pytest.raises(DownloadRefused) as caught:  # remembered or not
             await subject.fetch_all([running.url("/a"), running.url("/b"), running.url("/c")])
     assert caught.value.reason == "too_large"
-    discreet(caught.value)
+    assert_discloses_nothing(caught.value)
 
 
 @on_both_loops
 async def test_a_cancelled_request_ends_its_downloads() -> None:
     async with site({f"/{number}": hang for number in range(20)}) as running, fetcher(running) as subject:
         task = asyncio.create_task(subject.fetch_all(running.url(f"/{number}") for number in range(20)))
-        await until(lambda: running.open == module.PER_REQUEST)
+        await until(lambda: running.open == module.MAX_CONCURRENT_PER_REQUEST)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
@@ -402,7 +402,7 @@ async def test_a_cancelled_request_ends_its_downloads() -> None:
 async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_clients_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(module, "MAX_CONCURRENT", 2)
     async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.8) as subject:
         hanging = [asyncio.create_task(subject.fetch(running.url(path))) for path in ("/1", "/2")]
         await until(lambda: running.open == 2)
@@ -413,7 +413,7 @@ async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_client
             await subject.fetch(running.url("/3"))
         await asyncio.wait(hanging)
         for hung in hanging:
-            assert isinstance(hung.exception(), NotFetched)
+            assert isinstance(hung.exception(), DownloadRefused)
         assert (await subject.fetch(running.url("/3"))).data == PNG
 
 
@@ -448,7 +448,7 @@ async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyP
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(running.url(host=f"slow-{number}.example")))
-                for number in range(module.LOOKUPS - 1)
+                for number in range(module.DNS_THREADS - 1)
             ]
             await asyncio.sleep(0.02)
             assert (await subject.fetch(running.url(host="fast.example"))).data == PNG
@@ -472,7 +472,7 @@ async def test_names_that_take_forever_hold_up_nothing_but_themselves(monkeypatc
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(f"http://slow-{next(numbers)}.example/"))
-                for _ in range(2 * module.LOOKUPS)
+                for _ in range(2 * module.DNS_THREADS)
             ]
             await asyncio.sleep(0.05)
             assert (await subject.fetch(running.url())).data == PNG  # an address needs no resolving

@@ -10,22 +10,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelmux.upstream.downloads.url_guard import MAX_URL, Guard, NotFetched, parse_url
-from support.fetch_servers import Names, discreet, rows
+from modelmux.upstream.downloads.url_guard import MAX_URL, DownloadRefused, UrlGuard, parse_url
+from support.fetch_servers import Names, address_infos, assert_discloses_nothing
 
 NOBODY = Names()
 
 
-def guard(**settings: object) -> Guard:
-    return Guard(resolver=NOBODY, **settings)  # type: ignore[arg-type]
+def guard(**settings: object) -> UrlGuard:
+    return UrlGuard(resolver=NOBODY, **settings)  # type: ignore[arg-type]
 
 
 def reason(url: str, **settings: object) -> str:
     """Why the text alone is refused, "" if it is not."""
     try:
         guard(**settings).check(parse_url(url))
-    except NotFetched as error:
-        discreet(error)
+    except DownloadRefused as error:
+        assert_discloses_nothing(error)
         return error.reason
     return ""
 
@@ -105,7 +105,7 @@ def test_what_two_parsers_could_read_in_two_ways_is_refused(url: str) -> None:
 def test_whatever_is_accepted_means_the_same_to_another_parser(url: str) -> None:
     try:
         target = parse_url(url)
-    except NotFetched:
+    except DownloadRefused:
         return
     host = target.origin.host
     assert re.fullmatch(r"[0-9a-z._:-]+", host)
@@ -212,12 +212,12 @@ async def test_no_address_but_a_public_one_is_permitted(address: str, order: int
     assert not guard().permits(ipaddress.ip_address(address))
 
     async def resolver(host: str, port: int) -> object:
-        return rows(port, *["93.184.215.14", address][::order])  # a good one beside it does not help
+        return address_infos(port, *["93.184.215.14", address][::order])  # a good one beside it does not help
 
-    with pytest.raises(NotFetched) as caught:
-        await Guard(resolver=resolver).resolve("rebind.example", 80)  # type: ignore[arg-type]
+    with pytest.raises(DownloadRefused) as caught:
+        await UrlGuard(resolver=resolver).resolve("rebind.example", 80)  # type: ignore[arg-type]
     assert caught.value.reason == "host"
-    discreet(caught.value)
+    assert_discloses_nothing(caught.value)
     assert caught.value.detail is not None
     assert address in caught.value.detail
 
@@ -268,18 +268,18 @@ async def test_a_name_that_leads_nowhere(failure: Exception) -> None:
         return []
 
     for one in (resolver, empty):
-        with pytest.raises(NotFetched) as caught:
-            await Guard(resolver=one).resolve("nowhere.example", 80)  # type: ignore[arg-type]
+        with pytest.raises(DownloadRefused) as caught:
+            await UrlGuard(resolver=one).resolve("nowhere.example", 80)  # type: ignore[arg-type]
         assert caught.value.reason == "unresolved"
-        discreet(caught.value)
+        assert_discloses_nothing(caught.value)
 
 
 async def test_an_address_family_nobody_knows_is_refused() -> None:
     async def resolver(host: str, port: int) -> object:
         return [(10, 1, 6, "", (1, b"x"))]
 
-    with pytest.raises(NotFetched) as caught:
-        await Guard(resolver=resolver).resolve("odd.example", 80)  # type: ignore[arg-type]
+    with pytest.raises(DownloadRefused) as caught:
+        await UrlGuard(resolver=resolver).resolve("odd.example", 80)  # type: ignore[arg-type]
     assert caught.value.reason == "host"
 
 
@@ -312,15 +312,15 @@ def test_where_a_redirect_leads(location: str, origin: str, path: str) -> None:
      "https://example.com\\@127.0.0.1/", "//127.1/x", "https://[::1/", "https://127。0。0。1/"],
 )  # fmt: skip
 def test_a_redirect_is_read_as_strictly(location: str) -> None:
-    with pytest.raises(NotFetched) as caught:
+    with pytest.raises(DownloadRefused) as caught:
         parse_url("https://example.com/a").redirected(location)
     assert caught.value.reason == "malformed"
-    assert caught.value.message == "The URL redirects to one that cannot be fetched."
-    discreet(caught.value)
+    assert caught.value.message == "The URL redirects to a malformed URL."
+    assert_discloses_nothing(caught.value)
 
 
 def test_a_redirect_does_not_take_tls_away() -> None:
-    with pytest.raises(NotFetched) as caught:
+    with pytest.raises(DownloadRefused) as caught:
         parse_url("https://example.com/a").redirected("http://example.com/a")
     assert caught.value.reason == "downgrade"
     assert parse_url("http://example.com/a").redirected("https://example.com/a").origin.scheme == "https"

@@ -17,13 +17,13 @@ from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from modelmux.upstream.google_auth import loaders
-from modelmux.upstream.google_auth.failures import Failure
+from modelmux.upstream.google_auth.failures import TokenFailure
 from modelmux.upstream.google_auth.loaders import (
-    Grant,
-    Loaded,
+    AccessToken,
+    LoadedCredentials,
     Loader,
-    acquire,
     application_default,
+    fetch_token,
     key_file_problems,
     service_account_file,
     service_account_info,
@@ -58,15 +58,15 @@ def google_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
     importlib.reload(metadata)
 
 
-def grant(loader: Loader) -> Grant:
-    outcome = acquire(loader, None, time.monotonic)
-    assert isinstance(outcome, Grant), outcome
+def grant(loader: Loader) -> AccessToken:
+    outcome = fetch_token(loader, None, time.monotonic)
+    assert isinstance(outcome, AccessToken), outcome
     return outcome
 
 
-def failure(loader: Loader) -> Failure:
-    outcome = acquire(loader, None, time.monotonic)
-    assert isinstance(outcome, Failure), outcome
+def failure(loader: Loader) -> TokenFailure:
+    outcome = fetch_token(loader, None, time.monotonic)
+    assert isinstance(outcome, TokenFailure), outcome
     return outcome
 
 
@@ -88,9 +88,9 @@ def test_a_key_may_be_an_object_json_text_or_a_file(endpoint: TokenEndpoint, tmp
     ):
         got = grant(loader)
         assert got.token == endpoint.tokens[-1]
-        assert 3590 < got.life <= 3600
+        assert 3590 < got.lifetime <= 3600
         assert (got.loaded.kind, got.loaded.project) == ("service_account", "some-project")
-    assert [granted.grant_type for granted in endpoint.granted] == ["jwt"] * 4
+    assert [granted.grant_type for granted in endpoint.issued] == ["jwt"] * 4
 
 
 def test_a_key_whose_line_breaks_were_escaped_twice_works(endpoint: TokenEndpoint) -> None:
@@ -104,14 +104,14 @@ def test_credentials_are_loaded_once_and_refreshed_often(endpoint: TokenEndpoint
     loads = []
     inner = service_account_info(endpoint.service_account())
 
-    def loader(request: Any) -> Loaded:
+    def loader(request: Any) -> LoadedCredentials:
         loads.append(1)
         return inner(request)
 
-    first = acquire(loader, None, time.monotonic)
-    assert isinstance(first, Grant)
-    second = acquire(loader, first.loaded, time.monotonic)
-    assert isinstance(second, Grant)
+    first = fetch_token(loader, None, time.monotonic)
+    assert isinstance(first, AccessToken)
+    second = fetch_token(loader, first.loaded, time.monotonic)
+    assert isinstance(second, AccessToken)
     assert first.token != second.token
     assert len(loads) == 1
 
@@ -142,7 +142,7 @@ def test_a_gcloud_login_gives_tokens_and_its_quota_project(endpoint: TokenEndpoi
     got = grant(service_account_info(endpoint.authorized_user()))
     assert got.loaded.kind == "authorized_user"
     assert got.loaded.credentials.quota_project_id == "quota-project"
-    form = endpoint.granted[0].form
+    form = endpoint.issued[0].form
     assert form is not None
     assert (form["refresh_token"], form["client_secret"]) == (REFRESH_TOKEN, CLIENT_SECRET)
 
@@ -185,7 +185,7 @@ def test_workload_identity_exchanges_the_token_of_a_file(endpoint: TokenEndpoint
     identity = written(tmp_path / "identity", "an-identity-token")
     got = grant(service_account_info(workload_identity(endpoint, {"file": str(identity)})))
     assert got.loaded.kind == "external_account"
-    form = endpoint.granted[0].form
+    form = endpoint.issued[0].form
     assert form is not None
     assert (form["subject_token"], form["scope"]) == ("an-identity-token", SCOPE)
     identity.unlink()
@@ -223,10 +223,10 @@ def test_an_aws_identity_loads_and_fails_as_external_away_from_aws(
 
 
 def impersonation(endpoint: TokenEndpoint) -> Loader:
-    def load(_request: Any) -> Loaded:
+    def load(_request: Any) -> LoadedCredentials:
         source = service_account.Credentials.from_service_account_info(endpoint.service_account(), scopes=[SCOPE])
         override = f"{endpoint.url}/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken"
-        return Loaded(
+        return LoadedCredentials(
             impersonated_credentials.Credentials(source, EMAIL, [SCOPE], iam_endpoint_override=override), None
         )
 
@@ -236,24 +236,24 @@ def impersonation(endpoint: TokenEndpoint) -> Loader:
 def test_impersonation_exchanges_the_source_token(endpoint: TokenEndpoint) -> None:
     got = grant(impersonation(endpoint))
     assert got.loaded.kind == "impersonated_service_account"
-    assert [granted.grant_type for granted in endpoint.granted] == ["jwt", "impersonation"]
+    assert [granted.grant_type for granted in endpoint.issued] == ["jwt", "impersonation"]
     assert got.token == endpoint.tokens[1]
 
 
 def test_impersonation_without_the_role_names_the_role(endpoint: TokenEndpoint) -> None:
-    outcome = acquire(impersonation(endpoint), None, time.monotonic)
-    assert isinstance(outcome, Grant)
+    outcome = fetch_token(impersonation(endpoint), None, time.monotonic)
+    assert isinstance(outcome, AccessToken)
     denied = {"error": {"code": 403, "message": f"denied on {EMAIL}", "status": "PERMISSION_DENIED"}}
     endpoint.answer(403, denied)
-    refused = acquire(impersonation(endpoint), outcome.loaded, time.monotonic)
-    assert isinstance(refused, Failure)
+    refused = fetch_token(impersonation(endpoint), outcome.loaded, time.monotonic)
+    assert isinstance(refused, TokenFailure)
     assert refused.cause == "impersonation_refused"
     assert "roles/iam.serviceAccountTokenCreator" in refused.error().public_message
     assert EMAIL not in repr(refused)
     denied["error"]["status"] = "UNAVAILABLE"
     endpoint.answer(503, denied)
-    unavailable = acquire(impersonation(endpoint), outcome.loaded, time.monotonic)
-    assert isinstance(unavailable, Failure)
+    unavailable = fetch_token(impersonation(endpoint), outcome.loaded, time.monotonic)
+    assert isinstance(unavailable, TokenFailure)
     assert unavailable.cause == "endpoint_failing"
 
 
@@ -305,7 +305,7 @@ def test_the_default_is_then_the_metadata_server(endpoint: TokenEndpoint, google
     endpoint.expires_in = 1200  # it hands out what it has in its cache
     got = grant(application_default())
     assert got.token == endpoint.tokens[0]
-    assert 1190 < got.life <= 1200
+    assert 1190 < got.lifetime <= 1200
     assert (got.loaded.kind, got.loaded.project) == ("metadata_server", "metadata-project")
 
 
