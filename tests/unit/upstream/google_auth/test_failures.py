@@ -1,4 +1,4 @@
-"""No text of a failure gives a secret away, and every cause has words and a remedy."""
+"""No text of a failure discloses a secret, and every cause has a message and a remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def endpoint() -> Iterator[TokenEndpoint]:
 
 
 @pytest.mark.parametrize("cause", list(FailureCause))
-def test_every_cause_has_a_sentence_a_remedy_and_its_name_in_the_detail(cause: FailureCause) -> None:
+def test_every_cause_has_a_message_a_remedy_and_its_name_in_the_detail(cause: FailureCause) -> None:
     error = TokenFailure(cause, "more").error(retry_after=1.5)
     assert error.message.endswith(".")
     assert error.hint
@@ -64,17 +64,17 @@ def test_every_cause_has_a_sentence_a_remedy_and_its_name_in_the_detail(cause: F
         (RuntimeError("x"), None, FailureCause.UNEXPECTED),
     ],
 )
-def test_exceptions_are_read_by_type_and_document(exc: Exception, kind: str | None, cause: FailureCause) -> None:
+def test_exceptions_are_classified_by_type_and_document(exc: Exception, kind: str | None, cause: FailureCause) -> None:
     assert classify(exc, kind).cause is cause
 
 
-def test_an_exception_that_contains_itself_is_no_endless_loop() -> None:
+def test_an_exception_that_contains_itself_causes_no_endless_loop() -> None:
     exc = google.RefreshError("x")
     exc.args = (exc,)
     assert classify(exc, None).cause is FailureCause.ENDPOINT_FAILING
 
 
-def test_the_words_of_the_operating_system_reach_the_operator() -> None:
+def test_the_message_of_the_operating_system_is_in_the_detail() -> None:
     inner = http.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
     assert "Connection refused" in (classify(google.TransportError(inner), None).detail or "")
 
@@ -93,7 +93,7 @@ def test_the_words_of_the_operating_system_reach_the_operator() -> None:
     ],
     ids=["key", "line of a key", "access token", "refresh token", "client secret", "assertion", "proxy", "address"],
 )
-def test_scrubbing_leaves_the_words_and_takes_the_secret(secret: str) -> None:
+def test_scrubbing_removes_secrets_only(secret: str) -> None:
     clean = scrub(f"It failed: {secret} (Bad Request)")
     assert clean.startswith("It failed: ")
     for part in (*secret.splitlines(), "canary", secret[8:28]):
@@ -102,7 +102,7 @@ def test_scrubbing_leaves_the_words_and_takes_the_secret(secret: str) -> None:
 
 
 def everything(error: BaseException) -> str:
-    """All that a logger could make of an exception: texts, attributes, chain, traceback."""
+    """Everything a logger could print of an exception: texts, attributes, chain, traceback."""
     seen: list[str] = []
     link: BaseException | None = error
     while link is not None:
@@ -132,7 +132,7 @@ def secrets_of(endpoint: TokenEndpoint) -> list[str]:
         (200, '{"access_token": "{assertion}", "expires_in": -1}'),
     ],
 )
-async def test_an_endpoint_that_echoes_what_it_was_sent_gives_nothing_away(
+async def test_an_endpoint_that_echoes_the_request_discloses_nothing(
     endpoint: TokenEndpoint,
     status: int,
     body: str,
@@ -149,11 +149,11 @@ async def test_an_endpoint_that_echoes_what_it_was_sent_gives_nothing_away(
         await source.token()
     assert (await asyncio.gather(source.renew(token), return_exceptions=True))[0] is not None
     sent = endpoint.issued[0].assertion.split(".")[0]  # the header of the assertion is the same each time
-    said = [everything(caught.value), repr(events.seen), repr(source), repr(source.last_failure), caplog.text]
-    said += [*capfd.readouterr(), str(vars(source)["_loaded"])]
+    texts = [everything(caught.value), repr(events.seen), repr(source), repr(source.last_failure), caplog.text]
+    texts += [*capfd.readouterr(), str(vars(source)["_loaded"])]
     await source.aclose()
     for secret in (*secrets_of(endpoint), sent, token):
-        for text in said:
+        for text in texts:
             assert secret not in text
 
 
@@ -166,12 +166,12 @@ def test_a_damaged_key_file_is_not_quoted(endpoint: TokenEndpoint, tmp_path: Pat
         outcome = fetch_token(loader, None, time.monotonic)
         if not isinstance(outcome, TokenFailure):
             continue
-        told = everything(outcome.error()) + repr(outcome) + repr(loader)
-        assert not [secret for secret in secrets_of(endpoint) if secret in told]
+        output = everything(outcome.error()) + repr(outcome) + repr(loader)
+        assert not [secret for secret in secrets_of(endpoint) if secret in output]
     assert "BEGIN" not in repr(service_account_info(text))
 
 
-def test_a_loader_that_fails_in_its_own_way_gives_only_the_name_of_its_exception() -> None:
+def test_an_unexpected_exception_of_a_loader_discloses_only_its_class_name() -> None:
     def loader(_request: object) -> object:
         raise LookupError("canary-secret")
 
@@ -184,6 +184,6 @@ def _as_loader(function: object) -> Loader:
     return function  # type: ignore[return-value]
 
 
-def test_a_grant_does_not_show_its_token(endpoint: TokenEndpoint) -> None:
+def test_the_repr_of_an_access_token_does_not_contain_it(endpoint: TokenEndpoint) -> None:
     outcome = fetch_token(service_account_info(endpoint.service_account()), None, time.monotonic)
     assert endpoint.tokens[0] not in repr(outcome)

@@ -1,4 +1,4 @@
-"""Every kind of Google credentials gives a token, and every way to get them wrong says what to do."""
+"""Every type of Google credentials yields a token, and every error has a remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
 
 @pytest.fixture
 def google_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Sets variables that google-auth reads when it is imported, and makes it read them."""
+    """Sets variables that google-auth reads at import, and makes it read them again."""
     with monkeypatch.context() as patch:
 
         def apply(**variables: str) -> None:
@@ -94,7 +94,7 @@ def test_a_key_may_be_an_object_json_text_or_a_file(endpoint: TokenEndpoint, tmp
 
 
 def test_a_key_whose_line_breaks_were_escaped_twice_works(endpoint: TokenEndpoint) -> None:
-    """It happens on the way through shells, YAML and secret stores."""
+    """Shells, YAML and secret stores can cause it."""
     info = endpoint.service_account()
     info["private_key"] = info["private_key"].replace("\n", "\\n")
     assert grant(service_account_info(info)).token == endpoint.tokens[0]
@@ -127,12 +127,11 @@ def test_the_proxy_of_the_environment_is_used(endpoint: TokenEndpoint, monkeypat
     assert "canary" not in repr(refused)
 
 
-def test_an_endpoint_that_does_not_answer_is_given_up(endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unresponsive_endpoint_is_a_timeout(endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "HTTP_TIMEOUT", 0.1)
     endpoint.latency = 0.5
-    started = time.monotonic()
     assert failure(service_account_info(endpoint.service_account())).cause == "timeout"
-    assert time.monotonic() - started < 0.4
+    assert endpoint.issued == [], "the reply came too late"
 
 
 # The other kinds
@@ -154,7 +153,7 @@ def test_the_quota_project_of_the_environment_wins(endpoint: TokenEndpoint, monk
 
 
 @pytest.mark.parametrize("subtype", ["invalid_rapt", "rapt_required"])
-def test_a_login_that_wants_reauthentication_names_the_command(endpoint: TokenEndpoint, subtype: str) -> None:
+def test_a_login_that_requires_reauthentication_names_the_command(endpoint: TokenEndpoint, subtype: str) -> None:
     endpoint.answer(
         400, {"error": "invalid_grant", "error_description": "reauth related error", "error_subtype": subtype}
     )
@@ -203,7 +202,7 @@ def test_workload_identity_refused_by_sts_says_where_to_look(endpoint: TokenEndp
     assert "invalid_target" in (got.detail or "")
 
 
-def test_an_executable_source_stays_off_unless_the_operator_allows_it(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+def test_an_executable_source_is_off_unless_the_operator_allows_it(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     source = {"executable": {"command": f"/usr/bin/touch {ran}", "timeout_millis": 5000}}
     got = failure(service_account_info(workload_identity(endpoint, source)))
@@ -258,7 +257,7 @@ def test_impersonation_without_the_role_names_the_role(endpoint: TokenEndpoint) 
 
 
 def test_an_impersonation_file_loads(endpoint: TokenEndpoint) -> None:
-    """Its endpoint is Google's own whatever the file says, so only the loading and the source's grant can be seen."""
+    """Its endpoint is always Google's, so the test covers only the loading and the token of the source."""
     info = {
         "type": "impersonated_service_account",
         "service_account_impersonation_url": f"https://iamcredentials.example/v1/{EMAIL}:generateAccessToken",
@@ -319,7 +318,7 @@ def test_a_metadata_server_without_service_account_says_so(
     assert "service account is attached" in got.error().public_message
 
 
-def test_no_default_anywhere_lists_the_ways_out(google_cloud: Callable[..., None]) -> None:
+def test_missing_default_credentials_list_the_remedies(google_cloud: Callable[..., None]) -> None:
     google_cloud(NO_GCE_CHECK="true")
     got = failure(application_default())
     assert got.cause == "no_default_credentials"
@@ -351,7 +350,7 @@ def test_no_default_anywhere_lists_the_ways_out(google_cloud: Callable[..., None
         ({"type": "external_account_authorized_user"}, "malformed", ""),
     ],
 )
-def test_each_way_to_get_a_file_wrong_has_a_cause(tmp_path: Path, content: object, cause: str, detail: str) -> None:
+def test_each_error_of_a_file_has_a_cause(tmp_path: Path, content: object, cause: str, detail: str) -> None:
     got = failure(service_account_file(written(tmp_path / "key.json", content)))
     assert got.cause == cause
     assert detail in (got.detail or "")
@@ -360,7 +359,7 @@ def test_each_way_to_get_a_file_wrong_has_a_cause(tmp_path: Path, content: objec
     assert failure(service_account_info(text)).cause == cause
 
 
-def test_a_file_that_is_absent_a_folder_or_not_text(tmp_path: Path) -> None:
+def test_a_missing_file_a_folder_and_a_binary_file(tmp_path: Path) -> None:
     absent = failure(service_account_file(tmp_path / "absent.json"))
     assert absent.cause == "file_missing"
     assert "absent.json" in (absent.detail or "")
@@ -370,7 +369,7 @@ def test_a_file_that_is_absent_a_folder_or_not_text(tmp_path: Path) -> None:
     assert failure(service_account_file(tmp_path / "key.p12")).cause == "not_json"
 
 
-def test_key_file_problems_are_found_before_the_first_request(tmp_path: Path) -> None:
+def test_key_file_problems_are_reported_before_the_first_request(tmp_path: Path) -> None:
     path = written(tmp_path / "key.json", "{}")
     path.chmod(0o600)
     assert key_file_problems(path) == []
