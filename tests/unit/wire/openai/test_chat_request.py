@@ -134,7 +134,7 @@ def test_an_invalid_body_is_rejected_without_a_crash(extra: bytes) -> None:
 def test_unknown_fields_of_tools_are_reported() -> None:
     tool = {"type": "function", "defer_loading": True, "function": {"name": "f", "x": 1, "eager_input_streaming": True}}
     plain = {"type": "custom", "custom": {"name": "c"}, "function": None}
-    body = {"model": "m", "messages": [], "tools": [plain, tool], "zzz": 1}
+    body = {"model": "m", "messages": [], "tools": [plain, tool, {"type": "custom"}], "zzz": 1}
     request, unknown = decode_request_with_unknown(json.dumps(body).encode())
     assert unknown == ["zzz", "tools.1.defer_loading", "tools.1.function.x"]
     assert request.tools is not None
