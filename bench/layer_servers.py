@@ -20,7 +20,7 @@ from modelmux.process.memory import settle_for_serving
 from modelmux.process.server import gateway_config
 from modelmux.server.body import read_body
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin
+from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Origin
 
 _TARGET: Final = "/x:rawPredict"
 _HEADERS: Final[Headers] = [(b"authorization", b"Bearer ya29.bench"), (b"content-type", b"application/json")]
@@ -115,7 +115,7 @@ def application(upstream: str | None) -> Any:
             return
         request = await read_body(dict(scope["headers"]), receive, _LIMIT)
         if origin is not None:
-            reply = await pool.send(Call(origin, _TARGET, _HEADERS, request, DEFAULT_TIMEOUTS))
+            reply = await pool.send(HttpCall(origin, _TARGET, _HEADERS, request, DEFAULT_TIMEOUTS))
             body = await reply.read(_LIMIT)
             await reply.aclose()
         else:

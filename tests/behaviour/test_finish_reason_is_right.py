@@ -9,7 +9,7 @@ import pytest
 
 from modelmux import Config
 from modelmux.app import Gateway
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.blocks import NEW, Json, reply_of, text, thinking_block, tool, tool_call, tool_use
 from support.chat import chat
 from support.clock import current_runtime
@@ -128,7 +128,7 @@ async def test_e77_paused_turns_are_continued_a_bounded_number_of_times(stream: 
 
     numbers = itertools.count()
 
-    def pause(_: Call) -> FakeReply:
+    def pause(_: HttpCall) -> FakeReply:
         id = f"srvtoolu_{next(numbers)}"
         blocks = [text("On. "), {**SEARCH_CALL, "id": id}, {**SEARCH_RESULT, "tool_use_id": id}]
         return reply_of(*blocks, stop_reason="pause_turn", stream=stream)

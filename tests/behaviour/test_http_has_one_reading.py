@@ -70,7 +70,7 @@ async def test_s40_an_ambiguous_reply_is_an_error(reply: bytes) -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
         await wire.send(reply)
-        await wire.gone()
+        await wire.wait_closed()
 
     async with peer(talk) as (origin, _), pool_of() as pool:
         found = await outcome(pool, upstream_call(origin))
@@ -85,7 +85,7 @@ async def test_s40_an_unsolicited_reply_is_discarded() -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
         await wire.send(_TWICE)
-        await wire.gone()
+        await wire.wait_closed()
 
     async with peer(talk) as (origin, listening), pool_of() as pool:
         for _ in range(3):

@@ -11,7 +11,7 @@ import pytest
 
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken, UpstreamUnreachable
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.asgi import Response, request
 from support.clock import Clock, use_runtime
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
@@ -38,7 +38,7 @@ class Upstream(FakeUpstream):
         super().__init__([])
         self.answers = answers
 
-    async def send(self, call: Call) -> FakeReply:
+    async def send(self, call: HttpCall) -> FakeReply:
         self.calls.append(call)
         answer = self.answers["eu" if call.origin.host == EU else "us" if call.origin.host == US else "rest"]()
         if isinstance(answer, Exception):

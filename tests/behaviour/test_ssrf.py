@@ -14,8 +14,8 @@ from support.fetch_servers import (
     CANARY,
     PNG,
     PUBLIC,
-    Connects,
     Names,
+    RedirectedConnects,
     fetcher,
     hang,
     loopback,
@@ -58,7 +58,7 @@ async def test_metadata_servers_are_not_reached_with_everything_opened(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site({"/": ok()}) as running:
-        connects = Connects(monkeypatch, running)
+        connects = RedirectedConnects(monkeypatch, running)
         for settings in ({}, OPEN):
             async with fetcher(**settings, resolver=Names()) as subject:
                 assert (await refusal(subject, url)).reason in {"host", "malformed"}
@@ -70,7 +70,7 @@ async def test_a_name_with_any_address_that_is_not_public_is_not_connected_to(
     addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site({"/": ok()}) as running, fetcher(resolver=Names(a_example=[addresses])) as subject:
-        connects = Connects(monkeypatch, running)
+        connects = RedirectedConnects(monkeypatch, running)
         assert (await refusal(subject, "http://a.example/")).reason == "host"
         assert not connects.addresses
 
@@ -78,10 +78,10 @@ async def test_a_name_with_any_address_that_is_not_public_is_not_connected_to(
 async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(rebind_example=[[PUBLIC], ["127.0.0.1"], ["169.254.169.254"]])
     async with site({"/1": ok(), "/2": ok()}) as running, fetcher(resolver=names) as subject:
-        connects = Connects(monkeypatch, running)
+        connects = RedirectedConnects(monkeypatch, running)
         assert (await subject.fetch("http://rebind.example/1")).data == PNG
         assert connects.addresses == [PUBLIC]
-        assert names.asked == ["rebind.example"]  # once, so there is no second answer to be fooled by
+        assert names.queries == ["rebind.example"]  # once, so there is no second answer to be fooled by
         assert b"\r\nhost: rebind.example\r\n" in running.heads[0]
         for path in ("/2", "/3"):  # the next URL is checked anew: no connection was kept
             assert (await refusal(subject, f"http://rebind.example{path}")).reason == "host"
@@ -218,7 +218,7 @@ async def test_the_size_limit_is_exact(size: int, chunked: bool) -> None:
 async def test_what_announces_too_much_is_not_read() -> None:
     async def announce(wire: Wire) -> None:
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 999999999999\r\n\r\n")
-        await wire.gone()
+        await wire.wait_closed()
 
     async with site({"/": announce}) as running, fetcher(running) as subject:
         began = time.monotonic()
@@ -357,7 +357,7 @@ async def test_a_refusal_keeps_addresses_and_answers_for_the_operator() -> None:
     routes = {"/secret-path": moved("http://secret.example/")}
     async with site(routes) as running, fetcher(running, resolver=names) as subject:
         error = await refusal(subject, running.url("/secret-path"))
-    assert error.public_message.startswith("The URL's host is not public.")
+    assert error.public_message.startswith("The host of the URL is not public.")
     assert error.detail is not None
     assert "10.11.12.13" in error.detail
     assert CANARY not in error.detail

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.blocks import BARE, BUDGET, NEW, WEATHER, Json, json_schema, reply_of, thinking_block, tool, tool_use
 from support.chat import chat
 from support.fakes import FakeReply
@@ -108,7 +108,7 @@ async def test_e73_structured_output_never_forces_a_thinking_model() -> None:
 async def test_e74_structured_output_by_a_tool_call_is_content(stream: bool) -> None:
     """The call that carries the output is not for the client to run: the content is the JSON, finish ``stop``."""
 
-    def calls_it(made: Call) -> FakeReply:
+    def calls_it(made: HttpCall) -> FakeReply:
         name = json.loads(made.body)["tool_choice"]["name"]
         return reply_of(tool_use(name=name, value={"city": "Köln"}), stop_reason="tool_use", stream=stream)
 

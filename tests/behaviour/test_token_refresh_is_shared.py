@@ -29,7 +29,7 @@ async def test_g1_an_expiry_under_load_costs_one_refresh(google: TokenEndpoint) 
     old = await source.token()
     assert len(set(await asyncio.gather(*(source.renew(old) for _ in range(500))))) == 1
     await source.aclose()
-    assert len(google.granted) == 2
+    assert len(google.issued) == 2
 
 
 async def test_g2_a_refresh_does_not_block_the_event_loop(google: TokenEndpoint) -> None:

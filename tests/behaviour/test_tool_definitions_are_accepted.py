@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.blocks import BARE, BUDGET, NEW, SONNET, USER, WEATHER, Json, reply_of, tool, tool_result, tool_use
 from support.chat import chat
 from support.fakes import FakeReply
@@ -67,7 +67,7 @@ async def test_e38_invalid_tool_names_are_mapped_both_ways(name: str, stream: bo
     """Names with odd characters, too long, or equal once cleaned: each is legal and distinct upstream, the client's own
     in the response, the same in the history and in the choice."""
 
-    def calls_it(made: Call) -> FakeReply:
+    def calls_it(made: HttpCall) -> FakeReply:
         upstream_name = json.loads(made.body)["tools"][NAMES.index(name)]["name"]
         return reply_of(tool_use(name=upstream_name), stop_reason="tool_use", stream=stream)
 

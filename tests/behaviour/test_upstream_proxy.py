@@ -56,7 +56,7 @@ async def test_an_https_origin_is_reached_through_a_tunnel_and_checked_end_to_en
         origin = Origin("https", VERTEX, 443)
         for _ in range(5):
             assert await fetch(pool, call(origin, b"x" * 100_000)) == (200, b"hello")
-        assert proxy.asked == [f"CONNECT {VERTEX}:443 HTTP/1.1\r\nhost: {VERTEX}:443\r\n\r\n"]
+        assert proxy.requests == [f"CONNECT {VERTEX}:443 HTTP/1.1\r\nhost: {VERTEX}:443\r\n\r\n"]
 
 
 @on_both_loops
@@ -72,7 +72,7 @@ async def test_an_http_origin_goes_through_a_tunnel_too() -> None:
     async with behind_proxy() as (pool, proxy):
         for _ in range(3):
             assert await fetch(pool, call(Origin("http", "a.example", 8080))) == (200, b"hello")
-        assert [asked.split("\r\n")[0] for asked in proxy.asked] == ["CONNECT a.example:8080 HTTP/1.1"]
+        assert [asked.split("\r\n")[0] for asked in proxy.requests] == ["CONNECT a.example:8080 HTTP/1.1"]
 
 
 @on_both_loops
@@ -84,14 +84,14 @@ async def test_the_login_in_the_url_is_used() -> None:
 @on_both_loops
 async def test_a_missing_login_is_said() -> None:
     async with behind_proxy(needs="Basic x") as (pool, _):
-        with pytest.raises(UpstreamUnreachable, match="asks for a login"):
+        with pytest.raises(UpstreamUnreachable, match="requires authentication"):
             await pool.send(call(Origin("http", "a.example", 80)))
 
 
 @on_both_loops
 async def test_a_wrong_login_is_said_and_not_shown() -> None:
     async with behind_proxy(needs="Basic x", login="user:secret@") as (pool, _):
-        with pytest.raises(UpstreamUnreachable, match="asks for a login") as caught:
+        with pytest.raises(UpstreamUnreachable, match="requires authentication") as caught:
             await pool.send(call(Origin("http", "a.example", 80)))
         shown = f"{caught.value!r} {caught.value.public_message} {caught.value.detail}"
         assert "secret" not in shown
@@ -103,7 +103,7 @@ async def test_a_wrong_login_is_said_and_not_shown() -> None:
 async def test_a_refused_tunnel_is_an_unreachable_upstream(status: bytes) -> None:
     refuse = b"HTTP/1.1 " + status + b"\r\ncontent-length: 3\r\n\r\nno!"
     async with tunnel_proxy(1, refuse=refuse) as proxy, pool_of(proxies=proxies(proxy.port)) as pool:
-        with pytest.raises(UpstreamUnreachable, match="did not open a way") as caught:
+        with pytest.raises(UpstreamUnreachable, match="did not open a tunnel") as caught:
             await pool.send(call(Origin("https", VERTEX, 443)))
         assert VERTEX not in caught.value.public_message
         assert f"status {status[:3].decode()}" in (caught.value.detail or "")
@@ -154,6 +154,6 @@ async def test_no_proxy_is_heeded() -> None:
         settings = proxies(proxy.port, NO_PROXY="direct.example")
         async with pool_of(proxies=settings, resolver=resolver) as pool:
             assert await fetch(pool, call(Origin("http", "sub.direct.example", 80))) == (200, b"hello")
-            assert proxy.asked == []
+            assert proxy.requests == []
             assert await fetch(pool, call(Origin("http", "far.example", 80))) == (200, b"hello")
-            assert len(proxy.asked) == 1
+            assert len(proxy.requests) == 1

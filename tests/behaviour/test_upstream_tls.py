@@ -181,7 +181,7 @@ async def test_a_server_that_speaks_no_tls(authority: Authority) -> None:
         await wire.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with peer(talk) as (plain, _), pool_of(ca_file=authority.file) as pool:
-        with pytest.raises(UpstreamUnreachable, match="No TLS connection"):
+        with pytest.raises(UpstreamUnreachable, match="Could not establish a TLS connection"):
             await pool.send(call(Origin("https", "localhost", plain.port)))
 
 

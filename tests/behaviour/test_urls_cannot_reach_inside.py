@@ -9,7 +9,7 @@ import pytest
 from support.asgi import request
 from support.blocks import USER
 from support.fakes import FakeUpstream, message_reply
-from support.fetch_servers import Connects, Names, ok, site
+from support.fetch_servers import Names, RedirectedConnects, ok, site
 from support.gateway import PATH, ask, gateway
 from support.pictures import image_part
 from support.security import imported
@@ -26,7 +26,7 @@ _PRIVATE_URLS = [
 async def test_s9_no_spelling_of_a_url_reaches_a_private_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(rebind_example=[["93.184.215.14", "10.0.0.1"]], a_example=[["10.0.0.1"]])
     async with site({"/": ok()}) as inside:
-        connects = Connects(monkeypatch, inside)
+        connects = RedirectedConnects(monkeypatch, inside)
         app = gateway(upstream := FakeUpstream([]))
         app._current.fetcher._guard._resolver = names
         response = await request(
@@ -50,7 +50,7 @@ async def test_s9_no_spelling_of_a_url_reaches_a_private_address(url: str, monke
 )
 async def test_s10_every_download_uses_the_guard(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with site({"/": ok()}) as inside:
-        connects = Connects(monkeypatch, inside)
+        connects = RedirectedConnects(monkeypatch, inside)
         for role in ("user", "tool"):
             call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
             turns = [USER, {"role": "assistant", "tool_calls": [call]}] if role == "tool" else []
@@ -102,7 +102,7 @@ async def test_s28_the_guard_holds_with_every_opt_in(
     settings: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site({"/": ok(), "/latest": ok()}) as inside:
-        connects = Connects(monkeypatch, inside)
+        connects = RedirectedConnects(monkeypatch, inside)
         app = gateway(upstream := FakeUpstream([]), **settings)
         app._current.fetcher._guard._resolver = Names(rebind_example=[["169.254.169.254"]])
         body = ask() | {"messages": [{"role": "user", "content": [image_part(url)]}]}
@@ -114,7 +114,7 @@ async def test_s28_the_guard_holds_with_every_opt_in(
 
 async def test_s28_disabled_downloads_open_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
     async with site({"/": ok()}) as outside:
-        connects = Connects(monkeypatch, outside)
+        connects = RedirectedConnects(monkeypatch, outside)
         app = gateway(
             FakeUpstream([]), fetch={"enabled": False, "allow_private": ["127.0.0.0/8"], "extra_ports": [outside.port]}
         )

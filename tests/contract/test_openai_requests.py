@@ -22,7 +22,7 @@ from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, read_request
+from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, decode_request_with_unknown
 from support.asgi import request
 from support.clock import current_runtime
 from support.gateway import PATH
@@ -47,7 +47,7 @@ SDK = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
 
 
 def decode(recording: dict[str, Any], model: str) -> tuple[ChatRequest, list[str]]:
-    return read_request(json.dumps({**recording["request"], "model": model}).encode())
+    return decode_request_with_unknown(json.dumps({**recording["request"], "model": model}).encode())
 
 
 def assets(found: ChatRequest) -> Assets:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.asgi import Response
 from support.blocks import WEATHER, tool
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("MODELMUX_FUZZ_EXAMPLES", "150"))
 _FUZZ = settings(max_examples=EXAMPLES)
 
 
-def _answer(call: Call) -> FakeReply:
+def _answer(call: HttpCall) -> FakeReply:
     """What Vertex AI would: a stream where one is asked for."""
     body = json.loads(call.body)
     return stream_reply(*text_events("fine")) if body.get("stream") else message_reply("fine")

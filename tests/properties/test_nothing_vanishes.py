@@ -23,7 +23,7 @@ from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.validation.validate import validate_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
-from modelmux.wire.openai.chat_request import ChatRequest, read_request
+from modelmux.wire.openai.chat_request import ChatRequest, decode_request_with_unknown
 from support.conversations import FIELDS, marked_once, requests
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ OPTIONS = st.builds(
 def translate(body: Json, card: ModelCard, options: Options) -> Translated | None:
     """The translation, or None where the request is refused: by the name of a field that it has."""
     try:
-        request, unknown = read_request(json.dumps(body).encode())
+        request, unknown = decode_request_with_unknown(json.dumps(body).encode())
         return translate_request(request, card, options, unknown=unknown)
     except InvalidRequest as error:
         assert error.status == 400

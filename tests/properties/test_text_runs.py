@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from modelmux.wire.anthropic.text_delta_run import find_run
+from modelmux.wire.anthropic.text_delta_run import find_text_run
 from properties.test_split_law import client_bytes
 from support.strategies import cut
 
@@ -57,7 +57,7 @@ def test_a_run_is_worth_what_single_events_are(data: st.DataObject, raw: bytes) 
     single = client_bytes([raw[i : i + 1] for i in range(len(raw))])  # no run is ever seen whole
     assert client_bytes([raw]) == single
     pieces = cut(data.draw, raw)
-    event("a run in a piece" if any(map(find_run, pieces)) else "no run")
+    event("a run in a piece" if any(map(find_text_run, pieces)) else "no run")
     assert client_bytes(pieces) == single
     blocks = raw.split(b"event: content_block_start")
     assert (

@@ -15,7 +15,7 @@ from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.validation.validate import validate_request
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.asgi import Response, request
 from support.blocks import SONNET, USER, Json, reply_of, text
 from support.fakes import FakeUpstream
@@ -150,7 +150,7 @@ async def chat(
 _MODEL = re.compile(r"/models/(?P<model>[^/]+):(?:rawPredict|streamRawPredict)$")
 
 
-def assert_legal(call: Call) -> None:
+def assert_legal(call: HttpCall) -> None:
     """The emulator's rules accept this call."""
     match = _MODEL.search(call.target)
     assert match, call.target

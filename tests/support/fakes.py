@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from modelmux.errors import GatewayError, UpstreamBroken
-from modelmux.wire.http import Call, Headers
+from modelmux.wire.http import Headers, HttpCall
 
 SSE_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 JSON_HEADERS: Headers = [(b"content-type", b"application/json")]
@@ -34,7 +34,7 @@ class FakeReply:
             yield piece
 
     @property
-    def arrived(self) -> bool:
+    def is_complete(self) -> bool:
         return False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -53,12 +53,12 @@ class FakeReply:
 class FakeUpstream:
     """Answers calls from a script: replies, errors to raise, or a function of the call."""
 
-    def __init__(self, script: Iterable[FakeReply | GatewayError | Callable[[Call], FakeReply]]) -> None:
+    def __init__(self, script: Iterable[FakeReply | GatewayError | Callable[[HttpCall], FakeReply]]) -> None:
         self.script = list(script)
-        self.calls: list[Call] = []
+        self.calls: list[HttpCall] = []
         self.replies: list[FakeReply] = []
 
-    async def send(self, call: Call) -> FakeReply:
+    async def send(self, call: HttpCall) -> FakeReply:
         self.calls.append(call)
         step = self.script.pop(0)
         if isinstance(step, GatewayError):

@@ -1,4 +1,4 @@
-"""Sites that serve files as a script says, names that lead to them, and fetchers that must leave nothing behind."""
+"""Sites that serve scripted files, names that resolve to them, and fetchers that must leave no resources behind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 
 from modelmux.upstream.connect import AddressInfo, Resolve
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
-from modelmux.upstream.downloads.url_guard import NotFetched
+from modelmux.upstream.downloads.url_guard import DownloadRefused
 from support.http_peers import Wire, open_sockets, peer
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 40
 PUBLIC = "93.184.215.14"
-#: Words that a site says and no client may read.
+#: Text sent by a site that no client may see.
 CANARY = "canary-of-the-internal-site"
 
 Answer = bytes | Callable[[Wire], Awaitable[None]]
@@ -39,11 +39,11 @@ def status(code: int) -> bytes:
 
 
 async def hang(wire: Wire) -> None:
-    await wire.gone()
+    await wire.wait_closed()
 
 
 class Site:
-    """Answers by path; ``routes`` may be changed while it runs. Keeps the heads of all requests."""
+    """Replies by path; ``routes`` may be changed while it runs. Records the heads of all requests."""
 
     def __init__(self, routes: Mapping[str, Answer]) -> None:
         self.routes = dict(routes)
@@ -83,7 +83,7 @@ async def site(routes: Mapping[str, Answer], *, tls: ssl.SSLContext | None = Non
         yield running
 
 
-def rows(port: int, *addresses: str) -> Sequence[AddressInfo]:
+def address_infos(port: int, *addresses: str) -> Sequence[AddressInfo]:
     return [
         (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
         if ":" in address
@@ -93,22 +93,22 @@ def rows(port: int, *addresses: str) -> Sequence[AddressInfo]:
 
 
 class Names:
-    """A resolver. Each name has a list of answers, given in turn; the last one stays."""
+    """A resolver. Each name has a list of results, returned in turn; the last one is repeated."""
 
-    def __init__(self, **answers: list[list[str]]) -> None:
-        self.answers = {name.replace("_", "."): list(given) for name, given in answers.items()}
-        self.asked: list[str] = []
+    def __init__(self, **addresses: list[list[str]]) -> None:
+        self.answers = {name.replace("_", "."): list(results) for name, results in addresses.items()}
+        self.queries: list[str] = []
 
     async def __call__(self, host: str, port: int) -> Sequence[AddressInfo]:
-        self.asked.append(host)
-        given = self.answers.get(host)
-        if given is None:
+        self.queries.append(host)
+        addresses = self.answers.get(host)
+        if addresses is None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return rows(port, *(given.pop(0) if len(given) > 1 else given[0]))
+        return address_infos(port, *(addresses.pop(0) if len(addresses) > 1 else addresses[0]))
 
 
 def loopback(*names: str) -> Names:
-    """A resolver for which all ``names`` are this machine."""
+    """A resolver that maps all ``names`` to loopback."""
     return Names(**{name.replace(".", "_"): [["127.0.0.1"]] for name in names})
 
 
@@ -117,7 +117,7 @@ async def fetcher(
     *sites: Site, resolver: Resolve | None = None, context: ssl.SSLContext | None = None, clock: Any = None,
     **settings: Any,
 ) -> AsyncIterator[Fetcher]:  # fmt: skip
-    """A fetcher that may reach ``sites``, and must leave neither tasks nor sockets."""
+    """A fetcher that may connect to ``sites``, and must leave neither tasks nor sockets behind."""
     sockets, tasks = open_sockets(), asyncio.all_tasks()
     settings = {
         "allow_private": ("127.0.0.0/8",) if sites else (),
@@ -131,26 +131,26 @@ async def fetcher(
     finally:
         await running.aclose()
     assert not running._tasks
-    assert not running._flights
+    assert not running._downloads
     for _ in range(200):
         if open_sockets() <= sockets and not [task for task in asyncio.all_tasks() - tasks if not task.done()]:
             break
-        await asyncio.sleep(0.005)  # the sites' side ends after ours
+        await asyncio.sleep(0.005)  # the side of the sites ends later
     assert open_sockets() <= sockets
     assert not [task for task in asyncio.all_tasks() - tasks if not task.done()]
 
 
-async def refusal(running: Fetcher, url: str) -> NotFetched:
-    """The error that ``url`` meets, which must tell nothing of what was found behind it."""
-    with pytest.raises(NotFetched) as caught:
+async def refusal(running: Fetcher, url: str) -> DownloadRefused:
+    """The error for ``url``, which must disclose nothing about its server."""
+    with pytest.raises(DownloadRefused) as caught:
         await running.fetch(url)
-    discreet(caught.value)
+    assert_discloses_nothing(caught.value)
     assert caught.value.url == url
     return caught.value
 
 
-def discreet(error: NotFetched) -> None:
-    """No address, no URL and no word of a server is in what a client may read."""
+def assert_discloses_nothing(error: DownloadRefused) -> None:
+    """The public text of an error contains no address, no URL and no text of a server."""
     shown = " ".join([error.public_message, str(error), repr(error), *map(str, error.args)])
     assert error.hint
     assert error.status == 400
@@ -159,17 +159,17 @@ def discreet(error: NotFetched) -> None:
     assert not re.search(r"\.example|internal\b|secret", shown.replace("the public internet", "")), shown
 
 
-class Connects:
-    """Instead of connecting where the dialler says, notes it and connects to a site."""
+class RedirectedConnects:
+    """Records the addresses that would be connected to, and connects to a site instead."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
         from modelmux.upstream import connect
 
         self.addresses: list[str] = []
-        real = connect._connect
+        real = connect._connect_address
 
         async def redirected(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket.socket:
             self.addresses.append(str(info[4][0]))
-            return await real(loop, rows(site.port, "127.0.0.1")[0])
+            return await real(loop, address_infos(site.port, "127.0.0.1")[0])
 
-        monkeypatch.setattr(connect, "_connect", redirected)
+        monkeypatch.setattr(connect, "_connect_address", redirected)

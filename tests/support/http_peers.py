@@ -1,4 +1,4 @@
-"""Peers that do what a script says, in the test's own loop, and what tests of the client ask of the client's side."""
+"""Scripted peers in the event loop of the test, and helpers for the client side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import uvloop
 from modelmux.errors import GatewayError
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Origin, Timeouts
+from modelmux.wire.http import HttpCall, Origin, Timeouts
 
 PATIENT = Timeouts(connect=5, pool=5, send=5, first_byte=5, idle=5)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -45,23 +45,23 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
     return pytest.mark.parametrize("loop_factory", loops, ids=["asyncio", "uvloop"])(run)
 
 
-def call(origin: Origin, body: bytes = b"{}", *, timeouts: Timeouts = PATIENT, **changes: Any) -> Call:
+def call(origin: Origin, body: bytes = b"{}", *, timeouts: Timeouts = PATIENT, **changes: Any) -> HttpCall:
     fields: dict[str, Any] = {"target": "/echo", "headers": [(b"x-test", b"1")], **changes}
-    return Call(origin, fields.pop("target"), fields.pop("headers"), body, timeouts, **fields)
+    return HttpCall(origin, fields.pop("target"), fields.pop("headers"), body, timeouts, **fields)
 
 
-async def fetch(pool: HttpPool, what: Call, limit: int = 1 << 30) -> tuple[int, bytes]:
-    """Status and whole body."""
-    reply = await pool.send(what)
+async def fetch(pool: HttpPool, request: HttpCall, limit: int = 1 << 30) -> tuple[int, bytes]:
+    """Status and complete body."""
+    reply = await pool.send(request)
     try:
         return reply.status, await reply.read(limit)
     finally:
         await reply.aclose()
 
 
-async def outcome(pool: HttpPool, what: Call) -> tuple[int, bytes] | GatewayError:
+async def outcome(pool: HttpPool, request: HttpCall) -> tuple[int, bytes] | GatewayError:
     try:
-        return await fetch(pool, what)
+        return await fetch(pool, request)
     except GatewayError as error:
         return error
 
@@ -86,8 +86,8 @@ class Wire:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def gone(self) -> None:
-        """Until the client has closed the connection."""
+    async def wait_closed(self) -> None:
+        """Wait until the client has closed the connection."""
         try:
             while await self.reader.read(65536):
                 pass
@@ -109,7 +109,7 @@ class Peer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.accepted = 0
         self.open = 0
-        #: What a talk raised, other than by the client's leaving.
+        #: Exceptions of talks, except those caused by a disconnect of the client.
         self.failures: list[BaseException] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,7 +123,7 @@ class Peer:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         except RuntimeError as error:
-            if "handler is closed" not in str(error):  # uvloop's word for a write to who has left
+            if "handler is closed" not in str(error):  # uvloop, on a write after a disconnect
                 self.failures.append(error)
         except BaseException as error:
             self.failures.append(error)
@@ -139,7 +139,7 @@ class Peer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await asyncio.sleep(0.01)  # the transports' own last callbacks
+        await asyncio.sleep(0.01)  # the last callbacks of the transports
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def peer(
 
 
 def replies(*data: bytes, then: Talk | None = None) -> Talk:
-    """A talk: answer one request with each of ``data``, then ``then``, or close."""
+    """A talk: reply to one request with each of ``data``, then run ``then``, or close."""
 
     async def talk(wire: Wire) -> None:
         for reply in data:
@@ -172,11 +172,11 @@ def replies(*data: bytes, then: Talk | None = None) -> Talk:
 
 
 async def keep_open(wire: Wire) -> None:
-    await wire.gone()
+    await wire.wait_closed()
 
 
 def always(data: bytes) -> Talk:
-    """A talk: answer every request with ``data``."""
+    """A talk: reply to every request with ``data``."""
 
     async def talk(wire: Wire) -> None:
         while True:
@@ -190,14 +190,14 @@ def always(data: bytes) -> Talk:
 async def pool_of(*, ca_file: str | None = None, **settings: Any) -> AsyncIterator[HttpPool]:
     """A pool that must be balanced at the end: nothing in use, nothing waiting, no socket left.
 
-    :param ca_file: a further authority to trust.
+    :param ca_file: an additional certificate authority.
     """
     before = open_sockets()
     pool = HttpPool(ssl_context=tls_context(ca_file) if ca_file else None, **settings)
     try:
         yield pool
         assert pool.waiting == 0
-        assert pool.open == pool.idle, "a place was not given back"
+        assert pool.open == pool.idle, "a slot was not released"
     finally:
         await pool.aclose()
     assert pool.open == 0
@@ -205,12 +205,12 @@ async def pool_of(*, ca_file: str | None = None, **settings: Any) -> AsyncIterat
     for _ in range(200):
         if open_sockets() - before <= 0:
             break
-        await asyncio.sleep(0.005)  # the peer's side closes after ours
+        await asyncio.sleep(0.005)  # the side of the peer closes later
     assert open_sockets() <= before
 
 
 def open_sockets() -> int:
-    """Sockets this process holds; 0 where that cannot be told."""
+    """Open sockets of this process; 0 if unknown."""
     count = 0
     folder = Path("/proc/self/fd")
     for link in folder.iterdir() if folder.exists() else ():
@@ -222,7 +222,7 @@ def open_sockets() -> int:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Until ``condition`` holds; the test fails if it does not in time."""
+    """Wait until ``condition`` holds; the test fails if it does not in time."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0.002)

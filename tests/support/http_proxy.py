@@ -1,4 +1,4 @@
-"""A forward proxy that only opens tunnels, in the test's own loop, and keeps what it was asked."""
+"""A forward proxy that only opens tunnels, in the event loop of the test, and records the requests."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from support.http_peers import Wire, peer
 
 
 class TunnelProxy:
-    """:param to: where every tunnel leads, whatever was asked for. :param refuse: reply to give instead."""
+    """A proxy that leads every tunnel to one port.
+
+    :param to: the port that tunnels lead to, whatever was requested.
+    :param refuse: a reply to send instead of opening a tunnel.
+    """
 
     def __init__(self, to: int, *, refuse: bytes | None = None, login: str | None = None) -> None:
         self._to = to
         self._refuse = refuse
         self._login = login
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.port = 0
 
     async def __call__(self, wire: Wire) -> None:
         head = (await wire.reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head)
+        self.requests.append(head)
         if self._login is not None and f"proxy-authorization: {self._login}\r\n" not in head:
             await wire.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n")
             return

@@ -1,4 +1,4 @@
-"""A connection without a socket: a transport that keeps what it is told, and an owner that counts."""
+"""A connection without a socket: a transport that records what is written, and an owner that counts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from modelmux.errors import GatewayError
 from modelmux.upstream.http1 import Connection, Http1Reply
-from modelmux.wire.http import Call, Headers, Origin, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Origin, Timeouts
 from modelmux.wire.request_head import encode_head
 
 ORIGIN = Origin("http", "upstream.example", 80)
 
 
 class FakeTransport(asyncio.Transport):
-    """Never full unless told so."""
+    """Its write buffer is never full unless ``full`` is set."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
@@ -23,9 +23,9 @@ class FakeTransport(asyncio.Transport):
         self.reading = True
         self.aborted = 0
         self.lost = False
-        #: A write has failed; connection_lost has not come yet.
+        #: A write has failed; connection_lost was not called yet.
         self.broken = False
-        #: Whether each write leaves something over.
+        #: Whether each write leaves data in the buffer.
         self.full = False
         #: Whether the next write fails.
         self.breaks_on_write = False
@@ -67,36 +67,38 @@ class FakeTransport(asyncio.Transport):
             self.connection.connection_lost(exc)
 
 
-class Counts:
-    """An owner."""
+class CountingOwner:
+    """A connection owner that counts its notifications."""
 
     def __init__(self) -> None:
-        self.ready_, self.gone_, self.lost_ = 0, 0, 0
+        self.idle_count, self.closed_count, self.lost_count = 0, 0, 0
 
-    def ready(self, connection: Connection) -> None:
-        self.ready_ += 1
+    def on_idle(self, connection: Connection) -> None:
+        self.idle_count += 1
 
-    def gone(self, connection: Connection) -> None:
-        self.gone_ += 1
+    def on_closed(self, connection: Connection) -> None:
+        self.closed_count += 1
 
-    def lost(self, connection: Connection) -> None:
-        self.lost_ += 1
+    def on_lost(self, connection: Connection) -> None:
+        self.lost_count += 1
 
 
-def connected() -> tuple[Connection, FakeTransport, Counts]:
-    owner = Counts()
+def connected() -> tuple[Connection, FakeTransport, CountingOwner]:
+    owner = CountingOwner()
     connection = Connection(asyncio.get_running_loop(), owner)
     transport = FakeTransport(connection)
     connection.connection_made(transport)
     return connection, transport, owner
 
 
-def request(body: bytes = b"{}", *, method: str = "POST", headers: Headers | None = None, **clocks: float) -> Call:
-    return Call(ORIGIN, "/v1/x", [] if headers is None else headers, body, Timeouts(**clocks), method)
+def request(
+    body: bytes = b"{}", *, method: str = "POST", headers: Headers | None = None, **timeouts: float
+) -> HttpCall:
+    return HttpCall(ORIGIN, "/v1/x", [] if headers is None else headers, body, Timeouts(**timeouts), method)
 
 
-class Seen:
-    """What an exchange came to."""
+class Exchanged:
+    """The result of an exchange."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -106,23 +108,25 @@ class Seen:
         self.reusable = False
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Seen) and vars(self) == vars(other)
+        return isinstance(other, Exchanged) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Seen({vars(self)})"
+        return f"Exchanged({vars(self)})"
 
 
-async def exchange(pieces: Sequence[bytes], *, eof: bool = False, method: str = "POST", dead: bool = True) -> Seen:
-    """Let ``pieces`` arrive as reads of their own, each as soon as all before it was taken; then maybe the end.
+async def exchange(
+    pieces: Sequence[bytes], *, eof: bool = False, method: str = "POST", must_end: bool = True
+) -> Exchanged:
+    """Deliver ``pieces`` as separate reads, each after the previous one was taken; then EOF if ``eof``.
 
-    :param dead: whether an exchange that is not over after all pieces is a failure of the test.
+    :param must_end: whether the test fails if the exchange is not over after all pieces.
     """
     connection, transport, owner = connected()
-    what = request(method=method)
-    seen = Seen()
-    task = asyncio.get_running_loop().create_task(_read(connection, what, seen))
+    call = request(method=method)
+    result = Exchanged()
+    task = asyncio.get_running_loop().create_task(_read(connection, call, result))
     await asyncio.sleep(0)
     for piece in pieces:
         if piece and not transport.aborted:
@@ -132,24 +136,24 @@ async def exchange(pieces: Sequence[bytes], *, eof: bool = False, method: str = 
         connection.eof_received()
     for _ in range(4):
         await asyncio.sleep(0)
-    if dead:
+    if must_end:
         assert task.done(), "the exchange hangs"
         await task
     else:
         task.cancel()
         await asyncio.wait([task])
-    seen.reusable = not connection.closed
-    assert transport.aborted == owner.gone_ == int(connection.closed)
+    result.reusable = not connection.closed
+    assert transport.aborted == owner.closed_count == int(connection.closed)
     connection.close()
     await asyncio.sleep(0)
-    return seen
+    return result
 
 
-async def _read(connection: Connection, what: Call, seen: Seen) -> None:
+async def _read(connection: Connection, call: HttpCall, result: Exchanged) -> None:
     try:
-        reply: Http1Reply = await connection.exchange(what, encode_head(what))
-        seen.status, seen.headers = reply.status, reply.headers
+        reply: Http1Reply = await connection.exchange(call, encode_head(call))
+        result.status, result.headers = reply.status, reply.headers
         async for part in reply:
-            seen.body += part
+            result.body += part
     except GatewayError as error:
-        seen.error = error
+        result.error = error

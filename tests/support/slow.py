@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from modelmux.errors import GatewayError
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from support.fakes import SSE_HEADERS, FakeReply, FakeUpstream
 
 
@@ -35,7 +35,7 @@ class SlowUpstream(FakeUpstream):
         self.wait = wait
         self.running = self.most = 0
 
-    async def send(self, call: Call) -> FakeReply:
+    async def send(self, call: HttpCall) -> FakeReply:
         self.running += 1
         self.most = max(self.most, self.running)
         try:

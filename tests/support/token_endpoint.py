@@ -1,7 +1,7 @@
 """A Google token endpoint, metadata server, STS and IAM Credentials API on loopback, for tests of credentials.
 
-It verifies what it is sent the way Google does (signature, claims, lifetimes) and answers from a thread of its own.
-What must not come in here: anything of modelmux, so that it cannot share a mistake with the code under test.
+It verifies requests the way Google does (signature, claims, lifetimes) and replies from its own thread. Not in this
+module: imports of modelmux, so that it cannot share a bug with the code under test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 AUDIENCE = "https://oauth2.googleapis.com/token"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-IAM_SCOPE = "https://www.googleapis.com/auth/iam"  # what google-auth asks for to impersonate
+IAM_SCOPE = "https://www.googleapis.com/auth/iam"  # requested by google-auth for impersonation
 EMAIL = "gateway@some-project.iam.gserviceaccount.com"
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 REFRESH_TOKEN = "1//0gCanaryRefreshTokenCanaryRefreshToken"
@@ -34,7 +34,7 @@ CLIENT_SECRET = "GOCSPX-CanaryClientSecretCanaryCl"
 
 @cache
 def private_key(which: int) -> rsa.RSAPrivateKey:
-    """A key pair, made once a process; ``which`` tells several apart."""
+    """A key pair, generated once per process; ``which`` distinguishes several."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -46,8 +46,8 @@ def private_pem(which: int = 0) -> str:
 
 
 @dataclass(frozen=True)
-class Granted:
-    """One token that was given out."""
+class IssuedToken:
+    """One token that was issued."""
 
     grant_type: str
     token: str
@@ -56,7 +56,7 @@ class Granted:
     form: dict[str, str] | None = None
 
 
-class Refused(Exception):
+class OAuthError(Exception):
     def __init__(self, description: str, error: str = "invalid_grant") -> None:
         super().__init__(description)
         self.body = {"error": error, "error_description": description}
@@ -65,9 +65,9 @@ class Refused(Exception):
 class TokenEndpoint:
     """``with TokenEndpoint() as endpoint:``. The attributes may be changed while it runs.
 
-    ``latency`` seconds before each answer; ``down`` drops connections without an answer; ``answers`` holds (status,
-    body) pairs to give instead of the next grants, ``{assertion}`` in a body being replaced by what was sent;
-    ``same_token`` hands out one token again and again, as a metadata server's cache does.
+    ``latency`` seconds pass before each reply; ``down`` drops connections without a reply; ``answers`` holds (status,
+    body) pairs to send instead of the next tokens, with ``{assertion}`` in a body replaced by the request's;
+    ``same_token`` issues one token repeatedly, as the cache of a metadata server does.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class TokenEndpoint:
         self.same_token = False
         self.has_service_account = True
         self.answers: deque[tuple[int, str]] = deque()
-        self.granted: list[Granted] = []
+        self.issued: list[IssuedToken] = []
         self.requests: list[str] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -103,7 +103,7 @@ class TokenEndpoint:
 
     @property
     def tokens(self) -> list[str]:
-        return [grant.token for grant in self.granted]
+        return [issue.token for issue in self.issued]
 
     def service_account(self, **changes: Any) -> dict[str, Any]:
         """A service account key whose token_uri is this endpoint."""
@@ -118,8 +118,8 @@ class TokenEndpoint:
         }
 
     def authorized_user(self, **changes: Any) -> dict[str, Any]:
-        """What ``gcloud auth application-default login`` writes. google-auth asks Google's own endpoint whatever
-        token_uri says, so the test has to divert ``google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT``."""
+        """The file that ``gcloud auth application-default login`` writes. google-auth ignores its token_uri, so tests
+        have to patch ``google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT``."""
         return {
             "type": "authorized_user",
             "client_id": "client-1",
@@ -135,33 +135,35 @@ class TokenEndpoint:
 
     def grant(self, grant_type: str, **more: Any) -> dict[str, Any]:
         with self._lock:
-            number = 0 if self.same_token else len(self.granted)
+            number = 0 if self.same_token else len(self.issued)
             token = f"ya29.CanaryAccessTokenCanaryAccessToken{number:04d}"
-            self.granted.append(Granted(grant_type, token, **more))
+            self.issued.append(IssuedToken(grant_type, token, **more))
         return {"access_token": token, "expires_in": self.expires_in, "token_type": "Bearer"}
 
     def check_assertion(self, assertion: str) -> dict[str, Any]:
-        """The claims of a signed assertion that Google would take.
+        """The claims of a signed assertion that Google would accept.
 
-        :raises Refused: with Google's words.
+        :raises OAuthError: with Google's message.
         """
         head, body, signature = assertion.split(".")
         if json.loads(_b64(head))["alg"] != "RS256":
-            raise Refused("Invalid JWT: unsupported algorithm.")
+            raise OAuthError("Invalid JWT: unsupported algorithm.")
         try:
             signed = f"{head}.{body}".encode()
             private_key(0).public_key().verify(_b64(signature), signed, padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
-            raise Refused("Invalid JWT Signature.") from None
+            raise OAuthError("Invalid JWT Signature.") from None
         claims: dict[str, Any] = json.loads(_b64(body))
         if claims.get("iss") != EMAIL:
-            raise Refused("Invalid grant: account not found")
+            raise OAuthError("Invalid grant: account not found")
         if claims.get("aud") != AUDIENCE:
-            raise Refused("Invalid JWT: Failed audience check.")
+            raise OAuthError("Invalid JWT: Failed audience check.")
         if claims.get("scope") not in {SCOPE, IAM_SCOPE}:
-            raise Refused("Invalid scope", "invalid_scope")
+            raise OAuthError("Invalid scope", "invalid_scope")
         if abs(claims["iat"] - time.time()) > 300 or claims["exp"] - claims["iat"] != 3600:
-            raise Refused("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.")
+            raise OAuthError(
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+            )
         return claims
 
 
@@ -176,7 +178,7 @@ class _Server(ThreadingHTTPServer):
     endpoint: TokenEndpoint
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news here."""
+        """Disconnects of clients are expected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -185,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         endpoint = self.server.endpoint
         body = self.rfile.read(int(self.headers["content-length"] or 0)).decode()
-        path = self._arrived()
+        path = self._receive()
         if path is None:
             return
         form = {name: values[0] for name, values in parse_qs(body).items()}
@@ -204,22 +206,22 @@ class _Handler(BaseHTTPRequestHandler):
             elif form.get("grant_type") == "refresh_token" and form["refresh_token"] == REFRESH_TOKEN:
                 self._send(200, endpoint.grant("refresh_token", form=form))
             else:
-                raise Refused("Bad Request")
-        except Refused as refused:
+                raise OAuthError("Bad Request")
+        except OAuthError as refused:
             self._send(400, refused.body)
 
     def _impersonate(self) -> None:
         endpoint = self.server.endpoint
         if self.headers["authorization"].removeprefix("Bearer ") not in endpoint.tokens:
-            raise Refused("not a token of mine")
-        grant = endpoint.grant("impersonation")
+            raise OAuthError("unknown token")
+        token = endpoint.grant("impersonation")
         expiry = datetime.now(UTC) + timedelta(seconds=endpoint.expires_in)
-        self._send(200, {"accessToken": grant["access_token"], "expireTime": expiry.strftime("%Y-%m-%dT%H:%M:%SZ")})
+        self._send(200, {"accessToken": token["access_token"], "expireTime": expiry.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     def do_GET(self) -> None:
         """The metadata server."""
         endpoint = self.server.endpoint
-        path = self._arrived()
+        path = self._receive()
         account = "/computeMetadata/v1/instance/service-accounts/default"
         if path is None:
             return
@@ -238,8 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, "not found", "text/plain")
 
-    def _arrived(self) -> str | None:
-        """Path of the request, after the latency; None if the connection is to be dropped."""
+    def _receive(self) -> str | None:
+        """The path of the request, after the latency; None to drop the connection."""
         endpoint = self.server.endpoint
         path = urlsplit(self.path).path
         endpoint.requests.append(f"{self.command} {self.path}")

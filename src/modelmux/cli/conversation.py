@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from modelmux.errors import GatewayError, UpstreamUnreachable
 from modelmux.upstream.base import Reply, Upstream
-from modelmux.wire.http import Call, Headers, Origin, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 _TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=600.0, idle=300.0)
@@ -132,7 +132,7 @@ class Conversation:
             headers.append((b"authorization", f"Bearer {self._key}".encode()))
         try:
             reply = await self._upstream.send(
-                Call(self._origin, self._prefix + path, headers, body, _TIMEOUTS, method=method)
+                HttpCall(self._origin, self._prefix + path, headers, body, _TIMEOUTS, method=method)
             )
         except UpstreamUnreachable as error:
             raise ChatError(

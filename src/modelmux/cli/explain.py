@@ -54,7 +54,7 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
         body = path.read_bytes()
     except OSError as error:
         fail([f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body.")
-    request, unknown = chat_request.read_request(body)
+    request, unknown = chat_request.decode_request_with_unknown(body)
     request.model = model or request.model
     route = find(request.model)
     decoded, plan = to_claude_request(request, unknown)

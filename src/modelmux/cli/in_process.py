@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.errors import UpstreamBroken
-from modelmux.wire.http import Call, Headers
+from modelmux.wire.http import Headers, HttpCall
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -25,7 +25,7 @@ class AsgiUpstream:
     def __init__(self, app: Application) -> None:
         self._app = app
 
-    async def send(self, call: Call) -> AsgiReply:
+    async def send(self, call: HttpCall) -> AsgiReply:
         """See ``upstream.base.Upstream``.
 
         :raises UpstreamBroken: the application ended without an answer.
@@ -45,7 +45,7 @@ class AsgiUpstream:
 class AsgiReply:
     """One exchange with the application, which runs in a task of its own until it ends or ``aclose``."""
 
-    def __init__(self, app: Application, call: Call) -> None:
+    def __init__(self, app: Application, call: HttpCall) -> None:
         self.status = 0
         self.headers: Headers = []
         self._body: bytes | None = call.body
@@ -61,7 +61,7 @@ class AsgiReply:
             raise UpstreamBroken("The gateway gave no answer.", reply_started=False)
 
     @property
-    def arrived(self) -> bool:
+    def is_complete(self) -> bool:
         return self._complete and self._pieces.empty()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -113,7 +113,7 @@ class AsgiReply:
             self._complete = not message.get("more_body", False)
 
 
-def _scope(call: Call) -> Message:
+def _scope(call: HttpCall) -> Message:
     path, _, query = call.target.partition("?")
     return {
         "type": "http",

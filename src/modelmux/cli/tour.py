@@ -18,7 +18,7 @@ from rich.text import Text
 from modelmux.emulator import Emulator
 from modelmux.upstream.base import Reply
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Origin, Timeouts
+from modelmux.wire.http import HttpCall, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 MODEL: Final = "claude-sonnet-4-6"
@@ -134,7 +134,7 @@ class Tour:
 
     async def _send(self, body: dict[str, Any]) -> Reply:
         raw = json.dumps(body).encode()
-        return await self._pool.send(Call(self._origin, "/v1/chat/completions", _CONTENT_TYPE, raw, Timeouts()))
+        return await self._pool.send(HttpCall(self._origin, "/v1/chat/completions", _CONTENT_TYPE, raw, Timeouts()))
 
     def _show_client(self, body: dict[str, Any]) -> None:
         self._panel("client → gateway", body, "cyan", "POST /v1/chat/completions")

@@ -17,7 +17,7 @@ from modelmux.config.check import Path as Keys
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
-from modelmux.upstream.downloads.url_guard import Guard
+from modelmux.upstream.downloads.url_guard import UrlGuard
 
 _NAMED: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
 
@@ -67,7 +67,7 @@ def _fetch_lists(loaded: Loaded) -> Iterator[str]:
         for index, text in enumerate(getattr(loaded.config.fetch, name)):
             given: Any = {name: [text]}
             try:
-                Guard(resolver=_nowhere, **given)
+                UrlGuard(resolver=_nowhere, **given)
             except ValueError as error:
                 yield str(error).replace(f"fetch.{name}", f"fetch.{name}[{index}]", 1)
 

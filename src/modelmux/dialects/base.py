@@ -18,7 +18,7 @@ from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
-from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
 #: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
 Operation = Literal["generate", "count_tokens", "list_models", "page"]
@@ -111,12 +111,12 @@ class ReplyEncoder:
         """Bytes for one event: reads it into ``state``, then encodes it."""
         raise NotImplementedError
 
-    def feed_run(self, run: TextRun) -> bytes | None:
+    def feed_run(self, run: TextDeltaRun) -> bytes | None:
         """Fast path: bytes for a run of plain text deltas; None to have them fed one by one."""
         del run
         return None
 
-    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextRun]) -> bytes:
+    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
         """Where ``raw``: bytes for whole events as they came from the network.
 
         :param events: the same, decoded.

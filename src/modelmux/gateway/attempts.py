@@ -32,7 +32,7 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.telemetry.records import AttemptRecord
 from modelmux.upstream.base import Reply
 from modelmux.wire.anthropic import InputMessage, Message
-from modelmux.wire.anthropic.text_delta_run import TextRun as TextDeltaRun
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 from modelmux.wire.http import find_header
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from modelmux.gateway.deployments import AttemptLease
 from modelmux.gateway.event_source import Events, EventSource
 from modelmux.telemetry.records import AttemptRecord
 from modelmux.upstream.base import Reply
-from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
 
 class CommittedStream:
@@ -74,7 +74,9 @@ class CommittedStream:
         self.ended = True
         self.record.error = error
         self._lease.record_failure(error)
-        held = b"".join(self.encoder.feed(event) for event in self._source.flush() if not isinstance(event, TextRun))
+        held = b"".join(
+            self.encoder.feed(event) for event in self._source.flush() if not isinstance(event, TextDeltaRun)
+        )
         return held + self.encoder.fail(error)
 
     def close_record(self, now: float) -> None:
@@ -140,11 +142,11 @@ def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes) -> bytes:
     """
     if encoder.raw:
         return encoder.feed_chunk(chunk, events)
-    if len(events) == 1 and not isinstance(events[0], TextRun):
+    if len(events) == 1 and not isinstance(events[0], TextDeltaRun):
         return encoder.feed(events[0])
     parts: list[bytes] = []
     for event in events:
-        if isinstance(event, TextRun):
+        if isinstance(event, TextDeltaRun):
             data = encoder.feed_run(event)
             parts += [data] if data is not None else map(encoder.feed, event.events())
         else:

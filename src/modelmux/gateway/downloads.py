@@ -8,7 +8,7 @@ from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.services import Downloads
 from modelmux.upstream.downloads.fetcher import Fetched
-from modelmux.upstream.downloads.url_guard import NotFetched
+from modelmux.upstream.downloads.url_guard import DownloadRefused
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
 
 
@@ -23,7 +23,7 @@ async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeReq
         return request
     try:
         fetched = await downloads.fetch_all(urls)
-    except NotFetched as error:
+    except DownloadRefused as error:
         error.param = urls.get(error.url)
         raise
     files: dict[str, ImageBlock | DocumentBlock] = {}

@@ -17,14 +17,14 @@ from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.providers.base import ReplyReader
 from modelmux.upstream.base import Reply
 from modelmux.wire.anthropic import StreamEvent
-from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
 #: Seconds that the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
 #: Longest stream that is folded into one message: several times the longest unary reply, because each delta has a frame.
 MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
 
-Events = Sequence[StreamEvent | TextRun]
+Events = Sequence[StreamEvent | TextDeltaRun]
 
 
 class EventSource:
@@ -73,7 +73,7 @@ class EventSource:
     async def drain(self) -> None:
         """Read the rest of a complete reply, so that its connection can be used again. An upstream that does not end
         the reply soon is not waited for."""
-        if self._ended or self._reply.arrived:
+        if self._ended or self._reply.is_complete:
             return
         with contextlib.suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -140,7 +140,7 @@ class BufferedEventSource(EventSource):
         if events is None:
             return self._buffer.flush() or None
         now = self._clock()
-        single = (event for item in events for event in (item.events() if isinstance(item, TextRun) else (item,)))
+        single = (event for item in events for event in (item.events() if isinstance(item, TextDeltaRun) else (item,)))
         return [released for event in single for released in self._buffer.feed(event, now)]
 
     def flush(self) -> Events:

@@ -24,7 +24,7 @@ class Downloads(Protocol):
     """Fetches the files that URLs of a request refer to; ``upstream/downloads`` has the real one."""
 
     async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
-        """:raises NotFetched: a URL that may not or cannot be fetched."""
+        """:raises DownloadRefused: a URL that may not or cannot be fetched."""
         ...
 
     def forget(self, url: str) -> None:

@@ -14,8 +14,8 @@ from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import Message, StreamEvent
-from modelmux.wire.anthropic.text_delta_run import TextRun
-from modelmux.wire.http import Call, Headers
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
+from modelmux.wire.http import Headers, HttpCall
 
 #: Longest error body and longest reply in one piece that are read. Google's errors are a few hundred bytes, its HTML
 #: pages a few kB; 128k output tokens are well below the second.
@@ -26,7 +26,7 @@ MAX_REPLY_BODY: Final = 32 * 1024 * 1024
 class ReplyReader(Protocol):
     """The bytes of one streamed reply -> events. What is complete comes at once, however the bytes were cut."""
 
-    def feed(self, data: bytes) -> list[StreamEvent | TextRun]:
+    def feed(self, data: bytes) -> list[StreamEvent | TextDeltaRun]:
         """The events that these bytes complete; plain text deltas in a row may come as one run.
 
         Events before a failure are returned; the failure is raised by the next call.
@@ -36,7 +36,7 @@ class ReplyReader(Protocol):
         """
         ...
 
-    def close(self) -> list[StreamEvent | TextRun]:
+    def close(self) -> list[StreamEvent | TextDeltaRun]:
         """What the end of the bytes completes. :raises GatewayError: as ``feed``."""
         ...
 
@@ -80,7 +80,7 @@ class Provider(Protocol):
         stream: bool,
         betas: tuple[str, ...],
         route: Route,
-    ) -> Call:
+    ) -> HttpCall:
         """The HTTP call that sends a prepared body."""
         ...
 

@@ -13,6 +13,7 @@ from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import InvalidRequest
 from modelmux.server.asgi import Application
 from modelmux.server.responses import HeaderList, Message, Receive, Scope, Send, send_error
+from modelmux.wire.http import find_raw_header
 
 _ANY: Final = b"*"
 _METHODS: Final = b"GET, HEAD, POST"
@@ -37,10 +38,14 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = _header(scope, b"origin") if scope["type"] == "http" else None
+        origin = find_raw_header(scope["headers"], b"origin") if scope["type"] == "http" else None
         if scope["type"] != "http":
             await self._application(scope, receive, send)
-        elif origin is not None and scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
+        elif (
+            origin is not None
+            and scope["method"] == "OPTIONS"
+            and find_raw_header(scope["headers"], b"access-control-request-method")
+        ):
             await self._preflight(scope, send, origin)
         else:
             await self._application(scope, receive, self._marked(send, origin))
@@ -69,10 +74,10 @@ class Cors:
             (b"access-control-max-age", _MAX_AGE),
             (b"vary", _VARY_PREFLIGHT),
         ]
-        wanted = _header(scope, b"access-control-request-headers")
+        wanted = find_raw_header(scope["headers"], b"access-control-request-headers")
         if wanted and _HEADER_NAMES.match(wanted):  # named one by one: * would not cover Authorization
             headers.append((b"access-control-allow-headers", wanted))
-        if allowed != _ANY and _header(scope, b"access-control-request-private-network") == b"true":
+        if allowed != _ANY and find_raw_header(scope["headers"], b"access-control-request-private-network") == b"true":
             headers.append((b"access-control-allow-private-network", b"true"))
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -92,7 +97,3 @@ class Cors:
             await send(message)
 
         return marked
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    return next((value for key, value in scope["headers"] if key == name), None)

@@ -1,6 +1,6 @@
-"""The seams of the outgoing side: what a reply is, and the two protocols with real and fake sides.
+"""Protocols of the upstream side: a reply, an upstream, a source of access tokens.
 
-Nothing here performs I/O; ``pool.py`` and ``google_auth/tokens.py`` do.
+Implemented by ``http1_reply.py``, ``pool.py`` and ``google_auth/tokens.py``, and by fakes in the tests.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from modelmux.wire.http import Call, Headers
+from modelmux.wire.http import Headers, HttpCall
 from modelmux.wire.http import Origin as Origin
 from modelmux.wire.http import Timeouts as Timeouts
 
 
 class Reply(Protocol):
-    """One HTTP reply whose body is still to be read. Always ``aclose`` it; reading to the end first keeps the
-    connection for the next call."""
+    """One HTTP reply whose body is still to be read. Always ``aclose`` it.
+
+    A connection is reused only if its reply was read to the end.
+    """
 
     @property
     def status(self) -> int: ...
@@ -26,12 +28,12 @@ class Reply(Protocol):
         ...
 
     @property
-    def arrived(self) -> bool:
-        """Whether it has come to its end, read or not: to read on waits for nothing, and is not needed."""
+    def is_complete(self) -> bool:
+        """Whether all of it has arrived, read or not: reading the rest does not wait and is optional."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body: each item holds all bytes that have arrived since the last one.
+        """The body: each item holds all bytes that arrived since the previous one.
 
         :raises UpstreamBroken: the reply ended early or broke the protocol.
         :raises UpstreamTimeout: no byte for ``idle`` seconds.
@@ -39,27 +41,27 @@ class Reply(Protocol):
         ...
 
     async def read(self, limit: int) -> bytes:
-        """The whole body, at most ``limit`` bytes.
+        """The complete body, at most ``limit`` bytes.
 
-        :raises UpstreamBroken: also when the body is longer than ``limit``.
+        :raises UpstreamBroken: also if the body exceeds ``limit``.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of the connection: back to the pool if the reply was read to its end, closed otherwise. Idempotent."""
+        """Release the connection: to the pool if the reply is complete, else close it. Idempotent."""
         ...
 
 
 class Upstream(Protocol):
-    """Something that carries a call out and brings the reply's head back."""
+    """Sends a call and returns the reply."""
 
-    async def send(self, call: Call) -> Reply:
-        """Send and wait for the reply's status and headers.
+    async def send(self, call: HttpCall) -> Reply:
+        """Send ``call`` and wait for the status and headers of the reply.
 
-        :raises UpstreamUnreachable: no connection could be made.
+        :raises UpstreamUnreachable: could not connect.
         :raises UpstreamTimeout: ``clock`` says which stage.
-        :raises UpstreamBroken: the connection died or spoke no HTTP before the head was complete.
-        :raises GatewayOverloaded: no connection became free in time.
+        :raises UpstreamBroken: the connection was lost, or the reply is not valid HTTP, before its head was complete.
+        :raises GatewayOverloaded: no connection became available in time.
         """
         ...
 
@@ -67,19 +69,19 @@ class Upstream(Protocol):
 
 
 class TokenSource(Protocol):
-    """Gives a valid Google access token."""
+    """Provides valid Google access tokens."""
 
     async def token(self) -> str:
-        """A token that is valid now.
+        """A valid token.
 
-        :raises CredentialsUnavailable: none can be had.
+        :raises CredentialsUnavailable: no token could be obtained.
         """
         ...
 
     async def renew(self, rejected: str) -> str:
-        """A token other than ``rejected``, which Vertex AI has just refused (401). Single-flight.
+        """A token other than ``rejected``, which Vertex AI rejected (401). Single-flight.
 
-        :raises CredentialsUnavailable: none can be had.
+        :raises CredentialsUnavailable: no token could be obtained.
         """
         ...
 

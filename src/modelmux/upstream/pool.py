@@ -1,11 +1,11 @@
-"""The pool: which connection carries a call. The real ``Upstream``.
+"""The connection pool: the real ``Upstream``.
 
-One lane for each origin: idle connections, last used first out; a bound on open ones; a queue of those who wait, first
-come first served and bounded in time and number. A place in the lane is held by a connection, or by a coroutine that
-is opening one, and always given back by ``gone``. There is no background task: one timer, which exists only while
-something is idle, closes what has been idle too long.
+Per origin there are idle connections, last in first out; a limit of open connections; and a first-in-first-out queue
+of waiting calls, limited in number and time. A slot belongs to a connection, or to the coroutine that is opening one,
+and is released exactly once. There is no background task: one timer, which exists only while there are idle
+connections, closes those that have expired.
 
-What must not come in here: HTTP parsing, sockets, decisions about sending a request again after any byte of a reply.
+Not in this module: HTTP parsing, sockets, repeating a request after any byte of a reply.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from threading import get_ident
 from typing import Final
 
 from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamTimeout
-from modelmux.upstream.connect import Resolve, dial, resolve, tls_context
-from modelmux.upstream.http1 import Connection, Http1Reply
+from modelmux.upstream.connect import Resolve, connect, resolve, tls_context
+from modelmux.upstream.http1 import Connection
+from modelmux.upstream.http1_reply import Http1Reply
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.http import Call, Origin
+from modelmux.wire.http import HttpCall, Origin
 from modelmux.wire.request_head import encode_head
 
-#: Open connections for each origin: as many as requests may run by default, a stream has one for itself.
+#: Open connections per origin: the default limit of concurrent requests, since each stream occupies one.
 MAX_CONNECTIONS: Final = 4096
-#: Idle connections kept for each origin: a TLS handshake costs as much CPU as 50 calls.
+#: Idle connections per origin; a TLS handshake costs as much CPU time as 50 calls.
 MAX_IDLE: Final = 128
-#: Seconds an idle connection is kept: below the 60 s after which common balancers close theirs.
+#: Seconds until an idle connection expires: below the 60 s of common load balancers.
 IDLE_EXPIRY: Final = 55.0
-#: Calls that may wait for a connection of one origin.
+#: Calls that may wait for a connection, per origin.
 MAX_WAITING: Final = 4096
-#: Seconds by which an idle connection is given up before the upstream said it would.
-_EARLY: Final = 1.0
+#: Seconds by which an idle connection expires before the upstream closes it.
+_EXPIRY_MARGIN: Final = 1.0
 
 
 class HttpPool:
-    """Carries calls over pooled HTTP/1.1 connections. Belongs to one event loop; construction does no I/O.
+    """Sends calls over pooled HTTP/1.1 connections. Bound to one event loop; construction does no I/O.
 
     :param max_connections: per origin.
     :param max_idle: per origin.
     :param idle_expiry: seconds.
-    :param ssl_context: for https origins; by default that of ``dial.tls_context``.
-    :param resolver: host, port -> addresses, for origins reached directly; the system's by default.
+    :param ssl_context: for https origins; by default ``connect.tls_context()``.
+    :param resolver: host, port -> addresses, for origins without a proxy; the system resolver by default.
     """
 
     def __init__(
@@ -67,35 +68,36 @@ class HttpPool:
         self._context = ssl_context
         self._proxies = proxies or Proxies()
         self._resolver = resolver
-        self._lanes: dict[Origin, _Lane] = {}
+        self._origins: dict[Origin, _OriginPool] = {}
         #: Connections whose socket is not closed yet.
         self.alive: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._all_lost: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0  # in which it runs
+        self._thread = 0  # the thread of that loop
         self._closed = False
-        #: Connections made since the start, and calls that found one ready.
+        #: Connections opened since the start, and calls that reused one.
         self.created_total = 0
         self.reused_total = 0
 
     @property
     def open(self) -> int:
-        """Places taken: connections open or being opened."""
-        return sum(lane.open for lane in self._lanes.values())
+        """Slots in use: connections open or being opened."""
+        return sum(origin_pool.open for origin_pool in self._origins.values())
 
     @property
     def idle(self) -> int:
-        return sum(len(lane.idle) for lane in self._lanes.values())
+        return sum(len(origin_pool.idle) for origin_pool in self._origins.values())
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a place."""
-        return sum(lane.waiting for lane in self._lanes.values())
+        """Calls that wait for a slot."""
+        return sum(origin_pool.waiting for origin_pool in self._origins.values())
 
-    async def send(self, call: Call) -> Http1Reply:
-        """See ``base.Upstream``. A call that met a reused connection as it died, and got no byte of a reply, goes out
-        again over another one.
+    async def send(self, call: HttpCall) -> Http1Reply:
+        """See ``base.Upstream``.
+
+        If a reused connection turns out to be dead before any byte of the reply, the call is sent again over another.
 
         :raises ValueError: the call is malformed, see ``request_head.encode_head``.
         :raises GatewayDraining: the pool was closed.
@@ -116,13 +118,13 @@ class HttpPool:
                 return reply
 
     async def aclose(self) -> None:
-        """Close all connections, those in use too, and turn those who wait away. Idempotent."""
+        """Close all connections, including those in use, and fail all waiting calls. Idempotent."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for lane in self._lanes.values():
-            lane.turn_away()
+        for origin_pool in self._origins.values():
+            origin_pool.fail_waiters()
         for connection in list(self.alive):
             connection.close()
         if self.alive:
@@ -130,86 +132,91 @@ class HttpPool:
                 self._all_lost = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._all_lost])
 
-    async def _acquire(self, call: Call, *, fresh: bool) -> Connection:
-        """:param fresh: an idle connection just proved dead, so take none of the others if it can be helped."""
+    async def _acquire(self, call: HttpCall, *, fresh: bool) -> Connection:
+        """:param fresh: an idle connection was just dead, so avoid the other idle ones."""
         if self._closed:
             raise _draining()
         if self._loop is None or self._thread != get_ident() or not self._loop.is_running():
-            self._settle_in()  # else it is the running one: to ask asyncio for that is a system call
-        lane = self._lanes.get(call.origin)
-        if lane is None:
-            self._lanes = {origin: lane for origin, lane in self._lanes.items() if lane.open or lane.waiting}
-            lane = self._lanes[call.origin] = _Lane(self, call.origin, self._proxies.proxy_for(call.origin))
+            self._bind_loop()  # checked first, because asyncio.get_running_loop() costs a system call
+        origin_pool = self._origins.get(call.origin)
+        if origin_pool is None:
+            self._origins = {origin: pool for origin, pool in self._origins.items() if pool.open or pool.waiting}
+            origin_pool = self._origins[call.origin] = _OriginPool(
+                self, call.origin, self._proxies.proxy_for(call.origin)
+            )
         if not fresh:
-            if (ready := lane.pop(self.clock())) is not None:
-                return ready
-        elif lane.idle and lane.open >= self.max_connections:
-            lane.idle[0].close()
+            if (idle := origin_pool.take_idle(self.clock())) is not None:
+                return idle
+        elif origin_pool.idle and origin_pool.open >= self.max_connections:
+            origin_pool.idle[0].close()
         deadline = 0.0
-        while lane.open >= self.max_connections:
+        while origin_pool.open >= self.max_connections:
             deadline = deadline or asyncio.get_running_loop().time() + call.timeouts.pool
-            given = await lane.wait(deadline)
-            if given is None:
+            connection = await origin_pool.wait(deadline)
+            if connection is None:
                 break
-            if not given.closed:
-                return given
+            if not connection.closed:
+                return connection
         else:
-            lane.open += 1
-        return await self._open(lane, call)
+            origin_pool.open += 1
+        return await self._open(origin_pool, call)
 
-    def _settle_in(self) -> None:
-        """Belong to the running loop. What an earlier one left behind when it ended (a test client has one for each
-        request) is dead."""
+    def _bind_loop(self) -> None:
+        """Bind to the running loop. Connections of an earlier, closed loop are dead (a test client may use one loop per
+        request)."""
         if self._loop is not None and not self._loop.is_closed():
-            raise RuntimeError("a pool belongs to one event loop, and its own is still there")
+            raise RuntimeError("the pool is bound to another event loop that is still open")
         self._loop, self._thread = asyncio.get_running_loop(), get_ident()
-        self._lanes.clear()
+        self._origins.clear()
         self.alive.clear()
         self._sweeper = None
 
-    async def _open(self, lane: _Lane, call: Call) -> Connection:
-        """A new connection in a place that the caller has taken."""
-        loop = asyncio.get_running_loop()
+    async def _open(self, origin_pool: _OriginPool, call: HttpCall) -> Connection:
+        """Open a connection in a slot that the caller has taken."""
+        loop, origin = asyncio.get_running_loop(), origin_pool.origin
         context = None
         try:
-            if lane.origin.scheme == "https":
+            if origin.scheme == "https":
                 context = self._context = self._context or tls_context()
             async with asyncio.timeout(call.timeouts.connect):
-                connection = await dial(
-                    lambda: Connection(loop, lane), lane.origin, proxy=lane.proxy, context=context,
+                connection = await connect(
+                    lambda: Connection(loop, origin_pool),
+                    origin,
+                    proxy=origin_pool.proxy,
+                    context=context,
                     resolver=self._resolver,
-                )  # fmt: skip
-            self._adopt(connection)
+                )
+            self._register(connection)
         except BaseException as error:
-            lane.leave()
+            origin_pool.release_slot()
             if isinstance(error, TimeoutError):
                 raise UpstreamTimeout(
-                    f"No connection to the upstream was made within {call.timeouts.connect:g} s.",
+                    f"No connection to the upstream within {call.timeouts.connect:g} s.",
                     clock="connect",
-                    detail=f"{lane.origin.host}:{lane.origin.port}",
+                    detail=f"{origin.host}:{origin.port}",
                 ) from None
             raise
         return connection
 
-    def _adopt(self, connection: Connection) -> None:
-        """From here on the connection holds its place itself."""
+    def _register(self, connection: Connection) -> None:
+        """From here on the slot belongs to the connection."""
         if self._closed:
             connection.close()
             raise _draining()
         if connection.closed:
-            raise UpstreamBroken("The upstream closed the connection without answering.", reply_started=False)
+            raise UpstreamBroken("The upstream closed the connection without a reply.", reply_started=False)
         self.alive.add(connection)
         self.created_total += 1
 
-    # For the lanes
+    # Called by the origin pools
 
-    def lost(self, connection: Connection) -> None:
+    def on_lost(self, connection: Connection) -> None:
         self.alive.discard(connection)
         if self._all_lost is not None and not self.alive and not self._all_lost.done():
             self._all_lost.set_result(None)
 
-    def sweep_by(self, expires_at: float) -> None:
-        """See to it that what expires then is closed soon after."""
+    def schedule_sweep(self, expires_at: float) -> None:
+        """Make sure that connections expiring at that time are closed soon after."""
         if self._sweeper is None and not self._closed:
             delay = max(0.0, expires_at - self.clock())
             self._sweeper = asyncio.get_running_loop().call_later(delay, self._sweep)
@@ -217,30 +224,30 @@ class HttpPool:
     def _sweep(self) -> None:
         self._sweeper = None
         now = self.clock()
-        idle = [connection for lane in self._lanes.values() for connection in lane.idle]
+        idle = [connection for origin_pool in self._origins.values() for connection in origin_pool.idle]
         for connection in idle:
             if connection.expires_at <= now:
                 connection.close()
-        if left := [connection.expires_at for connection in idle if not connection.closed]:
-            self.sweep_by(min(left))
+        if remaining := [connection.expires_at for connection in idle if not connection.closed]:
+            self.schedule_sweep(min(remaining))
 
 
-class _Lane:
-    """The connections of one origin; their ``http1.Owner``."""
+class _OriginPool:
+    """The connections of one origin; their ``ConnectionOwner``."""
 
-    __slots__ = ("_pool", "_queue", "idle", "open", "origin", "proxy", "waiting")
+    __slots__ = ("_pool", "_waiters", "idle", "open", "origin", "proxy", "waiting")
 
     def __init__(self, pool: HttpPool, origin: Origin, proxy: Proxy | None) -> None:
         self._pool = pool
-        self._queue: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self.origin = origin
         self.proxy = proxy
-        self.idle: deque[Connection] = deque()  # last used last
+        self.idle: deque[Connection] = deque()  # most recently used last
         self.open = 0
         self.waiting = 0
 
-    def pop(self, now: float) -> Connection | None:
-        """The idle connection used last."""
+    def take_idle(self, now: float) -> Connection | None:
+        """The most recently used idle connection that has not expired."""
         while self.idle:
             connection = self.idle.pop()
             if connection.expires_at > now:
@@ -249,78 +256,78 @@ class _Lane:
         return None
 
     async def wait(self, deadline: float) -> Connection | None:
-        """A connection that became free, maybe closed since; or None, which stands for a free place.
+        """Wait for an idle connection, which may be closed by now, or for a free slot (None).
 
-        :raises GatewayOverloaded: none until ``deadline``, or too many wait already.
+        :raises GatewayOverloaded: none until ``deadline``, or too many calls are waiting already.
         """
         if self.waiting >= self._pool.max_waiting:
             raise _overloaded()
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[Connection | None] = loop.create_future()
-        self._queue.append(place)
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiters.append(waiter)
         self.waiting += 1
-        timer = loop.call_at(deadline, _give_up, place)
+        timer = loop.call_at(deadline, _time_out, waiter)
         try:
-            return await place
+            return await waiter
         except BaseException:
-            if place in self._queue:
-                self._queue.remove(place)
-            elif not place.cancelled() and place.exception() is None:  # given in the moment of the cancellation
-                self._pass_on(place.result())
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif not waiter.cancelled() and waiter.exception() is None:  # set at the moment of the cancellation
+                self._return_unused(waiter.result())
             raise
         finally:
             timer.cancel()
             self.waiting -= 1
 
-    def turn_away(self) -> None:
-        """The pool is closing."""
-        while self._queue:
-            place = self._queue.popleft()
-            if not place.done():
-                place.set_exception(_draining())
+    def fail_waiters(self) -> None:
+        """Fail all waiting calls, because the pool is closing."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(_draining())
 
-    def leave(self) -> None:
-        """A place is free again."""
-        if not self._give(None):
+    def release_slot(self) -> None:
+        """Pass a free slot to the next waiting call."""
+        if not self._pass_to_waiter(None):
             self.open -= 1
 
-    def ready(self, connection: Connection) -> None:
-        if self._give(connection):
+    def on_idle(self, connection: Connection) -> None:
+        if self._pass_to_waiter(connection):
             return
-        keep_for = min(self._pool.idle_expiry, max(connection.keep_for - _EARLY, connection.keep_for / 2))
+        keep_for = min(self._pool.idle_expiry, max(connection.keep_for - _EXPIRY_MARGIN, connection.keep_for / 2))
         connection.expires_at = self._pool.clock() + keep_for
         self.idle.append(connection)
         if len(self.idle) > self._pool.max_idle:
             self.idle[0].close()
-        self._pool.sweep_by(connection.expires_at)
+        self._pool.schedule_sweep(connection.expires_at)
 
-    def gone(self, connection: Connection) -> None:
+    def on_closed(self, connection: Connection) -> None:
         if connection in self.idle:
             self.idle.remove(connection)
-        if connection in self._pool.alive:  # else it never came so far, and who opened it still holds the place
-            self.leave()
+        if connection in self._pool.alive:  # otherwise the coroutine that opened it still owns the slot
+            self.release_slot()
 
-    def lost(self, connection: Connection) -> None:
-        self._pool.lost(connection)
+    def on_lost(self, connection: Connection) -> None:
+        self._pool.on_lost(connection)
 
-    def _give(self, given: Connection | None) -> bool:
-        while self._queue:
-            place = self._queue.popleft()
-            if not place.done():
-                place.set_result(given)
+    def _pass_to_waiter(self, connection: Connection | None) -> bool:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
                 return True
         return False
 
-    def _pass_on(self, given: Connection | None) -> None:
-        if given is None:
-            self.leave()
-        elif not given.closed:
-            self.ready(given)
+    def _return_unused(self, connection: Connection | None) -> None:
+        if connection is None:
+            self.release_slot()
+        elif not connection.closed:
+            self.on_idle(connection)
 
 
-def _give_up(place: asyncio.Future[Connection | None]) -> None:
-    if not place.done():
-        place.set_exception(_overloaded())
+def _time_out(waiter: asyncio.Future[Connection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(_overloaded())
 
 
 def _overloaded() -> GatewayOverloaded:

@@ -1,9 +1,10 @@
-"""Which proxy an origin is reached through, and the tunnel through it.
+"""Selects the proxy for an origin and opens a tunnel through it.
 
-Settings come from an environment mapping that is passed in: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in
-lower case first. Every origin, http ones too, is reached by CONNECT: one code path, and a proxy never sees a request.
+The settings are passed in as an environment mapping: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, of which the
+lower-case variants take precedence. All origins, http ones too, use CONNECT: one code path, and no proxy ever sees a
+request.
 
-What must not come in here: opening sockets, TLS, reading ``os.environ``.
+Not in this module: opening sockets, TLS, reading ``os.environ``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from urllib.parse import unquote, urlsplit
 from modelmux.errors import UpstreamUnreachable
 from modelmux.wire.http import Origin
 
-#: Longest reply to CONNECT.
+#: Size limit of the reply to CONNECT.
 MAX_TUNNEL_HEAD: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy; ``authorization`` is the value of Proxy-Authorization."""
+    """A proxy; ``authorization`` is the value of Proxy-Authorization."""
 
     host: str
     port: int
@@ -35,8 +36,10 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str, name: str) -> Self:
-        """:param name: of the variable, for the message.
-        :raises ValueError: not the URL of an http proxy. The URL is not quoted, it may hold a password.
+        """Parse the URL of a proxy.
+
+        :param name: of the environment variable, for the message.
+        :raises ValueError: not the URL of an HTTP proxy. The message does not quote it: it may contain a password.
         """
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -44,7 +47,7 @@ class Proxy:
         except ValueError:
             host, port = None, None
         if not host or parts.scheme != "http" or not re.fullmatch(r"[0-9A-Za-z._\-:]+", host):
-            raise ValueError(f"{name} must be the URL of an HTTP proxy, like http://proxy.example:3128")
+            raise ValueError(f"{name} must be the URL of an HTTP proxy, for example http://proxy.example:3128")
         authorization = None
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -55,8 +58,10 @@ class Proxy:
 class Proxies:
     """The proxies of an environment.
 
-    :param https: for https origins. :param http: for http origins. :param bypass: hosts reached directly, in the form
-        of NO_PROXY: ``*``, a host (with its subdomains), an address, a network (``10.0.0.0/8``), each maybe ``:port``.
+    :param https: for https origins.
+    :param http: for http origins.
+    :param bypass: hosts without a proxy, in the form of NO_PROXY: ``*``, a host (with its subdomains), an address, a
+        network (``10.0.0.0/8``), each with an optional ``:port``.
     """
 
     def __init__(self, https: Proxy | None = None, http: Proxy | None = None, bypass: str = "") -> None:
@@ -65,7 +70,7 @@ class Proxies:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """:raises ValueError: a variable that is no URL of an HTTP proxy; the message names it."""
+        """:raises ValueError: a variable is not the URL of an HTTP proxy; the message names it."""
 
         def proxy(*names: str) -> Proxy | None:
             for name in (variant for upper in names for variant in (upper.lower(), upper)):
@@ -77,7 +82,7 @@ class Proxies:
         return cls(proxy("HTTPS_PROXY", "ALL_PROXY"), proxy("HTTP_PROXY", "ALL_PROXY"), bypass)
 
     def proxy_for(self, origin: Origin) -> Proxy | None:
-        """The proxy for ``origin``; None to connect directly, as always to this machine itself."""
+        """The proxy for ``origin``; None to connect directly, which loopback addresses always do."""
         proxy = self._by_scheme[origin.scheme]
         if proxy is None or self._bypassed(origin.host.lower().rstrip("."), origin.port):
             return None
@@ -96,10 +101,10 @@ class Proxies:
 def _matches(rule: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: int) -> bool:
     if rule == "*":
         return True
-    if found := re.fullmatch(r"(\[.+\]|[^:]+):(\d+)", rule):
-        if int(found[2]) != port:
+    if match := re.fullmatch(r"(\[.+\]|[^:]+):(\d+)", rule):
+        if int(match[2]) != port:
             return False
-        rule = found[1]
+        rule = match[1]
     rule = rule.strip("[]")
     if address is not None:
         try:
@@ -111,10 +116,10 @@ def _matches(rule: str, host: str, address: ipaddress.IPv4Address | ipaddress.IP
 
 
 async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
-    """Ask the proxy at the other end of ``sock`` for a tunnel to ``origin``. Without one, the socket is closed.
+    """Open a tunnel to ``origin`` through the proxy connected to ``sock``. On failure the socket is closed.
 
-    :raises UpstreamUnreachable: it refused, or spoke no HTTP.
-    :raises OSError: the connection to it broke.
+    :raises UpstreamUnreachable: the proxy rejected the tunnel or did not reply with HTTP.
+    :raises OSError: the connection to the proxy broke.
     """
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     target = f"{host}:{origin.port}"
@@ -135,19 +140,22 @@ async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, prox
 
 
 def _check_reply(head: bytes, proxy: Proxy, target: str) -> None:
-    found = re.match(rb"HTTP/1\.[01] (\d{3})[ \r]", head)
+    match = re.match(rb"HTTP/1\.[01] (\d{3})[ \r]", head)
     end = head.find(b"\r\n\r\n")
-    if found is None or end < 0:
-        raise _refused(proxy, target, "no proper reply")
-    if not found[1].startswith(b"2"):
-        raise _refused(proxy, target, f"status {found[1].decode()}", needs_login=found[1] == b"407")
-    if end + 4 != len(head):  # behind the tunnel both TLS and HTTP let the client speak first
-        raise _refused(proxy, target, "bytes from behind the tunnel that no one asked for")
+    if match is None or end < 0:
+        raise _tunnel_error(proxy, target, "invalid reply")
+    if not match[1].startswith(b"2"):
+        raise _tunnel_error(proxy, target, f"status {match[1].decode()}", needs_login=match[1] == b"407")
+    if end + 4 != len(head):  # in TLS and HTTP the client sends first
+        raise _tunnel_error(proxy, target, "unexpected data after the reply")
 
 
-def _refused(proxy: Proxy, target: str, what: str, *, needs_login: bool = False) -> UpstreamUnreachable:
+def _tunnel_error(proxy: Proxy, target: str, problem: str, *, needs_login: bool = False) -> UpstreamUnreachable:
     if needs_login:
-        message, hint = "The proxy asks for a login.", "Set user and password in the proxy's URL, or mend them."
+        message, hint = (
+            "The proxy requires authentication.",
+            "Set or correct user name and password in the URL of the proxy.",
+        )
     else:
-        message, hint = "The proxy did not open a way to the upstream.", "Check that the proxy allows it."
-    return UpstreamUnreachable(message, hint=hint, detail=f"{proxy.host}:{proxy.port} to CONNECT {target}: {what}")
+        message, hint = "The proxy did not open a tunnel to the upstream.", "Check that the proxy allows CONNECT to it."
+    return UpstreamUnreachable(message, hint=hint, detail=f"{proxy.host}:{proxy.port} to CONNECT {target}: {problem}")

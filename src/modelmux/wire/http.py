@@ -1,8 +1,8 @@
-"""HTTP calls to upstreams as data: where they go, what they carry. No I/O."""
+"""HTTP calls to upstreams as data, and the look-up of a header. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -12,24 +12,41 @@ from msgspec import Struct
 Headers = list[tuple[bytes, bytes]]
 
 
+def find_raw_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The first value of a header; None if it is missing.
+
+    :param name: in lower case, as in ``headers``.
+    """
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """``find_raw_header`` as text. Header values are ISO-8859-1 (RFC 9110, section 5.5)."""
+    value = find_raw_header(headers, name)
+    return None if value is None else value.decode("latin-1")
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds allowed for each stage; every one but ``first_token`` is always bounded."""
+    """Timeout of each stage in seconds. Only ``first_token`` can be off."""
 
     connect: float = 5.0  # DNS, TCP, proxy CONNECT and TLS together
-    pool: float = 5.0  # waiting for a free connection
-    send: float = 60.0  # handing the request to the kernel
-    first_byte: float = 600.0  # from the request sent to the reply's status line
-    first_token: float = 0.0  # from the beginning of an attempt to a stream's first content; 0 for no such clock
-    idle: float = 300.0  # between two reads of the reply's body; pings count
-    total: float = 3600.0  # from the request's arrival to the end of its answer
+    pool: float = 5.0  # waiting for a connection of the pool
+    send: float = 60.0  # writing the request to the socket
+    first_byte: float = 600.0  # from the end of the request to the status line of the reply
+    first_token: float = 0.0  # from the start of an attempt to the first content of a stream; 0 for none
+    idle: float = 300.0  # between two reads of the body; pings reset it
+    total: float = 3600.0  # from the arrival of the client's request to the end of the response
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class Origin(NamedTuple):
-    """Where connections go: one pool each."""
+    """Scheme, host and port; the pool keeps connections per origin."""
 
     scheme: str
     host: str
@@ -37,9 +54,9 @@ class Origin(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Scheme, host and port of an http(s) URL.
+        """The origin of an http(s) URL.
 
-        :raises ValueError: another scheme, no host, or a port that is not a number.
+        :raises ValueError: another scheme, no host, or an invalid port.
         """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -48,15 +65,15 @@ class Origin(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Value of the Host header: the port only when it is not the scheme's own."""
+        """Value of the Host header: without the port if it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
-class Call(Struct, frozen=True):
-    """One HTTP request to make. The connection adds Host, Content-Length and Connection to ``headers``.
+class HttpCall(Struct, frozen=True):
+    """One HTTP request to send. The connection adds Host, Content-Length and Connection to ``headers``.
 
-    :param head: what ``request_head.encode_prefix`` makes of all but the body, where the caller keeps it.
+    :param head: the result of ``request_head.encode_prefix`` for this call, if the caller has it already.
     """
 
     origin: Origin
@@ -66,11 +83,3 @@ class Call(Struct, frozen=True):
     timeouts: Timeouts
     method: str = "POST"
     head: bytes = b""
-
-
-def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """The first value of a header; ``name`` in lower case, as all names are here."""
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None

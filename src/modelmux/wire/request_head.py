@@ -1,6 +1,6 @@
-"""The bytes of a request's head, refused if any part of it could be read as something else.
+"""Encodes the head of an HTTP request; rejects anything that could be parsed differently (request smuggling).
 
-What must not come in here: I/O, the body, knowledge of Vertex AI.
+Not in this module: I/O, the body, knowledge of Vertex AI.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from modelmux.wire.http import Call, Origin
+from modelmux.wire.http import HttpCall, Origin
 
-#: What the connection sets by itself, or what must not be sent at all.
-_OURS: Final = frozenset(
+#: Headers that the connection sets itself, or that must never be sent.
+_RESERVED: Final = frozenset(
     {b"host", b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"expect"}
 )
 
 
-def encode_head(call: Call) -> bytes:
-    """The request's head, with Host, Connection and Content-Length.
+def encode_head(call: HttpCall) -> bytes:
+    """The head of the request, with Host, Connection and Content-Length.
 
-    :raises ValueError: a method, target or header that would not arrive as what it is: the caller's mistake. Values
-        are not quoted, they may be secrets.
+    :raises ValueError: a malformed method, target or header: a bug of the caller. The message does not quote header
+        values, which may be secrets.
     """
     prefix = call.head or encode_prefix(call)
     if call.body or call.method not in {"GET", "HEAD"}:
@@ -29,14 +29,14 @@ def encode_head(call: Call) -> bytes:
     return prefix + b"\r\n"
 
 
-def encode_prefix(call: Call) -> bytes:
-    """What the head is without the body's length: the same for all calls that differ in their body only.
+def encode_prefix(call: HttpCall) -> bytes:
+    """The head without Content-Length: the same for all calls that differ only in their body.
 
-    :raises ValueError: as ``encode_head``.
+    :raises ValueError: as for ``encode_head``.
     """
     values = b"".join([value for _, value in call.headers])
     if 10 in values or 13 in values or 0 in values:
-        raise ValueError("a header's value holds CR, LF or NUL")
+        raise ValueError("a header value contains CR, LF or NUL")
     parts = [_prelude(call.method, call.target, call.origin)]
     for name, value in call.headers:
         parts += (_header_name(name), value, b"\r\n")
@@ -46,9 +46,9 @@ def encode_prefix(call: Call) -> bytes:
 @lru_cache(maxsize=1024)
 def _prelude(method: str, target: str, origin: Origin) -> bytes:
     if not re.fullmatch(r"[A-Z]+", method) or not re.fullmatch(r"/[\x21-\x7e]*", target):
-        raise ValueError("a request's method or target is malformed")
+        raise ValueError("the method or target of a request is malformed")
     if not re.fullmatch(r"[0-9A-Za-z._\-:\[\]]+", origin.authority):
-        raise ValueError("an origin's host is malformed")
+        raise ValueError("the host of an origin is malformed")
     return (
         f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\nconnection: keep-alive\r\n"
         "accept-encoding: identity\r\n"
@@ -58,7 +58,7 @@ def _prelude(method: str, target: str, origin: Origin) -> bytes:
 @lru_cache(maxsize=256)
 def _header_name(name: bytes) -> bytes:
     if not re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
-        raise ValueError("a header's name is malformed")
-    if name.lower() in _OURS:
-        raise ValueError(f"the connection sets {name.decode()} by itself")
+        raise ValueError("a header name is malformed")
+    if name.lower() in _RESERVED:
+        raise ValueError(f"the header {name.decode()} is set by the connection")
     return name + b": "

@@ -1,8 +1,8 @@
-"""Server-sent events: bytes <-> events, without I/O and without knowing what the data means.
+"""Server-sent events: encoder and incremental decoder, without I/O and without interpreting the data.
 
-The decoder takes the bytes in whatever pieces the network made of them and gives the same events for every way of
-cutting (tests/properties/test_split_law.py). It follows the WHATWG event-stream grammar: lines end in LF, CR or
-CRLF, several ``data:`` lines are joined by LF, comments and unknown fields are skipped, an event needs data.
+The decoder accepts chunks of any size and returns the same events however the bytes are split
+(tests/properties/test_split_law.py). It follows the WHATWG event-stream grammar: lines end in LF, CR or CRLF, multiple
+``data:`` lines are joined by LF, comments and unknown fields are skipped, events without data are dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from modelmux.errors import UpstreamBroken
 
-#: A single event may not grow past this. Vertex AI bodies are at most 30 MB, so no honest event comes near it.
+#: Size limit of one event. Bodies of Vertex AI are at most 30 MB, so a well-formed stream never reaches it.
 MAX_EVENT_BYTES: Final = 32 * 1024 * 1024
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -30,48 +30,48 @@ class Event(NamedTuple):
 
 
 class SSEDecoder:
-    """Incremental decoder. Work is linear in the number of bytes, however they are cut.
+    """Incremental decoder. Its work is linear in the number of bytes, however they are split.
 
-    An event whose data lines, with the line under way, exceed ``max_event_bytes`` is refused. Events that were
-    complete before it are still handed out first, so the pieces do not decide what the caller gets to see.
+    An event is rejected once its data lines, including the incomplete one, exceed ``max_event_bytes``. Complete events
+    before it are returned first, so that the result does not depend on how the bytes are split.
     """
 
     __slots__ = ("_at_start", "_data", "_data_size", "_line", "_max", "_name", "_skip_lf", "_too_long")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        self._line = bytearray()  # a line whose end has not come yet
+        self._line = bytearray()  # an incomplete line
         self._data: list[bytes] = []
-        self._data_size = 0  # of the lines, not of their values: an empty line costs memory too
+        self._data_size = 0  # of the lines, not of their values: an empty value uses memory as well
         self._name = b""
-        self._skip_lf = False  # the last line ended in CR: an LF that follows belongs to it
+        self._skip_lf = False  # the last line ended in CR: a following LF belongs to it
         self._at_start = True
         self._too_long = False
 
     @property
-    def between_events(self) -> bool:
-        """Whether nothing is under way: the next byte begins an event."""
+    def is_idle(self) -> bool:
+        """Whether nothing is buffered: the next byte begins an event."""
         return not (self._line or self._data or self._name or self._skip_lf or self._too_long)
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
-        """As ``feed``, but the data of the events only: what is usual needs no line to be looked at twice.
+        """Like ``feed``, but returns only the data of the events. Has a fast path for the usual framing.
 
-        :raises UpstreamBroken: when an event exceeds the size bound.
+        :raises UpstreamBroken: an event exceeds the size limit.
         """
-        if self.between_events:
-            found = _usual(chunk)
-            if found and len(chunk) <= self._max:
+        if self.is_idle:
+            data = _fast_path(chunk)
+            if data and len(chunk) <= self._max:
                 self._at_start = False
-                return found
+                return data
         return [event.data for event in self.feed(chunk)]
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Decode the next bytes; return the events they completed.
+        """Decode the next bytes; return the events they complete.
 
-        :raises UpstreamBroken: when an event exceeds the size bound.
+        :raises UpstreamBroken: an event exceeds the size limit.
         """
         if self._too_long:
-            raise self._refusal()
+            raise self._size_error()
         if self._at_start:
             chunk = self._without_bom(chunk)
         if self._skip_lf and chunk:
@@ -93,25 +93,25 @@ class SSEDecoder:
             if self._data_size + len(self._line) > self._max:
                 self._too_long = True
         if self._too_long and not events:
-            raise self._refusal()
+            raise self._size_error()
         return events
 
     def flush(self) -> list[Event]:
-        """What the end of input leaves: the event whose closing blank line never came, if any.
+        """The end of input: return the last event if its closing blank line is missing.
 
-        The grammar drops it; some servers end their last event without the blank line, so the caller gets it and
-        decides by its content, which is only complete JSON if nothing was cut.
+        The grammar drops such an event, but some servers omit the last blank line. The caller decides by the content,
+        which is complete JSON only if nothing was cut off.
 
-        :raises UpstreamBroken: when an event exceeded the size bound.
+        :raises UpstreamBroken: an event exceeds the size limit.
         """
         if self._too_long:
-            raise self._refusal()
+            raise self._size_error()
         tail = bytes(self._line)
         self._line.clear()
         return self._dispatch([tail, b""] if tail else [b""])
 
     def _without_bom(self, chunk: bytes) -> bytes:
-        """The start of the input without its byte order mark; empty while it is open whether there is one."""
+        """The start of the input without a byte order mark; empty while it is too short to tell."""
         self._line += chunk
         if len(self._line) < len(_BOM) and _BOM.startswith(self._line):
             return b""
@@ -142,9 +142,9 @@ class SSEDecoder:
                 self._name = value.removeprefix(b" ")
         return events
 
-    def _refusal(self) -> UpstreamBroken:
+    def _size_error(self) -> UpstreamBroken:
         return UpstreamBroken(
-            "The upstream sent a stream event larger than the gateway accepts.",
+            "The upstream sent a stream event that exceeds the size limit.",
             reply_started=True,
             detail=f"event of more than {self._max} bytes",
         )
@@ -154,24 +154,24 @@ _is_name: Final = methodcaller("startswith", b"event: ")
 _is_data: Final = methodcaller("startswith", b"data: ")
 
 
-def _usual(chunk: bytes) -> list[bytes] | None:
-    """The data of whole events of two lines each, as Anthropic frames them; None where anything is otherwise."""
-    if chunk.count(b"\n") == 3:  # one event, as nearly always where the model writes slower than the network carries
+def _fast_path(chunk: bytes) -> list[bytes] | None:
+    """The data of complete events of two lines each, as Anthropic frames them; None for any other framing."""
+    if chunk.count(b"\n") == 3:  # one event: the usual case, as the network is faster than the model
         at = chunk.find(b"\ndata: ")
         if at < 0 or not chunk.startswith(b"event: ") or not chunk.endswith(b"\n\n") or b"\r" in chunk:
             return None
         return [chunk[at + 7 : -2]]
     lines = chunk.split(b"\n")
-    if len(lines) % 3 != 1 or lines.pop() or b"\r" in chunk:  # each event has three, and after the last LF is nothing
+    if len(lines) % 3 != 1 or lines.pop() or b"\r" in chunk:  # three lines per event, and nothing after the last LF
         return None
-    found = lines[1::3]
-    if any(lines[2::3]) or not (all(map(_is_name, lines[0::3])) and all(map(_is_data, found))):
+    data_lines = lines[1::3]
+    if any(lines[2::3]) or not (all(map(_is_name, lines[0::3])) and all(map(_is_data, data_lines))):
         return None
-    return [line[6:] for line in found]
+    return [line[6:] for line in data_lines]
 
 
 def encode_data(data: bytes) -> bytes:
-    """Frame one line of data, the only form that every OpenAI client parses."""
+    """Frame one line of data without a name, the only form that every OpenAI client parses."""
     return b"data: " + data + b"\n\n"
 
 

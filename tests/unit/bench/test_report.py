@@ -88,7 +88,7 @@ def test_a_page_changes_only_between_its_markers() -> None:
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("messages", [1, 10, 101])
 def test_requests_are_valid_chat_completions(size: int, messages: int) -> None:
-    request, unknown = chat_request.read_request(payloads.request(size, stream=True, messages=messages))
+    request, unknown = chat_request.decode_request_with_unknown(payloads.request(size, stream=True, messages=messages))
     assert unknown == []
     assert request.stream
     assert size * 0.9 < len(payloads.request(size, stream=False, messages=messages)) < size * 1.2 + 120 * messages

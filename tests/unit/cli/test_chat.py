@@ -15,7 +15,7 @@ from modelmux.cli.in_process import AsgiUpstream
 from modelmux.cli.text import prose
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Origin, Timeouts
+from modelmux.wire.http import HttpCall, Origin, Timeouts
 from support.cli import Said, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies
@@ -169,7 +169,7 @@ class threaded_slow:
         await self._server.wait_closed()
 
 
-CALL = Call(Origin("http", "in-process", 80), "/x", [], b"{}", Timeouts())
+CALL = HttpCall(Origin("http", "in-process", 80), "/x", [], b"{}", Timeouts())
 
 
 async def test_in_process_a_client_that_leaves_is_told_to_the_application() -> None:

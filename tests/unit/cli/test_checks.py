@@ -26,7 +26,7 @@ from modelmux.emulator import EmulatorSettings
 from modelmux.routing.model import Deployment
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.google.vertex import decode_fault
+from modelmux.wire.google.errors import decode_error
 from modelmux.wire.http import Origin
 from support.emulator_server import threaded
 from support.http_peers import peer, replies
@@ -177,7 +177,7 @@ def test_a_closed_port_and_a_name_without_an_address_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     (refused,) = reach(Origin("http", "127.0.0.1", port))
-    assert (refused.status, "No connection" in refused.found) == ("fail", True)
+    assert (refused.status, "Could not connect" in refused.found) == ("fail", True)
     (unknown,) = reach(Origin("https", "no-such-host.invalid", 443))
     assert (unknown.status, "could not be resolved" in unknown.found) == ("fail", True)
     assert "vertex.location" in (unknown.hint or "")
@@ -190,7 +190,7 @@ async def test_a_host_is_reached_through_the_proxy() -> None:
         reached, clock = await network._host(Origin("http", "vertex.invalid", 80), proxies)
     assert f"tunnel by proxy 127.0.0.1:{proxy.port}" in reached.found
     assert clock.status == "fail"
-    assert len(proxy.asked) == 2
+    assert len(proxy.requests) == 2
 
 
 def test_a_port_is_free_taken_or_ours() -> None:
@@ -221,7 +221,7 @@ def deployment(model: str = "claude-opus-5", location: str = "global") -> Deploy
 
 
 def meaning(status: int, body: bytes, where: Deployment | None = None) -> Result:
-    return explain(where or deployment(), translate_fault(decode_fault(status, body)), TODAY)
+    return explain(where or deployment(), translate_fault(decode_error(status, body)), TODAY)
 
 
 def google(code: int, status: str, message: str) -> bytes:

@@ -13,7 +13,7 @@ from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes, load_all
 from modelmux.config.streaming import build_stream_modes
 from modelmux.routing.routes import Routes
-from modelmux.upstream.google_auth.failures import Cause, CredentialProblem
+from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause
 
 ALL_KEYS = """\
 # every key of 1.x
@@ -218,7 +218,7 @@ def test_a_key_file_in_the_home_directory_is_found(tmp_path: Path, monkeypatch: 
     config = loaded(tmp_path, SERVICE).config
     with pytest.raises(CredentialProblem) as caught:
         credential_loader(config.auth)(None)  # type: ignore[arg-type]
-    assert caught.value.failure.cause is Cause.WRONG_TYPE  # it was found and opened
+    assert caught.value.failure.cause is FailureCause.WRONG_TYPE  # it was found and opened
 
 
 @pytest.mark.parametrize("mode", ["auto", "never", "standard", "buffered", "always", "non-streaming"])

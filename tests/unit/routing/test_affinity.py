@@ -1,4 +1,4 @@
-"""Risk: a conversation loses its prompt cache because its next turn goes elsewhere, or all go to one place."""
+"""Risk: the next turn goes to another deployment and misses its prompt cache, or all go to one deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelmux.routing.model import Deployment
 from modelmux.wire.openai.chat_request import ChatRequest
 
 CARD = builtin().card("claude-opus-4-6")
-PLACES = [Deployment(name, f"https://{name}", "p", name, CARD) for name in "abcd"]
+DEPLOYMENTS = [Deployment(name, f"https://{name}", "p", name, CARD) for name in "abcd"]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
@@ -40,11 +40,11 @@ def test_later_turns_have_the_key_of_the_first() -> None:
         key(*FIRST, tools=[TOOL]), key(*FIRST, prompt_cache_key="k"), key(), key(("user", [IMAGE])),
     ],
 )  # fmt: skip
-def test_other_beginnings_have_other_keys(other: bytes) -> None:
+def test_other_prefixes_have_other_keys(other: bytes) -> None:
     assert other != key(*FIRST)
 
 
-def test_the_clients_word_wins_over_the_text_and_the_body_over_headers() -> None:
+def test_the_clients_identifier_precedes_the_text_and_the_body_precedes_headers() -> None:
     session = [(b"host", b"h"), (b"x-session-id", b"two"), (b"x-session-affinity", b"one")]
     assert key(("user", "a"), headers=session) == key(("user", "b"), headers=[(b"x-session-affinity", b"one")])
     assert key(("user", "a"), headers=session[:2]) == key(("user", "b"), headers=[(b"x-session-id", b"two")])
@@ -52,21 +52,23 @@ def test_the_clients_word_wins_over_the_text_and_the_body_over_headers() -> None
     assert key(("user", "a"), prompt_cache_key="k", headers=session) == key(("user", "b"), prompt_cache_key="k")
 
 
-def test_keys_are_shared_by_weight() -> None:
-    weighed = [replace(place, weight=weight) for place, weight in zip(PLACES, (5, 3, 2, 0), strict=True)]
-    went = [preferred_deployment(key(("user", str(number))), weighed).id for number in range(4000)]
-    assert [round(went.count(name) / 4000, 1) for name in "abcd"] == [0.5, 0.3, 0.2, 0.0]
+def test_conversations_are_distributed_by_weight() -> None:
+    weighted = [
+        replace(deployment, weight=weight) for deployment, weight in zip(DEPLOYMENTS, (5, 3, 2, 0), strict=True)
+    ]
+    chosen = [preferred_deployment(key(("user", str(number))), weighted).id for number in range(4000)]
+    assert [round(chosen.count(name) / 4000, 1) for name in "abcd"] == [0.5, 0.3, 0.2, 0.0]
 
 
-def test_one_place_less_moves_only_its_own_conversations() -> None:
+def test_removing_a_deployment_moves_only_its_own_conversations() -> None:
     keys = [key(("user", str(number))) for number in range(300)]
-    for each in keys:
-        before = preferred_deployment(each, PLACES)
-        after = preferred_deployment(each, [place for place in PLACES if place.id != "b"])
+    for conversation in keys:
+        before = preferred_deployment(conversation, DEPLOYMENTS)
+        after = preferred_deployment(conversation, [deployment for deployment in DEPLOYMENTS if deployment.id != "b"])
         assert after is before or before.id == "b"
 
 
-def test_those_without_weight_serve_where_nothing_else_does() -> None:
-    idle = [replace(place, weight=0) for place in PLACES]
-    went = {preferred_deployment(key(("user", str(number))), idle).id for number in range(100)}
-    assert went == set("abcd")
+def test_deployments_of_weight_zero_serve_if_there_are_no_others() -> None:
+    idle = [replace(deployment, weight=0) for deployment in DEPLOYMENTS]
+    chosen = {preferred_deployment(key(("user", str(number))), idle).id for number in range(100)}
+    assert chosen == set("abcd")

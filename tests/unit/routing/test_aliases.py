@@ -1,4 +1,4 @@
-"""Aliases on their own: chains end, loops are found, and the day decides."""
+"""Aliases: chains end, cycles are detected, and the target depends on the day."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ def table(**targets: str) -> dict[str, Alias]:
     return by_name(Alias(name, target) for name, target in targets.items())
 
 
-def test_the_day_decides() -> None:
+def test_the_target_depends_on_the_day() -> None:
     alias = Alias("a", "old", "new", DAY)
-    assert [alias.target_on(day) for day in (date.min, date(2026, 11, 30), DAY, date.max)] == [
-        "old",
-        "old",
-        "new",
-        "new",
-    ]
+    days = (date.min, date(2026, 11, 30), DAY, date.max)
+    assert [alias.target_on(day) for day in days] == ["old", "old", "new", "new"]
     assert Alias("a", "old").target_on(date.max) == "old"
-    assert Alias("a", "old", "new").target_on(date.max) == "old", "half a succession never takes place"
+    assert Alias("a", "old", "new").target_on(date.max) == "old", "a successor without a date is never used"
     assert (alias.all_targets, Alias("a", "old").all_targets) == (("old", "new"), ("old",))
 
 
 def test_a_chain_is_followed_to_its_end() -> None:
     aliases = table(a="B", b="c", c="end", end2="END2")
     assert follow(aliases["a"], aliases, DAY) == "end"
-    assert follow(aliases["end2"], aliases, DAY) == "END2", "its own name: the catalog's model"
+    assert follow(aliases["end2"], aliases, DAY) == "END2", (
+        "the alias has the name of its target: the model of the catalog"
+    )
 
 
 @pytest.mark.parametrize(
-    ("aliases", "found"),
+    ("aliases", "cycles"),
     [
         (table(a="b", b="c"), []), (table(a="a"), []), (table(a="b", b="a"), [["a", "b", "a"]]),
         (table(x="a", a="b", b="a"), [["a", "b", "a"]]), (table(a="b", c="b", b="d"), []),
@@ -47,19 +45,19 @@ def test_a_chain_is_followed_to_its_end() -> None:
         (by_name([Alias("a", "x", "b", DAY), Alias("b", "y", "a", DAY)]), [["a", "b", "a"]]),
     ],
 )  # fmt: skip
-def test_loops_are_found_over_all_days(aliases: dict[str, Alias], found: list[list[str]]) -> None:
-    assert find_cycles(aliases, lambda name: name == "route") == found
+def test_cycles_are_detected_over_all_days(aliases: dict[str, Alias], cycles: list[list[str]]) -> None:
+    assert find_cycles(aliases, lambda name: name == "route") == cycles
 
 
-def test_the_first_of_a_name_counts() -> None:
+def test_the_first_alias_of_a_name_wins() -> None:
     assert by_name([Alias("A", "x"), Alias("a", "y")])["a"].model == "x"
 
 
-def test_an_alias_that_leads_nowhere_is_not_served() -> None:
+def test_an_alias_without_a_target_is_not_served() -> None:
     card = CATALOG.card("claude-opus-5")
     route = Route("r", (Deployment("d", "u", "p", "eu", card),))
     routes = Routes([route], catalog=CATALOG, aliases=[Alias("ghost", "nobody"), Alias("R2", "r")])
     assert list(routes.visible_names) == ["r", "R2"]
     assert routes.route_of(routes.aliases[0]) is None
     assert routes.find("r2") is route
-    assert routes.for_day(DAY) is routes, "nothing changes with the days"
+    assert routes.for_day(DAY) is routes, "no alias has a date"

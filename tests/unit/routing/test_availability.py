@@ -1,4 +1,4 @@
-"""Risk: a place is blamed for what the client, a quota or a deadline of ours did, or goes unblamed for what it did."""
+"""Risk: a deployment is blamed for errors of the client, a quota or a deadline, or not blamed for its own."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from modelmux.errors import (
 from modelmux.routing.availability import counts_as_failure
 
 
-def refused(kind: str) -> UpstreamRefused:
+def upstream_error(kind: str) -> UpstreamRefused:
     return UpstreamRefused("m", status=500, type="t", code=None, upstream_status=500, kind=kind)
 
 
 @pytest.mark.parametrize("kind", RULES)
-def test_a_refusal_speaks_of_the_place_only_if_the_place_is_ill(kind: str) -> None:
-    assert counts_as_failure(refused(kind)) is (True if kind in {"overloaded", "server_error", "timeout"} else None)
+def test_which_kinds_of_upstream_errors_count_as_failures(kind: str) -> None:
+    assert counts_as_failure(upstream_error(kind)) is (
+        True if kind in {"overloaded", "server_error", "timeout"} else None
+    )
 
 
-ENDS: list[tuple[GatewayError | None, bool | None]] = [
+OUTCOMES: list[tuple[GatewayError | None, bool | None]] = [
     (None, False),
     (UpstreamUnreachable("m"), True),
     (UpstreamBroken("m", reply_started=False), True),
@@ -40,6 +42,6 @@ ENDS: list[tuple[GatewayError | None, bool | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "expected"), ENDS)
-def test_what_an_end_says_of_the_place(error: GatewayError | None, expected: bool | None) -> None:
+@pytest.mark.parametrize(("error", "expected"), OUTCOMES)
+def test_which_outcomes_count_as_failures(error: GatewayError | None, expected: bool | None) -> None:
     assert counts_as_failure(error) is expected

@@ -1,4 +1,4 @@
-"""The breaker: a bad place is left alone, a good one never, and nobody waits for ever."""
+"""The circuit breaker: open for failing deployments, closed for healthy ones, and never open for ever."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def after(
 OPEN = after(*[True] * 5)
 
 
-def test_five_failures_in_a_row_open_it_four_do_not() -> None:
+def test_five_consecutive_failures_open_it_four_do_not() -> None:
     assert allows(after(*[True] * 4), 0.0)
     assert (OPEN.state, OPEN.open_until, allows(OPEN, 4.9)) == ("open", 5.0, False)
     assert after(*[True] * 4, False, *[True] * 4).state == "closed"
 
 
-def test_half_of_many_opens_it_though_never_five_in_a_row() -> None:
-    assert after(*[True, False] * 4, True).state == "closed"  # nine are too few to judge
+def test_a_failure_ratio_of_one_half_opens_it_without_five_consecutive_failures() -> None:
+    assert after(*[True, False] * 4, True).state == "closed"  # nine samples are too few
     assert after(*[False, True] * 5).state == "open"
-    assert after(*[False, False, True] * 30).state == "closed"  # a third is not half
+    assert after(*[False, False, True] * 30).state == "closed"  # a ratio of one third
 
 
 def test_a_success_never_opens_it() -> None:
     assert after(*[True] * 4, *[False] * 5, True, False).state == "closed"
 
 
-def test_nothing_but_successes_changes_nothing() -> None:
-    calm = after(*[False] * 20)
-    assert after(False, breaker=calm) is calm
-    assert after(True, breaker=calm).recent == 1
+def test_a_success_after_only_successes_returns_the_same_object() -> None:
+    healthy = after(*[False] * 20)
+    assert after(False, breaker=healthy) is healthy
+    assert after(True, breaker=healthy).recent == 1
 
 
 def test_old_outcomes_are_forgotten() -> None:
@@ -54,39 +54,39 @@ def test_old_outcomes_are_forgotten() -> None:
     assert after(*[True, False] * 4, *[False] * 40, *[True] * 4).state == "closed"
 
 
-def test_after_its_rest_one_probe_goes_and_no_second_one() -> None:
+def test_after_the_cooldown_one_probe_is_allowed_and_no_second_one() -> None:
     assert allows(OPEN, 5.0)
     probing = on_start(OPEN, 5.0)
     assert (probing.state, allows(probing, 5.0), allows(probing, 500.0)) == ("half_open", False, False)
 
 
-def test_a_probe_that_succeeds_closes_it_and_forgets() -> None:
+def test_a_successful_probe_closes_it_and_resets_it() -> None:
     assert on_end(on_start(OPEN, 5.0), 6.0, failed=False) == CLOSED
 
 
-def test_each_probe_that_fails_doubles_the_rest_up_to_a_bound() -> None:
-    breaker, rests = OPEN, []
+def test_each_failed_probe_doubles_the_cooldown_up_to_a_maximum() -> None:
+    breaker, cooldowns = OPEN, []
     for _ in range(7):
         now = breaker.open_until
         breaker = on_end(on_start(breaker, now), now, failed=True)
-        rests.append(breaker.open_until - now)
-    assert rests == [10, 20, 40, 80, 120, 120, 120]
+        cooldowns.append(breaker.open_until - now)
+    assert cooldowns == [10, 20, 40, 80, 120, 120, 120]
 
 
-def test_a_probe_that_says_nothing_leaves_room_for_the_next() -> None:
-    again = on_end(on_start(OPEN, 5.0), 6.0, failed=None)
-    assert (again.state, allows(again, 6.0)) == ("half_open", True)
+def test_an_inconclusive_probe_allows_the_next() -> None:
+    probed = on_end(on_start(OPEN, 5.0), 6.0, failed=None)
+    assert (probed.state, allows(probed, 6.0)) == ("half_open", True)
     assert after(None, None) == CLOSED
 
 
-def test_an_attempt_in_spite_of_it_counts_as_it_ends() -> None:
+def test_an_attempt_despite_an_open_breaker_counts() -> None:
     assert on_start(OPEN, 1.0) == OPEN
     assert on_end(OPEN, 1.0, failed=False) == CLOSED
-    assert on_end(OPEN, 1.0, failed=True).open_until == 6.0  # no doubling: its time was not over
+    assert on_end(OPEN, 1.0, failed=True).open_until == 6.0  # not doubled: the cooldown was not over
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.sampled_from([True, False, None]))))
-def test_whatever_happens_it_lets_a_probe_go_within_the_longest_rest(steps: list[tuple[float, bool | None]]) -> None:
+def test_a_probe_is_always_allowed_after_the_maximum_cooldown(steps: list[tuple[float, bool | None]]) -> None:
     breaker, now = CLOSED, 0.0
     for wait, failed in steps:
         now += wait

@@ -1,4 +1,4 @@
-"""Law 10 as a table: what lies in a geography, and that in doubt nothing does."""
+"""Law 10 as a table: which locations lie in a geography; unknown ones lie in none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from modelmux.catalog import builtin, location_in_path, location_of_host, locati
 from modelmux.routing.geography import closest_match, contains, locations_in
 from modelmux.routing.model import Deployment, Route
 
-IN: list[tuple[str, set[str], set[str]]] = [
+GEOGRAPHIES: list[tuple[str, set[str], set[str]]] = [
     ("us", {"us", "us-east5", "us-central1"}, {"global", "eu", "europe-west1", "northamerica-northeast1", "us-east99"}),
     ("eu", {"eu", "europe-west1", "europe-west4", "europe-central2", "europe-southwest1"},
      {"global", "us", "us-east5", "europe-west2", "europe-west6", "europe-west99"}),
@@ -26,30 +26,30 @@ IN: list[tuple[str, set[str], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("geography", "within", "without"), IN)
-def test_what_lies_in_a_geography(geography: str, within: set[str], without: set[str]) -> None:
+@pytest.mark.parametrize(("geography", "inside", "outside"), GEOGRAPHIES)
+def test_what_lies_in_a_geography(geography: str, inside: set[str], outside: set[str]) -> None:
     facts = locations()
-    assert {place for place in within | without if contains(geography, place, facts)} == within
-    assert within <= set(locations_in(geography, facts))
+    assert {location for location in inside | outside if contains(geography, location, facts)} == inside
+    assert inside <= set(locations_in(geography, facts))
 
 
-def test_a_place_nobody_knows_lies_nowhere() -> None:
+def test_an_unknown_location_lies_in_no_geography() -> None:
     for geography in ("us", "eu", "europe", "asia"):
         assert not contains(geography, None, locations())
         assert not contains(geography, "", locations())
         assert not contains(geography, "us-moon1", locations())
 
 
-def test_what_was_meant() -> None:
+def test_closest_match() -> None:
     assert closest_match(" US-EATS5", locations().names) == "us-east5"
     assert closest_match("mars", locations().names) is None
 
 
-def test_a_route_allows_what_all_its_geographies_hold() -> None:
-    place = Deployment("d", "u", "p", "eu", builtin().cards[0])
-    assert Route("r", (place,)).allows("anywhere at all")
-    assert Route("r", (place,), geographies=("eu",)).allows("europe-west1")
-    assert not Route("r", (place,), geographies=("europe", "eu")).allows("europe-west2")
+def test_a_route_allows_locations_inside_all_its_geographies() -> None:
+    deployment = Deployment("d", "u", "p", "eu", builtin().cards[0])
+    assert Route("r", (deployment,)).allows("anywhere at all")
+    assert Route("r", (deployment,), geographies=("eu",)).allows("europe-west1")
+    assert not Route("r", (deployment,), geographies=("europe", "eu")).allows("europe-west2")
 
 
 URLS: list[tuple[str, str | None, str | None, str | None]] = [
@@ -66,5 +66,5 @@ URLS: list[tuple[str, str | None, str | None, str | None]] = [
 
 
 @pytest.mark.parametrize(("url", "host", "path", "project"), URLS)
-def test_what_a_url_says_of_its_place(url: str, host: str | None, path: str | None, project: str | None) -> None:
+def test_location_and_project_in_a_url(url: str, host: str | None, path: str | None, project: str | None) -> None:
     assert (location_of_host(url), location_in_path(url), project_in_path(url)) == (host, path, project)

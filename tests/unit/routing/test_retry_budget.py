@@ -6,27 +6,27 @@ from modelmux.routing.retry_budget import MAX_COUNTED_REQUESTS, MIN_RETRIES, RET
 
 
 def retries(budget: RetryBudget, wanted: int) -> int:
-    made = 0
-    while made < wanted and budget.has_retry:
+    count = 0
+    while count < wanted and budget.has_retry:
         budget.withdraw()
-        made += 1
-    return made
+        count += 1
+    return count
 
 
-def test_the_reserve_is_there_at_once() -> None:
+def test_the_minimum_is_available_at_once() -> None:
     assert retries(RetryBudget(), 100) == MIN_RETRIES
 
 
-def test_in_an_outage_a_fifth_is_added_at_most() -> None:
-    budget, made = RetryBudget(), 0
+def test_an_outage_adds_at_most_a_fifth_of_the_requests() -> None:
+    budget, count = RetryBudget(), 0
     for _ in range(10_000):
         budget.deposit()
-        made += retries(budget, 3)
-    assert made <= 10_000 * RETRY_RATIO + MIN_RETRIES
-    assert made >= 10_000 * RETRY_RATIO
+        count += retries(budget, 3)
+    assert count <= 10_000 * RETRY_RATIO + MIN_RETRIES
+    assert count >= 10_000 * RETRY_RATIO
 
 
-def test_what_is_not_used_is_forgotten() -> None:
+def test_unused_retries_accumulate_up_to_a_maximum() -> None:
     budget = RetryBudget()
     for _ in range(100_000):
         budget.deposit()

@@ -1,4 +1,4 @@
-"""Names: every form people use finds its model, and one that is not served says what is."""
+"""Model names: every common spelling resolves, and the error for an unknown name suggests a known one."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ NAMES: list[tuple[str, Route]] = [
 
 
 @pytest.mark.parametrize(("name", "expected"), NAMES)
-def test_every_name_of_a_model_finds_its_route(name: str, expected: Route) -> None:
+def test_every_name_of_a_model_resolves_to_its_route(name: str, expected: Route) -> None:
     assert routes(FAST, SMART).find(name) is expected
 
 
-def test_the_first_configured_route_of_a_model_wins_and_a_route_of_the_name_before_all() -> None:
+def test_the_first_route_of_a_model_wins_unless_a_route_has_its_name() -> None:
     other = route("other", OPUS, HAIKU)
     assert routes(SMART, other).find("claude-opus-4-8") is SMART
     assert routes(other, SMART).find("claude-opus-4-8") is other
@@ -65,14 +65,14 @@ def test_the_first_configured_route_of_a_model_wins_and_a_route_of_the_name_befo
     assert routes(SMART, named).find("claude-opus-4-8") is named
 
 
-def test_a_model_that_is_not_configured_is_made_only_where_it_can_be() -> None:
+def test_a_model_that_is_not_configured_is_served_only_if_it_can_be() -> None:
     assert routes(FAST, catalog_route=catalog_route).find("claude-opus-4-8").deployments[0].location == "us-east5"
     assert routes(FAST, catalog_route=catalog_route).find("claude-haiku-4-5") is FAST
     with pytest.raises(ModelNotFound):
         routes(FAST).find("claude-opus-4-8")
 
 
-def test_an_unknown_name_goes_to_the_fallback_if_there_is_one() -> None:
+def test_an_unknown_name_resolves_to_the_fallback() -> None:
     with_fallback = routes(FAST, SMART, fallback=SMART)
     assert with_fallback.find("gpt-4o") is SMART
     assert with_fallback.find("") is SMART
@@ -88,7 +88,7 @@ HINTS: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "hint"), HINTS)
-def test_a_name_nobody_serves_is_answered_with_the_nearest(name: str, hint: str) -> None:
+def test_the_error_for_an_unknown_name_suggests_the_most_similar_one(name: str, hint: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
         routes(FAST, catalog_route=catalog_route).find(name)
     assert (caught.value.hint, caught.value.param, caught.value.status) == (hint, "model", 404)
@@ -104,7 +104,7 @@ def test_what_cannot_be_served_is_not_suggested() -> None:
 @pytest.mark.parametrize(
     "name", ["x" * (MAX_NAME_LENGTH + 1), "claude-" * 4_000_000, "-20250101" * 3_000_000, "İ" * 300]
 )
-def test_a_very_long_name_is_never_processed_whole_nor_sent_to_the_fallback(
+def test_a_very_long_name_is_truncated_before_processing_and_skips_the_fallback(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processed: list[str] = []
@@ -118,35 +118,35 @@ def test_a_very_long_name_is_never_processed_whole_nor_sent_to_the_fallback(
     assert routes(FAST, fallback=FAST).find("x" * MAX_NAME_LENGTH) is FAST
 
 
-def test_the_list_is_what_is_configured_or_else_all_that_can_be_reached() -> None:
+def test_default_names_are_the_configured_or_else_the_served_ones() -> None:
     assert routes(FAST, SMART, catalog_route=catalog_route).default_names == ["Fast", "smart"]
     assert routes().default_names == []
     regional = routes(catalog_route=catalog_route).default_names
     assert "claude-sonnet-4-5" in regional
-    assert "claude-opus-4-8" not in regional, "not served in that region"
+    assert "claude-opus-4-8" not in regional, "not available in that region"
     everywhere = routes(catalog_route=lambda card: Route(card.base, (deployment(card),))).default_names
     assert everywhere == [card.base for card in CATALOG.cards]
 
 
-def test_no_project_shows_itself() -> None:
+def test_repr_does_not_contain_the_project() -> None:
     for value in (deployment(OPUS), SMART, (SMART,), [deployment(OPUS)]):
         assert "secret-project" not in f"{value!r} {value!s}"
     assert "claude-opus-4-8@global" in repr(SMART)
 
 
-def test_a_model_of_the_operators_own_is_found_whatever_its_case() -> None:
+def test_a_custom_model_matches_case_insensitively() -> None:
     catalog = Catalog([msgspec.structs.replace(OPUS, id="My-Model@1")])
-    own = Routes([], catalog=catalog, catalog_route=catalog_route)
-    assert own.find("my-model").deployments[0].card.id == "My-Model@1"
-    assert own.find("MY-MODEL@1") is own.find("my-model")
+    custom = Routes([], catalog=catalog, catalog_route=catalog_route)
+    assert custom.find("my-model").deployments[0].card.id == "My-Model@1"
+    assert custom.find("MY-MODEL@1") is custom.find("my-model")
 
 
-def test_every_place_a_call_may_go_to_is_counted() -> None:
-    own = routes(route("mine", OPUS), catalog_route=catalog_route)
-    assert own.deployments == [deployment(OPUS), *(catalog_route(card).deployments[0] for card in CATALOG.cards)]
+def test_deployments_include_those_of_the_catalog() -> None:
+    custom = routes(route("mine", OPUS), catalog_route=catalog_route)
+    assert custom.deployments == [deployment(OPUS), *(catalog_route(card).deployments[0] for card in CATALOG.cards)]
 
 
-def test_names_that_clients_invent_are_remembered_within_bounds() -> None:
+def test_the_cache_of_names_is_limited() -> None:
     with_fallback = routes(FAST, SMART, fallback=SMART)
     for _ in range(2):
         assert all(with_fallback.find(f"invented-{number}") is SMART for number in range(2000))
@@ -154,7 +154,7 @@ def test_names_that_clients_invent_are_remembered_within_bounds() -> None:
     assert len(with_fallback._cache) <= 512
 
 
-def test_what_was_found_on_one_day_is_not_remembered_on_another() -> None:
+def test_the_cache_is_valid_for_one_day() -> None:
     aliases = [Alias("chat", "smart", successor="Fast", from_date=date(2027, 1, 1))]
     before = routes(FAST, SMART, aliases=aliases, day=date(2026, 12, 31))
     assert before.find("chat") is SMART

@@ -1,4 +1,4 @@
-"""From a name to a connected socket: order of addresses, failures told apart, no socket left behind."""
+"""Connecting: order of addresses, distinct errors, no leaked socket."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from typing import cast
 import pytest
 
 from modelmux.errors import InvalidRequest, UpstreamTimeout, UpstreamUnreachable
-from modelmux.upstream.connect import AddressInfo, Resolve, _alternate, dial, tls_context
+from modelmux.upstream import connect as connect_module
+from modelmux.upstream.connect import AddressInfo, Resolve, _interleave_families, connect, tls_context
 from modelmux.wire.http import Origin, Timeouts
 from support.http_peers import OK, Wire, always, call, fetch, on_both_loops, open_sockets, peer, pool_of, until
 
 
-def at(*places: tuple[str, int]) -> Resolve:
+def at(*addresses: tuple[str, int]) -> Resolve:
     """A resolver that knows only these addresses."""
 
     async def resolver(host: str, port: int) -> list[AddressInfo]:
         return [
-            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, where))
-            for address, where in places
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, number))
+            for address, number in addresses
         ]
 
     return resolver
 
 
-class Taken(asyncio.Protocol):
-    """Keeps its transport."""
+class Recorder(asyncio.Protocol):
+    """Stores its transport."""
 
     transport: asyncio.Transport
 
@@ -40,7 +41,7 @@ class Taken(asyncio.Protocol):
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """A port that neither takes nor refuses connections: its queue is full."""
+    """A port that neither accepts nor refuses connections: its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         port = server.getsockname()[1]
         fillers = []
@@ -64,15 +65,15 @@ def refusing_port() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-def test_families_take_turns_and_the_first_ones_first() -> None:
+def test_address_families_alternate_starting_with_the_first() -> None:
     six = [(socket.AF_INET6, 1, 6, "", (f"::{n}", 1, 0, 0)) for n in range(3)]
     four = [(socket.AF_INET, 1, 6, "", (f"10.0.0.{n}", 1)) for n in range(2)]
-    assert _alternate([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
-    assert _alternate([*four, *six])[0] == four[0]
+    assert _interleave_families([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
+    assert _interleave_families([*four, *six])[0] == four[0]
 
 
 @on_both_loops
-async def test_the_socket_sends_at_once_and_notices_a_dead_peer() -> None:
+async def test_the_socket_has_nodelay_and_keepalive() -> None:
     async with peer(always(OK)) as (origin, _), pool_of() as pool:
         await fetch(pool, call(origin))
         [connection] = pool.alive
@@ -82,28 +83,40 @@ async def test_the_socket_sends_at_once_and_notices_a_dead_peer() -> None:
 
 
 @on_both_loops
-async def test_an_address_that_refuses_is_passed_over_at_once() -> None:
+async def test_a_refused_address_is_skipped_without_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect_module, "ATTEMPT_DELAY", 60)
     async with peer(always(OK)) as (origin, _):
         with refusing_port() as port:
             resolver = at(("127.0.0.1", port), ("::1", port), ("127.0.0.1", origin.port))
             async with pool_of(resolver=resolver) as pool:
-                begun = time.monotonic()
                 assert await fetch(pool, call(Origin("http", "a.example", 80))) == (200, b"hello")
-                assert time.monotonic() - begun < 0.2
 
 
 @on_both_loops
-async def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second() -> None:
+async def test_the_next_address_is_tried_after_the_attempt_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connect_module.ATTEMPT_DELAY == 0.25, "RFC 8305"
+    attempts: list[int] = []
+    connect_address = connect_module._connect_address
+
+    async def counted(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket.socket:
+        attempts.append(cast("int", info[4][1]))
+        return await connect_address(loop, info)
+
+    monkeypatch.setattr(connect_module, "_connect_address", counted)
     async with peer(always(OK)) as (origin, _):
         with deaf_port() as port:
             async with pool_of(resolver=at(("127.0.0.1", port), ("127.0.0.1", origin.port))) as pool:
-                begun = time.monotonic()
+                monkeypatch.setattr(connect_module, "ATTEMPT_DELAY", 60)
+                with pytest.raises(UpstreamTimeout):
+                    await pool.send(call(Origin("http", "a.example", 80), timeouts=Timeouts(connect=0.1)))
+                assert attempts == [port], "not before the delay"
+                monkeypatch.setattr(connect_module, "ATTEMPT_DELAY", 0.01)
                 assert await fetch(pool, call(Origin("http", "a.example", 80))) == (200, b"hello")
-                assert 0.2 < time.monotonic() - begun < 1.0
+                assert attempts == [port, port, origin.port]
 
 
 @on_both_loops
-async def test_no_answer_at_all_runs_the_connect_clock_out() -> None:
+async def test_an_unresponsive_address_is_a_connect_timeout() -> None:
     with deaf_port() as port:
         async with pool_of() as pool:
             origin = Origin("http", "127.0.0.1", port)
@@ -115,7 +128,7 @@ async def test_no_answer_at_all_runs_the_connect_clock_out() -> None:
 
 
 @on_both_loops
-async def test_a_slow_name_server_runs_the_connect_clock_out() -> None:
+async def test_a_slow_name_server_is_a_connect_timeout() -> None:
     async def resolver(host: str, port: int) -> list[AddressInfo]:
         await asyncio.sleep(5)
         return []
@@ -128,7 +141,7 @@ async def test_a_slow_name_server_runs_the_connect_clock_out() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @on_both_loops
-async def test_refusals_are_told_with_all_causes_to_the_operator_only(count: int) -> None:
+async def test_all_causes_of_a_failure_are_for_the_operator_only(count: int) -> None:
     with refusing_port() as port:
         async with pool_of(resolver=at(*[("127.0.0.1", port)] * count)) as pool:
             with pytest.raises(UpstreamUnreachable) as caught:
@@ -140,7 +153,7 @@ async def test_refusals_are_told_with_all_causes_to_the_operator_only(count: int
 
 
 @on_both_loops
-async def test_a_name_that_does_not_resolve() -> None:
+async def test_an_unresolvable_name() -> None:
     async with pool_of() as pool:
         with pytest.raises(UpstreamUnreachable, match="could not be resolved") as caught:
             await pool.send(call(Origin("http", "no-such-host.invalid", 80)))
@@ -150,7 +163,7 @@ async def test_a_name_that_does_not_resolve() -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
 @on_both_loops
-async def test_a_name_that_cannot_be_asked_for(host: str) -> None:
+async def test_a_name_that_cannot_be_encoded(host: str) -> None:
     async with pool_of() as pool:
         with pytest.raises(UpstreamUnreachable):
             await pool.send(call(Origin("http", host, 80)))
@@ -162,7 +175,7 @@ async def test_a_host_without_addresses() -> None:
             await pool.send(call(Origin("http", "a.example", 80)))
 
 
-async def test_a_resolver_may_forbid_a_host() -> None:
+async def test_a_resolver_may_reject_a_host() -> None:
     async def resolver(host: str, port: int) -> list[AddressInfo]:
         raise InvalidRequest("That address is not public.")
 
@@ -172,7 +185,7 @@ async def test_a_resolver_may_forbid_a_host() -> None:
         assert pool.open == 0
 
 
-async def test_the_address_that_was_resolved_is_the_one_connected_to() -> None:
+async def test_the_connection_uses_the_resolved_address() -> None:
     hosts: list[bytes] = []
 
     async def talk(wire: Wire) -> None:
@@ -192,7 +205,7 @@ async def test_attempts_cancelled_at_any_moment_leave_no_socket() -> None:
             during = open_sockets()
             resolver = at(("127.0.0.1", port), ("127.0.0.1", origin.port), ("::1", origin.port))
             for delay in range(12):
-                task = asyncio.ensure_future(dial(Taken, Origin("http", "a.example", 80), resolver=resolver))
+                task = asyncio.ensure_future(connect(Recorder, Origin("http", "a.example", 80), resolver=resolver))
                 for _ in range(delay):
                     await asyncio.sleep(0)
                 if delay > 8:
@@ -207,12 +220,12 @@ async def test_attempts_cancelled_at_any_moment_leave_no_socket() -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @on_both_loops
-async def test_a_cancelled_attempt_closes_no_descriptor_that_is_someone_elses_by_then(scheme: str) -> None:
+async def test_a_cancelled_attempt_does_not_close_a_reused_descriptor(scheme: str) -> None:
     context = tls_context() if scheme == "https" else None
     async with peer(always(OK)) as (origin, _):
         for turns in range(25):
             what = Origin(scheme, "127.0.0.1", origin.port)
-            task = asyncio.ensure_future(dial(Taken, what, context=context))
+            task = asyncio.ensure_future(connect(Recorder, what, context=context))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()

@@ -1,4 +1,4 @@
-"""One exchange on one connection: what is written, every clock, flow control both ways, cancellation at every await."""
+"""One exchange on one connection: bytes written, timeouts, flow control both ways, cancellation at every await."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 from modelmux.errors import UpstreamBroken, UpstreamTimeout
 from modelmux.upstream.http1 import JOIN_LIMIT, MAX_UNREAD, SEND_PIECE, Connection, Http1Reply
-from modelmux.wire.http import Call
+from modelmux.wire.http import HttpCall
 from modelmux.wire.request_head import encode_head
 from support.http_peers import on_both_loops
-from support.http_transport import Counts, FakeTransport, connected, request
+from support.http_transport import CountingOwner, FakeTransport, connected, request
+from support.virtual_time import virtual_time
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -24,9 +25,11 @@ def chunk(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def started(what: Call) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, Counts]]:
+async def started(
+    call: HttpCall,
+) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], Connection, FakeTransport, CountingOwner]]:
     connection, transport, owner = connected()
-    task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
+    task = asyncio.get_running_loop().create_task(connection.exchange(call, encode_head(call)))
     await asyncio.sleep(0)
     try:
         yield task, connection, transport, owner
@@ -35,10 +38,10 @@ async def started(what: Call) -> AsyncIterator[tuple[asyncio.Task[Http1Reply], C
         await asyncio.wait([task])
         connection.close()
         await asyncio.sleep(0)
-        assert owner.gone_ == owner.lost_ == transport.aborted == 1
+        assert owner.closed_count == owner.lost_count == transport.aborted == 1
 
 
-# What is written
+# Writing
 
 
 async def test_a_small_request_is_one_write() -> None:
@@ -47,12 +50,12 @@ async def test_a_small_request_is_one_write() -> None:
         assert written == encode_head(request(b"x" * JOIN_LIMIT)) + b"x" * JOIN_LIMIT
 
 
-async def test_a_large_body_goes_out_in_pieces_each_after_the_last_is_gone() -> None:
+async def test_a_large_body_is_sent_in_parts_one_after_the_other() -> None:
     body = bytes(range(256)) * 4096 + b"rest"
     connection, transport, _ = connected()
     transport.full = True
-    what = request(body)
-    task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
+    call = request(body)
+    task = asyncio.get_running_loop().create_task(connection.exchange(call, encode_head(call)))
     for count in range(5):
         await asyncio.sleep(0)
         assert len(transport.written) == 2 + count  # the head, then no more than one piece at a time
@@ -61,7 +64,7 @@ async def test_a_large_body_goes_out_in_pieces_each_after_the_last_is_gone() -> 
     await asyncio.sleep(0)
     connection.data_received(OK)
     reply = await task
-    assert b"".join(transport.written) == encode_head(what) + body
+    assert b"".join(transport.written) == encode_head(call) + body
     assert await reply.read(5) == b"hello"
     assert not connection.closed
     connection.close()
@@ -70,7 +73,7 @@ async def test_a_large_body_goes_out_in_pieces_each_after_the_last_is_gone() -> 
 # One read, one item
 
 
-async def test_all_that_one_read_brought_is_one_item() -> None:
+async def test_all_bytes_of_one_read_are_one_item() -> None:
     async with started(request()) as (task, connection, _, _):
         connection.data_received(HEAD + chunk(b"a") + chunk(b"b"))
         reply = aiter(await task)
@@ -92,10 +95,10 @@ async def test_a_single_chunk_is_not_copied() -> None:
         assert await waiting is piece
 
 
-async def test_a_reply_that_came_whole_frees_the_connection_before_it_is_read() -> None:
+async def test_a_complete_reply_frees_the_connection_before_it_is_read() -> None:
     async with started(request()) as (task, connection, _, owner):
         connection.data_received(OK)
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         reply = await task
         second = asyncio.get_running_loop().create_task(connection.exchange(request(), encode_head(request())))
         await asyncio.sleep(0)
@@ -119,30 +122,31 @@ async def test_a_reply_that_came_whole_frees_the_connection_before_it_is_read() 
     ids=["silence", "header drip", "interim reply only"],
 )
 @on_both_loops
-async def test_the_head_has_until_first_byte_runs_out(clock: str, arrived: list[bytes]) -> None:
+async def test_the_head_must_arrive_within_first_byte(clock: str, arrived: list[bytes]) -> None:
     async with started(request(first_byte=0.05)) as (task, connection, _, owner):
         for data in arrived:
             await asyncio.sleep(0.01)
             if data:
                 connection.data_received(data)
-        with pytest.raises(UpstreamTimeout, match=r"did not begin to answer within 0\.05 s") as caught:
+        with pytest.raises(UpstreamTimeout, match=r"did not start to reply within 0\.05 s") as caught:
             await task
         assert caught.value.clock == clock
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
 @on_both_loops
-async def test_silence_in_the_body_runs_idle_out_after_what_has_come_is_read() -> None:
+async def test_an_idle_timeout_in_the_body_comes_after_the_bytes_that_arrived() -> None:
     async with started(request(idle=0.05)) as (task, connection, _, owner):
         connection.data_received(HEAD + chunk(b"some"))
         reply = await task
         with pytest.raises(UpstreamTimeout, match=r"sent nothing for 0\.05 s") as caught:
             assert await reply.read(100)
         assert caught.value.clock == "idle"
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
-async def test_each_read_starts_the_idle_clock_anew_and_framing_alone_does_not() -> None:
+@virtual_time
+async def test_body_bytes_reset_the_idle_timeout_and_framing_does_not() -> None:
     async with started(request(idle=0.08)) as (task, connection, _, _):
         connection.data_received(HEAD)
         reply = aiter(await task)
@@ -150,14 +154,15 @@ async def test_each_read_starts_the_idle_clock_anew_and_framing_alone_does_not()
         for _ in range(3):
             asyncio.get_running_loop().call_later(0.05, connection.data_received, chunk(b"x"))
             assert await anext(reply) == b"x"
-        assert asyncio.get_running_loop().time() - begun >= 0.14
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(0.15), "longer than the timeout"
         for number in range(6):
             asyncio.get_running_loop().call_later(0.02 * number, connection.data_received, b"0")
         with pytest.raises(UpstreamTimeout):
             await anext(reply)
 
 
-async def test_a_reader_that_takes_its_time_is_no_silence() -> None:
+@virtual_time
+async def test_a_slow_reader_causes_no_idle_timeout() -> None:
     async with started(request(idle=0.03)) as (task, connection, _, _):
         connection.data_received(HEAD + chunk(b"x"))
         reply = aiter(await task)
@@ -169,21 +174,23 @@ async def test_a_reader_that_takes_its_time_is_no_silence() -> None:
 
 
 @pytest.mark.parametrize("body", [b"small", b"x" * (JOIN_LIMIT + 1)])
-async def test_a_peer_that_does_not_take_the_request_runs_send_out(body: bytes) -> None:
+@virtual_time
+async def test_a_peer_that_does_not_read_the_request_is_a_send_timeout(body: bytes) -> None:
     connection, transport, owner = connected()
     transport.full = True
-    what = request(body, send=0.03, first_byte=9)
+    call = request(body, send=0.03, first_byte=9)
     with pytest.raises(UpstreamTimeout) as caught:
-        await connection.exchange(what, encode_head(what))
+        await connection.exchange(call, encode_head(call))
     assert caught.value.clock == "send"
-    assert owner.gone_ == transport.aborted == 1
+    assert owner.closed_count == transport.aborted == 1
 
 
-async def test_the_send_clock_is_for_the_whole_request() -> None:
+@virtual_time
+async def test_the_send_timeout_covers_the_complete_request() -> None:
     connection, transport, _ = connected()
     transport.full = True
-    what = request(b"x" * SEND_PIECE * 50, send=0.06)
-    task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
+    call = request(b"x" * SEND_PIECE * 50, send=0.06)
+    task = asyncio.get_running_loop().create_task(connection.exchange(call, encode_head(call)))
     for _ in range(20):
         await asyncio.sleep(0.01)
         if task.done():
@@ -195,11 +202,12 @@ async def test_the_send_clock_is_for_the_whole_request() -> None:
 
 
 @pytest.mark.parametrize("idle", [False, True])
-async def test_a_timer_left_from_an_earlier_exchange_does_not_cut_the_next_one_short(idle: bool) -> None:
+@virtual_time
+async def test_a_timer_of_an_earlier_exchange_does_not_end_the_next_one(idle: bool) -> None:
     connection, _, _ = connected()
     loop = asyncio.get_running_loop()
-    what = request(first_byte=0.04)
-    first = loop.create_task(connection.exchange(what, encode_head(what)))
+    call = request(first_byte=0.04)
+    first = loop.create_task(connection.exchange(call, encode_head(call)))
     await asyncio.sleep(0)
     connection.data_received(OK)
     await (await first).read(5)
@@ -207,21 +215,21 @@ async def test_a_timer_left_from_an_earlier_exchange_does_not_cut_the_next_one_s
         await asyncio.sleep(0.06)  # it fires while there is nothing to wait for
         assert not connection.closed
     begun = loop.time()
-    what = request(first_byte=0.1)
+    call = request(first_byte=0.1)
     with pytest.raises(UpstreamTimeout):
-        await connection.exchange(what, encode_head(what))
-    assert 0.09 < loop.time() - begun < 0.3
+        await connection.exchange(call, encode_head(call))
+    assert loop.time() - begun == pytest.approx(0.1)
 
 
-async def test_clocks_cost_one_timer_for_many_exchanges() -> None:
+async def test_timeouts_use_one_timer_for_many_exchanges() -> None:
     connection, _, _ = connected()
     loop = asyncio.get_running_loop()
-    made = 0
+    timers = 0
     call_at = loop.call_at
 
     def counting(*args, **kwargs):  # type: ignore[no-untyped-def]
-        nonlocal made
-        made += 1
+        nonlocal timers
+        timers += 1
         return call_at(*args, **kwargs)
 
     loop.call_at = counting  # type: ignore[method-assign]
@@ -231,13 +239,13 @@ async def test_clocks_cost_one_timer_for_many_exchanges() -> None:
         connection.data_received(OK)
         await (await task).read(5)
     connection.close()
-    assert made <= 2
+    assert timers <= 2
 
 
 # Flow control
 
 
-async def test_an_unread_body_stops_the_reading_until_it_is_read() -> None:
+async def test_an_unread_body_pauses_reading() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(HEAD)
         reply = aiter(await task)
@@ -247,23 +255,23 @@ async def test_an_unread_body_stops_the_reading_until_it_is_read() -> None:
             connection.data_received(piece)
             sent += 65536
         assert MAX_UNREAD <= sent <= MAX_UNREAD + 65536
-        connection.data_received(piece)  # what was already on its way
+        connection.data_received(piece)  # call was already on its way
         assert len(await anext(reply)) == sent + 65536
         assert transport.reading
 
 
-async def test_the_end_of_the_reply_leaves_the_reading_on() -> None:
+async def test_the_end_of_the_reply_does_not_pause_reading() -> None:
     async with started(request()) as (task, connection, transport, owner):
         size = MAX_UNREAD + 10
         connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * (size - 1))
         assert not transport.reading
         connection.data_received(b"y")
         assert transport.reading
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         assert len(await (await task).read(size)) == size
 
 
-async def test_a_connection_lost_while_the_reading_is_stopped_gives_what_had_come_and_the_error() -> None:
+async def test_a_connection_lost_while_reading_is_paused_gives_the_received_bytes_and_the_error() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(HEAD + chunk(b"x" * (MAX_UNREAD + 1)))
         assert not transport.reading
@@ -274,7 +282,7 @@ async def test_a_connection_lost_while_the_reading_is_stopped_gives_what_had_com
             await anext(reply)
 
 
-async def test_the_transport_reports_every_byte_that_the_kernel_has_not_taken() -> None:
+async def test_the_transport_reports_every_buffered_byte() -> None:
     connection, transport, _ = connected()
     assert transport.limits == (1, 0)
     connection.close()
@@ -284,26 +292,26 @@ async def test_the_transport_reports_every_byte_that_the_kernel_has_not_taken() 
 
 
 @pytest.mark.parametrize("body", [b"small", b"x" * SEND_PIECE * 4])
-async def test_a_refusal_in_the_middle_of_the_request_is_the_reply_and_the_connection_is_closed(body: bytes) -> None:
+async def test_an_error_reply_during_the_request_is_returned_and_closes_the_connection(body: bytes) -> None:
     connection, transport, owner = connected()
     transport.full = True
-    what = request(body)
-    task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
+    call = request(body)
+    task = asyncio.get_running_loop().create_task(connection.exchange(call, encode_head(call)))
     await asyncio.sleep(0)
     connection.data_received(b"HTTP/1.1 413 Too Large\r\ncontent-length: 4\r\n\r\nmuch")
     reply = await task
     assert reply.status == 413
     assert await reply.read(4) == b"much"
-    assert owner.ready_ == 0
-    assert owner.gone_ == transport.aborted == 1
+    assert owner.idle_count == 0
+    assert owner.closed_count == transport.aborted == 1
     assert len(transport.written) <= 2
 
 
-async def test_a_200_in_the_middle_of_the_request_does_not_stop_it() -> None:
+async def test_a_200_during_the_request_does_not_stop_it() -> None:
     connection, transport, owner = connected()
     transport.full = True
-    what = request(b"x" * SEND_PIECE * 2)
-    task = asyncio.get_running_loop().create_task(connection.exchange(what, encode_head(what)))
+    call = request(b"x" * SEND_PIECE * 2)
+    task = asyncio.get_running_loop().create_task(connection.exchange(call, encode_head(call)))
     await asyncio.sleep(0)
     connection.data_received(HEAD + chunk(b"early"))
     await asyncio.sleep(0)
@@ -315,7 +323,7 @@ async def test_a_200_in_the_middle_of_the_request_does_not_stop_it() -> None:
     reply = await task
     connection.data_received(b"0\r\n\r\n")
     assert await reply.read(9) == b"early"
-    assert owner.ready_ == 1
+    assert owner.idle_count == 1
     connection.close()
 
 
@@ -326,10 +334,10 @@ async def test_a_200_in_the_middle_of_the_request_does_not_stop_it() -> None:
 async def test_a_cancelled_exchange_closes_at_once(stage: str) -> None:
     connection, transport, owner = connected()
     transport.full = stage == "send"
-    what = request()
+    call = request()
 
     async def go() -> None:
-        reply = await connection.exchange(what, encode_head(what))
+        reply = await connection.exchange(call, encode_head(call))
         async for _ in reply:
             pass
 
@@ -341,11 +349,11 @@ async def test_a_cancelled_exchange_closes_at_once(stage: str) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert transport.aborted == owner.gone_ == 1
-    assert owner.ready_ == 0
+    assert transport.aborted == owner.closed_count == 1
+    assert owner.idle_count == 0
 
 
-async def test_a_cancellation_in_the_moment_the_head_arrives_closes() -> None:
+async def test_cancelling_as_the_head_arrives_closes_the_connection() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(HEAD)
         task.cancel()
@@ -354,7 +362,7 @@ async def test_a_cancellation_in_the_moment_the_head_arrives_closes() -> None:
         assert transport.aborted == 1
 
 
-async def test_a_cancellation_in_the_moment_the_reply_ends_does_not_hit_the_next_exchange() -> None:
+async def test_cancelling_as_the_reply_ends_does_not_affect_the_next_exchange() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(OK)
         second = asyncio.get_running_loop().create_task(connection.exchange(request(), encode_head(request())))
@@ -373,23 +381,23 @@ async def test_closing_an_unread_reply_closes_the_connection_and_a_second_close_
         reply = await task
         await reply.aclose()
         await reply.aclose()
-        assert transport.aborted == owner.gone_ == 1
+        assert transport.aborted == owner.closed_count == 1
         with pytest.raises(UpstreamBroken):
             await reply.read(9)
 
 
-async def test_closing_a_reply_that_came_whole_keeps_the_connection_but_not_the_body() -> None:
+async def test_closing_a_complete_reply_keeps_the_connection_and_drops_the_body() -> None:
     async with started(request()) as (task, connection, _, owner):
         connection.data_received(OK)
         reply = await task
         await reply.aclose()
-        assert owner.ready_ == 1
+        assert owner.idle_count == 1
         assert not connection.closed
         with pytest.raises(UpstreamBroken):
             await reply.read(9)
 
 
-async def test_closing_an_old_reply_leaves_the_exchange_under_way_alone() -> None:
+async def test_closing_an_earlier_reply_does_not_affect_the_running_exchange() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(OK)
         old = await task
@@ -402,17 +410,17 @@ async def test_closing_an_old_reply_leaves_the_exchange_under_way_alone() -> Non
         assert await (await second).read(5) == b"hello"
 
 
-async def test_a_reply_over_the_limit_is_closed_not_gathered() -> None:
+async def test_a_reply_over_the_limit_is_closed_and_not_buffered() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(HEAD + chunk(b"x" * 11))
         reply = await task
-        with pytest.raises(UpstreamBroken, match="longer than 10 bytes"):
+        with pytest.raises(UpstreamBroken, match="exceeds the limit of 10 bytes"):
             await reply.read(10)
         assert transport.aborted == 1
 
 
 @pytest.mark.parametrize("started_", [False, True])
-async def test_a_broken_connection_says_whether_the_reply_had_begun(started_: bool) -> None:
+async def test_the_error_of_a_broken_connection_tells_whether_the_reply_had_started(started_: bool) -> None:
     async with started(request()) as (task, connection, transport, owner):
         if started_:
             connection.data_received(b"HTTP")
@@ -421,21 +429,21 @@ async def test_a_broken_connection_says_whether_the_reply_had_begun(started_: bo
             await task
         assert caught.value.reply_started is started_
         assert caught.value.detail == "ConnectionResetError: reset by peer"
-        assert owner.gone_ == 1
+        assert owner.closed_count == 1
 
 
 @pytest.mark.parametrize("size", [2, SEND_PIECE * 3])
-async def test_a_connection_that_breaks_under_the_first_write_is_written_to_no_more(size: int) -> None:
+async def test_nothing_is_written_after_a_failed_write(size: int) -> None:
     connection, transport, owner = connected()
     transport.breaks_on_write = True
-    what = request(b"x" * size)
+    call = request(b"x" * size)
     with pytest.raises(UpstreamBroken) as caught:
-        await connection.exchange(what, encode_head(what))
+        await connection.exchange(call, encode_head(call))
     assert not caught.value.reply_started
-    assert len(transport.written) == owner.gone_ == 1
+    assert len(transport.written) == owner.closed_count == 1
 
 
-async def test_a_body_without_framing_that_ends_by_a_reset_is_not_whole() -> None:
+async def test_a_body_without_framing_that_ends_by_a_reset_is_incomplete() -> None:
     async with started(request()) as (task, connection, transport, _):
         connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nsome")
         reply = await task
@@ -444,7 +452,7 @@ async def test_a_body_without_framing_that_ends_by_a_reset_is_not_whole() -> Non
             await reply.read(100)
 
 
-async def test_a_closed_connection_takes_no_exchange() -> None:
+async def test_a_closed_connection_accepts_no_exchange() -> None:
     connection, transport, _ = connected()
     task = asyncio.get_running_loop().create_task(connection.exchange(request(), encode_head(request())))
     await asyncio.sleep(0)

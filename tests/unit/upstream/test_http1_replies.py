@@ -1,4 +1,4 @@
-"""Replies well formed and malformed, however the network cuts them: the same result, or an UpstreamBroken; never a
+"""Well-formed and malformed replies, however the network splits them: the same result or an UpstreamBroken; never a
 hang, never a wrong body."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream import http1
-from support.http_transport import Seen, exchange
+from support.http_transport import Exchanged, exchange
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LENGTH = HEAD + b"Content-Type: application/json\r\nRequest-Id: req_1\r\nContent-Length: 11\r\n\r\n" + b'{"id":"m1"}'
@@ -31,46 +31,46 @@ WELL_FORMED = {
 each_reply = pytest.mark.parametrize(("data", "body"), WELL_FORMED.values(), ids=list(WELL_FORMED))
 
 
-def run(*pieces: bytes, eof: bool = False, method: str = "POST") -> Seen:
+def run(*pieces: bytes, eof: bool = False, method: str = "POST") -> Exchanged:
     return asyncio.run(exchange(pieces, eof=eof, method=method))
 
 
-def refused(seen: Seen) -> UpstreamBroken:
+def refused(seen: Exchanged) -> UpstreamBroken:
     assert isinstance(seen.error, UpstreamBroken)
     assert not seen.reusable
     return seen.error
 
 
 @each_reply
-def test_the_reply_is_read_and_the_connection_kept(data: bytes, body: bytes) -> None:
+def test_the_reply_is_read_and_the_connection_is_reusable(data: bytes, body: bytes) -> None:
     seen = run(data)
     assert (seen.body, seen.error, seen.reusable) == (body, None, True)
 
 
 @each_reply
-def test_any_two_reads_give_the_same_as_one(data: bytes, body: bytes) -> None:
+def test_two_reads_give_the_same_reply_as_one(data: bytes, body: bytes) -> None:
     async def every_split() -> None:
-        whole = await exchange([data])
+        complete = await exchange([data])
         for at in range(1, len(data)):
-            assert await exchange([data[:at], data[at:]]) == whole, at
+            assert await exchange([data[:at], data[at:]]) == complete, at
 
     asyncio.run(every_split())
 
 
 @each_reply
-def test_one_byte_a_read_gives_the_same(data: bytes, body: bytes) -> None:
+def test_one_byte_per_read_gives_the_same_reply(data: bytes, body: bytes) -> None:
     assert run(*(data[at : at + 1] for at in range(len(data)))) == run(data)
 
 
 @given(st.sampled_from(list(WELL_FORMED.values())), st.lists(st.integers(0, 300), max_size=12))
-def test_any_reads_give_the_same(reply: tuple[bytes, bytes], cuts: list[int]) -> None:
+def test_any_split_into_reads_gives_the_same_reply(reply: tuple[bytes, bytes], cuts: list[int]) -> None:
     data, _ = reply
     edges = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
     assert run(*(data[start:end] for start, end in itertools.pairwise(edges))) == run(data)
 
 
 @each_reply
-def test_an_end_at_any_byte_is_no_whole_reply(data: bytes, body: bytes) -> None:
+def test_a_reply_cut_off_at_any_byte_is_an_error(data: bytes, body: bytes) -> None:
     async def every_end() -> None:
         for at in range(len(data)):
             seen = await exchange([data[:at]], eof=True)
@@ -83,18 +83,18 @@ def test_an_end_at_any_byte_is_no_whole_reply(data: bytes, body: bytes) -> None:
 
 @pytest.mark.parametrize("after", [b"garbage", b"H", b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nother", LENGTH, b"\0", b" "])
 @each_reply
-def test_what_follows_a_reply_is_never_part_of_it(data: bytes, body: bytes, after: bytes) -> None:
+def test_data_after_a_reply_is_never_part_of_it(data: bytes, body: bytes, after: bytes) -> None:
     seen = run(data + after)
     assert (seen.body, seen.error, seen.reusable) == (body, None, False)
     assert seen.headers == run(data).headers
 
 
-def test_what_comes_after_the_reply_was_taken_closes_the_connection() -> None:
+def test_data_after_the_reply_was_read_closes_the_connection() -> None:
     seen = run(LENGTH, b"HTTP/1.1 200 OK\r\n")
     assert (seen.body, seen.error, seen.reusable) == (b'{"id":"m1"}', None, False)
 
 
-def test_names_are_lower_case_and_in_order_and_trailers_no_headers() -> None:
+def test_header_names_are_lower_case_and_in_order_without_trailers() -> None:
     assert run(CHUNKED).headers == [
         (b"content-type", b"text/event-stream"),
         (b"transfer-encoding", b"chunked"),
@@ -116,8 +116,8 @@ def test_a_body_without_framing_ends_with_the_connection(data: bytes) -> None:
     assert (seen.body, seen.error, seen.reusable) == (b"all there is", None, False)
 
 
-def test_a_body_without_framing_is_not_over_before_the_connection_is() -> None:
-    seen = asyncio.run(exchange([HEAD + b"\r\nsome"], dead=False))
+def test_a_body_without_framing_is_incomplete_until_the_connection_ends() -> None:
+    seen = asyncio.run(exchange([HEAD + b"\r\nsome"], must_end=False))
     assert (seen.body, seen.error, seen.reusable) == (b"some", None, False)
 
 
@@ -129,12 +129,12 @@ def test_a_body_without_framing_is_not_over_before_the_connection_is() -> None:
         HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
     ],
 )
-def test_a_last_reply_is_whole_but_the_connection_not_kept(data: bytes) -> None:
+def test_a_reply_with_connection_close_is_complete_and_the_connection_is_closed(data: bytes) -> None:
     seen = run(data)
     assert (seen.body, seen.error, seen.reusable) == (b"body", None, False)
 
 
-def test_a_keep_alive_reply_of_http_1_0_keeps_the_connection() -> None:
+def test_an_http_1_0_reply_with_keep_alive_keeps_the_connection() -> None:
     assert run(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody").reusable
 
 
@@ -153,7 +153,7 @@ def test_a_reply_to_head_has_no_body(data: bytes) -> None:
     assert (seen.body, seen.error, seen.reusable) == (b"", None, False)
 
 
-def test_a_304_has_no_body_whatever_its_length_says() -> None:
+def test_a_304_has_no_body_despite_a_content_length() -> None:
     seen = run(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n")
     assert (seen.status, seen.body, seen.error, seen.reusable) == (304, b"", None, True)
 
@@ -197,7 +197,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=list(MALFORMED))
-def test_a_malformed_reply_is_refused(data: bytes) -> None:
+def test_a_malformed_reply_is_rejected(data: bytes) -> None:
     error = refused(run(data))
     assert error.reply_started
     refused(run(*(data[at : at + 1] for at in range(min(len(data), 4096))), eof=True))
@@ -216,7 +216,7 @@ def test_a_malformed_reply_is_refused(data: bytes) -> None:
     ],
     ids=["header", "headers", "reason", "chunk extension", "trailer", "trailers", "blank lines"],
 )
-def test_what_is_no_body_is_bounded(start: bytes, more: bytes) -> None:
+def test_head_and_framing_are_limited(start: bytes, more: bytes) -> None:
     refused(run(start, *[more] * (http1.MAX_HEAD // len(more) + 2)))
 
 
@@ -226,7 +226,7 @@ def test_a_long_body_is_not_counted_as_framing() -> None:
     assert (len(seen.body), seen.error, seen.reusable) == (3 * http1.MAX_HEAD, None, True)
 
 
-def test_identity_is_no_compression() -> None:
+def test_content_encoding_identity_is_accepted() -> None:
     assert run(HEAD + b"Content-Encoding: Identity\r\nContent-Length: 1\r\n\r\nx").body == b"x"
 
 
@@ -236,6 +236,6 @@ def test_bytes_before_a_break_are_delivered_before_the_error() -> None:
     refused(seen)
 
 
-def test_the_words_of_an_error_hold_nothing_of_the_reply() -> None:
+def test_the_message_of_an_error_contains_nothing_of_the_reply() -> None:
     error = refused(run(HEAD + b"Secret-Header : secret-value\r\n\r\n"))
     assert "secret" not in f"{error.message} {error.detail}".lower()

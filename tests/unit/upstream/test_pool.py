@@ -1,4 +1,4 @@
-"""The pool: order of reuse, bounds, queue, expiry; and that nothing is lost whatever happens to a call."""
+"""The pool: order of reuse, limits, queue, expiry; and no leaks whatever happens to a call."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ async def say_number(wire: Wire) -> None:
 
 
 class Gate:
-    """A talk that answers only once it is opened."""
+    """A talk that replies only after it was opened."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
-        self.asked = 0
+        self.requested = 0
 
     async def __call__(self, wire: Wire) -> None:
         while True:
             await wire.request()
-            self.asked += 1
+            self.requested += 1
             await self.opened.wait()
             await wire.send(numbered(wire))
 
@@ -77,7 +77,7 @@ def test_it_is_an_upstream() -> None:
 
 
 @on_both_loops
-async def test_one_connection_carries_call_after_call() -> None:
+async def test_one_connection_carries_consecutive_calls() -> None:
     async with peer(always(OK)) as (origin, listener), pool_of() as pool:
         for _ in range(20):
             assert await fetch(pool, call(origin)) == (200, b"hello")
@@ -85,11 +85,11 @@ async def test_one_connection_carries_call_after_call() -> None:
         assert (pool.created_total, pool.reused_total, pool.open, pool.idle) == (1, 19, 1, 1)
 
 
-async def test_the_connection_used_last_is_used_first() -> None:
+async def test_the_most_recently_used_connection_is_reused_first() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of() as pool:
         first = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(3)]
-        await until(lambda: gate.asked == 3)
+        await until(lambda: gate.requested == 3)
         gate.opened.set()
         await asyncio.gather(*first)
         last = (await fetch(pool, call(origin)))[1]
@@ -110,11 +110,11 @@ async def test_origins_do_not_share_connections() -> None:
         assert pool.open == 2
 
 
-async def test_more_idle_connections_than_wanted_are_closed_oldest_first() -> None:
+async def test_excess_idle_connections_are_closed_oldest_first() -> None:
     gate = Gate()
     async with peer(gate) as (origin, listener), pool_of(max_idle=2) as pool:
         calls = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(5)]
-        await until(lambda: gate.asked == 5)
+        await until(lambda: gate.requested == 5)
         gate.opened.set()
         await asyncio.gather(*calls)
         assert pool.idle == pool.open == 2
@@ -131,7 +131,7 @@ async def test_more_idle_connections_than_wanted_are_closed_oldest_first() -> No
     ],
     ids=["connection: close", "HTTP/1.0", "garbage after", "second reply after"],
 )
-async def test_a_doubtful_connection_is_not_reused(reply: bytes) -> None:
+async def test_a_connection_in_an_uncertain_state_is_not_reused(reply: bytes) -> None:
     async with peer(replies(reply, then=keep_open)) as (origin, listener), pool_of() as pool:
         for number in (1, 2, 3):
             assert await fetch(pool, call(origin)) == (200, b"hello")
@@ -145,7 +145,7 @@ async def test_bytes_that_arrive_on_an_idle_connection_close_it() -> None:
         await wire.send(OK)
         await asyncio.sleep(0.02)
         await wire.send(OK.replace(b"hello", b"wrong"))
-        await wire.gone()
+        await wire.wait_closed()
 
     async with peer(talk) as (origin, _), pool_of() as pool:
         assert (await fetch(pool, call(origin)))[1] == b"hello"
@@ -153,7 +153,7 @@ async def test_bytes_that_arrive_on_an_idle_connection_close_it() -> None:
         assert (await fetch(pool, call(origin)))[1] == b"hello"
 
 
-async def test_a_reply_that_is_not_read_to_its_end_costs_the_connection() -> None:
+async def test_an_unfinished_reply_closes_the_connection() -> None:
     async with peer(replies(OK[:-1], then=keep_open)) as (origin, _), pool_of() as pool:
         reply = await pool.send(call(origin))
         assert (pool.open, pool.idle) == (1, 0)
@@ -164,7 +164,7 @@ async def test_a_reply_that_is_not_read_to_its_end_costs_the_connection() -> Non
 # Age
 
 
-async def test_an_idle_connection_is_not_used_beyond_its_time() -> None:
+async def test_an_expired_connection_is_not_reused() -> None:
     now = [0.0]
     async with peer(say_number) as (origin, _), pool_of(idle_expiry=10, clock=lambda: now[0]) as pool:
         for at, connection in ((0, b"001"), (9.9, b"001"), (19.8, b"001"), (29.9, b"002")):
@@ -173,7 +173,7 @@ async def test_an_idle_connection_is_not_used_beyond_its_time() -> None:
             assert (pool.open, pool.idle, len(pool.alive)) == (1, 1, 1)
 
 
-async def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
+async def test_an_idle_connection_is_closed_when_it_expires() -> None:
     async with peer(always(OK)) as (origin, listener), pool_of(idle_expiry=0.05) as pool:
         await asyncio.gather(*(fetch(pool, call(origin)) for _ in range(3)))
         assert pool.idle > 0
@@ -181,7 +181,7 @@ async def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
         await until(lambda: listener.open == 0)
 
 
-async def test_the_sweep_goes_on_while_there_is_something_to_sweep() -> None:
+async def test_the_sweep_continues_while_there_are_idle_connections() -> None:
     async with peer(always(OK)) as (one, _), peer(always(OK)) as (two, _), pool_of(idle_expiry=0.06) as pool:
         await fetch(pool, call(one))
         await asyncio.sleep(0.03)
@@ -190,16 +190,18 @@ async def test_the_sweep_goes_on_while_there_is_something_to_sweep() -> None:
         await until(lambda: pool.open == 0)
 
 
-@pytest.mark.parametrize(("said", "kept"), [(b"timeout=5, max=100", 4), (b"timeout=1", 0.5), (b"max=3", 10), (b"", 10)])
-async def test_an_upstream_that_says_how_long_it_keeps_connections_is_believed(said: bytes, kept: float) -> None:
+@pytest.mark.parametrize(
+    ("header", "seconds"), [(b"timeout=5, max=100", 4), (b"timeout=1", 0.5), (b"max=3", 10), (b"", 10)]
+)
+async def test_the_keep_alive_header_sets_the_expiry(header: bytes, seconds: float) -> None:
     now = [0.0]
-    reply = OK.replace(b"\r\n\r\n", b"\r\nkeep-alive: " + said + b"\r\n\r\n")
+    reply = OK.replace(b"\r\n\r\n", b"\r\nkeep-alive: " + header + b"\r\n\r\n")
     async with peer(always(reply)) as (origin, listener), pool_of(idle_expiry=10, clock=lambda: now[0]) as pool:
         await fetch(pool, call(origin))
-        now[0] = kept - 0.01
+        now[0] = seconds - 0.01
         await fetch(pool, call(origin))
         assert listener.accepted == 1
-        now[0] += kept + 0.01
+        now[0] += seconds + 0.01
         await fetch(pool, call(origin))
         assert listener.accepted == 2
 
@@ -227,7 +229,7 @@ def dies_on(*numbers: int, with_reset: bool = False):  # type: ignore[no-untyped
 @pytest.mark.parametrize("with_reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("size", [2, 300_000], ids=["small", "large"])
 @on_both_loops
-async def test_a_call_that_met_a_dying_connection_goes_out_again(size: int, with_reset: bool) -> None:
+async def test_a_call_on_a_dead_connection_is_sent_again(size: int, with_reset: bool) -> None:
     body = b"x" * size
     async with peer(dies_on(1, with_reset=with_reset)) as (origin, listener), pool_of() as pool:
         assert (await fetch(pool, call(origin)))[1] == b"001"
@@ -236,12 +238,12 @@ async def test_a_call_that_met_a_dying_connection_goes_out_again(size: int, with
         assert (pool.open, pool.idle, pool.reused_total, pool.created_total) == (1, 1, 0, 2)
 
 
-async def test_after_one_dead_connection_the_other_idle_ones_are_not_tried() -> None:
+async def test_after_a_dead_connection_other_idle_ones_are_not_used() -> None:
     gate, dead = Gate(), itertools.count(1)
 
     async def talk(wire: Wire) -> None:
         await wire.request()
-        gate.asked += 1
+        gate.requested += 1
         await gate.opened.wait()
         await wire.send(numbered(wire))
         await wire.request()
@@ -252,7 +254,7 @@ async def test_after_one_dead_connection_the_other_idle_ones_are_not_tried() -> 
 
     async with peer(talk) as (origin, _), pool_of(max_connections=3) as pool:
         first = [asyncio.create_task(fetch(pool, call(origin))) for _ in range(3)]
-        await until(lambda: gate.asked == 3)
+        await until(lambda: gate.requested == 3)
         gate.opened.set()
         await asyncio.gather(*first)
         assert (await fetch(pool, call(origin)))[1] == b"004"
@@ -260,7 +262,7 @@ async def test_after_one_dead_connection_the_other_idle_ones_are_not_tried() -> 
         assert pool.open == 3
 
 
-async def test_a_fresh_connection_that_dies_is_not_tried_again() -> None:
+async def test_a_call_on_a_new_connection_is_not_sent_again() -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
 
@@ -272,7 +274,7 @@ async def test_a_fresh_connection_that_dies_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("first", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:20], OK[:-1]])
-async def test_a_reply_that_began_is_never_asked_for_again(first: bytes) -> None:
+async def test_a_call_with_a_started_reply_is_never_sent_again(first: bytes) -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
         await wire.send(OK)
@@ -287,7 +289,7 @@ async def test_a_reply_that_began_is_never_asked_for_again(first: bytes) -> None
         assert listener.accepted == 1
 
 
-async def test_a_reused_connection_that_stays_silent_is_a_timeout_not_a_second_try() -> None:
+async def test_a_silent_reused_connection_is_a_timeout_and_no_retry() -> None:
     async with peer(replies(OK, then=keep_open)) as (origin, listener), pool_of() as pool:
         await fetch(pool, call(origin))
         with pytest.raises(UpstreamTimeout):
@@ -295,7 +297,7 @@ async def test_a_reused_connection_that_stays_silent_is_a_timeout_not_a_second_t
         assert listener.accepted == 1
 
 
-async def test_a_connection_the_upstream_closed_while_idle_is_not_even_tried() -> None:
+async def test_a_connection_closed_while_idle_is_not_used() -> None:
     async with peer(replies(OK)) as (origin, _), pool_of() as pool:
         await fetch(pool, call(origin))
         await until(lambda: pool.open == 0)
@@ -303,7 +305,7 @@ async def test_a_connection_the_upstream_closed_while_idle_is_not_even_tried() -
         assert (pool.created_total, pool.reused_total) == (2, 0)
 
 
-async def test_who_needs_a_fresh_connection_makes_room_for_it() -> None:
+async def test_a_call_that_needs_a_new_connection_evicts_an_idle_one() -> None:
     async with peer(say_number) as (origin, _), pool_of(max_connections=1) as pool:
         assert (await fetch(pool, call(origin)))[1] == b"001"
         fresh = await pool._acquire(call(origin), fresh=True)
@@ -315,7 +317,7 @@ async def test_who_needs_a_fresh_connection_makes_room_for_it() -> None:
 
 
 @on_both_loops
-async def test_a_thousand_calls_share_the_connections_there_may_be() -> None:
+async def test_a_thousand_calls_share_the_limited_connections() -> None:
     most = 0
 
     async def talk(wire: Wire) -> None:
@@ -332,7 +334,7 @@ async def test_a_thousand_calls_share_the_connections_there_may_be() -> None:
         assert pool.reused_total == 980
 
 
-async def test_those_who_wait_are_served_in_the_order_they_came() -> None:
+async def test_waiting_calls_are_served_in_order() -> None:
     order: list[bytes] = []
 
     async def talk(wire: Wire) -> None:
@@ -346,11 +348,11 @@ async def test_those_who_wait_are_served_in_the_order_they_came() -> None:
         assert order == bodies
 
 
-async def test_no_connection_in_time_is_an_overload_of_the_gateway() -> None:
+async def test_no_connection_in_time_is_a_gateway_overload() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
         first = asyncio.create_task(fetch(pool, call(origin)))
-        await until(lambda: gate.asked == 1)
+        await until(lambda: gate.requested == 1)
         with pytest.raises(GatewayOverloaded, match="in use"):
             await fetch(pool, call(origin, timeouts=short(pool=0.03)))
         assert pool.waiting == 0
@@ -358,17 +360,17 @@ async def test_no_connection_in_time_is_an_overload_of_the_gateway() -> None:
         assert await first == (200, b"001")
 
 
-async def test_the_queue_is_bounded() -> None:
+async def test_the_queue_is_limited() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of(max_connections=1, max_waiting=2) as pool:
         calls = [asyncio.create_task(outcome(pool, call(origin))) for _ in range(4)]
-        await until(lambda: gate.asked == 1 and pool.waiting == 2)
+        await until(lambda: gate.requested == 1 and pool.waiting == 2)
         gate.opened.set()
         results = await asyncio.gather(*calls)
         assert [isinstance(result, GatewayOverloaded) for result in results] == [False, False, False, True]
 
 
-async def test_a_place_whose_connection_died_goes_to_the_next_who_waits() -> None:
+async def test_the_slot_of_a_dead_connection_is_passed_to_the_next_waiting_call() -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
         await asyncio.sleep(0.01)
@@ -381,7 +383,7 @@ async def test_a_place_whose_connection_died_goes_to_the_next_who_waits() -> Non
         assert results[1:] == [(200, b"002"), (200, b"003")]
 
 
-async def test_a_place_whose_connection_could_not_be_made_goes_to_the_next_who_waits() -> None:
+async def test_the_slot_of_a_failed_connection_is_passed_to_the_next_waiting_call() -> None:
     tries = itertools.count(1)
     async with peer(always(OK)) as (origin, _):
 
@@ -427,7 +429,7 @@ async def test_a_thousand_failures_leave_the_pool_balanced(reply: bytes) -> None
         assert pool.waiting == 0
 
 
-async def test_a_thousand_error_replies_nobody_reads_leave_the_pool_empty() -> None:
+async def test_a_thousand_unread_error_replies_leave_the_pool_empty() -> None:
     reply = b"HTTP/1.1 429 Too Many Requests\r\ntransfer-encoding: chunked\r\n\r\n4\r\nwait\r\n"
     async with peer(replies(reply, then=keep_open)) as (origin, listener), pool_of(max_connections=10) as pool:
 
@@ -441,7 +443,7 @@ async def test_a_thousand_error_replies_nobody_reads_leave_the_pool_empty() -> N
 
 @pytest.mark.parametrize("after", [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03])
 @on_both_loops
-async def test_calls_cancelled_at_any_time_leave_nothing_behind(after: float) -> None:
+async def test_calls_cancelled_at_any_time_release_everything(after: float) -> None:
     async def talk(wire: Wire) -> None:
         while True:
             await wire.request()
@@ -464,11 +466,11 @@ async def test_calls_cancelled_at_any_time_leave_nothing_behind(after: float) ->
     assert listener.open == 0
 
 
-async def test_a_connection_given_to_a_caller_cancelled_in_that_moment_goes_to_the_next() -> None:
+async def test_a_connection_for_a_just_cancelled_call_is_passed_to_the_next() -> None:
     gate = Gate()
     async with peer(gate) as (origin, listener), pool_of(max_connections=1) as pool:
         first = asyncio.create_task(pool.send(call(origin)))
-        await until(lambda: gate.asked == 1)
+        await until(lambda: gate.requested == 1)
         second = asyncio.create_task(pool.send(call(origin)))
         third = asyncio.create_task(fetch(pool, call(origin)))
         await until(lambda: pool.waiting == 2)
@@ -479,15 +481,15 @@ async def test_a_connection_given_to_a_caller_cancelled_in_that_moment_goes_to_t
         with pytest.raises(asyncio.CancelledError):
             await second
         assert await (await first).read(9) == b"hello"
-        assert await third == (200, b"001")  # the peer's answer to what the first caller had asked
+        assert await third == (200, b"001")  # the peer's answer to what the first caller had requested
         assert listener.accepted == 1
 
 
-async def test_a_connection_that_dies_on_its_way_to_who_waited_is_replaced() -> None:
+async def test_a_connection_that_dies_before_the_waiting_call_resumes_is_replaced() -> None:
     gate = Gate()
     async with peer(gate) as (origin, listener), pool_of(max_connections=1) as pool:
         first = asyncio.create_task(pool.send(call(origin)))
-        await until(lambda: gate.asked == 1)
+        await until(lambda: gate.requested == 1)
         second = asyncio.create_task(fetch(pool, call(origin)))
         await until(lambda: pool.waiting == 1)
         [connection] = pool.alive
@@ -499,17 +501,17 @@ async def test_a_connection_that_dies_on_its_way_to_who_waited_is_replaced() -> 
         assert listener.accepted == 2
 
 
-async def test_those_who_gave_up_waiting_leave_nothing_in_the_queue() -> None:
+async def test_timed_out_calls_leave_the_queue() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
         first = asyncio.create_task(fetch(pool, call(origin)))
-        await until(lambda: gate.asked == 1)
+        await until(lambda: gate.requested == 1)
         waiting = [asyncio.create_task(outcome(pool, call(origin, timeouts=short(pool=0.02)))) for _ in range(50)]
         await until(lambda: pool.waiting == 50)
         for task in waiting[::2]:
             task.cancel()
         await asyncio.wait(waiting)
-        assert len(pool._lanes[origin]._queue) == pool.waiting == 0
+        assert len(pool._origins[origin]._waiters) == pool.waiting == 0
         gate.opened.set()
         assert await first == (200, b"001")
 
@@ -518,7 +520,7 @@ async def test_a_cancelled_wait_leaves_the_queue() -> None:
     gate = Gate()
     async with peer(gate) as (origin, _), pool_of(max_connections=1) as pool:
         first = asyncio.create_task(fetch(pool, call(origin)))
-        await until(lambda: gate.asked == 1)
+        await until(lambda: gate.requested == 1)
         second, third = (asyncio.create_task(fetch(pool, call(origin))) for _ in range(2))
         await until(lambda: pool.waiting == 2)
         second.cancel()
@@ -528,7 +530,7 @@ async def test_a_cancelled_wait_leaves_the_queue() -> None:
         assert await first == await third == (200, b"001")
 
 
-async def test_a_call_cancelled_while_it_connects_gives_its_place_back() -> None:
+async def test_a_call_cancelled_while_connecting_releases_its_slot() -> None:
     entered = asyncio.Event()
 
     async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
@@ -555,11 +557,11 @@ async def test_a_malformed_call_opens_no_connection() -> None:
 
 
 @on_both_loops
-async def test_closing_the_pool_ends_what_is_under_way_and_turns_the_others_away() -> None:
+async def test_closing_the_pool_ends_running_calls_and_fails_waiting_ones() -> None:
     gate = Gate()
     async with peer(gate) as (origin, listener), pool_of(max_connections=2) as pool:
         calls = [asyncio.create_task(outcome(pool, call(origin))) for _ in range(4)]
-        await until(lambda: gate.asked == 2 and pool.waiting == 2)
+        await until(lambda: gate.requested == 2 and pool.waiting == 2)
         await pool.aclose()
         results = await asyncio.gather(*calls)
         assert [type(result) for result in results] == [UpstreamBroken] * 2 + [GatewayDraining] * 2
@@ -570,7 +572,7 @@ async def test_closing_the_pool_ends_what_is_under_way_and_turns_the_others_away
         await until(lambda: listener.open == 0)
 
 
-async def test_closing_the_pool_does_not_send_a_call_again() -> None:
+async def test_closing_the_pool_causes_no_retry() -> None:
     async with peer(replies(OK, then=keep_open)) as (origin, listener), pool_of() as pool:
         await fetch(pool, call(origin))
         task = asyncio.create_task(outcome(pool, call(origin)))
@@ -580,7 +582,7 @@ async def test_closing_the_pool_does_not_send_a_call_again() -> None:
         assert listener.accepted == 1
 
 
-async def test_a_connection_made_while_the_pool_closes_is_closed() -> None:
+async def test_a_connection_opened_while_the_pool_closes_is_closed() -> None:
     closing = asyncio.Event()
 
     async with peer(always(OK)) as (origin, _):
@@ -598,7 +600,7 @@ async def test_a_connection_made_while_the_pool_closes_is_closed() -> None:
             assert pool.open == 0
 
 
-async def test_origins_no_longer_used_are_forgotten() -> None:
+async def test_unused_origins_are_dropped() -> None:
     async with peer(always(OK)) as (origin, _):
 
         async def resolver(host: str, port: int):  # type: ignore[no-untyped-def]
@@ -608,12 +610,12 @@ async def test_origins_no_longer_used_are_forgotten() -> None:
             for number in range(20):
                 assert (await fetch(pool, call(Origin("http", f"{number}.example", 80))))[1] == b"hello"
                 await until(lambda: pool.open == 0)
-            assert len(pool._lanes) == 1
+            assert len(pool._origins) == 1
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the loop that ended left its transports open
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_a_pool_outlives_the_loop_it_was_used_in(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_a_pool_can_be_used_in_a_new_loop(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     pool = HttpPool()
 
     async def use() -> None:
@@ -629,15 +631,15 @@ def test_a_pool_outlives_the_loop_it_was_used_in(new_loop: Callable[[], asyncio.
     gc.collect()
 
 
-async def test_a_pool_is_not_used_from_two_loops() -> None:
+async def test_a_pool_rejects_a_second_running_loop() -> None:
     async with peer(always(OK)) as (origin, _), pool_of() as pool:
         await fetch(pool, call(origin))
-        with pytest.raises(RuntimeError, match="one event loop"):
+        with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, pool.send(call(origin)))
         assert await fetch(pool, call(origin)) == (200, b"hello")
 
 
-async def test_a_pool_that_did_nothing_closes() -> None:
+async def test_an_unused_pool_can_be_closed() -> None:
     pool = HttpPool()
     await pool.aclose()
     await pool.aclose()

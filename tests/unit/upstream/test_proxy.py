@@ -1,4 +1,4 @@
-"""Which origins go through which proxy, by the environment; and the tunnel's refusals."""
+"""Selection of the proxy by the environment, and errors of the tunnel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def proxied(environment: dict[str, str], origin: Origin = VERTEX) -> str | None:
         ({"https_proxy": "http://[::1]:3128/"}, "::1:3128", None),
     ],
 )
-def test_the_variables(environment: dict[str, str], https: str | None, http: str | None) -> None:
+def test_environment_variables(environment: dict[str, str], https: str | None, http: str | None) -> None:
     assert proxied(environment) == https
     assert proxied(environment, Origin("http", "a.example", 80)) == http
 
@@ -73,24 +73,24 @@ def test_the_variables(environment: dict[str, str], https: str | None, http: str
 )
 def test_no_proxy(no_proxy: str, host: str, direct: bool) -> None:
     for name in ("NO_PROXY", "no_proxy"):
-        found = proxied({"https_proxy": PROXY, name: no_proxy}, Origin("https", host, 443))
-        assert (found is None) is direct
+        proxy = proxied({"https_proxy": PROXY, name: no_proxy}, Origin("https", host, 443))
+        assert (proxy is None) is direct
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
-def test_this_machine_is_never_reached_through_a_proxy(host: str) -> None:
+def test_loopback_bypasses_the_proxy(host: str) -> None:
     assert proxied({"all_proxy": PROXY}, Origin("http", host, 8080)) is None
 
 
 @pytest.mark.parametrize(
     "url", ["socks5://proxy:1080", "https://proxy:3128", "http://", "http://proxy:port", "http://a b:1", "http://[::1"]
 )
-def test_what_is_no_http_proxy_is_refused_by_the_variables_name(url: str) -> None:
+def test_an_invalid_proxy_is_an_error_that_names_the_variable(url: str) -> None:
     with pytest.raises(ValueError, match="HTTPS_PROXY must be the URL of an HTTP proxy"):
         Proxies.from_environment({"HTTPS_PROXY": url})
 
 
-def test_the_login_is_sent_and_never_shown() -> None:
+def test_the_credentials_of_a_proxy_are_sent_and_never_shown() -> None:
     proxy = Proxy.parse("http://us%40er:p%3Ass@proxy.example:3128", "https_proxy")
     assert proxy.authorization == "Basic dXNAZXI6cDpzcw=="
     assert "dXNA" not in repr(proxy)
@@ -100,7 +100,7 @@ def test_the_login_is_sent_and_never_shown() -> None:
 
 
 async def tunnel(reply: bytes, *, proxy: Proxy | None = None, host: str = "up.example") -> bytes:
-    """Ask for a tunnel of a peer that answers ``reply``; what was asked."""
+    """Open a tunnel through a peer that replies ``reply``; returns the request."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
@@ -111,17 +111,17 @@ async def tunnel(reply: bytes, *, proxy: Proxy | None = None, host: str = "up.ex
         return theirs.recv(65536)
 
 
-async def test_what_is_asked() -> None:
+async def test_the_connect_request() -> None:
     ok = b"HTTP/1.0 200 Connection established\r\nVia: x\r\n\r\n"
     assert await tunnel(ok) == b"CONNECT up.example:443 HTTP/1.1\r\nhost: up.example:443\r\n\r\n"
-    asked = await tunnel(ok, proxy=Proxy("proxy.example", 3128, "Basic eA=="), host="::1")
-    assert asked == b"CONNECT [::1]:443 HTTP/1.1\r\nhost: [::1]:443\r\nproxy-authorization: Basic eA==\r\n\r\n"
+    request = await tunnel(ok, proxy=Proxy("proxy.example", 3128, "Basic eA=="), host="::1")
+    assert request == b"CONNECT [::1]:443 HTTP/1.1\r\nhost: [::1]:443\r\nproxy-authorization: Basic eA==\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "The proxy asks for a login."),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "The proxy requires authentication."),
         (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "The proxy did not open"),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "The proxy did not open"),
         (b"HTTP/1.1 302 Found\r\nlocation: http://login/\r\n\r\n", "The proxy did not open"),
@@ -134,7 +134,7 @@ async def test_what_is_asked() -> None:
         (b"HTTP/1.1 200 OK\r\nx: " + b"x" * MAX_TUNNEL_HEAD, "The proxy did not open"),
     ],
 )
-async def test_a_proxy_that_opens_no_tunnel(reply: bytes, message: str) -> None:
+async def test_a_proxy_that_rejects_the_tunnel(reply: bytes, message: str) -> None:
     with pytest.raises(UpstreamUnreachable, match=message) as caught:
         await tunnel(reply, proxy=Proxy("proxy.example", 3128, "Basic c2VjcmV0"))
     assert caught.value.hint

@@ -1,4 +1,4 @@
-"""The Anthropic side: requests are exact to the byte, replies may hold anything new without breaking."""
+"""Messages API: requests are exact to the byte; replies with unknown parts are decoded."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ SHAPES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "expected"), SHAPES)
-def test_nothing_is_sent_that_was_not_set(value: Any, expected: str) -> None:
+def test_only_fields_that_were_set_are_sent(value: Any, expected: str) -> None:
     assert msgspec.json.encode(value).decode() == expected
 
 
-def test_a_request_is_exact_and_never_names_the_model() -> None:
+def test_a_request_is_exact_and_does_not_contain_the_model() -> None:
     request = MessagesRequest("vertex-2023-10-16", 5, [InputMessage("user", [TextBlock("é")])], temperature=0.0)
     assert encode_request(request).decode() == (
         '{"anthropic_version":"vertex-2023-10-16","max_tokens":5,'
@@ -67,7 +67,7 @@ def test_a_request_is_exact_and_never_names_the_model() -> None:
     )
 
 
-def test_what_can_be_decoded_but_not_encoded_is_the_clients_to_mend() -> None:
+def test_a_request_that_can_be_decoded_but_not_encoded_is_the_clients_error() -> None:
     value: dict[str, Any] = {}
     for _ in range(100_000):
         value = {"a": value}
@@ -76,8 +76,8 @@ def test_what_can_be_decoded_but_not_encoded_is_the_clients_to_mend() -> None:
         encode_request(request)
 
 
-def test_a_request_that_grew_too_large_for_vertex_is_refused_here() -> None:
-    """What was fetched for a handful of URLs can be more than Vertex AI takes, however small the client's body was."""
+def test_a_request_that_grew_too_large_for_vertex_is_rejected() -> None:
+    """Files downloaded from a few URLs can exceed the limit of Vertex AI, however small the client's body is."""
     image = anthropic.ImageBlock(anthropic.Base64Source("image/png", "A" * (5 * 2**20)))
     for count, refused in ((5, False), (6, True)):
         request = anthropic.MessagesRequest("v", 1, [anthropic.InputMessage("user", [image] * count)])
@@ -93,33 +93,39 @@ def event(**fields: Any) -> anthropic.StreamEvent:
     return decode_event(json.dumps(fields).encode())
 
 
-def test_an_event_holds_what_was_said_and_defaults_for_the_rest() -> None:
-    said = event(type="content_block_delta", index=3, delta={"type": "text_delta", "text": "hi", "new": [1]}, more={})
-    assert (said.type, said.index, said.delta) == ("content_block_delta", 3, anthropic.Delta("text_delta", text="hi"))
-    assert (said.message, said.content_block, said.usage, said.error) == (None, None, None, None)
+def test_missing_fields_of_an_event_have_defaults() -> None:
+    decoded = event(
+        type="content_block_delta", index=3, delta={"type": "text_delta", "text": "hi", "new": [1]}, more={}
+    )
+    assert (decoded.type, decoded.index, decoded.delta) == (
+        "content_block_delta",
+        3,
+        anthropic.Delta("text_delta", text="hi"),
+    )
+    assert (decoded.message, decoded.content_block, decoded.usage, decoded.error) == (None, None, None, None)
 
 
-def test_null_counts_are_counts_not_said() -> None:
-    said = event(type="message_delta", usage={"input_tokens": None, "output_tokens": 4, "server_tool_use": {"x": 1}})
-    assert said.usage == anthropic.Usage(output_tokens=4)
+def test_null_counts_are_missing_counts() -> None:
+    decoded = event(type="message_delta", usage={"input_tokens": None, "output_tokens": 4, "server_tool_use": {"x": 1}})
+    assert decoded.usage == anthropic.Usage(output_tokens=4)
 
 
-def test_the_arguments_of_a_call_stay_the_upstreams_own_text() -> None:
-    said = decode_event(
+def test_the_arguments_of_a_tool_call_are_not_changed() -> None:
+    decoded = decode_event(
         b'{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","input":{"a":1.0, "a":1e400}}}'
     )
-    assert said.content_block is not None
-    assert isinstance(said.content_block.input, Raw)
-    assert bytes(said.content_block.input) == b'{"a":1.0, "a":1e400}'
+    assert decoded.content_block is not None
+    assert isinstance(decoded.content_block.input, Raw)
+    assert bytes(decoded.content_block.input) == b'{"a":1.0, "a":1e400}'
     assert decode_event(b'{"content_block":{"type":"tool_use"}}').content_block == anthropic.Block("tool_use")
     assert anthropic.Block("tool_use").input is UNSET
 
 
-NEWS: list[tuple[dict[str, Any], anthropic.StreamEvent]] = [
-    ({"type": "news", "message": 5, "index": "x", "delta": []}, anthropic.StreamEvent("news")),
+UNKNOWN_EVENTS: list[tuple[dict[str, Any], anthropic.StreamEvent]] = [
+    ({"type": "unknown", "message": 5, "index": "x", "delta": []}, anthropic.StreamEvent("unknown")),
     ({"index": "x"}, anthropic.StreamEvent()),
-    ({"type": "content_block_start", "index": 2, "content_block": {"type": "news", "text": {"a": 1}, "id": 7}},
-     anthropic.StreamEvent("content_block_start", 2, content_block=anthropic.Block("news"))),
+    ({"type": "content_block_start", "index": 2, "content_block": {"type": "unknown", "text": {"a": 1}, "id": 7}},
+     anthropic.StreamEvent("content_block_start", 2, content_block=anthropic.Block("unknown"))),
     ({"type": "content_block_start", "index": 2, "content_block": {"text": []}},
      anthropic.StreamEvent("content_block_start", 2, content_block=anthropic.Block(""))),
     ({"type": "content_block_delta", "index": 2, "delta": {"type": "news_delta", "text": ["a"]}},
@@ -127,8 +133,10 @@ NEWS: list[tuple[dict[str, Any], anthropic.StreamEvent]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("raw", "expected"), NEWS)
-def test_news_whose_fields_clash_with_ours_break_nothing(raw: dict[str, Any], expected: anthropic.StreamEvent) -> None:
+@pytest.mark.parametrize(("raw", "expected"), UNKNOWN_EVENTS)
+def test_unknown_types_with_conflicting_fields_break_nothing(
+    raw: dict[str, Any], expected: anthropic.StreamEvent
+) -> None:
     assert decode_event(json.dumps(raw).encode()) == expected
 
 
@@ -147,7 +155,7 @@ BROKEN: list[bytes] = [
     b'{"type":"content_block_start","content_block":{"type":"tool_use","id":5}}',
     b'{"type":"content_block_start","content_block":5}',
     b'{"type":"content_block_start","index":null,"content_block":null}',
-    b'{"type":"content_block_start","index":"0","content_block":{"type":"news"}}',
+    b'{"type":"content_block_start","index":"0","content_block":{"type":"unknown"}}',
     b'{"type":"content_block_delta","delta":{"type":"text_delta","text":5}}',
     b'{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":{}}}',
     b'{"type":"content_block_delta","index":null,"delta":null}',
@@ -165,37 +173,37 @@ BROKEN: list[bytes] = [
     ],
 )
 def test_an_error_without_a_type_is_an_error(error: dict[str, Any], expected: tuple[str, str]) -> None:
-    """Google's front end speaks up in the middle of a stream: no event has its name, and nothing comes after it."""
+    """Google's front end can end a stream with an error that has no event name and no type."""
     event = decode_event(json.dumps({"error": error}).encode())
     assert event == anthropic.StreamEvent("error", error=anthropic.ErrorBody(*expected))
 
 
 @pytest.mark.parametrize("raw", BROKEN)
-def test_what_is_known_has_to_be_right(raw: bytes) -> None:
+def test_known_types_must_be_valid(raw: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_event(raw)
 
 
-def test_a_reply_may_leave_anything_out_and_hold_anything_new() -> None:
+def test_a_reply_may_omit_fields_and_have_unknown_ones() -> None:
     assert decode_message(b"{}") == anthropic.Message()
-    said = decode_message(
+    decoded = decode_message(
         b'{"id":"m","content":[{"type":"text","text":"hi","citations":null},{"type":"container_upload","file_id":"f"}],'
         b'"stop_reason":"new_reason","stop_details":null,"container":{"id":"c"},"usage":{"speed":"fast"}}'
     )
-    assert said.content == [anthropic.Block("text", text="hi"), anthropic.Block("container_upload")]
-    assert (said.id, said.stop_reason, said.usage) == ("m", "new_reason", anthropic.Usage())
+    assert decoded.content == [anthropic.Block("text", text="hi"), anthropic.Block("container_upload")]
+    assert (decoded.id, decoded.stop_reason, decoded.usage) == ("m", "new_reason", anthropic.Usage())
 
 
-def test_an_unknown_block_of_a_reply_that_clashes_with_ours_breaks_nothing() -> None:
-    said = decode_message(
-        b'{"id":"m","content":[{"type":"text","text":"hi"},{"type":"news","text":{"a":[1]}},'
+def test_an_unknown_block_with_conflicting_fields_breaks_nothing() -> None:
+    decoded = decode_message(
+        b'{"id":"m","content":[{"type":"text","text":"hi"},{"type":"unknown","text":{"a":[1]}},'
         b'{"type":"tool_use","id":"t","name":"n","input":{"a": 1}}],"stop_reason":"tool_use",'
         b'"usage":{"input_tokens":3}}'
     )
-    text, news, call = said.content or []
-    assert (text, news) == (anthropic.Block("text", text="hi"), anthropic.Block("news"))
+    text, unknown, call = decoded.content or []
+    assert (text, unknown) == (anthropic.Block("text", text="hi"), anthropic.Block("unknown"))
     assert (call.id, call.name, bytes(call.input) if isinstance(call.input, Raw) else None) == ("t", "n", b'{"a": 1}')
-    assert (said.id, said.stop_reason, said.usage) == ("m", "tool_use", anthropic.Usage(input_tokens=3))
+    assert (decoded.id, decoded.stop_reason, decoded.usage) == ("m", "tool_use", anthropic.Usage(input_tokens=3))
 
 
 @pytest.mark.parametrize(
@@ -206,6 +214,6 @@ def test_an_unknown_block_of_a_reply_that_clashes_with_ours_breaks_nothing() -> 
         b'{"content":null,"id":5}',
     ],
 )  # fmt: skip
-def test_a_reply_whose_known_parts_are_wrong_is_no_reply(raw: bytes) -> None:
+def test_a_reply_with_invalid_known_parts_is_rejected(raw: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_message(raw)

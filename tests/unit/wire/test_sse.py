@@ -1,4 +1,4 @@
-"""Framing: what the event-stream grammar says, wherever the bytes are cut, and bounds that hold."""
+"""Server-sent events: the event-stream grammar for every split of the bytes, and size limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from modelmux.errors import UpstreamBroken
-from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, _usual, encode_data, encode_named
+from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, _fast_path, encode_data, encode_named
 
 
 def data_of(*pieces: bytes) -> list[bytes]:
@@ -17,8 +17,8 @@ def data_of(*pieces: bytes) -> list[bytes]:
 
 def decode(*pieces: bytes) -> list[tuple[bytes, bytes]]:
     decoder = SSEDecoder()
-    found = [event for piece in pieces for event in decoder.feed(piece)]
-    return [tuple(event) for event in found]
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    return [tuple(event) for event in events]
 
 
 GRAMMAR: list[tuple[str, bytes, list[tuple[bytes, bytes]]]] = [
@@ -50,7 +50,7 @@ GRAMMAR: list[tuple[str, bytes, list[tuple[bytes, bytes]]]] = [
 
 
 @pytest.mark.parametrize(("raw", "expected"), [c[1:] for c in GRAMMAR], ids=[c[0] for c in GRAMMAR])
-def test_the_grammar_holds_for_the_whole_and_for_every_cut(raw: bytes, expected: list[tuple[bytes, bytes]]) -> None:
+def test_the_grammar_holds_for_every_split(raw: bytes, expected: list[tuple[bytes, bytes]]) -> None:
     assert decode(raw) == expected
     assert decode(*(bytes([byte]) for byte in raw)) == expected
     for cut in range(len(raw) + 1):
@@ -71,7 +71,7 @@ USUAL = b"event: a\ndata: 1\n\nevent: b\ndata: {}\n\n"
         USUAL + b"event: c\ndata: 2\n: not empty\n" + USUAL, USUAL + USUAL, b"event: e\ndata: \n\n", USUAL + b"data: 2",
     ],
 )  # fmt: skip
-def test_the_short_way_gives_what_the_long_one_gives(raw: bytes) -> None:
+def test_the_fast_path_gives_the_same_events(raw: bytes) -> None:
     for cut in range(len(raw) + 1):
         for more in (b"", USUAL):
             pieces = [raw[:cut], raw[cut:], more]
@@ -80,7 +80,7 @@ def test_the_short_way_gives_what_the_long_one_gives(raw: bytes) -> None:
             assert data_of(*pieces) == expected
 
 
-def test_the_short_way_has_the_same_bound() -> None:
+def test_the_fast_path_has_the_same_size_limit() -> None:
     event = b"event: a\ndata: 12345678\n\n"
     assert SSEDecoder(len(event)).feed_data(event) == [b"12345678"]
     with pytest.raises(UpstreamBroken):
@@ -89,7 +89,7 @@ def test_the_short_way_has_the_same_bound() -> None:
     assert decoder.feed_data(event * 3) == [b"12345678"] * 3, "the bound is of an event"
 
 
-def test_crlf_cut_in_two_is_one_line_end_and_not_a_blank_line() -> None:
+def test_a_split_crlf_is_one_line_end_and_not_a_blank_line() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"data: 1\r") == []
     assert decoder.feed(b"") == []
@@ -113,7 +113,7 @@ def test_crlf_cut_in_two_is_one_line_end_and_not_a_blank_line() -> None:
         (b"\xef\xbb", []),
     ],
 )
-def test_the_end_of_input_gives_the_event_that_was_not_closed_once(raw: bytes, expected: list[Event]) -> None:
+def test_the_end_of_input_returns_the_unterminated_event_once(raw: bytes, expected: list[Event]) -> None:
     decoder = SSEDecoder()
     decoder.feed(raw)
     assert decoder.flush() == expected
@@ -132,7 +132,7 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("fits", "too_long"), [b[1:] for b in BOUNDS], ids=[b[0] for b in BOUNDS])
-def test_the_size_bound_does_not_depend_on_the_cuts(fits: bytes, too_long: bytes) -> None:
+def test_the_size_limit_does_not_depend_on_the_split(fits: bytes, too_long: bytes) -> None:
     for size in (1, 2, 3, 7, 50, 1000):
         decoder = SSEDecoder(max_event_bytes=100)
         assert sum(len(decoder.feed(fits[i : i + size])) for i in range(0, len(fits), size)) == 1
@@ -143,14 +143,14 @@ def test_the_size_bound_does_not_depend_on_the_cuts(fits: bytes, too_long: bytes
         assert caught.value.detail == "event of more than 100 bytes"
 
 
-def test_a_line_without_an_end_is_refused_before_it_ends() -> None:
+def test_an_endless_line_is_rejected_before_it_ends() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     decoder.feed(b"x" * 100)
     with pytest.raises(UpstreamBroken):
         decoder.feed(b"x")
 
 
-def test_events_before_one_that_is_too_long_are_still_handed_out() -> None:
+def test_events_before_an_oversized_one_are_returned() -> None:
     raw = b"data: 1\n\n" + b"data: " + b"x" * 200 + b"\n\ndata: 2\n\n"
     for end in (len(raw), len(raw) - 30):  # the long line whole, and open
         decoder = SSEDecoder(max_event_bytes=100)
@@ -160,19 +160,19 @@ def test_events_before_one_that_is_too_long_are_still_handed_out() -> None:
                 again()
 
 
-def test_the_bound_is_of_one_event_not_of_the_stream() -> None:
+def test_the_size_limit_applies_to_one_event_not_to_the_stream() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     assert sum(len(decoder.feed(b"data: " + b"x" * 90 + b"\n\n")) for _ in range(50)) == 50
 
 
-def test_what_is_encoded_decodes_to_the_same() -> None:
+def test_encoded_events_decode_to_the_same() -> None:
     data = json.dumps({"text": "é\u2028\n"}, ensure_ascii=False).encode()
     raw = encode_data(data) + KEEP_ALIVE + encode_named(b"ping", b"{}") + DONE
     assert raw == b"data: " + data + b"\n\n: ping\n\nevent: ping\ndata: {}\n\ndata: [DONE]\n\n"
     assert decode(raw) == [(b"", data), (b"ping", b"{}"), (b"", b"[DONE]")]
 
 
-def test_the_usual_framing_takes_the_short_way() -> None:
-    """Else it would be right and slow, and nobody would notice."""
-    assert _usual(USUAL) == [b"1", b"{}"]
-    assert _usual(USUAL[:-1]) is None
+def test_the_usual_framing_takes_the_fast_path() -> None:
+    """Otherwise the result would be right but slow, and no other test would notice."""
+    assert _fast_path(USUAL) == [b"1", b"{}"]
+    assert _fast_path(USUAL[:-1]) is None

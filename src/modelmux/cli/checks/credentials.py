@@ -10,8 +10,8 @@ from typing import Final
 from modelmux.app import credential_loader
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.config import Loaded
-from modelmux.upstream.google_auth.failures import Cause, Failure
-from modelmux.upstream.google_auth.loaders import Grant, acquire
+from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure
+from modelmux.upstream.google_auth.loaders import AccessToken, fetch_token
 from modelmux.upstream.google_auth.tokens import StaticToken
 
 #: Seconds for all of it; looking for a metadata server that is not there takes longest.
@@ -39,27 +39,27 @@ def check_credentials(subject: Subject) -> Iterator[Result]:
     began = time.monotonic()
     got = _acquire_within(loaded, _PATIENCE)
     took = round(1000 * (time.monotonic() - began))
-    if isinstance(got, Failure):
+    if isinstance(got, TokenFailure):
         failure = got.error()
         told = failure.message.rstrip(".")
-        found = told if got.cause is Cause.NO_DEFAULT else f"{told} ({failure.detail})"
+        found = told if got.cause is FailureCause.NO_DEFAULT else f"{told} ({failure.detail})"
         yield Result("access token", "fail", found, failure.hint, took)
         return
     subject.token = got.token
     named = subject.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
     subject.quota_project = named or getattr(got.loaded.credentials, "quota_project_id", None)
-    found = f"minted with {got.loaded.kind.replace('_', ' ')}, valid for {got.life / 60:.0f} min"
+    found = f"minted with {got.loaded.kind.replace('_', ' ')}, valid for {got.lifetime / 60:.0f} min"
     yield Result("access token", "ok", found, ms=took)
 
 
-def _acquire_within(loaded: Loaded, seconds: float) -> Grant | Failure:
+def _acquire_within(loaded: Loaded, seconds: float) -> AccessToken | TokenFailure:
     """``acquire`` in a thread that may be left behind: some of google-auth's waits have no bound of their own."""
-    got: list[Grant | Failure] = []
+    got: list[AccessToken | TokenFailure] = []
     loader = credential_loader(loaded.config.auth)
-    thread = threading.Thread(target=lambda: got.append(acquire(loader, None, time.monotonic)), daemon=True)
+    thread = threading.Thread(target=lambda: got.append(fetch_token(loader, None, time.monotonic)), daemon=True)
     thread.start()
     thread.join(seconds)
-    return got[0] if got else Failure(Cause.TIMEOUT, f"no answer within {seconds:.0f} s")
+    return got[0] if got else TokenFailure(FailureCause.TIMEOUT, f"no answer within {seconds:.0f} s")
 
 
 def _source(loaded: Loaded, environment: Mapping[str, str]) -> str:

@@ -15,10 +15,10 @@ from typing import Any, Final
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.errors import GatewayError, UpstreamUnreachable
-from modelmux.upstream.connect import AddressInfo, dial, resolve, tls_context
+from modelmux.upstream.connect import AddressInfo, connect, resolve, tls_context
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.wire.http import Call, Origin, Timeouts
+from modelmux.wire.http import HttpCall, Origin, Timeouts
 
 #: Seconds for each stage of looking at one host.
 _PATIENCE: Final = Timeouts(connect=10.0, pool=5.0, send=5.0, first_byte=10.0, idle=10.0)
@@ -100,7 +100,7 @@ async def _reach(origin: Origin, proxy: Proxy | None) -> Result:
     stages, began = _Stages(), time.monotonic()
     try:
         async with asyncio.timeout(_PATIENCE.connect):
-            await dial(lambda: stages, origin, proxy=proxy, context=context, resolver=timed)
+            await connect(lambda: stages, origin, proxy=proxy, context=context, resolver=timed)
     except UpstreamUnreachable as error:
         found = f"{error.message.rstrip('.')} ({error.detail})"
         return Result(origin.authority, "fail", found, _remedy(error, proxy))
@@ -127,7 +127,7 @@ async def _clock(origin: Origin, proxies: Proxies) -> list[Result]:
     pool = HttpPool(proxies=proxies)
     before = time.time()
     try:
-        reply = await pool.send(Call(origin, "/", [(b"accept", b"*/*")], b"", _PATIENCE, method="GET"))
+        reply = await pool.send(HttpCall(origin, "/", [(b"accept", b"*/*")], b"", _PATIENCE, method="GET"))
         after = time.time()
         try:
             date = next((value.decode("latin-1") for name, value in reply.headers if name == b"date"), None)

@@ -12,7 +12,7 @@ from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.errors import GatewayError
 from modelmux.wire.openai import common
-from modelmux.wire.openai.chat_request import read_request
+from modelmux.wire.openai.chat_request import decode_request_with_unknown
 
 
 class OpenAIChat:
@@ -22,7 +22,7 @@ class OpenAIChat:
 
     def decode(self, inbound: Inbound, body: bytes) -> Decoded:
         del inbound
-        request, unknown = read_request(body)
+        request, unknown = decode_request_with_unknown(body)
         claude_request, plan = to_claude_request(request, unknown)
         return Decoded(request.model, bool(request.stream), claude_request, plan, request.prompt_cache_key or None)
 

@@ -20,7 +20,7 @@ from modelmux.dialects.openai_chat.response import free_text, thinking_block, tr
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic, sse
-from modelmux.wire.anthropic.text_delta_run import TextRun
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 from modelmux.wire.openai import common
 from modelmux.wire.openai.chat_response import (
     Chunk,
@@ -123,7 +123,7 @@ class ChatEncoder(ReplyEncoder):
         chunks = self.chunks(event)
         return self._chunks.encode(chunks[0]) if len(chunks) == 1 else b"".join(map(self._chunks.encode, chunks))
 
-    def feed_run(self, run: TextRun) -> bytes | None:
+    def feed_run(self, run: TextDeltaRun) -> bytes | None:
         if self._needs_full_path or self.state.done or not self._role_sent:
             return None
         if type(self._open.get(run.index)) is not _TextBlock:

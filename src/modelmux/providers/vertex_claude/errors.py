@@ -13,7 +13,7 @@ from typing import Final
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.wire.anthropic import StreamEvent
-from modelmux.wire.google.vertex import Fault
+from modelmux.wire.google.errors import UpstreamErrorBody
 
 #: Longest upstream sentence that is passed on: enough for every known one, short enough for a log line.
 MAX_MESSAGE: Final = 2_000
@@ -106,7 +106,7 @@ _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
 def translate_upstream_error(
-    error: Fault, *, retry_after: str | None = None, project: str = "", body: bytes = b""
+    error: UpstreamErrorBody, *, retry_after: str | None = None, project: str = "", body: bytes = b""
 ) -> UpstreamRefused:
     """An error reply as the error a client gets.
 
@@ -129,7 +129,7 @@ def translate_stream_error(event: StreamEvent, *, project: str = "") -> Upstream
     body = event.error
     kind = _BY_NAME.get(body.type if body else "", "server_error")
     return translate_upstream_error(
-        Fault(
+        UpstreamErrorBody(
             _STATUS_OF.get(kind, 500), body.type if body else "", body.message if body else "",
             request_id=event.request_id,
         ),
@@ -137,7 +137,7 @@ def translate_stream_error(event: StreamEvent, *, project: str = "") -> Upstream
     )  # fmt: skip
 
 
-def _kind(error: Fault) -> str:
+def _kind(error: UpstreamErrorBody) -> str:
     by_status = _BY_STATUS.get(error.status) or ("server_error" if error.status >= 500 else "unexpected")
     if 400 < error.status < 500 and error.status not in _BY_STATUS:
         by_status = "invalid_request"

@@ -19,7 +19,8 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.version import __version__
 from modelmux.wire.anthropic import Message
 from modelmux.wire.google import vertex as wire
-from modelmux.wire.http import DEFAULT_TIMEOUTS, Call, Headers, Origin, find_header
+from modelmux.wire.google.errors import decode_error
+from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Origin, find_header
 from modelmux.wire.request_head import encode_prefix
 
 
@@ -55,7 +56,7 @@ class VertexClaude:
         stream: bool,
         betas: tuple[str, ...],
         route: Route,
-    ) -> Call:
+    ) -> HttpCall:
         """See ``providers.base.Provider``."""
         key = (deployment.url, stream, betas)
         quota_project = self._quota_project()
@@ -64,7 +65,7 @@ class VertexClaude:
             template = self._templates[key] = _build_template(
                 deployment.url, token, quota_project, stream=stream, betas=betas
             )
-        return Call(template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head)
+        return HttpCall(template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head)
 
     def reader(self, deployment: Deployment) -> ClaudeReplyReader:
         """See ``providers.base.Provider``."""
@@ -78,7 +79,7 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         retry_after = find_header(headers, b"retry-after")
         return translate_upstream_error(
-            wire.decode_fault(status, body), retry_after=retry_after, project=deployment.project, body=body
+            decode_error(status, body), retry_after=retry_after, project=deployment.project, body=body
         )
 
 
@@ -108,7 +109,7 @@ def _build_template(
     if quota_project:
         headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
     origin, target = Origin.parse(url), parts.path + wire.verb(stream=stream)
-    call = Call(origin, target, headers, b"", DEFAULT_TIMEOUTS)
+    call = HttpCall(origin, target, headers, b"", DEFAULT_TIMEOUTS)
     return _CallTemplate(token, quota_project, origin, target, headers, encode_prefix(call))
 
 

@@ -11,9 +11,9 @@ from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.providers.vertex_claude.errors import translate_stream_error
 from modelmux.wire import anthropic, sse
 from modelmux.wire.anthropic import StreamEvent
-from modelmux.wire.anthropic.text_delta_run import TextRun, find_run
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun, find_text_run
 
-Events = list[StreamEvent | TextRun]
+Events = list[StreamEvent | TextDeltaRun]
 
 
 class ClaudeReplyReader:
@@ -33,7 +33,7 @@ class ClaudeReplyReader:
     def feed(self, data: bytes) -> Events:
         """See ``providers.base.ReplyReader``."""
         self._raise_failure()
-        run = find_run(data) if self._decoder.between_events and len(data) <= sse.MAX_EVENT_BYTES else None
+        run = find_text_run(data) if self._decoder.is_idle and len(data) <= sse.MAX_EVENT_BYTES else None
         if run is None or not (run[0] or self._any_read):  # no stream begins with a run: it may have a byte order mark
             self._any_read = True
             return self._decode(self._decoder.feed_data(data))

@@ -1,1 +1,1 @@
-"""Guarded downloads of files that requests refer to by URL."""
+"""Guarded downloads of files that requests reference by URL."""

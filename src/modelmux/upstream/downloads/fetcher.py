@@ -1,12 +1,12 @@
-"""Downloads of the images and documents that clients name by URL: Vertex AI takes none, so the bytes go inline.
+"""Downloads images and documents that clients reference by URL. Vertex AI accepts no URLs, so the bytes are inlined.
 
-The URLs are a stranger's, so ``fetch_guard`` decides where a connection may go, at first and at every redirect, and
-everything is bounded: size, time, redirects, downloads at once, what is remembered. Nothing of the client's request
-goes along: no cookie, no authorization, a constant User-Agent. Connections are always direct, whatever proxy the
-environment names, because a proxy would resolve the name anew and connect where the guard cannot see; and each serves
-one download only.
+The URLs are untrusted: ``url_guard`` decides where a connection may go, initially and at every redirect, and there are
+limits for size, time, redirects, concurrent downloads and the cache. Nothing of the client's request is sent: no
+cookies, no authorization, and a constant User-Agent. Connections are always direct, whatever proxy the environment
+names, because a proxy would resolve the name again and connect where the guard cannot check. Each connection serves one
+download.
 
-What must not come in here: rules about addresses (``fetch_guard``), what an image is (the caller sniffs the bytes).
+Not in this module: rules about addresses (``url_guard``), file types (the caller inspects the bytes).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from msgspec import Struct
 from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamError, UpstreamTimeout
 from modelmux.upstream.base import Reply
 from modelmux.upstream.connect import AddressInfo, Resolve
-from modelmux.upstream.downloads.url_guard import Guard, NotFetched, Target, parse_url
+from modelmux.upstream.downloads.url_guard import DownloadRefused, Target, UrlGuard, parse_url
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Headers, Timeouts
+from modelmux.wire.http import Headers, HttpCall, Timeouts, find_raw_header
 
-#: Base64 adds a third, and Vertex AI takes bodies of 30 MB: this is what fits, with room for the conversation.
+#: Base64 adds a third, and Vertex AI accepts bodies of 30 MB: this fits, with room for the conversation.
 MAX_BYTES: Final = 20 * 1024 * 1024
-#: Downloads at once for one request, as many as a browser would make; and for all requests together.
-PER_REQUEST: Final = 8
-AT_ONCE: Final = 32
-#: Threads that ask the system for addresses. They are our own: names with slow servers must not hold up the
-#: resolving of Vertex AI's, nor the threads that uvloop has for everything (four).
-LOOKUPS: Final = 8
-#: The cache: bytes, entries, and seconds after which a URL is fetched anew. An entry's own cost is a guess.
+#: Concurrent downloads of one request, as many as browsers use per host; and of all requests together.
+MAX_CONCURRENT_PER_REQUEST: Final = 8
+MAX_CONCURRENT: Final = 32
+#: Threads for the system resolver. They are separate: slow name servers must not delay the resolution of Vertex AI's
+#: name or other work in the four threads of uvloop.
+DNS_THREADS: Final = 8
+#: Limits of the cache: bytes, entries, age in seconds. The overhead of an entry is an estimate.
 CACHE_BYTES: Final = 64 * 1024 * 1024
 CACHE_ENTRIES: Final = 512
 CACHE_AGE: Final = 3600.0
@@ -53,33 +53,33 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 
 
 class FetchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[fetch]``. Hosts are given as ``example.com`` or ``*.example.com`` (its subdomains)."""
+    """``[fetch]``. Hosts are written as ``example.com`` or ``*.example.com`` (its subdomains)."""
 
     enabled: bool = True
-    #: Hosts that may be fetched from; empty for all public ones.
+    #: Allowed hosts; empty for all public hosts.
     allow: tuple[str, ...] = ()
-    #: Hosts that may not, whatever ``allow`` says.
+    #: Denied hosts; takes precedence over ``allow``.
     deny: tuple[str, ...] = ()
-    #: Bytes of one URL's content, and of all contents of one request together.
+    #: Size limit in bytes of one file, and of all files of one request together.
     max_bytes: int = MAX_BYTES
-    #: Seconds for one URL, redirects and waiting included.
+    #: Seconds per URL, including redirects and waiting.
     timeout: float = 15.0
     max_redirects: int = 3
-    #: Networks (``10.20.0.0/16``) that may be reached although they are not public. Metadata services never may.
+    #: Private networks (``10.20.0.0/16``) that are allowed. Metadata services never are.
     allow_private: tuple[str, ...] = ()
-    #: Ports besides 80 and 443.
+    #: Allowed ports in addition to 80 and 443.
     extra_ports: tuple[int, ...] = ()
 
 
 class Fetched(NamedTuple):
-    """The bytes, and the type the server claims for them: lower case, no parameters, "" if it claims none."""
+    """The bytes, and the media type the server sent: lower case, without parameters, "" if there is none."""
 
     data: bytes
     media_type: str
 
 
-class _Flight:
-    """A download on its way, and how many wait for it."""
+class _Download:
+    """A running download, and the number of callers that wait for it."""
 
     __slots__ = ("task", "waiters")
 
@@ -89,13 +89,12 @@ class _Flight:
 
 
 class Fetcher:
-    """Fetches URLs, each at most once at a time, and remembers what it got. Belongs to one event loop; construction
-    does no I/O.
+    """Downloads URLs; caches results and shares running downloads. Bound to one event loop; construction does no I/O.
 
-    :param resolver: host, port -> addresses; the system's by default.
-    :param ssl_context: by default the system's authorities.
-    :param clock: seconds, monotonic, for the age of what is remembered. Time limits are the event loop's.
-    :raises ValueError: a setting that is none; the message names it.
+    :param resolver: host, port -> addresses; the system resolver by default.
+    :param ssl_context: by default with the system's certificate authorities.
+    :param clock: monotonic seconds, for the age of cache entries. Timeouts use the event loop's clock.
+    :raises ValueError: an invalid setting; the message names it.
     """
 
     def __init__(
@@ -107,80 +106,80 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="modelmux-fetch-dns")
-        self._guard = Guard(
-            resolver=resolver or self._look_up,
+        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="modelmux-fetch-dns")
+        self._guard = UrlGuard(
+            resolver=resolver or self._resolve,
             allow=settings.allow,
             deny=settings.deny,
             allow_private=settings.allow_private,
             ports=(80, 443, *settings.extra_ports),
         )
         self._pool = HttpPool(max_idle=0, ssl_context=ssl_context, resolver=self._guard.resolve)
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._cache = _Cache(clock)
-        self._flights: dict[str, _Flight] = {}
+        self._downloads: dict[str, _Download] = {}
         self._tasks: set[asyncio.Task[Fetched]] = set()
         self._closed = False
 
     async def fetch(self, url: str) -> Fetched:
-        """The content of ``url``: remembered, or fetched together with all who ask for it now.
+        """The content of ``url``, from the cache or a download that is shared with concurrent callers.
 
-        :raises NotFetched: (400) it cannot be had, or must not be.
-        :raises GatewayOverloaded: too many downloads are under way.
+        :raises DownloadRefused: (400) the download failed or is not allowed.
+        :raises GatewayOverloaded: too many downloads are running.
         :raises GatewayDraining: the fetcher was closed.
         """
         if not self._settings.enabled:
-            raise NotFetched("disabled", url=url)
+            raise DownloadRefused("disabled", url=url)
         if self._closed:
             raise _draining()
         if (cached := self._cache.get(url)) is not None:
             return cached
-        flight = self._flights.get(url) or self._start(url)
-        flight.waiters += 1
+        download = self._downloads.get(url) or self._start(url)
+        download.waiters += 1
         try:
-            await asyncio.wait([flight.task])
+            await asyncio.wait([download.task])
         finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                await self._abandon(url, flight)
-        if flight.task.cancelled():
+            download.waiters -= 1
+            if not download.waiters and not download.task.done():
+                await self._cancel(url, download)
+        if download.task.cancelled():
             raise _draining()
-        return _result(flight.task, url)
+        return _result(download.task, url)
 
     async def fetch_all(self, urls: Iterable[str]) -> dict[str, Fetched]:
-        """The contents of all ``urls``, in their order, each once. The first failure ends the others.
+        """The contents of all ``urls``, in order and without duplicates. The first failure cancels the others.
 
-        :raises NotFetched: as ``fetch``; its ``url`` says which one. Also if all together are too large.
+        :raises DownloadRefused: as for ``fetch``, with ``url``; also if the total size exceeds the limit.
         """
-        wanted = list(dict.fromkeys(urls))
-        found: dict[str, Fetched] = {}
-        places = asyncio.Semaphore(PER_REQUEST)
-        room = self._settings.max_bytes
+        unique = list(dict.fromkeys(urls))
+        contents: dict[str, Fetched] = {}
+        slots = asyncio.Semaphore(MAX_CONCURRENT_PER_REQUEST)
+        bytes_left = self._settings.max_bytes
 
         async def fetch(url: str) -> None:
-            nonlocal room
-            async with places:
-                found[url] = await self.fetch(url)
-            room -= len(found[url].data)
-            if room < 0:
-                raise NotFetched(
-                    "too_large", url=url, said="The contents of the request's URLs are too large together."
+            nonlocal bytes_left
+            async with slots:
+                contents[url] = await self.fetch(url)
+            bytes_left -= len(contents[url].data)
+            if bytes_left < 0:
+                raise DownloadRefused(
+                    "too_large", url=url, own_message="The files referenced by URL exceed the total size limit."
                 )
 
         try:
             async with asyncio.TaskGroup() as group:
-                for url in wanted:
+                for url in unique:
                     group.create_task(fetch(url))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return {url: found[url] for url in wanted}
+        return {url: contents[url] for url in unique}
 
     def forget(self, url: str) -> None:
-        """What ``url`` gave proved useless (an error page, say): fetch it anew when it is next asked for."""
+        """Drop ``url`` from the cache, because its content is unusable, such as an error page."""
         self._cache.drop(url)
 
     async def aclose(self) -> None:
-        """End all downloads and forget everything. Idempotent."""
+        """Cancel all downloads and clear the cache. Idempotent."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
@@ -190,99 +189,99 @@ class Fetcher:
         self._cache.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # Flights
+    # Shared downloads
 
-    def _start(self, url: str) -> _Flight:
-        task = asyncio.get_running_loop().create_task(self._fly(url))
-        flight = self._flights[url] = _Flight(task)
+    def _start(self, url: str) -> _Download:
+        task = asyncio.get_running_loop().create_task(self._run(url))
+        download = self._downloads[url] = _Download(task)
         self._tasks.add(task)
-        task.add_done_callback(self._landed)
-        return flight
+        task.add_done_callback(self._on_done)
+        return download
 
-    def _landed(self, task: asyncio.Task[Fetched]) -> None:
+    def _on_done(self, task: asyncio.Task[Fetched]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: whoever waited for it may be gone
+            task.exception()  # mark it as retrieved: there may be no waiter any more
 
-    async def _abandon(self, url: str, flight: _Flight) -> None:
-        """No one waits for it any more."""
-        del self._flights[url]  # who asks now must not join a download that is ending
-        flight.task.cancel()
-        await asyncio.wait([flight.task])
+    async def _cancel(self, url: str, download: _Download) -> None:
+        """Cancel a download without waiters."""
+        del self._downloads[url]  # new callers must not join a cancelled download
+        download.task.cancel()
+        await asyncio.wait([download.task])
 
-    async def _fly(self, url: str) -> Fetched:
+    async def _run(self, url: str) -> Fetched:
         task = asyncio.current_task()
         try:
-            fetched = await self._within_limits(url)
+            fetched = await self._download(url)
             self._cache.put(url, fetched)
             return fetched
         finally:
-            flight = self._flights.get(url)
-            if flight is not None and flight.task is task:
-                del self._flights[url]
+            download = self._downloads.get(url)
+            if download is not None and download.task is task:
+                del self._downloads[url]
 
     # One download
 
-    async def _within_limits(self, url: str) -> Fetched:
+    async def _download(self, url: str) -> Fetched:
         target = parse_url(url)
-        self._guard.check(target)  # what cannot be fetched needs no place
-        begun = False
+        self._guard.check(target)  # before waiting for a slot
+        started = False
         try:
-            async with asyncio.timeout(self._settings.timeout), self._places:
-                begun = True
+            async with asyncio.timeout(self._settings.timeout), self._slots:
+                started = True
                 return await self._follow(target)
         except (TimeoutError, UpstreamTimeout) as error:
-            if not begun:
+            if not started:
                 raise _overloaded() from None
             detail = getattr(error, "detail", None) or target.origin.host
-            raise NotFetched("timeout", detail=detail) from None
+            raise DownloadRefused("timeout", detail=detail) from None
         except UpstreamBroken as error:
             detail = f"{target.origin.host}: {error.message} {error.detail or ''}"
-            raise NotFetched("broken", detail=detail) from None
+            raise DownloadRefused("broken", detail=detail) from None
         except UpstreamError as error:
-            raise NotFetched("unreachable", detail=error.detail) from None
+            raise DownloadRefused("unreachable", detail=error.detail) from None
 
     async def _follow(self, target: Target) -> Fetched:
         seconds = self._settings.timeout
         limits = Timeouts(connect=seconds, pool=seconds, send=seconds, first_byte=seconds, idle=seconds)
         for _ in range(self._settings.max_redirects + 1):
             self._guard.check(target)
-            reply = await self._pool.send(Call(target.origin, target.path, _HEADERS, b"", limits, "GET"))
+            reply = await self._pool.send(HttpCall(target.origin, target.path, _HEADERS, b"", limits, "GET"))
             try:
-                location = _header(reply, b"location") if reply.status in _REDIRECTS else ""
+                location = _header_text(reply, b"location") if reply.status in _REDIRECTS else ""
                 if not location:
                     return await self._read(reply, target)
             finally:
                 await reply.aclose()
             target = target.redirected(location)
-        raise NotFetched("redirects", detail=target.origin.host)
+        raise DownloadRefused("redirects", detail=target.origin.host)
 
     async def _read(self, reply: Reply, target: Target) -> Fetched:
         host = target.origin.host
         if reply.status != 200:
-            said = f"The URL's server answered with status {reply.status}."
-            raise NotFetched("status", said=said, detail=host)
+            message = f"The server of the URL returned status {reply.status}."
+            raise DownloadRefused("status", own_message=message, detail=host)
         size, limit, parts = 0, self._settings.max_bytes, []
-        announced = _header(reply, b"content-length")  # llhttp has checked that it is a number
+        announced = _header_text(reply, b"content-length")  # llhttp has validated that it is a number
         if announced and int(announced) > limit:
-            raise NotFetched("too_large", detail=f"{host} announces {announced} bytes, the limit is {limit}")
+            raise DownloadRefused("too_large", detail=f"{host} announced {announced} bytes, the limit is {limit}")
         async for part in reply:
             size += len(part)
             if size > limit:
-                raise NotFetched("too_large", detail=f"{host} sent more than {limit} bytes")
+                raise DownloadRefused("too_large", detail=f"{host} sent more than {limit} bytes")
             parts.append(part)
-        media_type = _header(reply, b"content-type").partition(";")[0].strip().lower()
+        media_type = _header_text(reply, b"content-type").partition(";")[0].strip().lower()
         return Fetched(b"".join(parts), media_type if _MEDIA_TYPE.fullmatch(media_type) else "")
 
-    async def _look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
-        def ask() -> Sequence[AddressInfo]:
+    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        def getaddrinfo() -> Sequence[AddressInfo]:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, getaddrinfo)
 
 
 class _Cache:
-    """What was fetched, the least recently used out first. An entry's age counts from when it was fetched."""
+    """An LRU cache of downloads. The age of an entry counts from its download."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -324,18 +323,18 @@ def _cost(url: str, fetched: Fetched) -> int:
 
 
 def _result(task: asyncio.Task[Fetched], url: str) -> Fetched:
-    """What a finished flight came to; a failure as an exception of its own for everyone, so that each may add to it."""
+    """The result of a finished download. Each waiter gets its own exception, to which it may add details."""
     error = task.exception()
-    if isinstance(error, NotFetched):
-        raise error.again(url)
+    if isinstance(error, DownloadRefused):
+        raise error.copy_for(url)
     if isinstance(error, GatewayOverloaded):
         raise _overloaded()
     return task.result()
 
 
-def _header(reply: Reply, name: bytes) -> str:
-    """The first header of that name, "" without one."""
-    value = next((value for found, value in reply.headers if found == name), b"")
+def _header_text(reply: Reply, name: bytes) -> str:
+    """A header as UTF-8 or Latin-1 text; "" if it is missing."""
+    value = find_raw_header(reply.headers, name) or b""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -343,7 +342,7 @@ def _header(reply: Reply, name: bytes) -> str:
 
 
 def _overloaded() -> GatewayOverloaded:
-    return GatewayOverloaded("Too many downloads are under way.", hint="Try again in a moment.")
+    return GatewayOverloaded("Too many downloads are running.", hint="Try again in a moment.")
 
 
 def _draining() -> GatewayDraining:

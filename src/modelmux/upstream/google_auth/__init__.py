@@ -1,1 +1,1 @@
-"""Google access tokens."""
+"""Google access tokens: loading credentials, fetching and renewing tokens."""

@@ -1,10 +1,11 @@
-"""Where Google credentials come from, and one blocking attempt to get a token from them.
+"""Loads Google credentials and fetches a token with them, in one blocking attempt.
 
-Everything here blocks and runs in the thread of ``credentials.GoogleTokens`` (or in a CLI command). What must not come
-in here: asyncio, caching, the decision when to refresh.
+All of this blocks and runs in the thread of ``tokens.GoogleTokens`` (or in a CLI command).
 
-Configuration is trusted input, as google-auth says of its own: an ``external_account`` names URLs that are called.
-Executable sources stay off unless GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1, which google-auth itself checks.
+The configuration is trusted, as google-auth requires: an ``external_account`` contains URLs that are called. Executable
+sources are off unless GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1, which google-auth itself checks.
+
+Not in this module: asyncio, caching, the decision when to refresh.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
-from modelmux.upstream.google_auth.failures import Cause, CredentialProblem, Failure, classify, scrub
+from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause, TokenFailure, classify, scrub
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-#: Seconds for connecting, and again for each read, of one HTTP exchange; google-auth's own default is 120.
+#: Timeout in seconds for connecting, and for each read, of one HTTP exchange; the default of google-auth is 120.
 HTTP_TIMEOUT = 10.0
-#: Seconds a token is taken to live when Google does not say; it is what Google gives by default.
-ASSUMED_LIFE = 3600.0
-#: Seconds; Google gives no token for longer than 12 hours, and an absurd figure must not become a timer.
-MAX_LIFE = 12 * 3600.0
+#: Lifetime in seconds of a token without an expiry: Google's default.
+DEFAULT_LIFETIME = 3600.0
+#: Google issues no token for longer than 12 hours; a larger value must not become a timer.
+MAX_LIFETIME = 12 * 3600.0
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
@@ -59,9 +60,11 @@ _KINDS = {
 }
 
 
-class Loaded(NamedTuple):
-    """A ``google.auth.credentials.Credentials``, and the project it names (None if it names none). The type is left
-    open because google-auth leaves its methods without annotations."""
+class LoadedCredentials(NamedTuple):
+    """A ``google.auth.credentials.Credentials`` and its project, if it has one.
+
+    Typed as Any, because the methods of google-auth are not annotated.
+    """
 
     credentials: Any
     project: str | None = None
@@ -72,23 +75,22 @@ class Loaded(NamedTuple):
         return _KINDS.get(type(self.credentials).__module__, "other")
 
 
-Loader = Callable[[Request], Loaded]
-"""Finds or parses credentials; may read files and make HTTP requests through the transport it is given."""
+Loader = Callable[[Request], LoadedCredentials]
+"""Finds or parses credentials; may read files and send HTTP requests over the given transport."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """A token, how long it lives (seconds), and when it was received (on the clock given to ``acquire``)."""
+class AccessToken:
+    """A token, its lifetime in seconds, and when it was received on the clock of ``fetch_token``."""
 
     token: str = field(repr=False)
-    life: float
-    at: float
-    loaded: Loaded = field(repr=False)
+    lifetime: float
+    received_at: float
+    loaded: LoadedCredentials = field(repr=False)
 
 
-class _BoundedRequest(Request):
-    """google-auth's requests transport with a bound of our own on every exchange. Proxies come from the environment,
-    as requests reads them."""
+class _RequestWithTimeout(Request):
+    """The requests transport of google-auth with a timeout for every exchange. Uses the proxies of the environment."""
 
     def __call__(
         self,
@@ -99,68 +101,72 @@ class _BoundedRequest(Request):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Any:
-        bounded = HTTP_TIMEOUT if timeout is None else min(timeout, HTTP_TIMEOUT)
+        limited = HTTP_TIMEOUT if timeout is None else min(timeout, HTTP_TIMEOUT)
         exchange: Any = super().__call__  # not annotated by google-auth
-        return exchange(url, method, body, headers, bounded, **kwargs)
+        return exchange(url, method, body, headers, limited, **kwargs)
 
 
 @contextmanager
 def http_transport() -> Iterator[Request]:
-    """A transport for one attempt. A refresh every 45 minutes finds no open connection to reuse, so nothing is kept."""
-    request = _BoundedRequest()
+    """A transport for one attempt. With a refresh every 45 minutes there is no open connection to reuse."""
+    transport = _RequestWithTimeout()
     try:
-        yield request
+        yield transport
     finally:
-        request.session.close()
+        transport.session.close()
 
 
-def acquire(loader: Loader, loaded: Loaded | None, clock: Callable[[], float]) -> Grant | Failure:
-    """Load the credentials unless that was done before, and fetch a new token. Blocks; never raises.
+def fetch_token(
+    loader: Loader, loaded: LoadedCredentials | None, clock: Callable[[], float]
+) -> AccessToken | TokenFailure:
+    """Load the credentials unless they are loaded, and fetch a new token. Blocks; never raises.
 
-    A failure comes back as a value, so that no exception of google-auth, whose arguments hold answers of the
-    endpoint and whose frames hold the key, outlives this call.
+    A failure is returned as a value: an exception of google-auth, whose arguments contain replies of the endpoint and
+    whose frames contain the key, must not outlive this call.
     """
     try:
         with http_transport() as request:
             if loaded is None:
                 loaded = loader(request)
             loaded.credentials.refresh(request)
-            return _grant(loaded, clock())
-    except Exception as exc:  # noqa: BLE001  whatever google-auth raises becomes a Failure that says so
+            return _access_token(loaded, clock())
+    except Exception as exc:  # noqa: BLE001  any exception of google-auth becomes a TokenFailure
         return classify(exc, loaded.kind if loaded else None)
 
 
-def _grant(loaded: Loaded, at: float) -> Grant | Failure:
+def _access_token(loaded: LoadedCredentials, received_at: float) -> AccessToken | TokenFailure:
     token = loaded.credentials.token
     if not isinstance(token, str) or not _HEADER_SAFE.fullmatch(token):
-        return Failure(Cause.UNUSABLE_TOKEN, "the access token is absent or cannot stand in a header")
-    life = _life_left(loaded.credentials.expiry)
-    if life <= 0:
-        return Failure(Cause.CLOCK_SKEW, "the new access token has expired already")
-    return Grant(token, min(life, MAX_LIFE), at, loaded)
+        return TokenFailure(FailureCause.UNUSABLE_TOKEN, "the access token is missing or not valid in a header")
+    lifetime = _remaining_lifetime(loaded.credentials.expiry)
+    if lifetime <= 0:
+        return TokenFailure(FailureCause.CLOCK_SKEW, "the new access token has already expired")
+    return AccessToken(token, min(lifetime, MAX_LIFETIME), received_at, loaded)
 
 
-def _life_left(expiry: datetime | None) -> float:
-    """Seconds until ``expiry``, which google-auth computes from the system's clock as naive UTC."""
+def _remaining_lifetime(expiry: datetime | None) -> float:
+    """Seconds until ``expiry``, which google-auth computes with the system clock as naive UTC."""
     if expiry is None:
-        return ASSUMED_LIFE
+        return DEFAULT_LIFETIME
     return ((expiry if expiry.tzinfo else expiry.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
 
 
 def service_account_info(info: Mapping[str, Any] | str) -> Loader:
-    """Credentials given inline, as an object or as JSON text; any type google-auth knows, not only service accounts."""
+    """Inline credentials, as an object or as JSON; any type google-auth supports, not only service accounts."""
 
-    def load(_request: Request) -> Loaded:
+    def load(_request: Request) -> LoadedCredentials:
         return _from_info(_parse(info) if isinstance(info, str) else dict(info))
 
     return load
 
 
 def service_account_file(path: str | os.PathLike[str]) -> Loader:
-    """Credentials in a JSON file, read when first needed and again after Google refused what was in it, so that a
-    rotated key or a new login is picked up without a restart."""
+    """Credentials in a JSON file.
 
-    def load(_request: Request) -> Loaded:
+    Read when first needed, and again after Google rejected them, so that a rotated key or a new login needs no restart.
+    """
+
+    def load(_request: Request) -> LoadedCredentials:
         return _from_info(_parse(_read(Path(path))))
 
     return load
@@ -168,23 +174,26 @@ def service_account_file(path: str | os.PathLike[str]) -> Loader:
 
 def application_default() -> Loader:
     """Application Default Credentials: GOOGLE_APPLICATION_CREDENTIALS, then gcloud's file, then the metadata server.
-    The project is GOOGLE_CLOUD_PROJECT or what the credentials, gcloud or the metadata server name.
 
-    A file named by the environment is loaded like any other: the errors are better, and for an external account
-    google-auth would ask the Resource Manager for the project and fail where that is out of reach.
+    The project is GOOGLE_CLOUD_PROJECT, or that of the credentials, gcloud or the metadata server.
+
+    A file named by the environment is loaded by this module: the errors are better, and for an external account
+    google-auth would request the project from the Resource Manager and fail if that is not reachable.
     """
 
-    def load(request: Request) -> Loaded:
-        named = os.environ.get(environment_vars.CREDENTIALS)
-        if named:
-            loaded = _from_info(_parse(_read(Path(named))))
+    def load(request: Request) -> LoadedCredentials:
+        path = os.environ.get(environment_vars.CREDENTIALS)
+        if path:
+            loaded = _from_info(_parse(_read(Path(path))))
             return loaded._replace(project=os.environ.get(environment_vars.PROJECT) or loaded.project)
         try:
             credentials, project = google.auth.default(scopes=[SCOPE], request=request)
         except exceptions.DefaultCredentialsError as exc:
             absent = "credentials were not found" in str(exc)
-            raise CredentialProblem(Cause.NO_DEFAULT if absent else Cause.MALFORMED, scrub(str(exc))) from None
-        return Loaded(credentials, project)
+            raise CredentialProblem(
+                FailureCause.NO_DEFAULT if absent else FailureCause.MALFORMED, scrub(str(exc))
+            ) from None
+        return LoadedCredentials(credentials, project)
 
     return load
 
@@ -193,11 +202,11 @@ def _read(path: Path) -> str:
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise CredentialProblem(Cause.FILE_MISSING, f"no file at {path}") from None
+        raise CredentialProblem(FailureCause.FILE_MISSING, f"no file at {path}") from None
     except UnicodeDecodeError:
-        raise CredentialProblem(Cause.NOT_JSON, f"{path} is not UTF-8 text") from None
+        raise CredentialProblem(FailureCause.NOT_JSON, f"{path} is not UTF-8 text") from None
     except OSError as exc:
-        raise CredentialProblem(Cause.FILE_UNREADABLE, f"{path}: {exc.strerror}") from None
+        raise CredentialProblem(FailureCause.FILE_UNREADABLE, f"{path}: {exc.strerror}") from None
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -205,31 +214,34 @@ def _parse(text: str) -> dict[str, Any]:
         info = json.loads(text)
     except ValueError as exc:
         where = f"line {exc.lineno}, column {exc.colno}" if isinstance(exc, json.JSONDecodeError) else None
-        raise CredentialProblem(Cause.NOT_JSON, where) from None
+        raise CredentialProblem(FailureCause.NOT_JSON, where) from None
     if not isinstance(info, dict):
-        raise CredentialProblem(Cause.NOT_JSON, f"a JSON object is expected, not {type(info).__name__}")
+        raise CredentialProblem(FailureCause.NOT_JSON, f"expected a JSON object, not {type(info).__name__}")
     return info
 
 
-def _from_info(info: dict[str, Any]) -> Loaded:
-    """By type, through the constructors of each: google-auth's generic loaders are deprecated, warn, and look up the
-    project of an external account over the network."""
+def _from_info(info: dict[str, Any]) -> LoadedCredentials:
+    """Build credentials by type.
+
+    The generic loaders of google-auth are deprecated, emit warnings, and request the project of an external account
+    over the network.
+    """
     kind = info.get("type")
     build = _BUILDERS.get(kind) if isinstance(kind, str) else None
     if build is None:
-        raise CredentialProblem(Cause.WRONG_TYPE, _what_it_is(info))
+        raise CredentialProblem(FailureCause.WRONG_TYPE, _describe_type(info))
     try:
         credentials = build(info).with_quota_project_from_environment()
         credentials = _with_scopes(credentials, [SCOPE])
     except (exceptions.GoogleAuthError, ValueError, TypeError, AttributeError, KeyError) as exc:
-        raise CredentialProblem(Cause.MALFORMED, f"{kind}: {type(exc).__name__}: {scrub(str(exc))}") from None
+        raise CredentialProblem(FailureCause.MALFORMED, f"{kind}: {type(exc).__name__}: {scrub(str(exc))}") from None
     project = info.get("project_id")
-    return Loaded(credentials, project if isinstance(project, str) else None)
+    return LoadedCredentials(credentials, project if isinstance(project, str) else None)
 
 
 def _service_account(info: dict[str, Any]) -> Any:
     key = info.get("private_key")
-    if isinstance(key, str) and "\\n" in key:  # escaped twice on its way through an environment variable or YAML
+    if isinstance(key, str) and "\\n" in key:  # escaped twice, by an environment variable or YAML
         info = {**info, "private_key": key.replace("\\n", "\n")}
     build: _Builder = service_account.Credentials.from_service_account_info
     return build(info)
@@ -255,7 +267,7 @@ _BUILDERS: dict[str, _Builder] = {
 _with_scopes: Callable[[Any, list[str]], Any] = with_scopes_if_required
 
 
-def _what_it_is(info: dict[str, Any]) -> str:
+def _describe_type(info: dict[str, Any]) -> str:
     if "installed" in info or "web" in info:
         return "this is an OAuth client secret, not credentials"
     kind = info.get("type")
@@ -263,12 +275,12 @@ def _what_it_is(info: dict[str, Any]) -> str:
 
 
 def key_file_problems(path: str | os.PathLike[str]) -> list[str]:
-    """What is wrong with a key file as a file: missing, not a file, readable by others. Empty if nothing is."""
+    """Problems of a key file: missing, not a regular file, readable by others. Empty if there are none."""
     try:
-        found = Path(path).expanduser().stat()
+        info = Path(path).expanduser().stat()
     except OSError as exc:
         return [f"{path}: {exc.strerror}"]
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(info.st_mode):
         return [f"{path}: not a file"]
-    mode = stat.S_IMODE(found.st_mode)
-    return [f"{path}: mode is {mode:04o}, others may read the key; run chmod 600"] if mode & 0o077 else []
+    mode = stat.S_IMODE(info.st_mode)
+    return [f"{path}: mode is {mode:04o}, so other users can read the key; run chmod 600"] if mode & 0o077 else []

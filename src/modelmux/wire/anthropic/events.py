@@ -1,7 +1,7 @@
 """Replies of the Messages API: whole messages and stream events.
 
-Tolerant: one flat struct for every block, delta and event, because the API grows new ones and an unknown one must not
-break a stream. Source of the shapes: the types of the ``anthropic`` SDK (``types/message.py``,
+Decoding is tolerant: one flat struct covers every block, delta and event, because the API gains new ones and an unknown
+one must not break a stream. Source of the shapes: the types of the ``anthropic`` SDK (``types/message.py``,
 ``types/raw_*_event.py``, ``types/beta``).
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from modelmux.wire.lone_surrogates import without_halves
+from modelmux.wire.lone_surrogates import replace_lone_surrogates
 
 
 class OutputTokensDetails(Struct, omit_defaults=True):
@@ -20,7 +20,7 @@ class OutputTokensDetails(Struct, omit_defaults=True):
 
 
 class Usage(Struct, omit_defaults=True):
-    """Token counts. None means *not said*, which in a later event must not erase what was said before."""
+    """Token counts. None means absent: a later event without a count does not reset an earlier one."""
 
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
@@ -38,7 +38,7 @@ class StopDetails(Struct, omit_defaults=True):
 class Block(Struct, omit_defaults=True):
     """Any content block of a reply. Only the fields of its ``type`` are set.
 
-    ``input`` stays raw: it is the text of the tool call's arguments, passed on as it came.
+    ``input`` is raw: the arguments of a tool call are passed on unchanged.
     """
 
     type: str
@@ -50,14 +50,14 @@ class Block(Struct, omit_defaults=True):
     name: str | None = None
     input: Raw | UnsetType = UNSET
     citations: list[Raw] | None = None
-    # of server tools and their results; kept only to be handed back
+    # of server tools and their results: only sent back to the upstream
     tool_use_id: str | None = None
     content: Raw | UnsetType = UNSET
     caller: Raw | UnsetType = UNSET
 
 
 class Message(Struct):
-    """A complete reply of ``:rawPredict``, and the opening of a stream."""
+    """A complete reply of ``:rawPredict``, or the message in ``message_start``."""
 
     id: str = ""
     type: str = "message"
@@ -71,7 +71,7 @@ class Message(Struct):
 
 
 class Delta(Struct, omit_defaults=True):
-    """Any delta: of a content block, or (without ``type``) of the message."""
+    """Any delta: of a content block or, without ``type``, of the message."""
 
     type: str = ""
     text: str | None = None
@@ -87,7 +87,7 @@ class Delta(Struct, omit_defaults=True):
 class ErrorBody(Struct, omit_defaults=True):
     type: str = "api_error"
     message: str = ""
-    status: Any = None  # where Google's front end speaks: its name for the error
+    status: Any = None  # set in errors of Google's front end: the name of the error
 
 
 class StreamEvent(Struct, omit_defaults=True):
@@ -116,7 +116,7 @@ class _TypeOnly(Struct):
 
 
 class _LooseEvent(_TypeOnly):
-    """A block event of which only the kinds are read."""
+    """A block event of which only the types are decoded."""
 
     index: int = -1
     content_block: _TypeOnly | None = None
@@ -127,7 +127,7 @@ class _LooseMessage(Message):
     content: list[Raw] | None = None  # type: ignore[assignment]  # the blocks are decoded one by one
 
 
-#: Events the translator reads. One of these that does not decode is a broken upstream; any other is news to skip.
+#: Event types the gateway reads. One of these that cannot be decoded is an upstream error; others are skipped.
 KNOWN_EVENTS: Final = frozenset(
     {
         "message_start",
@@ -139,14 +139,14 @@ KNOWN_EVENTS: Final = frozenset(
         "error",
     }
 )
-#: Every documented value of ``stop_reason``. Any other means a normal end.
+#: Every documented value of ``stop_reason``. Any other value is treated as a normal end.
 KNOWN_STOP_REASONS: Final = frozenset(
     {
         "end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "compaction", "tool_use",
         "pause_turn", "refusal",
     }
 )  # fmt: skip
-#: The same for blocks and deltas: what others call ``text`` or ``data`` need not be what we take it for.
+#: Types the gateway reads. In other types, fields such as ``text`` or ``data`` may have another meaning.
 KNOWN_BLOCKS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 KNOWN_DELTAS: Final = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
 
@@ -159,28 +159,30 @@ _block_decoder: Final = msgspec.json.Decoder(Block)
 
 
 def decode_event(data: bytes) -> StreamEvent:
-    """Decode one event's data. An unknown event, block or delta whose fields clash with ours comes back with its
-    type alone; half a character in a text as the replacement character; an error of Google's own as an error.
+    """Decode the data of one event.
 
-    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    An unknown event, block or delta with conflicting fields keeps only its type. Lone surrogates become U+FFFD. An
+    error of Google's front end becomes an ``error`` event.
+
+    :raises msgspec.DecodeError: not JSON, or a known type with fields of the wrong type.
     :raises UnicodeDecodeError: not UTF-8.
     :raises RecursionError: nested too deeply.
     """
     try:
         event = _event_decoder.decode(data)
     except msgspec.DecodeError:
-        return _mended_event(data)
+        return _tolerant_event(data)
     return event if event.type or event.error is None else _event(data)
 
 
-def _mended_event(data: bytes) -> StreamEvent:
+def _tolerant_event(data: bytes) -> StreamEvent:
     try:
         return _event(data)
     except msgspec.DecodeError:
-        mended = without_halves(data)
-        if mended is data:
+        replaced = replace_lone_surrogates(data)
+        if replaced is data:
             raise
-    return _event(mended)
+    return _event(replaced)
 
 
 def _event(data: bytes) -> StreamEvent:
@@ -188,8 +190,8 @@ def _event(data: bytes) -> StreamEvent:
         event = _event_decoder.decode(data)
         if event.type or event.error is None:
             return event
-        named = event.error.status if isinstance(event.error.status, str) else ""
-        return StreamEvent("error", error=ErrorBody(named or event.error.type, event.error.message))
+        google_status = event.error.status if isinstance(event.error.status, str) else ""
+        return StreamEvent("error", error=ErrorBody(google_status or event.error.type, event.error.message))
     except msgspec.ValidationError:
         kind = _type_decoder.decode(data).type
         if kind not in KNOWN_EVENTS:
@@ -206,20 +208,21 @@ def _event(data: bytes) -> StreamEvent:
 
 
 def decode_message(body: bytes) -> Message:
-    """Decode a whole reply. An unknown block whose fields clash with ours comes back with its type alone; half a
-    character in a text comes back as the replacement character.
+    """Decode a complete reply.
 
-    :raises msgspec.DecodeError: not JSON, or something known with fields of the wrong type.
+    An unknown block with conflicting fields keeps only its type. Lone surrogates become U+FFFD.
+
+    :raises msgspec.DecodeError: not JSON, or a known type with fields of the wrong type.
     :raises UnicodeDecodeError: not UTF-8.
     :raises RecursionError: nested too deeply.
     """
     try:
         return _message(body)
     except msgspec.DecodeError:
-        mended = without_halves(body)
-        if mended is body:
+        replaced = replace_lone_surrogates(body)
+        if replaced is body:
             raise
-    return _message(mended)
+    return _message(replaced)
 
 
 def _message(body: bytes) -> Message:

@@ -13,8 +13,8 @@ from msgspec import Struct
 class ModelInfo(Struct, kw_only=True):
     """One model.
 
-    :param created_at: RFC 3339; 1970 where the day is not known.
-    :param lifecycle: ``deprecated`` once a retirement is scheduled; whether it has taken place only Google knows.
+    :param created_at: RFC 3339; 1970 if the date is unknown.
+    :param lifecycle: ``deprecated`` once a retirement is scheduled; only Google knows whether it has happened.
     """
 
     type: Literal["model"] = "model"
@@ -31,7 +31,7 @@ class ModelInfo(Struct, kw_only=True):
 
 
 class ModelPage(Struct, kw_only=True):
-    """A page of the list; ``first_id`` and ``last_id`` are its ends."""
+    """A page of the list, from ``first_id`` to ``last_id``."""
 
     data: list[ModelInfo]
     has_more: bool

@@ -1,4 +1,4 @@
-"""The Messages request as Vertex AI takes it. Exact: fields in wire order, and nothing is sent that was not set.
+"""The Messages request of Vertex AI. Exact: fields are in wire order, and only fields that were set are sent.
 
 Source of the shapes: the types of the ``anthropic`` SDK (``types/message_create_params.py``, ``types/beta``).
 """
@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from modelmux.errors import InvalidRequest, PayloadTooLarge
 
 VERTEX_VERSION: Final = "vertex-2023-10-16"
-#: The largest body Vertex AI takes (docs: build-with-claude/claude-on-vertex-ai).
+#: The largest request body Vertex AI accepts (docs: build-with-claude/claude-on-vertex-ai).
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
 
 
@@ -88,7 +88,7 @@ ContentBlock = (
 
 
 class InputMessage(Struct):
-    """One turn. A raw block is one of the upstream's own, handed back as it came."""
+    """One turn. A raw block came from the upstream and is sent back unchanged."""
 
     role: Literal["user", "assistant", "system"]
     content: list[Any]  # ContentBlock or Raw
@@ -104,7 +104,7 @@ class Tool(Struct, omit_defaults=True):
 
 
 class WebSearch(Struct, tag_field="type", tag="web_search_20250305", omit_defaults=True):
-    """The server tool: Vertex AI searches and answers with citations. ``user_location`` is approximate."""
+    """The web search tool, which runs upstream and adds citations to the reply. ``user_location`` is approximate."""
 
     name: Literal["web_search"]
     max_uses: int | None = None
@@ -121,7 +121,7 @@ class ToolChoice(Struct, omit_defaults=True):
 
 
 class BlockBinding(Struct):
-    """What becomes of a thinking block whose prefix is another one. Needs the beta ``BETA_BINDING``."""
+    """How the upstream handles a thinking block whose prefix differs. Requires the beta ``BETA_BINDING``."""
 
     prefix_mismatch_behavior: Literal["drop_block"] = "drop_block"
 
@@ -146,7 +146,7 @@ class Metadata(Struct):
 
 
 class MessagesRequest(Struct, omit_defaults=True):
-    """Body of ``:rawPredict`` and ``:streamRawPredict``. The model is in the URL, never here."""
+    """Body of ``:rawPredict`` and ``:streamRawPredict``. The model is in the URL."""
 
     anthropic_version: str
     max_tokens: int
@@ -168,10 +168,10 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def encode_request(request: MessagesRequest) -> bytes:
-    """The exact bytes for the upstream; the same struct always gives the same bytes.
+    """The bytes to send to the upstream; equal requests give equal bytes.
 
-    :raises InvalidRequest: what the client sent could just be decoded, but one level more cannot be encoded.
-    :raises PayloadTooLarge: it grew beyond what Vertex AI takes: what was fetched for URLs is in it.
+    :raises InvalidRequest: nested too deeply; the client's request was just below the limit of the decoder.
+    :raises PayloadTooLarge: larger than Vertex AI accepts, which files downloaded from URLs can cause.
     """
     try:
         encoded = _encoder.encode(request)
@@ -181,9 +181,8 @@ def encode_request(request: MessagesRequest) -> bytes:
         ) from None
     if len(encoded) > MAX_BODY_BYTES:
         raise PayloadTooLarge(
-            f"With its images and documents the request is larger than {MAX_BODY_BYTES // 2**20} MiB, the most "
-            "Vertex AI takes.",
+            f"The request with its images and documents exceeds Vertex AI's limit of {MAX_BODY_BYTES // 2**20} MiB.",
             param="messages",
-            hint="Send fewer or smaller ones.",
+            hint="Send fewer or smaller images and documents.",
         )
     return encoded

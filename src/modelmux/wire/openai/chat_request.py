@@ -1,8 +1,8 @@
-"""OpenAI Chat Completions: what clients send. What they get back is in ``openai_reply.py``.
+"""Requests of OpenAI Chat Completions. Responses are in ``chat_response.py``.
 
 Source of the shapes: the ``openai`` SDK (``types/chat/completion_create_params.py``, ``chat_completion*.py``,
 ``completion_usage.py``) plus the extensions that common clients send (``cache_control``, ``reasoning_content``,
-``thinking_blocks``). Unknown fields are tolerated here; what becomes of them is ``translate``'s decision.
+``thinking_blocks``). Unknown fields are tolerated here; the dialect decides what happens to them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RefusalPart(Struct, tag_field="type", tag="refusal"):
 
 
 class ThinkingPart(Struct, tag_field="type", tag="thinking"):
-    """Sent back inside content by some clients; signed ones can be replayed. Other providers' are not text."""
+    """Thinking that some clients send back inside content. Other providers' thinking may not be text."""
 
     thinking: Any = ""
     signature: Any = None
@@ -155,7 +155,7 @@ class CustomDefinition(Struct):
 
 
 class Tool(Struct):
-    """One tool. ``type`` says which of the others is set; some clients leave it out for functions."""
+    """One tool. ``type`` says which of the other fields is set; some clients omit it for functions."""
 
     type: str = "function"
     function: FunctionDefinition | None = None
@@ -203,7 +203,7 @@ class ResponseFormat(Struct):
 
 
 class ChatRequest(Struct):
-    """Body of ``POST /v1/chat/completions``. ``dialects.openai_chat.request`` says what becomes of each field."""
+    """Body of ``POST /v1/chat/completions``. ``dialects.openai_chat`` decides what happens to each field."""
 
     model: str
     messages: list[ChatMessage]
@@ -248,22 +248,22 @@ class ChatRequest(Struct):
     cache_control: CacheControlParam | None = None
 
 
-class _ExactFunction(FunctionDefinition, forbid_unknown_fields=True):
-    """The same, without other fields; so the next two."""
+class _StrictFunction(FunctionDefinition, forbid_unknown_fields=True):
+    """As its base, but rejects unknown fields; so do the next two."""
 
 
-class _ExactTool(Tool, forbid_unknown_fields=True):
-    function: _ExactFunction | None = None
+class _StrictTool(Tool, forbid_unknown_fields=True):
+    function: _StrictFunction | None = None
 
 
-class _ExactRequest(ChatRequest, forbid_unknown_fields=True):
-    """For the fast way to learn that neither a request nor its tools have fields nobody knows."""
+class _StrictRequest(ChatRequest, forbid_unknown_fields=True):
+    """Fast path: a request that decodes as this has no unknown fields, nor have its tools."""
 
-    tools: list[_ExactTool] | None = None  # type: ignore[assignment]  # narrower, for decoding only
+    tools: list[_StrictTool] | None = None  # type: ignore[assignment]  # narrower; used for decoding only
 
 
 _request_decoder: Final = msgspec.json.Decoder(ChatRequest)
-_exact_decoder: Final = msgspec.json.Decoder(_ExactRequest)
+_strict_decoder: Final = msgspec.json.Decoder(_StrictRequest)
 _keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _tools_decoder: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _FIELDS: Final = frozenset(ChatRequest.__struct_fields__)
@@ -274,31 +274,31 @@ _FUNCTION_FIELDS: Final = frozenset(FunctionDefinition.__struct_fields__)
 def decode_request(body: bytes) -> ChatRequest:
     """Decode and validate a request body.
 
-    :raises InvalidRequest: naming the field.
+    :raises InvalidRequest: with the name of the field.
     """
     return common.decode_body(_request_decoder, body)
 
 
-def read_request(body: bytes) -> tuple[ChatRequest, list[str]]:
-    """Decode a request body; with it the names of fields that ``ChatRequest`` and its tools have not, in order.
+def decode_request_with_unknown(body: bytes) -> tuple[ChatRequest, list[str]]:
+    """Decode a request body; also return the names of unknown fields of the request and its tools, in order.
 
-    :raises InvalidRequest: naming the field.
+    :raises InvalidRequest: with the name of the field.
     """
     try:
-        return _exact_decoder.decode(body), []
+        return _strict_decoder.decode(body), []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         request = decode_request(body)
-    keys = common.decode_body(_keys_decoder, body)  # a name may be bad UTF-8: nothing has read it so far
+    keys = common.decode_body(_keys_decoder, body)  # may still fail: names of unknown fields can be invalid UTF-8
     unknown = [name for name in keys if name not in _FIELDS]
-    return request, unknown + (_unknown_of_tools(keys["tools"]) if request.tools else [])
+    return request, unknown + (_unknown_tool_fields(keys["tools"]) if request.tools else [])
 
 
-def _unknown_of_tools(raw: Raw) -> list[str]:
-    """Paths of fields that tools have beyond the known ones: ``tools.0.function.defer_loading``."""
-    found: list[str] = []
+def _unknown_tool_fields(raw: Raw) -> list[str]:
+    """Paths of unknown fields of tools, such as ``tools.0.function.defer_loading``."""
+    paths: list[str] = []
     for index, tool in enumerate(_tools_decoder.decode(raw)):
-        found += [f"tools.{index}.{name}" for name in tool if name not in _TOOL_FIELDS]
+        paths += [f"tools.{index}.{name}" for name in tool if name not in _TOOL_FIELDS]
         if "function" in tool:
             inner = msgspec.json.decode(tool["function"], type=dict[str, Raw] | None) or {}
-            found += [f"tools.{index}.function.{name}" for name in inner if name not in _FUNCTION_FIELDS]
-    return found
+            paths += [f"tools.{index}.function.{name}" for name in inner if name not in _FUNCTION_FIELDS]
+    return paths

@@ -1,5 +1,4 @@
-"""OpenAI's Chat Completions replies, whole and streamed: shapes and codecs. Requests are in ``openai_chat.py``; no
-decisions here.
+"""Responses of OpenAI Chat Completions, complete and streamed. Requests are in ``chat_request.py``.
 
 Source of the shapes: the ``openai`` SDK (``types/chat/chat_completion*.py``, ``completion_usage.py``) plus the
 extensions that clients read (``reasoning_content``, ``thinking_blocks``).
@@ -27,7 +26,7 @@ class CompletionTokensDetails(Struct):
 
 
 class Usage(Struct):
-    """Tokens. ``prompt_tokens`` includes what was read from and written to the prompt cache."""
+    """Token counts. ``prompt_tokens`` includes the tokens read from and written to the prompt cache."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -61,7 +60,7 @@ class ResponseCustomCall(Struct, kw_only=True):
 
 
 class ResponseMessage(Struct, kw_only=True):
-    """``content`` and ``refusal`` are always present, null where there is nothing."""
+    """``content`` and ``refusal`` are always present and may be null."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -81,7 +80,7 @@ class Choice(Struct, kw_only=True):
 
 
 class ChatCompletion(Struct, kw_only=True):
-    """``created`` in seconds; ``model`` is the name the client asked for."""
+    """``created`` is in seconds; ``model`` is the name in the client's request."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -114,7 +113,7 @@ class ToolCallDelta(Struct, omit_defaults=True):
 
 
 class ChunkDelta(Struct, omit_defaults=True):
-    """What one chunk adds. Only what is set is on the wire."""
+    """The delta of one chunk. Only fields that are set are encoded."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -127,7 +126,7 @@ class ChunkDelta(Struct, omit_defaults=True):
 
 
 class Chunk(Struct, frozen=True):
-    """One chunk's own part; id, created and model are the stream's. ``usage`` set means the trailing usage chunk."""
+    """One chunk without the fields common to its stream. With ``usage`` it is the trailing usage chunk."""
 
     delta: ChunkDelta | None = None
     finish_reason: FinishReason | None = None
@@ -138,7 +137,7 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 
 class ChunkEncoder:
-    """Encodes the chunks of one stream. What never changes within it is rendered once."""
+    """Encodes the chunks of one stream. The constant parts are encoded once."""
 
     __slots__ = ("_head", "_tail", "_text_head", "_text_tail", "_usage_head")
 
@@ -157,11 +156,11 @@ class ChunkEncoder:
         self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
 
     def encode_text(self, text: str) -> bytes:
-        """A chunk that adds text and nothing else."""
+        """A chunk with text only."""
         return self._text_head + _encode_json(text) + self._text_tail
 
     def encode_texts(self, texts: list[bytes]) -> bytes:
-        """A chunk for each text, which is the inside of a JSON string."""
+        """One chunk for each text, given as the inside of a JSON string."""
         head, tail = self._text_head + b'"', b'"' + self._text_tail
         return head + (tail + head).join(texts) + tail
 
@@ -180,7 +179,7 @@ class _ChunkChoice(Struct):
 
 
 class DecodedChunk(Struct):
-    """A chunk read back from the wire: for folding, tests and the demo."""
+    """A decoded chunk, for folding and tests."""
 
     id: str
     created: int
@@ -195,5 +194,5 @@ _chunk_decoder: Final = msgspec.json.Decoder(DecodedChunk)
 
 
 def decode_chunk(data: bytes) -> DecodedChunk:
-    """Decode one event's data (not ``[DONE]``)."""
+    """Decode the data of one event, except ``[DONE]``."""
     return _chunk_decoder.decode(data)

@@ -1,4 +1,4 @@
-"""What all OpenAI-shaped endpoints share: the error envelope, the model list, and errors of decoding made readable.
+"""Shared by all OpenAI endpoints: the error envelope, the model list, and readable decoding errors.
 
 Source of the shapes: the ``openai`` SDK (``types/shared/error_object.py``, ``types/model.py``).
 """
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ErrorObject(Struct):
-    """All four keys are always present: clients read them without asking."""
+    """All four keys are always present: clients access them without a check."""
 
     message: str
     type: str
@@ -30,7 +30,7 @@ class ErrorEnvelope(Struct):
 
 
 class Model(Struct, kw_only=True):
-    """One entry of ``/v1/models``. ``created`` in seconds."""
+    """One entry of ``/v1/models``. ``created`` is in seconds."""
 
     id: str
     object: Literal["model"] = "model"
@@ -47,19 +47,19 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def encode(value: Any) -> bytes:
-    """Any of our structs as JSON bytes."""
+    """A struct as JSON bytes."""
     return _encoder.encode(value)
 
 
 def envelope(error: GatewayError) -> ErrorEnvelope:
-    """The body a client gets for an error. Holds nothing but what the error declares public."""
+    """The error body for a client. Contains only the public parts of the error."""
     return ErrorEnvelope(ErrorObject(error.public_message, error.type, error.param, error.code))
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a request body.
 
-    :raises InvalidRequest: naming the field where msgspec can, and never quoting what the body holds.
+    :raises InvalidRequest: with the name of the field if msgspec reports it; never quotes values of the body.
     """
     try:
         return decoder.decode(body)
@@ -84,15 +84,18 @@ def _invalid_json(body: bytes, error: Exception) -> InvalidRequest:
     )
 
 
-# What msgspec says, e.g. "Expected `str`, got `int` - at `$.messages[0].content`".
+# A message of msgspec, for example "Expected `str`, got `int` - at `$.messages[0].content`".
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>[^`]*)`")
 _INDEX: Final = re.compile(r"\[(\d+)\]")
-_ANY_KEY: Final = "[...]"  # a value of a free-form object; msgspec does not say which, and a key may be a secret
+_ANY_KEY: Final = "[...]"  # a key of a free-form object: msgspec does not name it, and it may be a secret
 
 
 def dotted(path: str) -> str:
-    """``$.messages[0].content`` as OpenAI writes it: ``messages.0.content``. Ends where the client's own keys begin."""
+    """A path of msgspec, ``$.messages[0].content``, in OpenAI's form, ``messages.0.content``.
+
+    Stops before keys of free-form objects.
+    """
     return _INDEX.sub(r".\1", path.partition(_ANY_KEY)[0]).removeprefix("$").removeprefix(".")
 
 
@@ -100,7 +103,7 @@ def _invalid_field(text: str) -> InvalidRequest:
     match = _AT.match(text)
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
     if what.startswith(("Invalid value ", "Invalid enum value ")):
-        what = "Unknown value"  # theirs quotes the body; the path already says where to look
+        what = "Unknown value"  # the original message quotes the body; the path is enough
     missing = _MISSING.search(what)
     if missing:
         field = f"{path}.{missing['field']}" if path else missing["field"]

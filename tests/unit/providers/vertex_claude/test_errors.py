@@ -9,7 +9,7 @@ import pytest
 from modelmux.claude.upstream_errors import MAX_MESSAGE, RULES, hide_project, refused_in_stream, translate_fault
 
 from modelmux.errors import UpstreamRefused
-from modelmux.wire.google.vertex import Fault
+from modelmux.wire.google.errors import UpstreamErrorBody as Fault
 from support.translation import events
 from support.work import assert_linear
 

@@ -1,4 +1,4 @@
-"""What is remembered, shared and given up: the cache, one download for all who ask, cancellation, many URLs at once."""
+"""The fetcher: cache, shared downloads, cancellation, many URLs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from modelmux.errors import GatewayDraining, GatewayOverloaded, InvalidRequest
 from modelmux.upstream.connect import AddressInfo
 from modelmux.upstream.downloads import fetcher as module
 from modelmux.upstream.downloads.fetcher import Fetched, Fetcher, FetchSettings
-from modelmux.upstream.downloads.url_guard import NotFetched
+from modelmux.upstream.downloads.url_guard import DownloadRefused
 from support.clock import Clock
 from support.fetch_servers import (
     CANARY,
     PNG,
     Names,
-    discreet,
+    assert_discloses_nothing,
     fetcher,
     hang,
     loopback,
@@ -53,12 +53,12 @@ async def slow(wire: Wire) -> None:
         ("a b/c", ""),
     ],
 )
-async def test_the_type_is_what_the_server_claims_without_its_parameters(content_type: str, media_type: str) -> None:
+async def test_the_media_type_is_that_of_the_server_without_parameters(content_type: str, media_type: str) -> None:
     async with site({"/": ok(content_type=content_type)}) as running, fetcher(running) as subject:
         assert await subject.fetch(running.url()) == Fetched(PNG, media_type)
 
 
-async def test_no_type_at_all() -> None:
+async def test_a_missing_media_type() -> None:
     async with site({"/": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"}) as running, fetcher(running) as subject:
         assert await subject.fetch(running.url()) == Fetched(b"hi", "")
 
@@ -76,7 +76,7 @@ async def test_every_framing(answer: bytes) -> None:
         assert (await subject.fetch(running.url())).data == b"abcdef"
 
 
-async def test_what_is_sent_is_the_same_for_everyone_and_tells_nothing() -> None:
+async def test_requests_are_constant_and_disclose_nothing() -> None:
     async with site({"/a?b=c": ok()}) as running, fetcher(running) as subject:
         await subject.fetch(running.url("/a?b=c#fragment"))
         [head] = running.heads
@@ -109,7 +109,7 @@ async def test_what_is_sent_is_the_same_for_everyone_and_tells_nothing() -> None
         (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", "broken"),
     ],
 )
-async def test_anything_but_a_proper_200_is_refused_without_quoting_it(answer: bytes, reason: str) -> None:
+async def test_anything_but_a_valid_200_is_rejected_without_quoting_it(answer: bytes, reason: str) -> None:
     async def talk(wire: Wire) -> None:
         await wire.send(answer)
 
@@ -120,9 +120,9 @@ async def test_anything_but_a_proper_200_is_refused_without_quoting_it(answer: b
     assert "secret" not in (error.detail or "")
 
 
-async def test_the_status_is_named() -> None:
+async def test_the_message_contains_the_status() -> None:
     async with site({"/": status(403)}) as running, fetcher(running) as subject:
-        assert (await refusal(subject, running.url())).message == "The URL's server answered with status 403."
+        assert (await refusal(subject, running.url())).message == "The server of the URL returned status 403."
 
 
 async def test_a_closed_port_and_a_name_without_address() -> None:
@@ -133,16 +133,16 @@ async def test_a_closed_port_and_a_name_without_address() -> None:
         assert (await refusal(subject, "http://nowhere.example/")).reason == "unresolved"
 
 
-async def test_switched_off_nothing_is_fetched_or_resolved() -> None:
+async def test_a_disabled_fetcher_resolves_and_downloads_nothing() -> None:
     names = loopback("a.example")
     async with site({"/": ok()}) as running, fetcher(running, enabled=False, resolver=names) as subject:
         for url in (running.url(), running.url(host="a.example"), "http://[bad"):
             assert (await refusal(subject, url)).reason == "disabled"
         assert not running.heads
-        assert not names.asked
+        assert not names.queries
 
 
-def test_settings_that_mean_nothing_are_named() -> None:
+def test_an_invalid_setting_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"fetch\.allow_private"):
         Fetcher(FetchSettings(allow_private=("somewhere",)))
 
@@ -150,7 +150,7 @@ def test_settings_that_mean_nothing_are_named() -> None:
 # The cache
 
 
-async def test_the_second_turn_gets_the_same_bytes_without_a_request() -> None:
+async def test_a_cached_download_needs_no_request() -> None:
     async with site({"/": ok(b"first")}) as running, fetcher(running) as subject:
         first = await subject.fetch(running.url())
         running.routes["/"] = ok(b"second")
@@ -159,19 +159,19 @@ async def test_the_second_turn_gets_the_same_bytes_without_a_request() -> None:
         assert (await subject.fetch(running.url("/") + "#2")).data == b"second"  # by the URL as it was given
 
 
-async def test_what_is_too_old_is_fetched_anew() -> None:
+async def test_an_expired_entry_is_downloaded_again() -> None:
     clock = Clock()
     async with site({"/": ok(b"first")}) as running, fetcher(running, clock=clock) as subject:
         await subject.fetch(running.url())
         running.routes["/"] = ok(b"second")
         clock.now += module.CACHE_AGE - 1
-        assert (await subject.fetch(running.url())).data == b"first"  # and being asked for does not make it younger
+        assert (await subject.fetch(running.url())).data == b"first"  # and using it does not make it younger
         clock.now += 1
         assert (await subject.fetch(running.url())).data == b"second"
         assert len(running.heads) == 2
 
 
-async def test_what_proved_useless_is_fetched_anew() -> None:
+async def test_a_forgotten_entry_is_downloaded_again() -> None:
     async with site({"/": ok(b"<html>log in</html>")}) as running, fetcher(running) as subject:
         await subject.fetch(running.url())
         running.routes["/"] = ok()
@@ -181,7 +181,7 @@ async def test_what_proved_useless_is_fetched_anew() -> None:
         assert subject._cache._size == module._cost(running.url(), Fetched(PNG, "image/png"))
 
 
-async def test_the_least_recently_used_goes_when_there_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_least_recently_used_entry_is_evicted_when_the_cache_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2000)
     async with site({f"/{name}": ok(bytes(1200)) for name in "abcd"}) as running, fetcher(running) as subject:
         for name in "abcad":
@@ -193,7 +193,7 @@ async def test_the_least_recently_used_goes_when_there_are_too_many_bytes(monkey
         assert subject._cache._size <= 3 * 2000
 
 
-async def test_the_number_of_entries_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CACHE_ENTRIES", 2)
     async with site({f"/{number}": ok(b"") for number in range(5)}) as running, fetcher(running) as subject:
         for number in range(5):
@@ -201,7 +201,7 @@ async def test_the_number_of_entries_is_bounded_too(monkeypatch: pytest.MonkeyPa
         assert list(subject._cache._entries) == [running.url("/3"), running.url("/4")]
 
 
-async def test_what_is_larger_than_the_cache_leaves_the_rest_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_larger_than_the_cache_evicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CACHE_BYTES", 3000)
     async with site({"/small": ok(), "/large": ok(bytes(4000))}) as running, fetcher(running) as subject:
         for path in ("/small", "/large", "/large", "/small"):
@@ -209,7 +209,7 @@ async def test_what_is_larger_than_the_cache_leaves_the_rest_in_it(monkeypatch: 
         assert running.paths == ["/small", "/large", "/large"]
 
 
-async def test_a_failure_is_not_remembered() -> None:
+async def test_a_failure_is_not_cached() -> None:
     async with site({"/": status(503)}) as running, fetcher(running) as subject:
         await refusal(subject, running.url())
         running.routes["/"] = ok()
@@ -221,14 +221,14 @@ async def test_a_failure_is_not_remembered() -> None:
 
 
 @on_both_loops
-async def test_fifty_who_ask_at_once_share_one_request() -> None:
+async def test_fifty_concurrent_callers_share_one_request() -> None:
     async with site({"/": slow}) as running, fetcher(running) as subject:
         results = await asyncio.gather(*[subject.fetch(running.url()) for _ in range(50)])
         assert all(result is results[0] for result in results)
         assert len(running.heads) == 1
 
 
-async def test_a_shared_failure_is_an_exception_of_its_own_for_each() -> None:
+async def test_each_caller_gets_its_own_exception() -> None:
     async def fail(wire: Wire) -> None:
         await asyncio.sleep(0.02)
         await wire.send(status(404))
@@ -238,14 +238,14 @@ async def test_a_shared_failure_is_an_exception_of_its_own_for_each() -> None:
         assert len(running.heads) == 1
     assert len(set(map(id, errors))) == 5
     for error in errors:
-        assert isinstance(error, NotFetched)
+        assert isinstance(error, DownloadRefused)
         assert isinstance(error, InvalidRequest)
         assert (error.reason, error.url, error.param) == ("status", running.url(), None)
-        discreet(error)
+        assert_discloses_nothing(error)
 
 
 @on_both_loops
-async def test_one_who_leaves_does_not_take_the_download_with_them() -> None:
+async def test_cancelling_one_caller_does_not_cancel_the_download() -> None:
     async with site({"/": slow}) as running, fetcher(running) as subject:
         leaver, stayer = (asyncio.create_task(subject.fetch(running.url())) for _ in range(2))
         await until(lambda: running.open == 1)
@@ -256,7 +256,7 @@ async def test_one_who_leaves_does_not_take_the_download_with_them() -> None:
 
 
 @on_both_loops
-async def test_when_the_last_one_leaves_the_download_ends() -> None:
+async def test_cancelling_the_last_caller_cancels_the_download() -> None:
     async with site({"/": hang}) as running, fetcher(running) as subject:
         waiters = [asyncio.create_task(subject.fetch(running.url())) for _ in range(3)]
         await until(lambda: running.open == 1)
@@ -269,7 +269,7 @@ async def test_when_the_last_one_leaves_the_download_ends() -> None:
         assert (await subject.fetch(running.url())).data == PNG  # and who comes next starts anew
 
 
-async def test_who_comes_while_a_given_up_download_ends_starts_anew() -> None:
+async def test_a_caller_during_the_cancellation_of_a_download_starts_a_new_one() -> None:
     async with site({"/": hang}) as running, fetcher(running) as subject:
         leaver = asyncio.create_task(subject.fetch(running.url()))
         await until(lambda: len(running.heads) == 1)
@@ -289,7 +289,7 @@ async def test_who_comes_while_a_given_up_download_ends_starts_anew() -> None:
 
 
 @pytest.mark.parametrize("steps", range(12))
-async def test_cancelled_at_any_step_nothing_is_left(steps: int) -> None:
+async def test_cancellation_at_any_step_releases_everything(steps: int) -> None:
     names = loopback("a.example")
     async with site({"/": slow}) as running, fetcher(running, resolver=names) as subject:
         task = asyncio.create_task(subject.fetch(running.url(host="a.example")))
@@ -299,11 +299,11 @@ async def test_cancelled_at_any_step_nothing_is_left(steps: int) -> None:
         await asyncio.wait([task])
         assert task.cancelled()
         assert subject._pool.open == 0
-        assert subject._places._value == module.AT_ONCE
+        assert subject._slots._value == module.MAX_CONCURRENT
 
 
 @on_both_loops
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_cancels_running_downloads() -> None:
     async with site({"/": hang}) as running, fetcher(running) as subject:
         waiters = [asyncio.create_task(subject.fetch(running.url())) for _ in range(2)]
         await until(lambda: running.open == 1)
@@ -317,7 +317,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         await subject.aclose()
 
 
-async def test_closing_waits_for_what_it_ends() -> None:
+async def test_closing_waits_for_cancelled_downloads() -> None:
     async def never(host: str, port: int) -> Sequence[AddressInfo]:
         await asyncio.Event().wait()
         return []
@@ -334,22 +334,22 @@ async def test_closing_waits_for_what_it_ends() -> None:
 # Many at once
 
 
-async def test_many_urls_each_once_in_their_order() -> None:
+async def test_many_urls_are_downloaded_once_and_returned_in_order() -> None:
     async def later(wire: Wire) -> None:
         await asyncio.sleep(0.03)
         await wire.send(ok(b"a"))
 
     async with site({"/a": later, "/b": ok(b"b"), "/c": ok(b"c")}) as running, fetcher(running) as subject:
         urls = [running.url(path) for path in ("/a", "/b", "/a", "/c", "/b")]
-        found = await subject.fetch_all(iter(urls))
-        assert [(url, fetched.data) for url, fetched in found.items()] == [
+        contents = await subject.fetch_all(iter(urls))
+        assert [(url, fetched.data) for url, fetched in contents.items()] == [
             (running.url("/a"), b"a"), (running.url("/b"), b"b"), (running.url("/c"), b"c"),
         ]  # fmt: skip
         assert sorted(running.paths) == ["/a", "/b", "/c"]
         assert await subject.fetch_all([]) == {}
 
 
-async def test_one_request_has_at_most_eight_downloads_under_way() -> None:
+async def test_one_request_has_at_most_eight_concurrent_downloads() -> None:
     most = 0
 
     async def counted(wire: Wire) -> None:
@@ -360,38 +360,38 @@ async def test_one_request_has_at_most_eight_downloads_under_way() -> None:
 
     async with site({f"/{number}": counted for number in range(30)}) as running, fetcher(running) as subject:
         assert len(await subject.fetch_all(running.url(f"/{number}") for number in range(30))) == 30
-    assert most == module.PER_REQUEST
+    assert most == module.MAX_CONCURRENT_PER_REQUEST
 
 
 @on_both_loops
-async def test_the_first_failure_ends_the_others_and_says_which_url_it_was() -> None:
+async def test_the_first_failure_cancels_the_others_and_has_the_url() -> None:
     async def fail(wire: Wire) -> None:
         await until(lambda: running.open == 3)
         await wire.send(status(404))
 
     async with site({"/1": hang, "/2": fail, "/3": hang}) as running, fetcher(running) as subject:
-        with pytest.raises(NotFetched) as caught:
+        with pytest.raises(DownloadRefused) as caught:
             await subject.fetch_all([running.url(f"/{number}") for number in (1, 2, 3)])
         assert (caught.value.reason, caught.value.url) == ("status", running.url("/2"))
         assert not subject._tasks
         await until(lambda: running.open == 0, 0.5)
 
 
-async def test_together_they_may_not_be_larger_than_one_may() -> None:
+async def test_the_total_size_is_limited() -> None:
     routes = {f"/{name}": ok(bytes(400)) for name in "abc"}
     async with site(routes) as running, fetcher(running, max_bytes=1000) as subject:
         assert len(await subject.fetch_all([running.url("/a"), running.url("/b")])) == 2
-        with pytest.raises(NotFetched) as caught:  # remembered or not
+        with pytest.raises(DownloadRefused) as caught:  # remembered or not
             await subject.fetch_all([running.url("/a"), running.url("/b"), running.url("/c")])
     assert caught.value.reason == "too_large"
-    discreet(caught.value)
+    assert_discloses_nothing(caught.value)
 
 
 @on_both_loops
-async def test_a_cancelled_request_ends_its_downloads() -> None:
+async def test_a_cancelled_request_cancels_its_downloads() -> None:
     async with site({f"/{number}": hang for number in range(20)}) as running, fetcher(running) as subject:
         task = asyncio.create_task(subject.fetch_all(running.url(f"/{number}") for number in range(20)))
-        await until(lambda: running.open == module.PER_REQUEST)
+        await until(lambda: running.open == module.MAX_CONCURRENT_PER_REQUEST)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
@@ -399,10 +399,10 @@ async def test_a_cancelled_request_ends_its_downloads() -> None:
         await until(lambda: running.open == 0, 0.5)
 
 
-async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_clients_fault(
+async def test_too_many_concurrent_downloads_are_a_gateway_overload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(module, "MAX_CONCURRENT", 2)
     async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.8) as subject:
         hanging = [asyncio.create_task(subject.fetch(running.url(path))) for path in ("/1", "/2")]
         await until(lambda: running.open == 2)
@@ -413,29 +413,29 @@ async def test_too_many_downloads_of_all_requests_are_an_overload_not_the_client
             await subject.fetch(running.url("/3"))
         await asyncio.wait(hanging)
         for hung in hanging:
-            assert isinstance(hung.exception(), NotFetched)
+            assert isinstance(hung.exception(), DownloadRefused)
         assert (await subject.fetch(running.url("/3"))).data == PNG
 
 
 # Resolving
 
 
-async def test_the_system_is_asked_in_a_thread_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+async def test_names_are_resolved_in_a_separate_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[tuple[str, str]] = []
 
     def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
-        asked.append((host, threading.current_thread().name))
+        threads.append((host, threading.current_thread().name))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
     async with site({"/": ok()}) as running, fetcher(running) as subject:
         assert (await subject.fetch(running.url(host="a.example"))).data == PNG
-    [(host, thread)] = asked
+    [(host, thread)] = threads
     assert host == "a.example"
     assert thread.startswith("modelmux-fetch-dns")
 
 
-async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_name_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
@@ -448,7 +448,7 @@ async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyP
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(running.url(host=f"slow-{number}.example")))
-                for number in range(module.LOOKUPS - 1)
+                for number in range(module.DNS_THREADS - 1)
             ]
             await asyncio.sleep(0.02)
             assert (await subject.fetch(running.url(host="fast.example"))).data == PNG
@@ -459,7 +459,7 @@ async def test_a_slow_name_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyP
         assert all(one.result().data == PNG for one in slow_ones)
 
 
-async def test_names_that_take_forever_hold_up_nothing_but_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unresponsive_names_delay_only_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def getaddrinfo(host: str, port: int, type: int) -> Sequence[AddressInfo]:
@@ -472,7 +472,7 @@ async def test_names_that_take_forever_hold_up_nothing_but_themselves(monkeypatc
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(f"http://slow-{next(numbers)}.example/"))
-                for _ in range(2 * module.LOOKUPS)
+                for _ in range(2 * module.DNS_THREADS)
             ]
             await asyncio.sleep(0.05)
             assert (await subject.fetch(running.url())).data == PNG  # an address needs no resolving

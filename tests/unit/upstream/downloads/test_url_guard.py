@@ -1,4 +1,4 @@
-"""Every known way to make a guard read another URL, or another address, than the connection does."""
+"""Every known way to make a guard check another URL or address than the one connected to."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelmux.upstream.downloads.url_guard import MAX_URL, Guard, NotFetched, parse_url
-from support.fetch_servers import Names, discreet, rows
+from modelmux.upstream.downloads.url_guard import MAX_URL, DownloadRefused, UrlGuard, parse_url
+from support.fetch_servers import Names, address_infos, assert_discloses_nothing
 
 NOBODY = Names()
 
 
-def guard(**settings: object) -> Guard:
-    return Guard(resolver=NOBODY, **settings)  # type: ignore[arg-type]
+def guard(**settings: object) -> UrlGuard:
+    return UrlGuard(resolver=NOBODY, **settings)  # type: ignore[arg-type]
 
 
 def reason(url: str, **settings: object) -> str:
-    """Why the text alone is refused, "" if it is not."""
+    """The reason why the text is rejected, "" if it is not."""
     try:
         guard(**settings).check(parse_url(url))
-    except NotFetched as error:
-        discreet(error)
+    except DownloadRefused as error:
+        assert_discloses_nothing(error)
         return error.reason
     return ""
 
@@ -54,7 +54,7 @@ def reason(url: str, **settings: object) -> str:
         ("https://example.com/http://127.0.0.1/@127.0.0.1", "example.com", 443, "/http://127.0.0.1/@127.0.0.1"),
     ],
 )
-def test_a_url_is_read_as_what_it_says(url: str, host: str, port: int, path: str) -> None:
+def test_a_url_is_parsed(url: str, host: str, port: int, path: str) -> None:
     target = parse_url(url)
     assert (target.origin.host, target.origin.port, target.path) == (host, port, path)
     assert reason(url) == ""
@@ -94,7 +94,7 @@ def test_a_url_is_read_as_what_it_says(url: str, host: str, port: int, path: str
         "http://example.com/" + "a" * MAX_URL, "http://" + "a" * 64 + ".example/", "http://" + "a." * 127 + "example/",
     ],
 )  # fmt: skip
-def test_what_two_parsers_could_read_in_two_ways_is_refused(url: str) -> None:
+def test_ambiguous_urls_are_rejected(url: str) -> None:
     assert reason(url) == "malformed"
     everything = {"allow_private": ["0.0.0.0/0", "::/0"], "ports": range(1, 65536)}
     assert reason(url, **everything) == "malformed"
@@ -102,10 +102,10 @@ def test_what_two_parsers_could_read_in_two_ways_is_refused(url: str) -> None:
 
 @given(st.text(alphabet="htps:/@[]\\?#.%0123456789xabef-_ 。\t\n", max_size=40).map(lambda rest: f"http://{rest}"))
 @example("http://a.b:80\\@c/")
-def test_whatever_is_accepted_means_the_same_to_another_parser(url: str) -> None:
+def test_accepted_urls_mean_the_same_to_another_parser(url: str) -> None:
     try:
         target = parse_url(url)
-    except NotFetched:
+    except DownloadRefused:
         return
     host = target.origin.host
     assert re.fullmatch(r"[0-9a-z._:-]+", host)
@@ -127,13 +127,13 @@ def test_whatever_is_accepted_means_the_same_to_another_parser(url: str) -> None
 @pytest.mark.parametrize(
     "settings", [{}, {"allow_private": ["0.0.0.0/0", "::/0"]}, {"allow": ["*.internal", "localhost"]}]
 )
-def test_names_of_this_machine_and_of_metadata_servers_are_refused_whatever_they_resolve_to(
+def test_names_of_loopback_and_metadata_servers_are_blocked_whatever_they_resolve_to(
     host: str, settings: dict[str, object]
 ) -> None:
     assert reason(f"http://{host}/computeMetadata/v1/", **settings) == "host"
 
 
-def test_names_that_only_look_like_those_are_not() -> None:
+def test_similar_names_are_not_blocked() -> None:
     for host in ("localhost.example.com", "notlocalhost", "metadata.example.com", "internal.example.com", "myinternal"):
         assert reason(f"http://{host}/") == ""
 
@@ -172,13 +172,13 @@ def test_an_allowed_host_still_needs_a_public_address() -> None:
     [("allow", "https://example.com"), ("allow", "*"), ("deny", "a.*.com"), ("deny", "example.com/x"), ("allow", ""),
      ("allow_private", "10.0.0.1/8"), ("allow_private", "intranet"), ("deny", "127.1")],
 )  # fmt: skip
-def test_a_setting_that_means_nothing_is_named(setting: str, value: str) -> None:
+def test_an_invalid_setting_is_an_error_that_names_it(setting: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"fetch.{setting}: {re.escape(repr(value))}"):
         guard(**{setting: [value]})
 
 
 @pytest.mark.parametrize("port", [22, 25, 81, 444, 6379, 8080, 9200, 65535])
-def test_ports_other_than_the_two_of_the_web_are_refused(port: int) -> None:
+def test_ports_other_than_80_and_443_are_rejected(port: int) -> None:
     assert reason(f"http://example.com:{port}/") == "port"
     assert reason(f"http://example.com:{port}/", ports=(80, 443, port)) == ""
 
@@ -208,29 +208,29 @@ PUBLIC = [
 
 @pytest.mark.parametrize("address", REFUSED_ALWAYS + REFUSED)
 @pytest.mark.parametrize("order", [1, -1])
-async def test_no_address_but_a_public_one_is_permitted(address: str, order: int) -> None:
+async def test_only_public_addresses_are_permitted(address: str, order: int) -> None:
     assert not guard().permits(ipaddress.ip_address(address))
 
     async def resolver(host: str, port: int) -> object:
-        return rows(port, *["93.184.215.14", address][::order])  # a good one beside it does not help
+        return address_infos(port, *["93.184.215.14", address][::order])  # a good one beside it does not help
 
-    with pytest.raises(NotFetched) as caught:
-        await Guard(resolver=resolver).resolve("rebind.example", 80)  # type: ignore[arg-type]
+    with pytest.raises(DownloadRefused) as caught:
+        await UrlGuard(resolver=resolver).resolve("rebind.example", 80)  # type: ignore[arg-type]
     assert caught.value.reason == "host"
-    discreet(caught.value)
+    assert_discloses_nothing(caught.value)
     assert caught.value.detail is not None
     assert address in caught.value.detail
 
 
 @pytest.mark.parametrize("address", [address for address in REFUSED_ALWAYS + REFUSED if "%" not in address])
-def test_an_address_in_the_url_itself_is_refused_before_anything_else(address: str) -> None:
+def test_a_literal_address_is_checked_first(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     assert reason(f"http://{host}/") == "host"
     assert reason(f"http://{host}:6379/", deny=[address]) == "host"
 
 
 @pytest.mark.parametrize("address", REFUSED_ALWAYS)
-def test_metadata_services_are_refused_with_every_network_permitted(address: str) -> None:
+def test_metadata_services_are_blocked_even_if_all_networks_are_allowed(address: str) -> None:
     permissive = guard(allow_private=["0.0.0.0/0", "::/0", "169.254.0.0/16", "fd00::/8", "64:ff9b::/96", "2002::/16"])
     assert not permissive.permits(ipaddress.ip_address(address))
 
@@ -242,7 +242,7 @@ async def test_public_addresses_are_permitted(address: str) -> None:
     assert row[4][:2] == (str(ipaddress.ip_address(address)), 443)
 
 
-def test_a_permitted_network_is_no_wider_than_it_says() -> None:
+def test_an_allowed_network_does_not_include_its_neighbours() -> None:
     permissive = guard(allow_private=["10.20.0.0/16", "fd12::/16"])
     for address in ("10.20.0.1", "::ffff:10.20.0.1", "fd12::1", "8.8.8.8"):
         assert permissive.permits(ipaddress.ip_address(address)), address
@@ -251,7 +251,7 @@ def test_a_permitted_network_is_no_wider_than_it_says() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ipv4_within_ipv6_is_judged_as_the_ipv4_it_leads_to(number: int) -> None:
+def test_embedded_ipv4_addresses_are_checked(number: int) -> None:
     plain = ipaddress.IPv4Address(number)
     judged = guard().permits(plain)
     for carrier in (f"::ffff:{plain}", f"64:ff9b::{plain}", f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1"):
@@ -260,7 +260,7 @@ def test_ipv4_within_ipv6_is_judged_as_the_ipv4_it_leads_to(number: int) -> None
 
 
 @pytest.mark.parametrize("failure", [OSError("no such name"), UnicodeError("label too long")])
-async def test_a_name_that_leads_nowhere(failure: Exception) -> None:
+async def test_an_unresolvable_name(failure: Exception) -> None:
     async def resolver(host: str, port: int) -> object:
         raise failure
 
@@ -268,18 +268,18 @@ async def test_a_name_that_leads_nowhere(failure: Exception) -> None:
         return []
 
     for one in (resolver, empty):
-        with pytest.raises(NotFetched) as caught:
-            await Guard(resolver=one).resolve("nowhere.example", 80)  # type: ignore[arg-type]
+        with pytest.raises(DownloadRefused) as caught:
+            await UrlGuard(resolver=one).resolve("nowhere.example", 80)  # type: ignore[arg-type]
         assert caught.value.reason == "unresolved"
-        discreet(caught.value)
+        assert_discloses_nothing(caught.value)
 
 
-async def test_an_address_family_nobody_knows_is_refused() -> None:
+async def test_an_unknown_address_family_is_rejected() -> None:
     async def resolver(host: str, port: int) -> object:
         return [(10, 1, 6, "", (1, b"x"))]
 
-    with pytest.raises(NotFetched) as caught:
-        await Guard(resolver=resolver).resolve("odd.example", 80)  # type: ignore[arg-type]
+    with pytest.raises(DownloadRefused) as caught:
+        await UrlGuard(resolver=resolver).resolve("odd.example", 80)  # type: ignore[arg-type]
     assert caught.value.reason == "host"
 
 
@@ -299,7 +299,7 @@ async def test_an_address_family_nobody_knows_is_refused() -> None:
         ("/\\127.0.0.1/x", "https://example.com", "/%5C127.0.0.1/x"),
     ],
 )
-def test_where_a_redirect_leads(location: str, origin: str, path: str) -> None:
+def test_the_target_of_a_redirect(location: str, origin: str, path: str) -> None:
     target = parse_url("https://example.com/dir/a").redirected(location)
     assert f"{target.origin.scheme}://{target.origin.authority}" == origin
     assert target.path == path
@@ -311,16 +311,16 @@ def test_where_a_redirect_leads(location: str, origin: str, path: str) -> None:
      "https://user@example.com/", "https://2130706433/", "\thttps://example.com", "https://exam\tple.com/",
      "https://example.com\\@127.0.0.1/", "//127.1/x", "https://[::1/", "https://127。0。0。1/"],
 )  # fmt: skip
-def test_a_redirect_is_read_as_strictly(location: str) -> None:
-    with pytest.raises(NotFetched) as caught:
+def test_a_redirect_is_parsed_as_strictly(location: str) -> None:
+    with pytest.raises(DownloadRefused) as caught:
         parse_url("https://example.com/a").redirected(location)
     assert caught.value.reason == "malformed"
-    assert caught.value.message == "The URL redirects to one that cannot be fetched."
-    discreet(caught.value)
+    assert caught.value.message == "The URL redirects to a malformed URL."
+    assert_discloses_nothing(caught.value)
 
 
-def test_a_redirect_does_not_take_tls_away() -> None:
-    with pytest.raises(NotFetched) as caught:
+def test_a_redirect_cannot_downgrade_to_http() -> None:
+    with pytest.raises(DownloadRefused) as caught:
         parse_url("https://example.com/a").redirected("http://example.com/a")
     assert caught.value.reason == "downgrade"
     assert parse_url("http://example.com/a").redirected("https://example.com/a").origin.scheme == "https"

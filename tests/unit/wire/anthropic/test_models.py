@@ -1,4 +1,4 @@
-"""The model list in Anthropic's shape is what their SDK reads, field by field."""
+"""The model list has every field that Anthropic's SDK reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from modelmux.wire.anthropic.models import ErrorBody, ErrorReply, ModelInfo, Mod
 from modelmux.wire.openai.common import encode
 
 
-def test_their_sdk_finds_every_field_it_knows() -> None:
+def test_the_sdk_finds_every_field_it_knows() -> None:
     ours = ModelInfo(
         id="m", display_name="M", created_at="2026-07-24T00:00:00Z", lifecycle="deprecated",
         retires_at="2027-07-24T00:00:00Z", max_input_tokens=5, max_tokens=3,

@@ -1,4 +1,4 @@
-"""Runs of text deltas: found where every event is as usual, and worth what decoding them is worth."""
+"""Runs of text deltas: detected only in the usual framing, and equal to their decoded events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelmux.wire import anthropic
-from modelmux.wire.anthropic.text_delta_run import TextRun, find_run
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun, find_text_run
 from modelmux.wire.openai.chat_response import ChunkEncoder
 
 
@@ -27,15 +27,15 @@ START = event({"type": "content_block_start", "index": 0}, "content_block_start"
 STOP = event({"type": "content_block_stop", "index": 0}, "content_block_stop")
 
 
-def found(data: bytes) -> tuple[bytes, TextRun, bytes]:
-    run = find_run(data)
+def find(data: bytes) -> tuple[bytes, TextDeltaRun, bytes]:
+    run = find_text_run(data)
     assert run is not None
     return run
 
 
-def test_a_run_is_worth_what_its_events_are() -> None:
-    before, run, behind = found(RUN)
-    assert (before, behind) == (b"", b"")
+def test_a_run_equals_its_decoded_events() -> None:
+    before, run, after = find(RUN)
+    assert (before, after) == (b"", b"")
     assert run.index == 0
     assert run.characters == len("".join(WORDS))
     assert run.events() == [anthropic.decode_event(delta(word)[33:-2]) for word in WORDS]
@@ -44,14 +44,14 @@ def test_a_run_is_worth_what_its_events_are() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", START, START + b": comment\n\n", b"\n\n", START + event({}, "ping")])
-@pytest.mark.parametrize("behind", [b"", STOP, b"event: content_block_delta\ndata: {", b"\r\n"])
-def test_what_is_before_and_behind_is_kept(before: bytes, behind: bytes) -> None:
-    assert found(before + RUN + behind) == (before, found(RUN)[1], behind)
+@pytest.mark.parametrize("after", [b"", STOP, b"event: content_block_delta\ndata: {", b"\r\n"])
+def test_the_bytes_before_and_after_are_returned(before: bytes, after: bytes) -> None:
+    assert find(before + RUN + after) == (before, find(RUN)[1], after)
 
 
-def test_blanks_where_anthropic_pads_are_no_difference() -> None:
+def test_padding_of_anthropic_is_accepted() -> None:
     padded = b"".join(delta(word)[:-3] + b" " * n + b"}\n\n" for n, word in enumerate(WORDS))
-    assert found(padded)[1] == found(RUN)[1]
+    assert find(padded)[1] == find(RUN)[1]
 
 
 ODD = {
@@ -71,26 +71,26 @@ ODD = {
     "another delta": event({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta"}}),
     "another framing": delta("x").replace(b"\n", b"\r\n"),
     "two lines of data": delta("x").replace(b"\n\n", b"\ndata: \n\n"),
-    "text behind the object": delta("x").replace(b"}}\n", b"}}x\n"),
+    "text after the object": delta("x").replace(b"}}\n", b"}}x\n"),
 }
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_anything_unusual_among_them_is_for_those_who_decode(odd: bytes) -> None:
-    assert find_run(RUN + odd + RUN) is None
+def test_anything_unusual_takes_the_ordinary_path(odd: bytes) -> None:
+    assert find_text_run(RUN + odd + RUN) is None
 
 
-def test_halves_of_a_character_in_two_texts_are_not_one() -> None:
+def test_invalid_utf8_split_over_two_texts_does_not_become_valid() -> None:
     first, second = delta("x").replace(b'"x"', b'"\xc3"'), delta("x").replace(b'"x"', b'"\xbc"')
-    assert find_run(RUN + first + second + RUN) is None
+    assert find_text_run(RUN + first + second + RUN) is None
 
 
 @pytest.mark.parametrize("before", [b"id: 1\n", b"event: ping\ndata: {}\n", b"x", b"\n"])
-def test_it_begins_where_an_event_begins(before: bytes) -> None:
-    assert find_run(before + RUN) is None
+def test_a_run_starts_at_the_start_of_an_event(before: bytes) -> None:
+    assert find_text_run(before + RUN) is None
 
 
-def test_a_few_are_not_worth_the_look() -> None:
-    assert find_run(delta("x")) is None
-    assert find_run(delta("x" * 400) * 3) is None
-    assert found(delta("x" * 100) * 4)[1].characters == 400
+def test_short_runs_are_ignored() -> None:
+    assert find_text_run(delta("x")) is None
+    assert find_text_run(delta("x" * 400) * 3) is None
+    assert find(delta("x" * 100) * 4)[1].characters == 400

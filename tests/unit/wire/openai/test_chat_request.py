@@ -1,4 +1,4 @@
-"""What clients send in all its forms, and what goes back to them, to the byte."""
+"""Chat Completions: every form of request that clients send, and the exact bytes of responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import chat_request as chat
 from modelmux.wire.openai import chat_response as reply
-from modelmux.wire.openai.chat_request import decode_request, read_request
+from modelmux.wire.openai.chat_request import decode_request, decode_request_with_unknown
 from modelmux.wire.openai.chat_response import Chunk, ChunkDelta, ChunkEncoder, decode_chunk
 
 USAGE = reply.Usage(5, 2, 7, reply.PromptTokensDetails(1, 2), reply.CompletionTokensDetails(1), 2, 1)
@@ -45,11 +45,11 @@ FORMS: list[tuple[dict[str, Any], chat.ChatMessage]] = [
 
 
 @pytest.mark.parametrize(("raw", "expected"), FORMS)
-def test_every_form_of_a_message_that_clients_send_is_read(raw: dict[str, Any], expected: chat.ChatMessage) -> None:
+def test_every_form_of_a_message_is_decoded(raw: dict[str, Any], expected: chat.ChatMessage) -> None:
     assert message(**raw) == expected
 
 
-def test_a_whole_answer_has_the_keys_sdks_read_and_no_empty_extras() -> None:
+def test_a_completion_has_the_keys_sdks_read_and_no_empty_extensions() -> None:
     answer = reply.ChatCompletion(
         id="i", created=1, model="m", usage=USAGE,
         choices=[reply.Choice(message=reply.ResponseMessage(content=None), finish_reason="stop")],
@@ -79,9 +79,7 @@ CHUNKS: list[tuple[Chunk, str]] = [
 
 @pytest.mark.parametrize("include_usage", [False, True])
 @pytest.mark.parametrize(("chunk", "choice"), CHUNKS)
-def test_a_chunk_is_exact_and_names_usage_only_where_it_was_asked_for(
-    chunk: Chunk, choice: str, include_usage: bool
-) -> None:
+def test_a_chunk_is_exact_and_has_usage_only_if_requested(chunk: Chunk, choice: str, include_usage: bool) -> None:
     encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=include_usage)
     tail = ',"usage":null}' if include_usage else "}"
     assert encoder.encode(chunk).decode() == f'{HEAD},"choices":[{{"index":0,"delta":{choice}}}]{tail}\n\n'
@@ -92,7 +90,7 @@ def test_the_usage_chunk_has_no_choices() -> None:
     assert encoder.encode(Chunk(usage=USAGE)).decode() == f'{HEAD},"choices":[],"usage":{USAGE_JSON}}}\n\n'
 
 
-def test_the_tier_is_in_every_chunk_where_it_is_told() -> None:
+def test_the_service_tier_is_in_every_chunk_if_set() -> None:
     encoder = ChunkEncoder(id="i", created=1, model='m"é', include_usage=True, tier="default")
     for chunk in (Chunk(finish_reason="stop"), Chunk(usage=USAGE)):
         text = encoder.encode(chunk).decode()
@@ -100,7 +98,7 @@ def test_the_tier_is_in_every_chunk_where_it_is_told() -> None:
         assert decode_chunk(text.encode()[len("data: ") :]).service_tier == "default"
 
 
-def test_what_is_encoded_can_be_read_back() -> None:
+def test_encoded_chunks_can_be_decoded() -> None:
     encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=True)
     read = decode_chunk(encoder.encode(Chunk(ChunkDelta(content="a"), "length"))[len("data: ") :])
     assert (read.id, read.created, read.model, read.usage) == ("i", 1, "m", None)
@@ -112,7 +110,7 @@ BODY = b'"model":"m","messages":[{"role":"user","content":"hi","new":1}]'
 
 
 @pytest.mark.parametrize(
-    ("extra", "unknown"),
+    ("extra", "expected"),
     [
         (b"", []),
         (b',"seed":1,"metadata":{"z":1}', []),
@@ -120,27 +118,27 @@ BODY = b'"model":"m","messages":[{"role":"user","content":"hi","new":1}]'
         (b',"a\\u00e9":null,"zz":1,"zz":2', ["aé", "zz"]),
     ],
 )
-def test_fields_nobody_knows_are_named_in_order(extra: bytes, unknown: list[str]) -> None:
-    request, found = read_request(b"{" + BODY + extra + b"}")
-    assert (request.model, found) == ("m", unknown)
+def test_unknown_fields_are_reported_in_order(extra: bytes, expected: list[str]) -> None:
+    request, unknown = decode_request_with_unknown(b"{" + BODY + extra + b"}")
+    assert (request.model, unknown) == ("m", expected)
 
 
 @pytest.mark.parametrize(
     "extra", [b',"\xff":1}', rb',"\ud800":1}', b',"seed":"x","zz":1}', b',"zz":' + b"[" * 100_000, b',"zz":1']
 )
-def test_a_body_that_cannot_be_read_is_refused_and_never_breaks_anything(extra: bytes) -> None:
+def test_an_invalid_body_is_rejected_without_a_crash(extra: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        read_request(b"{" + BODY + extra)
+        decode_request_with_unknown(b"{" + BODY + extra)
 
 
-def test_fields_of_tools_that_nobody_knows_are_named() -> None:
+def test_unknown_fields_of_tools_are_reported() -> None:
     tool = {"type": "function", "defer_loading": True, "function": {"name": "f", "x": 1, "eager_input_streaming": True}}
     plain = {"type": "custom", "custom": {"name": "c"}, "function": None}
-    body = {"model": "m", "messages": [], "tools": [plain, tool], "zzz": 1}
-    request, unknown = read_request(json.dumps(body).encode())
+    body = {"model": "m", "messages": [], "tools": [plain, tool, {"type": "custom"}], "zzz": 1}
+    request, unknown = decode_request_with_unknown(json.dumps(body).encode())
     assert unknown == ["zzz", "tools.1.defer_loading", "tools.1.function.x"]
     assert request.tools is not None
     assert request.tools[1].function is not None
     assert request.tools[1].function.eager_input_streaming is True
     for tools in (None, []):
-        assert read_request(json.dumps(body | {"tools": tools}).encode())[1] == ["zzz"]
+        assert decode_request_with_unknown(json.dumps(body | {"tools": tools}).encode())[1] == ["zzz"]

@@ -1,4 +1,4 @@
-"""Errors as clients read them: the field named, nothing of the body quoted, four keys always."""
+"""Errors for clients: they name the field, quote no values of the body, and always have four keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelmux.wire.openai.chat_request import decode_request
 from modelmux.wire.openai.common import Model, ModelList, dotted, encode, envelope
 
 
-def test_an_error_has_all_four_keys_and_nothing_for_the_operator() -> None:
+def test_an_error_has_all_four_keys_and_no_details_for_the_operator() -> None:
     error = InvalidRequest("Bad.", param="n", hint="Mend it.", detail="SECRET")
     assert json.loads(encode(envelope(error))) == {
         "error": {"message": "Bad. Mend it.", "type": "invalid_request_error", "param": "n", "code": None}
@@ -23,7 +23,7 @@ def test_an_error_has_all_four_keys_and_nothing_for_the_operator() -> None:
     assert json.loads(encode(envelope(GatewayError("Oh.", code="x"))))["error"]["code"] == "x"
 
 
-def test_a_model_list_is_what_the_sdks_read() -> None:
+def test_a_model_list_has_the_shape_the_sdks_read() -> None:
     assert json.loads(encode(ModelList(data=[Model(id="m", created=5)]))) == {
         "object": "list",
         "data": [{"id": "m", "object": "model", "created": 5, "owned_by": "anthropic"}],
@@ -42,7 +42,7 @@ def test_a_model_list_is_what_the_sdks_read() -> None:
         ("$.tools[0].function.parameters[...][0][...].x", "tools.0.function.parameters"),
     ],
 )
-def test_paths_are_written_as_openai_writes_them(path: str, expected: str) -> None:
+def test_paths_have_openais_form(path: str, expected: str) -> None:
     assert dotted(path) == expected
 
 
@@ -86,7 +86,7 @@ HOSTILE: list[tuple[str, bytes, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("body", "param", "says"), [h[1:] for h in HOSTILE], ids=[h[0] for h in HOSTILE])
-def test_a_hostile_body_is_an_error_that_names_the_field_and_quotes_nothing(
+def test_the_error_for_a_hostile_body_names_the_field_and_quotes_no_value(
     body: bytes, param: str | None, says: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -104,11 +104,11 @@ def test_a_missing_field_has_openais_code() -> None:
     assert (caught.value.code, caught.value.param) == ("missing_required_parameter", "messages")
 
 
-def test_the_last_of_two_equal_keys_counts_and_big_integers_stay_whole() -> None:
+def test_the_last_of_two_equal_keys_wins_and_big_integers_are_exact() -> None:
     request = decode_request(b'{"model":"a","model":"b","messages":[],"seed":1' + b"0" * 400 + b"}")
     assert (request.model, request.seed) == ("b", 10**400)
 
 
-def test_a_validation_text_in_an_unknown_form_is_still_an_error() -> None:
+def test_an_unknown_form_of_validation_message_is_still_an_error() -> None:
     error = common._invalid_field("Something new")
     assert error.public_message == "Invalid value for the request body: something new."

@@ -1,4 +1,4 @@
-"""No text of a failure gives a secret away, and every cause has words and a remedy."""
+"""No text of a failure discloses a secret, and every cause has a message and a remedy."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from google.auth import exceptions as google
 from requests import exceptions as http
 
 from modelmux.errors import CredentialsUnavailable
-from modelmux.upstream.google_auth.failures import Cause, Failure, classify, scrub
-from modelmux.upstream.google_auth.loaders import Loader, acquire, service_account_file, service_account_info
+from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure, classify, scrub
+from modelmux.upstream.google_auth.loaders import Loader, fetch_token, service_account_file, service_account_info
 from modelmux.upstream.google_auth.tokens import GoogleTokens
 from support.clock import Clock
 from support.credentials_env import Events, clean_environment
@@ -34,47 +34,47 @@ def endpoint() -> Iterator[TokenEndpoint]:
         yield running
 
 
-@pytest.mark.parametrize("cause", list(Cause))
-def test_every_cause_has_a_sentence_a_remedy_and_its_name_in_the_detail(cause: Cause) -> None:
-    error = Failure(cause, "more").error(retry_after=1.5)
+@pytest.mark.parametrize("cause", list(FailureCause))
+def test_every_cause_has_a_message_a_remedy_and_its_name_in_the_detail(cause: FailureCause) -> None:
+    error = TokenFailure(cause, "more").error(retry_after=1.5)
     assert error.message.endswith(".")
     assert error.hint
     assert error.hint.endswith((".", ")"))
     assert error.detail == f"{cause}: more"
-    assert (error.should_retry, error.retry_after) == ((True, 1.5) if Failure(cause).transient else (False, None))
+    assert (error.should_retry, error.retry_after) == ((True, 1.5) if TokenFailure(cause).transient else (False, None))
 
 
 @pytest.mark.parametrize(
     ("exc", "kind", "cause"),
     [
-        (google.TransportError(http.ConnectionError("x")), None, Cause.NETWORK),
-        (google.TransportError(http.ProxyError("x")), "service_account", Cause.PROXY),
-        (google.TransportError(http.SSLError("x")), "service_account", Cause.TLS),
-        (google.TransportError(http.ConnectTimeout("x")), "service_account", Cause.TIMEOUT),
-        (google.RefreshError(google.TransportError("x")), "metadata_server", Cause.METADATA_ABSENT),
-        (google.RefreshError("text", retryable=True), "service_account", Cause.ENDPOINT_FAILING),
-        (google.RefreshError("x", {"error": "internal_failure"}), "service_account", Cause.ENDPOINT_FAILING),
-        (google.RefreshError("x", {"error": 7}), "service_account", Cause.UNEXPECTED),
-        (google.RefreshError("x", {"error": "invalid_grant"}), "authorized_user", Cause.LOGIN_EXPIRED),
-        (google.RefreshError("x", {"error": "invalid_grant"}), "external_account", Cause.EXTERNAL_SOURCE),
-        (google.RefreshError("No access token in response.", {"a": 1}), "service_account", Cause.UNUSABLE_TOKEN),
-        (google.RefreshError("Unable to acquire impersonated credentials", "<p>"), "x", Cause.IMPERSONATION),
-        (google.ReauthFailError("x"), "authorized_user", Cause.LOGIN_EXPIRED),
-        (google.OAuthError("x", "not json"), "external_account", Cause.EXTERNAL_SOURCE),
-        (RuntimeError("x"), None, Cause.UNEXPECTED),
+        (google.TransportError(http.ConnectionError("x")), None, FailureCause.NETWORK),
+        (google.TransportError(http.ProxyError("x")), "service_account", FailureCause.PROXY),
+        (google.TransportError(http.SSLError("x")), "service_account", FailureCause.TLS),
+        (google.TransportError(http.ConnectTimeout("x")), "service_account", FailureCause.TIMEOUT),
+        (google.RefreshError(google.TransportError("x")), "metadata_server", FailureCause.METADATA_ABSENT),
+        (google.RefreshError("text", retryable=True), "service_account", FailureCause.ENDPOINT_FAILING),
+        (google.RefreshError("x", {"error": "internal_failure"}), "service_account", FailureCause.ENDPOINT_FAILING),
+        (google.RefreshError("x", {"error": 7}), "service_account", FailureCause.UNEXPECTED),
+        (google.RefreshError("x", {"error": "invalid_grant"}), "authorized_user", FailureCause.LOGIN_EXPIRED),
+        (google.RefreshError("x", {"error": "invalid_grant"}), "external_account", FailureCause.EXTERNAL_SOURCE),
+        (google.RefreshError("No access token in response.", {"a": 1}), "service_account", FailureCause.UNUSABLE_TOKEN),
+        (google.RefreshError("Unable to acquire impersonated credentials", "<p>"), "x", FailureCause.IMPERSONATION),
+        (google.ReauthFailError("x"), "authorized_user", FailureCause.LOGIN_EXPIRED),
+        (google.OAuthError("x", "not json"), "external_account", FailureCause.EXTERNAL_SOURCE),
+        (RuntimeError("x"), None, FailureCause.UNEXPECTED),
     ],
 )
-def test_exceptions_are_read_by_type_and_document(exc: Exception, kind: str | None, cause: Cause) -> None:
+def test_exceptions_are_classified_by_type_and_document(exc: Exception, kind: str | None, cause: FailureCause) -> None:
     assert classify(exc, kind).cause is cause
 
 
-def test_an_exception_that_contains_itself_is_no_endless_loop() -> None:
+def test_an_exception_that_contains_itself_causes_no_endless_loop() -> None:
     exc = google.RefreshError("x")
     exc.args = (exc,)
-    assert classify(exc, None).cause is Cause.ENDPOINT_FAILING
+    assert classify(exc, None).cause is FailureCause.ENDPOINT_FAILING
 
 
-def test_the_words_of_the_operating_system_reach_the_operator() -> None:
+def test_the_message_of_the_operating_system_is_in_the_detail() -> None:
     inner = http.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
     assert "Connection refused" in (classify(google.TransportError(inner), None).detail or "")
 
@@ -93,7 +93,7 @@ def test_the_words_of_the_operating_system_reach_the_operator() -> None:
     ],
     ids=["key", "line of a key", "access token", "refresh token", "client secret", "assertion", "proxy", "address"],
 )
-def test_scrubbing_leaves_the_words_and_takes_the_secret(secret: str) -> None:
+def test_scrubbing_removes_secrets_only(secret: str) -> None:
     clean = scrub(f"It failed: {secret} (Bad Request)")
     assert clean.startswith("It failed: ")
     for part in (*secret.splitlines(), "canary", secret[8:28]):
@@ -102,7 +102,7 @@ def test_scrubbing_leaves_the_words_and_takes_the_secret(secret: str) -> None:
 
 
 def everything(error: BaseException) -> str:
-    """All that a logger could make of an exception: texts, attributes, chain, traceback."""
+    """Everything a logger could print of an exception: texts, attributes, chain, traceback."""
     seen: list[str] = []
     link: BaseException | None = error
     while link is not None:
@@ -112,7 +112,7 @@ def everything(error: BaseException) -> str:
 
 
 def secrets_of(endpoint: TokenEndpoint) -> list[str]:
-    assertions = [granted.assertion for granted in endpoint.granted if granted.assertion]
+    assertions = [granted.assertion for granted in endpoint.issued if granted.assertion]
     lines = [line for line in private_pem().splitlines() if not line.startswith("-")]
     pieces = [piece for assertion in assertions for piece in assertion.split(".")]
     return [*(line[:20] for line in lines), *pieces, *endpoint.tokens, REFRESH_TOKEN, CLIENT_SECRET]
@@ -132,7 +132,7 @@ def secrets_of(endpoint: TokenEndpoint) -> list[str]:
         (200, '{"access_token": "{assertion}", "expires_in": -1}'),
     ],
 )
-async def test_an_endpoint_that_echoes_what_it_was_sent_gives_nothing_away(
+async def test_an_endpoint_that_echoes_the_request_discloses_nothing(
     endpoint: TokenEndpoint,
     status: int,
     body: str,
@@ -148,12 +148,12 @@ async def test_an_endpoint_that_echoes_what_it_was_sent_gives_nothing_away(
     with pytest.raises(CredentialsUnavailable) as caught:
         await source.token()
     assert (await asyncio.gather(source.renew(token), return_exceptions=True))[0] is not None
-    sent = endpoint.granted[0].assertion.split(".")[0]  # the header of the assertion is the same each time
-    said = [everything(caught.value), repr(events.seen), repr(source), repr(source.last_failure), caplog.text]
-    said += [*capfd.readouterr(), str(vars(source)["_loaded"])]
+    sent = endpoint.issued[0].assertion.split(".")[0]  # the header of the assertion is the same each time
+    texts = [everything(caught.value), repr(events.seen), repr(source), repr(source.last_failure), caplog.text]
+    texts += [*capfd.readouterr(), str(vars(source)["_loaded"])]
     await source.aclose()
     for secret in (*secrets_of(endpoint), sent, token):
-        for text in said:
+        for text in texts:
             assert secret not in text
 
 
@@ -163,27 +163,27 @@ def test_a_damaged_key_file_is_not_quoted(endpoint: TokenEndpoint, tmp_path: Pat
     text = json.dumps(endpoint.service_account())
     path.write_text(text.replace("-----END", damage) if damage == "-----END" else text[:-40] + damage)
     for loader in (service_account_file(path), service_account_info(path.read_text())):
-        outcome = acquire(loader, None, time.monotonic)
-        if not isinstance(outcome, Failure):
+        outcome = fetch_token(loader, None, time.monotonic)
+        if not isinstance(outcome, TokenFailure):
             continue
-        told = everything(outcome.error()) + repr(outcome) + repr(loader)
-        assert not [secret for secret in secrets_of(endpoint) if secret in told]
+        output = everything(outcome.error()) + repr(outcome) + repr(loader)
+        assert not [secret for secret in secrets_of(endpoint) if secret in output]
     assert "BEGIN" not in repr(service_account_info(text))
 
 
-def test_a_loader_that_fails_in_its_own_way_gives_only_the_name_of_its_exception() -> None:
+def test_an_unexpected_exception_of_a_loader_discloses_only_its_class_name() -> None:
     def loader(_request: object) -> object:
         raise LookupError("canary-secret")
 
-    outcome = acquire(_as_loader(loader), None, time.monotonic)
-    assert isinstance(outcome, Failure)
-    assert outcome == Failure(Cause.UNEXPECTED, "LookupError")
+    outcome = fetch_token(_as_loader(loader), None, time.monotonic)
+    assert isinstance(outcome, TokenFailure)
+    assert outcome == TokenFailure(FailureCause.UNEXPECTED, "LookupError")
 
 
 def _as_loader(function: object) -> Loader:
     return function  # type: ignore[return-value]
 
 
-def test_a_grant_does_not_show_its_token(endpoint: TokenEndpoint) -> None:
-    outcome = acquire(service_account_info(endpoint.service_account()), None, time.monotonic)
+def test_the_repr_of_an_access_token_does_not_contain_it(endpoint: TokenEndpoint) -> None:
+    outcome = fetch_token(service_account_info(endpoint.service_account()), None, time.monotonic)
     assert endpoint.tokens[0] not in repr(outcome)

@@ -1,0 +1,112 @@
+"""Error bodies of Vertex AI, decoded to one shape.
+
+Google's own front end sends ``google.rpc.Status`` as JSON, bare or inside a one-element array (seen on streaming
+calls), or HTML from the load balancer. The model behind it sends Anthropic's error shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.wire.anthropic import ErrorBody
+
+
+class GoogleDetail(Struct):
+    """One entry of ``details``; only the fields that decisions need."""
+
+    type: str = msgspec.field(name="@type", default="")
+    reason: str | None = None
+    retry_delay: str | None = msgspec.field(name="retryDelay", default=None)
+
+
+class GoogleError(Struct):
+    """``google.rpc.Status``."""
+
+    code: int = 0
+    message: str = ""
+    status: str = ""
+    details: list[GoogleDetail] | None = None
+
+
+class UpstreamErrorBody(Struct, frozen=True):
+    """An upstream error of any shape.
+
+    :param kind: Anthropic's ``error.type``, Google's ``status``, or ``""`` for an unknown shape.
+    :param message: the upstream's own message; empty for an unknown shape.
+    """
+
+    status: int
+    kind: str = ""
+    message: str = ""
+    reason: str | None = None
+    retry_delay: str | None = None
+    request_id: str | None = None
+
+
+class _GoogleErrorBody(Struct):
+    error: GoogleError
+
+
+class _LooseError(Struct):
+    message: str
+    status: Any = None
+
+
+class _LooseErrorBody(Struct):
+    """An error of which only the message has the expected type; that is enough to show it to people."""
+
+    error: _LooseError
+
+
+class _AnthropicErrorBody(Struct):
+    error: ErrorBody
+    type: str
+    request_id: str | None = None
+
+
+T = TypeVar("T")
+
+_google: Final = msgspec.json.Decoder[_GoogleErrorBody | list[_GoogleErrorBody]](
+    _GoogleErrorBody | list[_GoogleErrorBody]
+)
+_loose: Final = msgspec.json.Decoder[_LooseErrorBody | list[_LooseErrorBody]](_LooseErrorBody | list[_LooseErrorBody])
+_anthropic: Final = msgspec.json.Decoder[_AnthropicErrorBody | list[_AnthropicErrorBody]](
+    _AnthropicErrorBody | list[_AnthropicErrorBody]
+)
+
+
+def decode_error(status: int, body: bytes) -> UpstreamErrorBody:
+    """Decode the body of an error reply: Anthropic's shape, Google's, either in an array, or anything else."""
+    anthropic = _first(_anthropic, body)
+    if anthropic is not None:
+        error = anthropic.error
+        return UpstreamErrorBody(status, error.type, error.message, request_id=anthropic.request_id)
+    google = _first(_google, body)
+    if google is None:
+        loose = _first(_loose, body)
+        if loose is None:
+            return UpstreamErrorBody(status)
+        kind = loose.error.status if isinstance(loose.error.status, str) else ""
+        return UpstreamErrorBody(status, kind, loose.error.message)
+    details = google.error.details or []
+    return UpstreamErrorBody(
+        status,
+        google.error.status,
+        google.error.message,
+        reason=next((detail.reason for detail in details if detail.reason), None),
+        retry_delay=next((detail.retry_delay for detail in details if detail.retry_delay), None),
+    )
+
+
+def _first(decoder: msgspec.json.Decoder[T | list[T]], body: bytes) -> T | None:
+    """The body as a T, bare or as the first element of an array; None if it is neither."""
+    try:
+        value = decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(value, list):
+        return value[0] if value else None
+    return value
