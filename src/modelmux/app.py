@@ -19,7 +19,7 @@ from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
-from modelmux.config.schema import Auth
+from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.errors import CredentialsUnavailable
 from modelmux.gateway.buffered_relay import Pacing
@@ -41,7 +41,7 @@ from modelmux.server.health import OPEN_PATHS, Readiness, page_routes
 from modelmux.server.models import ModelPages
 from modelmux.server.responses import Receive, Scope, Send
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, quiet
+from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
@@ -84,7 +84,7 @@ class Gateway:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._environment = os.environ if environment is None else environment
-        self._log = log or quiet()
+        self._log = log or null_logger()
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
@@ -92,7 +92,7 @@ class Gateway:
         self._thoughts = MemoryThoughts(time.monotonic)
         self._fleet = Fleet(time.monotonic, self._on_deployment, share=config.server.workers)
         self._admission = Admission(**_bounds(config))
-        self.metrics.watch(self._fleet.seen, self._admission)
+        self.metrics.register_gauges(self._fleet.seen, self._admission)
         try:
             self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
         except ValueError as error:
@@ -145,7 +145,11 @@ class Gateway:
         self._fleet.settle_for(services.routes.current.deployments)
         self._admission.resize(**_bounds(config))
         chat = ChatEndpoint(
-            services, config.server.max_body_bytes, self.readiness, self._admission, config.streaming.keep_alive
+            services,
+            config.server.max_body_bytes,
+            self.readiness,
+            self._admission,
+            config.streaming.keep_alive_interval,
         )
         models = ModelPages(services.routes, started=int(time.time()))
         application = Application(
@@ -174,7 +178,7 @@ class Gateway:
             upstream=self._upstream,
             tokens=tokens,
             fleet=self._fleet,
-            policy=Policy(attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)),
+            policy=Policy(attempts=1 + config.retries.max),
             metrics=self.metrics,
             log=self._log,
             now=time.time,
@@ -184,9 +188,7 @@ class Gateway:
             jitter=random.random,
             thoughts=self._thoughts,
             downloads=fetcher,
-            pacing=Pacing(
-                build_stream_modes(config), config.streaming.buffer_size, config.streaming.chunk_timeout_ms / 1000
-            ),
+            pacing=Pacing(build_stream_modes(config), config.streaming.buffer_size, config.streaming.buffer_timeout),
             strict=config.server.strict,
         )
 
@@ -238,15 +240,15 @@ class Gateway:
     def _on_deployment(self, deployment: Deployment, what: str) -> None:
         known = _OF_A_DEPLOYMENT[what]
         (self._log.info if what == "closed" else self._log.warning)(
-            names.EVENT_DEPLOYMENT, deployment=deployment.id, what=what, message=known
+            names.EVENT_DEPLOYMENT, deployment=deployment.id, action=what, message=known
         )
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
             self.readiness.problem = None
-            self._log.info(names.EVENT_CREDENTIALS, what=event, **detail)
+            self._log.info(names.EVENT_CREDENTIALS, action=event, **detail)
             return
-        self._log.warning(names.EVENT_CREDENTIALS, what=event, **detail)
+        self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
 
@@ -270,13 +272,13 @@ def _bounds(config: Config) -> _Bounds:
     """What this process may do at once: its share of what all workers may."""
     limits, workers = config.limits, config.server.workers
     return _Bounds(
-        limit=math.ceil(limits.requests / workers),
-        queue=math.ceil(limits.queue / workers),
+        limit=math.ceil(limits.max_concurrent_requests / workers),
+        queue=math.ceil(limits.max_queued_requests / workers),
         patience=float(limits.queue_timeout),
     )
 
 
-def credential_loader(auth: Auth) -> Loader:
+def credential_loader(auth: AuthConfig) -> Loader:
     """Where credentials that can be renewed come from: the first that is set, else Application Default Credentials."""
     if auth.service_account_json is not None:
         return service_account_info(auth.service_account_json.reveal())

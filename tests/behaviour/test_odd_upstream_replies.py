@@ -20,7 +20,7 @@ from support.fakes import (
 )
 from support.lessons import answer, ask, begin, delta, opening, text
 
-NO_RETRIES = {"server": {"enable_retries": False}}
+NO_RETRIES = {"retries": {"max": 0}}
 GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"RESOURCE_EXHAUSTED"}}\n\n'
 
 
@@ -65,7 +65,7 @@ async def test_half_a_character_costs_itself_and_not_the_answer() -> None:
 async def test_no_error_inside_a_stream_names_the_project(stream: bool, begun: bool) -> None:
     said = [begin(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
     failure = event("error", error={"type": "overloaded_error", "message": "Quota of acme-prod used up"})
-    settings = {"server": {"enable_retries": False}, "vertex": {"project": "acme-prod"}}
+    settings = {"retries": {"max": 0}, "vertex": {"project": "acme-prod"}}
     got = await ask(stream_reply(opening(), *said, failure), stream=stream, max_tokens=30_000, settings=settings)
     assert b"acme-prod" not in got.response.body
     assert b"Quota of ***" in got.response.body
@@ -77,7 +77,7 @@ NOTHING = [b"{}", b'{"error":{"code":429,"message":"q","status":"RESOURCE_EXHAUS
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("body", NOTHING)
 async def test_a_reply_that_says_nothing_is_no_empty_answer(body: bytes, stream: bool) -> None:
-    settings = {"server": {"enable_retries": False}}
+    settings = {"retries": {"max": 0}}
     got = await ask(FakeReply(200, JSON_HEADERS, [body]), stream=stream, settings=settings)
     assert got.status == 502
 

@@ -29,7 +29,7 @@ from support.lessons import (
 )
 
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-NO_RETRIES = {"server": {"enable_retries": False}}
+NO_RETRIES = {"retries": {"max": 0}}
 TWO_PLACES = {"vertex": {"models": [{"name": "m", "model": SONNET, "locations": ["global", "eu"]}]}}
 
 
@@ -162,7 +162,7 @@ async def test_e08_an_end_in_the_middle_keeps_the_text_and_says_error() -> None:
     assert last["error"]["code"] == "upstream_broken"
     assert b"[DONE]" not in got.response.body
     sample = got.app.metrics.registry.get_sample_value
-    assert sample("modelmux_tokens_total", {"route": SONNET, "kind": "input"}) == 70
+    assert sample("modelmux_tokens_total", {"route": SONNET, "type": "input"}) == 70
 
 
 async def test_e08_an_end_in_the_middle_of_a_folded_answer_is_no_answer() -> None:
@@ -174,7 +174,7 @@ async def test_e08_an_end_in_the_middle_of_a_folded_answer_is_no_answer() -> Non
     got = await ask(stream_reply(*pieces), settings=NO_RETRIES, max_tokens=20_000)
     assert (got.status, got.error["code"]) == (502, "upstream_broken")
     sample = got.app.metrics.registry.get_sample_value
-    assert sample("modelmux_tokens_total", {"route": SONNET, "kind": "input"}) == 70
+    assert sample("modelmux_tokens_total", {"route": SONNET, "type": "input"}) == 70
 
 
 @pytest.mark.parametrize("settings", [{}, TWO_PLACES], ids=["same place", "other place"])

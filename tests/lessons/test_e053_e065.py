@@ -176,7 +176,7 @@ async def test_e58_any_shape_of_error_becomes_openais(
     right status, no HTML."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = FakeReply(status, [(b"content-type", kind)], [raw])
-    got = await ask(reply, settings={"server": {"enable_retries": False}}, stream=stream)
+    got = await ask(reply, settings={"retries": {"max": 0}}, stream=stream)
     assert got.status == shown
     assert set(got.error) == {"message", "type", "param", "code"}
     assert got.error["code"] == code

@@ -161,7 +161,7 @@ async def test_e82_four_markers_over_the_whole_body(caching: bool) -> None:
         user("Four"),
     ]
     options: Json = {"tools": [marked_tool, tool("second")], "messages": messages, "cache_control": EPHEMERAL}
-    settings = {"vertex": {"caching": caching}}
+    settings = {"vertex": {"prompt_caching": caching}}
     got = await ask(settings=settings, **options)
     assert [block.get("text") for block in marked(got.sent["messages"])] == ["One", "Two", "Three", "Four"]
     assert marked({k: v for k, v in got.sent.items() if k != "messages"}) == []
@@ -174,7 +174,7 @@ async def test_e82_four_markers_over_the_whole_body(caching: bool) -> None:
 
 async def test_e83_a_clients_marker_is_the_only_one() -> None:
     """Automatic markers stand down, whatever place the client's has; without one they are set."""
-    settings = {"vertex": {"caching": True}}
+    settings = {"vertex": {"prompt_caching": True}}
     plain = [user("One"), assistant("Two"), user("Three")]
     openais = text("One", prompt_cache_breakpoint={"mode": "explicit"})
     own = [

@@ -77,7 +77,7 @@ def quota(status: int = 429, name: str = "RESOURCE_EXHAUSTED") -> FakeReply:
 
 
 def tokens(app: Any, kind: str, route: str = "claude-sonnet-4-6") -> float:
-    return app.metrics.registry.get_sample_value("modelmux_tokens_total", {"route": route, "kind": kind}) or 0.0
+    return app.metrics.registry.get_sample_value("modelmux_tokens_total", {"route": route, "type": kind}) or 0.0
 
 
 class Held(FakeReply):
@@ -219,7 +219,7 @@ async def test_g9_a_breakpoint_is_kept_wherever_it_stands() -> None:
 
 
 async def test_g10_clients_that_know_nothing_of_caching_get_it() -> None:
-    on = await converse(settings={"vertex": {"caching": True}}, tools=[tool(description=BIG)])
+    on = await converse(settings={"vertex": {"prompt_caching": True}}, tools=[tool(description=BIG)])
     off = await converse(tools=[tool(description=BIG)])
     assert marked(on.sent)
     assert not marked(off.sent)
@@ -249,7 +249,7 @@ async def test_g12_what_leaves_for_other_systems_has_the_split() -> None:
     got = await converse(answer(text("Hello"), usage=counts))
     page = (await request(got.app, "GET", "/metrics")).body.decode()
     for kind, count in (("input", 1), ("cache_read", 2), ("cache_write", 4), ("output", 8)):
-        assert f'modelmux_tokens_total{{kind="{kind}",route="claude-sonnet-4-6"}} {count}.0' in page
+        assert f'modelmux_tokens_total{{route="claude-sonnet-4-6",type="{kind}"}} {count}.0' in page
 
 
 async def test_g13_a_cut_stream_is_counted_as_far_as_it_came() -> None:
@@ -317,7 +317,7 @@ async def test_g18_reading_the_first_event_belongs_to_the_attempt(pieces: list[A
 async def test_g19_attempts_end(waited: list[float]) -> None:
     for more in (100, 3):
         upstream = FakeUpstream([stream_reply(opening(), OVERLOADED) for _ in range(200)])
-        app = gateway(upstream, server={"max_retry_attempts": more})
+        app = gateway(upstream, retries={"max": more})
         response = await request(app, "POST", PATH, ask(stream=True))
         assert response.status >= 500
         assert len(upstream.calls) <= more + 1
@@ -327,7 +327,7 @@ async def test_g19_attempts_end(waited: list[float]) -> None:
 async def test_g20_without_retries_there_are_none_in_any_state(waited: list[float]) -> None:
     for reply in (quota(), stream_reply(opening(), OVERLOADED), stream_reply(), stream_reply(*text_events("x")[:4])):
         upstream = FakeUpstream([reply, message_reply()])
-        app = gateway(upstream, server={"enable_retries": False}, vertex=TWO_PLACES)
+        app = gateway(upstream, retries={"max": 0}, vertex=TWO_PLACES)
         await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
         assert len(upstream.calls) == 1
         assert not waited
@@ -346,7 +346,7 @@ async def test_g22_a_late_first_byte_need_not_be_late_for_the_client() -> None:
     """Head and comment go out after the time that is configured, and still nothing was promised: a failure before
     content is retried."""
     late, good = SlowReply(0.2, UpstreamBroken("reset", reply_started=True)), stream_reply(*text_events("fine"))
-    app = gateway(FakeUpstream([late, good]), streaming={"keep_alive": "50ms"}, vertex=TWO_PLACES)
+    app = gateway(FakeUpstream([late, good]), streaming={"keep_alive_interval": "50ms"}, vertex=TWO_PLACES)
     response = await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
     assert response.body.startswith(b": ping\n\n")
     assert response.events()[-1] == "[DONE]"
@@ -386,11 +386,11 @@ async def test_g23_what_comes_in_goes_out_before_more_comes() -> None:
 
 async def test_g24_silent_thinking_is_not_taken_for_a_dead_connection() -> None:
     pieces = [*text_events("a", "b")[:4], 0.2, *text_events("a", "b")[4:]]
-    app = gateway(FakeUpstream([SlowReply(*pieces)]), streaming={"keep_alive": "50ms"})
+    app = gateway(FakeUpstream([SlowReply(*pieces)]), streaming={"keep_alive_interval": "50ms"})
     response = await request(app, "POST", PATH, ask(stream=True))
     assert response.body.count(b": ping\n\n") >= 2
     assert response.events()[-1] == "[DONE]"
-    assert Config().streaming.keep_alive == 15, "by default, below the 60 s of common proxies"
+    assert Config().streaming.keep_alive_interval == 15, "by default, below the 60 s of common proxies"
 
 
 async def test_g25_a_silent_upstream_ends_in_an_error_not_in_silence() -> None:

@@ -93,7 +93,7 @@ async def test_g47_it_is_ready_when_it_can_serve_and_lives_when_it_cannot() -> N
 
 
 async def test_g48_whoever_is_refused_is_counted_with_the_reason(waited: list[float]) -> None:
-    subject = guarded(quota(), server={"max_retry_attempts": 0})
+    subject = guarded(quota(), retries={"max": 0})
     body = json.dumps(ask()).encode()
     for method, path, headers, sent in (
         ("POST", PATH, [], body),
@@ -171,10 +171,10 @@ async def test_g50_while_it_goes_down_it_is_not_ready() -> None:
     assert (await request(app, "GET", "/readyz")).status == 503
 
 
-@pytest.mark.parametrize("mode", ["standard", "buffered", "never"])
+@pytest.mark.parametrize("mode", ["standard", "buffered", "single"])
 async def test_g52_comments_begin_with_the_request_not_with_the_upstream_s_answer(mode: str) -> None:
-    reply = message_reply() if mode == "never" else stream_reply(*text_events("fine"))
-    app = gateway(SlowUpstream([reply], wait=0.2), streaming={"keep_alive": "50ms", "mode": mode})
+    reply = message_reply() if mode == "single" else stream_reply(*text_events("fine"))
+    app = gateway(SlowUpstream([reply], wait=0.2), streaming={"keep_alive_interval": "50ms", "mode": mode})
     response = await request(app, "POST", PATH, ask(stream=True))
     assert response.body.startswith(b": ping\n\n" * 3)
     assert response.events()[-1] == "[DONE]"
@@ -349,7 +349,7 @@ async def test_g64_a_line_has_a_size() -> None:
     long = "x" * 1_000_000
     fault = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": long}})
     subject = guarded(fault, message_reply(), UpstreamUnreachable(long[:10_000], detail=long[:10_000]),
-                      server={"max_retry_attempts": 0})  # fmt: skip
+                      retries={"max": 0})  # fmt: skip
     many = {f"field_{number}_{'y' * 500}": 1 for number in range(500)}
     for body in (ask(), ask(**many), ask(), ask() | {"model": long}, ask(user=long)):
         headers = [*BEARER, (b"user-agent", long[:30_000].encode()), (b"x-request-id", b"z" * 128)]
@@ -386,7 +386,7 @@ async def test_g66_a_stream_costs_its_lines_not_a_line_a_piece() -> None:
 
 
 async def test_g69_one_429_is_no_lock(waited: list[float]) -> None:
-    app = gateway(upstream := FakeUpstream([quota()]), server={"max_retry_attempts": 0})
+    app = gateway(upstream := FakeUpstream([quota()]), retries={"max": 0})
     assert (await request(app, "POST", PATH, ask())).status == 429
     upstream.script = [message_reply("fine")]
     assert (await request(app, "POST", PATH, ask())).status == 200
@@ -443,7 +443,7 @@ async def test_g72_nobody_is_held_for_as_long_as_an_upstream_likes(asked: str, w
 async def test_g73_what_is_not_found_is_an_envelope_that_says_what() -> None:
     page = FakeReply(404, [(b"content-type", b"text/html")], [b"<!DOCTYPE html><title>404</title><p>not found"])
     for reply in (page, FakeReply(404, [(b"content-type", b"application/json")], [b"<html>"])):
-        got = await converse(reply, settings={"server": {"max_retry_attempts": 0}})
+        got = await converse(reply, settings={"retries": {"max": 0}})
         assert got.status == 404
         assert got.error["code"] == "model_not_found"
         assert "<" not in got.error["message"]

@@ -376,7 +376,7 @@ async def test_s14_a_key_in_the_query_opens_nothing_and_is_written_nowhere(query
     ids=["lost", "html", "bytes", "overloaded", "cut", "key error", "quoting"],
 )
 async def test_s15_no_error_holds_what_was_said(step: Any, stream: bool) -> None:
-    subject = guarded(step, server={"max_retry_attempts": 0})
+    subject = guarded(step, retries={"max": 0})
     body = json.dumps(ask(PROMPT, stream=stream)).encode()
     response = await send(subject.app, "POST", PATH, BEARER, body)
     assert response.status >= 400 or b'"error"' in response.body

@@ -58,7 +58,7 @@ async def test_s18_a_compressed_reply_is_not_blown_up(stream: bool) -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     assert len(bomb) < 60_000
     headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
-    subject = guarded(FakeReply(200, SSE_HEADERS if stream else headers, [bomb]), server={"max_retry_attempts": 0})
+    subject = guarded(FakeReply(200, SSE_HEADERS if stream else headers, [bomb]), retries={"max": 0})
     response = await send(subject.app, "POST", PATH, BEARER, json.dumps(ask(stream=stream)).encode())
     assert response.status == 502
     assert len(response.body) < 2000
@@ -105,7 +105,7 @@ async def test_s19_one_key_never_gets_what_another_s_answers_left() -> None:
 async def test_s20_a_model_s_name_gets_into_no_url_and_no_header(text: str) -> None:
     for settings in (
         {},
-        {"vertex": {"project": PROJECT, "location": "global", "model": NEW, "fallback_to_default": True}},
+        {"vertex": {"project": PROJECT, "location": "global", "model": NEW, "default_for_unknown_models": True}},
     ):
         subject = guarded(message_reply(), **settings)
         response = await send(subject.app, "POST", PATH, BEARER, json.dumps(ask() | {"model": text}).encode())

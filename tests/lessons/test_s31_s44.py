@@ -27,7 +27,8 @@ from support.served import Served
 #: Every field that a line about a request may have.
 LOGGED = {
     "event", "level", "timestamp", "request_id", "route", "deployment", "attempts", "stream", "outcome",
-    "status", "code", "message", "seconds", "first_content", "input_tokens", "cache_read_tokens", "cache_write_tokens",
+    "status", "code", "message", "duration_s", "time_to_first_token_s", "input_tokens", "cache_read_tokens",
+    "cache_write_tokens",
     "output_tokens", "notices", "upstream_request_id",
 }  # fmt: skip
 #: Headers of ours that a call to Vertex AI may have, beside those of the connection itself.
@@ -262,7 +263,7 @@ async def test_s41_what_goes_up_is_built_from_nothing() -> None:
 async def test_s42_no_answer_names_what_is_behind_the_gateway() -> None:
     port = free_port()
     vertex = {"project": PROJECT, "location": "global", "base_url": f"http://127.0.0.1:{port}"}
-    settings = Config.from_dict({"vertex": vertex, "server": {"api_keys": [KEY], "max_retry_attempts": 0}})
+    settings = Config.from_dict({"vertex": vertex, "server": {"api_keys": [KEY]}, "retries": {"max": 0}})
     app = Gateway(settings, upstream=HttpPool(), tokens=Tokens(), environment={})
     for stream in (False, True):
         response = await send(app, "POST", PATH, BEARER, json.dumps(ask(stream=stream)).encode())

@@ -232,7 +232,7 @@ async def ask(
     """
     if app is None:
         chosen = dict(settings or {})
-        vertex = {"caching": False} | chosen.pop("vertex", {})
+        vertex = {"prompt_caching": False} | chosen.pop("vertex", {})
         app = gateway(FakeUpstream([]), vertex=vertex, **chosen)
     upstream = app._upstream
     assert isinstance(upstream, FakeUpstream)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Final
 
-from modelmux.catalog import ModelCard, lifecycle
+from modelmux.catalog import ModelCard, lifecycle_warning
 from modelmux.routing.routes import Route, Routes
 
 _DAY: Final = 86_400
@@ -57,5 +57,5 @@ class RoutesToday:
         """What a client of this model should know today, in a sentence."""
         day = self.day
         if card.id not in self._warnings:
-            self._warnings[card.id] = lifecycle(card, day)
+            self._warnings[card.id] = lifecycle_warning(card, day)
         return self._warnings[card.id]

@@ -65,6 +65,6 @@ async def run(
     if exchange.remembers:
         remember(message.content or (), owner, card.id, thoughts)
     completion = translate_response(message, shape, id=id, created=created)
-    if exchange.stream and exchange.mode == "never":
+    if exchange.stream and exchange.mode == "single":
         return Answer(exchange, tell_whole(completion, include_usage=shape.include_usage), events=True)
     return Answer(exchange, common.encode(completion))

@@ -52,11 +52,11 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
     metrics.duration.observe(route, took)
     if outcome == names.OUTCOME_OK:
         metrics.succeeded += 1
-    elif outcome != names.OUTCOME_CLIENT_GONE:
+    elif outcome != names.OUTCOME_CLIENT_DISCONNECTED:
         metrics.failed += 1
     first = exchange.first_content
     if first is not None:
-        metrics.first_content.observe(route, first - exchange.started)
+        metrics.time_to_first_token.observe(route, first - exchange.started)
     _count_tokens(exchange, services, route)
     usage = exchange.usage
     services.log.info(
@@ -70,10 +70,10 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
         status=error.status if error else 200,
         code=error.code if error else None,
         message=loggable(error) if error else None,
-        seconds=round(took, 4),
+        duration_s=round(took, 4),
         request_bytes=exchange.request_bytes,
         response_bytes=exchange.response_bytes,
-        first_content=round(first - exchange.started, 4) if first is not None else None,
+        time_to_first_token_s=round(first - exchange.started, 4) if first is not None else None,
         input_tokens=usage.input_tokens if usage else None,
         cache_read_tokens=usage.cache_read_input_tokens if usage else None,
         cache_write_tokens=usage.cache_creation_input_tokens if usage else None,
@@ -83,13 +83,13 @@ def settle(exchange: Exchange, services: Services, *, error: GatewayError | None
     )
     if exchange.unknown:
         services.log.warning(
-            names.EVENT_UNKNOWN_UPSTREAM, request_id=exchange.request_id, types=sorted(exchange.unknown)[:20]
+            names.EVENT_UNKNOWN_UPSTREAM_TYPE, request_id=exchange.request_id, types=sorted(exchange.unknown)[:20]
         )
 
 
 def _outcome(error: GatewayError | None, *, client_gone: bool) -> str:
     if client_gone:
-        return names.OUTCOME_CLIENT_GONE
+        return names.OUTCOME_CLIENT_DISCONNECTED
     if error is None:
         return names.OUTCOME_OK
     if isinstance(error, RequestError) or (isinstance(error, UpstreamRefused) and error.status in (400, 404, 413)):

@@ -21,9 +21,9 @@ def inside(geography: str, location: str | None, facts: Locations) -> bool:
     if known is None:
         more = "$|-" if geography[-1:].isdigit() else r"$|-|\d"  # europe-west1 is no prefix of europe-west12
         return re.match(f"{re.escape(geography)}(?={more})", location) is not None and location in facts.regions
-    if location in known.outside:
+    if location in known.excluded:
         return False
-    return location in known.places or location.startswith(known.prefixes)
+    return location in known.locations or location.startswith(known.prefixes)
 
 
 def covers(geography: str, facts: Locations) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from modelmux.catalog import WIDE_LOCATIONS
+from modelmux.catalog import MULTI_REGION_LOCATIONS
 from modelmux.errors import UpstreamRefused
 from modelmux.routing.routes import Deployment
 
@@ -35,7 +35,7 @@ def bucket_of(deployment: Deployment) -> tuple[str, str, str]:
     Models of one lineage share a bucket on ``global`` and the multi-regions; in a region each has its own. global, us
     and eu are apart (Google's quota page, in the catalog's ``lineage``).
     """
-    card, wide = deployment.card, deployment.location in WIDE_LOCATIONS
+    card, wide = deployment.card, deployment.location in MULTI_REGION_LOCATIONS
     return deployment.project or deployment.url, deployment.location, (wide and card.lineage) or card.id
 
 

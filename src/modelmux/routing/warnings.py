@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from modelmux.catalog import lifecycle, location_in_path, location_of_host
+from modelmux.catalog import lifecycle_warning, location_in_path, location_of_host
 from modelmux.routing.aliases import Alias
 from modelmux.routing.routes import Deployment, Route, Routes
 
@@ -19,7 +19,7 @@ def route_warnings(routes: Routes, today: date) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     for name, route in _chosen(routes, today):
         for deployment in route.deployments:
-            for sentence in (lifecycle(deployment.card, today), _torn(deployment)):
+            for sentence in (lifecycle_warning(deployment.card, today), _torn(deployment)):
                 if sentence is not None:
                     found[(name, sentence)] = None
     return list(found)

@@ -19,7 +19,7 @@ from modelmux.errors import EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, where
+from modelmux.telemetry.log import Log, error_location
 
 Endpoint = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
@@ -78,7 +78,7 @@ class Application:
             await self._fail(send, error, request_id)
             error.__traceback__ = None  # frames that refer to the error: nobody asks for them any more
         except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
-            self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
+            self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
             hint = f"Its log has the details under the request id {request_id}."
             await self._fail(send, GatewayError("The gateway failed.", hint=hint), request_id)
 

@@ -23,7 +23,7 @@ from modelmux.server.client_stream import Outgoing
 from modelmux.server.health import Readiness
 from modelmux.server.responses import HeaderList, Receive, Scope, Send
 from modelmux.telemetry import names
-from modelmux.telemetry.log import where
+from modelmux.telemetry.log import error_location
 
 _SECONDS: Final = re.compile(rb"\d{1,9}(\.\d{1,9})?")
 
@@ -71,7 +71,7 @@ class ChatEndpoint:
             await self._give_up(GatewayDraining("The gateway is shutting down."), answer, out)
         except Exception as error:
             if out.started:  # too late for a status, so the client is told in-band
-                services.log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
+                services.log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
                 await self._give_up(GatewayError("The gateway failed."), answer, out)
             settle(exchange, services, error=GatewayError("The gateway failed."))
             if not out.started:

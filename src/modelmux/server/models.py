@@ -62,7 +62,7 @@ class ModelPages:
         return _json(encode(found))
 
     def _openai(self, name: str, route: Route) -> Model:
-        launched = _card(route).launched
+        launched = _card(route).released_on
         return Model(id=name, created=_seconds(launched) if launched else self._started)
 
 
@@ -77,10 +77,10 @@ def _anthropic(name: str, route: Route) -> ModelInfo:
     return ModelInfo(
         id=name,
         display_name=name,
-        created_at=_instant(card.launched or _UNKNOWN_DAY),
-        lifecycle="active" if card.retires is None else "deprecated",
-        retires_at=_instant(card.retires) if card.retires else None,
-        max_input_tokens=card.context,
+        created_at=_instant(card.released_on or _UNKNOWN_DAY),
+        lifecycle="active" if card.retires_on is None else "deprecated",
+        retires_at=_instant(card.retires_on) if card.retires_on else None,
+        max_input_tokens=card.context_window,
         max_tokens=card.max_output,
     )
 

@@ -122,7 +122,7 @@ def _late_system(message: SystemMessage | DeveloperMessage, answered: bool, turn
     if not blocks:
         turns.mark(adrift)
         return
-    if turns.ctx.card.mid_system and answered and turns.system(*blocks):
+    if turns.ctx.card.supports_mid_system and answered and turns.system(*blocks):
         return
     turns.ctx.notices.add("changed", f"{where}.role", "A later system message is sent in place, as a user turn.")
     for block in blocks:

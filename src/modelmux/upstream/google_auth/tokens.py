@@ -263,7 +263,7 @@ class GoogleTokens(TokenSource):
         self._quota_project = grant.loaded.credentials.quota_project_id
         self._failure, self._failures = None, 0
         self._arm(self._quiet_until - self._clock())
-        self._on_event(EVENT_REFRESHED, {"kind": grant.loaded.kind, "life_s": round(grant.life, 1)})
+        self._on_event(EVENT_REFRESHED, {"kind": grant.loaded.kind, "lifetime_s": round(grant.life, 1)})
 
     def _note_failure(self, failure: Failure) -> None:
         now = self._clock()
