@@ -33,7 +33,7 @@ TOKEN_RATE: Final = 8.0
 MAX_MEMORY_GROWTH: Final = 6 * 2**20
 #: File descriptors that may be open at rest: idle connections to the upstream, and those of any process.
 MAX_IDLE_FILES: Final = 200
-_ZERO_AT_REST: Final = ("requests_in_flight", "deployment_in_flight", "requests_waiting")
+_ZERO_AT_REST: Final = ("requests_in_flight", "deployment_in_flight", "requests_queued")
 QUESTION: Final = "Tell me something about the sea, the wind and the old boats in the harbour."
 
 

@@ -17,7 +17,7 @@ from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
-from modelmux.config.schema import Auth
+from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import CredentialsUnavailable, GatewayError
@@ -41,7 +41,7 @@ from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, quiet
+from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
@@ -87,7 +87,7 @@ class Gateway:
     ) -> None:
         self._environment = os.environ if environment is None else environment
         self._runtime = runtime = runtime or Runtime()
-        self._log = log or quiet()
+        self._log = log or null_logger()
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
@@ -95,7 +95,7 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=config.server.workers)
         self._limiter = ConcurrencyLimiter(**_limits(config))
-        self.metrics.watch(self._deployments.snapshot, self._limiter)
+        self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         try:
             self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
         except ValueError as error:
@@ -196,14 +196,12 @@ class Gateway:
             thinking=self._thinking,
             gates=Gates((ConcurrencyGate(self._limiter),)),
             observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
-            retry_policy=RetryPolicy(
-                max_attempts=1 + (config.server.max_retry_attempts if config.server.enable_retries else 0)
-            ),
+            retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
                 build_stream_modes(config),
                 streaming.buffer_size,
-                streaming.chunk_timeout_ms / 1000,
-                float(streaming.keep_alive),
+                streaming.buffer_timeout,
+                float(streaming.keep_alive_interval),
             ),
             log=self._log,
             runtime=runtime,
@@ -257,14 +255,14 @@ class Gateway:
 
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
-        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, what=event, message=_DEPLOYMENT_MESSAGES[event])
+        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_DEPLOYMENT_MESSAGES[event])
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
             self.readiness.problem = None
-            self._log.info(names.EVENT_CREDENTIALS, what=event, **detail)
+            self._log.info(names.EVENT_CREDENTIALS, action=event, **detail)
             return
-        self._log.warning(names.EVENT_CREDENTIALS, what=event, **detail)
+        self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
 
@@ -288,13 +286,13 @@ def _limits(config: Config) -> _Limits:
     """The concurrency of this process: its share of what all workers may have."""
     limits, workers = config.limits, config.server.workers
     return _Limits(
-        limit=math.ceil(limits.requests / workers),
-        queue=math.ceil(limits.queue / workers),
+        limit=math.ceil(limits.max_concurrent_requests / workers),
+        queue=math.ceil(limits.max_queued_requests / workers),
         queue_timeout=float(limits.queue_timeout),
     )
 
 
-def credential_loader(auth: Auth) -> Loader:
+def credential_loader(auth: AuthConfig) -> Loader:
     """Where credentials that can be renewed come from: the first that is set, else Application Default Credentials."""
     if auth.service_account_json is not None:
         return service_account_info(auth.service_account_json.reveal())

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-#: ``anywhere``: another attempt may succeed, on any deployment. ``other_model``: only a deployment of another model may.
-#: ``after_repair``: once more after the gateway has changed what it sent (a new token, no thinking blocks).
+#: ``anywhere``: another attempt may succeed, on any deployment. ``other_model``: only on one of another model.
+#: ``after_repair``: once more, after the gateway has changed what it sent (a new token, no thinking blocks).
 Retry = Literal["anywhere", "other_model", "after_repair", "no"]
 
 
@@ -171,8 +171,8 @@ _TABLE: Final = (
     ErrorKind(
         name="quota_zero", status=429, openai_type="rate_limit_error", openai_code="insufficient_quota",
         anthropic_type="rate_limit_error", retry="other_model", should_retry=False,
-        remedy="Enable the model in the Model Garden and request quota for it in the Google Cloud console (IAM & Admin, "
-        "Quotas & System Limits); retrying does not help.",
+        remedy="Enable the model in the Model Garden and request quota for it in the Google Cloud console "
+        "(IAM & Admin, Quotas & System Limits). Retrying does not help.",
     ),
     _server(
         "timeout", 503, "upstream_timeout", "Vertex AI took too long to respond.", anthropic_type="timeout_error",

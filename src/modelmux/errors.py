@@ -230,7 +230,7 @@ class UpstreamBroken(UpstreamError):
 
 
 class OutsideGeography(GatewayError):
-    """500: no deployment of the route lies inside its geography. Configuration prevents this; the call is checked too."""
+    """500: a call would leave the route's geography. Configuration prevents this; each call is checked too."""
 
     kind = KINDS["outside_geography"]
 

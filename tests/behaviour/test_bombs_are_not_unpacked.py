@@ -28,7 +28,7 @@ async def test_s18_a_compressed_reply_is_not_unpacked(stream: bool) -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     assert len(bomb) < 60_000
     headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
-    subject = guarded(FakeReply(200, SSE_HEADERS if stream else headers, [bomb]), server={"max_retry_attempts": 0})
+    subject = guarded(FakeReply(200, SSE_HEADERS if stream else headers, [bomb]), retries={"max": 0})
     response = await send(subject.app, "POST", PATH, BEARER, json.dumps(ask(stream=stream)).encode())
     assert response.status == 502
     assert len(response.body) < 2000

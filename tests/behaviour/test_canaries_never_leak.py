@@ -64,7 +64,9 @@ port = {port}
 api_keys = ["{key}", "{other}"]
 log_level = "trace"
 log_format = "console"
-max_retry_attempts = 0
+
+[retries]
+max = 0
 
 [logs]
 directory = "{logs}"

@@ -55,7 +55,7 @@ async def test_s11_no_header_chooses_the_upstream(header: str) -> None:
 async def test_s20_model_names_do_not_reach_urls_or_headers(text: str) -> None:
     for settings in (
         {},
-        {"vertex": {"project": PROJECT, "location": "global", "model": NEW, "fallback_to_default": True}},
+        {"vertex": {"project": PROJECT, "location": "global", "model": NEW, "default_for_unknown_models": True}},
     ):
         subject = guarded(message_reply(), **settings)
         response = await send(subject.app, "POST", PATH, BEARER, json.dumps(ask() | {"model": text}).encode())

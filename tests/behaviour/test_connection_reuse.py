@@ -30,7 +30,7 @@ async def test_five_requests_on_one_connection(text: str, stream: bool, reused: 
     pool = HttpPool()
     async with RunningEmulator(EmulatorSettings(tokens_per_second=0)) as emulator:
         settings = {"vertex": {"project": "p", "location": "global", "base_url": emulator.base_url}}
-        config = Config.from_dict(settings | {"server": {"enable_retries": False}})
+        config = Config.from_dict(settings | {"retries": {"max": 0}})
         app = Gateway(config, upstream=pool, tokens=FakeTokens(), environment={}, runtime=current_runtime())
         for _ in range(5):
             await request(app, "POST", PATH, ask(text, stream=stream))

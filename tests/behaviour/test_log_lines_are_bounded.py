@@ -20,7 +20,7 @@ async def test_g64_log_lines_have_a_maximum_size() -> None:
     long = "x" * 1_000_000
     fault = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": long}})
     subject = guarded(fault, message_reply(), UpstreamUnreachable(long[:10_000], detail=long[:10_000]),
-                      server={"max_retry_attempts": 0})  # fmt: skip
+                      retries={"max": 0})  # fmt: skip
     many = {f"field_{number}_{'y' * 500}": 1 for number in range(500)}
     for body in (ask(), ask(**many), ask(), ask() | {"model": long}, ask(user=long)):
         headers = [*BEARER, (b"user-agent", long[:30_000].encode()), (b"x-request-id", b"z" * 128)]

@@ -16,7 +16,7 @@ from support.security import BEARER, guarded, send
 
 
 async def test_g48_every_refused_request_is_counted_with_a_reason(no_waiting: list[float]) -> None:
-    subject = guarded(quota_exceeded(), server={"max_retry_attempts": 0})
+    subject = guarded(quota_exceeded(), retries={"max": 0})
     body = json.dumps(ask()).encode()
     for method, path, headers, sent in (
         ("POST", PATH, [], body),

@@ -41,7 +41,8 @@ class Tokens:
 def settings() -> Config:
     return Config.from_dict(
         {
-            "server": {"api_keys": [CANARIES["key"]], "log_level": "trace", "max_retry_attempts": 0},
+            "server": {"api_keys": [CANARIES["key"]], "log_level": "trace"},
+            "retries": {"max": 0},
             "vertex": {"project": CANARIES["project"], "location": "global"},
             "auth": {"access_token": CANARIES["token"], "service_account_json": CANARIES["token"]},
         }

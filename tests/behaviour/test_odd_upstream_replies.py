@@ -21,7 +21,7 @@ from support.fakes import (
 )
 from support.log_lines import Lines
 
-NO_RETRIES = {"server": {"enable_retries": False}}
+NO_RETRIES = {"retries": {"max": 0}}
 GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"RESOURCE_EXHAUSTED"}}\n\n'
 
 
@@ -78,7 +78,7 @@ NOTHING = [b"{}", b'{"error":{"code":429,"message":"q","status":"RESOURCE_EXHAUS
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("body", NOTHING)
 async def test_a_reply_that_says_nothing_is_no_empty_answer(body: bytes, stream: bool) -> None:
-    settings = {"server": {"enable_retries": False}}
+    settings = {"retries": {"max": 0}}
     got = await chat(FakeReply(200, JSON_HEADERS, [body]), stream=stream, settings=settings)
     assert got.status == 502
 

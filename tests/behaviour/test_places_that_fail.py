@@ -78,7 +78,7 @@ async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
     app = gateway(upstream, vertex={"models": [TWO]})
     for _ in range(5):
         assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2"
-    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 1
+    assert value(app, "modelmux_deployment_circuit_open", deployment="m@eu") == 1
     del upstream.calls[:]
     for _ in range(10):
         assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
@@ -93,7 +93,7 @@ async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
     upstream.answers["eu"] = upstream.answers["us"]
     assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"
     assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"
-    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 0
+    assert value(app, "modelmux_deployment_circuit_open", deployment="m@eu") == 0
     assert value(app, "modelmux_deployment_in_flight", deployment="m@eu") == 0
     assert value(app, "modelmux_deployment_in_flight", deployment="m@us") == 0
 
@@ -105,12 +105,12 @@ async def test_streams_that_break_off_speak_against_their_place_too(clock: Clock
     for _ in range(12):
         await call(app, stream=True)
     assert upstream.hosts()[-1] == US
-    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 1
+    assert value(app, "modelmux_deployment_circuit_open", deployment="m@eu") == 1
 
 
 async def test_nobody_is_turned_away_where_there_is_no_other_place(clock: Clock) -> None:
     upstream = Upstream(rest=lambda: UpstreamUnreachable("no route"))
-    app = gateway(upstream, server={"max_retry_attempts": 0})
+    app = gateway(upstream, retries={"max": 0})
     for _ in range(20):
         assert (await request(app, "POST", PATH, ask())).status == 502
     upstream.answers["rest"] = message_reply
@@ -124,7 +124,7 @@ async def test_what_the_request_is_at_fault_for_says_nothing_of_the_place(clock:
     app = gateway(upstream, vertex={"models": [TWO]})
     for _ in range(20):
         assert (await call(app)).status == 400
-    assert value(app, "modelmux_deployment_breaker_open", deployment="m@eu") == 0
+    assert value(app, "modelmux_deployment_circuit_open", deployment="m@eu") == 0
 
 
 async def test_an_outage_is_not_multiplied(clock: Clock) -> None:

@@ -97,7 +97,7 @@ async def test_e82_at_most_four_markers_in_a_request(caching: bool) -> None:
         user("Four"),
     ]
     options: Json = {"tools": [marked_tool, tool("second")], "messages": messages, "cache_control": EPHEMERAL}
-    settings = {"vertex": {"caching": caching}}
+    settings = {"vertex": {"prompt_caching": caching}}
     got = await chat(settings=settings, **options)
     assert [block.get("text") for block in cache_markers(got.sent["messages"])] == ["One", "Two", "Three", "Four"]
     assert cache_markers({k: v for k, v in got.sent.items() if k != "messages"}) == []
@@ -110,7 +110,7 @@ async def test_e82_at_most_four_markers_in_a_request(caching: bool) -> None:
 
 async def test_e83_a_marker_of_the_client_disables_automatic_ones() -> None:
     """Wherever the client's marker is; without one the automatic ones are set."""
-    settings = {"vertex": {"caching": True}}
+    settings = {"vertex": {"prompt_caching": True}}
     plain = [user("One"), assistant("Two"), user("Three")]
     openais = text("One", prompt_cache_breakpoint={"mode": "explicit"})
     own = [
@@ -187,7 +187,7 @@ async def test_g9_breakpoints_are_sent_on_every_kind_of_block() -> None:
 
 
 async def test_g10_caching_is_automatic() -> None:
-    on = await chat(settings={"vertex": {"caching": True}}, tools=[tool(description=LONG_TEXT)])
+    on = await chat(settings={"vertex": {"prompt_caching": True}}, tools=[tool(description=LONG_TEXT)])
     off = await chat(tools=[tool(description=LONG_TEXT)])
     assert cache_markers(on.sent)
     assert not cache_markers(off.sent)

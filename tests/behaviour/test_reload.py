@@ -108,7 +108,8 @@ async def test_what_cannot_be_used_changes_nothing(bad: dict[str, Any]) -> None:
 
 async def test_what_needs_a_restart_is_said() -> None:
     app = gateway(FakeUpstream([]), config("m"))
-    after = config("m", server={"port": 1, "host": "::1", "log_level": "debug", "strict": True}, logs={"keep": 3})
+    server = {"port": 1, "host": "::1", "log_level": "debug", "strict": True}
+    after = config("m", server=server, logs={"retention_days": 3})
     assert await app.reload(after) == ["server.host", "server.port", "server.log_level", "logs"]
     await app.aclose()
 

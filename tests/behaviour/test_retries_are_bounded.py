@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
-NO_RETRIES = {"server": {"enable_retries": False}}
+NO_RETRIES = {"retries": {"max": 0}}
 
 
 TWO_LOCATIONS_CONFIG = {"vertex": {"models": [{"name": "m", "model": SONNET, "locations": ["global", "eu"]}]}}
@@ -63,7 +63,7 @@ async def test_g4_a_quota_of_zero_is_recognised(no_waiting: list[float]) -> None
 async def test_g19_attempts_end_however_long_the_upstream_fails(no_waiting: list[float]) -> None:
     for more in (100, 3):
         upstream = FakeUpstream([stream_reply(message_start(), OVERLOADED) for _ in range(200)])
-        app = gateway(upstream, server={"max_retry_attempts": more})
+        app = gateway(upstream, retries={"max": more})
         response = await request(app, "POST", PATH, ask(stream=True))
         assert response.status >= 500
         assert len(upstream.calls) <= more + 1
@@ -81,7 +81,7 @@ async def test_g20_disabled_retries_hold_in_every_state(no_waiting: list[float])
         stream_reply(*text_events("x")[:4]),
     ):
         upstream = FakeUpstream([reply, message_reply()])
-        app = gateway(upstream, server={"enable_retries": False}, vertex=TWO_LOCATIONS)
+        app = gateway(upstream, retries={"max": 0}, vertex=TWO_LOCATIONS)
         await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
         assert len(upstream.calls) == 1
         assert not no_waiting
@@ -104,7 +104,7 @@ async def test_g45_invalid_arguments_and_400_are_never_retried(arguments: str, n
 
 
 async def test_g69_one_429_does_not_block_the_next_request(no_waiting: list[float]) -> None:
-    app = gateway(upstream := FakeUpstream([quota_exceeded()]), server={"max_retry_attempts": 0})
+    app = gateway(upstream := FakeUpstream([quota_exceeded()]), retries={"max": 0})
     assert (await request(app, "POST", PATH, ask())).status == 429
     upstream.script = [message_reply("fine")]
     assert (await request(app, "POST", PATH, ask())).status == 200

@@ -116,7 +116,7 @@ async def test_what_cannot_be_cured_is_tried_once(failure: Any, status: int, cod
 
 async def test_attempts_are_bounded_and_the_last_error_is_shown(no_waiting: list[float]) -> None:
     upstream = FakeUpstream([anthropic_error(529, "overloaded_error") for _ in range(9)])
-    response = await request(gateway(upstream, server={"max_retry_attempts": 2}), "POST", PATH, ask())
+    response = await request(gateway(upstream, retries={"max": 2}), "POST", PATH, ask())
     assert response.status == 503
     assert response.json()["error"]["message"].startswith("said so")
     assert len(upstream.calls) == 3
@@ -126,7 +126,7 @@ async def test_attempts_are_bounded_and_the_last_error_is_shown(no_waiting: list
 
 async def test_retries_can_be_switched_off() -> None:
     upstream = FakeUpstream([anthropic_error(529, "overloaded_error")])
-    response = await request(gateway(upstream, server={"enable_retries": False}), "POST", PATH, ask())
+    response = await request(gateway(upstream, retries={"max": 0}), "POST", PATH, ask())
     assert response.status == 503
 
 

@@ -135,9 +135,9 @@ async def test_no_call_leaves_its_geography_whatever_fails() -> None:
     fenced = {"name": "own", "model": "claude-sonnet-4-6", "locations": ["eu", "europe-west1", "europe-west4"]}
     app = gateway(
         upstream,
-        vertex={"location": "eu", "geography": "eu", "models": [fenced], "fallback_to_default": True,
+        vertex={"location": "eu", "geography": "eu", "models": [fenced], "default_for_unknown_models": True,
                 "model": "claude-opus-5"},
-        aliases={"chat": "own"}, server={"max_retry_attempts": 3},
+        aliases={"chat": "own"}, retries={"max": 3},
     )  # fmt: skip
 
     for name in ("own", "chat", "claude-opus-5", "claude-opus-4-8", "nobody-knows", "claude-haiku-4-5"):

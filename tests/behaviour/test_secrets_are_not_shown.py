@@ -71,7 +71,7 @@ async def test_s14_a_key_in_the_query_is_ignored_and_not_logged(query: str) -> N
     ids=["lost", "html", "bytes", "overloaded", "cut", "key error", "quoting"],
 )
 async def test_s15_errors_do_not_quote_prompts(step: Any, stream: bool) -> None:
-    subject = guarded(step, server={"max_retry_attempts": 0})
+    subject = guarded(step, retries={"max": 0})
     body = json.dumps(ask(PROMPT, stream=stream)).encode()
     response = await send(subject.app, "POST", PATH, BEARER, body)
     assert response.status >= 400 or b'"error"' in response.body
@@ -108,7 +108,8 @@ async def test_s31_open_pages_show_only_status_and_counters() -> None:
 #: Every field that a line about a request may have.
 LOGGED = {
     "event", "level", "timestamp", "request_id", "route", "deployment", "attempts", "stream", "outcome",
-    "status", "code", "message", "seconds", "first_content", "input_tokens", "cache_read_tokens", "cache_write_tokens",
+    "status", "code", "message", "duration_s", "time_to_first_token_s", "input_tokens", "cache_read_tokens",
+    "cache_write_tokens",
     "output_tokens", "notices", "upstream_request_id",
 }  # fmt: skip
 
@@ -127,7 +128,7 @@ async def test_s32_request_lines_have_known_fields_only() -> None:
 async def test_s42_errors_do_not_name_internal_addresses() -> None:
     port = free_port()
     vertex = {"project": PROJECT, "location": "global", "base_url": f"http://127.0.0.1:{port}"}
-    settings = Config.from_dict({"vertex": vertex, "server": {"api_keys": [KEY], "max_retry_attempts": 0}})
+    settings = Config.from_dict({"vertex": vertex, "server": {"api_keys": [KEY]}, "retries": {"max": 0}})
     app = Gateway(settings, upstream=HttpPool(), tokens=Tokens(), environment={}, runtime=current_runtime())
     for stream in (False, True):
         response = await send(app, "POST", PATH, BEARER, json.dumps(ask(stream=stream)).encode())

@@ -18,7 +18,7 @@ async def test_g22_a_slow_upstream_is_bridged_and_still_retried() -> None:
     """The head and a comment are sent after the configured time, and still nothing was promised: a failure before
     content is retried."""
     late, good = SlowReply(0.2, UpstreamBroken("reset", reply_started=True)), stream_reply(*text_events("fine"))
-    app = gateway(FakeUpstream([late, good]), streaming={"keep_alive": "50ms"}, vertex=TWO_LOCATIONS)
+    app = gateway(FakeUpstream([late, good]), streaming={"keep_alive_interval": "50ms"}, vertex=TWO_LOCATIONS)
     response = await request(app, "POST", PATH, ask(stream=True) | {"model": "m"})
     assert response.body.startswith(b": ping\n\n")
     assert response.events()[-1] == "[DONE]"
@@ -26,17 +26,17 @@ async def test_g22_a_slow_upstream_is_bridged_and_still_retried() -> None:
 
 async def test_g24_comments_are_sent_while_the_model_thinks() -> None:
     pieces = [*text_events("a", "b")[:4], 0.2, *text_events("a", "b")[4:]]
-    app = gateway(FakeUpstream([SlowReply(*pieces)]), streaming={"keep_alive": "50ms"})
+    app = gateway(FakeUpstream([SlowReply(*pieces)]), streaming={"keep_alive_interval": "50ms"})
     response = await request(app, "POST", PATH, ask(stream=True))
     assert response.body.count(b": ping\n\n") >= 2
     assert response.events()[-1] == "[DONE]"
-    assert Config().streaming.keep_alive == 15, "by default, below the 60 s of common proxies"
+    assert Config().streaming.keep_alive_interval == 15, "by default, below the 60 s of common proxies"
 
 
-@pytest.mark.parametrize("mode", ["standard", "buffered", "never"])
+@pytest.mark.parametrize("mode", ["standard", "buffered", "single"])
 async def test_g52_comments_begin_with_the_request(mode: str) -> None:
-    reply = message_reply() if mode == "never" else stream_reply(*text_events("fine"))
-    app = gateway(SlowUpstream([reply], wait=0.2), streaming={"keep_alive": "50ms", "mode": mode})
+    reply = message_reply() if mode == "single" else stream_reply(*text_events("fine"))
+    app = gateway(SlowUpstream([reply], wait=0.2), streaming={"keep_alive_interval": "50ms", "mode": mode})
     response = await request(app, "POST", PATH, ask(stream=True))
     assert response.body.startswith(b": ping\n\n" * 3)
     assert response.events()[-1] == "[DONE]"

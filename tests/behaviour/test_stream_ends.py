@@ -52,7 +52,7 @@ async def test_usage_of_a_broken_stream_is_counted() -> None:
     app = gateway(FakeUpstream([stream_reply(START, OPEN, DELTA)]))
     await request(app, "POST", PATH, ask(stream=True))
     assert app.metrics.registry.get_sample_value(
-        "modelmux_tokens_total", {"route": "claude-sonnet-4-6", "kind": "input"}
+        "modelmux_tokens_total", {"route": "claude-sonnet-4-6", "type": "input"}
     ) == 7  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from support.fakes import error_reply, event, stream_reply, text_events
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
-NO_RETRIES = {"server": {"enable_retries": False}}
+NO_RETRIES = {"retries": {"max": 0}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -42,7 +42,7 @@ async def test_e8_connection_closed_after_content_is_an_in_band_error() -> None:
     assert last["error"]["code"] == "upstream_broken"
     assert b"[DONE]" not in got.response.body
     sample = got.app.metrics.registry.get_sample_value
-    assert sample("modelmux_tokens_total", {"route": SONNET, "kind": "input"}) == 70
+    assert sample("modelmux_tokens_total", {"route": SONNET, "type": "input"}) == 70
 
 
 async def test_e8_connection_closed_during_a_unary_response_is_retried() -> None:
@@ -54,7 +54,7 @@ async def test_e8_connection_closed_during_a_unary_response_is_retried() -> None
     got = await chat(stream_reply(*pieces), settings=NO_RETRIES, max_tokens=20_000)
     assert (got.status, got.error["code"]) == (502, "upstream_broken")
     sample = got.app.metrics.registry.get_sample_value
-    assert sample("modelmux_tokens_total", {"route": SONNET, "kind": "input"}) == 70
+    assert sample("modelmux_tokens_total", {"route": SONNET, "type": "input"}) == 70
 
 
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})

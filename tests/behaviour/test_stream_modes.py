@@ -31,7 +31,7 @@ START, PING, OPEN, *DELTAS, CLOSE, END, STOP = text_events(*WORDS)
 #: Longer than that, and the upstream is asked for a stream even if the client is not to get one.
 LONG = {"max_tokens": 20_000}
 MODEL_ELSEWHERE = {"models": [{"name": MODEL, "model": MODEL, "locations": ["global", "eu"]}]}
-MODES = ["standard", "always", "buffered", "never", "non-streaming"]
+MODES = ["standard", "always", "buffered", "single", "never", "non-streaming"]
 
 
 def answer(*words: str) -> FakeReply:
@@ -39,7 +39,7 @@ def answer(*words: str) -> FakeReply:
 
 
 def app_in(mode: str, *script: Any, milliseconds: int = 5000, **settings: Any) -> Gateway:
-    streaming = {"mode": mode, "chunk_timeout_ms": milliseconds, **settings.pop("streaming", {})}
+    streaming = {"mode": mode, "buffer_timeout": milliseconds / 1000, **settings.pop("streaming", {})}
     return gateway(FakeUpstream(script), streaming=streaming, **settings)
 
 
@@ -64,6 +64,7 @@ PIECES = {
     "standard": WORDS,
     "always": WORDS,
     "buffered": ["Hello. ", "How are you"],
+    "single": ["Hello. How are you"],
     "never": ["Hello. How are you"],
     "non-streaming": ["Hello. How are you"],
 }
@@ -82,7 +83,14 @@ async def test_every_mode_gives_a_valid_stream_of_its_own_pieces(mode: str, usag
 
 @pytest.mark.parametrize(
     ("mode", "named"),
-    [("standard", None), ("always", None), ("buffered", "buffered"), ("never", "never"), ("non-streaming", "never")],
+    [
+        ("standard", None),
+        ("always", None),
+        ("buffered", "buffered"),
+        ("single", "single"),
+        ("never", "single"),
+        ("non-streaming", "single"),
+    ],
 )
 async def test_a_header_names_the_mode_that_was_used(mode: str, named: str | None) -> None:
     app = app_in(mode, answer(), message_reply())
@@ -128,7 +136,7 @@ async def test_a_profile_may_turn_the_stream_into_one_json_object() -> None:
 
 async def test_a_short_whole_answer_is_not_streamed_by_the_upstream_either() -> None:
     upstream = FakeUpstream([message_reply("Hi. You.")])
-    response = await stream(gateway(upstream, streaming={"mode": "never"}))
+    response = await stream(gateway(upstream, streaming={"mode": "single"}))
     assert contents(response) == ["Hi. You."]
     assert "stream" not in upstream.body()
 
@@ -151,7 +159,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 
 @pytest.mark.parametrize(
     ("mode", "arguments"),
-    [("standard", ["", '{"a":', "1}"]), ("buffered", ["", '{"a":', "1}"]), ("never", ['{"a":1}'])],
+    [("standard", ["", '{"a":', "1}"]), ("buffered", ["", '{"a":', "1}"]), ("single", ['{"a":1}'])],
 )
 async def test_tool_calls_come_behind_the_text_before_them(mode: str, arguments: list[str]) -> None:
     response = await stream(app_in(mode, stream_reply(*TOOLS)), tools=[TOOL], **LONG)
@@ -234,7 +242,7 @@ async def test_held_text_does_not_wait_for_an_answer_that_goes_on_after_a_pause(
     assert app.when(b'"Hel"') < 0.2 < app.when(b'"lo. "')
 
 
-@pytest.mark.parametrize("mode", ["buffered", "never"])
+@pytest.mark.parametrize("mode", ["buffered", "single"])
 async def test_an_upstream_error_before_content_is_a_status(mode: str) -> None:
     refused = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}})
     response = await stream(app_in(mode, refused), **LONG)
@@ -245,20 +253,20 @@ async def test_an_upstream_error_before_content_is_a_status(mode: str) -> None:
 async def test_a_whole_answer_that_breaks_in_its_middle_is_asked_for_again() -> None:
     """The client has seen nothing yet: it never sees an error that another attempt cures."""
     broken = stream_reply(START, OPEN, *DELTAS[:2], UpstreamBroken("reset", reply_started=True))
-    app = app_in("never", broken, answer(), vertex=MODEL_ELSEWHERE)
+    app = app_in("single", broken, answer(), vertex=MODEL_ELSEWHERE)
     response = await stream(app, **LONG)
     assert contents(response) == ["Hello. How are you"]
     assert response.headers["x-modelmux-attempts"] == "2"
 
 
 async def test_a_whole_answer_that_cannot_be_had_is_a_status_too() -> None:
-    app = app_in("never", stream_reply(START, OPEN, *DELTAS[:2]), server={"enable_retries": False})
+    app = app_in("single", stream_reply(START, OPEN, *DELTAS[:2]), retries={"max": 0})
     response = await stream(app, **LONG)
     assert response.status == 502
     assert response.json()["error"]["code"] == "upstream_broken"
 
 
-@pytest.mark.parametrize("mode", ["buffered", "never"])
+@pytest.mark.parametrize("mode", ["buffered", "single"])
 @pytest.mark.parametrize("flushed", [False, True])
 async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstream_with_it(
     mode: str, flushed: bool
@@ -276,7 +284,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstre
     assert (app.metrics.succeeded, app.metrics.failed) == (0, 0)
     sample = app.metrics.registry.get_sample_value
     assert sample("modelmux_requests_total", {"route": MODEL, "outcome": "client_gone"}) == 1
-    assert sample("modelmux_tokens_total", {"route": MODEL, "kind": "input"}) == 7
+    assert sample("modelmux_tokens_total", {"route": MODEL, "type": "input"}) == 7
     assert not [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
 
 
@@ -332,7 +340,7 @@ async def test_no_more_is_held_than_the_operator_allows() -> None:
 async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
     monkeypatch.setattr(Bounded.__init__, "__defaults__", (10_000,))
     reply = stream_reply(START, OPEN, *DELTAS[:1] * 10_000)
-    app = app_in("never", reply, server={"enable_retries": False})
+    app = app_in("single", reply, retries={"max": 0})
     response = await request(app, "POST", PATH, ask(stream=streamed, **LONG))
     assert response.status == 502
     assert response.json()["error"]["code"] == "upstream_broken"
@@ -346,4 +354,4 @@ async def test_a_whole_reply_of_the_upstream_is_a_stream_in_larger_pieces_too() 
 
 async def test_a_row_that_cannot_match_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigError, match=r"streaming\.clients\[0\]"):
-        app_in("auto", streaming={"clients": [{"contains": "x", "mode": "never"}]})
+        app_in("auto", streaming={"clients": [{"contains": "x", "mode": "single"}]})

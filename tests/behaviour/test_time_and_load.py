@@ -107,7 +107,7 @@ async def test_a_model_has_clocks_of_its_own() -> None:
 
 
 async def test_a_client_that_waits_for_its_stream_hears_that_we_live() -> None:
-    app = gateway(slow(0.23, *HELLO), streaming={"keep_alive": "50ms"})
+    app = gateway(slow(0.23, *HELLO), streaming={"keep_alive_interval": "50ms"})
     response = await call(app, stream=True)
     assert response.body.startswith(PING * 3)
     assert response.events()[-1] == "[DONE]"
@@ -116,7 +116,7 @@ async def test_a_client_that_waits_for_its_stream_hears_that_we_live() -> None:
 
 
 async def test_and_in_a_pause_of_the_stream_too() -> None:
-    app = gateway(slow(*HELLO[:4], 0.23, *HELLO[4:]), streaming={"keep_alive": "50ms"})
+    app = gateway(slow(*HELLO[:4], 0.23, *HELLO[4:]), streaming={"keep_alive_interval": "50ms"})
     response = await call(app, stream=True)
     assert PING * 3 in response.body
     assert not response.body.startswith(PING)
@@ -125,15 +125,15 @@ async def test_and_in_a_pause_of_the_stream_too() -> None:
 
 async def test_a_stream_that_flows_gets_no_comments() -> None:
     pieces = [piece for part in HELLO for piece in (part, 0.02)]
-    app = gateway(slow(*pieces), streaming={"keep_alive": "100ms"})
+    app = gateway(slow(*pieces), streaming={"keep_alive_interval": "100ms"})
     assert PING not in (await call(app, stream=True)).body
 
 
 async def test_an_error_after_the_first_comment_is_told_in_band() -> None:
     app = gateway(
         FakeUpstream([SlowReply(0.1, UpstreamBroken("x", reply_started=True)), error_reply(400, OVERLOADED)]),
-        streaming={"keep_alive": "50ms"},
-        server={"max_retry_attempts": 0},
+        streaming={"keep_alive_interval": "50ms"},
+        retries={"max": 0},
     )
     response = await call(app, stream=True)
     assert response.status == 200
@@ -145,40 +145,44 @@ async def test_an_error_after_the_first_comment_is_told_in_band() -> None:
 
 async def test_a_retry_after_the_first_comment_is_still_possible() -> None:
     upstream = FakeUpstream([SlowReply(0.1, UpstreamBroken("x", reply_started=True)), stream_reply(*HELLO)])
-    app = gateway(upstream, streaming={"keep_alive": "50ms"}, vertex=TWO)
+    app = gateway(upstream, streaming={"keep_alive_interval": "50ms"}, vertex=TWO)
     response = await request(app, "POST", PATH, {**ask(stream=True), "model": "m"})
     assert response.body.startswith(PING)
     assert response.events()[-1] == "[DONE]"
 
 
 async def test_an_answer_told_whole_is_waited_for_with_comments() -> None:
-    app = gateway(SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive": "50ms", "mode": "never"})
+    app = gateway(
+        SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive_interval": "50ms", "mode": "single"}
+    )
     response = await call(app, stream=True)
     assert response.body.startswith(PING)
-    assert response.headers["x-modelmux-stream-mode"] == "never"
+    assert response.headers["x-modelmux-stream-mode"] == "single"
     assert response.events()[-1] == "[DONE]"
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["unary", "json for a stream"])
 async def test_an_answer_that_is_json_gets_no_comments(fields: dict[str, Any]) -> None:
     rule = [{"user_agent": "batch", "mode": "json"}]
-    app = gateway(SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive": "30ms", "clients": rule})
+    app = gateway(
+        SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive_interval": "30ms", "clients": rule}
+    )
     response = await call(app, {"user-agent": "batch/1"}, **fields)
     assert response.json()["choices"][0]["message"]["content"] == "Hello!"
 
 
 async def test_comments_can_be_switched_off_and_end_with_the_stream() -> None:
-    app = gateway(slow(0.1, *HELLO), streaming={"keep_alive": 0})
+    app = gateway(slow(0.1, *HELLO), streaming={"keep_alive_interval": 0})
     assert (await call(app, stream=True)).body.startswith(b"data:")
     before = asyncio.all_tasks()
-    app = gateway(slow(0.1, *HELLO), streaming={"keep_alive": "20ms"})
+    app = gateway(slow(0.1, *HELLO), streaming={"keep_alive_interval": "20ms"})
     await call(app, stream=True)
     assert asyncio.all_tasks() == before
 
 
 async def test_a_client_that_leaves_while_it_hears_comments_leaves_nothing_behind() -> None:
     upstream, gone = slow(60.0, *HELLO), asyncio.Event()
-    app = gateway(upstream, streaming={"keep_alive": "20ms"})
+    app = gateway(upstream, streaming={"keep_alive_interval": "20ms"})
     before = asyncio.all_tasks()
     running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=gone))
     await asyncio.sleep(0.1)
@@ -196,7 +200,7 @@ async def test_a_client_that_leaves_while_it_hears_comments_leaves_nothing_behin
 
 async def test_more_than_may_run_wait_and_are_served_in_turn() -> None:
     upstream = SlowUpstream([message_reply() for _ in range(6)], wait=0.02)
-    app = gateway(upstream, limits={"requests": 2})
+    app = gateway(upstream, limits={"max_concurrent_requests": 2})
     responses = await asyncio.gather(*(call(app) for _ in range(6)))
     assert [response.status for response in responses] == [200] * 6
     assert upstream.most == 2
@@ -204,14 +208,14 @@ async def test_more_than_may_run_wait_and_are_served_in_turn() -> None:
 
 async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
     upstream = SlowUpstream([message_reply() for _ in range(3)], wait=0.3)
-    app = gateway(upstream, limits={"requests": 1, "queue": 1, "queue_timeout": "50ms"})
+    app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 1, "queue_timeout": "50ms"})
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
     second, third = asyncio.create_task(call(app)), asyncio.create_task(call(app))
     began = time.monotonic()
     assert (await third).status == 503, "the queue is full: at once"
     assert time.monotonic() - began < 0.04
-    assert value(app, "modelmux_requests_waiting") == 1
+    assert value(app, "modelmux_requests_queued") == 1
     refused = await second
     assert (refused.status, refused.headers["retry-after"]) == (503, "2")
     assert (await first).status == 200
@@ -221,7 +225,7 @@ async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
 
 async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
     upstream = SlowUpstream([message_reply() for _ in range(2)], wait=0.2)
-    app = gateway(upstream, limits={"requests": 1})
+    app = gateway(upstream, limits={"max_concurrent_requests": 1})
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
     gone = asyncio.Event()
@@ -229,7 +233,7 @@ async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
     await asyncio.sleep(0.01)
     gone.set()
     await asyncio.wait_for(second, 0.1)
-    assert value(app, "modelmux_requests_waiting") == 0
+    assert value(app, "modelmux_requests_queued") == 0
     assert (await first).status == 200
     assert len(upstream.calls) == 1
 

@@ -176,7 +176,7 @@ async def test_e98_tools_are_sent_in_the_clients_order() -> None:
     tools = [tool(name, schema) for name, schema in zip(names, schemas, strict=True)]
     bodies = []
     for _ in range(3):
-        got = await chat(tools=tools, settings={"vertex": {"caching": True}})
+        got = await chat(tools=tools, settings={"vertex": {"prompt_caching": True}})
         assert [t["name"] for t in got.sent["tools"]] == names
         assert [json.dumps(t["input_schema"]) for t in got.sent["tools"]] == [json.dumps(s) for s in schemas]
         bodies.append(got.upstream.calls[0].body)

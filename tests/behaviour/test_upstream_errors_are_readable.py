@@ -39,7 +39,7 @@ async def test_e58_any_shape_of_error_becomes_openais(
     status, no HTML."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = FakeReply(status, [(b"content-type", kind)], [raw])
-    got = await chat(reply, settings={"server": {"enable_retries": False}}, stream=stream)
+    got = await chat(reply, settings={"retries": {"max": 0}}, stream=stream)
     assert got.status == shown
     assert set(got.error) == {"message", "type", "param", "code"}
     assert got.error["code"] == code
@@ -50,7 +50,7 @@ async def test_e58_any_shape_of_error_becomes_openais(
 async def test_g73_a_404_names_model_and_location() -> None:
     page = FakeReply(404, [(b"content-type", b"text/html")], [b"<!DOCTYPE html><title>404</title><p>not found"])
     for reply in (page, FakeReply(404, [(b"content-type", b"application/json")], [b"<html>"])):
-        got = await chat(reply, settings={"server": {"max_retry_attempts": 0}})
+        got = await chat(reply, settings={"retries": {"max": 0}})
         assert got.status == 404
         assert got.error["code"] == "model_not_found"
         assert "<" not in got.error["message"]

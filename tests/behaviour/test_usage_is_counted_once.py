@@ -109,4 +109,4 @@ async def test_g12_metrics_show_cached_tokens_separately() -> None:
     got = await chat(reply_of(text("Hello"), usage=counts))
     page = (await request(got.app, "GET", "/metrics")).body.decode()
     for kind, count in (("input", 1), ("cache_read", 2), ("cache_write", 4), ("output", 8)):
-        assert f'modelmux_tokens_total{{kind="{kind}",route="claude-sonnet-4-6"}} {count}.0' in page
+        assert f'modelmux_tokens_total{{route="claude-sonnet-4-6",type="{kind}"}} {count}.0' in page

@@ -133,7 +133,7 @@ def cases() -> list[object]:
 async def test_a_fault_that_stays(row: Row, kind: Kind, retries: int) -> None:
     before, files = asyncio.all_tasks(), open_files()
     status, again, inside = row.expected(kind)
-    async with world(server={"max_retry_attempts": retries}) as here:
+    async with world(retries={"max": retries}) as here:
         seen = await here.ask(f"Hello [[emulator: {row.words}]]", kind)
         await here.settle()
         attempts = 1 + retries * again
@@ -174,7 +174,7 @@ async def test_a_fault_that_passes_is_never_seen(row: Row, kind: Kind) -> None:
         assert (seen.finish, len(here.calls)) == ("stop", 2)
         assert here.counted("modelmux_requests_total", outcome="ok") == 1
         assert here.gateway.metrics.retries == 1
-        assert here.counted("modelmux_tokens_total", kind="output") > 0
+        assert here.counted("modelmux_tokens_total", type="output") > 0
     assert await left_over(before) == set()
 
 

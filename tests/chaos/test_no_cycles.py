@@ -39,7 +39,7 @@ async def ask(here: World, kind: str, words: str) -> None:
 @pytest.mark.usefixtures("no_waiting")
 async def test_a_request_leaves_no_circle(kind: str, words: str) -> None:
     mode = kind if kind in ("buffered", "never") else "standard"
-    async with world(streaming={"mode": mode}, server={"max_retry_attempts": 1}) as here:
+    async with world(streaming={"mode": mode}, retries={"max": 1}) as here:
         for _ in range(3):
             await ask(here, kind, words)
         await here.settle()

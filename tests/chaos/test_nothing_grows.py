@@ -31,7 +31,7 @@ async def all_of_them(here: World) -> None:
 
 
 async def test_memory_files_and_tasks_stay_where_they_were() -> None:
-    async with world(server={"max_retry_attempts": 1}) as here:
+    async with world(retries={"max": 1}) as here:
         for _ in range(6):  # caches fill, histories of breakers too, the emulator's book of requests
             await all_of_them(here)
         await here.settle()

@@ -170,7 +170,10 @@ async def test_the_client_leaves_between_two_attempts(stream: bool) -> None:
 
 @BOTH
 async def test_the_client_leaves_the_queue(stream: bool) -> None:
-    async with Peer(b"").listening() as upstream, serving(upstream, limits={"requests": 1}) as (gateway, served):
+    async with (
+        Peer(b"").listening() as upstream,
+        serving(upstream, limits={"max_concurrent_requests": 1}) as (gateway, served),
+    ):
         first = await ask(served, stream=stream)
         await upstream.asked.wait()
         second = await ask(served, stream=stream)
@@ -252,5 +255,5 @@ async def test_usage_so_far_is_counted_once() -> None:
             leave(client, reset=False)
             await until(lambda: gateway.metrics.in_flight == 0)
         tokens = gateway.metrics.registry.get_sample_value
-        labels = {"route": "claude-sonnet-4-6", "kind": "input"}
+        labels = {"route": "claude-sonnet-4-6", "type": "input"}
         assert tokens("modelmux_tokens_total", labels) == 3 * 7

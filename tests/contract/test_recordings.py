@@ -171,7 +171,7 @@ async def test_error(recording: dict[str, Any], stream: bool) -> None:
     headers = SSE_HEADERS if recording.get("sse") else JSON_HEADERS
     # Without retries the second is for a token that is renewed, and refused again.
     refusals = [FakeReply(recording["status"], headers, [body.encode()]) for _ in range(2)]
-    app = gateway(FakeUpstream(refusals), server={"enable_retries": False})
+    app = gateway(FakeUpstream(refusals), retries={"max": 0})
     response = await request(app, "POST", PATH, ask(stream=stream))
     error = response.json()["error"]
     status, code = ERRORS[recording["id"]]

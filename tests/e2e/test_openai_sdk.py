@@ -105,7 +105,7 @@ ERRORS = [
 @pytest.fixture(scope="module")
 def impatient(serve: Any, emulator: Process) -> Any:
     """A client of a gateway that does not retry."""
-    process = serve(emulator.url, server="enable_retries = false")
+    process = serve(emulator.url, more="[retries]\nmax = 0\n")
     with openai.OpenAI(base_url=f"{process.url}/v1", api_key="sk-x", max_retries=0) as client:
         yield client
 

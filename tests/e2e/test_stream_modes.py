@@ -14,7 +14,7 @@ import pytest
 from support.processes import Process
 
 MODEL = "claude-sonnet-4-6"
-MODES = ["standard", "buffered", "never"]
+MODES = ["standard", "buffered", "single"]
 TEXT = "One fine day. Two of them! 三つ。And a rest"
 WEATHER: Any = {
     "type": "function",
@@ -37,9 +37,9 @@ def gateways(serve: Callable[..., Process], slow_emulator: Process) -> Callable[
 
     def of(mode: str) -> Process:
         if mode not in started:
-            more = f'[streaming]\nmode = "{mode}"\nchunk_timeout_ms = 60000\n'
-            rows = '[[streaming.clients]]\nheader = "x-old"\nmode = "json"\n'
-            started[mode] = serve(slow_emulator.url, server="enable_retries = false", more=more + rows)
+            more = f'[streaming]\nmode = "{mode}"\nbuffer_timeout = 60\n'
+            rows = '[[streaming.clients]]\nheader = "x-old"\nmode = "json"\n[retries]\nmax = 0\n'
+            started[mode] = serve(slow_emulator.url, more=more + rows)
         return started[mode]
 
     return of
@@ -74,7 +74,7 @@ def test_chat_with_usage(client: openai.OpenAI, mode: str, most: int) -> None:
         assert all(piece.rstrip().endswith((".", "!", "。")) for piece in pieces[:-1])
         assert (pieces[0], pieces[-1]) == ("One fine day. ", "And a rest")
     else:
-        assert (len(pieces) == 1) == (mode == "never")
+        assert (len(pieces) == 1) == (mode == "single")
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
     assert chunks[-1].choices == []
@@ -119,7 +119,7 @@ def test_a_break_in_the_middle_raises(client: openai.OpenAI, mode: str) -> None:
             )
         ]
         raise AssertionError(seen)
-    assert isinstance(caught.value, openai.InternalServerError) == (mode == "never")
+    assert isinstance(caught.value, openai.InternalServerError) == (mode == "single")
 
 
 def test_a_profile_gives_json(client: openai.OpenAI) -> None:

@@ -174,7 +174,7 @@ def test_a_worker_that_ends_again_and_again_is_started_ever_later(start: Start) 
         time.sleep(0.01)
     ends = [line for line in gateway.output().splitlines() if "was ended by SIGKILL" in line]
     assert 4 <= len(ends) <= 6  # after 0.1, 0.2, 0.4, 0.8, 1.6 s
-    assert "again_in_s=1.6" in ends[4]
+    assert "restart_in_s=1.6" in ends[4]
     assert "it has ended 5 times soon after its start" in ends[4]
     assert alive(steady)
     assert not alive(victim)

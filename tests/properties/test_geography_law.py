@@ -53,7 +53,7 @@ def vertex_in(home: tuple[tuple[str, ...], tuple[str | None, ...]]) -> st.Search
         {
             "location": st.one_of(places, places, st.just("global")),
             "geography": geographies,
-            "fallback_to_default": st.booleans(),
+            "default_for_unknown_models": st.booleans(),
             "model": st.sampled_from([None, "claude-sonnet-4-6"]),
             "models": st.tuples(entry("a", places, geographies), entry("b", places, geographies)).map(list),
         }

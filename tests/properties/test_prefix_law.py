@@ -134,7 +134,7 @@ def check_legal(body: dict[str, Any], card: ModelCard) -> None:
         for block in blocks:
             check_block(block)
         if message["role"] == "system":
-            assert card.mid_system
+            assert card.supports_mid_system
             assert messages[number - 1]["role"] == "user"
             assert number == len(messages) - 1 or messages[number + 1]["role"] == "assistant"
     assert not waiting

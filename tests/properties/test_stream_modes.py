@@ -39,7 +39,7 @@ SHAPES = [
     ReplyShape("m", strip_fences=True),
     ReplyShape("m", show_reasoning=False),
 ]
-MODES = ["standard", "buffered", "never"]
+MODES = ["standard", "buffered", "single"]
 #: Seconds between two events.
 PAUSES = st.sampled_from([0.0, 0.0, 0.1, 1.0, 7.0])
 GATHERERS = st.builds(Gatherer, st.sampled_from([0, 1, 7, 64, 65536]), st.sampled_from([0.0, 0.5, 5.0]))
@@ -81,7 +81,7 @@ def gathered(each: Iterable[list[Chunk]], gatherer: Gatherer, pauses: Iterator[f
 
 def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> list[Chunk]:
     """The chunks a client gets in a mode."""
-    if mode == "never":
+    if mode == "single":
         return whole_chunks(whole(events, shape), include_usage=shape.include_usage)
     each = list(standard(events, shape))
     if mode == "buffered":
@@ -107,7 +107,7 @@ def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: R
     assert finish == Chunk(finish_reason=want.choices[0].finish_reason)
     assert [chunk.usage is not None for chunk in usage] == [True] * shape.include_usage
     assert all(chunk.finish_reason is None and chunk.usage is None for chunk in content)
-    if mode == "never":
+    if mode == "single":
         fields = [name for chunk in content for name in msgspec.to_builtins(chunk.delta)]
         assert len(fields) == len(set(fields))
 

@@ -192,4 +192,4 @@ def cache_markers(body: Any) -> list[Json]:
 
 def token_count(app: Gateway, kind: str, route: str = SONNET) -> float:
     """How many tokens of ``kind`` the metrics show for ``route``."""
-    return app.metrics.registry.get_sample_value("modelmux_tokens_total", {"route": route, "kind": kind}) or 0.0
+    return app.metrics.registry.get_sample_value("modelmux_tokens_total", {"route": route, "type": kind}) or 0.0

@@ -71,7 +71,7 @@ def guarded(*script: Any, style: str = "json", **settings: Any) -> Guarded:
     """A gateway that asks for a key; ``settings`` are merged over its tables."""
     tables: dict[str, Any] = {
         "server": {"api_keys": [KEY], "log_level": "trace"},
-        "vertex": {"project": PROJECT, "location": "global", "caching": False},
+        "vertex": {"project": PROJECT, "location": "global", "prompt_caching": False},
     }
     for name, table in settings.items():
         tables[name] = {**tables.get(name, {}), **table}

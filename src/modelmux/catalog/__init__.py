@@ -1,6 +1,6 @@
-"""Facts about Claude models and the places that serve them, as data, and their look-ups. No decisions."""
+"""Facts about Claude models and the locations that serve them, as data, and their look-ups. No decisions."""
 
-from modelmux.catalog.lifecycle import lifecycle
+from modelmux.catalog.lifecycle import lifecycle_warning
 from modelmux.catalog.locations import (
     Geography,
     Locations,
@@ -9,16 +9,16 @@ from modelmux.catalog.locations import (
     locations,
     project_in_path,
 )
-from modelmux.catalog.models import WIDE_LOCATIONS, Catalog, ModelCard, builtin, normalise
+from modelmux.catalog.models import MULTI_REGION_LOCATIONS, Catalog, ModelCard, builtin, normalise
 
 __all__ = [
-    "WIDE_LOCATIONS",
+    "MULTI_REGION_LOCATIONS",
     "Catalog",
     "Geography",
     "Locations",
     "ModelCard",
     "builtin",
-    "lifecycle",
+    "lifecycle_warning",
     "location_in_path",
     "location_of_host",
     "locations",

@@ -1,4 +1,4 @@
-"""Launch and retirement of models: what is worth a word on a given day. Pure: the day is an argument."""
+"""Release and retirement of models: what to warn about on a given day. Pure: the day is an argument."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Final
 
 from modelmux.catalog.models import ModelCard
 
-#: How long before its date a retirement is worth a word: the notice Anthropic gives (platform.claude.com/docs,
+#: How long before its date a retirement is reported: the notice Anthropic gives (platform.claude.com/docs,
 #: model-deprecations: at least 60 days).
-SOON: Final = timedelta(days=60)
+NOTICE_PERIOD: Final = timedelta(days=60)
 
 
-def lifecycle(card: ModelCard, today: date) -> str | None:
-    """A sentence about a model that is not out yet, retires soon or is past its date; None where all is well.
+def lifecycle_warning(card: ModelCard, today: date) -> str | None:
+    """A sentence about a model that is not released yet, retires soon or is past its date; None for any other.
 
-    The catalog knows the earliest date only; the real one is Google's to set, so nothing is called retired for sure.
+    The catalog has the earliest date only; Google sets the actual one, so no model is certain to be retired.
     """
-    if card.launched is not None and today < card.launched:
-        return f"{card.id} comes out on {card.launched}; requests may fail until then"
-    if card.retires is None or card.retires - today > SOON:
+    if card.released_on is not None and today < card.released_on:
+        return f"{card.id} is released on {card.released_on}; requests may fail until then"
+    if card.retires_on is None or card.retires_on - today > NOTICE_PERIOD:
         return None
-    left = (card.retires - today).days
+    left = (card.retires_on - today).days
     if left <= 0:
-        when = f"may be retired since {card.retires}"
+        when = f"may be retired since {card.retires_on}"
     else:
-        when = f"may be retired from {card.retires} on, in {left} day{'s' if left > 1 else ''}"
+        when = f"may be retired from {card.retires_on} on, in {left} day{'s' if left > 1 else ''}"
     move = f"move to {card.replacement}" if card.replacement else "move to a newer model"
     return f"{card.id} {when}; {move}"

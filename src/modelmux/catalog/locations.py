@@ -1,6 +1,6 @@
-"""Where Vertex AI can be called: the known locations, their geographies, and the location a URL speaks of.
+"""Where Vertex AI can be called: the known locations, their geographies, and the location that a URL names.
 
-``locations.toml`` beside this file is the data. Facts and look-ups; what follows from them is decided elsewhere.
+The data is in ``locations.toml``. Facts and look-ups; what follows from them is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 GLOBAL: Final = "global"
 _PATH: Final = re.compile(r"/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/")
@@ -25,15 +25,20 @@ _HOSTS: Final = (
 
 
 class Geography(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the world under a name: locations, prefixes of regions, and the regions that are none of it."""
+    """A named part of the world.
 
-    places: tuple[str, ...] = ()
+    :param locations: locations inside it.
+    :param prefixes: every region whose name begins with one of them is inside,
+    :param excluded: except these.
+    """
+
+    locations: tuple[str, ...] = field(default=(), name="places")
     prefixes: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = field(default=(), name="outside")
 
 
 class Locations(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that is known of places."""
+    """All known locations."""
 
     multi_regions: tuple[str, ...]
     regions: tuple[str, ...]
@@ -54,21 +59,21 @@ def locations() -> Locations:
 
 def location_in_path(url: str) -> str | None:
     """The location in the resource path of a Vertex AI URL, or None."""
-    found = _PATH.search(urlsplit(url).path)
-    return unquote(found["location"]) if found else None
+    match = _PATH.search(urlsplit(url).path)
+    return unquote(match["location"]) if match else None
 
 
 def project_in_path(url: str) -> str | None:
     """The project in the resource path of a Vertex AI URL, or None."""
-    found = _PATH.search(urlsplit(url).path)
-    return unquote(found["project"]) if found else None
+    match = _PATH.search(urlsplit(url).path)
+    return unquote(match["project"]) if match else None
 
 
 def location_of_host(url: str) -> str | None:
-    """The location that a Google API host belongs to; None for a host of somebody else."""
+    """The location that a Google API host belongs to; None for any other host."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     for pattern, location in _HOSTS:
-        found = pattern.match(host)
-        if found:
-            return location or found[1]
+        match = pattern.match(host)
+        if match:
+            return location or match[1]
     return None

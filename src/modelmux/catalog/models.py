@@ -1,7 +1,7 @@
 """The model catalog: what each Claude model on Vertex AI accepts, looked up and never guessed from a name.
 
-``models.toml`` beside this file is the data, with the source of every row. A name that is not in it gets a
-conservative card (``known`` is False): parameters that some model refuses are not sent.
+The data is in ``models.toml``, with the source of every row. A name that is not in it gets a conservative card
+(``known`` is False): parameters that some models reject are not sent.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from importlib import resources
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 _DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
 #: Served for every model, as far as the catalog knows.
-WIDE_LOCATIONS: Final = ("global", "us", "eu")
+MULTI_REGION_LOCATIONS: Final = ("global", "us", "eu")
 _ROUTING_PREFIXES: Final = ("openrouter/", "publishers/anthropic/models/", "vertex_ai/", "anthropic/", "vertex/")
 #: First-party names of the first models of a generation: ``claude-sonnet-4-0``.
 _POINT_ZERO: Final = re.compile(r"(-[0-9])-0$")
@@ -29,10 +29,10 @@ ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
 
 
 class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one model accepts. Field meanings stand at the head of ``models.toml``; sizes are tokens."""
+    """What one model accepts. The head of ``models.toml`` explains the fields; sizes are in tokens."""
 
     id: str
-    context: int
+    context_window: int = field(name="context")
     max_output: int
     thinking: tuple[ThinkingType, ...]
     thinking_default: Literal["on", "off"]
@@ -43,19 +43,19 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     forced_tool_choice: Literal["ok", "not_with_thinking", "reject"]
     structured_output: bool
     web_search: bool = True
-    mid_system: bool
+    supports_mid_system: bool = field(name="mid_system")
     preserved_thinking: bool
     cache_minimum: int
     regional: bool
     lineage: str
     source: str
     effort_default: Effort | None = None
-    #: Effort values that go together with ``thinking: disabled``; None means all of them.
+    #: Effort values that are accepted together with ``thinking: disabled``; None means all of them.
     disabled_effort: tuple[Effort, ...] | None = None
-    #: Single regions that serve it, where they are known; None means any.
+    #: Single regions that serve it, if they are known; None means any.
     regions: tuple[str, ...] | None = None
-    launched: date | None = None
-    retires: date | None = None
+    released_on: date | None = field(default=None, name="launched")
+    retires_on: date | None = field(default=None, name="retires")
     replacement: str | None = None
     known: bool = True
 
@@ -66,13 +66,13 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def served_in(self, location: str) -> bool:
         """Whether Vertex AI serves this model in a location, as far as the catalog knows."""
-        if location in WIDE_LOCATIONS:
+        if location in MULTI_REGION_LOCATIONS:
             return True
         return self.regional and (self.regions is None or location in self.regions)
 
 
 def normalise(name: str) -> str:
-    """A model name as people type it -> the form the catalog is keyed by.
+    """A model name as people type it -> the key of the catalog.
 
     Drops routing prefixes, ``@default`` and ``-latest``, writes ``4.5`` as ``4-5`` and ``4-0`` as ``4``, turns the
     first-party ``-YYYYMMDD`` into Vertex's ``@YYYYMMDD``.
@@ -87,7 +87,7 @@ def normalise(name: str) -> str:
 
 
 class Catalog:
-    """An immutable set of cards, found by Vertex id, first-party id or undated name."""
+    """An immutable set of cards, with look-up by Vertex id, first-party id or undated name."""
 
     def __init__(self, cards: Iterable[ModelCard]) -> None:
         self.cards: tuple[ModelCard, ...] = tuple(cards)
@@ -101,7 +101,7 @@ class Catalog:
         return self._by_name.get(normalise(name))
 
     def card(self, name: str) -> ModelCard:
-        """The card of a model; for an unknown one a conservative card under the name as given."""
+        """The card of a model; for an unknown one a conservative card under that name."""
         return self.find(name) or _unknown(name)
 
     def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
@@ -114,17 +114,17 @@ class Catalog:
     def _with_card(self, override: Mapping[str, Any]) -> Catalog:
         name = str(override.get("id", ""))
         known = self.find(name) or _unknown(name)
-        fields = {**msgspec.structs.asdict(known), **override, "id": known.id, "known": True}
+        current = {info.encode_name: getattr(known, info.name) for info in msgspec.structs.fields(ModelCard)}
         cards = {card.id: card for card in self.cards}
-        cards[known.id] = msgspec.convert(fields, ModelCard)
+        cards[known.id] = msgspec.convert({**current, **override, "id": known.id, "known": True}, ModelCard)
         return Catalog(cards.values())
 
 
 def _unknown(name: str) -> ModelCard:
-    """A card for a model nobody told us about: newest-generation rules, so nothing it may refuse is sent."""
+    """A card for an unknown model: the rules of the newest generation, so that nothing it may reject is sent."""
     return ModelCard(
         id=name,
-        context=200_000,
+        context_window=200_000,
         max_output=64_000,
         thinking=("adaptive",),
         thinking_default="on",
@@ -135,7 +135,7 @@ def _unknown(name: str) -> ModelCard:
         forced_tool_choice="ok",
         structured_output=True,
         web_search=False,
-        mid_system=False,
+        supports_mid_system=False,
         preserved_thinking=True,
         cache_minimum=4096,
         regional=True,

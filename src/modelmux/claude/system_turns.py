@@ -15,7 +15,7 @@ from modelmux.wire.anthropic import InputMessage
 def apply(draft: Draft) -> None:
     """For a model without system turns, merge them into the user's turns."""
     late = draft.request.late_system
-    if not late or draft.card.mid_system:
+    if not late or draft.card.supports_mid_system:
         return
     turns = {system.turn for system in late}
     placeholders = {system.turn + 1 for system in late if system.placeholder}

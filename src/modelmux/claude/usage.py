@@ -8,7 +8,7 @@ from modelmux.wire import anthropic
 
 
 def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
-    """Counts of a stream are cumulative and may leave fields out: a present value replaces, an absent one changes nothing."""
+    """Counts of a stream are cumulative and may leave fields out: a present value replaces."""
     if later is None or earlier is None:
         return later or earlier or anthropic.Usage()
     present = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}

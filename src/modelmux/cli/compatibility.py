@@ -79,7 +79,7 @@ def _lines() -> Iterator[str]:
 
 def _model(card: ModelCard) -> str:
     cells = [
-        f"`{card.id}`", _tokens(card.context), _tokens(card.max_output), ", ".join(card.thinking) or "none",
+        f"`{card.id}`", _tokens(card.context_window), _tokens(card.max_output), ", ".join(card.thinking) or "none",
         ", ".join(card.effort) or "none", card.sampling, "yes" if card.prefill else "no",
         card.forced_tool_choice.replace("_", " "), "yes" if card.structured_output else "by tool",
         str(card.cache_minimum),

@@ -9,7 +9,7 @@ import click
 
 from modelmux.cli.configured import DOTENV
 from modelmux.cli.output import print_json, say
-from modelmux.config.load import Place, places
+from modelmux.config.load import ConfigFile, config_files
 
 
 @click.command("path")
@@ -17,7 +17,7 @@ from modelmux.config.load import Place, places
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def path(config_path: Path | None, as_json: bool) -> None:
     """Say which files are looked at. Earlier ones win; the environment and the command line win over all."""
-    found = places(os.environ, file=config_path, dotenv=DOTENV)
+    found = config_files(os.environ, file=config_path, dotenv=DOTENV)
     if as_json:
         print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in found])
         return
@@ -28,11 +28,11 @@ def path(config_path: Path | None, as_json: bool) -> None:
         say("hint", ["`modelmux config init` writes a configuration"], "cyan")
 
 
-def _kind(place: Place) -> str:
+def _kind(place: ConfigFile) -> str:
     return "variables" if place.kind == ".env" else place.kind
 
 
-def state(place: Place) -> str:
+def state(place: ConfigFile) -> str:
     """``read``, ``absent`` or, where a named file takes the place of others, ``not read``."""
     if not place.read:
         return "not read"

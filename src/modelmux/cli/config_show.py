@@ -9,9 +9,9 @@ import click
 
 from modelmux.cli.configured import config_options, read_config
 from modelmux.cli.output import print_json, say, warn
-from modelmux.config.check import Path as Keys
 from modelmux.config.effective_config import effective, masked
 from modelmux.config.load import Loaded
+from modelmux.config.paths import KeyPath
 from modelmux.config.toml_writer import plain, tables
 
 
@@ -38,7 +38,7 @@ def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, ever
             "cyan")  # fmt: skip
 
 
-def _origins(tree: Any, path: Keys, loaded: Loaded) -> list[tuple[str, str]]:
+def _origins(tree: Any, path: KeyPath, loaded: Loaded) -> list[tuple[str, str]]:
     if isinstance(tree, dict) and tree:
         return [pair for name, inner in tree.items() for pair in _origins(inner, (*path, name), loaded)]
     if isinstance(tree, list) and any(isinstance(entry, dict) for entry in tree):

@@ -36,7 +36,7 @@ def config_options(command: F) -> F:
 def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Settings that ``--set`` can set."""
     return [
-        CompletionItem(f"{setting.name}=", help=setting.about)
+        CompletionItem(f"{setting.name}=", help=setting.description)
         for setting in settings()
         if "[]" not in setting.path and setting.env and setting.name.startswith(incomplete)
     ]

@@ -66,11 +66,11 @@ def _catalog(config: Config) -> list[dict[str, Any]]:
 def _facts(card: ModelCard) -> dict[str, Any]:
     return {
         "model": card.id,
-        "context": card.context,
+        "context": card.context_window,
         "max_output": card.max_output,
         "thinking": list(card.thinking),
         "effort": list(card.effort),
-        "retires": card.retires.isoformat() if card.retires else None,
+        "retires": card.retires_on.isoformat() if card.retires_on else None,
         "known": card.known,
     }
 

@@ -1,4 +1,4 @@
-"""The text of ``docs/configuration.md``, made from the table of settings.
+"""The text of ``docs/configuration.md``, generated from the table of settings.
 
 ``python -m modelmux.cli.reference > docs/configuration.md`` renews it (``make docs``); a test holds the two equal.
 """
@@ -10,14 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
-from modelmux.config.settings import Section, Setting, is_table, item_of, sections
+from modelmux.config.deprecated_names import OLD_VALUES
+from modelmux.config.introspection import is_table, item_of
+from modelmux.config.settings import Section, Setting, dotted_name, old_settings, sections
 from modelmux.config.toml_writer import literal
 
 _HEAD: Final = """# Configuration
 
-Nothing has to be configured but a Google Cloud project and a location. `modelmux config init` asks for them and writes
-a file with every setting in it; this page lists the same settings. It is generated from the table the code runs on:
-`make docs` renews it and a test holds it true.
+Only a Google Cloud project and a location are required. `modelmux config init` asks for them and writes a file with
+every setting; this page lists the same settings. It is generated from the table that the code uses: `make docs` renews
+it, and a test compares the two.
 
 ```toml
 [vertex]
@@ -29,7 +31,7 @@ With that, every Claude model of the catalog is served by its name (`modelmux mo
 
 ## Where settings come from
 
-Stronger ones first; each setting is looked for on its own:
+Each setting is looked up on its own, in this order:
 
 1. the command line: `--port 8080`, or `--set server.port=8080` for any setting outside of lists of tables
 2. environment variables
@@ -39,31 +41,29 @@ Stronger ones first; each setting is looked for on its own:
 5. the machine's file: `/etc/modelmux/config.toml`
 6. the defaults
 
-`--config FILE`, or the variable `MODELMUX_CONFIG`, names a file that is read instead of 4 and 5. Tables are joined key
-by key; lists are replaced as a whole. `modelmux config path` says which files are looked at, `modelmux config show
---origin` where every value comes from, `modelmux config validate` everything that is wrong, with file and line. Unknown
-keys and values of a wrong type are errors; an unknown variable that begins with `MODELMUX_` is a warning.
+`--config FILE`, or the variable `MODELMUX_CONFIG`, names a file that is read instead of 4 and 5. Tables are merged key
+by key; lists are replaced. `modelmux config path` lists the files, `modelmux config show --origin` shows where every
+value comes from, and `modelmux config validate` reports every problem, with file and line. Unknown keys and values of
+a wrong type are errors; an unknown variable that begins with `MODELMUX_` is a warning.
 
-A running gateway reads its configuration again on `modelmux reload` or `SIGHUP`. What it cannot use it refuses, and
-goes on with what it had.
+A running gateway reads its configuration again on `modelmux reload` or `SIGHUP`. If the new configuration has errors,
+the gateway keeps the previous one.
 
 ## How values are written
 
-Durations are numbers, in seconds unless the name says milliseconds, or text with a unit: `"500ms"`, `"30s"`, `"5m"`,
-`"1h"`. Sizes are bytes, or text: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is your home. In
-variables and with `--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are understood too.
+Durations are numbers of seconds, or text with a unit: `"500ms"`, `"30s"`, `"5m"`, `"1h"`. Sizes are numbers of bytes,
+or text: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is the home directory. In variables and with
+`--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are accepted too.
 
-A setting's own variable is `MODELMUX_` and its path, `MODELMUX_SERVER_PORT`; `MODELMUX_SERVER__PORT` is read too. The
-tables name the further ones. Of several that are set, the first named wins. Variables that other programs read as well
-are marked "shared": if one of them overrules a value that a file sets, a warning says so. Variables marked
-"deprecated" work, and a warning names their successor. Empty variables count as not set.
+The variable of a setting is `MODELMUX_` and its path, `MODELMUX_SERVER_PORT`; `MODELMUX_SERVER__PORT` works too. The
+tables list additional variables. If several are set, the first in the table wins. Variables that other programs read
+too are marked "shared": if one of them overrides a value of a file, a warning says so. Variables marked "deprecated"
+work, with a warning that names the successor. Empty variables count as not set.
 
-In a file, the keys `project_id` and `model_id` of `[vertex]` and `[[vertex.models]]` mean `project` and `model`.
-
-Secrets are masked wherever settings are shown. `config init` writes files that only you can read; keep it so.
+Secrets are masked wherever settings are shown. `config init` writes files that only you can read; keep it that way.
 """
 
-#: Path of a section -> what stands below its table.
+#: Path of a section -> the text below its table.
 _MORE: Final[dict[str, str]] = {
     "": """
 ```toml
@@ -77,15 +77,16 @@ context = 1_000_000
 max_output = 128_000
 ```
 
-The fields of a card are those at the head of `src/modelmux/catalog/models.toml`; what is left out is cautious.
+The fields of a card are listed at the head of `src/modelmux/catalog/models.toml`; those left out have conservative
+defaults.
 """,
     "server": """
-To be reached from other machines:
+To accept connections from other machines:
 
 ```toml
 [server]
 host = "0.0.0.0"
-api_keys = ["sk-modelmux-…"]   # better in the variable MODELMUX_API_KEYS
+api_keys = ["sk-modelmux-…"]   # better: set the variable MODELMUX_API_KEYS
 ```
 """,
     "auth": """
@@ -98,7 +99,7 @@ Application Default Credentials are those of `gcloud auth application-default lo
 runs on.
 """,
     "vertex": """
-A default model by its whole URL, for what the parts cannot say:
+A default model by its complete URL, for what the parts cannot express:
 
 ```toml
 [vertex]
@@ -106,8 +107,8 @@ display_name = "claude"
 url = "https://europe-west1-aiplatform.googleapis.com/v1/projects/my-project/locations/europe-west1/publishers/anthropic/models/claude-sonnet-4-6:rawPredict"
 ```
 
-Clients that force a tool call in their default mode (instructor's TOOLS, pydantic-ai's tool output) get a 400 on models
-that cannot be forced (the 5.5 generation, Fable 5.1). `forced_tool_choice = "downgrade"` lets them try with `auto`.
+Clients that force a tool call by default (instructor's TOOLS mode, pydantic-ai's tool output) get a 400 from models
+that do not support it (the 5.5 generation, Fable 5.1). `forced_tool_choice = "downgrade"` sends `auto` to these models.
 """,
     "vertex.models": """
 ```toml
@@ -126,8 +127,9 @@ model = "claude-opus-5"
 prefill = "continue"
 ```
 
-Where models are listed, `/v1/models` names these only; the others of the catalog are served all the same if
-`vertex.project` and `vertex.location` are set. Other names are a 404, unless `vertex.fallback_to_default` is set.
+If models are listed here, `/v1/models` lists only these; the other models of the catalog are still served if
+`vertex.project` and `vertex.location` are set. Any other name gets a 404, unless `vertex.default_for_unknown_models` is
+set.
 """,
     "vertex.models.deployments": """
 ```toml
@@ -153,7 +155,7 @@ order = 1                # when the others fail
 ```
 """,
     "streaming": """
-[Streaming](streaming.md) tells what each mode does, and which clients get which by themselves.
+[Streaming](streaming.md) describes the modes, and which clients get which in mode `auto`.
 """,
     "streaming.clients": """
 ```toml
@@ -163,7 +165,7 @@ mode = "standard"
 
 [[streaming.clients]]
 header = "x-batch"
-mode = "never"
+mode = "single"
 ```
 """,
     "fetch": """
@@ -175,9 +177,16 @@ timeout = "5s"
 """,
 }
 
+_OLD_NAMES_HEAD: Final = """## Old names
+
+These settings were renamed. The old names keep working, in files, in variables and with `--set`, and a warning names
+the successor. Every source is converted on its own: an old name in a stronger source wins over the new name in a weaker
+one. If one source has both, the new name wins, with a warning.
+"""
+
 
 def render() -> str:
-    """The whole page."""
+    """The complete page."""
     return "\n".join(_lines()).rstrip("\n") + "\n"
 
 
@@ -186,12 +195,30 @@ def _lines() -> Iterator[str]:
     for section in sections():
         name = ".".join(part for part in section.path if part != "[]")
         in_list = bool(section.path) and section.path[-1] == "[]"
-        yield f"## `[[{name}]]`" if in_list else f"## `[{name}]`" if name else "## Outside of tables"
+        yield f"## `[[{name}]]`" if in_list else f"## `[{name}]`" if name else "## Outside tables"
         yield ""
-        if section.about:
-            yield f"{section.about.replace('``', '`')}\n"
+        if section.description:
+            yield f"{section.description.replace('``', '`')}\n"
         yield from _table(section, variables="[]" not in section.path)
         yield _MORE.get(name, "")
+    yield from _old_names()
+
+
+def _old_names() -> Iterator[str]:
+    yield _OLD_NAMES_HEAD
+    yield "| old name | variable | new name | |"
+    yield "|---|---|---|---|"
+    for name, old in old_settings():
+        variable = f"`{old.env[0].name}`" if old.env else ""
+        note = name.note or ("" if name.deprecated else "a synonym, without a warning; setting both is an error")
+        yield f"| `{old.name}` | {variable} | `{dotted_name(name.new)}` | {note} |"
+    yield ""
+    yield "Old values are synonyms, without a warning:"
+    yield ""
+    yield "| setting | old value | new value |"
+    yield "|---|---|---|"
+    for path, values in OLD_VALUES.items():
+        yield from (f"| `{dotted_name(path)}` | `{old}` | `{new}` |" for old, new in values.items())
 
 
 def _table(section: Section, *, variables: bool) -> Iterator[str]:
@@ -208,12 +235,12 @@ def _table(section: Section, *, variables: bool) -> Iterator[str]:
 def _default(setting: Setting) -> str:
     default: Any = setting.default
     if default is msgspec.NODEFAULT:
-        return "has to be set"
+        return "required"
     return "" if default is None or default in ([], {}) else f"`{literal(default)}`"
 
 
 def _variables(setting: Setting) -> str:
-    """All but the one made with two underscores, which the head of the page explains."""
+    """All except the one with two underscores, which the head of the page explains."""
     shown = []
     for env in setting.env:
         if "__" in env.name:
@@ -228,8 +255,8 @@ def _variables(setting: Setting) -> str:
 def _meaning(setting: Setting) -> str:
     if is_table(item_of(setting.kind)):
         name = ".".join(part for part in setting.path if part != "[]")
-        return f"{_escaped(setting.about)} See `[[{name}]]`."
-    return _escaped(setting.about)
+        return f"{_escaped(setting.description)} See `[[{name}]]`."
+    return _escaped(setting.description)
 
 
 def _escaped(text: str) -> str:

@@ -57,15 +57,15 @@ def serve(
             config.server.log_level,
             config.server.log_format,
             directory=_log_directory(config),
-            keep=config.logs.keep,
-            hold=_HOLD,
+            retention_days=config.logs.retention_days,
+            flush_interval=_HOLD,
         )
         app = create_app(config, log=log)
     except ConfigError as error:
         fail_config(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
-    if (few := enough_open_files(config.limits.requests)) is not None:
+    if (few := enough_open_files(config.limits.max_concurrent_requests)) is not None:
         log.warning(names.EVENT_CONFIG, message=few)
     count = config.server.workers
     sockets = listen_many(config.server.host, config.server.port, count)
@@ -76,7 +76,7 @@ def serve(
     try:
         if count > 1:
             _supervise(config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status)
-        log.info(names.EVENT_SERVING, url=url)
+        log.info(names.EVENT_LISTENING, url=url)
         reloader = Reloader(app, read, config.server.host, log, status)
         drain = Drain(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])

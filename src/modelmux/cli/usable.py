@@ -13,8 +13,8 @@ from typing import Any, Final
 from modelmux.app import check_exposure
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes
-from modelmux.config.check import Path as Keys
 from modelmux.config.cors_origins import read_origins
+from modelmux.config.paths import KeyPath
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.upstream.downloads.url_guard import UrlGuard
@@ -100,7 +100,9 @@ def _origin(problem: str, loaded: Loaded) -> str | None:
         return None
     if found["name"] is not None:
         names = [model.name for model in loaded.config.vertex.models]
-        path: Keys = ("vertex", "models", names.index(found["name"])) if found["name"] in names else ("vertex", "model")
+        path: KeyPath = (
+            ("vertex", "models", names.index(found["name"])) if found["name"] in names else ("vertex", "model")
+        )
     else:
         path = tuple(int(p) if p.isdigit() else p for p in re.findall(r"[\w-]+", found["path"]))
     origin = loaded.origin(path)
@@ -110,7 +112,7 @@ def _origin(problem: str, loaded: Loaded) -> str | None:
 def sources(loaded: Loaded) -> list[str]:
     """What was read, for people: files, and the variables that set something."""
     said = []
-    for layer in loaded.layers:
+    for layer in loaded.sources:
         if layer.text is not None:
             said.append(layer.name)
         elif layer.tree:

@@ -13,7 +13,7 @@ import click
 from modelmux.cli.config_path import state
 from modelmux.cli.configured import DOTENV
 from modelmux.cli.output import print_json
-from modelmux.config.load import places
+from modelmux.config.load import config_files
 from modelmux.version import __version__
 
 DISTRIBUTION: Final = "modelmux-gateway"
@@ -41,7 +41,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "dependencies": {name: _installed(name) for name in _dependencies()},
-        "files": [str(p.path.absolute()) for p in places(os.environ, dotenv=DOTENV) if state(p) == "read"],
+        "files": [str(p.path.absolute()) for p in config_files(os.environ, dotenv=DOTENV) if state(p) == "read"],
     }
 
 

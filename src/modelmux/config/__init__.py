@@ -1,6 +1,7 @@
-"""Settings: their table, and reading them from every place they may stand in."""
+"""Settings: their table, and loading them from every source."""
 
-from modelmux.config.load import ConfigError, Loaded, load, load_all, parse
+from modelmux.config.errors import ConfigError
+from modelmux.config.load import Loaded, load, load_all, parse
 from modelmux.config.routes import build_routes
 from modelmux.config.schema import Config
 

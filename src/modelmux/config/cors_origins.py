@@ -1,4 +1,4 @@
-"""``server.cors_origins`` -> origins as browsers send them, or what is wrong with each."""
+"""``server.cors_origins`` -> origins in the form browsers send, or what is wrong with each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from modelmux.config.load import ConfigError
+from modelmux.config.errors import ConfigError
 
 ANY: Final = "*"
 _SHAPE: Final = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#@\s]+$")
@@ -15,20 +15,20 @@ _PORT: Final = re.compile(r":[^\]]*$")  # not the colons inside the brackets of 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-def read_origins(given: Sequence[str]) -> frozenset[str]:
+def read_origins(origins: Sequence[str]) -> frozenset[str]:
     """Origins in the form of the ``Origin`` header: lower case, without a default port. ``*`` stands for any.
 
-    :raises ConfigError: entries that are no origins, all of them.
+    :raises ConfigError: naming every entry that is not an origin.
     """
-    found, problems = set(), []
-    for index, text in enumerate(given):
+    valid, problems = set(), []
+    for index, text in enumerate(origins):
         try:
-            found.add(_origin(text.strip()))
+            valid.add(_origin(text.strip()))
         except ValueError as error:
-            problems.append(f"server.cors_origins[{index}]: {text[:100]!r} is no origin; {error}")
+            problems.append(f"server.cors_origins[{index}]: {text[:100]!r} is not an origin; {error}")
     if problems:
         raise ConfigError(problems)
-    return frozenset(found)
+    return frozenset(valid)
 
 
 def _origin(text: str) -> str:
@@ -36,18 +36,18 @@ def _origin(text: str) -> str:
     if text == ANY:
         return ANY
     if text == "null":
-        raise ValueError("every sandboxed page and local file sends null; serve the page from an address of its own")
+        raise ValueError("every sandboxed page and local file sends null; serve the page from its own address")
     if "://" not in text:
-        raise ValueError(f"write the scheme too, such as https://{text or 'chat.example.com'}")
+        raise ValueError(f"include the scheme, such as https://{text or 'chat.example.com'}")
     if "*" in text:
-        raise ValueError("name each origin; only * alone stands for any")
+        raise ValueError("list each origin; wildcards other than * alone are not supported")
     bare = text.lower()
     if not _SHAPE.match(bare):
-        raise ValueError("it is scheme and host, with a port if need be, and nothing after them")
+        raise ValueError("an origin is scheme, host and an optional port, with nothing after them")
     scheme, _, rest = bare.partition("://")
     host, colon, port = rest.rpartition(":") if _PORT.search(rest) else (rest, "", "")
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
-        raise ValueError("its port is no number from 1 to 65535")
+        raise ValueError("the port must be a number from 1 to 65535")
     if not _HOST.match(host):
-        raise ValueError("its host is not written as in a browser's Origin header; use punycode for other letters")
+        raise ValueError("the host is not in the form of an Origin header; use punycode for non-ASCII letters")
     return f"{scheme}://{host}" + (f":{int(port)}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else "")

@@ -1,4 +1,4 @@
-"""The settings in force as a tree that can be shown: what is set, or everything; secrets masked. No text, no output."""
+"""The effective settings as a tree to show: those that are set, or all; secrets masked. It writes no text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo
 
+from modelmux.config.introspection import fields
 from modelmux.config.load import DEFAULT, Loaded
-from modelmux.config.settings import fields
-from modelmux.config.toml_writer import Path
+from modelmux.config.paths import KeyPath
 from modelmux.config.values import Secret
 
 #: User name and password in a URL.
@@ -20,12 +20,12 @@ _USERINFO: Final = re.compile(r"(?<=://)[^/?#@\s]+(?=@)")
 def effective(loaded: Loaded, *, everything: bool = False) -> dict[str, Any]:
     """The settings nested as in TOML, secrets masked.
 
-    :param everything: with the defaults of what nothing sets; settings without a default are left out.
+    :param everything: include defaults; settings without a default are left out.
     """
     return _table(loaded.config, (), loaded, everything)
 
 
-def _table(table: Struct, path: Path, loaded: Loaded, everything: bool) -> dict[str, Any]:
+def _table(table: Struct, path: KeyPath, loaded: Loaded, everything: bool) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     in_list = any(isinstance(part, int) for part in path)
     for info, _, _, _ in fields(type(table)):
@@ -36,9 +36,9 @@ def _table(table: Struct, path: Path, loaded: Loaded, everything: bool) -> dict[
             if inner or everything:
                 tree[info.encode_name] = inner
             continue
-        # An entry of a list comes from one source, whole: what it leaves out has its default.
-        set_by_someone = value != _default(info) if in_list else loaded.origin(here) != DEFAULT
-        if value is not None and (set_by_someone or (everything and not in_list)):
+        # An entry of a list comes from one source; what it leaves out has its default.
+        is_set = value != _default(info) if in_list else loaded.origin(here) != DEFAULT
+        if value is not None and (is_set or (everything and not in_list)):
             tree[info.encode_name] = _masked(value, here, loaded)
     return tree
 
@@ -47,7 +47,7 @@ def _default(info: FieldInfo) -> Any:
     return info.default if info.default_factory is NODEFAULT else info.default_factory()
 
 
-def _masked(value: Any, path: Path, loaded: Loaded) -> Any:
+def _masked(value: Any, path: KeyPath, loaded: Loaded) -> Any:
     if isinstance(value, Secret):
         return str(value)
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Which line of a TOML text sets what. Only needed when something is wrong or its origin is asked for.
+"""Which line of a TOML text sets what. Only needed when something is wrong or an origin is requested.
 
-``tomllib`` gives no positions, so the text is read once more for each of its lines, up to that line: the statement that
-makes a value appear is where it is set. That costs the square of the number of lines, for files that have hundreds.
+``tomllib`` reports no positions, so the text is parsed again for each of its lines, up to that line: the statement that
+makes a value appear is where it is set. The cost grows with the square of the number of lines; files have hundreds.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Final
 
-from modelmux.config.check import Path
+from modelmux.config.paths import KeyPath
 
-#: Longer texts are not searched: a second of reading is too long for a line number.
+#: Longer texts are not searched: a second of parsing is too long for a line number.
 _MAX_LINES: Final = 2000
 
 
-def lines_of(text: str) -> dict[Path, int]:
-    """Path of every table, list entry and value -> the line, counted from 1, that it first appears in."""
+def line_numbers(text: str) -> dict[KeyPath, int]:
+    """Path of every table, list entry and value -> the line, counted from 1, in which it first appears."""
     lines = text.splitlines(keepends=True)
-    found: dict[Path, int] = {}
+    numbers: dict[KeyPath, int] = {}
     start: int | None = None
     for number, line in enumerate(lines[:_MAX_LINES], 1):
         if start is None:
@@ -29,13 +29,13 @@ def lines_of(text: str) -> dict[Path, int]:
             tree = tomllib.loads("".join(lines[:number]))
         except tomllib.TOMLDecodeError:
             continue  # in the middle of a statement
-        _note(tree, (), start, found)
+        _record(tree, (), start, numbers)
         start = None
-    return found
+    return numbers
 
 
-def _note(value: Any, path: Path, line: int, found: dict[Path, int]) -> None:
+def _record(value: Any, path: KeyPath, line: int, numbers: dict[KeyPath, int]) -> None:
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in entries:
-        found.setdefault((*path, key), line)
-        _note(inner, (*path, key), line, found)
+        numbers.setdefault((*path, key), line)
+        _record(inner, (*path, key), line, numbers)

@@ -1,21 +1,28 @@
 """One model's settings -> its deployments: which project, which location, which host, which URL.
 
-A table that sets ``region`` or ``location`` sets both. Where it sets both and they differ, ``location`` stands in the
-path and ``region`` chooses the host, as in the 1.x program (``route_warnings`` speaks of it). A table that sets neither
-takes both from the one above it. No decisions about names or geographies here.
+A table that sets ``region`` or ``location`` sets both. If it sets both and they differ, the path has ``location`` and
+``region`` selects the host, as in the 1.x program (``routing.warnings`` reports it). A table that sets neither inherits
+both from the table above it. Not in this module: decisions about names and geographies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from modelmux.catalog import WIDE_LOCATIONS, Catalog, ModelCard, location_in_path, location_of_host, project_in_path
-from modelmux.catalog import locations as facts
-from modelmux.config.schema import Vertex, VertexDeployment, VertexModel
+from modelmux.catalog import (
+    MULTI_REGION_LOCATIONS,
+    Catalog,
+    ModelCard,
+    location_in_path,
+    location_of_host,
+    project_in_path,
+)
+from modelmux.catalog import locations as catalog_locations
+from modelmux.config.schema import VertexConfig, VertexDeployment, VertexModel
 from modelmux.routing.geography import closest_match
 from modelmux.routing.model import Deployment
 from modelmux.wire.google import vertex as wire
@@ -23,51 +30,57 @@ from modelmux.wire.google import vertex as wire
 _ANY: Final = "global, us, eu or a region such as europe-west1"
 
 
-class Place(Struct, frozen=True):
+class ConfiguredLocation(Struct, frozen=True):
     """Where a model is called.
 
     :param location: in the path of the URL.
-    :param region: chooses the host.
+    :param region: selects the host.
     """
 
     location: str
     region: str
 
 
-def place_of(table: Vertex | VertexModel) -> Place | None:
-    """What a table says of the place; None if it says nothing."""
+def location_of(table: VertexConfig | VertexModel) -> ConfiguredLocation | None:
+    """The location that a table sets; None if it sets none."""
     location, region = table.location or table.region, table.region or table.location
-    return Place(location, region) if location and region else None
+    return ConfiguredLocation(location, region) if location and region else None
 
 
 def deployments_of(
-    model: VertexModel, vertex: Vertex, catalog: Catalog, *, check_location: bool = True
+    model: VertexModel, vertex: VertexConfig, catalog: Catalog, *, check_location: bool = True
 ) -> tuple[tuple[Deployment, ...], list[str]]:
-    """All places that serve a model, and what is wrong with them, each problem with the model's name."""
+    """All deployments of a model, and the problems with them, each with the model's name."""
     where = f"vertex.models {model.name!r}"
     problems = _contradictions(model)
-    asked = model.model or (model_in(model.url) if model.url else None) or vertex.model or model.name
-    made: list[Deployment] = []
+    default_id = model.model or (model_in(model.url) if model.url else None) or vertex.model or model.name
+    deployments: list[Deployment] = []
     for entry, label in _entries(model):
-        card = catalog.card(entry.model or (model_in(entry.url) if entry.url and not model.model else None) or asked)
-        place = Place(entry.location, entry.location) if entry.location else place_of(model) or place_of(vertex)
+        own_id = entry.model or (model_in(entry.url) if entry.url and not model.model else None)
+        card = catalog.card(own_id or default_id)
+        location = _own_location(entry) or location_of(model) or location_of(vertex)
         if entry.url:
             deployment = _by_url(model.name, wire.strip_verb(entry.url), card)
-            found = _misplaced(card, location_of_host(entry.url)) if check_location else []
+            entry_problems = _misplaced(card, [location_of_host(entry.url)]) if check_location else []
         else:
             project = entry.project or model.project or vertex.project
-            found = [] if project else ["no Google Cloud project is set"]
-            found += [] if place else ["no location is set"]
-            if place and check_location:
-                inherited = not entry.location and place_of(model) is None
-                found += _misplaced(card, *_distinct(place), told=_unknown(vertex) if inherited else [])
-            deployment = _by_parts(model, vertex, card, project or "", place or Place("", ""))
-        problems += [f"{where}{label}: {problem}" for problem in found]
-        most = model.max_in_flight if entry.max_in_flight is None else entry.max_in_flight
-        made.append(replace(deployment, weight=entry.weight, order=entry.order, max_in_flight=most))
-    problems += [f"{where}: one name is served by one model, not by {_listed(ids)}; give each a name of its own"
-                 for ids in [sorted({deployment.card.id for deployment in made})] if len(ids) > 1]  # fmt: skip
-    return _told_apart(made), problems
+            entry_problems = [] if project else ["no Google Cloud project is set"]
+            entry_problems += [] if location else ["no location is set"]
+            if location and check_location:
+                inherited = not entry.location and location_of(model) is None
+                entry_problems += _misplaced(card, _distinct(location), ignore=_unknown(vertex) if inherited else [])
+            deployment = _by_parts(model, vertex, card, project or "", location or ConfiguredLocation("", ""))
+        problems += [f"{where}{label}: {problem}" for problem in entry_problems]
+        limit = model.max_in_flight if entry.max_in_flight is None else entry.max_in_flight
+        deployments.append(replace(deployment, weight=entry.weight, order=entry.order, max_in_flight=limit))
+    ids = sorted({deployment.card.id for deployment in deployments})
+    if len(ids) > 1:
+        problems.append(f"{where}: one name is served by one model, not by {_listed(ids)}; use a name for each")
+    return _with_unique_ids(deployments), problems
+
+
+def _own_location(entry: VertexDeployment) -> ConfiguredLocation | None:
+    return ConfiguredLocation(entry.location, entry.location) if entry.location else None
 
 
 def _contradictions(model: VertexModel) -> list[str]:
@@ -78,7 +91,7 @@ def _contradictions(model: VertexModel) -> list[str]:
 
 
 def _entries(model: VertexModel) -> Iterator[tuple[VertexDeployment, str]]:
-    """The places of a model as entries of ``deployments``, with what tells them apart in a message."""
+    """A model's locations as entries of ``deployments``, each with a label for messages."""
     if model.deployments:
         for index, entry in enumerate(model.deployments):
             yield entry, f" deployments[{index}]"
@@ -95,69 +108,75 @@ def _by_url(name: str, url: str, card: ModelCard) -> Deployment:
     return Deployment(f"{name}@url", url, project_in_path(url) or "", location_in_path(url) or "", card)
 
 
-def _by_parts(model: VertexModel, vertex: Vertex, card: ModelCard, project: str, place: Place) -> Deployment:
-    path = wire.model_path(project, place.location, model.publisher or vertex.publisher, card.id)
-    base = vertex.base_url.rstrip("/").removesuffix("/v1") if vertex.base_url else wire.base_url(place.region)
-    return Deployment(f"{model.name}@{place.location}", base + path, project, place.location, card)
+def _by_parts(
+    model: VertexModel, vertex: VertexConfig, card: ModelCard, project: str, location: ConfiguredLocation
+) -> Deployment:
+    path = wire.model_path(project, location.location, model.publisher or vertex.publisher, card.id)
+    base = vertex.base_url.rstrip("/").removesuffix("/v1") if vertex.base_url else wire.base_url(location.region)
+    return Deployment(f"{model.name}@{location.location}", base + path, project, location.location, card)
 
 
-def _told_apart(deployments: list[Deployment]) -> tuple[Deployment, ...]:
-    """Every id once: two projects in one location would else be one in logs and metrics."""
+def _with_unique_ids(deployments: list[Deployment]) -> tuple[Deployment, ...]:
+    """Without a suffix, two projects in one location would be one deployment in logs and metrics."""
     seen: dict[str, int] = {}
-    apart = []
+    unique = []
     for deployment in deployments:
         number = seen[deployment.id] = seen.get(deployment.id, 0) + 1
-        apart.append(deployment if number == 1 else replace(deployment, id=f"{deployment.id}#{number}"))
-    return tuple(apart)
+        unique.append(deployment if number == 1 else replace(deployment, id=f"{deployment.id}#{number}"))
+    return tuple(unique)
 
 
-def _distinct(place: Place) -> list[str]:
-    return list(dict.fromkeys((place.location, place.region)))
+def _distinct(location: ConfiguredLocation) -> list[str]:
+    return list(dict.fromkeys((location.location, location.region)))
 
 
-def _misplaced(card: ModelCard, *locations: str | None, told: list[str] | tuple[str, ...] = ()) -> list[str]:
-    """Locations that do not serve a model, each with those that do; but for what was ``told`` already."""
+def _misplaced(card: ModelCard, locations: Collection[str | None], ignore: Collection[str] = ()) -> list[str]:
+    """Locations that do not serve a model, each with those that do.
+
+    :param ignore: locations whose problem is reported elsewhere.
+    """
     problems = []
     for location in locations:
-        if location is None or location in told or (card.served_in(location) and _known(location, card)):
+        if location is None or location in ignore or (card.served_in(location) and _known(location, card)):
             continue
         if _known(location, card):
             problems.append(f"{card.id} is not served in {location}; use {where_served(card)}")
             continue
-        near = closest_match(location, [name for name in facts().names if card.served_in(name)])
-        meant = f"did you mean {near!r}?" if near else f"use {where_served(card)}"
-        problems.append(f"{location!r} is no location of Vertex AI; {meant}")
+        near = closest_match(location, [name for name in catalog_locations().names if card.served_in(name)])
+        advice = f"did you mean {near!r}?" if near else f"use {where_served(card)}"
+        problems.append(f"{location!r} is not a location of Vertex AI; {advice}")
     return problems
 
 
 def _known(location: str, card: ModelCard) -> bool:
     """Whether it is a location; an operator's card may name newer regions than our list."""
-    return location in facts().names or location in (card.regions or ())
+    return location in catalog_locations().names or location in (card.regions or ())
 
 
-def _unknown(vertex: Vertex) -> list[str]:
-    place = place_of(vertex)
-    return [name for name in _distinct(place) if name not in facts().names] if place else []
+def _unknown(vertex: VertexConfig) -> list[str]:
+    location = location_of(vertex)
+    return [name for name in _distinct(location) if name not in catalog_locations().names] if location else []
 
 
-def default_problems(vertex: Vertex, catalog: Catalog) -> list[str]:
-    """What is wrong with the place that is common to all models."""
-    every = [region for card in catalog.cards for region in card.regions or ()]
+def default_problems(vertex: VertexConfig, catalog: Catalog) -> list[str]:
+    """What is wrong with the location common to all models."""
+    regions = [region for card in catalog.cards for region in card.regions or ()]
     problems = []
     for name in _unknown(vertex):
-        if name in every:
+        if name in regions:
             continue
         key = "location" if name == vertex.location else "region"
-        near = closest_match(name, facts().names)
-        meant = f"did you mean {near!r}?" if near else f"use {_ANY}"
-        problems.append(f"vertex.{key}: {name!r} is no location of Vertex AI; {meant}")
+        near = closest_match(name, catalog_locations().names)
+        advice = f"did you mean {near!r}?" if near else f"use {_ANY}"
+        problems.append(f"vertex.{key}: {name!r} is not a location of Vertex AI; {advice}")
     return problems
 
 
 def where_served(card: ModelCard) -> str:
     """The locations that serve a model, for people."""
     regions = list(card.regions or ()) if card.regional else []
-    return _listed([*WIDE_LOCATIONS, *(["a region"] if card.regional and card.regions is None else regions)], "or")
+    some_region = ["a region"] if card.regional and card.regions is None else regions
+    return _listed([*MULTI_REGION_LOCATIONS, *some_region], "or")
 
 
 def _listed(words: list[str], last: str = "and") -> str:

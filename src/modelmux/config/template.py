@@ -1,5 +1,5 @@
-"""A configuration file with every setting in it, made of the table: those that are set, and the others commented out
-with their default and what they are for. No files here.
+"""The text of a configuration file with every setting, generated from the table: those that are set, and the others as
+comments with their default and description.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from typing import Any, Final, get_origin
 
 import msgspec
 
-from modelmux.config.settings import Section, Setting, is_table, item_of, sections
+from modelmux.config.introspection import is_table, item_of
+from modelmux.config.settings import Section, Setting, sections
 from modelmux.config.toml_writer import key, literal, tables
 
 _HEAD: Final = """\
-# The configuration of ModelMux. Lines that begin with "#" and no space show settings that are not set, with their
-# default or an example: take the "#" away to set them. Durations may be written "30s" or "500ms", sizes "64KiB".
-# The command line, the environment and .env in the working directory win over this file.
-# `modelmux config validate` checks it, `modelmux config show --origin` shows what is in force and why.
+# The configuration of ModelMux. Lines that begin with "#" and no space are settings that are not set, with their
+# default or an example: remove the "#" to set them. Durations may be written as "30s" or "500ms", sizes as "64KiB".
+# The command line, the environment and .env in the working directory take precedence over this file.
+# `modelmux config validate` checks it, `modelmux config show --origin` shows every value and where it comes from.
 """
 _WIDTH: Final = 118
-#: Types that the default or the example tells well enough.
+#: Types that are obvious from the default or the example.
 _OBVIOUS: Final = ("text", "true or false", "a list of texts")
 
 
 def render(values: Mapping[str, Any]) -> str:
-    """The whole file.
+    """The complete file.
 
     :param values: the settings to set, nested as in TOML.
     """
@@ -40,7 +41,7 @@ def _lines(values: Mapping[str, Any]) -> Iterator[str]:
             yield from _example(section, set_already=_at(values, section.path[: section.path.index("[]")]) or [])
             continue
         if section.path:
-            yield from _comment(section.about)
+            yield from _comment(section.description)
             yield f"[{'.'.join(section.path)}]"
         for setting in section.settings:
             if not is_table(item_of(setting.kind)) and setting not in open_ended:
@@ -52,23 +53,25 @@ def _lines(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _setting(setting: Setting, value: Any) -> Iterator[str]:
     plain = setting.expected in _OBVIOUS
-    yield from _comment(setting.about if plain else f"{setting.about.removesuffix('.')} ({setting.expected}).")
+    yield from _comment(
+        setting.description if plain else f"{setting.description.removesuffix('.')} ({setting.expected})."
+    )
     name = key(setting.path[-1])
     yield f"{name} = {literal(value)}" if value is not None else f"#{name} = {literal(shown(setting))}"
 
 
 def shown(setting: Setting) -> Any:
-    """The default of a setting, or an example where it has none."""
+    """The default of a setting, or an example if it has none."""
     absent = setting.default is None or setting.default is msgspec.NODEFAULT
     return setting.example if absent else setting.default
 
 
 def _example(section: Section, set_already: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Entries of a list of tables: those that are there, and one with all its keys, commented out."""
-    listed = section.path[-1] == "[]"  # else a table inside of an entry
+    """Entries of a list of tables: the existing ones, and one with all its keys, as a comment."""
+    listed = section.path[-1] == "[]"  # else a table inside an entry
     nested = not listed or section.path.count("[]") > 1
     header = ".".join(part for part in section.path if part != "[]")
-    yield from _comment(section.about)
+    yield from _comment(section.description)
     if set_already and not nested:
         tree: Any = set_already
         for part in reversed(section.path[:-1]):
@@ -82,9 +85,9 @@ def _example(section: Section, set_already: list[Mapping[str, Any]]) -> Iterator
 
 
 def _open(setting: Setting, value: Any) -> Iterator[str]:
-    """A table with keys of the user's choice, or a list of such."""
+    """A table with arbitrary keys, or a list of such tables."""
     name = setting.path[-1]
-    yield from _comment(setting.about)
+    yield from _comment(setting.description)
     if value:
         yield tables({name: value})
         return

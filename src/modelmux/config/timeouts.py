@@ -1,4 +1,4 @@
-"""Settings -> the clocks of a route: a model's own where it sets one, else the common ones."""
+"""Settings -> the timeouts of a route: a model's own where it sets one, else the common ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from modelmux.wire.http import Timeouts
 
 
 def build_timeouts(config: Config, own: ModelTimeouts | None = None) -> Timeouts:
-    """The clocks of one model; who waits for a connection waits as long as for room."""
+    """The timeouts of one model. Waiting for a connection has the timeout of the queue."""
     stages = [stage.name for stage in fields(Timeouts) if stage.name != "pool"]
     common = {stage: float(getattr(config.timeouts, stage)) for stage in stages}
-    given = {stage: value for stage in stages if (value := getattr(own, stage, None)) is not None}
-    return Timeouts(pool=float(config.limits.queue_timeout), **(common | given))
+    overrides = {stage: value for stage in stages if (value := getattr(own, stage, None)) is not None}
+    return Timeouts(pool=float(config.limits.queue_timeout), **(common | overrides))

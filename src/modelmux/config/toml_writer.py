@@ -1,4 +1,4 @@
-"""Plain values and typed settings -> TOML text. Writing only, no files; reading is tomllib's."""
+"""Plain values and typed settings -> TOML text. It writes no files; tomllib reads."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from modelmux.config.values import Bytes, Milliseconds, Seconds, Secret
+from modelmux.config.paths import KeyPath
+from modelmux.config.values import Bytes, Seconds, Secret
 
-Path = tuple[str | int, ...]
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def key(name: str) -> str:
-    """A key, quoted where it has to be."""
+    """A key, quoted if necessary."""
     return name if _BARE.fullmatch(name) else _text(name)
 
 
 def literal(value: Any) -> str:
     """A value on one line. Durations and sizes keep their units, secrets are masked.
 
-    :raises TypeError: TOML has no such value; None is one.
+    :raises TypeError: TOML has no such value, None for example.
     """
     if isinstance(value, Secret):
         return _text(str(value))
@@ -44,15 +44,15 @@ def literal(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
-def tables(tree: Mapping[str, Any], note: Callable[[Path], str] | None = None) -> str:
-    """A whole document.
+def tables(tree: Mapping[str, Any], note: Callable[[KeyPath], str] | None = None) -> str:
+    """A complete document.
 
-    :param note: what to say in a comment behind the value at a path.
+    :param note: path -> a comment to write after its value.
     """
     return "\n".join(_table(tree, (), note)).strip("\n") + "\n"
 
 
-def _table(tree: Mapping[str, Any], path: Path, note: Callable[[Path], str] | None) -> Iterator[str]:
+def _table(tree: Mapping[str, Any], path: KeyPath, note: Callable[[KeyPath], str] | None) -> Iterator[str]:
     later: list[str] = []
     for name, value in tree.items():
         if isinstance(value, Mapping) or _is_tables(value):
@@ -85,18 +85,18 @@ def _number(value: float) -> str:
 
 
 def _text(value: str) -> str:
-    """A basic string: the escapes of JSON, and DEL, which JSON leaves as it is."""
-    whole = value.encode("utf-8", "replace").decode("utf-8")  # what is no Unicode has no place in a file of UTF-8
-    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A basic string: the escapes of JSON, and DEL, which JSON does not escape."""
+    text = value.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written as UTF-8
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def plain(value: Any) -> Any:
-    """A typed value as JSON has it: durations in seconds or milliseconds, sizes in bytes, secrets masked."""
+    """A typed value for JSON: durations in seconds, sizes in bytes, secrets masked."""
     if isinstance(value, Secret):
         return str(value)
     if isinstance(value, Seconds):
         return float(value)
-    if isinstance(value, (Bytes, Milliseconds)):
+    if isinstance(value, Bytes):
         return int(value)
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}

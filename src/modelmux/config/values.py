@@ -1,4 +1,4 @@
-"""Types of settings that TOML has none for: durations, sizes, secrets. No names of settings here."""
+"""Types of values that TOML does not have: durations, sizes, secrets. It knows no setting by name."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "k": 2**10, "kib
 
 
 def _scaled(text: str, units: dict[str, float] | dict[str, int]) -> float | None:
-    """A number with a unit, in the base unit; None if it is not one. Without a unit it is in the base unit already."""
-    found = re.fullmatch(_NUMBER, text.lower())
-    if found is None or (found[2] and found[2] not in units):
+    """A number with a unit, in the base unit; None if it is not one. A number without a unit is in the base unit."""
+    match = re.fullmatch(_NUMBER, text.lower())
+    if match is None or (match[2] and match[2] not in units):
         return None
-    return float(found[1]) * (units[found[2]] if found[2] else 1)
+    return float(match[1]) * (units[match[2]] if match[2] else 1)
 
 
 def _digits(number: float) -> str:
-    """A number without an exponent, which none of the values here takes."""
+    """A number without an exponent, which ``parse`` does not accept."""
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 class Seconds(float):
-    """A duration in seconds; written as a number of seconds or as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``."""
+    """A duration in seconds, written as a number or as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``."""
 
     expected: Final = 'a duration such as 30 (seconds), "500ms" or "5m"'
 
@@ -42,7 +42,7 @@ class Seconds(float):
 
 
 class Milliseconds(int):
-    """A duration in milliseconds; written as a number of them or as ``"500ms"``, ``"5s"``."""
+    """A duration in milliseconds, written as a number or as ``"500ms"``, ``"5s"``: the type of a former setting."""
 
     expected: Final = 'a duration such as 5000 (milliseconds), "500ms" or "5s"'
 
@@ -63,7 +63,7 @@ class Milliseconds(int):
 
 
 class Bytes(int):
-    """A size in bytes; written as a number of bytes or as ``"64KiB"``, ``"30MiB"``, ``"1GB"``."""
+    """A size in bytes, written as a number or as ``"64KiB"``, ``"30MiB"``, ``"1GB"``."""
 
     expected: Final = 'a size such as 65536 (bytes), "64KiB" or "30MiB"'
 
@@ -100,7 +100,7 @@ class Secret:
     def parse(cls, value: object) -> Self:
         """:raises ValueError: not text."""
         if not isinstance(value, str):
-            raise ValueError(cls.expected)  # noqa: TRY004 - what every parse here raises
+            raise ValueError(cls.expected)  # noqa: TRY004 - as every parse here
         return cls(value)
 
     def reveal(self) -> str:

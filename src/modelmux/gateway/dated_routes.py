@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Final
 
-from modelmux.catalog import ModelCard, lifecycle
+from modelmux.catalog import ModelCard, lifecycle_warning
 from modelmux.routing.model import Route
 from modelmux.routing.routes import Routes
 
@@ -58,5 +58,5 @@ class DatedRoutes:
         """What a client of this model should know today, in a sentence."""
         day = self.day
         if card.id not in self._warnings:
-            self._warnings[card.id] = lifecycle(card, day)
+            self._warnings[card.id] = lifecycle_warning(card, day)
         return self._warnings[card.id]

@@ -1,7 +1,7 @@
 """The events of a streamed reply as they arrive: a reply's bytes through the provider's reader, one read at a time.
 
-``BufferedEventSource`` holds text back (mode ``buffered``). The upstream may fall silent in the middle of a sentence, so
-its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues as
+``BufferedEventSource`` holds text back (mode ``buffered``). The upstream may fall silent in the middle of a sentence,
+so its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues as
 a task, owned here, and its result is taken when it comes.
 """
 
@@ -21,7 +21,7 @@ from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
 #: Seconds that the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
-#: Longest stream that is folded into one message: several times the longest unary reply, because each delta has a frame.
+#: Longest stream that is folded into one message: several times the longest unary reply, for each delta has a frame.
 MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
 
 Events = Sequence[StreamEvent | TextDeltaRun]

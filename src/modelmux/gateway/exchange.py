@@ -33,7 +33,7 @@ from modelmux.gateway.thinking import remember_thinking
 from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
-from modelmux.telemetry.log import where
+from modelmux.telemetry.log import error_location
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.wire.http import Headers
 
@@ -103,7 +103,7 @@ class Exchange:
     @property
     def relays_events(self) -> bool:
         """Whether the reply is sent as it arrives, in larger pieces at most."""
-        return self.sends_events and self.stream_mode != "never"
+        return self.sends_events and self.stream_mode != "single"
 
     @property
     def headers(self) -> Headers:
@@ -209,7 +209,9 @@ class Exchange:
         if not self.client.started:
             self.settle(failure)
             return False
-        self.services.log.error(names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, where=where(error))
+        self.services.log.error(
+            names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, traceback=error_location(error)
+        )
         return await self._fail(failure)
 
     async def _fail(self, error: GatewayError) -> bool:

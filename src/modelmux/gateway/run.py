@@ -1,4 +1,4 @@
-"""One exchange: decode -> resolve -> gates -> prepare and attempt -> relay -> settle. The whole data path on one screen.
+"""One exchange: decode -> resolve -> gates -> prepare and attempt -> relay -> settle. The data path on one screen.
 
 ``Exchange`` settles exactly once, whatever ends the request; ``Attempts`` prepares the request for each model it tries.
 """

@@ -17,7 +17,7 @@ def outcome_of(error: GatewayError | None, *, client_gone: bool) -> Outcome:
     :param client_gone: the client left before the end.
     """
     if client_gone:
-        return names.OUTCOME_CLIENT_GONE
+        return names.OUTCOME_CLIENT_DISCONNECTED
     if error is None:
         return names.OUTCOME_OK
     if isinstance(error, RequestError) or (isinstance(error, UpstreamRefused) and error.status in _CLIENT_STATUSES):

@@ -33,6 +33,6 @@ def enough_open_files(requests: int) -> str | None:
     if soft >= needed:
         return None
     return (
-        f"this process may open {soft} files, and {requests} requests at a time (limits.requests) need {needed}: "
-        "raise the limit (ulimit -n, LimitNOFILE= of the service) or lower limits.requests"
+        f"this process may open {soft} files, and {requests} requests at a time (limits.max_concurrent_requests) need "
+        f"{needed}: raise the limit (ulimit -n, LimitNOFILE= of the service) or lower limits.max_concurrent_requests"
     )

@@ -12,7 +12,7 @@ from modelmux.app import Gateway, check_exposure
 from modelmux.config import Config, ConfigError, Loaded
 from modelmux.process.status_file import StatusFile
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, where
+from modelmux.telemetry.log import Log, error_location
 
 
 @dataclass(slots=True)
@@ -32,7 +32,10 @@ class Outcome:
             log.error(names.EVENT_CONFIG, message=problem)
         for note in self.notes:
             log.warning(names.EVENT_CONFIG, message=note)
-        log.info(names.EVENT_CONFIG, what="refused; the old one stays" if self.problems else "reloaded")
+        log.info(
+            names.EVENT_CONFIG,
+            action="rejected" if self.problems else "reloaded",
+        )
         if file is not None:
             status = file.status
             status.problems, status.notes, status.generation = self.problems, self.notes, status.generation + 1
@@ -67,7 +70,7 @@ def problems(error: Exception) -> list[str]:
     """Why a configuration was refused, in sentences."""
     if isinstance(error, ConfigError):
         return error.problems
-    return [f"the gateway failed to read its configuration: {where(error)}"]
+    return [f"the gateway failed to read its configuration: {error_location(error)}"]
 
 
 def notes(loaded: Loaded, fixed: list[str]) -> list[str]:

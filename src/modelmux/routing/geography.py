@@ -21,9 +21,9 @@ def contains(geography: str, location: str | None, facts: Locations) -> bool:
     if entry is None:
         boundary = "$|-" if geography[-1:].isdigit() else r"$|-|\d"  # europe-west1 does not contain europe-west12
         return re.match(f"{re.escape(geography)}(?={boundary})", location) is not None and location in facts.regions
-    if location in entry.outside:
+    if location in entry.excluded:
         return False
-    return location in entry.places or location.startswith(entry.prefixes)
+    return location in entry.locations or location.startswith(entry.prefixes)
 
 
 def locations_in(geography: str, facts: Locations) -> list[str]:

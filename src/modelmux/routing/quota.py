@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from modelmux.catalog import WIDE_LOCATIONS
+from modelmux.catalog import MULTI_REGION_LOCATIONS
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.routing.model import Deployment
@@ -38,7 +38,7 @@ def bucket_of(deployment: Deployment) -> tuple[str, str, str]:
     Models of one lineage share a bucket on ``global`` and in the multi-regions; in a region each model has its own.
     global, us and eu have separate buckets (Google's quota page, in the catalog's ``lineage``).
     """
-    card, shared = deployment.card, deployment.location in WIDE_LOCATIONS
+    card, shared = deployment.card, deployment.location in MULTI_REGION_LOCATIONS
     return deployment.project or deployment.url, deployment.location, (shared and card.lineage) or card.id
 
 

@@ -1,7 +1,7 @@
-"""Who gets which kind of stream: headers and a table of rules -> a mode. Nothing here knows what a stream is.
+"""Which client gets which kind of stream: headers and a table of rules -> a mode. It knows nothing of streams.
 
-Whoever asks for a stream gets one. A mode says only in what pieces, and ``json`` alone, which nobody gets unless a rule
-of the operator's says so, answers with something else.
+A client that requests a stream gets one. The mode decides only into how many pieces it is divided, with one exception:
+``json`` answers with a JSON object, and applies only where a rule of the operator says so.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Mode = Literal["standard", "buffered", "never", "json"]
+Mode = Literal["standard", "buffered", "single", "json"]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
 class ClientRule(Struct, frozen=True):
-    """The mode of the clients that match: all that is given here has to, in any case; a rule that gives nothing
-    matches every client.
+    """The mode of the clients that match. Every condition that is set has to hold, in any case; a rule without
+    conditions matches every client.
 
-    :param user_agent: part of the User-Agent header; one that begins with a space begins a word.
-    :param header: name of a header that has to be there.
-    :param contains: part of that header's value.
+    :param user_agent: substring of the User-Agent header; with a leading space it matches only at the start of a word.
+    :param header: name of a header that must be present.
+    :param contains: substring of that header's value.
     """
 
     mode: Mode
@@ -30,24 +30,24 @@ class ClientRule(Struct, frozen=True):
     contains: str | None = None
 
 
-def _whole(header: str, contains: str) -> ClientRule:
-    return ClientRule("never", header=header, contains=contains)
+def _single(header: str, contains: str) -> ClientRule:
+    return ClientRule("single", header=header, contains=contains)
 
 
 def _buffered(user_agent: str) -> ClientRule:
     return ClientRule("buffered", user_agent=user_agent)
 
 
-#: Clients that are known to do better with larger pieces, or with one. docs/streaming.md shows this table.
+#: Clients that are known to work better with larger pieces, or with one. docs/streaming.md shows this table.
 BUILTIN: Final = (
-    # goose, as its desktop program and its containers announce themselves
-    _whole("openai-organization", "basebox"),
-    _whole("openai-project", "gui"),
+    # goose, as its desktop program and its containers identify themselves
+    _single("openai-organization", "basebox"),
+    _single("openai-project", "gui"),
     # JetBrains IDEs
     *map(_buffered, ("jetbrains", "intellij", "rustrover", "pycharm", "clion", "webstorm", "phpstorm")),
     # VS Code
     *map(_buffered, ("vscode", "visual studio code")),
-    # browsers; servers at a network's edge say "vercel-edge" and the like, so Edge has to begin a word
+    # browsers; edge servers send "vercel-edge" and the like, so Edge matches only at the start of a word
     *map(_buffered, ("chrome", "firefox", "safari", " edge")),
 )
 
@@ -55,10 +55,10 @@ _AGENT: Final = b"user-agent"
 
 
 class StreamModes:
-    """Finds the mode for a client that asks for a stream.
+    """Finds the mode for a client that requests a stream.
 
-    An operator's rules come first, the first that matches decides; then the operator's mode; then, where that is
-    ``auto``, the built-in rules; what none of them knows gets the stream as the upstream sends it.
+    The operator's rules come first, and the first match decides; then the operator's mode; then, if that is ``auto``,
+    the built-in rules. A client that matches none gets ``standard``.
 
     :param mode: ``auto`` or a mode.
     :param rules: the operator's.
@@ -66,19 +66,19 @@ class StreamModes:
 
     def __init__(self, mode: Mode | Literal["auto"] = "auto", rules: Iterable[ClientRule] = ()) -> None:
         self._default: Mode = "standard" if mode == "auto" else mode
-        #: Name of a header and what it has to hold, once or twice, for each rule.
-        self._tests = [(_wants(rule), rule.mode) for rule in (*rules, *(BUILTIN if mode == "auto" else ()))]
-        self._names = frozenset(name for wants, _ in self._tests for name, _ in wants)
+        #: For each rule: one or two pairs of a header's name and a substring of its value; and the mode.
+        self._tests = [(_conditions(rule), rule.mode) for rule in (*rules, *(BUILTIN if mode == "auto" else ()))]
+        self._names = frozenset(name for conditions, _ in self._tests for name, _ in conditions)
 
     def find(self, headers: Headers) -> Mode:
         """The mode for a request with these headers (names in lower case, values in any encoding)."""
-        found: dict[bytes, str] = {}
+        values: dict[bytes, str] = {}
         for name, value in headers:
-            if name in self._names:  # the line end keeps repeated headers apart, the space begins a word
-                found[name] = f"{found.get(name, '')}\n {_text(value)}"
-        for wants, mode in self._tests:
-            for name, part in wants:
-                text = found.get(name)
+            if name in self._names:  # the line break separates repeated headers, the space starts a word
+                values[name] = f"{values.get(name, '')}\n {_text(value)}"
+        for conditions, mode in self._tests:
+            for name, part in conditions:
+                text = values.get(name)
                 if text is None or part not in text:
                     break
             else:
@@ -86,13 +86,13 @@ class StreamModes:
         return self._default
 
 
-def _wants(rule: ClientRule) -> list[tuple[bytes, str]]:
-    wants = [] if rule.header is None else [(rule.header.lower().encode(), (rule.contains or "").lower())]
-    return wants if rule.user_agent is None else [(_AGENT, rule.user_agent.lower()), *wants]
+def _conditions(rule: ClientRule) -> list[tuple[bytes, str]]:
+    conditions = [] if rule.header is None else [(rule.header.lower().encode(), (rule.contains or "").lower())]
+    return conditions if rule.user_agent is None else [(_AGENT, rule.user_agent.lower()), *conditions]
 
 
 def _text(value: bytes) -> str:
-    """A header's value for comparing: they are UTF-8 or Latin-1, and nobody says which."""
+    """A header's value for comparison: UTF-8 or Latin-1, which the header does not say."""
     try:
         return value.decode().lower()
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from modelmux.catalog import lifecycle, location_in_path, location_of_host
+from modelmux.catalog import lifecycle_warning, location_in_path, location_of_host
 from modelmux.routing.aliases import Alias
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
@@ -20,7 +20,7 @@ def route_warnings(routes: Routes, today: date) -> list[tuple[str, str]]:
     warnings: dict[tuple[str, str], None] = {}
     for name, route in _configured_routes(routes, today):
         for deployment in route.deployments:
-            for message in (lifecycle(deployment.card, today), _host_path_mismatch(deployment)):
+            for message in (lifecycle_warning(deployment.card, today), _host_path_mismatch(deployment)):
                 if message is not None:
                     warnings[(name, message)] = None
     return list(warnings)

@@ -19,7 +19,7 @@ from modelmux.server.auth import ApiKeys
 from modelmux.server.models import is_anthropic_client
 from modelmux.server.responses import Receive, Scope, Send, send_error
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, where
+from modelmux.telemetry.log import Log, error_location
 
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
@@ -91,7 +91,7 @@ class Application:
             await self._fail(send, error, request_id, dialect)
             error.__traceback__ = None  # its frames refer to the error: a circle
         except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
-            self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, where=where(error))
+            self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
             hint = f"Its log has the details under the request id {request_id}."
             await self._fail(send, GatewayError(INTERNAL_MESSAGE, hint=hint), request_id, dialect)
 

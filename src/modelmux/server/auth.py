@@ -37,7 +37,7 @@ class ApiKeys:
         return bool(self._digests)
 
     def authenticate(self, headers: list[_Header]) -> Caller:
-        """The caller of a request with a valid key as ``Authorization: Bearer`` or ``x-api-key``; one of both is enough.
+        """The caller of a request with a valid key as ``Authorization: Bearer`` or ``x-api-key``; one is enough.
 
         Every key is compared, each in constant time: the time taken says nothing about any of them.
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from modelmux.telemetry.metrics import Metrics, health_of
+from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import Whole, exposition
 from modelmux.version import __version__
 
@@ -58,7 +58,7 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
         if whole is None:
             return JSONResponse({"status": "ok", "metrics": metrics.health()})
         workers = {"serving": whole.serving, "of": whole.of}
-        return JSONResponse({"status": "ok", "metrics": health_of(whole.counts), "workers": workers})
+        return JSONResponse({"status": "ok", "metrics": health_counters(whole.counts), "workers": workers})
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -37,8 +37,8 @@ class ModelList:
 
     def _listed(self, name: str, route: Route) -> ListedModel:
         card = route.card
-        created = _seconds(card.launched) if card.launched else self._started
-        return ListedModel(name, created, card.launched, card.retires, card.context, card.max_output)
+        created = _seconds(card.released_on) if card.released_on else self._started
+        return ListedModel(name, created, card.released_on, card.retires_on, card.context_window, card.max_output)
 
 
 def is_anthropic_client(headers: Mapping[bytes, bytes]) -> bool:

@@ -1,1 +1,1 @@
-"""What the gateway tells about itself: logs and counters. Names of both stand in ``names.py``."""
+"""Logs and metrics of the gateway. The names of both are in ``names.py``."""

@@ -1,7 +1,7 @@
-"""Counters and histograms as plain numbers in dicts, shown as Prometheus metrics when somebody scrapes.
+"""Counters and histograms as plain numbers in dicts, converted to Prometheus metrics when they are scraped.
 
-A request counts some ten things, a scrape comes every few seconds: so counting is an addition to a number, and all that
-is worth knowing of the text format is left to ``prometheus_client``. For one thread, as the whole gateway.
+A request counts about ten things, while a scrape comes every few seconds. So counting is one addition, and the text
+format is left to ``prometheus_client``. Not thread-safe: the gateway counts in one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricF
 from prometheus_client.registry import Collector
 
 
-class Tally(Collector):
+class Counter(Collector):
     """A counter for each combination of label values.
 
     :param name: ends in ``_total``.
@@ -26,11 +26,11 @@ class Tally(Collector):
         self._counts: dict[tuple[str, ...], float] = {}
 
     def add(self, *labels: str) -> None:
-        """One more of these label values."""
+        """Add one for these label values."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
     def add_many(self, count: float, *labels: str) -> None:
-        """So many more."""
+        """Add ``count`` for these label values."""
         self._counts[labels] = self._counts.get(labels, 0) + count
 
     def collect(self) -> Iterator[Metric]:
@@ -40,10 +40,10 @@ class Tally(Collector):
         yield family
 
 
-class Spread(Collector):
+class Histogram(Collector):
     """A histogram for each value of one label.
 
-    :param bounds: the upper ends of the buckets, rising.
+    :param bounds: the upper bounds of the buckets, ascending.
     """
 
     def __init__(self, name: str, about: str, label: str, bounds: Sequence[float]) -> None:
@@ -51,24 +51,24 @@ class Spread(Collector):
         self._about = about
         self._label = label
         self._bounds = tuple(bounds)
-        self._seen: dict[str, tuple[list[int], list[float]]] = {}
+        self._values: dict[str, tuple[list[int], list[float]]] = {}
 
     def observe(self, label: str, value: float) -> None:
-        """One more value."""
-        seen = self._seen.get(label)
-        if seen is None:
-            seen = self._seen[label] = ([0] * (len(self._bounds) + 1), [0.0])
-        seen[0][bisect_left(self._bounds, value)] += 1
-        seen[1][0] += value
+        """Add a value."""
+        observed = self._values.get(label)
+        if observed is None:
+            observed = self._values[label] = ([0] * (len(self._bounds) + 1), [0.0])
+        observed[0][bisect_left(self._bounds, value)] += 1
+        observed[1][0] += value
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._about, labels=[self._label])
         ends = [*map(repr, map(float, self._bounds)), "+Inf"]
-        for label, (counts, (total,)) in self._seen.items():
-            so_far = 0
+        for label, (counts, (total,)) in self._values.items():
+            cumulative = 0
             buckets = []
             for end, count in zip(ends, counts, strict=True):
-                so_far += count
-                buckets.append((end, float(so_far)))
+                cumulative += count
+                buckets.append((end, float(cumulative)))
             family.add_metric([label], buckets, total)
         yield family

@@ -1,6 +1,6 @@
-"""Logging: one line an event, for people or as JSON. Never a prompt, a key, a token or a project id.
+"""Logging: one line per event, for people or as JSON. Never a prompt, a key, a token or a project id.
 
-Every request writes a line, so the way of a line is short and nothing is done for one that nobody wants.
+Every request writes a line, so the path of a line is short, and an event below the minimum level costs one comparison.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Final, Protocol, TextIO
 
 from modelmux.telemetry import names
 from modelmux.telemetry.log_files import LogFiles
-from modelmux.telemetry.log_format import Event, Said, json_line, line_maker, make_event
+from modelmux.telemetry.log_format import Event, LogRecord, formatter_for, json_line, render_fields
 
 _LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _SILENT: Final = 100
-#: Events that are held back at most: making their lines together is cheaper, but may not hold anybody up.
-_MOST_HELD: Final = 64
+#: Most buffered records. Formatting them together is cheaper, but must not block the event loop for long.
+_MAX_BUFFERED: Final = 64
 
 
 class Log(Protocol):
-    """What the gateway asks of a logger; one of structlog's does too."""
+    """What the gateway needs of a logger. A logger of structlog has it too."""
 
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
@@ -34,112 +34,117 @@ class Log(Protocol):
     def error(self, event: str, **fields: Any) -> Any: ...
 
 
-class EventLog:
-    """Makes events of what is said and hands them on.
+class Logger:
+    """Makes records of events and passes them to an output.
 
-    :param least: the level, as a number, below which nothing is done.
-    :param out: where they go; None for nowhere.
+    :param min_level: the level, as a number, below which events are ignored.
+    :param out: the output; None discards everything.
     :param now: Unix seconds.
     """
 
-    def __init__(self, least: int, out: Outlets | None, now: Callable[[], float] = time.time) -> None:
-        self._least = least
+    def __init__(self, min_level: int, out: LogOutput | None, now: Callable[[], float] = time.time) -> None:
+        self._min_level = min_level
         self._out = out
         self._now = now
 
     def debug(self, event: str, **fields: Any) -> None:
-        if self._least <= 10:
-            self._say("debug", event, fields)
+        if self._min_level <= 10:
+            self._emit("debug", event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        if self._least <= 20:
-            self._say("info", event, fields)
+        if self._min_level <= 20:
+            self._emit("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        if self._least <= 30:
-            self._say("warning", event, fields, at_once=True)
+        if self._min_level <= 30:
+            self._emit("warning", event, fields, at_once=True)
 
     def error(self, event: str, **fields: Any) -> None:
-        if self._least <= 40:
-            self._say("error", event, fields, at_once=True)
+        if self._min_level <= 40:
+            self._emit("error", event, fields, at_once=True)
 
-    def _say(self, level: str, event: str, fields: dict[str, Any], *, at_once: bool = False) -> None:
+    def _emit(self, level: str, event: str, fields: dict[str, Any], *, at_once: bool = False) -> None:
         if self._out is not None:
-            self._out.write(Said(self._now(), level, event, fields), at_once=at_once)
+            self._out.write(LogRecord(self._now(), level, event, fields), at_once=at_once)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write the buffered records."""
         if self._out is not None:
             self._out.flush()
 
 
-class Outlets:
-    """Where lines go: a stream and, as JSON, the files of the day.
+class LogOutput:
+    """Where lines go: a stream and, as JSON, the daily files.
 
-    :param hold: seconds for which what a running event loop says may be held, to become lines together with what
-        follows; warnings and errors are not, and take along what is held. 0 writes every line at once.
+    :param formatter: makes the line for the stream.
+    :param flush_interval: seconds for which records may be buffered while an event loop runs, to be formatted together.
+        Warnings and errors are written at once, with everything buffered before them. 0 writes every record at once.
     """
 
     def __init__(
-        self, out: TextIO, make: Callable[[Event], str], files: LogFiles | None = None, hold: float = 0.0
+        self,
+        stream: TextIO,
+        formatter: Callable[[Event], str],
+        files: LogFiles | None = None,
+        flush_interval: float = 0.0,
     ) -> None:
-        self._out = out
-        self._make = make
+        self._stream = stream
+        self._formatter = formatter
         self._files = files
-        self._hold = hold
-        self._held: list[Said] = []
+        self._flush_interval = flush_interval
+        self._buffer: list[LogRecord] = []
         self._timer: asyncio.TimerHandle | None = None
-        if hold:
+        if flush_interval:
             atexit.register(self.flush)
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(before=self.flush)  # else both processes would write what is held
+                os.register_at_fork(before=self.flush)  # otherwise both processes would write the buffer
 
-    def write(self, said: Said, *, at_once: bool) -> None:
-        self._held.append(said)
-        if at_once or not self._hold or len(self._held) >= _MOST_HELD or not self._wait():
+    def write(self, record: LogRecord, *, at_once: bool) -> None:
+        self._buffer.append(record)
+        if at_once or not self._flush_interval or len(self._buffer) >= _MAX_BUFFERED or not self._schedule_flush():
             self.flush()
 
-    def _lines(self, held: Iterable[Said]) -> tuple[str, str]:
-        """For the stream, and for the files if there are any."""
-        events = [make_event(said) for said in held]
-        shown = "\n".join(map(self._make, events))
-        same = self._files is None or self._make is json_line
-        return shown, shown if same else "\n".join(map(json_line, events))
-
-    def _lines_of_one(self, said: Said) -> tuple[str, str]:
-        try:
-            return self._lines([said])
-        except Exception:  # noqa: BLE001
-            return self._lines([said._replace(fields={"message": "this event cannot be shown"})])
-
-    def _wait(self) -> bool:
-        """Whether somebody will flush soon."""
+    def _schedule_flush(self) -> bool:
+        """Whether a flush is scheduled: there has to be a running event loop."""
         if self._timer is None:
             try:
-                self._timer = asyncio.get_running_loop().call_later(self._hold, self.flush)
+                self._timer = asyncio.get_running_loop().call_later(self._flush_interval, self.flush)
             except RuntimeError:
                 return False
         return True
 
     def flush(self) -> None:
-        """Write what is held. Never raises for the disk's or the reader's sake."""
+        """Write the buffer. Errors of the disk or of the stream's reader are not raised."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        held, self._held = self._held, []
-        if not held:
+        records, self._buffer = self._buffer, []
+        if not records:
             return
         try:
-            shown, filed = self._lines(held)
-        except Exception:  # noqa: BLE001 - what one event holds must not cost the others their lines
-            shown, filed = map("\n".join, zip(*map(self._lines_of_one, held), strict=True))
+            for_stream, for_files = self._lines(records)
+        except Exception:  # noqa: BLE001 - one event that cannot be formatted must not cost the others their lines
+            for_stream, for_files = map("\n".join, zip(*map(self._lines_of_one, records), strict=True))
         if self._files is not None:
-            self._files.write(filed)
+            self._files.write(for_files)
         try:
-            self._out.write(f"{shown}\n")
-            self._out.flush()
-        except (OSError, ValueError):  # a full disk, a pipe nobody reads, closed: no reason to fail a request
+            self._stream.write(f"{for_stream}\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a full disk, a pipe without a reader, closed: not a reason to fail a request
             return
+
+    def _lines(self, records: Iterable[LogRecord]) -> tuple[str, str]:
+        """For the stream, and for the files if there are any."""
+        events = [render_fields(record) for record in records]
+        for_stream = "\n".join(map(self._formatter, events))
+        same = self._files is None or self._formatter is json_line
+        return for_stream, for_stream if same else "\n".join(map(json_line, events))
+
+    def _lines_of_one(self, record: LogRecord) -> tuple[str, str]:
+        try:
+            return self._lines([record])
+        except Exception:  # noqa: BLE001
+            return self._lines([record._replace(fields={"message": "this event cannot be formatted"})])
 
 
 def make_log(
@@ -148,31 +153,31 @@ def make_log(
     stream: TextIO | None = None,
     *,
     directory: Path | None = None,
-    keep: int = 30,
-    hold: float = 0.0,
-) -> EventLog:
-    """A logger that writes to ``stream`` (stderr by default) and to the log files in ``directory``, if there is one.
+    retention_days: int = 30,
+    flush_interval: float = 0.0,
+) -> Logger:
+    """A logger that writes to ``stream`` (stderr by default) and, if ``directory`` is set, to log files in it.
 
-    :param style: ``console`` or ``json``, on the stream; files always hold JSON.
-    :param keep: how many daily files stay.
-    :param hold: see ``Outlets``.
+    :param style: ``console`` or ``json``, for the stream; files always hold JSON.
+    :param retention_days: how many daily files to keep.
+    :param flush_interval: see ``LogOutput``.
     """
     out = stream or sys.stderr
-    least, make = _LEVELS[level], line_maker(style, colours=out.isatty())
+    min_level, formatter = _LEVELS[level], formatter_for(style, colours=out.isatty())
     if directory is None:
-        return EventLog(least, Outlets(out, make, hold=hold))
-    console = EventLog(least, Outlets(out, make))
-    files = LogFiles(directory, keep, lambda problem: console.warning(names.EVENT_LOG_FILES, message=problem))
-    return EventLog(least, Outlets(out, make, files, hold))
+        return Logger(min_level, LogOutput(out, formatter, flush_interval=flush_interval))
+    console = Logger(min_level, LogOutput(out, formatter))
+    files = LogFiles(directory, retention_days, lambda problem: console.warning(names.EVENT_LOG_FILES, message=problem))
+    return Logger(min_level, LogOutput(out, formatter, files, flush_interval))
 
 
-def where(error: BaseException) -> str:
-    """What went wrong and where, innermost last: types and lines only, because messages may quote a request."""
+def error_location(error: BaseException) -> str:
+    """The type of an exception and the lines it passed, innermost last. No message, because it may quote a request."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     lines = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
     return f"{type(error).__name__} at {lines}"
 
 
-def quiet() -> Log:
-    """A logger that says nothing: for library use and tests."""
-    return EventLog(_SILENT, None)
+def null_logger() -> Log:
+    """A logger that discards everything: for library use and tests."""
+    return Logger(_SILENT, None)

@@ -1,6 +1,6 @@
 """A log event as a line of text: JSON for machines, columns for people. No files, no clock.
 
-Text of upstreams may stand in a field. Line breaks and other control characters are escaped, so no line can be forged.
+A field may hold text of an upstream. Line breaks and other control characters are escaped, so no line can be forged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 Event = dict[str, Any]
 
-#: Whatever is not JSON is written as its repr, which masks what is secret.
+#: A value that JSON does not have is written as its repr, which masks secrets.
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 _COLOURS: Final = {"debug": "\x1b[32m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -24,34 +24,38 @@ _DIM: Final = "\x1b[2m"
 _CYAN: Final = "\x1b[36m"
 _PLAIN: Final = "\x1b[0m"
 _EVENT_WIDTH: Final = 20
-#: Shown in front of the fields.
-_AHEAD: Final = frozenset({"timestamp", "level", "event"})
+#: Shown before the fields.
+_LEADING: Final = frozenset({"timestamp", "level", "event"})
 
 
-class Said(NamedTuple):
-    """What a logger was told. ``now`` is in Unix seconds; no value may change afterwards."""
+class LogRecord(NamedTuple):
+    """An event as the logger received it.
 
-    now: float
+    :param time: Unix seconds.
+    :param fields: their values must not change afterwards.
+    """
+
+    time: float
     level: str
     event: str
     fields: Mapping[str, Any]
 
 
-def make_event(said: Said) -> Event:
-    """What a line holds: no field without a value, no text that is more than a line."""
-    made: Event = {"timestamp": _stamp(said.now), "level": said.level, "event": said.event}
-    for key, value in said.fields.items():
-        if value is None:  # nothing to say
+def render_fields(record: LogRecord) -> Event:
+    """The content of a line: fields without a value are left out, text is escaped so that it fits on one line."""
+    event: Event = {"timestamp": _timestamp(record.time), "level": record.level, "event": record.event}
+    for key, value in record.fields.items():
+        if value is None:
             continue
         if type(value) is str and not value.isprintable():
             value = value.encode("unicode_escape").decode("ascii")
-        made[key] = value
-    return made
+        event[key] = value
+    return event
 
 
-def _stamp(now: float) -> str:
-    second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1_000_000):06d}Z"
+def _timestamp(time: float) -> str:
+    second = int(time)
+    return f"{_second(second)}.{int((time - second) * 1_000_000):06d}Z"
 
 
 @lru_cache(maxsize=4)
@@ -63,19 +67,19 @@ def json_line(event: Event) -> str:
     """One JSON object."""
     try:
         return _encode(event).decode()
-    except (TypeError, ValueError):  # a lone surrogate deep inside, a number that is none: slower and more patient
+    except (TypeError, ValueError):  # a lone surrogate at some depth, NaN: the slower encoder accepts both
         return json.dumps(event, default=repr)
 
 
 def console_line(event: Event) -> str:
-    """Columns without colours, for what is no terminal."""
-    fields = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _AHEAD)
+    """Columns without colours, for output that is not a terminal."""
+    fields = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _LEADING)
     return f"{event['timestamp']} [{event['level']:<8}] {event['event']:<{_EVENT_WIDTH}} {fields}".rstrip()
 
 
 def coloured_line(event: Event) -> str:
     """Columns with colours."""
-    fields = " ".join(f"{_CYAN}{key}{_PLAIN}={_shown(value)}" for key, value in event.items() if key not in _AHEAD)
+    fields = " ".join(f"{_CYAN}{key}{_PLAIN}={_shown(value)}" for key, value in event.items() if key not in _LEADING)
     level = event["level"]
     return (
         f"{_DIM}{event['timestamp']}{_PLAIN} [{_COLOURS.get(level, '')}{level:<8}{_PLAIN}] "
@@ -90,8 +94,8 @@ def _shown(value: Any) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def line_maker(style: str, *, colours: bool) -> Callable[[Event], str]:
-    """What makes lines of a style, ``console`` or ``json``."""
+def formatter_for(style: str, *, colours: bool) -> Callable[[Event], str]:
+    """The function that makes lines of a style, ``console`` or ``json``."""
     if style == "json":
         return json_line
     return coloured_line if colours else console_line

@@ -1,13 +1,13 @@
 """Counters of one gateway, as Prometheus metrics and as the numbers of ``/health``.
 
-A registry of its own, so that two gateways in one process, or one mounted in somebody's application, do not mix.
-Labels take a bounded set of values: routes and deployments are those of the configuration.
+Each gateway has its own registry, so that two gateways in one process do not mix. Every label has a bounded set of
+values: routes and deployments are those of the configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -15,56 +15,61 @@ from prometheus_client.registry import Collector
 
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
-from modelmux.telemetry.counters import Spread, Tally
+from modelmux.telemetry.counters import Counter, Histogram
 
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+#: Upper bounds of the buckets of durations, in seconds.
+_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+#: For each deployment: id, whether its circuit breaker is open, attempts in flight, attempts queued.
+DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
 
 
-class Waiting(Protocol):
-    """Where requests wait."""
+class HasQueueLength(Protocol):
+    """A queue of requests."""
 
     @property
     def queued(self) -> int:
-        """How many."""
+        """The number of queued requests."""
         ...
 
 
 class Metrics:
-    """What is counted. Plain integers beside the Prometheus metrics serve ``/health`` without a scrape."""
+    """Everything that is counted. Plain integers in addition to the metrics serve ``/health`` without a scrape."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Tally(names.METRIC_REQUESTS, "Requests that ended, by route and outcome.", ["route", "outcome"])
-        self.attempts = Tally(
-            names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and what came of them.", ["deployment", "result"]
-        )
-        self.tokens = Tally(names.METRIC_TOKENS, "Tokens, by route and kind.", ["route", "kind"])
-        self.errors = Tally(
-            names.METRIC_ERRORS, "Errors that were answered with, by HTTP status and code.", ["status", "code"]
-        )
-        self.duration = Spread(names.METRIC_DURATION, "From the request read to its end.", "route", _SECONDS)
-        self.first_content = Spread(
-            names.METRIC_FIRST_CONTENT, "From the request read to the first content.", "route", _SECONDS
+        self.requests = _counter(names.METRIC_REQUESTS, "Requests that ended, by route and outcome.")
+        self.attempts = _counter(names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and result.")
+        self.tokens = _counter(names.METRIC_TOKENS, "Tokens, by route and type.")
+        self.errors = _counter(names.METRIC_ERRORS, "Error responses, by HTTP status and code.")
+        self.duration = _histogram(names.METRIC_DURATION, "Seconds from the request to its end.")
+        self.time_to_first_token = _histogram(
+            names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
         )
         for collector in (
-            self.requests, self.attempts, self.tokens, self.errors, _InFlight(self), self.duration, self.first_content
-        ):  # fmt: skip
+            self.requests,
+            self.attempts,
+            self.tokens,
+            self.errors,
+            _InFlight(self),
+            self.duration,
+            self.time_to_first_token,
+        ):
             self.registry.register(collector)
-        ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start: where the platform tells
-        self.in_flight = 0  # requests being worked on
+        ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start time, where the platform has them
+        self.in_flight = 0  # requests in flight
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
 
-    def watch(self, deployments: Callable[[], Iterable[tuple[str, bool, int, int]]], queue: Waiting) -> None:
-        """Show what is so at the moment of a scrape.
+    def register_gauges(self, deployments: DeploymentGauges, queue: HasQueueLength) -> None:
+        """Add the gauges that are read at the time of a scrape.
 
-        :param deployments: of each: its id, whether its breaker is open, attempts that run, attempts that wait.
-        :param queue: where requests wait for room.
+        :param queue: the queue of the whole gateway; those of deployments are in ``deployments``.
         """
-        self.registry.register(_Now(deployments, queue))
+        self.registry.register(_Gauges(deployments, queue))
 
     def count_error(self, error: GatewayError) -> None:
-        """Count an error that a client is answered with. Codes are those of the error tree and of the translator's
-        table, never a client's or an upstream's words."""
+        """Count an error response. Codes are those of the error tree and of the error table, never text of a client or
+        of an upstream."""
         self.errors.add(str(error.status), error.code or error.type)
 
     def counts(self) -> dict[str, int]:
@@ -79,11 +84,24 @@ class Metrics:
 
     def health(self) -> dict[str, Any]:
         """The ``metrics`` object of ``/health``."""
-        return health_of(self.counts())
+        return health_counters(self.counts())
 
     def expose(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
+
+
+def _counter(name: str, help_text: str) -> Counter:
+    return Counter(name, help_text, names.LABELS[name])
+
+
+def _histogram(name: str, help_text: str) -> Histogram:
+    (label,) = names.LABELS[name]
+    return Histogram(name, help_text, label, _BOUNDS)
+
+
+def _gauge(name: str, help_text: str, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value, labels=names.LABELS[name] or None)
 
 
 class _InFlight(Collector):
@@ -91,30 +109,29 @@ class _InFlight(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(names.METRIC_IN_FLIGHT, "Requests being worked on.", value=self._metrics.in_flight)
+        yield _gauge(names.METRIC_IN_FLIGHT, "Requests in flight.", self._metrics.in_flight)
 
 
-class _Now(Collector):
-    def __init__(self, deployments: Callable[[], Iterable[tuple[str, bool, int, int]]], queue: Waiting) -> None:
+class _Gauges(Collector):
+    def __init__(self, deployments: DeploymentGauges, queue: HasQueueLength) -> None:
         self._deployments = deployments
         self._queue = queue
 
     def collect(self) -> Iterator[Metric]:
-        seen, label = list(self._deployments()), ["deployment"]
-        opened = GaugeMetricFamily(
-            names.METRIC_BREAKER_OPEN, "Processes that leave it alone because it failed too often.", labels=label
+        rows = list(self._deployments())
+        circuit = _gauge(
+            names.METRIC_DEPLOYMENT_CIRCUIT_OPEN, "Processes whose circuit breaker for this deployment is open."
         )
-        running = GaugeMetricFamily(names.METRIC_DEPLOYMENT_IN_FLIGHT, "Attempts that run there.", labels=label)
-        for id, is_open, in_flight, _ in seen:
-            opened.add_metric([id], is_open)
-            running.add_metric([id], in_flight)
-        waiting = self._queue.queued + sum(row[3] for row in seen)
-        yield from (opened, running)
-        yield GaugeMetricFamily(names.METRIC_WAITING, "Requests that wait for room.", value=waiting)
+        in_flight = _gauge(names.METRIC_DEPLOYMENT_IN_FLIGHT, "Attempts in flight, by deployment.")
+        for id, is_open, running, _ in rows:
+            circuit.add_metric([id], is_open)
+            in_flight.add_metric([id], running)
+        queued = self._queue.queued + sum(row[3] for row in rows)
+        yield from (circuit, in_flight, _gauge(names.METRIC_QUEUED, "Queued requests.", queued))
 
 
-def health_of(counts: Mapping[str, int]) -> dict[str, Any]:
-    """The ``metrics`` object of ``/health``, with the keys its users know. ``success_rate`` from 0 to 1."""
+def health_counters(counts: Mapping[str, int]) -> dict[str, Any]:
+    """The ``metrics`` object of ``/health``, with the keys of the 1.x program. ``success_rate`` is from 0 to 1."""
     ended = counts["succeeded"] + counts["failed"]
     return {
         "total_requests": counts["total"],

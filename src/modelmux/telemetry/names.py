@@ -1,20 +1,61 @@
-"""Every name of a log event, log field and metric, pinned by a test: dashboards and alerts depend on them."""
+"""Every name of a log event, log field, metric and label, pinned by a test: dashboards and alerts depend on them."""
 
 from __future__ import annotations
 
 from typing import Final
 
 # Log events
-EVENT_REQUEST: Final = "request"  # one line a request, when it is over
+EVENT_REQUEST: Final = "request"  # one line per request, when it ends
 EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
-EVENT_DEPLOYMENT: Final = "deployment"  # its breaker opened or closed, or its quota seems to be zero
+EVENT_DEPLOYMENT: Final = "deployment"  # its circuit breaker opened or closed, or its quota seems to be zero
 EVENT_INTERNAL_ERROR: Final = "internal_error"
 EVENT_CREDENTIALS: Final = "credentials"
-EVENT_UNKNOWN_UPSTREAM: Final = "unknown_upstream"
-EVENT_SERVING: Final = "serving"
+EVENT_UNKNOWN_UPSTREAM_TYPE: Final = "unknown_upstream_type"
+EVENT_LISTENING: Final = "listening"
 EVENT_CONFIG: Final = "config"
 EVENT_LOG_FILES: Final = "log_files"
 EVENT_WORKER: Final = "worker"
+
+#: Log field -> its meaning. A field without a value is left out of a line.
+FIELDS: Final = {
+    "timestamp": "UTC, ISO 8601 with microseconds",
+    "level": "`debug`, `info`, `warning` or `error`",
+    "event": "one of the events above",
+    "request_id": "the response header `x-request-id`",
+    "route": "the served name that was requested; `unknown` if none matched",
+    "deployment": "model and location that were called",
+    "attempt": "number of the attempt, from 1",
+    "attempts": "how many attempts the request took",
+    "stream": "whether a stream was requested",
+    "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error` or `client_gone`",
+    "status": "HTTP status of the response",
+    "code": "error code of the response",
+    "kind": "kind of the error, or of the credential",
+    "message": "what happened, for people",
+    "detail": "the cause behind the message",
+    "action": "what the gateway did",
+    "duration_s": "seconds from the request to its end",
+    "time_to_first_token_s": "seconds from the request to the first content",
+    "request_bytes": "size of the request body",
+    "response_bytes": "size of the response body",
+    "input_tokens": "tokens read, without those of the cache",
+    "cache_read_tokens": "tokens read from the prompt cache",
+    "cache_write_tokens": "tokens written to the prompt cache",
+    "output_tokens": "tokens generated",
+    "notices": "the response header `x-modelmux-notices`",
+    "upstream_request_id": "request id of Vertex AI",
+    "types": "type names in a reply that this version does not know",
+    "url": "where the gateway listens",
+    "workers": "number of worker processes",
+    "worker": "number of a worker process",
+    "pid": "process id",
+    "restart_in_s": "seconds until the worker is started again",
+    "traceback": "type of an exception and the lines it passed, without its message",
+    "cause": "why a token could not be fetched",
+    "retry_in_s": "seconds until the next attempt to fetch a token",
+    "token_left_s": "seconds for which the current token stays valid",
+    "lifetime_s": "seconds for which the new token is valid",
+}
 
 # Metrics
 METRIC_REQUESTS: Final = "modelmux_requests_total"
@@ -23,17 +64,31 @@ METRIC_ERRORS: Final = "modelmux_error_responses_total"
 METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"
-METRIC_FIRST_CONTENT: Final = "modelmux_first_content_seconds"
-METRIC_BREAKER_OPEN: Final = "modelmux_deployment_breaker_open"
+METRIC_TIME_TO_FIRST_TOKEN: Final = "modelmux_time_to_first_token_seconds"  # noqa: S105 - not a password
+METRIC_DEPLOYMENT_CIRCUIT_OPEN: Final = "modelmux_deployment_circuit_open"
 METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
-METRIC_WAITING: Final = "modelmux_requests_waiting"
+METRIC_QUEUED: Final = "modelmux_requests_queued"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
+
+#: Metric -> its labels, in order.
+LABELS: Final[dict[str, tuple[str, ...]]] = {
+    METRIC_REQUESTS: ("route", "outcome"),
+    METRIC_ATTEMPTS: ("deployment", "result"),
+    METRIC_ERRORS: ("status", "code"),
+    METRIC_IN_FLIGHT: (),
+    METRIC_TOKENS: ("route", "type"),
+    METRIC_DURATION: ("route",),
+    METRIC_TIME_TO_FIRST_TOKEN: ("route",),
+    METRIC_DEPLOYMENT_CIRCUIT_OPEN: ("deployment",),
+    METRIC_DEPLOYMENT_IN_FLIGHT: ("deployment",),
+    METRIC_QUEUED: (),
+}
 
 # Values of the label ``outcome``
 OUTCOME_OK: Final = "ok"
 OUTCOME_CLIENT_ERROR: Final = "client_error"
 OUTCOME_UPSTREAM_ERROR: Final = "upstream_error"
 OUTCOME_GATEWAY_ERROR: Final = "gateway_error"
-OUTCOME_CLIENT_GONE: Final = "client_gone"
+OUTCOME_CLIENT_DISCONNECTED: Final = "client_gone"

@@ -77,10 +77,10 @@ class LogObserver:
             code=error.code if error else None,
             message=error.loggable_message if error else None,
             retry_stopped=record.stop_reason if error else None,
-            seconds=round(record.duration, 4),
+            duration_s=round(record.duration, 4),
             request_bytes=record.request_bytes,
             response_bytes=record.response_bytes,
-            first_content=round(first, 4) if first is not None else None,
+            time_to_first_token_s=round(first, 4) if first is not None else None,
             input_tokens=usage.input_tokens,
             cache_read_tokens=usage.cache_read_input_tokens,
             cache_write_tokens=usage.cache_creation_input_tokens,
@@ -91,7 +91,7 @@ class LogObserver:
         types = set().union(*(attempt.unknown_types for attempt in record.attempts)) if record.attempts else set()
         if types:
             self._log.warning(
-                names.EVENT_UNKNOWN_UPSTREAM,
+                names.EVENT_UNKNOWN_UPSTREAM_TYPE,
                 request_id=record.request_id,
                 types=sorted(types)[:_MAX_UNKNOWN_TYPES],
             )
@@ -124,10 +124,10 @@ class MetricsObserver:
         metrics.duration.observe(route, record.duration)
         if record.outcome == names.OUTCOME_OK:
             metrics.succeeded += 1
-        elif record.outcome != names.OUTCOME_CLIENT_GONE:
+        elif record.outcome != names.OUTCOME_CLIENT_DISCONNECTED:
             metrics.failed += 1
         if record.time_to_first_token is not None:
-            metrics.first_content.observe(route, record.time_to_first_token)
+            metrics.time_to_first_token.observe(route, record.time_to_first_token)
         usage = record.usage
         if usage is not None:
             self._count_tokens(route, usage)

@@ -18,7 +18,7 @@ GENERATION_5_5 = {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "c
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
 def test_the_facts_of_a_card_hold_together(card: ModelCard) -> None:
     assert card.known
-    assert 0 < card.max_output <= card.context
+    assert 0 < card.max_output <= card.context_window
     assert set(card.effort) <= set(EFFORTS)
     assert list(card.effort) == [e for e in EFFORTS if e in card.effort], "from low to high"
     assert card.effort_default in card.effort if card.effort else card.effort_default is None
@@ -27,7 +27,7 @@ def test_the_facts_of_a_card_hold_together(card: ModelCard) -> None:
     assert not card.effort or "low" in card.effort
     assert card.source
     assert card.id == normalise(card.id)
-    assert card.retires is None or isinstance(card.retires, date)
+    assert card.retires_on is None or isinstance(card.retires_on, date)
     assert not ("enabled" in card.thinking and card.sampling == "reject")
     assert card.preserved_thinking == (card.id in GENERATION_5_5)
 
@@ -51,7 +51,7 @@ def test_who_takes_what() -> None:
         "prefill": {c.id for c in CARDS if c.prefill},
         "sampling": {c.id for c in CARDS if c.sampling == "accept"},
         "unforced": {c.id for c in CARDS if c.forced_tool_choice == "reject"},
-        "mid_system": {c.id for c in CARDS if c.mid_system},
+        "mid_system": {c.id for c in CARDS if c.supports_mid_system},
     }
     assert found == dict(WHO)
 
@@ -103,7 +103,7 @@ def test_a_date_nobody_knows_is_another_model() -> None:
 def test_an_unknown_model_gets_only_what_every_model_takes() -> None:
     card = builtin().card("Claude-Tomorrow-9")
     assert (card.id, card.known, card.base) == ("Claude-Tomorrow-9", False, "Claude-Tomorrow-9")
-    assert (card.sampling, card.prefill, card.mid_system, card.web_search) == ("reject", False, False, False)
+    assert (card.sampling, card.prefill, card.supports_mid_system, card.web_search) == ("reject", False, False, False)
     assert (card.thinking, card.effort) == (("adaptive",), ("low", "medium", "high"))
     assert builtin().find("Claude-Tomorrow-9") is None
 
@@ -133,11 +133,11 @@ def test_an_operators_card_replaces_fields_and_leaves_the_rest() -> None:
 def test_an_operators_new_card_is_known_and_found_whatever_its_case() -> None:
     changed = builtin().with_cards([{"id": "My-Model@7", "context": 5, "known": False, "retires": date(2030, 1, 1)}])
     card = changed.card("my-model")
-    assert (card.id, card.context, card.known, card.sampling) == ("My-Model@7", 5, True, "reject")
+    assert (card.id, card.context_window, card.known, card.sampling) == ("My-Model@7", 5, True, "reject")
     assert changed.find("MY-MODEL@7") is card
     assert len(changed.cards) == len(CARDS) + 1
     twice = changed.with_cards([{"id": "my-model@7", "context": 6}])
-    assert (twice.card("My-Model").context, len(twice.cards)) == (6, len(CARDS) + 1)
+    assert (twice.card("My-Model").context_window, len(twice.cards)) == (6, len(CARDS) + 1)
 
 
 @pytest.mark.parametrize("name", ["claude-new-1", "claude-sonnet-4-5", "Claude-New@20270101"])
@@ -145,14 +145,14 @@ def test_later_fields_of_one_card_add_to_the_earlier(name: str) -> None:
     overrides = [{"id": name, "context": 5}, {"id": name.upper(), "max_output": 4}, {"id": name, "max_output": 3}]
     changed = builtin().with_cards(overrides)
     card = changed.card(name)
-    assert (card.context, card.max_output, card.known) == (5, 3, True)
+    assert (card.context_window, card.max_output, card.known) == (5, 3, True)
     assert len(changed.cards) == len(CARDS) + (name != "claude-sonnet-4-5")
 
 
 def test_a_new_card_does_not_take_over_a_name_that_another_card_has() -> None:
     changed = builtin().with_cards([{"id": "claude-sonnet-4-5@20990101", "context": 5}])
     assert changed.card("claude-sonnet-4-5") is builtin().card("claude-sonnet-4-5")
-    assert changed.card("claude-sonnet-4-5-20990101").context == 5
+    assert changed.card("claude-sonnet-4-5-20990101").context_window == 5
 
 
 @pytest.mark.parametrize(

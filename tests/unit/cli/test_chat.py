@@ -73,7 +73,7 @@ def test_the_first_model_listed_is_asked_where_none_is_named(emulator: ThreadedE
     ],
 )
 def test_what_goes_wrong_is_one_line(emulator: ThreadedEmulator, tmp_path: Path, directive: str, says: str) -> None:
-    said = direct(emulator, tmp_path, "--set", "server.enable_retries=false", "-m", "claude-sonnet-4-6",
+    said = direct(emulator, tmp_path, "--set", "retries.max=0", "-m", "claude-sonnet-4-6",
                   f"repeat after me: one two three {directive}")  # fmt: skip
     assert said.code == 1
     assert says in said.stderr

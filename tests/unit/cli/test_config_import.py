@@ -85,7 +85,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("project-a", "us-east5", 60),
         ("project-b", "europe-west1", 120),
     ]
-    assert (config.aliases, config.server.max_retry_attempts) == ({"gpt-4": "sonnet", "hidden": "opus"}, 2)
+    assert (config.aliases, config.retries.max) == ({"gpt-4": "sonnet", "hidden": "opus"}, 2)
     assert config.server.api_keys[0].reveal() == "sk-1234"
     for secret in ("sk-1234", "sk-openai-secret", "hunter2", "secret\n"):
         assert secret not in said.stderr

@@ -38,7 +38,7 @@ from modelmux.process.workers.worker_slot import (
     patience_with,
     stand_ins,
 )
-from modelmux.telemetry.log import quiet
+from modelmux.telemetry.log import null_logger
 from modelmux.telemetry.worker_metrics import Family, Report
 
 
@@ -266,7 +266,7 @@ def config(strict: bool) -> Config:
 
 def handover(crew: list[Peer], read: Callable[[], Loaded]) -> tuple[Handover, list[Outcome]]:
     told: list[Outcome] = []
-    return Handover(config(False), crew, read, "127.0.0.1", quiet(), told.append), told
+    return Handover(config(False), crew, read, "127.0.0.1", null_logger(), told.append), told
 
 
 def test_all_that_run_get_the_configuration_and_the_last_one_ends_it() -> None:
@@ -297,7 +297,7 @@ def test_one_that_reads_well_and_listens_to_strangers_without_keys_reaches_nobod
     peer = Peer(1)
     told: list[Outcome] = []
     over = Handover(
-        config(False), [peer], lambda: Loaded(config(True), (), tree=tree(True)), "0.0.0.0", quiet(), told.append
+        config(False), [peer], lambda: Loaded(config(True), (), tree=tree(True)), "0.0.0.0", null_logger(), told.append
     )
     over.begin(0.0)
     assert peer.got == []

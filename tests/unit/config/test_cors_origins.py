@@ -36,7 +36,7 @@ def test_an_origin_as_browsers_send_it(given: str, read: str) -> None:
         ("localhost:3000", "https://localhost:3000"),
         ("", "https://chat.example.com"),
         ("null", "sandboxed"),
-        ("https://*.example.com", "only * alone"),
+        ("https://*.example.com", "other than * alone"),
         ("https://chat.example.com/", "nothing after them"),
         ("https://chat.example.com/page", "nothing after them"),
         ("https://chat.example.com?x=1", "nothing after them"),
@@ -54,7 +54,7 @@ def test_what_is_no_origin_is_refused_with_what_would_be(given: str, says: str) 
     with pytest.raises(ConfigError) as caught:
         read_origins(["https://fine.example", given])
     assert len(caught.value.problems) == 1
-    assert caught.value.problems[0].startswith(f"server.cors_origins[1]: {given!r} is no origin; ")
+    assert caught.value.problems[0].startswith(f"server.cors_origins[1]: {given!r} is not an origin; ")
     assert says in caught.value.problems[0].partition("; ")[2]
 
 

@@ -85,11 +85,16 @@ def url(found: Routes, name: str) -> str:
 
 def test_a_file_with_every_key(tmp_path: Path) -> None:
     done = loaded(tmp_path, ALL_KEYS)
-    assert done.warnings == []
+    file = tmp_path / ".config" / "modelmux" / "config.toml"
+    assert done.warnings == [
+        f"{file}:5: server.enable_retries is deprecated and has no effect here; remove it",
+        f"{file}:6: server.max_retry_attempts is deprecated; set retries.max instead",
+        f"{file}:14: streaming.chunk_timeout_ms is deprecated; set streaming.buffer_timeout = 5 instead",
+    ]
     config = done.config
     assert (config.server.port, config.server.log_level, config.streaming.mode) == (3000, "info", "auto")
-    assert (config.server.enable_retries, config.server.max_retry_attempts) == (True, 3)
-    assert (config.streaming.buffer_size, config.streaming.chunk_timeout_ms) == (65536, 5000)
+    assert config.retries.max == 3
+    assert (config.streaming.buffer_size, config.streaming.buffer_timeout) == (65536, 5)
     assert config.auth.service_account_file == "~/.config/modelmux/service-account.json"
     found = routes(config)
     assert found.default_names == ["claude-sonnet-4", "sonnet", "Opus", "elsewhere", "by-url"]
@@ -137,12 +142,19 @@ MODELMUX_STREAMING_CHUNK_TIMEOUT_MS=2500
 
 def test_the_variables_of_a_dotenv_file(tmp_path: Path) -> None:
     done = loaded(tmp_path, dotenv=DOTENV)
-    assert done.warnings == []
+    assert done.warnings == [
+        "MODELMUX_SERVER_ENABLE_RETRIES is deprecated; set MODELMUX_RETRIES_MAX = 0 instead",
+        (
+            "MODELMUX_SERVER_MAX_RETRY_ATTEMPTS is deprecated and ignored, because MODELMUX_SERVER_ENABLE_RETRIES is "
+            "also set; remove it"
+        ),
+        "MODELMUX_STREAMING_CHUNK_TIMEOUT_MS is deprecated; set MODELMUX_STREAMING_BUFFER_TIMEOUT = 2.5 instead",
+    ]
     config = done.config
     assert (config.server.port, config.server.log_level) == (8080, "debug")
-    assert (config.server.enable_retries, config.server.max_retry_attempts) == (False, 5)
-    assert (config.streaming.mode, config.streaming.buffer_size) == ("non-streaming", 32768)
-    assert config.streaming.chunk_timeout_ms == 2500
+    assert config.retries.max == 0
+    assert (config.streaming.mode, config.streaming.buffer_size) == ("single", 32768)
+    assert config.streaming.buffer_timeout == 2.5
     assert config.auth.service_account_file == "/keys/key.json"
     found = routes(config)
     assert found.default_names == ["my-sonnet"]
@@ -159,7 +171,7 @@ def test_a_whole_url_wins_over_the_parts(suffix: str, tmp_path: Path) -> None:
 def test_deprecated_variables_work_with_a_warning(tmp_path: Path) -> None:
     key = json.dumps({"type": "service_account", "project_id": "p"})
     encoded = base64.b64encode(key.encode()).decode()
-    done = loaded(tmp_path, ALL_KEYS, PORT="4000", GCP_SERVICE_ACCOUNT_KEY=encoded)
+    done = loaded(tmp_path, SERVICE, PORT="4000", GCP_SERVICE_ACCOUNT_KEY=encoded)
     assert done.config.server.port == 4000
     assert done.config.auth.service_account_json is not None
     assert done.config.auth.service_account_json.reveal() == key

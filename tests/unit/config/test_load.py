@@ -29,15 +29,19 @@ def test_nothing_set_is_a_safe_default() -> None:
         False,
         "info",
     )
-    assert (config.server.enable_retries, config.server.max_retry_attempts) == (True, 3)
+    assert config.retries.max == 3
     assert config.server.max_body_bytes == 30 * 1024 * 1024
     assert (config.auth.access_token, config.auth.service_account_json, config.auth.service_account_file) == (None,) * 3
-    assert (config.vertex.publisher, config.vertex.fallback_to_default, config.vertex.models) == (
+    assert (config.vertex.publisher, config.vertex.default_for_unknown_models, config.vertex.models) == (
         "anthropic",
         False,
         [],
     )
-    assert (config.vertex.forced_tool_choice, config.vertex.prefill, config.vertex.caching) == ("error", "error", True)
+    assert (config.vertex.forced_tool_choice, config.vertex.prefill, config.vertex.prompt_caching) == (
+        "error",
+        "error",
+        True,
+    )
     assert config.fetch.allow_private == []
     assert config.build_catalog().cards == builtin().cards
 
@@ -61,7 +65,7 @@ location = "eu"
 name = "fast"
 model = "claude-haiku-4-5"
 locations = ["eu", "us"]
-caching = false
+prompt_caching = false
 [[catalog]]
 id = "claude-new"
 context = 5
@@ -73,9 +77,9 @@ def test_a_whole_file() -> None:
     config = parse(WHOLE)
     assert [key.reveal() for key in config.server.api_keys] == ["k1", "k2"]
     assert config.auth.access_token == Secret("t")
-    assert (config.vertex.models[0].locations, config.vertex.models[0].caching) == (["eu", "us"], False)
+    assert (config.vertex.models[0].locations, config.vertex.models[0].prompt_caching) == (["eu", "us"], False)
     card = config.build_catalog().card("claude-new")
-    assert (card.context, str(card.retires)) == (5, "2030-01-01")
+    assert (card.context_window, str(card.retires_on)) == (5, "2030-01-01")
 
 
 def test_the_names_of_the_first_version_are_taken() -> None:
@@ -208,6 +212,6 @@ def test_a_loaded_configuration_can_be_made_again_from_its_tree(tmp_path: Path) 
 @pytest.mark.parametrize(("more", "warned"), [("", True), ("model = 'claude-sonnet-4-6'\n", False)])
 def test_a_fallback_to_nothing_is_told(tmp_path: Path, more: str, warned: bool) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(f"[vertex]\nproject = 'p'\nlocation = 'global'\nfallback_to_default = true\n{more}")
+    file.write_text(f"[vertex]\nproject = 'p'\nlocation = 'global'\ndefault_for_unknown_models = true\n{more}")
     warnings = load_all(file=file, environment={}, dotenv=None).warnings
-    assert any("fallback_to_default does nothing" in warning for warning in warnings) == warned
+    assert any("default_for_unknown_models has no effect" in warning for warning in warnings) == warned

@@ -24,7 +24,7 @@ def test_the_example_loads_and_its_clocks_are_the_models_own() -> None:
 def test_every_clock_and_bound_is_told_with_its_default() -> None:
     config = Config()
     named = dict(re.findall(r"^\| `((?:timeouts|limits|server)\.\w+)` \(([^)]*)\)", TEXT, re.MULTILINE))
-    named |= dict(re.findall(r"`(limits\.queue|limits\.queue_timeout)` \(([^)]*)\)", TEXT))
+    named |= dict(re.findall(r"`(limits\.max_queued_requests|limits\.queue_timeout)` \(([^)]*)\)", TEXT))
     for name, told in named.items():
         table, key = name.split(".")
         value = getattr(getattr(config, table), key)
@@ -33,7 +33,7 @@ def test_every_clock_and_bound_is_told_with_its_default() -> None:
     clocks = {name.removeprefix("timeouts.") for name in named if name.startswith("timeouts.")}
     assert clocks == set(Timeouts.__dataclass_fields__) - {"pool"}
     bounds = {name.removeprefix("limits.") for name in named if name.startswith("limits.")}
-    assert bounds == {"requests", "queue", "queue_timeout"}
+    assert bounds == {"max_concurrent_requests", "max_queued_requests", "queue_timeout"}
 
 
 def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:

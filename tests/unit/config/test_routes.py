@@ -87,7 +87,7 @@ WRONG: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
     ("a region without the model", {"project": "p"},
      [model(model="claude-opus-4-8", locations=["us-east5", "eu", "x"])],
      ["vertex.models 'fast': claude-opus-4-8 is not served in us-east5; use global, us or eu",
-      "vertex.models 'fast': 'x' is no location of Vertex AI; use global, us or eu"]),
+      "vertex.models 'fast': 'x' is not a location of Vertex AI; use global, us or eu"]),
     ("one name twice", HERE, [model(), model(name="FAST"), model(name="fast")],
      ["vertex.models: the name 'fast' is used twice"]),
     ("a name like the default's", {**HERE, "model": "claude-opus-4-8"}, [model(name="claude-opus-4-8")],
@@ -119,13 +119,13 @@ ELSEWHERE = "https://gate.example/v1/models/claude-opus-4-8"
 
 MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
     ("a typing error in the common place, once", {"project": "p", "location": "us-eats5"}, [model(), model(name="b")],
-     ["vertex.location: 'us-eats5' is no location of Vertex AI; did you mean 'us-east5'?"]),
+     ["vertex.location: 'us-eats5' is not a location of Vertex AI; did you mean 'us-east5'?"]),
     ("the same as a region", {"project": "p", "region": "moon"}, [],
-     ["vertex.region: 'moon' is no location of Vertex AI; use global, us, eu or a region such as europe-west1"]),
+     ["vertex.region: 'moon' is not a location of Vertex AI; use global, us, eu or a region such as europe-west1"]),
     ("a typing error of a model's own", HERE, [model(model="claude-sonnet-4-6", location="europe-wset1")],
-     ["vertex.models 'fast': 'europe-wset1' is no location of Vertex AI; did you mean 'europe-west1'?"]),
+     ["vertex.models 'fast': 'europe-wset1' is not a location of Vertex AI; did you mean 'europe-west1'?"]),
     ("no region is suggested that does not serve it", HERE, [model(model="claude-opus-4-8", location="us-eats5")],
-     ["vertex.models 'fast': 'us-eats5' is no location of Vertex AI; use global, us or eu"]),
+     ["vertex.models 'fast': 'us-eats5' is not a location of Vertex AI; use global, us or eu"]),
     ("the host is checked too", HERE, [model(model="claude-opus-4-8", location="us", region="us-east5")],
      ["vertex.models 'fast': claude-opus-4-8 is not served in us-east5; use global, us or eu"]),
     ("a URL of Google's", {}, [model(url=EAST.replace("/o/", "/anthropic/") + "claude-opus-4-8")],
@@ -133,7 +133,7 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
     ("each of several deployments", HERE,
      [model(model="claude-opus-4-8", deployments=[{"location": "us-east5"}, {"location": "eu"}, {"location": "eeu"}])],
      ["vertex.models 'fast' deployments[0]: claude-opus-4-8 is not served in us-east5; use global, us or eu",
-      "vertex.models 'fast' deployments[2]: 'eeu' is no location of Vertex AI; did you mean 'eu'?"]),
+      "vertex.models 'fast' deployments[2]: 'eeu' is not a location of Vertex AI; did you mean 'eu'?"]),
     ("two lists of places", HERE, [model(locations=["eu"], url=BASE + "m", deployments=[{"location": "us"}]),
                                    model(name="b", locations=["eu"], url=BASE + "m")],
      ["vertex.models 'fast': url and deployments are both set; remove one",
@@ -141,37 +141,37 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
       "vertex.models 'b': locations and url are both set; remove one"]),
     ("two models under one name", HERE,
      [model(model="claude-opus-4-8", deployments=[{}, {"model": "claude-opus-5", "order": 1}])],
-     [("vertex.models 'fast': one name is served by one model, not by claude-opus-4-8 and claude-opus-5; give each a "
-      "name of its own")]),
+     [("vertex.models 'fast': one name is served by one model, not by claude-opus-4-8 and claude-opus-5; use a "
+      "name for each")]),
     ("a place outside", {**GEO, "geography": "eu"}, [model(model="claude-sonnet-4-6", locations=["eu", "us-east5"])],
-     [("vertex.models 'fast': us-east5 lies outside the geography eu; use eu, europe-central2, europe-north1, "
+     [("vertex.models 'fast': us-east5 is outside the geography eu; use eu, europe-central2, europe-north1, "
       "europe-southwest1 or another of its regions")]),
     ("global lies in none", GEO, [model(model="claude-opus-4-8", geography="us", location="global")],
-     ["vertex.models 'fast': global lies outside the geography us; use us"]),
+     ["vertex.models 'fast': global is outside the geography us; use us"]),
     ("a model's own beside the common one", {**GEO, "geography": "eu"},
      [model(model="claude-opus-4-8", geography="us", location="us")],
-     ["vertex.models 'fast': us lies outside the geography eu; use eu"]),
+     ["vertex.models 'fast': us is outside the geography eu; use eu"]),
     ("a model that no place of it serves", GEO,
      [model(model="claude-opus-4-8", geography="asia", location="global")],
-     [("vertex.models 'fast': global lies outside the geography asia; use another model: this one is served nowhere in "
-      "it")]),
+     [("vertex.models 'fast': global is outside the geography asia; use another model: no location in it serves "
+      "this one")]),
     ("the models without an entry", {**HERE, "geography": "us"}, [model(location="us", model="claude-opus-4-8")],
-     [("vertex.geography: models without an entry of their own are served from global, which lies outside the "
+     [("vertex.geography: models without an entry are served from global, which is outside the "
       "geography us; set vertex.location to us, us-central1, us-east1, us-east4 or another of its regions")]),
     ("the host lies outside", {"project": "p"},
      [model(model="claude-sonnet-4-6", geography="eu", location="eu", region="us")],
-     [("vertex.models 'fast': us lies outside the geography eu; use eu, europe-central2, europe-north1, "
+     [("vertex.models 'fast': us is outside the geography eu; use eu, europe-central2, europe-north1, "
       "europe-southwest1 or another of its regions")]),
     ("a URL that says nothing of its place", {}, [model(url=ELSEWHERE, geography="eu")],
-     [("vertex.models 'fast': the geography eu is declared, and no location can be read from its URL; give the "
+     [("vertex.models 'fast': the geography eu is declared, but its URL names no location; set the complete "
       "resource URL")]),
     ("a URL with a place outside", {}, [model(url=BASE + "claude-opus-4-8", geography="eu")],
-     ["vertex.models 'fast': global lies outside the geography eu; use eu"]),
+     ["vertex.models 'fast': global is outside the geography eu; use eu"]),
     ("words that are no geography", {**GEO, "geography": "erope"}, [model(geography="global"),
                                                                    model(name="b", geography="uss")],
-     ["vertex.geography: 'erope' is no geography; did you mean 'europe'?",
-      "vertex.models 'fast': 'global' is no geography; use us, eu or the beginning of a region's name, such as asia",
-      "vertex.models 'b': 'uss' is no geography; did you mean 'us'?"]),
+     ["vertex.geography: 'erope' is not a geography; did you mean 'europe'?",
+      "vertex.models 'fast': 'global' is not a geography; use us, eu or a prefix of region names, such as asia",
+      "vertex.models 'b': 'uss' is not a geography; did you mean 'us'?"]),
 ]  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_a_private_endpoint_is_where_its_path_says() -> None:
     assert routes(**settings).find("claude-opus-5").deployments[0].url.startswith("https://vertex.internal/v1/projects")
     with pytest.raises(ConfigError) as caught:
         routes(**{**settings, "base_url": "https://us-east5-aiplatform.googleapis.com"}, model="claude-opus-5")
-    assert all("us-east5, which lies outside" in p or "us-east5 lies outside" in p for p in caught.value.problems)
+    assert all("us-east5, which is outside" in p or "us-east5 is outside" in p for p in caught.value.problems)
     assert len(caught.value.problems) == 2
 
 
@@ -234,9 +234,9 @@ def test_an_operators_card_may_know_newer_regions_than_we_do() -> None:
 
 def test_unknown_names_go_to_the_default_only_if_the_operator_says_so() -> None:
     default = {**HERE, "model": "claude-opus-4-8"}
-    assert places(routes(fallback_to_default=True, **default), "gpt-4o")[0][0] == "claude-opus-4-8@global"
-    assert places(routes(url=BASE + "m", fallback_to_default=True), "gpt-4o")[0][0] == "m@url"
-    for without in (routes(**default), routes(model(), fallback_to_default=True, **HERE)):
+    assert places(routes(default_for_unknown_models=True, **default), "gpt-4o")[0][0] == "claude-opus-4-8@global"
+    assert places(routes(url=BASE + "m", default_for_unknown_models=True), "gpt-4o")[0][0] == "m@url"
+    for without in (routes(**default), routes(model(), default_for_unknown_models=True, **HERE)):
         with pytest.raises(ModelNotFound):
             without.find("gpt-4o")
 
@@ -254,10 +254,10 @@ def test_only_what_has_a_place_is_listed() -> None:
 def test_the_operators_choices_go_with_the_route() -> None:
     both = routes(
         model(model="claude-opus-4-8"),
-        model(name="own", model="claude-haiku-4-5", forced_tool_choice="error", prefill="error", caching=True),
-        forced_tool_choice="downgrade", prefill="continue", caching=False, **HERE,
+        model(name="own", model="claude-haiku-4-5", forced_tool_choice="error", prefill="error", prompt_caching=True),
+        forced_tool_choice="downgrade", prefill="continue", prompt_caching=False, **HERE,
     )  # fmt: skip
     assert both.find("fast").options == Options("downgrade", "continue", caching=False)
     assert both.find("own").options == Options("error", "error", caching=True)
     assert both.find("claude-sonnet-4-5").options == Options("downgrade", "continue", caching=False)
-    assert routes(url=BASE + "m", caching=False).find("m").options == Options(caching=False)
+    assert routes(url=BASE + "m", prompt_caching=False).find("m").options == Options(caching=False)

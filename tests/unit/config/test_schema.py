@@ -11,19 +11,20 @@ import pytest
 from msgspec import Struct
 
 from modelmux.config import Config, ConfigError
+from modelmux.config.annotations import Doc
 from modelmux.config.schema import (
-    About,
-    Alias,
-    Auth,
-    Fetch,
-    Limits,
-    Logs,
+    AliasConfig,
+    AuthConfig,
+    FetchConfig,
+    LimitsConfig,
+    LogsConfig,
     ModelTimeouts,
-    Server,
+    RetriesConfig,
+    ServerConfig,
     StreamClient,
-    Streaming,
-    Timeouts,
-    Vertex,
+    StreamingConfig,
+    TimeoutsConfig,
+    VertexConfig,
     VertexDeployment,
     VertexModel,
 )
@@ -80,28 +81,29 @@ def test_defaults_are_not_shared() -> None:
 
 
 SECTIONS = [
-    Server,
-    Logs,
-    Auth,
-    Vertex,
+    ServerConfig,
+    LogsConfig,
+    AuthConfig,
+    VertexConfig,
     VertexModel,
     VertexDeployment,
-    Alias,
+    AliasConfig,
     StreamClient,
-    Streaming,
-    Fetch,
+    StreamingConfig,
+    FetchConfig,
     Config,
-    Timeouts,
+    TimeoutsConfig,
     ModelTimeouts,
-    Limits,
+    RetriesConfig,
+    LimitsConfig,
 ]
 
 
-def said(section: type[Struct]) -> dict[str, list[About]]:
+def said(section: type[Struct]) -> dict[str, list[Doc]]:
     """What the table says of each setting that holds a value, not a section."""
     hints = typing.get_type_hints(section, include_extras=True)
     return {
-        name: [part for part in getattr(hint, "__metadata__", ()) if isinstance(part, About)]
+        name: [part for part in getattr(hint, "__metadata__", ()) if isinstance(part, Doc)]
         for name, hint in hints.items()
         if not (isinstance(hint, type) and issubclass(hint, Struct))
     }
@@ -139,14 +141,14 @@ def test_by_default_only_this_machine_is_served_and_nothing_is_open() -> None:
     [
         {"server": {"port": -1}},
         {"server": {"port": 65536}},
-        {"server": {"max_retry_attempts": 101}},
+        {"retries": {"max": 101}},
         {"server": {"drain_timeout": "soon"}},
-        {"logs": {"keep": 0}},
+        {"logs": {"retention_days": 0}},
         {"fetch": {"max_bytes": -1}},
         {"timeouts": {"connect": 0}},
         {"timeouts": {"total": "0s"}},
-        {"limits": {"requests": 0}},
-        {"limits": {"queue": -1}},
+        {"limits": {"max_concurrent_requests": 0}},
+        {"limits": {"max_queued_requests": -1}},
         {"vertex": {"models": [{"name": "a", "timeouts": {"idle": 0}}]}},
         {"vertex": {"models": [{"name": "a", "max_in_flight": 0}]}},
         {"vertex": {"prefill": "maybe"}},

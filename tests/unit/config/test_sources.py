@@ -85,14 +85,14 @@ def test_every_problem_of_every_source_is_said_at_once(place: Place) -> None:
 ENVIRONMENT: list[tuple[dict[str, str], str, object]] = [
     ({"MODELMUX_SERVER_PORT": " 8 "}, "server.port", 8),
     ({"MODELMUX_SERVER__PORT": "8"}, "server.port", 8),
-    ({"MODELMUX_SERVER_ENABLE_RETRIES": "off"}, "server.enable_retries", False),
-    ({"MODELMUX_SERVER_ENABLE_RETRIES": "TRUE"}, "server.enable_retries", True),
-    ({"MODELMUX_SERVER_ENABLE_RETRIES": "0"}, "server.enable_retries", False),
+    ({"MODELMUX_LOGS_FILE": "off"}, "logs.file", False),
+    ({"MODELMUX_SERVER_STRICT": "TRUE"}, "server.strict", True),
+    ({"MODELMUX_LOGS_FILE": "0"}, "logs.file", False),
     ({"MODELMUX_FETCH_TIMEOUT": "1m"}, "fetch.timeout", 60),
     ({"MODELMUX_FETCH_MAX_BYTES": "64KiB"}, "fetch.max_bytes", 65536),
     ({"MODELMUX_FETCH_EXTRA_PORTS": "8080, 8443"}, "fetch.extra_ports", [8080, 8443]),
-    ({"MODELMUX_STREAMING_CHUNK_TIMEOUT_MS": "100"}, "streaming.chunk_timeout_ms", 100),
-    ({"MODELMUX_STREAMING_CHUNK_TIMEOUT_MS": "2s"}, "streaming.chunk_timeout_ms", 2000),
+    ({"MODELMUX_STREAMING_BUFFER_TIMEOUT": "100"}, "streaming.buffer_timeout", 100),
+    ({"MODELMUX_STREAMING_BUFFER_TIMEOUT": "2s"}, "streaming.buffer_timeout", 2),
     ({"LLM_URL": "https://h/v1/x"}, "vertex.url", "https://h/v1/x"),
     ({"LLM_MODEL": "b", "LLM_MODEL_DISPLAY_NAME": "a"}, "vertex.display_name", "a"),
     ({"VERTEX_MODEL_ID": "m"}, "vertex.model", "m"),
@@ -147,7 +147,7 @@ def test_a_variable_for_other_programs_that_overrules_a_file_is_warned_of(place:
     loaded = place.load(environment={"GOOGLE_CLOUD_PROJECT": "shell", "CLOUD_ML_REGION": "eu"})
     assert loaded.config.vertex.project == "shell"
     (warning,) = loaded.warnings
-    assert warning.startswith(f"GOOGLE_CLOUD_PROJECT of the environment overrules vertex.project of {place.user}:2; ")
+    assert warning.startswith(f"GOOGLE_CLOUD_PROJECT of the environment overrides vertex.project of {place.user}:2; ")
     assert warning.endswith("unset it or set MODELMUX_VERTEX_PROJECT if the file is right")
     assert place.load(environment={"VERTEX_PROJECT": "asked"}).warnings == []
     both = {"GOOGLE_CLOUD_PROJECT": "shell"}

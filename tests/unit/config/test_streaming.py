@@ -24,8 +24,9 @@ def modes(**streaming: Any) -> Any:
         ("standard", "standard", "standard"),
         ("always", "standard", "standard"),
         ("buffered", "buffered", "buffered"),
-        ("never", "never", "never"),
-        ("non-streaming", "never", "never"),
+        ("single", "single", "single"),
+        ("never", "single", "single"),
+        ("non-streaming", "single", "single"),
     ],
 )
 def test_every_word_for_a_mode(mode: str, browser: str, curl: str) -> None:
@@ -35,11 +36,17 @@ def test_every_word_for_a_mode(mode: str, browser: str, curl: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "mode"),
-    [("always", "standard"), ("non-streaming", "never"), ("json", "json"), ("buffered", "buffered")],
+    [
+        ("always", "standard"),
+        ("never", "single"),
+        ("non-streaming", "single"),
+        ("json", "json"),
+        ("buffered", "buffered"),
+    ],
 )
 def test_every_word_in_a_row(word: str, mode: str) -> None:
-    built = modes(mode="never", clients=[{"user_agent": "Curl", "mode": word}])
-    assert (built.find(CURL), built.find(BROWSER)) == (mode, "never")
+    built = modes(mode="single", clients=[{"user_agent": "Curl", "mode": word}])
+    assert (built.find(CURL), built.find(BROWSER)) == (mode, "single")
 
 
 def test_auto_is_the_default() -> None:
@@ -47,7 +54,7 @@ def test_auto_is_the_default() -> None:
 
 
 def test_a_text_to_look_for_without_a_header_is_an_error_that_names_the_row() -> None:
-    rows = [{"mode": "json"}, {"contains": "x", "mode": "never"}, {"header": "", "contains": "y", "mode": "never"}]
+    rows = [{"mode": "json"}, {"contains": "x", "mode": "single"}, {"header": "", "contains": "y", "mode": "single"}]
     with pytest.raises(ConfigError) as caught:
         modes(clients=rows)
     assert [p.partition(":")[0] for p in caught.value.problems] == ["streaming.clients[1]", "streaming.clients[2]"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from modelmux.config import parse
-from modelmux.config.settings import is_table, item_of, settings
-from modelmux.config.sources import text_layer
+from modelmux.config.introspection import is_table, item_of
+from modelmux.config.settings import settings
+from modelmux.config.sources import parse_source
 from modelmux.config.template import render
 
 VALUES: dict[str, Any] = {
@@ -21,7 +22,7 @@ VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("values", [{}, VALUES])
 def test_it_says_what_it_is_given_and_nothing_else(values: dict[str, Any]) -> None:
-    tree = text_layer(render(values), "t").tree
+    tree = parse_source(render(values), "t").tree
     kept = {name: table for name, table in tree.items() if table}
     assert kept == values
     parse(render(values))
@@ -32,7 +33,7 @@ def test_every_commented_line_can_be_taken_into_use(values: dict[str, Any]) -> N
     text = re.sub(r"^#(?=[\[\w\"])", "", render(values), flags=re.MULTILINE)
     config = parse(text)
     assert config.vertex.models[-1].deployments[0].location == "global"
-    assert config.streaming.clients[0].mode == "never"
+    assert config.streaming.clients[0].mode == "single"
     assert config.server.port == (8080 if values else 3000)
 
 
@@ -42,7 +43,7 @@ def test_every_setting_is_in_it_with_its_sentence() -> None:
         if is_table(item_of(setting.kind)):
             assert f"#[[{setting.name.replace('[]', '')}]]" in flowing, setting.name
             continue
-        assert setting.about.removesuffix(".") in flowing, setting.name
+        assert setting.description.removesuffix(".") in flowing, setting.name
         if setting.name not in ("aliases", "catalog"):
             assert re.search(rf"^#{setting.path[-1]} = ", flowing, re.MULTILINE), setting.name
 

@@ -34,5 +34,5 @@ def test_the_limit_is_raised_as_far_as_it_may_be(soft: int, hard: int, requests:
     assert int(said[1]) == after
     assert (said[0] != "None") == warned
     if warned:
-        assert "limits.requests" in said[0]
+        assert "limits.max_concurrent_requests" in said[0]
         assert "ulimit -n" in said[0]

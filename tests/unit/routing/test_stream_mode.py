@@ -64,9 +64,9 @@ def test_browsers_and_ides_get_larger_pieces(agent: str, change: type[str]) -> N
 
 
 def test_goose_gets_the_answer_whole_whatever_it_runs_in() -> None:
-    assert AUTO.find(headers("x", openai_organization="acme-BaseBox-1")) == "never"
-    assert AUTO.find(headers("x", openai_project="goose-GUI")) == "never"
-    assert AUTO.find(headers("Mozilla Chrome/141", openai_project="gui")) == "never"
+    assert AUTO.find(headers("x", openai_organization="acme-BaseBox-1")) == "single"
+    assert AUTO.find(headers("x", openai_project="goose-GUI")) == "single"
+    assert AUTO.find(headers("Mozilla Chrome/141", openai_project="gui")) == "single"
     assert AUTO.find(headers("x", openai_organization="gui", openai_project="basebox")) == "standard"
 
 
@@ -75,24 +75,24 @@ def test_a_client_that_sends_no_user_agent_gets_a_stream() -> None:
     assert AUTO.find(headers()) == "standard"
 
 
-@pytest.mark.parametrize("mode", ["standard", "buffered", "never"])
+@pytest.mark.parametrize("mode", ["standard", "buffered", "single"])
 def test_a_mode_that_is_not_auto_ends_the_guessing(mode: Mode) -> None:
     modes = StreamModes(mode)
     for agent in ("curl/8", "Mozilla Chrome/141", "PyCharm"):
         assert modes.find(headers(agent, openai_project="gui")) == mode
 
 
-@pytest.mark.parametrize("mode", ["auto", "standard", "buffered", "never"])
+@pytest.mark.parametrize("mode", ["auto", "standard", "buffered", "single"])
 def test_the_operators_rules_come_before_everything_and_the_first_match_wins(mode: Mode) -> None:
     rules = [
         ClientRule("json", user_agent="Chrome", header="X-Old", contains="yes"),
-        ClientRule("never", user_agent="chrome"),
+        ClientRule("single", user_agent="chrome"),
         ClientRule("buffered", user_agent="chrome"),
     ]
     modes = StreamModes(mode, rules)
     assert modes.find(headers("Chrome/141", x_old="YES, please")) == "json"
-    assert modes.find(headers("Chrome/141", x_old="no")) == "never"
-    assert modes.find(headers("Chrome/141")) == "never"
+    assert modes.find(headers("Chrome/141", x_old="no")) == "single"
+    assert modes.find(headers("Chrome/141")) == "single"
     assert modes.find(headers("curl/8", x_old="yes")) == ("standard" if mode == "auto" else mode)
 
 
@@ -103,8 +103,8 @@ def test_a_header_without_a_text_has_to_be_there_only() -> None:
 
 
 def test_any_header_of_a_repeated_name_counts() -> None:
-    modes = StreamModes("auto", [ClientRule("never", header="x-tag", contains="b")])
-    assert modes.find([(b"x-tag", b"a"), (b"x-tag", b"b")]) == "never"
+    modes = StreamModes("auto", [ClientRule("single", header="x-tag", contains="b")])
+    assert modes.find([(b"x-tag", b"a"), (b"x-tag", b"b")]) == "single"
     assert AUTO.find([(b"user-agent", b"curl/8"), (b"user-agent", b"PyCharm")]) == "buffered"
 
 
@@ -113,16 +113,18 @@ def test_a_rule_that_asks_for_nothing_is_for_everybody() -> None:
 
 
 def test_headers_need_not_be_ascii_nor_even_text() -> None:
-    modes = StreamModes("auto", [ClientRule("never", user_agent="GRÖẞE"), ClientRule("json", header="x", contains="ü")])
+    modes = StreamModes(
+        "auto", [ClientRule("single", user_agent="GRÖẞE"), ClientRule("json", header="x", contains="ü")]
+    )
     assert modes.find([(b"user-agent", "größe/1".upper().encode())]) == "standard"
-    assert modes.find([(b"user-agent", "gröẞe/1".encode())]) == "never"
+    assert modes.find([(b"user-agent", "gröẞe/1".encode())]) == "single"
     assert modes.find([(b"x", "Ü".encode())]) == "json"
     assert modes.find([(b"x", "Ü".encode("latin-1"))]) == "json"
     assert modes.find([(b"x", b"\xff\xfe\x00"), (b"user-agent", bytes(range(128, 256)))]) == "standard"
 
 
 def test_no_built_in_rule_takes_the_stream_away() -> None:
-    assert {rule.mode for rule in BUILTIN} == {"buffered", "never"}
+    assert {rule.mode for rule in BUILTIN} == {"buffered", "single"}
 
 
 def test_the_page_shows_the_built_in_rules_in_their_order() -> None:

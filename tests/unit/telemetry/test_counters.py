@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+import prometheus_client
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelmux.telemetry.counters import Spread, Tally
+from modelmux.telemetry.counters import Counter, Histogram
 
 BOUNDS = (0.05, 0.5, 2.0, 30.0)
 VALUES = (0.0, 0.05, 0.0500001, 0.5, 1.9, 2.0, 29.0, 30.0, 30.1, 1e9)
@@ -22,28 +23,26 @@ def shown(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str],
 
 def test_they_show_what_the_library_s_own_would_show() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally, counter = Tally("a_total", "A.", ["x", "y"]), Counter("a_total", "A.", ["x", "y"], registry=theirs)
-    spread, histogram = (
-        Spread("b_seconds", "B.", "x", BOUNDS),
-        Histogram("b_seconds", "B.", ["x"], buckets=BOUNDS, registry=theirs),
-    )
-    ours.register(tally)
-    ours.register(spread)
+    counter, histogram = Counter("a_total", "A.", ["x", "y"]), Histogram("b_seconds", "B.", "x", BOUNDS)
+    their_counter = prometheus_client.Counter("a_total", "A.", ["x", "y"], registry=theirs)
+    their_histogram = prometheus_client.Histogram("b_seconds", "B.", ["x"], buckets=BOUNDS, registry=theirs)
+    ours.register(counter)
+    ours.register(histogram)
     for x in ("1", 'quote"d', "new\nline"):
-        tally.add(x, "ok")
-        counter.labels(x, "ok").inc()
-        tally.add_many(2.5, x, "ok")
-        counter.labels(x, "ok").inc(2.5)
+        counter.add(x, "ok")
+        their_counter.labels(x, "ok").inc()
+        counter.add_many(2.5, x, "ok")
+        their_counter.labels(x, "ok").inc(2.5)
         for value in VALUES:
-            spread.observe(x, value)
-            histogram.labels(x).observe(value)
+            histogram.observe(x, value)
+            their_histogram.labels(x).observe(value)
     assert shown(ours) == shown(theirs)
     assert shown(ours)[("a_total", (("x", "1"), ("y", "ok")))] == 3.5
 
 
 def test_nothing_counted_is_nothing_shown() -> None:
     registry = CollectorRegistry()
-    registry.register(Tally("a_total", "A.", ["x"]))
-    registry.register(Spread("b_seconds", "B.", "x", BOUNDS))
+    registry.register(Counter("a_total", "A.", ["x"]))
+    registry.register(Histogram("b_seconds", "B.", "x", BOUNDS))
     assert shown(registry) == {}
     assert b"# TYPE a_total counter" in generate_latest(registry)

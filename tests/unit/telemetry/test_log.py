@@ -44,7 +44,7 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> No
     log.info("two")
     events = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [event["event"] for event in events] == ["log_files", "one", "two"]
-    assert "no log file can be written" in events[0]["message"]
+    assert "cannot write log files" in events[0]["message"]
 
 
 def test_a_console_that_takes_no_more_does_not_fail_the_caller(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_lines_are_held_for_a_moment_and_written_together(tmp_path: Path) 
             return super().write(text)
 
     out = Counting()
-    log = make_log("info", "json", out, directory=tmp_path, hold=0.05)
+    log = make_log("info", "json", out, directory=tmp_path, flush_interval=0.05)
     for number in range(10):
         log.info("request", number=number)
     assert out.getvalue() == ""
@@ -89,7 +89,7 @@ async def test_an_event_that_cannot_be_shown_costs_the_others_nothing(style: str
             raise RuntimeError
 
     out = io.StringIO()
-    log = make_log("info", style, out, directory=tmp_path, hold=60)
+    log = make_log("info", style, out, directory=tmp_path, flush_interval=60)
     log.info("one")
     log.info("two", what=Bad())
     log.warning("three")
@@ -99,14 +99,14 @@ async def test_an_event_that_cannot_be_shown_costs_the_others_nothing(style: str
 
 def test_without_a_loop_nobody_would_write_what_is_held_so_nothing_is() -> None:
     out = io.StringIO()
-    make_log("info", "json", out, hold=60).info("one")
+    make_log("info", "json", out, flush_interval=60).info("one")
     assert out.getvalue().count("\n") == 1
 
 
 SCRIPT = """
 import asyncio, os, sys
 from modelmux.telemetry.log import make_log
-log = make_log("info", "json", sys.stdout, hold=60)
+log = make_log("info", "json", sys.stdout, flush_interval=60)
 async def main():
     log.info("before")
     if sys.argv[1] == "fork":

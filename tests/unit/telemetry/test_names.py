@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import re
+from pathlib import Path
 
+import modelmux
 from modelmux.telemetry import names
-from modelmux.telemetry.log import make_log, where
+from modelmux.telemetry.log import error_location, make_log
 from modelmux.telemetry.metrics import Metrics
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def test_the_names_are_these() -> None:
-    assert {k: v for k, v in vars(names).items() if k.isupper()} == {
+    assert {k: v for k, v in vars(names).items() if k.isupper() and isinstance(v, str)} == {
         "EVENT_REQUEST": "request",
         "EVENT_ATTEMPT_FAILED": "attempt_failed",
         "EVENT_DEPLOYMENT": "deployment",
         "EVENT_INTERNAL_ERROR": "internal_error",
         "EVENT_CREDENTIALS": "credentials",
-        "EVENT_UNKNOWN_UPSTREAM": "unknown_upstream",
-        "EVENT_SERVING": "serving",
+        "EVENT_UNKNOWN_UPSTREAM_TYPE": "unknown_upstream_type",
+        "EVENT_LISTENING": "listening",
         "EVENT_CONFIG": "config",
         "EVENT_LOG_FILES": "log_files",
         "EVENT_WORKER": "worker",
@@ -28,10 +34,10 @@ def test_the_names_are_these() -> None:
         "METRIC_IN_FLIGHT": "modelmux_requests_in_flight",
         "METRIC_TOKENS": "modelmux_tokens_total",
         "METRIC_DURATION": "modelmux_request_duration_seconds",
-        "METRIC_FIRST_CONTENT": "modelmux_first_content_seconds",
-        "METRIC_BREAKER_OPEN": "modelmux_deployment_breaker_open",
+        "METRIC_TIME_TO_FIRST_TOKEN": "modelmux_time_to_first_token_seconds",
+        "METRIC_DEPLOYMENT_CIRCUIT_OPEN": "modelmux_deployment_circuit_open",
         "METRIC_DEPLOYMENT_IN_FLIGHT": "modelmux_deployment_in_flight",
-        "METRIC_WAITING": "modelmux_requests_waiting",
+        "METRIC_QUEUED": "modelmux_requests_queued",
         "METRIC_WORKERS": "modelmux_workers",
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
@@ -39,7 +45,85 @@ def test_the_names_are_these() -> None:
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
         "OUTCOME_GATEWAY_ERROR": "gateway_error",
-        "OUTCOME_CLIENT_GONE": "client_gone",
+        "OUTCOME_CLIENT_DISCONNECTED": "client_gone",
+    }
+    assert list(names.FIELDS) == [
+        "timestamp", "level", "event", "request_id", "route", "deployment", "attempt", "attempts", "stream", "outcome",
+        "status", "code", "kind", "message", "detail", "action", "duration_s", "time_to_first_token_s",
+        "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
+        "notices", "upstream_request_id", "types", "url", "workers", "worker", "pid", "restart_in_s", "traceback",
+        "cause", "retry_in_s", "token_left_s", "lifetime_s",
+    ]  # fmt: skip
+    assert names.LABELS == {
+        "modelmux_requests_total": ("route", "outcome"),
+        "modelmux_upstream_attempts_total": ("deployment", "result"),
+        "modelmux_error_responses_total": ("status", "code"),
+        "modelmux_requests_in_flight": (),
+        "modelmux_tokens_total": ("route", "type"),
+        "modelmux_request_duration_seconds": ("route",),
+        "modelmux_time_to_first_token_seconds": ("route",),
+        "modelmux_deployment_circuit_open": ("deployment",),
+        "modelmux_deployment_in_flight": ("deployment",),
+        "modelmux_requests_queued": (),
+    }
+
+
+def logged_fields(source: str) -> set[str]:
+    """Names of the fields of every event that a module logs: keywords of calls whose first argument is an event, and
+    keys of what the credentials report."""
+    fields: set[str] = set()
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args):
+        event = call.args[0]
+        name = event.attr if isinstance(event, ast.Attribute) else event.id if isinstance(event, ast.Name) else ""
+        if not name.startswith("EVENT_"):
+            continue
+        fields |= {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+        for details in (argument for argument in call.args[1:] if isinstance(argument, ast.Dict)):
+            fields |= {key.value for key in details.keys if isinstance(key, ast.Constant)}
+    return fields
+
+
+def test_every_field_that_is_logged_is_in_the_table_and_the_other_way_round() -> None:
+    sources = Path(modelmux.__file__).parent.rglob("*.py")
+    fields = set().union(*(logged_fields(path.read_text("utf-8")) for path in sources))
+    assert fields | {"timestamp", "level", "event"} == set(names.FIELDS)
+
+
+def test_the_operations_page_lists_events_and_fields() -> None:
+    page = (DOCS / "operations.md").read_text("utf-8")
+    for name, meaning in names.FIELDS.items():
+        assert f"| `{name}` | {meaning} |" in page
+    for event in (value for name, value in vars(names).items() if name.startswith("EVENT_")):
+        assert re.search(rf"^\| `{event}` \|", page, re.MULTILINE), event
+
+
+def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
+    page = (DOCS / "operations.md").read_text("utf-8")
+    for metric in (value for name, value in vars(names).items() if name.startswith("METRIC_")):
+        labels = ", ".join(f"`{label}`" for label in names.LABELS.get(metric, ()))
+        cell = f" {labels} " if labels else "[^|]*"
+        assert re.search(rf"^\| `{metric}` \|{cell}\|", page, re.MULTILINE), metric
+
+
+def test_the_metrics_have_the_labels_of_the_table() -> None:
+    metrics = Metrics()
+
+    class Queue:
+        waiting = 0
+
+    metrics.register_gauges(lambda: [("m@eu", True, 1, 2)], Queue())
+    metrics.requests.add("m", "ok")
+    metrics.attempts.add("m@eu", "ok")
+    metrics.errors.add("400", "invalid_value")
+    metrics.tokens.add_many(7, "m", "input")
+    metrics.duration.observe("m", 1.0)
+    metrics.time_to_first_token.observe("m", 1.0)
+    shown = {}
+    for family in metrics.registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        shown[name] = {tuple(label for label in sample.labels if label != "le") for sample in family.samples}
+    assert {name: labels for name, labels in shown.items() if not name.startswith("process_")} == {
+        name: {labels} for name, labels in names.LABELS.items()
     }
 
 
@@ -66,6 +150,6 @@ def test_an_exception_is_described_without_its_text() -> None:
     try:
         raise ValueError("a prompt")
     except ValueError as error:
-        said = where(error)
+        said = error_location(error)
     assert said.startswith("ValueError at test_names.py:")
     assert "prompt" not in said

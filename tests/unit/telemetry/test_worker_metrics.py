@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from modelmux.telemetry.metrics import Metrics, health_of
+from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import Family, added_counts, exposition, families, kept, merged
 
 
@@ -82,5 +82,5 @@ def test_health_is_of_the_sum_not_a_sum_of_rates() -> None:
     good, bad = Metrics(), Metrics()
     good.total = good.succeeded = 3
     bad.total = bad.failed = 1
-    health = health_of(added_counts([good.counts(), bad.counts()]))
+    health = health_counters(added_counts([good.counts(), bad.counts()]))
     assert (health["total_requests"], health["success_rate"]) == (4, 0.75)

@@ -13,7 +13,7 @@ from modelmux.cli.configured import DOTENV
 from modelmux.config import ConfigError, load_all
 from modelmux.config.load import SYSTEM_FILE, user_file
 from modelmux.config.settings import settings
-from modelmux.config.sources import Layer
+from modelmux.config.sources import ConfigSource
 from modelmux.upstream.google_auth.loaders import key_file_problems
 
 _NONE: Final = "`modelmux config init` writes one; environment variables are enough, too"
@@ -31,13 +31,13 @@ def check_files(subject: Subject) -> Iterator[Result]:
                 "settings", "fail", problem, error.hint or "correct it; `modelmux config show` shows all values"
             )
         return
-    files = [layer for layer in subject.loaded.layers if layer.text is not None]
+    files = [layer for layer in subject.loaded.sources if layer.text is not None]
     if not files:
         places = f"{user_file(subject.environment)} nor {SYSTEM_FILE}"
         yield Result("configuration file", "ok", f"none, neither {places}; {_NONE}")
     for layer in files:
         yield _file(layer, Path(layer.name))
-    for layer in subject.loaded.layers:
+    for layer in subject.loaded.sources:
         if layer.name == str(DOTENV):
             yield _file(layer, DOTENV)
     for warning in subject.loaded.warnings:
@@ -47,7 +47,7 @@ def check_files(subject: Subject) -> Iterator[Result]:
         yield _key_file(Path(key_file).expanduser())
 
 
-def _file(layer: Layer, path: Path) -> Result:
+def _file(layer: ConfigSource, path: Path) -> Result:
     found = path.stat()
     mode, name = stat.S_IMODE(found.st_mode), str(path)
     if mode & 0o022:
@@ -62,7 +62,7 @@ def _file(layer: Layer, path: Path) -> Result:
     return Result(name, "ok", f"read; mode {mode:04o}")
 
 
-def _holds_secrets(layer: Layer) -> bool:
+def _holds_secrets(layer: ConfigSource) -> bool:
     for setting in settings():
         value: object = layer.tree
         for key in setting.path:

@@ -159,9 +159,9 @@ def _not_found(deployment: Deployment, today: date) -> tuple[str, str]:
     card = deployment.card
     if not card.served_in(deployment.location):
         return f"{card.id} is not served in {deployment.location}", _elsewhere(deployment)
-    if card.retires is not None and card.retires <= today:
+    if card.retires_on is not None and card.retires_on <= today:
         return (
-            f"{card.id} is probably retired (since {card.retires})",
+            f"{card.id} is probably retired (since {card.retires_on})",
             "use a newer model; `modelmux models` lists them",
         )
     if not card.known:

@@ -9,7 +9,7 @@ from typing import Final
 from modelmux.cli.checks.result import Result, Subject
 from modelmux.cli.text import without_login
 from modelmux.config import Config, ConfigError, Loaded, build_routes
-from modelmux.config.check import Path as Keys
+from modelmux.config.paths import KeyPath
 from modelmux.routing.warnings import route_warnings
 
 _WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
@@ -62,7 +62,7 @@ def _origin(loaded: Loaded, name: str) -> str:
     )
 
 
-def _places(config: Config, name: str) -> Iterator[Keys]:
+def _places(config: Config, name: str) -> Iterator[KeyPath]:
     """The settings that may have made a route: its entry in the list, else those of the default model."""
     for index, model in enumerate(config.vertex.models):
         if model.name == name:

@@ -95,4 +95,4 @@ def check_log_directory(config: Config, environment: Mapping[str, str]) -> Resul
         return Result(check, "warn", f"{directory}: {existing} is not a directory", remedy)
     if not os.access(existing, os.W_OK | os.X_OK):
         return Result(check, "warn", f"{directory}: no permission to write in {existing}", remedy)
-    return Result(check, "ok", f"{directory}, {config.logs.keep} days kept")
+    return Result(check, "ok", f"{directory}, {config.logs.retention_days} days kept")

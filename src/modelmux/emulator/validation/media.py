@@ -30,7 +30,7 @@ def check_media(call: EmulatedCall) -> None:
     :raises ApiError: a rule is violated.
     """
     files = list(_media(call.body["messages"]))
-    limit = 100 if call.card.context <= _SMALL_CONTEXT else 600
+    limit = 100 if call.card.context_window <= _SMALL_CONTEXT else 600
     images = sum(1 for kind, _, _ in files if kind == "image")
     if images > limit:
         raise invalid_request(f"Too much media: {len(files) - images} document pages + {images} images > {limit}")

@@ -59,7 +59,7 @@ def _check_roles(call: EmulatedCall, messages: list[dict[str, Any]]) -> None:
     for i, message in enumerate(messages):
         role = message["role"]
         if role == "system":
-            if not call.card.mid_system:
+            if not call.card.supports_mid_system:
                 raise invalid_request(
                     'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not '
                     '"system" as an input message role.'

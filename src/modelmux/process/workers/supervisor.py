@@ -31,7 +31,7 @@ from modelmux.process.workers.signals import Signals, held
 from modelmux.process.workers.worker import Post, work
 from modelmux.process.workers.worker_slot import HUNG_SECONDS, Channel, Member, State, patience_with, stand_ins
 from modelmux.telemetry import names
-from modelmux.telemetry.log import EventLog, where
+from modelmux.telemetry.log import Logger, error_location
 
 #: Seconds between two looks at every worker; less where a service manager wants signs of life more often.
 TICK_SECONDS: Final = 2.0
@@ -51,7 +51,7 @@ class Charge:
     read: Callable[[], Loaded]
     host: str
     url: str
-    log: EventLog
+    log: Logger
     manager: ServiceManager
     status: StatusFile | None
 
@@ -176,7 +176,7 @@ class Supervisor:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException as error:  # noqa: BLE001 - nothing may go up to where the supervisor was
-            self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, where=where(error))
+            self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, traceback=error_location(error))
         finally:
             with contextlib.suppress(OSError, ValueError):
                 self._log.flush()  # nothing that was set for the end of a process happens behind ``_exit``
@@ -212,7 +212,7 @@ class Supervisor:
         delay = member.backoff.delay(lived)
         member.start_at = now + delay
         say = self._log.warning if told else self._log.error
-        say(names.EVENT_WORKER, worker=member.number, ended_pid=pid, again_in_s=delay,
+        say(names.EVENT_WORKER, worker=member.number, pid=pid, restart_in_s=delay,
             message=how if told else f"{how}; {member.describe()}")  # fmt: skip
         self._arrange()
 
@@ -240,7 +240,7 @@ class Supervisor:
             for message in channel.receive():
                 self._heard(member, message)
         except ValueError as error:
-            self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, where=where(error))
+            self._log.error(names.EVENT_INTERNAL_ERROR, worker=member.number, traceback=error_location(error))
             _kill(member.pid)
             channel.ended = True
         if channel.ended:
@@ -267,10 +267,10 @@ class Supervisor:
         member.state = State.SERVING
         member.tell(metrics=True)
         if self._started:
-            self._log.info(names.EVENT_WORKER, worker=member.number, what="serves", pid=member.pid)
+            self._log.info(names.EVENT_WORKER, worker=member.number, action="serving", pid=member.pid)
         elif all(m.state is State.SERVING for m in self._crew):
             self._started = True
-            self._log.info(names.EVENT_SERVING, url=self._charge.url, workers=len(self._crew))
+            self._log.info(names.EVENT_LISTENING, url=self._charge.url, workers=len(self._crew))
             self._manager.ready("Serving")
         self._arrange()
 

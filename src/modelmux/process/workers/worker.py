@@ -45,7 +45,7 @@ from modelmux.process.workers.protocol import (
     frame,
 )
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, where
+from modelmux.telemetry.log import Log, error_location
 from modelmux.telemetry.worker_metrics import Report, families
 
 
@@ -215,7 +215,7 @@ class WorkerServer(GatewayServer):
             await self._gateway.reload(Config.from_dict(msgspec.msgpack.decode(message.config)))
             self._generation.set(message.generation)
         except Exception as error:  # noqa: BLE001 - the supervisor is told, and replaces this worker
-            problem = where(error)
+            problem = error_location(error)
         self._say(Adopted(message.generation, problem))
 
     async def _care(self, wanted: set[int]) -> None:

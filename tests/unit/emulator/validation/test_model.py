@@ -56,7 +56,7 @@ async def test_structured_output_and_system_messages_are_accepted_as_in_the_cata
     formatted = await status(card, output_config={"format": {"type": "json_schema", "schema": schema}})
     assert formatted == (200 if card.structured_output else 400)
     late = await status(card, messages=[user("Hi"), {"role": "system", "content": "Be brief."}])
-    assert late == (200 if card.mid_system else 400)
+    assert late == (200 if card.supports_mid_system else 400)
 
 
 @pytest.mark.parametrize("card", CARDS)
