@@ -83,6 +83,7 @@ async def test_what_arrives_after_message_stop_is_not_sent() -> None:
     assert response.body.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.virtual_time
 async def test_a_client_that_leaves_closes_the_upstream_and_is_settled_once() -> None:
     hanging = asyncio.Event()
 

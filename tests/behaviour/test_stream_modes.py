@@ -24,6 +24,8 @@ from support.fakes import FakeReply, FakeUpstream, error_reply, event, message_r
 from support.gateway import MODEL, PATH, ask, gateway
 from support.pauses import SILENCE, PausingReply, Watched
 
+pytestmark = pytest.mark.virtual_time
+
 BROWSER = {"user-agent": "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/141.0.0.0 Safari/537.36"}
 SDK = {"user-agent": "OpenAI/Python 3.54.0", "accept": "application/json"}
 WORDS = ["Hel", "lo. ", "How ", "are ", "you"]

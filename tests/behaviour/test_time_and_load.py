@@ -4,7 +4,6 @@ place that is never given back."""
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -12,10 +11,12 @@ import pytest
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken
 from support.asgi import Response, request
+from support.clock import loop_time
 from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 from support.slow import SlowReply, SlowUpstream, slow
 
+pytestmark = pytest.mark.virtual_time
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 TWO = {"models": [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "us"]}]}
 
@@ -37,9 +38,9 @@ PING = b": ping\n\n"
 
 async def test_the_time_of_a_request_ends_before_its_answer_began() -> None:
     app = gateway(SlowUpstream([message_reply()], wait=60), timeouts={"total": "50ms"})
-    began = time.monotonic()
+    began = loop_time()
     response = await call(app)
-    assert time.monotonic() - began < 1
+    assert loop_time() - began == pytest.approx(0.05)
     assert (response.status, response.json()["error"]["code"]) == (504, "upstream_timeout")
     assert "timeouts.total" in response.json()["error"]["message"]
     assert value(app, "modelmux_requests_in_flight") == 0
@@ -59,11 +60,11 @@ async def test_the_time_of_a_request_ends_in_the_middle_of_its_stream() -> None:
 
 async def test_a_client_may_ask_for_less_time_but_not_for_more() -> None:
     app = gateway(SlowUpstream([message_reply(), message_reply()], wait=0.2), timeouts={"total": "100ms"})
-    began = time.monotonic()
+    began = loop_time()
     assert (await call(app, {"x-modelmux-timeout": "0.01"})).status == 504
-    assert time.monotonic() - began < 0.09
+    assert loop_time() - began == pytest.approx(0.01)
     assert (await call(app, {"x-modelmux-timeout": "10"})).status == 504
-    assert time.monotonic() - began < 0.19
+    assert loop_time() - began == pytest.approx(0.11)
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "nan", "inf", "1e3", "1 2", "٣", "9" * 400])
@@ -79,9 +80,9 @@ async def test_no_attempt_begins_when_the_time_will_be_over() -> None:
     refused = error_reply(429, [{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}])
     refused.headers = [*refused.headers, (b"retry-after", b"20")]
     app = gateway(FakeUpstream([refused]))
-    began = time.monotonic()
+    began = loop_time()
     assert (await call(app, {"x-modelmux-timeout": "5"})).status == 429
-    assert time.monotonic() - began < 1
+    assert loop_time() == began
 
 
 async def test_a_stream_that_does_not_begin_in_time_begins_elsewhere() -> None:
@@ -208,9 +209,9 @@ async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
     second, third = asyncio.create_task(call(app)), asyncio.create_task(call(app))
-    began = time.monotonic()
+    began = loop_time()
     assert (await third).status == 503, "the queue is full: at once"
-    assert time.monotonic() - began < 0.04
+    assert loop_time() == began
     assert value(app, "modelmux_requests_waiting") == 1
     refused = await second
     assert (refused.status, refused.headers["retry-after"]) == (503, "2")
@@ -228,7 +229,9 @@ async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
     second = asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=gone))
     await asyncio.sleep(0.01)
     gone.set()
-    await asyncio.wait_for(second, 0.1)
+    left_at = loop_time()
+    await second
+    assert loop_time() == left_at
     assert value(app, "modelmux_requests_waiting") == 0
     assert (await first).status == 200
     assert len(upstream.calls) == 1
@@ -249,11 +252,11 @@ async def test_the_only_deployment_is_waited_for_streams_included() -> None:
     models = [{"name": "m", "model": "claude-sonnet-4-6", "max_in_flight": 1}]
     upstream = FakeUpstream([SlowReply(*HELLO[:4], 0.05, *HELLO[4:]) for _ in range(3)])
     app = gateway(upstream, vertex={"models": models})
-    began = time.monotonic()
+    began = loop_time()
     asked = {**ask(stream=True), "model": "m"}
     responses = await asyncio.gather(*(request(app, "POST", PATH, asked) for _ in range(3)))
     assert all(response.events()[-1] == "[DONE]" for response in responses)
-    assert time.monotonic() - began >= 0.15, "one after the other"
+    assert loop_time() - began == pytest.approx(0.15), "one after the other"
     assert value(app, "modelmux_deployment_in_flight", deployment="m@global") == 0
 
 
