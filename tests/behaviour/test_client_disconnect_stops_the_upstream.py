@@ -24,8 +24,8 @@ from support.http_peers import keep_open, peer, replies
 class HeldReply(FakeReply):
     """A stream that says ``said`` and then waits, until it is closed."""
 
-    def __init__(self, *said: bytes) -> None:
-        super().__init__(200, SSE_HEADERS, said)
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(200, SSE_HEADERS, pieces)
         self.reached, self.let_go = asyncio.Event(), asyncio.Event()
 
     async def _iterate(self) -> Any:
@@ -42,12 +42,12 @@ class HeldReply(FakeReply):
 
 async def _disconnect(reply: HeldReply, **fields: Any) -> tuple[float, Any]:
     """Seconds from the client's leaving to the close of the upstream's reply, and the application."""
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
     app = gateway(FakeUpstream([reply]))
-    asking = asyncio.create_task(request(app, "POST", PATH, ask(**fields), disconnect=gone))
+    asking = asyncio.create_task(request(app, "POST", PATH, ask(**fields), disconnect=disconnected))
     await asyncio.wait_for(reply.reached.wait(), 5)
     left_at = loop_time()
-    gone.set()
+    disconnected.set()
     await asyncio.wait_for(asking, 5)
     assert reply.closed == 1
     return loop_time() - left_at, app
@@ -55,8 +55,8 @@ async def _disconnect(reply: HeldReply, **fields: Any) -> tuple[float, Any]:
 
 @pytest.mark.virtual_time
 async def test_g14_disconnect_during_a_stream_closes_the_upstream() -> None:
-    said = text_events("Hello")[:4]
-    took, app = await _disconnect(HeldReply(*said), stream=True)
+    pieces = text_events("Hello")[:4]
+    took, app = await _disconnect(HeldReply(*pieces), stream=True)
     assert took == 0
     assert token_count(app, "input") == 7
 
@@ -86,11 +86,11 @@ async def test_g57_abandoned_streams_return_their_connections() -> None:
         vertex = {"project": "p", "location": "global", "base_url": origin}
         app = Gateway(Config.from_dict({"vertex": vertex}), upstream=pool, tokens=FakeTokens(), environment={})
         for _ in range(30):
-            gone = asyncio.Event()
+            disconnected = asyncio.Event()
             body = ask("Write at length. " * 50, stream=True)
-            asking = asyncio.create_task(request(app, "POST", PATH, body, disconnect=gone))
+            asking = asyncio.create_task(request(app, "POST", PATH, body, disconnect=disconnected))
             await asyncio.sleep(0.01)
-            gone.set()
+            disconnected.set()
             await asking
         await until(lambda: pool.open == pool.idle and pool.waiting == 0)
         assert (await request(app, "POST", PATH, ask())).status == 200

@@ -95,12 +95,12 @@ async def test_any_origin_never_comes_with_credentials() -> None:
     response = await request(everyone, "POST", PATH, ask(), {"origin": "https://any.example", "cookie": "a=b"})
     assert response.headers["access-control-allow-origin"] == "*"
     private = {"access-control-request-private-network": "true"}
-    asked = await request(everyone, "OPTIONS", PATH, b"", {"origin": "https://any.example", **PREFLIGHT, **private})
-    assert asked.headers["access-control-allow-origin"] == "*"
+    preflight = await request(everyone, "OPTIONS", PATH, b"", {"origin": "https://any.example", **PREFLIGHT, **private})
+    assert preflight.headers["access-control-allow-origin"] == "*"
     named = await request(everyone, "OPTIONS", PATH, b"", {"origin": PAGE, **PREFLIGHT, **private})
-    for each in (response, asked, named):
+    for each in (response, preflight, named):
         assert "access-control-allow-credentials" not in each.headers
-    assert "access-control-allow-private-network" not in asked.headers
+    assert "access-control-allow-private-network" not in preflight.headers
     assert named.headers["access-control-allow-private-network"] == "true"
 
 

@@ -33,8 +33,8 @@ class Slow(FakeReply):
     """A whole reply that takes its time, which may be for ever."""
 
     def __init__(self, seconds: float) -> None:
-        whole = message_reply("late")
-        super().__init__(200, whole.headers, whole._pieces)
+        reply = message_reply("late")
+        super().__init__(200, reply.headers, reply._pieces)
         self._seconds = seconds
 
     async def read(self, limit: int) -> bytes:
@@ -88,8 +88,8 @@ class Going:
         return self.app.metrics.registry.get_sample_value(name, labels)
 
     def outcomes(self) -> dict[str, float]:
-        found = next(self.app.metrics.requests.collect()).samples
-        return {s.labels["outcome"]: s.value for s in found if s.name.endswith("_total")}
+        samples = next(self.app.metrics.requests.collect()).samples
+        return {s.labels["outcome"]: s.value for s in samples if s.name.endswith("_total")}
 
 
 def post(body: dict[str, Any]) -> bytes:
@@ -104,7 +104,7 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode()
 
 
-async def until_asked(going: Going, calls: int = 1) -> None:
+async def until_called(going: Going, calls: int = 1) -> None:
     async with asyncio.timeout(PATIENCE):
         while len(going.upstream.replies) < calls:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.01)
@@ -115,9 +115,9 @@ async def test_running_requests_finish_and_nobody_waits_longer_than_they_take() 
     async with Going(replies, Drain(timeout=30)).running() as going:
         stream, unary, idle = [await going.connect() for _ in range(3)]
         await stream.send(post(ask(stream=True)))
-        await until_asked(going, 1)
+        await until_called(going, 1)
         await unary.send(post(ask()))
-        await until_asked(going, 2)
+        await until_called(going, 2)
         going.stop()
         status, headers, body = await unary.response()
         assert (status, headers["connection"], "late" in body.decode()) == (200, "close", True)
@@ -136,7 +136,7 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
         stream, unary, unbegun = [await going.connect() for _ in range(3)]
         for number, (client, body) in enumerate([(stream, {"stream": True}), (unary, {}), (unbegun, {"stream": True})]):
             await client.send(post(ask(**body)))
-            await until_asked(going, number + 1)
+            await until_called(going, number + 1)
         going.stop()
         status, headers, body = await stream.response()
         assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -158,7 +158,7 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
 
 async def test_the_delay_serves_on_while_balancers_learn_of_it() -> None:
     async with Going([message_reply("new")], Drain(delay=0.5, timeout=5)).running() as going:
-        watcher, kept = await going.connect(), await going.connect()
+        watcher, idle = await going.connect(), await going.connect()
         await watcher.send(get("/readyz"))
         assert (await watcher.response())[0] == 200
         going.stop()
@@ -167,28 +167,28 @@ async def test_the_delay_serves_on_while_balancers_learn_of_it() -> None:
         await late.send(get("/readyz"))
         status, _, body = await late.response()
         assert (status, json.loads(body)["reason"]) == (503, "draining")
-        await kept.send(post(ask()))
-        status, headers, body = await kept.response()
+        await idle.send(post(ask()))
+        status, headers, body = await idle.response()
         assert (status, headers["connection"], "new" in body.decode()) == (200, "close", True)
         await going.stopped()
         with pytest.raises(ConnectionError):
             await going.connect()
-        for client in (watcher, late, kept):
+        for client in (watcher, late, idle):
             client.close()
 
 
-async def test_a_kept_connection_is_refused_in_words_while_others_finish() -> None:
+async def test_an_idle_connection_gets_an_error_while_others_finish() -> None:
     async with Going([PausingReply(*HELLO[:4], 0.6, *HELLO[4:])], Drain(timeout=5)).running() as going:
-        busy, kept, looking = [await going.connect() for _ in range(3)]
+        busy, idle, looking = [await going.connect() for _ in range(3)]
         await busy.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         going.stop()
         await asyncio.sleep(0.3)
-        await kept.send(post(ask()))
-        status, headers, body = await kept.response()
+        await idle.send(post(ask()))
+        status, headers, body = await idle.response()
         assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
         assert json.loads(body)["error"]["code"] == "gateway_draining"
-        assert await kept.rest() == b""
+        assert await idle.rest() == b""
         await looking.send(get("/readyz"))
         assert json.loads((await looking.response())[2])["reason"] == "draining"
         assert b"[DONE]" in await busy.rest()
@@ -201,7 +201,7 @@ async def test_a_second_signal_ends_at_once_but_in_band(drain: Drain) -> None:
     async with Going([PausingReply(*HELLO[:4], SILENCE)], drain).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         going.stop()
         await asyncio.sleep(0.3)
         assert not going.server.force_exit
@@ -215,7 +215,7 @@ async def test_a_client_that_does_not_read_cannot_hold_the_end_up() -> None:
     async with Going([PausingReply(*HELLO[:4], *flood, SILENCE)], Drain(timeout=0.1)).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         await asyncio.sleep(0.3)
         going.stop()
         assert await going.stopped() < 0.5 + 3 * END_SECONDS
@@ -226,7 +226,7 @@ async def test_a_stream_whose_last_bytes_wait_for_the_client_has_one_end() -> No
     async with Going([PausingReply(b"".join(text_events("x" * 8_000_000)))], Drain(timeout=0.2)).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         await asyncio.sleep(0.2)
         going.stop()
         await asyncio.sleep(0.4)

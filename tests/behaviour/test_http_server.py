@@ -227,7 +227,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
         assert await client.rest() == b""
 
 
-async def test_a_client_that_leaves_is_told_by_a_call_and_by_receive() -> None:
+async def test_a_disconnect_is_reported_by_a_call_and_by_receive() -> None:
     called, received = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Any, receive: Any, _: Any) -> None:
@@ -340,7 +340,7 @@ async def test_what_is_sent_after_an_answer_is_bounded() -> None:
     assert got.startswith(b"HTTP/1.1 401") or got == b""
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on() -> None:
+async def test_a_client_that_expects_100_gets_it() -> None:
     async with Served(Echo()).listening() as server:
         client = await server.connect()
         await client.send(b"POST /x HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
@@ -421,7 +421,7 @@ async def test_no_header_value_becomes_a_header_of_its_own(value: bytes) -> None
     assert b"cookie" not in got
 
 
-async def test_an_application_that_stops_in_the_middle_leaves_no_whole_answer() -> None:
+async def test_an_application_that_stops_in_the_middle_leaves_an_incomplete_response() -> None:
     async def app(_: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -67,7 +67,7 @@ def test_lines_are_json_in_a_private_file_and_hold_no_secret(tmp_path: Path) -> 
         assert secret not in text
 
 
-def test_without_a_place_for_log_files_it_serves_and_says_so_once(tmp_path: Path) -> None:
+def test_without_a_directory_for_log_files_it_serves_and_warns_once(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("in the way")
     process = gateway(tmp_path, tmp_path / "logs")
     try:

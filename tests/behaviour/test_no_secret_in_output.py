@@ -48,11 +48,11 @@ def settings() -> Config:
 
 
 def google(status: int, name: str) -> FakeReply:
-    said = (
+    message = (
         f"Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/"
         f"{CANARIES['project']}/locations/global/publishers/anthropic/models/m' (or it may not exist)."
     )
-    return error_reply(status, [{"error": {"code": status, "message": said, "status": name}}])
+    return error_reply(status, [{"error": {"code": status, "message": message, "status": name}}])
 
 
 SCRIPTS: dict[str, Any] = {

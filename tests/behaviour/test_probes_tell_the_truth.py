@@ -37,22 +37,22 @@ class StuckReply(FakeReply):
 @pytest.mark.virtual_time
 async def test_g49_health_answers_while_all_requests_wait() -> None:
     app = gateway(FakeUpstream([StuckReply(200, [(b"content-type", b"application/json")], []) for _ in range(200)]))
-    gone = asyncio.Event()
-    waiting = [asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=gone)) for _ in range(200)]
+    disconnected = asyncio.Event()
+    waiting = [asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=disconnected)) for _ in range(200)]
     await asyncio.sleep(0.05)
     began = loop_time()
     for path in ("/livez", "/readyz", "/health"):
         assert (await request(app, "GET", path)).status in (200, 503)
     assert loop_time() == began
-    gone.set()
+    disconnected.set()
     await asyncio.gather(*waiting)
 
 
 def test_g49_shipped_probes_have_a_timeout_of_five_seconds() -> None:
     dockerfile = (ROOT / "packaging" / "docker" / "Dockerfile").read_text("utf-8")
-    found = re.findall(r"HEALTHCHECK.*--timeout=(\d+)s", dockerfile)
-    assert found
-    assert all(int(seconds) >= 5 for seconds in found)
+    timeouts = re.findall(r"HEALTHCHECK.*--timeout=(\d+)s", dockerfile)
+    assert timeouts
+    assert all(int(seconds) >= 5 for seconds in timeouts)
 
 
 async def test_g50_a_draining_process_is_not_ready() -> None:

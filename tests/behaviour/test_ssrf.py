@@ -75,7 +75,7 @@ async def test_a_name_with_any_address_that_is_not_public_is_not_connected_to(
         assert not connects.addresses
 
 
-async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_checked_address_is_the_one_that_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(rebind_example=[[PUBLIC], ["127.0.0.1"], ["169.254.169.254"]])
     async with site({"/1": ok(), "/2": ok()}) as running, fetcher(resolver=names) as subject:
         connects = Connects(monkeypatch, running)

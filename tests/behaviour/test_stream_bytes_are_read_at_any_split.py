@@ -19,14 +19,14 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 
 async def test_e4_characters_split_by_the_network_are_intact() -> None:
     """Characters of two to four bytes arrive one byte at a time: the text is the same."""
-    said = "héllo — 漢字 🎉👩‍👩‍👧 ü"
-    stream = event("content_block_delta", index=0, delta={"type": "text_delta", "text": said})
-    raw = stream.replace(json.dumps(said).encode(), json.dumps(said, ensure_ascii=False).encode())
+    content = "héllo — 漢字 🎉👩‍👩‍👧 ü"
+    stream = event("content_block_delta", index=0, delta={"type": "text_delta", "text": content})
+    raw = stream.replace(json.dumps(content).encode(), json.dumps(content, ensure_ascii=False).encode())
     assert "漢".encode() in raw
     first, *_ = text_events("x")
-    whole = b"".join([first, block_start(0, text("")), raw, block_stop(0), *message_end()])
-    got = await chat(stream_reply(*(whole[i : i + 1] for i in range(len(whole)))), stream=True)
-    assert got.message["content"] == said
+    data = b"".join([first, block_start(0, text("")), raw, block_stop(0), *message_end()])
+    got = await chat(stream_reply(*(data[i : i + 1] for i in range(len(data)))), stream=True)
+    assert got.message["content"] == content
 
 
 def without_ids(response: Any) -> list[Any]:

@@ -57,13 +57,13 @@ async def test_usage_of_a_broken_stream_is_counted() -> None:
 
 
 async def test_an_unknown_event_or_block_breaks_nothing() -> None:
-    news = [
+    unknown = [
         event("quantum_leap", delta="not an object", index="one"),
         event("content_block_start", index=5, content_block={"type": "hologram", "shape": [1]}),
         event("content_block_delta", index=5, delta={"type": "hologram_delta", "voxels": 7}),
         event("content_block_stop", index=5),
     ]
-    upstream = FakeUpstream([stream_reply(START, *news, OPEN, DELTA, *news, CLOSE, END, STOP)])
+    upstream = FakeUpstream([stream_reply(START, *unknown, OPEN, DELTA, *unknown, CLOSE, END, STOP)])
     response = await request(gateway(upstream), "POST", PATH, ask(stream=True))
     assert response.events()[-1] == "[DONE]"
     assert response.body.count(b"Hello") == 1

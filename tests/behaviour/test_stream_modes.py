@@ -112,7 +112,7 @@ async def test_requests_without_stream_are_as_ever(mode: str) -> None:
         ({"user-agent": "größe"}, WORDS),
     ],
 )
-async def test_auto_goes_by_the_client(headers: dict[str, str], pieces: list[str]) -> None:
+async def test_auto_depends_on_the_client(headers: dict[str, str], pieces: list[str]) -> None:
     app = gateway(FakeUpstream([answer()]))
     assert contents(await stream(app, headers, **LONG)) == pieces
 
@@ -128,7 +128,7 @@ async def test_a_profile_may_turn_the_stream_into_one_json_object() -> None:
     assert contents(await stream(app, BROWSER)) == WORDS
 
 
-async def test_a_short_whole_answer_is_not_streamed_by_the_upstream_either() -> None:
+async def test_a_short_single_response_is_unary_upstream() -> None:
     upstream = FakeUpstream([message_reply("Hi. You.")])
     response = await stream(gateway(upstream, streaming={"mode": "never"}))
     assert contents(response) == ["Hi. You."]
@@ -178,7 +178,7 @@ async def test_silence_in_the_middle_of_a_sentence_holds_nothing_back() -> None:
     assert reply.closed
 
 
-async def test_steady_text_without_an_end_goes_in_time_too() -> None:
+async def test_steady_text_without_a_sentence_end_is_flushed_in_time() -> None:
     words = [piece for delta in text_events(*["la "] * 40)[3:-3] for piece in (delta, 0.01)]
     app = Watched(app_in("buffered", lambda _: PausingReply(START, OPEN, *words, CLOSE, END, STOP), milliseconds=100))
     response = await stream(app)
@@ -213,7 +213,7 @@ BREAKS = {
 
 @pytest.mark.parametrize(("pieces", "code"), BREAKS.values(), ids=BREAKS)
 @pytest.mark.parametrize("together", [False, True])
-async def test_held_text_comes_before_the_error_that_ends_the_stream(
+async def test_buffered_text_is_sent_before_the_error_that_ends_the_stream(
     pieces: list[Any], code: str, together: bool
 ) -> None:
     said = [b"".join([START, OPEN, DELTAS[0], DELTAS[1], DELTAS[2]])] if together else [START, OPEN, *DELTAS[:3]]
@@ -228,7 +228,7 @@ async def test_held_text_comes_before_the_error_that_ends_the_stream(
     assert app.metrics.failed == 1
 
 
-async def test_held_text_does_not_wait_for_an_answer_that_goes_on_after_a_pause() -> None:
+async def test_buffered_text_does_not_wait_for_a_continuation() -> None:
     paused = [START, OPEN, DELTAS[0], CLOSE, event("message_delta", delta={"stop_reason": "pause_turn"}), STOP]
     second = PausingReply(0.3, START, OPEN, DELTAS[1], CLOSE, END, STOP)
     app = Watched(app_in("buffered", stream_reply(*paused), lambda _: second))
@@ -244,7 +244,7 @@ async def test_an_upstream_error_before_content_is_a_status(mode: str) -> None:
     assert response.json()["error"]["message"].startswith("no")
 
 
-async def test_a_whole_answer_that_breaks_in_its_middle_is_asked_for_again() -> None:
+async def test_a_single_response_that_breaks_in_the_middle_is_retried() -> None:
     """The client has seen nothing yet: it never sees an error that another attempt cures."""
     broken = stream_reply(START, OPEN, *DELTAS[:2], UpstreamBroken("reset", reply_started=True))
     app = app_in("never", broken, answer(), vertex=MODEL_ELSEWHERE)
@@ -253,7 +253,7 @@ async def test_a_whole_answer_that_breaks_in_its_middle_is_asked_for_again() -> 
     assert response.headers["x-modelmux-attempts"] == "2"
 
 
-async def test_a_whole_answer_that_cannot_be_had_is_a_status_too() -> None:
+async def test_a_single_response_that_fails_is_a_status() -> None:
     app = app_in("never", stream_reply(START, OPEN, *DELTAS[:2]), server={"enable_retries": False})
     response = await stream(app, **LONG)
     assert response.status == 502
@@ -282,7 +282,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstre
     assert not [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
 
 
-async def test_a_server_that_goes_down_ends_the_read_too() -> None:
+async def test_shutdown_ends_the_read_too() -> None:
     reply = PausingReply(START, OPEN, *DELTAS[:3], SILENCE)
     task = asyncio.create_task(stream(app_in("buffered", lambda _: reply)))
     await asyncio.wait_for(reply.silent.wait(), 2)
@@ -342,7 +342,7 @@ async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.M
     assert reply.closed == 1
 
 
-async def test_a_whole_reply_of_the_upstream_is_a_stream_in_larger_pieces_too() -> None:
+async def test_a_unary_reply_is_streamed_in_larger_pieces() -> None:
     assert contents(await stream(app_in("buffered", message_reply("One. Two")))) == ["One. ", "Two"]
 
 

@@ -130,7 +130,7 @@ async def test_a_stream_that_flows_gets_no_comments() -> None:
     assert PING not in (await call(app, stream=True)).body
 
 
-async def test_an_error_after_the_first_comment_is_told_in_band() -> None:
+async def test_an_error_after_the_first_comment_is_in_band() -> None:
     app = gateway(
         FakeUpstream([SlowReply(0.1, UpstreamBroken("x", reply_started=True)), error_reply(400, OVERLOADED)]),
         streaming={"keep_alive": "50ms"},
@@ -152,7 +152,7 @@ async def test_a_retry_after_the_first_comment_is_still_possible() -> None:
     assert response.events()[-1] == "[DONE]"
 
 
-async def test_an_answer_told_whole_is_waited_for_with_comments() -> None:
+async def test_comments_are_sent_before_a_single_response() -> None:
     app = gateway(SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive": "50ms", "mode": "never"})
     response = await call(app, stream=True)
     assert response.body.startswith(PING)
@@ -178,12 +178,12 @@ async def test_comments_can_be_switched_off_and_end_with_the_stream() -> None:
 
 
 async def test_a_client_that_leaves_while_it_hears_comments_leaves_nothing_behind() -> None:
-    upstream, gone = slow(60.0, *HELLO), asyncio.Event()
+    upstream, disconnected = slow(60.0, *HELLO), asyncio.Event()
     app = gateway(upstream, streaming={"keep_alive": "20ms"})
     before = asyncio.all_tasks()
-    running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=gone))
+    running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=disconnected))
     await asyncio.sleep(0.1)
-    gone.set()
+    disconnected.set()
     response = await asyncio.wait_for(running, 1)
     assert response.body.startswith(PING)
     assert asyncio.all_tasks() == before
@@ -203,7 +203,7 @@ async def test_more_than_may_run_wait_and_are_served_in_turn() -> None:
     assert upstream.most == 2
 
 
-async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
+async def test_a_full_queue_is_a_503_with_retry_after() -> None:
     upstream = SlowUpstream([message_reply() for _ in range(3)], wait=0.3)
     app = gateway(upstream, limits={"requests": 1, "queue": 1, "queue_timeout": "50ms"})
     first = asyncio.create_task(call(app))
@@ -225,10 +225,10 @@ async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
     app = gateway(upstream, limits={"requests": 1})
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
-    gone = asyncio.Event()
-    second = asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=gone))
+    disconnected = asyncio.Event()
+    second = asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=disconnected))
     await asyncio.sleep(0.01)
-    gone.set()
+    disconnected.set()
     left_at = loop_time()
     await second
     assert loop_time() == left_at
@@ -238,12 +238,12 @@ async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
 
 
 async def test_a_full_deployment_sends_its_overflow_to_the_next() -> None:
-    places = [{"location": "eu", "max_in_flight": 2}, {"location": "us", "order": 1}]
-    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]
+    deployments = [{"location": "eu", "max_in_flight": 2}, {"location": "us", "order": 1}]
+    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": deployments}]
     upstream = SlowUpstream([message_reply() for _ in range(5)], wait=0.05)
     app = gateway(upstream, vertex={"models": models})
-    asked = {**ask(), "model": "m"}
-    responses = await asyncio.gather(*(request(app, "POST", PATH, asked) for _ in range(5)))
+    body = {**ask(), "model": "m"}
+    responses = await asyncio.gather(*(request(app, "POST", PATH, body) for _ in range(5)))
     went = sorted(response.headers["x-modelmux-deployment"] for response in responses)
     assert went == ["m@eu"] * 2 + ["m@us"] * 3
 
@@ -253,8 +253,8 @@ async def test_the_only_deployment_is_waited_for_streams_included() -> None:
     upstream = FakeUpstream([SlowReply(*HELLO[:4], 0.05, *HELLO[4:]) for _ in range(3)])
     app = gateway(upstream, vertex={"models": models})
     began = loop_time()
-    asked = {**ask(stream=True), "model": "m"}
-    responses = await asyncio.gather(*(request(app, "POST", PATH, asked) for _ in range(3)))
+    body = {**ask(stream=True), "model": "m"}
+    responses = await asyncio.gather(*(request(app, "POST", PATH, body) for _ in range(3)))
     assert all(response.events()[-1] == "[DONE]" for response in responses)
     assert loop_time() - began == pytest.approx(0.15), "one after the other"
     assert value(app, "modelmux_deployment_in_flight", deployment="m@global") == 0

@@ -185,7 +185,7 @@ async def test_a_body_longer_than_its_length_is_cut_and_the_rest_thrown_away() -
 
 
 @pytest.mark.parametrize(
-    ("said", "clock"),
+    ("received", "clock"),
     [
         (b"", "first_byte"),
         (b"HTTP/1.1 200 OK\r\nContent-", "first_byte"),
@@ -197,8 +197,8 @@ async def test_a_body_longer_than_its_length_is_cut_and_the_rest_thrown_away() -
     ids=["nothing", "half a head", "interim only", "most of the body", "all but the last chunk", "no framing"],
 )
 @on_both_loops
-async def test_silence_ends_by_the_clock_of_its_stage(said: bytes, clock: str) -> None:
-    async with peer(replies(said, then=keep_open)) as (origin, listener), pool_of() as pool:
+async def test_silence_ends_by_the_clock_of_its_stage(received: bytes, clock: str) -> None:
+    async with peer(replies(received, then=keep_open)) as (origin, listener), pool_of() as pool:
         begun = time.monotonic()
         with pytest.raises(UpstreamTimeout) as caught:
             await fetch(pool, call(origin, timeouts=QUICK))
