@@ -60,7 +60,7 @@ class Running:
         )  # fmt: skip
 
     def names(self) -> list[str]:
-        with urllib.request.urlopen(f"{self.process.url}/v1/models", timeout=5) as response:
+        with urllib.request.urlopen(f"{self.process.url}/v1/models", timeout=20) as response:
             return [model["id"] for model in json.load(response)["data"]]
 
     def client(self) -> openai.OpenAI:

@@ -66,7 +66,7 @@ def run(*arguments: str, home: Path, input: str | None = None, **variables: str)
     return Said(arguments, result.exit_code, result.stdout, result.stderr, home)
 
 
-def run_process(*arguments: str, home: Path, input: str = "", seconds: float = 30, **variables: str) -> Said:
+def run_process(*arguments: str, home: Path, input: str = "", seconds: float = 50, **variables: str) -> Said:
     """A command as a process of its own: for what signals, pipes and the start of the program do."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", "modelmux", *arguments],

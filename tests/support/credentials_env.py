@@ -36,7 +36,7 @@ class Events:
         return [detail for seen, detail in self.seen if seen == name]
 
 
-async def until(condition: Callable[[], object], within: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within: float = 30.0) -> None:
     """Wait for work in another thread; fails after ``within`` seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while not condition():

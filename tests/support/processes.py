@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-START_SECONDS = 15.0
+START_SECONDS = 40.0
 
 
 def free_port() -> int:
@@ -51,7 +51,7 @@ class Process:
             if self._process.poll() is not None:
                 raise AssertionError(f"it ended with {self._process.returncode}: {self.output()}")
             try:
-                urllib.request.urlopen(self.url + path, timeout=1).close()
+                urllib.request.urlopen(self.url + path, timeout=10).close()
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
