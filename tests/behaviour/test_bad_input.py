@@ -1,4 +1,4 @@
-"""Bad input gets a clear 4xx envelope naming the field, at once, costs no upstream call, and the server goes on."""
+"""Bad input gets a clear 4xx envelope naming the field, at once, costs no upstream call, and the server continues."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_says_what_is_wrong(body: Any, status: int, param: str | None, say
     assert says in error["message"]
     assert took == 0
     assert not upstream.calls
-    # and the server goes on
+    # and the server continues
     assert (await request(app, "POST", PATH, ask())).status == 200
 
 

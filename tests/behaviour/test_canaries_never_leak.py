@@ -224,7 +224,7 @@ def test_s14_s15_s31_s44_no_output_holds_a_secret(case: Case) -> None:
     for where, text in everywhere.items():
         for canary in [*CANARIES, case.pem, "BEGIN PRIVATE KEY", "ya29."]:
             if (where, canary) == ("client", PROMPT):
-                continue  # an upstream's own sentence is passed on to the client who wrote it, and to nobody else
+                continue  # a message of the upstream is passed on to the client who caused it, and only to that one
             assert canary not in text, f"{canary} came out in the {where}: …{_around(text, canary)}…"
     for where in ("client", "logs"):
         assert PROJECT not in everywhere[where], _around(everywhere[where], PROJECT)

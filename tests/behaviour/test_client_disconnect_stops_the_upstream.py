@@ -22,7 +22,7 @@ from support.http_peers import keep_open, peer, replies
 
 
 class HeldReply(FakeReply):
-    """A stream that says ``said`` and then waits, until it is closed."""
+    """A stream of ``pieces`` that then waits until it is closed."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(200, SSE_HEADERS, pieces)

@@ -112,7 +112,7 @@ async def test_s22_references_in_requests_are_not_resolved(reference: str, monke
     assert refused.status == 400
 
 
-#: Headers of ours that a call to Vertex AI may have, beside those of the connection itself.
+#: Headers that a call to Vertex AI may have, in addition to those of the connection itself.
 SENT = {b"authorization", b"content-type", b"accept", b"user-agent", b"anthropic-beta", b"x-goog-user-project"}
 
 

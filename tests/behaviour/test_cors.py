@@ -1,4 +1,4 @@
-"""Pages in a browser: those of named origins may call and see the whole answer, errors too; others get nothing."""
+"""Risk: a page of a foreign origin can call the gateway, or one of a named origin cannot read a response."""
 
 from __future__ import annotations
 

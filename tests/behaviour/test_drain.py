@@ -1,5 +1,7 @@
-"""Going down loses nothing that could be saved, and what cannot be saved says so: through real sockets, by the server
-that `modelmux serve` runs."""
+"""Risk: a shutdown loses requests that could have finished, or ends others without an error.
+
+Over real sockets, with the server that `modelmux serve` runs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ HELLO = text_events("Hello", " world")
 
 
 class Slow(FakeReply):
-    """A whole reply that takes its time, which may be for ever."""
+    """A unary reply after some seconds, possibly never."""
 
     def __init__(self, seconds: float) -> None:
         reply = message_reply("late")
@@ -44,7 +46,7 @@ class Slow(FakeReply):
 
 
 class Going:
-    """A gateway that serves, and may be told to stop."""
+    """A gateway that serves, and can be stopped."""
 
     def __init__(self, replies: list[FakeReply], drain: Drain) -> None:
         self.upstream = FakeUpstream(replies)
@@ -60,7 +62,7 @@ class Going:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Going]:
         self.done = asyncio.create_task(self.server._serve([self._sock]))
-        while not self.server.started:  # noqa: ASYNC110 - nobody announces it
+        while not self.server.started:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         try:
             yield self
@@ -111,7 +113,7 @@ def get(path: str) -> bytes:
 
 async def until_called(going: Going, calls: int = 1) -> None:
     async with asyncio.timeout(PATIENCE):
-        while len(going.upstream.replies) < calls:  # noqa: ASYNC110 - nobody announces it
+        while len(going.upstream.replies) < calls:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 

@@ -1,5 +1,5 @@
-"""The client side of the wire, byte by byte: what is not HTTP is refused in our own dialect, no request hides in
-another, slow senders and slow readers cost nothing, and nobody's answer gets into somebody else's."""
+"""Risk: a request hides in another, a slow client costs memory, or a response reaches the wrong request. The server's
+side of HTTP, byte by byte."""
 
 from __future__ import annotations
 

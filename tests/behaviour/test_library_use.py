@@ -1,4 +1,4 @@
-"""As a library: an ASGI application that anybody's server can mount, with or without a lifespan."""
+"""Risk: the ASGI application does not work mounted in another server, with or without a lifespan."""
 
 from __future__ import annotations
 

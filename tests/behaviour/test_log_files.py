@@ -1,4 +1,4 @@
-"""A gateway process writes every line to its log files too, and serves on where it cannot."""
+"""Risk: a line is missing from the log files, or a gateway that cannot write them does not serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model list: what clients offer their users to choose from, in the dialect each of them reads."""
+"""Risk: a client cannot read the list of models, or offers its users one that is not served."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_openais_clients_get_names_aliases_and_days() -> None:
     assert [model["id"] for model in page["data"]] == ["Smart", "old", "new", "gw-opus", "gpt-4o"]
     models = {model["id"]: Model.model_validate(model, strict=True) for model in page["data"]}
     assert models["Smart"].created == models["gpt-4o"].created == LAUNCH
-    assert before <= models["new"].created <= time.time(), "a launch nobody knows: the day the gateway started"
+    assert before <= models["new"].created <= time.time(), "without a known launch date: the day the gateway started"
 
 
 @pytest.mark.parametrize(

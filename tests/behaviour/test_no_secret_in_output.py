@@ -1,4 +1,4 @@
-"""No key, token, prompt or project id in any log line, error, metric, header or repr."""
+"""Risk: a key, token, prompt or project id is in a log line, error, metric, header or repr."""
 
 from __future__ import annotations
 

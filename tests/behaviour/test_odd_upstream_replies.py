@@ -1,4 +1,4 @@
-"""Upstream replies that are almost right: the client gets what can be saved, or one honest error."""
+"""Risk: an unusual upstream reply loses content that is usable, or its error is hidden."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"R
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> None:
-    """The answer is complete when its tokens are counted: counting must not add a second, failed one to it."""
+    """The response is complete before its tokens are counted: counting must not add an error to it."""
     usage = {"input_tokens": -7, "output_tokens": 3}
     got = await chat(reply_of(text("Hello"), usage=usage, stream=stream), stream=stream)
     assert got.status == 200
@@ -39,7 +39,7 @@ async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> No
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before content", "after content"])
 async def test_an_error_of_googles_own_in_a_stream_keeps_its_meaning(begun: bool) -> None:
-    """Without Anthropic's type, and a quota all the same: nobody should read of a broken stream."""
+    """Without Anthropic's type it is a quota error all the same, not a broken stream."""
     content = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
     got = await chat(stream_reply(message_start(), *content, GOOGLES), settings=NO_RETRIES, stream=True)
     error = got.response.events()[-1]["error"] if begun else got.error

@@ -210,7 +210,7 @@ CARDS = builtin().cards
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
 async def test_e99_token_limit_above_the_maximum_is_clamped(card: ModelCard, name: str) -> None:
-    """To the maximum of the model, with a notice; strict mode names the maximum. The maximum itself is no change."""
+    """To the maximum of the model, with a notice; strict mode names the maximum. The maximum itself is not changed."""
     reply = [reply_of(text("Hello"), stream=card.max_output > 8192)]
     fields: Json = {"max_tokens": None, name: card.max_output + 1}
     got = await chat(*reply, model=card.id, **fields)

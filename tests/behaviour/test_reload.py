@@ -1,4 +1,4 @@
-"""A new configuration in a running gateway: no request is dropped, a bad one changes nothing, nothing old stays."""
+"""Risk: a reload drops requests, applies a bad configuration, or leaves parts of the old one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.gateway import PATH, ask
 
 
 class SlowReply(FakeReply):
-    """A stream that stops in its middle until it is let go on."""
+    """A stream that pauses in the middle until the test continues it."""
 
     def __init__(self) -> None:
         super().__init__(200, SSE_HEADERS, text_events("Hello", " there"))

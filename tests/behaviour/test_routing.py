@@ -1,4 +1,4 @@
-"""Where requests go: orders, weights, aliases and their days, retirements that clients are told of, fences."""
+"""Risk: a request is routed against order, weight, alias or geography, or a retirement comes as a surprise."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_retirements_are_logged_at_start_and_at_reload(monkeypatch: pytest
     await Gateway(
         Config.from_dict({"vertex": vertex}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens()
     ).aclose()
-    assert quiet.warnings == [], "the catalog's other models are nobody's choice"
+    assert quiet.warnings == [], "models that the operator did not choose cause no warning"
 
 
 async def test_no_call_leaves_its_geography_whatever_fails() -> None:

@@ -1,5 +1,5 @@
-"""A client that reads slowly makes the upstream wait: what is in flight stays bounded, through real sockets on both
-sides, and everything arrives in the end."""
+"""Risk: a client that reads slowly fills the memory of the gateway instead of slowing the upstream down. Over real
+sockets on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No URL of a client makes the gateway connect where only the gateway can: the whole fetcher, over real sockets."""
+"""Risk: a URL of a client makes the gateway connect to a private address. The fetcher, over real sockets."""
 
 from __future__ import annotations
 

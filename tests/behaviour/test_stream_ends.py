@@ -1,4 +1,4 @@
-"""A stream ends well or says so: after content no second attempt, and nothing but message_stop looks like success."""
+"""Risk: a second attempt after content, or a stream that looks complete without message_stop."""
 
 from __future__ import annotations
 

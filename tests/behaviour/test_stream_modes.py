@@ -1,4 +1,4 @@
-"""Whoever asks for a stream gets a valid one, in the pieces its mode says; held text is neither late nor lost."""
+"""Risk: a stream mode breaks the grammar of a stream, or buffered text is late or lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def stream(app: Any, headers: dict[str, str] | None = None, **fields: Any)
 
 
 def contents(response: Response) -> list[str]:
-    """The content chunks of a whole stream, whose grammar is checked on the way."""
+    """The contents of a complete stream, whose grammar is checked, too."""
     *chunks, done = response.events()
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert done == "[DONE]"
@@ -216,8 +216,8 @@ BREAKS = {
 async def test_buffered_text_is_sent_before_the_error_that_ends_the_stream(
     pieces: list[Any], code: str, together: bool
 ) -> None:
-    said = [b"".join([START, OPEN, DELTAS[0], DELTAS[1], DELTAS[2]])] if together else [START, OPEN, *DELTAS[:3]]
-    reply = PausingReply(*said, *pieces)
+    content = [b"".join([START, OPEN, DELTAS[0], DELTAS[1], DELTAS[2]])] if together else [START, OPEN, *DELTAS[:3]]
+    reply = PausingReply(*content, *pieces)
     app = app_in("buffered", lambda _: reply, milliseconds=100)
     response = await stream(app)
     *chunks, last = response.events()
@@ -294,7 +294,7 @@ async def test_shutdown_ends_the_read_too() -> None:
 
 
 class Breaking(PausingReply):
-    """Breaks when it is no longer waited for, as connections may."""
+    """Breaks when its read is cancelled, as connections may."""
 
     async def _iterate(self) -> AsyncIterator[bytes]:
         try:
@@ -306,7 +306,7 @@ class Breaking(PausingReply):
 
 @pytest.mark.parametrize("broken", [False, True], ids=["breaks when cancelled", "broke before"])
 async def test_an_upstream_that_breaks_when_the_client_has_left_is_nobodys_surprise(broken: bool) -> None:
-    """The read goes on while a slow client takes its time; what it raises then is not news for the event loop."""
+    """The read continues while a client is slow; an error of it must not reach the event loop as unhandled."""
     surprises: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
     end = [0.05, UpstreamBroken("reset", reply_started=True)] if broken else [SILENCE]

@@ -97,7 +97,7 @@ async def test_e22_a_gap_in_the_thinking_is_not_an_error() -> None:
     got = await chat(messages=messages, **options)
     assert got.sent["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
     assert got.betas == b"thinking-binding-controls-2026-08-01"
-    # The same from memory: the second answer is not remembered, so the first one's thoughts stay out, too.
+    # The same from memory: the second message is not remembered, so the thinking of the first is left out, too.
     app, known = gateway(FakeUpstream([])), [USER]
     for number in (1, 3):
         reply = reply_of(thinking_block(str(number)), tool_use(f"toolu_{number}"), stop_reason="tool_use")

@@ -1,5 +1,5 @@
-"""Risk: a clock that never runs out, a client that is taken for dead while the model thinks, a queue without an end, a
-place that is never given back."""
+"""Risk: a timeout never fires, a client looks dead while the model thinks, a queue grows without end, or a slot is not
+released."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_time_that_is_no_number_of_seconds_is_a_mistake_of_the_client(va
 
 
 async def test_no_attempt_begins_when_the_time_will_be_over() -> None:
-    """The upstream asks for a wait of 20 s: the client is told at once."""
+    """The upstream requests a wait of 20 s: the client gets the error at once."""
     refused = error_reply(429, [{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}])
     refused.headers = [*refused.headers, (b"retry-after", b"20")]
     app = gateway(FakeUpstream([refused]))

@@ -1,4 +1,4 @@
-"""A wrong path or method gets an OpenAI envelope that names the endpoint probably meant."""
+"""Risk: a wrong path or method gets an error that does not name the endpoint that was probably meant."""
 
 from __future__ import annotations
 

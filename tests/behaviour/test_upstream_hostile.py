@@ -1,5 +1,4 @@
-"""Peers that misbehave, over real sockets: every one ends in the whole reply or in a named error, soon, and leaves
-nothing behind."""
+"""Risk: an upstream that misbehaves causes a hang, a wrong reply, an unnamed error or a leak. Over real sockets."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ QUICK = Timeouts(connect=3, pool=3, send=3, first_byte=0.15, idle=0.15)
 
 
 def in_pieces(*pieces: bytes) -> Talk:
-    """A talk: answer every request in these writes, each a read of its own (as far as a kernel lets one choose)."""
+    """Replies to every request in these writes, each one read of the client (as far as the kernel allows)."""
 
     async def talk(wire: Wire) -> None:
         while True:

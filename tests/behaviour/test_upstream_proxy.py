@@ -1,4 +1,4 @@
-"""Calls through a real forward proxy: tunnels for https and http, login, refusals, and who is reached directly."""
+"""Risk: calls do not pass a forward proxy (tunnels, login, refusals), or use it for hosts that are excluded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection against servers nobody here wrote: uvicorn with h11 and with httptools, hypercorn, nginx."""
+"""Risk: our HTTP client does not understand a common server: uvicorn with h11 and with httptools, hypercorn, nginx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS: who is trusted, who is not, and that encryption changes nothing else."""
+"""Risk: a wrong certificate is trusted, a right one is not, or TLS changes how connections behave."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A client that leaves, in whatever state its request is, ends all that was done for it within 100 ms; so does an
-upstream that leaves.
+"""A client that disconnects, in any state of its request, ends all work for it at once; so does an upstream that
+disconnects.
 
 Risk: tokens that nobody reads are paid for; a connection, a place in a queue, a task that nobody gives back; usage that
 is counted twice or never.
@@ -109,10 +109,10 @@ def leave(writer: asyncio.StreamWriter, *, reset: bool) -> None:
 
 def outcomes(gateway: Gateway) -> dict[str, float]:
     (family,) = gateway.metrics.requests.collect()
-    found: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for sample in family.samples:
-        found[sample.labels["outcome"]] = found.get(sample.labels["outcome"], 0) + sample.value
-    return found
+        counts[sample.labels["outcome"]] = counts.get(sample.labels["outcome"], 0) + sample.value
+    return counts
 
 
 async def took(true: Callable[[], bool]) -> float:

@@ -42,13 +42,13 @@ class Terminal:
     def wait_for(self, text: str, seconds: float = 15) -> None:
         """Until ``text`` comes after all that was waited for before."""
         end = time.monotonic() + seconds
-        while (found := self.output.find(text, self._seen)) < 0:
+        while (at := self.output.find(text, self._seen)) < 0:
             assert time.monotonic() < end, f"{text!r} did not come: {self.output!r}"
             try:
                 self.output += os.read(self._main, 4096).decode("utf-8", "replace")
             except (BlockingIOError, OSError):
                 time.sleep(0.01)
-        self._seen = found + len(text)
+        self._seen = at + len(text)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -110,15 +110,17 @@ def test_ctrl_c_twice_ends_it(terminal: Terminal) -> None:
     assert terminal.process.wait(40) == 130
 
 
-def test_a_running_gateway_is_asked_with_the_key_of_the_configuration(
+def test_a_running_gateway_is_called_with_the_configured_key(
     tmp_path: Path, serve: Any, emulator: ThreadedEmulator
 ) -> None:
     gateway: Process = serve(emulator.base_url, server='api_keys = ["sk-1"]')
     port = gateway.url.rpartition(":")[2]
-    said = run("chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1")
-    assert (said.code, said.stdout) == (0, "through\n"), said.text()
-    said = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
-    assert said.code == 1
-    assert "hint: Pass a key of the gateway with --api-key." in said.stderr
-    said = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
-    assert said.stdout == "keyed\n"
+    result = run(
+        "chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1"
+    )
+    assert (result.code, result.stdout) == (0, "through\n"), result.text()
+    result = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
+    assert result.code == 1
+    assert "hint: Pass a key of the gateway with --api-key." in result.stderr
+    result = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
+    assert result.stdout == "keyed\n"

@@ -89,7 +89,7 @@ def test_demo_once_shows_the_tour_and_ends_with_0(tmp_path: Path) -> None:
         assert text in result.stdout
 
 
-def test_demo_goes_on_serving_what_it_prints(tmp_path: Path) -> None:
+def test_demo_serves_what_it_prints(tmp_path: Path) -> None:
     port = free_port()
     process = Process(tmp_path / "log", "demo", "--port", str(port), port=port)
     try:

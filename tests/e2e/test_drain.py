@@ -25,15 +25,15 @@ def paced(emulate: Callable[..., Process]) -> Process:
 
 @pytest.fixture
 def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
-    made: list[openai.OpenAI] = []
+    clients: list[openai.OpenAI] = []
 
     def make(gateway: Process, **options: Any) -> openai.OpenAI:
         client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk", **({"max_retries": 0} | options))
-        made.append(client)
+        clients.append(client)
         return client
 
     yield make
-    for client in made:
+    for client in clients:
         client.close()
 
 

@@ -145,10 +145,10 @@ def test_a_killed_worker_takes_only_its_own_streams_with_it(start: Start, paced:
     os.kill(victim, signal.SIGKILL)
     seen = [before]
     with ThreadPoolExecutor(16) as pool:
-        asked = [pool.submit(ask, gateway) for _ in range(60)]
-        while not all(a.done() for a in asked):
+        requests = [pool.submit(ask, gateway) for _ in range(60)]
+        while not all(a.done() for a in requests):
             seen.append(requests_ok(gateway))
-        assert Counter(a.result() for a in asked) == {200: 60}
+        assert Counter(a.result() for a in requests) == {200: 60}
     assert seen == sorted(seen)
     assert {s: s.complete for s in streams} == {s: served[s] != victim for s in streams}
     until(lambda: serving(gateway) == 3)
@@ -198,7 +198,7 @@ def test_while_none_can_be_started_the_others_serve_and_later_it_is(start: Start
     until(lambda: serving(gateway) == 2)
 
 
-def test_one_told_to_end_drains_and_is_replaced(start: Start, paced: Process) -> None:
+def test_a_worker_that_is_terminated_drains_and_is_replaced(start: Start, paced: Process) -> None:
     gateway = start(workers=2, upstream=paced)
     streams = open_streams(gateway, 6, WORDS)
     served = server_of(gateway, streams, children(gateway.pid))
@@ -236,14 +236,14 @@ def test_a_reload_reaches_all_and_a_bad_file_none(start: Start, tmp_path: Path, 
     assert "server.workers changed: restart the gateway for that" in reload(tmp_path).stderr
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_one_signal_is_one_drain_in_all_workers(start: Start, paced: Process, whole_group: bool) -> None:
+@pytest.mark.parametrize("process_group", [False, True])
+def test_one_signal_is_one_drain_in_all_workers(start: Start, paced: Process, process_group: bool) -> None:
     gateway = start(workers=3, upstream=paced, server='drain_timeout = "20s"')
     workers = children(gateway.pid)
     streams = open_streams(gateway, 9, WORDS)
     assert len(set(server_of(gateway, streams, workers).values())) > 1
-    for pid in [*workers, gateway.pid] if whole_group else [gateway.pid]:  # a terminal sends Ctrl-C to all of them
-        os.kill(pid, signal.SIGINT if whole_group else signal.SIGTERM)
+    for pid in [*workers, gateway.pid] if process_group else [gateway.pid]:  # a terminal sends Ctrl-C to all of them
+        os.kill(pid, signal.SIGINT if process_group else signal.SIGTERM)
     assert [s.complete for s in streams] == [True] * 9
     assert gateway.wait(40) == 0
     assert not any(map(alive, workers))

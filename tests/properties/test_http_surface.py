@@ -1,5 +1,4 @@
-"""Whatever a client sends, the answer is one: never a 500, always an envelope with a request id, and what it costs is
-bounded.
+"""Whatever a client sends, there is one response: never a 500, errors in an envelope with a request id, bounded cost.
 
 No case with a name of its own comes in here; those stand in ``behaviour/test_bad_input.py``.
 """
@@ -239,26 +238,30 @@ _GOOD: dict[str, Any] = ask(
 }  # fmt: skip
 
 
-def _places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+def _paths(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, part in inner for found in _places(part, (*path, key)))] if path or inner else []
+    return (
+        [path, *(inner_path for key, part in inner for inner_path in _paths(part, (*path, key)))]
+        if path or inner
+        else []
+    )
 
 
-_PLACES = [place for place in _places(_GOOD) if place]
+_PATHS = [path_in_body for path_in_body in _paths(_GOOD) if path_in_body]
 _HOLE = "\x07hole\x07"
 
 
-def _changed(place: tuple[str | int, ...], how: str, tree: Any) -> Any:
+def _changed(path_in_body: tuple[str | int, ...], how: str, tree: Any) -> Any:
     """``tree`` with what stands at ``place`` gone, twice, or a hole; as it is where the place is no more."""
     tree = copy.deepcopy(tree)
     try:
-        holder = functools.reduce(lambda held, key: held[key], place[:-1], tree)
+        holder = functools.reduce(lambda held, key: held[key], path_in_body[:-1], tree)
         if how == "gone":
-            del holder[place[-1]]
+            del holder[path_in_body[-1]]
         elif how == "twice" and isinstance(holder, list):
-            holder.insert(place[-1], copy.deepcopy(holder[place[-1]]))
+            holder.insert(path_in_body[-1], copy.deepcopy(holder[path_in_body[-1]]))
         else:
-            holder[place[-1]] = _HOLE
+            holder[path_in_body[-1]] = _HOLE
     except (KeyError, IndexError, TypeError):
         return tree
     return tree
@@ -266,7 +269,7 @@ def _changed(place: tuple[str | int, ...], how: str, tree: Any) -> Any:
 
 @_FUZZ
 @given(
-    st.lists(st.tuples(st.sampled_from(_PLACES), st.sampled_from(["gone", "twice", "other"])), min_size=1, max_size=3),
+    st.lists(st.tuples(st.sampled_from(_PATHS), st.sampled_from(["gone", "twice", "other"])), min_size=1, max_size=3),
     st.lists(_VALUE, min_size=3, max_size=3),
     st.booleans(),
 )
@@ -274,8 +277,8 @@ def test_any_change_of_a_good_request_gets_an_answer(
     changes: list[tuple[tuple[str | int, ...], str]], values: list[str], stream: bool
 ) -> None:
     tree = _GOOD | {"stream": stream}
-    for place, how in changes:
-        tree = _changed(place, how, tree)
+    for path_in_body, how in changes:
+        tree = _changed(path_in_body, how, tree)
     text = json.dumps(tree)
     for value in values:
         text = text.replace(json.dumps(_HOLE), value, 1)

@@ -1,4 +1,4 @@
-"""The SSE decoder against a naive reading of the grammar, on any bytes, cut anyhow."""
+"""The SSE decoder against a naive reading of the grammar, on any bytes, at any split."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def threaded(
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for something the emulator notices a little later than the client, such as a disconnect."""
+    """Wait for what the emulator notices later than the client, such as a disconnect."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

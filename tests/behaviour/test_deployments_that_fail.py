@@ -1,5 +1,5 @@
-"""Risk: a place that fails goes on being asked, an outage is multiplied by retries, a quota of zero costs every request
-its time, and what one request learnt the next one forgets."""
+"""Risk: a failing deployment is called again and again, retries multiply an outage, a quota of zero delays every
+request, or what one request learnt is lost to the next."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_a_failing_deployment_is_skipped_until_it_recovers(clock: Clock, f
     del upstream.calls[:]
     for _ in range(10):
         assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
-    assert upstream.hosts() == [US] * 10, "it costs nobody an attempt any more"
+    assert upstream.hosts() == [US] * 10, "it costs no request an attempt any more"
 
     clock.now += 5
     assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2", "the probe"
@@ -154,7 +154,7 @@ async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(cl
     assert (responses[-1].status, error["code"]) == (429, "insufficient_quota")
     assert "Model Garden" in error["message"]
     assert responses[-1].headers["x-should-retry"] == "false"
-    assert len(upstream.calls) <= 4, "once it is known, nobody waits and Google is not asked"
+    assert len(upstream.calls) <= 4, "once it is known, requests neither wait nor call Google"
 
     clock.now += 61
     upstream.answers["rest"] = message_reply
