@@ -11,11 +11,21 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 NODE_CLIENTS := tests/e2e/clients/node
 CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
+CORE_TESTS := $(wildcard $(addprefix tests/unit/,wire claude dialects providers routing)) tests/properties
+CLIENT_TESTS := tests/e2e/clients
 PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
 BENCH_ARGS ?=
 
-.PHONY: help demo test lint types contracts unit coverage-core audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel deb package-test clean
+# $(call run_all,TARGETS): makes every target, also after one has failed, and prints which failed.
+define run_all
+	+@failed=; for target in $(1); do \
+	  echo "== make $$target"; $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
+endef
+
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,7 +33,8 @@ help: ## Show what there is
 demo: $(RUN_READY) ## Start everything offline, show it working, keep serving
 	@$(BIN)/modelmux demo $(DEMO_ARGS)
 
-test: lint types contracts coverage-core unit ## Everything that has to pass
+test: ## Everything that has to pass, except test-clients
+	$(call run_all,lint types contracts coverage-core test-rest)
 
 lint: $(DEV_READY) ## Style
 	$(BIN)/ruff check .
@@ -35,13 +46,15 @@ types: $(DEV_READY) ## mypy --strict
 contracts: $(DEV_READY) ## Who may import whom
 	$(BIN)/lint-imports
 
-unit: $(DEV_READY) ## All tests
-	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+coverage-core: $(DEV_READY) ## Tests of the pure core: 100 % line and branch coverage
+	$(BIN)/pytest -q -n auto $(CORE_TESTS) $(PYTEST_ARGS) --cov-branch --cov-fail-under=100 \
+	  --cov=modelmux.wire --cov=modelmux.claude --cov=modelmux.dialects --cov=modelmux.providers --cov=modelmux.routing
 
-coverage-core: $(DEV_READY) ## The pure core, 100 % line and branch from its own tests
-	$(BIN)/pytest -q -n auto tests/unit/wire tests/unit/claude tests/unit/dialects tests/unit/providers tests/unit/routing tests/properties \
-	  --cov=modelmux.wire --cov=modelmux.claude --cov=modelmux.dialects --cov=modelmux.providers \
-	  --cov=modelmux.routing --cov-branch --cov-fail-under=100
+test-rest: $(DEV_READY) ## All other tests, except test-clients
+	$(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)
+
+test-clients: $(DEV_READY) $(CLIENTS_READY) ## Other people's clients against the gateway; installs them
+	MODELMUX_REQUIRE_CLIENTS=1 $(BIN)/pytest -q -n auto $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
@@ -74,7 +87,7 @@ test-lowest: ## The tests with the lowest versions of every dependency
 	$(VENV)-lowest/bin/pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
 
-clients: $(CLIENTS_READY) ## Install the clients that tests/e2e/clients runs (about 1 GB)
+clients: $(CLIENTS_READY) ## Install the clients of test-clients (about 1 GB)
 
 lock: $(DEV_READY) ## Renew the lock files
 	$(BIN)/pip install -q uv
@@ -137,5 +150,5 @@ $(VENV)-%/.ready: requirements/%.txt
 
 $(NODE_CLIENTS)/node_modules/.ready: $(NODE_CLIENTS)/package.json $(NODE_CLIENTS)/package-lock.json | $(VENV)-clients/.ready
 	@echo "Setting up $(NODE_CLIENTS) ..."
-	@cd $(NODE_CLIENTS) && PATH="$(CURDIR)/$(VENV)-clients/bin:$$PATH" npm ci --loglevel error
+	@cd $(NODE_CLIENTS) && PATH="$(CURDIR)/$(VENV)-clients/bin:$$PATH" npm ci --prefer-offline --loglevel error
 	@touch $@

@@ -1,4 +1,4 @@
-"""Who may call: keys are asked for on every path but the health pages, and a public address is not served without."""
+"""Risk: a request without a valid key is served, or a public address is served without keys."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ ROUTES = {
 async def test_s7_every_path_is_authenticated_or_listed_as_open() -> None:
     subject = guarded()
     served = routes(subject.app)
-    asked = {(method, path) for method, path in served if path not in OPEN and method != "HEAD"}
-    assert asked == ROUTES
+    authenticated = {(method, path) for method, path in served if path not in OPEN and method != "HEAD"}
+    assert authenticated == ROUTES
     for method, path in served:
         response = await send(subject.app, method, path, [], None if path not in OPEN else b"")
         if path in OPEN:

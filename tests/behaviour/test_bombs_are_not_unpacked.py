@@ -39,10 +39,10 @@ async def test_s18_a_compressed_download_is_not_unpacked() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
     async with image_site({"/": head % len(bomb) + bomb}) as (served, settings):
         app = gateway(upstream := FakeUpstream([]), **settings)
-        said = await request(
+        response = await request(
             app, "POST", PATH, ask() | {"messages": [{"role": "user", "content": [image_part(served.url())]}]}
         )
         await app.aclose()
         assert b"accept-encoding: identity" in served.heads[0].lower()
-    assert said.status == 400
+    assert response.status == 400
     assert not upstream.calls

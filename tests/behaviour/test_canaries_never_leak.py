@@ -122,8 +122,8 @@ class Case:
             raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, raw, {"content-type": "application/json", **pairs})
             response = connection.getresponse()
-            said = response.read().decode("utf-8", "replace")
-            self.heard.append(f"{path.partition('?')[0]} -> {response.status} {response.headers} {said}")
+            text = response.read().decode("utf-8", "replace")
+            self.heard.append(f"{path.partition('?')[0]} -> {response.status} {response.headers} {text}")
             return response.status
         finally:
             connection.close()
@@ -131,14 +131,14 @@ class Case:
 
 @pytest.fixture
 def case(tmp_path: Path) -> Iterator[Case]:
-    made = Case(tmp_path)
+    running = Case(tmp_path)
     try:
-        made.emulator.wait_ready("/healthz")
-        made.gateway.wait_ready()
-        yield made
+        running.emulator.wait_ready("/healthz")
+        running.gateway.wait_ready()
+        yield running
     finally:
-        made.gateway.stop()
-        made.emulator.stop()
+        running.gateway.stop()
+        running.emulator.stop()
 
 
 _FAULTS = [
@@ -166,7 +166,7 @@ def _body(fault: str, *, stream: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _everything_goes_wrong(case: Case) -> None:
+def _provoke_every_failure(case: Case) -> None:
     hidden = {"authorization": f"Bearer {KEY}", "cookie": f"s={COOKIE}", "proxy_authorization": f"Basic {COOKIE}"}
     for fault in _FAULTS:
         for stream in (False, True):
@@ -203,7 +203,7 @@ def _around(text: str, canary: str) -> str:
 
 
 def test_s14_s15_s31_s44_no_output_holds_a_secret(case: Case) -> None:
-    _everything_goes_wrong(case)
+    _provoke_every_failure(case)
     assert any(SPOKEN in heard for heard in case.heard), "nothing was answered, so nothing was tested"
     case.gateway.stop()
     written = case.gateway.output() + "".join(file.read_text("utf-8") for file in (case.folder / "logs").iterdir())
@@ -220,15 +220,15 @@ def test_s14_s15_s31_s44_no_output_holds_a_secret(case: Case) -> None:
             ("models",),
         )
     ]
-    said = "".join(f"{one.arguments}: {one.stdout}{one.stderr}" for one in commands)
-    assert len(said) > 1000
-    everywhere = {"client": "\n".join(case.heard), "logs": written, "commands": said}
+    printed = "".join(f"{one.arguments}: {one.stdout}{one.stderr}" for one in commands)
+    assert len(printed) > 1000
+    everywhere = {"client": "\n".join(case.heard), "logs": written, "commands": printed}
     for where, text in everywhere.items():
         for canary in [*CANARIES, case.pem, "BEGIN PRIVATE KEY", "ya29."]:
             if (where, canary) == ("client", PROMPT):
-                continue  # an upstream's own sentence is passed on to the client who wrote it, and to nobody else
+                continue  # a message of the upstream is passed on to the client who caused it, and only to that one
             assert canary not in text, f"{canary} came out in the {where}: …{_around(text, canary)}…"
     for where in ("client", "logs"):
         assert PROJECT not in everywhere[where], _around(everywhere[where], PROJECT)
     assert SPOKEN not in written
-    assert "Traceback" not in written + said
+    assert "Traceback" not in written + printed

@@ -15,10 +15,10 @@ async def test_e19_all_chunks_have_one_id_time_and_model() -> None:
     blocks = [thinking_block(), text("Hello"), tool_use()]
     reply = reply_of(*blocks, stop_reason="tool_use", stream=True)
     got = await chat(reply, stream=True, tools=[tool()], stream_options={"include_usage": True})
-    kept = {(c["id"], c["created"], c["model"], c["object"]) for c in got.chunks}
+    identities = {(c["id"], c["created"], c["model"], c["object"]) for c in got.chunks}
     assert len(got.chunks) > 8
-    assert len(kept) == 1
-    assert next(iter(kept))[0].startswith("chatcmpl-")
+    assert len(identities) == 1
+    assert next(iter(identities))[0].startswith("chatcmpl-")
 
 
 BLOCKS = [thinking_block(), text("Hello"), tool_use()]

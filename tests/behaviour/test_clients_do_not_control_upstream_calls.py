@@ -59,9 +59,9 @@ async def test_s20_model_names_do_not_reach_urls_or_headers(text: str) -> None:
     ):
         subject = guarded(message_reply(), **settings)
         response = await send(subject.app, "POST", PATH, BEARER, json.dumps(ask() | {"model": text}).encode())
-        for made in subject.upstream.calls:
-            assert made.target.endswith(f"/models/{NEW}:rawPredict")
-            assert all(b"evil" not in value for _, value in made.headers)
+        for call in subject.upstream.calls:
+            assert call.target.endswith(f"/models/{NEW}:rawPredict")
+            assert all(b"evil" not in value for _, value in call.headers)
         assert response.status == (200 if subject.upstream.calls else 404)
         assert not any("evil" in value for value in response.headers.values())
 
@@ -71,9 +71,9 @@ async def test_s20_beta_headers_of_clients_are_not_forwarded(beta: str) -> None:
     subject = guarded(message_reply())
     headers = [*BEARER, (b"anthropic-beta", beta.encode("latin-1")), (b"anthropic-version", b"evil")]
     assert (await send(subject.app, "POST", PATH, headers, json.dumps(ask()).encode())).status == 200
-    (made,) = subject.upstream.calls
-    assert b"anthropic-beta" not in dict(made.headers)
-    assert b"evil" not in b"".join(value for _, value in made.headers) + made.body
+    (call,) = subject.upstream.calls
+    assert b"anthropic-beta" not in dict(call.headers)
+    assert b"evil" not in b"".join(value for _, value in call.headers) + call.body
 
 
 @pytest.mark.parametrize("value", ["req\r\nset-cookie: a=b", "req\nx", "a b", "\x1b[31m", "é", "x" * 129, ""])
@@ -112,7 +112,7 @@ async def test_s22_references_in_requests_are_not_resolved(reference: str, monke
     assert refused.status == 400
 
 
-#: Headers of ours that a call to Vertex AI may have, beside those of the connection itself.
+#: Headers that a call to Vertex AI may have, in addition to those of the connection itself.
 SENT = {b"authorization", b"content-type", b"accept", b"user-agent", b"anthropic-beta", b"x-goog-user-project"}
 
 
@@ -129,14 +129,14 @@ async def test_s41_upstream_headers_are_built_from_nothing() -> None:
     for stream in (False, True):
         subject = guarded(message_reply())
         await send(subject.app, "POST", PATH, [*BEARER, *canaries], json.dumps(ask(stream=stream)).encode())
-        (made,) = subject.upstream.calls
-        names = [name for name, _ in made.headers]
+        (call,) = subject.upstream.calls
+        names = [name for name, _ in call.headers]
         assert set(names) <= SENT
         assert len(set(names)) == len(names)
-        assert dict(made.headers)[b"authorization"] == b"Bearer " + TOKEN.encode()
-        whole = b"\n".join(name + value for name, value in made.headers) + made.body
+        assert dict(call.headers)[b"authorization"] == b"Bearer " + TOKEN.encode()
+        sent = b"\n".join(name + value for name, value in call.headers) + call.body
         for canary in (b"canary/1", b"=canary", b"canary-id", KEY.encode(), b"203.0.113", b"c canary"):
-            assert canary not in whole
+            assert canary not in sent
 
 
 OVERLOADED_BODY = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -157,10 +157,10 @@ async def test_g70_headers_are_built_anew_for_each_attempt(no_waiting: list[floa
     )
     assert response.status == 200
     assert len(upstream.calls) == 3
-    without_token = [[pair for pair in made.headers if pair[0] != b"authorization"] for made in upstream.calls]
+    without_token = [[pair for pair in call.headers if pair[0] != b"authorization"] for call in upstream.calls]
     assert without_token[0] == without_token[1] == without_token[2]
-    assert b"canary" not in repr([made.headers for made in upstream.calls]).encode()
-    assert len({dict(made.headers)[b"authorization"] for made in upstream.calls[1:]}) == 1
+    assert b"canary" not in repr([call.headers for call in upstream.calls]).encode()
+    assert len({dict(call.headers)[b"authorization"] for call in upstream.calls[1:]}) == 1
 
 
 async def test_g71_encodings_of_clients_are_not_forwarded() -> None:

@@ -37,7 +37,7 @@ async def test_g32_no_call_leaves_the_geography(no_waiting: list[float]) -> None
     upstream = FakeUpstream([quota_exceeded() for _ in range(9)])
     await request(gateway(upstream, vertex=inside | {"location": "eu"}), "POST", PATH, ask() | {"model": "m"})
     assert upstream.calls
-    assert all("eu" in made.origin.host for made in upstream.calls)
+    assert all("eu" in call.origin.host for call in upstream.calls)
     outside = {"project": "p", "geography": "eu", "location": "us-east5", "model": "claude-sonnet-4-6"}
     config = Config.from_dict({"vertex": outside})
     with pytest.raises(ConfigError):

@@ -1,4 +1,4 @@
-"""Connections to Vertex AI are used again: after whole replies, after streams, after errors; not after a break."""
+"""Risk: connections to Vertex AI are not reused, or are reused after a reply that was not read to its end."""
 
 from __future__ import annotations
 

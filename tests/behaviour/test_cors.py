@@ -1,4 +1,4 @@
-"""Pages in a browser: those of named origins may call and see the whole answer, errors too; others get nothing."""
+"""Risk: a page of a foreign origin can call the gateway, or one of a named origin cannot read a response."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ async def test_any_origin_never_comes_with_credentials() -> None:
     response = await request(everyone, "POST", PATH, ask(), {"origin": "https://any.example", "cookie": "a=b"})
     assert response.headers["access-control-allow-origin"] == "*"
     private = {"access-control-request-private-network": "true"}
-    asked = await request(everyone, "OPTIONS", PATH, b"", {"origin": "https://any.example", **PREFLIGHT, **private})
-    assert asked.headers["access-control-allow-origin"] == "*"
+    preflight = await request(everyone, "OPTIONS", PATH, b"", {"origin": "https://any.example", **PREFLIGHT, **private})
+    assert preflight.headers["access-control-allow-origin"] == "*"
     named = await request(everyone, "OPTIONS", PATH, b"", {"origin": PAGE, **PREFLIGHT, **private})
-    for each in (response, asked, named):
+    for each in (response, preflight, named):
         assert "access-control-allow-credentials" not in each.headers
-    assert "access-control-allow-private-network" not in asked.headers
+    assert "access-control-allow-private-network" not in preflight.headers
     assert named.headers["access-control-allow-private-network"] == "true"
 
 

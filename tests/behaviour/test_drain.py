@@ -1,5 +1,7 @@
-"""Going down loses nothing that could be saved, and what cannot be saved says so: through real sockets, by the server
-that `modelmux serve` runs."""
+"""Risk: a shutdown loses requests that could have finished, or ends others without an error.
+
+Over real sockets, with the server that `modelmux serve` runs.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,24 @@ from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayDraining
 from modelmux.gateway.relay import StreamRelay
 from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import END_SECONDS, Drain, GatewayServer, gateway_config, listen
+from modelmux.process.server import Drain, GatewayServer, gateway_config, listen
 from modelmux.wire.openai.chat_response import ChunkEncoder
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import ask, gateway
 from support.pauses import SILENCE, PausingReply
 from support.served import Client
 
-PATIENCE = 5.0
+#: Guards against hanging.
+PATIENCE = 20.0
 HELLO = text_events("Hello", " world")
 
 
 class Slow(FakeReply):
-    """A whole reply that takes its time, which may be for ever."""
+    """A unary reply after some seconds, possibly never."""
 
     def __init__(self, seconds: float) -> None:
-        whole = message_reply("late")
-        super().__init__(200, whole.headers, whole._pieces)
+        reply = message_reply("late")
+        super().__init__(200, reply.headers, reply._pieces)
         self._seconds = seconds
 
     async def read(self, limit: int) -> bytes:
@@ -43,7 +46,7 @@ class Slow(FakeReply):
 
 
 class Going:
-    """A gateway that serves, and may be told to stop."""
+    """A gateway that serves, and can be stopped."""
 
     def __init__(self, replies: list[FakeReply], drain: Drain) -> None:
         self.upstream = FakeUpstream(replies)
@@ -59,7 +62,7 @@ class Going:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Going]:
         self.done = asyncio.create_task(self.server._serve([self._sock]))
-        while not self.server.started:  # noqa: ASYNC110 - nobody announces it
+        while not self.server.started:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         try:
             yield self
@@ -74,12 +77,16 @@ class Going:
     def stop(self) -> None:
         self.server.handle_exit(signal.SIGTERM, None)
 
-    async def stopped(self) -> float:
-        """Seconds until it was down."""
+    async def draining(self) -> None:
+        """Waits until the signal has been noticed."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.app.readiness.draining:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+
+    async def stopped(self) -> None:
+        """Waits for the end of the server, a small part of the drain times above."""
         assert self.done is not None
-        start = asyncio.get_running_loop().time()
         await asyncio.wait_for(asyncio.shield(self.done), PATIENCE)
-        return asyncio.get_running_loop().time() - start
 
     async def connect(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -88,8 +95,8 @@ class Going:
         return self.app.metrics.registry.get_sample_value(name, labels)
 
     def outcomes(self) -> dict[str, float]:
-        found = next(self.app.metrics.requests.collect()).samples
-        return {s.labels["outcome"]: s.value for s in found if s.name.endswith("_total")}
+        samples = next(self.app.metrics.requests.collect()).samples
+        return {s.labels["outcome"]: s.value for s in samples if s.name.endswith("_total")}
 
 
 def post(body: dict[str, Any]) -> bytes:
@@ -104,20 +111,20 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode()
 
 
-async def until_asked(going: Going, calls: int = 1) -> None:
+async def until_called(going: Going, calls: int = 1) -> None:
     async with asyncio.timeout(PATIENCE):
-        while len(going.upstream.replies) < calls:  # noqa: ASYNC110 - nobody announces it
+        while len(going.upstream.replies) < calls:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
 async def test_running_requests_finish_and_nobody_waits_longer_than_they_take() -> None:
     replies: list[FakeReply] = [PausingReply(*HELLO[:4], 0.5, *HELLO[4:]), Slow(0.5)]
-    async with Going(replies, Drain(timeout=30)).running() as going:
+    async with Going(replies, Drain(timeout=3600)).running() as going:
         stream, unary, idle = [await going.connect() for _ in range(3)]
         await stream.send(post(ask(stream=True)))
-        await until_asked(going, 1)
+        await until_called(going, 1)
         await unary.send(post(ask()))
-        await until_asked(going, 2)
+        await until_called(going, 2)
         going.stop()
         status, headers, body = await unary.response()
         assert (status, headers["connection"], "late" in body.decode()) == (200, "close", True)
@@ -125,7 +132,7 @@ async def test_running_requests_finish_and_nobody_waits_longer_than_they_take() 
         assert b" world" in rest
         assert b"data: [DONE]" in rest
         assert await idle.rest() == b""
-        assert await going.stopped() < 1
+        await going.stopped()
         assert going.outcomes() == {"ok": 2}
         unary.close()
 
@@ -136,7 +143,7 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
         stream, unary, unbegun = [await going.connect() for _ in range(3)]
         for number, (client, body) in enumerate([(stream, {"stream": True}), (unary, {}), (unbegun, {"stream": True})]):
             await client.send(post(ask(**body)))
-            await until_asked(going, number + 1)
+            await until_called(going, number + 1)
         going.stop()
         status, headers, body = await stream.response()
         assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -149,7 +156,7 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
             assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "1", "true")
             assert headers["connection"] == "close"
             assert json.loads(body)["error"]["code"] == "gateway_draining"
-        assert await going.stopped() < 1
+        await going.stopped()
         assert going.outcomes() == {"gateway_error": 3}
         assert going.app.metrics.failed == 3
         for client in (stream, unary, unbegun):
@@ -157,56 +164,58 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
 
 
 async def test_the_delay_serves_on_while_balancers_learn_of_it() -> None:
-    async with Going([message_reply("new")], Drain(delay=0.5, timeout=5)).running() as going:
-        watcher, kept = await going.connect(), await going.connect()
+    async with Going([message_reply("new")], Drain(delay=3, timeout=5)).running() as going:
+        watcher, idle = await going.connect(), await going.connect()
         await watcher.send(get("/readyz"))
         assert (await watcher.response())[0] == 200
         going.stop()
-        await asyncio.sleep(0.2)
+        await going.draining()
         late = await going.connect()
         await late.send(get("/readyz"))
         status, _, body = await late.response()
         assert (status, json.loads(body)["reason"]) == (503, "draining")
-        await kept.send(post(ask()))
-        status, headers, body = await kept.response()
+        await idle.send(post(ask()))
+        status, headers, body = await idle.response()
         assert (status, headers["connection"], "new" in body.decode()) == (200, "close", True)
         await going.stopped()
         with pytest.raises(ConnectionError):
             await going.connect()
-        for client in (watcher, late, kept):
+        for client in (watcher, late, idle):
             client.close()
 
 
-async def test_a_kept_connection_is_refused_in_words_while_others_finish() -> None:
-    async with Going([PausingReply(*HELLO[:4], 0.6, *HELLO[4:])], Drain(timeout=5)).running() as going:
-        busy, kept, looking = [await going.connect() for _ in range(3)]
+async def test_an_idle_connection_gets_an_error_while_others_finish() -> None:
+    checked = asyncio.Event()
+    async with Going([PausingReply(*HELLO[:4], checked, *HELLO[4:])], Drain(timeout=3600)).running() as going:
+        busy, idle, looking = [await going.connect() for _ in range(3)]
         await busy.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         going.stop()
         await asyncio.sleep(0.3)
-        await kept.send(post(ask()))
-        status, headers, body = await kept.response()
+        await idle.send(post(ask()))
+        status, headers, body = await idle.response()
         assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
         assert json.loads(body)["error"]["code"] == "gateway_draining"
-        assert await kept.rest() == b""
+        assert await idle.rest() == b""
         await looking.send(get("/readyz"))
         assert json.loads((await looking.response())[2])["reason"] == "draining"
+        checked.set()
         assert b"[DONE]" in await busy.rest()
         assert len(going.upstream.calls) == 1
         looking.close()
 
 
-@pytest.mark.parametrize("drain", [Drain(delay=60), Drain(timeout=60)])
+@pytest.mark.parametrize("drain", [Drain(delay=3600), Drain(timeout=3600)])
 async def test_a_second_signal_ends_at_once_but_in_band(drain: Drain) -> None:
     async with Going([PausingReply(*HELLO[:4], SILENCE)], drain).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         going.stop()
         await asyncio.sleep(0.3)
         assert not going.server.force_exit
         going.stop()
-        assert await going.stopped() < 0.5
+        await going.stopped()
         assert b"gateway_draining" in await client.rest()
 
 
@@ -215,10 +224,10 @@ async def test_a_client_that_does_not_read_cannot_hold_the_end_up() -> None:
     async with Going([PausingReply(*HELLO[:4], *flood, SILENCE)], Drain(timeout=0.1)).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         await asyncio.sleep(0.3)
         going.stop()
-        assert await going.stopped() < 0.5 + 3 * END_SECONDS
+        await going.stopped()
         client.close()
 
 
@@ -226,7 +235,7 @@ async def test_a_stream_whose_last_bytes_wait_for_the_client_has_one_end() -> No
     async with Going([PausingReply(b"".join(text_events("x" * 8_000_000)))], Drain(timeout=0.2)).running() as going:
         client = await going.connect()
         await client.send(post(ask(stream=True)))
-        await until_asked(going)
+        await until_called(going)
         await asyncio.sleep(0.2)
         going.stop()
         await asyncio.sleep(0.4)

@@ -29,9 +29,9 @@ async def test_e9_overload_before_content_is_retried(settings: Json) -> None:
     replies = [stream_reply(message_start(), OVERLOADED), stream_reply(*text_events("fine"))]
     got = await chat(*replies, settings=dict(settings), model=model, stream=True)
     assert got.message["content"] == "fine"
-    assert [given["role"] for given in got.deltas if "role" in given] == ["assistant"]
+    assert [piece["role"] for piece in got.deltas if "role" in piece] == ["assistant"]
     assert b"error" not in got.response.body
-    hosts = [made.origin.host for made in got.upstream.calls]
+    hosts = [call.origin.host for call in got.upstream.calls]
     second = "aiplatform.eu.rep.googleapis.com" if settings else "aiplatform.googleapis.com"
     assert hosts == ["aiplatform.googleapis.com", second]
 
@@ -45,7 +45,7 @@ async def test_e59_rejected_google_token_is_renewed_once(stream: bool) -> None:
     401, which clients take for their own key."""
     got = await chat(error_reply(401, UNAUTHENTICATED), reply_of(text("Fine."), stream=stream), stream=stream)
     assert got.message["content"] == "Fine."
-    keys = [dict(made.headers)[b"authorization"] for made in got.upstream.calls]
+    keys = [dict(call.headers)[b"authorization"] for call in got.upstream.calls]
     assert keys == [b"Bearer token-1", b"Bearer token-2"]
     got = await chat(*(error_reply(401, UNAUTHENTICATED) for _ in range(4)), stream=stream)
     assert (got.status, got.error["code"], len(got.upstream.calls)) == (502, "upstream_auth_error", 2)
@@ -72,7 +72,7 @@ async def test_g3_client_does_not_see_a_rejected_google_token() -> None:
     upstream = FakeUpstream([refused, message_reply("fine")])
     response = await request(gateway(upstream), "POST", PATH, ask())
     assert response.status == 200
-    used = [dict(made.headers)[b"authorization"] for made in upstream.calls]
+    used = [dict(call.headers)[b"authorization"] for call in upstream.calls]
     assert used == [b"Bearer token-1", b"Bearer token-2"]
 
 
@@ -84,7 +84,7 @@ async def test_g5_exhausted_location_is_left_at_once_for_another(no_waiting: lis
     app = gateway(upstream, vertex=TWO_LOCATIONS)
     response = await request(app, "POST", PATH, ask() | {"model": "m"})
     assert response.status == 200
-    assert len({made.origin.host for made in upstream.calls}) == 2
+    assert len({call.origin.host for call in upstream.calls}) == 2
     assert not no_waiting
 
 

@@ -23,7 +23,7 @@ WHY = {"type": "refusal", "category": "cyber", "explanation": "That would help a
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("details", "said"),
+    ("details", "refusal"),
     [
         (WHY, "That would help an attacker."),
         ({**WHY, "explanation": None}, "The model refused to answer."),
@@ -31,11 +31,11 @@ WHY = {"type": "refusal", "category": "cyber", "explanation": "That would help a
     ],
     ids=["explained", "not explained", "no details"],
 )
-async def test_e13_a_refusal_is_reported_as_one(details: Json | None, said: str, stream: bool) -> None:
+async def test_e13_a_refusal_is_reported_as_one(details: Json | None, refusal: str, stream: bool) -> None:
     """The model refuses and writes nothing: 200, ``content_filter``, and the reason in ``message.refusal``."""
     got = await chat(reply_of(stop_reason="refusal", stop_details=details, stream=stream), stream=stream)
     assert (got.status, got.finish) == (200, "content_filter")
-    assert got.message["refusal"] == said
+    assert got.message["refusal"] == refusal
     assert not got.message["content"]
 
 
@@ -118,7 +118,7 @@ async def test_e77_paused_turn_is_continued(stream: bool) -> None:
     assert got.turns[1]["content"] == [text("I look. "), SEARCH_CALL, SEARCH_RESULT]
     if stream:
         assert len({chunk["id"] for chunk in got.chunks}) == 1
-        assert sum("role" in given for given in got.deltas) == 1
+        assert sum("role" in piece for piece in got.deltas) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -149,8 +149,8 @@ async def test_e78_tool_call_of_a_refused_message_is_shown_but_not_to_be_run(
     reply = reply_of(thinking_block(), tool_use(), stop_reason=reason, stream=stream)
     got = await chat(reply, model=NEW, stream=stream, tools=[tool()])
     assert got.finish == finish
-    (kept,) = got.message["tool_calls"]
-    assert (kept["id"], json.loads(kept["function"]["arguments"])) == ("toolu_1", {"city": "Paris"})
+    (call,) = got.message["tool_calls"]
+    assert (call["id"], json.loads(call["function"]["arguments"])) == ("toolu_1", {"city": "Paris"})
 
 
 @pytest.mark.parametrize("way", ["whole", "stream", "folded"])

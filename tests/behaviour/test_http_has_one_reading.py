@@ -73,8 +73,8 @@ async def test_s40_an_ambiguous_reply_is_an_error(reply: bytes) -> None:
         await wire.wait_closed()
 
     async with peer(talk) as (origin, _), pool_of() as pool:
-        found = await outcome(pool, upstream_call(origin))
-        assert isinstance(found, Exception), found
+        result = await outcome(pool, upstream_call(origin))
+        assert isinstance(result, Exception), result
         assert pool.idle == 0
 
 

@@ -1,5 +1,5 @@
-"""The client side of the wire, byte by byte: what is not HTTP is refused in our own dialect, no request hides in
-another, slow senders and slow readers cost nothing, and nobody's answer gets into somebody else's."""
+"""Risk: a request hides in another, a slow client costs memory, or a response reaches the wrong request. The server's
+side of HTTP, byte by byte."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
         assert await client.rest() == b""
 
 
-async def test_a_client_that_leaves_is_told_by_a_call_and_by_receive() -> None:
+async def test_a_disconnect_is_reported_by_a_call_and_by_receive() -> None:
     called, received = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Any, receive: Any, _: Any) -> None:
@@ -242,7 +242,7 @@ async def test_a_client_that_leaves_is_told_by_a_call_and_by_receive() -> None:
         await asyncio.sleep(0.05)
         assert not called.is_set()
         client.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await called.wait()
             await received.wait()
 
@@ -262,9 +262,11 @@ async def test_a_slow_reader_makes_the_application_wait() -> None:
     async with Served(flood).listening() as server:
         client = await server.connect()
         await client.send(post(b""))
-        await asyncio.sleep(0.3)
-        stuck = sent
-        assert 0 < stuck < 500
+        before = -1
+        while sent != before or not before:
+            before = sent
+            await asyncio.sleep(0.3)
+        assert before < 500
         assert len((await client.response())[2]) == 1000 * 65536
         client.close()
 
@@ -287,7 +289,7 @@ async def test_a_slow_reader_that_leaves_frees_the_application() -> None:
         await client.send(post(b""))
         await asyncio.sleep(0.1)
         client.writer.transport.abort()
-        assert await asyncio.wait_for(ended, 1) == "ClientDisconnected"
+        assert await asyncio.wait_for(ended, PATIENCE) == "ClientDisconnected"
 
 
 async def test_a_body_is_not_taken_faster_than_the_application_reads() -> None:
@@ -340,7 +342,7 @@ async def test_what_is_sent_after_an_answer_is_bounded() -> None:
     assert got.startswith(b"HTTP/1.1 401") or got == b""
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on() -> None:
+async def test_a_client_that_expects_100_gets_it() -> None:
     async with Served(Echo()).listening() as server:
         client = await server.connect()
         await client.send(b"POST /x HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
@@ -421,7 +423,7 @@ async def test_no_header_value_becomes_a_header_of_its_own(value: bytes) -> None
     assert b"cookie" not in got
 
 
-async def test_an_application_that_stops_in_the_middle_leaves_no_whole_answer() -> None:
+async def test_an_application_that_stops_in_the_middle_leaves_an_incomplete_response() -> None:
     async def app(_: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})

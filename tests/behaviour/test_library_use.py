@@ -1,4 +1,4 @@
-"""As a library: an ASGI application that anybody's server can mount, with or without a lifespan."""
+"""Risk: the ASGI application does not work mounted in another server, with or without a lifespan."""
 
 from __future__ import annotations
 
@@ -67,4 +67,4 @@ def test_the_package_says_what_it_offers() -> None:
 def test_importing_it_is_light() -> None:
     """The version and the command's help load neither server nor crypto."""
     code = "import modelmux, sys; assert not {'uvicorn', 'google', 'starlette'} & set(sys.modules), sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=20)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=50)

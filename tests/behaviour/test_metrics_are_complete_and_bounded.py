@@ -49,9 +49,9 @@ def test_g53_totals_of_all_workers_never_fall() -> None:
         if number >= 2:  # the oldest ends: its last report is kept
             past = kept(past, families(workers.pop(str(number - 2)).registry))
         text = exposition(merged(past, {name: families(m.registry) for name, m in workers.items()})).decode()
-        found = re.search(r'^modelmux_requests_total\{outcome="ok",route="m"\} (\S+)$', text, re.MULTILINE)
-        assert found is not None
-        seen.append(float(found[1]))
+        match = re.search(r'^modelmux_requests_total\{outcome="ok",route="m"\} (\S+)$', text, re.MULTILINE)
+        assert match is not None
+        seen.append(float(match[1]))
     assert seen == sorted(seen)
     assert seen[-1] == counted
 

@@ -1,4 +1,4 @@
-"""The model list: what clients offer their users to choose from, in the dialect each of them reads."""
+"""Risk: a client cannot read the list of models, or offers its users one that is not served."""
 
 from __future__ import annotations
 
@@ -42,29 +42,29 @@ async def get(path: str = "/v1/models", headers: dict[str, str] | None = None, *
 
 async def test_openais_clients_get_names_aliases_and_days() -> None:
     before = int(time.time())
-    said = (await get()).json()
-    assert said["object"] == "list"
-    assert [model["id"] for model in said["data"]] == ["Smart", "old", "new", "gw-opus", "gpt-4o"]
-    found = {model["id"]: Model.model_validate(model, strict=True) for model in said["data"]}
-    assert found["Smart"].created == found["gpt-4o"].created == LAUNCH
-    assert before <= found["new"].created <= time.time(), "a launch nobody knows: the day the gateway started"
+    page = (await get()).json()
+    assert page["object"] == "list"
+    assert [model["id"] for model in page["data"]] == ["Smart", "old", "new", "gw-opus", "gpt-4o"]
+    models = {model["id"]: Model.model_validate(model, strict=True) for model in page["data"]}
+    assert models["Smart"].created == models["gpt-4o"].created == LAUNCH
+    assert before <= models["new"].created <= time.time(), "without a known launch date: the day the gateway started"
 
 
 @pytest.mark.parametrize(
     "headers", [ANTHROPIC, {"x-api-key": "k"}, {**ANTHROPIC, "authorization": "Bearer k"}]
 )  # fmt: skip
 async def test_anthropics_clients_get_their_own_shape(headers: dict[str, str]) -> None:
-    said = (await get(headers=headers)).json()
-    assert {key: said[key] for key in said if key != "data"} == {
+    page = (await get(headers=headers)).json()
+    assert {key: page[key] for key in page if key != "data"} == {
         "has_more": False, "first_id": "Smart", "last_id": "gpt-4o",
     }  # fmt: skip
-    found = {model["id"]: ModelInfo.model_validate(model) for model in said["data"]}
-    assert list(found) == ["Smart", "old", "new", "gw-opus", "gpt-4o"]
-    assert found["Smart"].created_at == datetime(2026, 5, 28, tzinfo=UTC)
-    assert (found["Smart"].max_input_tokens, found["Smart"].max_tokens) == (1_000_000, 128_000)
-    assert (found["Smart"].lifecycle, found["Smart"].retires_at) == ("active", None)
-    assert (found["old"].lifecycle, found["old"].retires_at) == ("deprecated", datetime(2026, 11, 24, tzinfo=UTC))
-    assert found["new"].created_at.year == 1970
+    models = {model["id"]: ModelInfo.model_validate(model) for model in page["data"]}
+    assert list(models) == ["Smart", "old", "new", "gw-opus", "gpt-4o"]
+    assert models["Smart"].created_at == datetime(2026, 5, 28, tzinfo=UTC)
+    assert (models["Smart"].max_input_tokens, models["Smart"].max_tokens) == (1_000_000, 128_000)
+    assert (models["Smart"].lifecycle, models["Smart"].retires_at) == ("active", None)
+    assert (models["old"].lifecycle, models["old"].retires_at) == ("deprecated", datetime(2026, 11, 24, tzinfo=UTC))
+    assert models["new"].created_at.year == 1970
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ async def test_everybody_else_gets_openais(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"),
+    ("name", "shown"),
     [("smart", "Smart"), ("SMART", "Smart"), ("GW-Opus", "gw-opus"), ("gpt-4o", "gpt-4o"),
      ("claude-sonnet-5", "claude-sonnet-5"), ("anthropic/claude-sonnet-5", "anthropic/claude-sonnet-5")],
 )  # fmt: skip
-async def test_one_model_by_any_of_its_names(asked: str, shown: str) -> None:
+async def test_one_model_by_any_of_its_names(name: str, shown: str) -> None:
     for prefix in ("/v1/models", "/models"):
-        assert (await get(f"{prefix}/{asked}")).json()["id"] == shown
-        assert (await get(f"{prefix}/{asked}", ANTHROPIC)).json()["id"] == shown
+        assert (await get(f"{prefix}/{name}")).json()["id"] == shown
+        assert (await get(f"{prefix}/{name}", ANTHROPIC)).json()["id"] == shown
 
 
-async def test_one_nobody_serves_is_an_error_in_the_askers_dialect() -> None:
+async def test_an_unknown_model_is_an_error_in_the_clients_dialect() -> None:
     theirs, ours = await get("/v1/models/smrt", ANTHROPIC), await get("/v1/models/smrt")
-    said = "The model 'smrt' does not exist here. Did you mean 'Smart'?"
+    message = "The model 'smrt' does not exist here. Did you mean 'Smart'?"
     assert (theirs.status, theirs.json()) == (
-        404, {"type": "error", "error": {"type": "not_found_error", "message": said}},
+        404, {"type": "error", "error": {"type": "not_found_error", "message": message}},
     )  # fmt: skip
     assert (ours.status, ours.json()["error"]["message"], ours.json()["error"]["code"]) == (
         404,
-        said,
+        message,
         "model_not_found",
     )
 
@@ -113,16 +113,16 @@ PAGES: list[tuple[str, list[str], bool]] = [
 
 @pytest.mark.parametrize(("query", "ids", "more"), PAGES)
 async def test_a_list_in_pages(query: str, ids: list[str], more: bool) -> None:
-    said = (await get(f"/v1/models?{query}", ANTHROPIC)).json()
-    assert ([model["id"] for model in said["data"]], said["has_more"]) == (ids, more)
-    assert (said["first_id"], said["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
+    page = (await get(f"/v1/models?{query}", ANTHROPIC)).json()
+    assert ([model["id"] for model in page["data"]], page["has_more"]) == (ids, more)
+    assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "limit=-1", "limit=%C2%B2", "after_id=nobody",
                                    "before_id=nobody", f"limit={'9' * 5000}"])  # fmt: skip
-async def test_a_page_that_is_none_is_an_error(query: str) -> None:
-    said = await get(f"/v1/models?{query}", ANTHROPIC)
-    assert (said.status, said.json()["error"]["type"]) == (400, "invalid_request_error")
+async def test_an_invalid_page_is_an_error(query: str) -> None:
+    response = await get(f"/v1/models?{query}", ANTHROPIC)
+    assert (response.status, response.json()["error"]["type"]) == (400, "invalid_request_error")
     assert (await get(f"/v1/models?{query}")).status == 200, "OpenAI's list has no pages"
 
 
@@ -132,7 +132,7 @@ async def test_without_a_list_of_models_the_catalog_is_listed_and_aliases_with_i
     assert ids == [*(card.base for card in builtin().cards), "gw-sonnet"]
 
 
-async def test_a_key_is_asked_for_in_both_dialects() -> None:
+async def test_a_missing_key_is_an_error_in_both_dialects() -> None:
     for headers in (ANTHROPIC, {}):
         assert (await get(headers=headers, server={"api_keys": ["k"]})).status == 401
     assert (await get(headers={"x-api-key": "k"}, server={"api_keys": ["k"]})).json()["first_id"] == "Smart"

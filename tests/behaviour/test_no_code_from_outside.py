@@ -45,7 +45,7 @@ def test_s5_serving_code_starts_no_process() -> None:
         "telemetry/",
         "app.py",
     )
-    assert not [found for found in (*imported(*starters), *called(*calls)) if found.startswith(serving)]
+    assert not [line for line in (*imported(*starters), *called(*calls)) if line.startswith(serving)]
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "javascript:alert(1)"])
@@ -147,7 +147,7 @@ async def test_s27_file_names_of_requests_are_not_opened(tmp_path: Any) -> None:
         upstream = FakeUpstream([message_reply()])
         message = {"role": "user", "content": [{"type": "file", "file": file}]}
         await request(gateway(upstream), "POST", PATH, ask() | {"messages": [message]})
-        assert all(b"canary of the disk" not in made.body for made in upstream.calls)
+        assert all(b"canary of the disk" not in call.body for call in upstream.calls)
 
 
 def test_s27_serving_code_opens_no_files() -> None:
@@ -163,4 +163,4 @@ def test_s27_serving_code_opens_no_files() -> None:
         "upstream/http1",
     )
     opened = list(called("open", "Path", "pathlib.Path", "os.open", "io.open"))
-    assert not [found for found in opened if found.startswith(serving)]
+    assert not [line for line in opened if line.startswith(serving)]

@@ -1,4 +1,4 @@
-"""No key, token, prompt or project id in any log line, error, metric, header or repr."""
+"""Risk: a key, token, prompt or project id is in a log line, error, metric, header or repr."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def settings() -> Config:
 
 
 def google(status: int, name: str) -> FakeReply:
-    said = (
+    message = (
         f"Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/"
         f"{CANARIES['project']}/locations/global/publishers/anthropic/models/m' (or it may not exist)."
     )
-    return error_reply(status, [{"error": {"code": status, "message": said, "status": name}}])
+    return error_reply(status, [{"error": {"code": status, "message": message, "status": name}}])
 
 
 SCRIPTS: dict[str, Any] = {

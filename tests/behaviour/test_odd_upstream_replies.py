@@ -1,4 +1,4 @@
-"""Upstream replies that are almost right: the client gets what can be saved, or one honest error."""
+"""Risk: an unusual upstream reply loses content that is usable, or its error is hidden."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOGLES = b'data: {"error":{"code":429,"message":"Quota is used up.","status":"R
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> None:
-    """The answer is complete when its tokens are counted: counting must not add a second, failed one to it."""
+    """The response is complete before its tokens are counted: counting must not add an error to it."""
     usage = {"input_tokens": -7, "output_tokens": 3}
     got = await chat(reply_of(text("Hello"), usage=usage, stream=stream), stream=stream)
     assert got.status == 200
@@ -40,9 +40,9 @@ async def test_counts_below_nothing_do_not_disturb_an_answer(stream: bool) -> No
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before content", "after content"])
 async def test_an_error_of_googles_own_in_a_stream_keeps_its_meaning(begun: bool) -> None:
-    """Without Anthropic's type, and a quota all the same: nobody should read of a broken stream."""
-    said = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
-    got = await chat(stream_reply(message_start(), *said, GOOGLES), settings=NO_RETRIES, stream=True)
+    """Without Anthropic's type it is a quota error all the same, not a broken stream."""
+    content = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    got = await chat(stream_reply(message_start(), *content, GOOGLES), settings=NO_RETRIES, stream=True)
     error = got.response.events()[-1]["error"] if begun else got.error
     assert got.status == (200 if begun else 429)
     assert (error["code"], error["message"]) == ("rate_limit_exceeded", "Quota is used up.")
@@ -56,18 +56,20 @@ async def test_half_a_character_costs_itself_and_not_the_answer() -> None:
     pieces = [message_start(), block_start(0, text("")), half, delta(0, "text_delta", text="b"), event("message_stop")]
     got = await chat(stream_reply(*pieces), stream=True)
     assert got.message["content"] == "a\ufffdb"
-    whole = reply_of(text("a\ud83d"))
-    got = await chat(whole)
+    unary = reply_of(text("a\ud83d"))
+    got = await chat(unary)
     assert got.message["content"] == "a\ufffd"
 
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_no_error_inside_a_stream_names_the_project(stream: bool, begun: bool) -> None:
-    said = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    content = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
     failure = event("error", error={"type": "overloaded_error", "message": "Quota of acme-prod used up"})
-    settings = {"server": {"enable_retries": False}, "vertex": {"project": "acme-prod"}}
-    got = await chat(stream_reply(message_start(), *said, failure), stream=stream, max_tokens=30_000, settings=settings)
+    settings = {"retries": {"max": 0}, "vertex": {"project": "acme-prod"}}
+    got = await chat(
+        stream_reply(message_start(), *content, failure), stream=stream, max_tokens=30_000, settings=settings
+    )
     assert b"acme-prod" not in got.response.body
     assert b"Quota of ***" in got.response.body
 

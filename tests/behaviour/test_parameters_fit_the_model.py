@@ -24,21 +24,21 @@ SAMPLING_REFUSED = [
 @pytest.mark.parametrize("model", SAMPLING_REFUSED)
 async def test_e29_sampling_is_dropped_with_a_notice_where_unsupported(model: str) -> None:
     """Models from 4.7 on reject sampling parameters: they are left out with a notice, or a 400 in strict mode."""
-    asked = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
-    got = await chat(model=model, **asked)
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
+    got = await chat(model=model, **sampling)
     assert not {"temperature", "top_p", "top_k"} & got.sent.keys()
     assert got.notices == ["dropped=temperature", "dropped=top_p", "dropped=top_k"]
-    strict = await chat(model=model, headers={"x-modelmux-strict": "1"}, **asked)
+    strict = await chat(model=model, headers={"x-modelmux-strict": "1"}, **sampling)
     assert (strict.status, strict.error["param"], strict.error["code"]) == (400, "temperature", "strict_mode")
     assert strict.upstream.calls == []
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(1.7, 1.0), (2, 1.0), (1.0, 1.0), (0, 0.0), (0.3, 0.3)])
-async def test_e30_temperature_is_clamped_to_claudes_range(asked: float, sent: float) -> None:
+@pytest.mark.parametrize(("temperature", "sent"), [(1.7, 1.0), (2, 1.0), (1.0, 1.0), (0, 0.0), (0.3, 0.3)])
+async def test_e30_temperature_is_clamped_to_claudes_range(temperature: float, sent: float) -> None:
     """OpenAI's temperature goes up to 2, Claude's to 1: clamped with a notice, neither rejected nor halved."""
-    got = await chat(temperature=asked)
+    got = await chat(temperature=temperature)
     assert got.sent["temperature"] == sent
-    assert got.notices == (["clamped=temperature"] if asked > 1 else [])
+    assert got.notices == (["clamped=temperature"] if temperature > 1 else [])
     assert (await chat(temperature=2.1)).error["param"] == "temperature"
 
 
@@ -74,7 +74,7 @@ def by_budget(tokens: int) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "thinking", "effort", "notices"),
+    ("model", "requested", "thinking", "effort", "notices"),
     [
         ("claude-opus-5-5", "none", HIDDEN, "low", ["changed=reasoning"]),
         ("claude-opus-5-5", "minimal", ADAPTIVE, "low", []),
@@ -94,19 +94,19 @@ def by_budget(tokens: int) -> Json:
     ],
 )  # fmt: skip
 async def test_e57_every_effort_maps_to_every_model(
-    model: str, asked: Any, thinking: Json | None, effort: str | None, notices: list[str]
+    model: str, requested: Any, thinking: Json | None, effort: str | None, notices: list[str]
 ) -> None:
     """From none to max, as a word or as an object: the nearest value of the model, with a notice where it differs."""
-    got = await chat(model=model, reasoning_effort=asked, max_tokens=None)
+    got = await chat(model=model, reasoning_effort=requested, max_tokens=None)
     assert got.sent.get("thinking") == thinking
     assert got.sent.get("output_config", {}).get("effort") == effort
     assert got.notices == notices
 
 
-@pytest.mark.parametrize("asked", ["ultra", {"effort": "ultra"}, 3, ["low"]], ids=repr)
-async def test_e57_unknown_effort_is_rejected(asked: Any) -> None:
+@pytest.mark.parametrize("requested", ["ultra", {"effort": "ultra"}, 3, ["low"]], ids=repr)
+async def test_e57_unknown_effort_is_rejected(requested: Any) -> None:
     """A word that no provider defines is a 400 that names the field."""
-    got = await chat(reasoning_effort=asked)
+    got = await chat(reasoning_effort=requested)
     assert (got.status, got.error["param"]) == (400, "reasoning_effort")
 
 
@@ -156,10 +156,10 @@ async def test_e71_temperature_wins_over_top_p(model: str) -> None:
 async def test_e72_all_names_of_a_model_have_the_same_rules(names: list[str], id: str) -> None:
     """Alias, dated, undated, ``@default``, with a routing prefix: the same request upstream, to the same model."""
     settings = {"vertex": {"models": [{"name": "mine", "model": id}]}}
-    asked = {"temperature": 0.5, "top_p": 0.9, "reasoning_effort": "low", "response_format": json_schema(WEATHER)}
-    calls = [(await chat(model=name, settings=settings, **asked)).upstream.calls[0] for name in names]
-    assert {made.target.rpartition("/")[2] for made in calls} == {f"{id}:rawPredict"}
-    assert len({made.body for made in calls}) == 1
+    fields = {"temperature": 0.5, "top_p": 0.9, "reasoning_effort": "low", "response_format": json_schema(WEATHER)}
+    calls = [(await chat(model=name, settings=settings, **fields)).upstream.calls[0] for name in names]
+    assert {call.target.rpartition("/")[2] for call in calls} == {f"{id}:rawPredict"}
+    assert len({call.body for call in calls}) == 1
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ CARDS = builtin().cards
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
 async def test_e99_token_limit_above_the_maximum_is_clamped(card: ModelCard, name: str) -> None:
-    """To the maximum of the model, with a notice; strict mode names the maximum. The maximum itself is no change."""
+    """To the maximum of the model, with a notice; strict mode names the maximum. The maximum itself is not changed."""
     reply = [reply_of(text("Hello"), stream=card.max_output > 8192)]
     fields: Json = {"max_tokens": None, name: card.max_output + 1}
     got = await chat(*reply, model=card.id, **fields)

@@ -56,11 +56,11 @@ async def test_e101_prefill_is_sent_only_to_models_that_accept_it(card: ModelCar
 @pytest.mark.parametrize("model", [NEW, SONNET, BUDGET, BARE])
 async def test_e101_a_trailing_tool_call_is_not_a_prefill(model: str, content: str | None) -> None:
     """The last message calls a tool: it gets an error as its result, as a lost one would, and the model may answer."""
-    made = assistant(content, tool_calls=[tool_call()])
-    got = await chat(model=model, messages=[USER, made], tools=[tool()])
+    turn = assistant(content, tool_calls=[tool_call()])
+    got = await chat(model=model, messages=[USER, turn], tools=[tool()])
     assert (got.status, got.turns[-1]["role"]) == (200, "user")
-    (given,) = got.turns[-1]["content"]
-    assert (given["type"], given["tool_use_id"], given["is_error"]) == ("tool_result", "toolu_1", True)
+    (block,) = got.turns[-1]["content"]
+    assert (block["type"], block["tool_use_id"], block["is_error"]) == ("tool_result", "toolu_1", True)
     assert got.notices == ["added=messages"]
 
 

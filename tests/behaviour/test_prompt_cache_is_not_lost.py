@@ -46,8 +46,8 @@ EPHEMERAL: Json = {"type": "ephemeral"}
 def _texts(body: Any) -> list[Json]:
     if isinstance(body, dict):
         own = [body] if body.get("type") == "text" else []
-        return own + [found for value in body.values() for found in _texts(value)]
-    return [found for value in body for found in _texts(value)] if isinstance(body, list) else []
+        return own + [block for value in body.values() for block in _texts(value)]
+    return [block for value in body for block in _texts(value)] if isinstance(body, list) else []
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ LONG_TEXT = "All work and no play. " * 600
 
 
 async def test_g6_a_conversation_is_routed_to_its_cached_prompt() -> None:
-    places = [{"location": name} for name in ("eu", "us", "global")]
-    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]
+    deployments = [{"location": name} for name in ("eu", "us", "global")]
+    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": deployments}]
     app = gateway(FakeUpstream([message_reply() for _ in range(90)]), vertex={"models": models})
     everywhere = set()
     for number in range(15):

@@ -47,14 +47,14 @@ async def test_e24_only_one_retry_follows() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "messages.1.content.0: Invalid `signature` in `thinking` block",
         "thinking block is bound to a different conversation",
     ],
 )
-async def test_g37_a_session_continues_without_the_rejected_block(said: str, no_waiting: list[float]) -> None:
-    refusal = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": said}})
+async def test_g37_a_session_continues_without_the_rejected_block(message: str, no_waiting: list[float]) -> None:
+    refusal = error_reply(400, {"type": "error", "error": {"type": "invalid_request_error", "message": message}})
     blocks = [{"type": "thinking", "thinking": "foreign", "signature": "Zm9yZWlnbg=="}]
     turn = {"role": "assistant", "content": None, "tool_calls": [tool_call()], "thinking_blocks": blocks}
     fields: Any = {"model": NEW, "tools": [tool()], "messages": [USER, turn, tool_result()], "reasoning_effort": "high"}

@@ -1,4 +1,4 @@
-"""Images and documents by URL, through the whole gateway: inlined, the same bytes every turn, and never a way in."""
+"""Risk: an image or document by URL is not inlined, changes between turns, or reaches a private address."""
 
 from __future__ import annotations
 

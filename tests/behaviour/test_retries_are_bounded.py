@@ -110,14 +110,14 @@ async def test_g69_one_429_does_not_block_the_next_request(no_waiting: list[floa
     assert (await request(app, "POST", PATH, ask())).status == 200
 
 
-@pytest.mark.parametrize("asked", ["1", "29", "3600", "99999999"])
-async def test_g72_a_long_retry_after_does_not_hold_the_client(asked: str, no_waiting: list[float]) -> None:
-    elsewhere = FakeUpstream([quota_exceeded(asked), message_reply()])
+@pytest.mark.parametrize("retry_after", ["1", "29", "3600", "99999999"])
+async def test_g72_a_long_retry_after_does_not_hold_the_client(retry_after: str, no_waiting: list[float]) -> None:
+    elsewhere = FakeUpstream([quota_exceeded(retry_after), message_reply()])
     model = {"name": "m", "model": "claude-sonnet-4-6", "locations": ["global", "eu"]}
     response = await request(gateway(elsewhere, vertex={"models": [model]}), "POST", PATH, ask() | {"model": "m"})
     assert response.status == 200
     assert not no_waiting
-    alone = FakeUpstream([quota_exceeded(asked) for _ in range(9)])
+    alone = FakeUpstream([quota_exceeded(retry_after) for _ in range(9)])
     response = await request(gateway(alone), "POST", PATH, ask())
     assert response.status == 429
     assert all(seconds <= 30 for seconds in no_waiting)

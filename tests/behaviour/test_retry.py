@@ -1,4 +1,4 @@
-"""Failures that another attempt can cure never reach the client; the others do, once, in OpenAI's words."""
+"""Risk: a failure that another attempt can cure reaches the client, or another one does not, in OpenAI's terms."""
 
 from __future__ import annotations
 

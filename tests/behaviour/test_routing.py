@@ -1,4 +1,4 @@
-"""Where requests go: orders, weights, aliases and their days, retirements that clients are told of, fences."""
+"""Risk: a request is routed against order, weight, alias or geography, or a retirement comes as a surprise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPREAD = [
     {"location": "global", "order": 1},
 ]
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-GONE = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5@20250929"}}
+RETIRED = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5@20250929"}}
 
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -52,8 +52,8 @@ async def test_requests_are_shared_by_weight_within_the_first_order() -> None:
         {(await call(app, "fast", text=f"Question {n}")).headers["x-modelmux-deployment"] for _ in range(2)}
         for n in range(400)
     ]
-    assert all(len(places) == 1 for places in went)
-    went = [place for places in went for place in places]
+    assert all(len(used) == 1 for used in went)
+    went = [deployment for used in went for deployment in used]
     assert set(went) == {"fast@eu", "fast@us"}
     assert 240 < went.count("fast@eu") < 360  # 300 on average; beyond six standard deviations
 
@@ -68,7 +68,7 @@ async def test_the_next_order_comes_when_all_of_the_first_have_failed() -> None:
         assert hosts[2] == "aiplatform.googleapis.com"
 
 
-async def test_a_name_is_echoed_as_it_was_asked_for() -> None:
+async def test_the_requested_name_is_echoed() -> None:
     upstream = FakeUpstream([message_reply(), message_reply()])
     app = gateway(upstream, aliases={"gpt-4o": "claude-opus-4-8"})
     for name in ("GPT-4o", "gpt-4o"):
@@ -88,29 +88,29 @@ async def test_a_running_process_changes_to_the_successor_at_midnight(monkeypatc
     assert listed["created"] == datetime(2026, 7, 24, tzinfo=UTC).timestamp()
 
 
-async def test_clients_of_a_model_that_goes_are_told_in_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_response_of_a_retiring_model_has_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 2026, 11, 23)
     upstream = FakeUpstream([message_reply(), stream_reply(*text_events("Hi")), message_reply()])
     app = gateway(upstream)
-    said = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
+    warning = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
     for fields in ({}, {"stream": True}):
-        assert (await call(app, "claude-opus-4-5", **fields)).headers["x-modelmux-warning"] == said
+        assert (await call(app, "claude-opus-4-5", **fields)).headers["x-modelmux-warning"] == warning
     assert "x-modelmux-warning" not in (await call(app, "claude-opus-4-8")).headers
 
 
-async def test_a_model_that_is_not_found_any_more_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_404_of_a_retired_model_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 2026, 11, 23)
-    app = gateway(FakeUpstream([error_reply(404, GONE), error_reply(404, GONE)]))
-    said = (await call(app, "claude-sonnet-4-5")).json()["error"]["message"]
-    assert "claude-sonnet-4-5@20250929 may be retired since 2026-09-29; move to claude-sonnet-5-5." in said
+    app = gateway(FakeUpstream([error_reply(404, RETIRED), error_reply(404, RETIRED)]))
+    message = (await call(app, "claude-sonnet-4-5")).json()["error"]["message"]
+    assert "claude-sonnet-4-5@20250929 may be retired since 2026-09-29; move to claude-sonnet-5-5." in message
     assert "may be retired" not in (await call(app, "claude-opus-5")).json()["error"]["message"]
 
 
-async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retirements_are_logged_at_start_and_at_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 2026, 11, 23)
-    place, log = {"project": "p", "location": "global"}, Lines()
+    vertex, log = {"project": "p", "location": "global"}, Lines()
     old = {"name": "old", "model": "claude-opus-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
-    config = Config.from_dict({"vertex": {**place, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
+    config = Config.from_dict({"vertex": {**vertex, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
     app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens(), runtime=current_runtime())
     message = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
     warning = ("config", {"route": "old", "message": message})
@@ -120,13 +120,9 @@ async def test_the_operator_is_told_at_start_and_at_reload_once_for_each_route(m
     await app.aclose()
     quiet = Lines()
     await Gateway(
-        Config.from_dict({"vertex": place}),
-        log=quiet,
-        upstream=FakeUpstream([]),
-        tokens=FakeTokens(),
-        runtime=current_runtime(),
+        Config.from_dict({"vertex": vertex}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens()
     ).aclose()
-    assert quiet.warnings == [], "the catalog's other models are nobody's choice"
+    assert quiet.warnings == [], "models that the operator did not choose cause no warning"
 
 
 async def test_no_call_leaves_its_geography_whatever_fails() -> None:

@@ -13,6 +13,8 @@ from support.slow import SlowReply, SlowUpstream
 
 TWO_LOCATIONS = {"models": [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["global", "eu"]}]}
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_g22_a_slow_upstream_is_bridged_and_still_retried() -> None:
     """The head and a comment are sent after the configured time, and still nothing was promised: a failure before

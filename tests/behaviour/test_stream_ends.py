@@ -1,4 +1,4 @@
-"""A stream ends well or says so: after content no second attempt, and nothing but message_stop looks like success."""
+"""Risk: a second attempt after content, or a stream that looks complete without message_stop."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ async def test_usage_of_a_broken_stream_is_counted() -> None:
 
 
 async def test_an_unknown_event_or_block_breaks_nothing() -> None:
-    news = [
+    unknown = [
         event("quantum_leap", delta="not an object", index="one"),
         event("content_block_start", index=5, content_block={"type": "hologram", "shape": [1]}),
         event("content_block_delta", index=5, delta={"type": "hologram_delta", "voxels": 7}),
         event("content_block_stop", index=5),
     ]
-    upstream = FakeUpstream([stream_reply(START, *news, OPEN, DELTA, *news, CLOSE, END, STOP)])
+    upstream = FakeUpstream([stream_reply(START, *unknown, OPEN, DELTA, *unknown, CLOSE, END, STOP)])
     response = await request(gateway(upstream), "POST", PATH, ask(stream=True))
     assert response.events()[-1] == "[DONE]"
     assert response.body.count(b"Hello") == 1
@@ -83,6 +83,7 @@ async def test_what_arrives_after_message_stop_is_not_sent() -> None:
     assert response.body.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.virtual_time
 async def test_a_client_that_leaves_closes_the_upstream_and_is_settled_once() -> None:
     hanging = asyncio.Event()
 

@@ -79,8 +79,8 @@ async def test_e10_overload_after_content_is_one_error_and_no_retry() -> None:
 async def test_e11_quota_error_in_a_stream_ends_the_request(begun: bool) -> None:
     """429 inside a stream and no other deployment: one error, and no task keeps running afterwards."""
     limited = event("error", error={"type": "rate_limit_error", "message": "Quota"})
-    said = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
-    got = await chat(stream_reply(message_start(), *said, limited), settings=NO_RETRIES, stream=True)
+    content = [block_start(0, text("")), delta(0, "text_delta", text="Once")] if begun else []
+    got = await chat(stream_reply(message_start(), *content, limited), settings=NO_RETRIES, stream=True)
     error = got.response.events()[-1]["error"] if begun else got.error
     assert got.status == (200 if begun else 429)
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
@@ -102,7 +102,7 @@ async def test_e90_a_second_message_start_is_ignored() -> None:
         *message_end(),
     )
     got = await chat(reply, stream=True, stream_options={"include_usage": True})
-    assert [index for index, given in enumerate(got.deltas) if "role" in given] == [0]
+    assert [index for index, piece in enumerate(got.deltas) if "role" in piece] == [0]
     assert got.message["content"] == "Hello!"
     assert got.usage["prompt_tokens"] == 7
 
@@ -146,9 +146,9 @@ async def test_g13_usage_of_a_broken_stream_is_counted() -> None:
     assert sum(m.value for f in got.app.metrics.requests.collect() for m in f.samples if m.name.endswith("_total")) == 1
 
 
-@pytest.mark.parametrize("kept", [4, 5, 6])
-async def test_g21_stream_without_message_stop_is_an_error(kept: int) -> None:
-    got = await chat(stream_reply(*text_events("Hello")[:kept]), stream=True)
+@pytest.mark.parametrize("count", [4, 5, 6])
+async def test_g21_stream_without_message_stop_is_an_error(count: int) -> None:
+    got = await chat(stream_reply(*text_events("Hello")[:count]), stream=True)
     chunks, error = broken_stream(got)
     assert error["code"] == "upstream_broken"
     assert b"[DONE]" not in got.response.body

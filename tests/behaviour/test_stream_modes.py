@@ -1,4 +1,4 @@
-"""Whoever asks for a stream gets a valid one, in the pieces its mode says; held text is neither late nor lost."""
+"""Risk: a stream mode breaks the grammar of a stream, or buffered text is late or lost."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from support.fakes import FakeReply, FakeUpstream, error_reply, event, message_r
 from support.gateway import MODEL, PATH, ask, gateway
 from support.pauses import SILENCE, PausingReply, Watched
 
+pytestmark = pytest.mark.virtual_time
+
 BROWSER = {"user-agent": "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/141.0.0.0 Safari/537.36"}
 SDK = {"user-agent": "OpenAI/Python 3.54.0", "accept": "application/json"}
 WORDS = ["Hel", "lo. ", "How ", "are ", "you"]
@@ -48,7 +50,7 @@ async def stream(app: Any, headers: dict[str, str] | None = None, **fields: Any)
 
 
 def contents(response: Response) -> list[str]:
-    """The content chunks of a whole stream, whose grammar is checked on the way."""
+    """The contents of a complete stream, whose grammar is checked, too."""
     *chunks, done = response.events()
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert done == "[DONE]"
@@ -118,7 +120,7 @@ async def test_requests_without_stream_are_as_ever(mode: str) -> None:
         ({"user-agent": "größe"}, WORDS),
     ],
 )
-async def test_auto_goes_by_the_client(headers: dict[str, str], pieces: list[str]) -> None:
+async def test_auto_depends_on_the_client(headers: dict[str, str], pieces: list[str]) -> None:
     app = gateway(FakeUpstream([answer()]))
     assert contents(await stream(app, headers, **LONG)) == pieces
 
@@ -134,7 +136,7 @@ async def test_a_profile_may_turn_the_stream_into_one_json_object() -> None:
     assert contents(await stream(app, BROWSER)) == WORDS
 
 
-async def test_a_short_whole_answer_is_not_streamed_by_the_upstream_either() -> None:
+async def test_a_short_single_response_is_unary_upstream() -> None:
     upstream = FakeUpstream([message_reply("Hi. You.")])
     response = await stream(gateway(upstream, streaming={"mode": "single"}))
     assert contents(response) == ["Hi. You."]
@@ -184,7 +186,7 @@ async def test_silence_in_the_middle_of_a_sentence_holds_nothing_back() -> None:
     assert reply.closed
 
 
-async def test_steady_text_without_an_end_goes_in_time_too() -> None:
+async def test_steady_text_without_a_sentence_end_is_flushed_in_time() -> None:
     words = [piece for delta in text_events(*["la "] * 40)[3:-3] for piece in (delta, 0.01)]
     app = Watched(app_in("buffered", lambda _: PausingReply(START, OPEN, *words, CLOSE, END, STOP), milliseconds=100))
     response = await stream(app)
@@ -219,11 +221,11 @@ BREAKS = {
 
 @pytest.mark.parametrize(("pieces", "code"), BREAKS.values(), ids=BREAKS)
 @pytest.mark.parametrize("together", [False, True])
-async def test_held_text_comes_before_the_error_that_ends_the_stream(
+async def test_buffered_text_is_sent_before_the_error_that_ends_the_stream(
     pieces: list[Any], code: str, together: bool
 ) -> None:
-    said = [b"".join([START, OPEN, DELTAS[0], DELTAS[1], DELTAS[2]])] if together else [START, OPEN, *DELTAS[:3]]
-    reply = PausingReply(*said, *pieces)
+    content = [b"".join([START, OPEN, DELTAS[0], DELTAS[1], DELTAS[2]])] if together else [START, OPEN, *DELTAS[:3]]
+    reply = PausingReply(*content, *pieces)
     app = app_in("buffered", lambda _: reply, milliseconds=100)
     response = await stream(app)
     *chunks, last = response.events()
@@ -234,7 +236,7 @@ async def test_held_text_comes_before_the_error_that_ends_the_stream(
     assert app.metrics.failed == 1
 
 
-async def test_held_text_does_not_wait_for_an_answer_that_goes_on_after_a_pause() -> None:
+async def test_buffered_text_does_not_wait_for_a_continuation() -> None:
     paused = [START, OPEN, DELTAS[0], CLOSE, event("message_delta", delta={"stop_reason": "pause_turn"}), STOP]
     second = PausingReply(0.3, START, OPEN, DELTAS[1], CLOSE, END, STOP)
     app = Watched(app_in("buffered", stream_reply(*paused), lambda _: second))
@@ -250,7 +252,7 @@ async def test_an_upstream_error_before_content_is_a_status(mode: str) -> None:
     assert response.json()["error"]["message"].startswith("no")
 
 
-async def test_a_whole_answer_that_breaks_in_its_middle_is_asked_for_again() -> None:
+async def test_a_single_response_that_breaks_in_the_middle_is_retried() -> None:
     """The client has seen nothing yet: it never sees an error that another attempt cures."""
     broken = stream_reply(START, OPEN, *DELTAS[:2], UpstreamBroken("reset", reply_started=True))
     app = app_in("single", broken, answer(), vertex=MODEL_ELSEWHERE)
@@ -259,7 +261,7 @@ async def test_a_whole_answer_that_breaks_in_its_middle_is_asked_for_again() -> 
     assert response.headers["x-modelmux-attempts"] == "2"
 
 
-async def test_a_whole_answer_that_cannot_be_had_is_a_status_too() -> None:
+async def test_a_single_response_that_fails_is_a_status() -> None:
     app = app_in("single", stream_reply(START, OPEN, *DELTAS[:2]), retries={"max": 0})
     response = await stream(app, **LONG)
     assert response.status == 502
@@ -288,7 +290,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstre
     assert not [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
 
 
-async def test_a_server_that_goes_down_ends_the_read_too() -> None:
+async def test_shutdown_ends_the_read_too() -> None:
     reply = PausingReply(START, OPEN, *DELTAS[:3], SILENCE)
     task = asyncio.create_task(stream(app_in("buffered", lambda _: reply)))
     await asyncio.wait_for(reply.silent.wait(), 2)
@@ -300,7 +302,7 @@ async def test_a_server_that_goes_down_ends_the_read_too() -> None:
 
 
 class Breaking(PausingReply):
-    """Breaks when it is no longer waited for, as connections may."""
+    """Breaks when its read is cancelled, as connections may."""
 
     async def _iterate(self) -> AsyncIterator[bytes]:
         try:
@@ -312,7 +314,7 @@ class Breaking(PausingReply):
 
 @pytest.mark.parametrize("broken", [False, True], ids=["breaks when cancelled", "broke before"])
 async def test_an_upstream_that_breaks_when_the_client_has_left_is_nobodys_surprise(broken: bool) -> None:
-    """The read goes on while a slow client takes its time; what it raises then is not news for the event loop."""
+    """The read continues while a client is slow; an error of it must not reach the event loop as unhandled."""
     surprises: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
     end = [0.05, UpstreamBroken("reset", reply_started=True)] if broken else [SILENCE]
@@ -348,7 +350,7 @@ async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.M
     assert reply.closed == 1
 
 
-async def test_a_whole_reply_of_the_upstream_is_a_stream_in_larger_pieces_too() -> None:
+async def test_a_unary_reply_is_streamed_in_larger_pieces() -> None:
     assert contents(await stream(app_in("buffered", message_reply("One. Two")))) == ["One. ", "Two"]
 
 

@@ -108,8 +108,8 @@ async def test_e73_structured_output_never_forces_a_thinking_model() -> None:
 async def test_e74_structured_output_by_a_tool_call_is_content(stream: bool) -> None:
     """The call that carries the output is not for the client to run: the content is the JSON, finish ``stop``."""
 
-    def calls_it(made: HttpCall) -> FakeReply:
-        name = json.loads(made.body)["tool_choice"]["name"]
+    def calls_it(call: HttpCall) -> FakeReply:
+        name = json.loads(call.body)["tool_choice"]["name"]
         return reply_of(tool_use(name=name, value={"city": "Köln"}), stop_reason="tool_use", stream=stream)
 
     got = await chat(calls_it, model=BARE, stream=stream, response_format=json_schema(WEATHER))

@@ -39,7 +39,7 @@ _SKIPPED = {"name": "c", "skip_reason": "not found"}
 
 
 @pytest.mark.parametrize(
-    ("dependencies", "said", "code"),
+    ("dependencies", "stderr", "code"),
     [
         ([_AUDITED, _AUDITED], "", 0),
         ([_AUDITED, _HOLE], "", 1),
@@ -49,9 +49,9 @@ _SKIPPED = {"name": "c", "skip_reason": "not found"}
         (None, "error: unrecognized arguments", 1),
     ],
 )
-def test_s8_the_audit_fails_on_a_known_vulnerability(tmp_path: Path, dependencies: Any, said: str, code: int) -> None:
+def test_s8_the_audit_fails_on_a_known_vulnerability(tmp_path: Path, dependencies: Any, stderr: str, code: int) -> None:
     fake, shown = tmp_path / "pip-audit", "" if dependencies is None else json.dumps({"dependencies": dependencies})
-    fake.write_text(f"#!{sys.executable}\nimport sys\nsys.stdout.write({shown!r})\nsys.stderr.write({said!r})\n")
+    fake.write_text(f"#!{sys.executable}\nimport sys\nsys.stdout.write({shown!r})\nsys.stderr.write({stderr!r})\n")
     fake.chmod(0o700)
     audit = [sys.executable, str(ROOT / ".ci" / "audit.py"), str(fake), "x"]
     ran = subprocess.run(audit, capture_output=True, text=True, timeout=20, check=False)

@@ -82,8 +82,8 @@ OMITTING = [c.id for c in builtin().cards if c.display_default == "omitted" and 
 @pytest.mark.parametrize("model", OMITTING)
 async def test_e85_hidden_thinking_is_shown_on_request(model: str) -> None:
     """On models that hide their thinking by default, and only on request; a client that hides it does not see it."""
-    for asked in ({"reasoning_effort": "low"}, {"reasoning": {"effort": "high"}}, {"thinking": {"type": "adaptive"}}):
-        got = await chat(model=model, **asked)
+    for fields in ({"reasoning_effort": "low"}, {"reasoning": {"effort": "high"}}, {"thinking": {"type": "adaptive"}}):
+        got = await chat(model=model, **fields)
         assert got.sent["thinking"] == {"type": "adaptive", "display": "summarized"}
     got = await chat(model=model, reasoning={"effort": "low", "exclude": True})
     assert got.sent["thinking"]["display"] == "omitted"
@@ -109,4 +109,4 @@ async def test_e86_thinking_inside_an_open_text_block_is_separate() -> None:
     )
     assert (got.message["content"], got.message["reasoning_content"]) == ("One, two", "hm, yes")
     assert got.message["thinking_blocks"] == [thinking_block("hm, ", "czE="), thinking_block("yes", "czI=")]
-    assert all(len(given.keys() & {"content", "reasoning_content"}) <= 1 for given in got.deltas[1:])
+    assert all(len(piece.keys() & {"content", "reasoning_content"}) <= 1 for piece in got.deltas[1:])

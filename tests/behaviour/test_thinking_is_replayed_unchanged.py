@@ -58,8 +58,8 @@ async def test_e20_thinking_of_two_steps_is_replayed_in_each(form: str, stream: 
         back = dict(got.message)
         if form == "reasoning_details":
             (own,) = back.pop("thinking_blocks")
-            kept = {"text": own["thinking"], "signature": own["signature"], "format": "anthropic-claude-v1"}
-            back[form] = [{"type": "reasoning.text", **kept}]
+            detail = {"text": own["thinking"], "signature": own["signature"], "format": "anthropic-claude-v1"}
+            back[form] = [{"type": "reasoning.text", **detail}]
         messages += [back, tool_result(back["tool_calls"][0]["id"])]
     again = await chat(messages=messages, **options)
     assert [again.turns[1]["content"], again.turns[3]["content"]] == steps
@@ -97,7 +97,7 @@ async def test_e22_a_gap_in_the_thinking_is_not_an_error() -> None:
     got = await chat(messages=messages, **options)
     assert got.sent["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
     assert got.betas == b"thinking-binding-controls-2026-08-01"
-    # The same from memory: the second answer is not remembered, so the first one's thoughts stay out, too.
+    # The same from memory: the second message is not remembered, so the thinking of the first is left out, too.
     app, known = gateway(FakeUpstream([])), [USER]
     for number in (1, 3):
         reply = reply_of(thinking_block(str(number)), tool_use(f"toolu_{number}"), stop_reason="tool_use")
@@ -160,8 +160,8 @@ async def test_e84_a_signed_block_without_text_is_replayed(returns: bool, stream
                       tools=[tool()])  # fmt: skip
     assert first.message["thinking_blocks"] == [silent]
     fields = {"thinking_blocks": [silent]} if returns else {}
-    made = assistant(None, tool_calls=first.message["tool_calls"], **fields)
-    got = await chat(app=first.app, model=NEW, tools=[tool()], messages=[USER, made, tool_result()])
+    turn = assistant(None, tool_calls=first.message["tool_calls"], **fields)
+    got = await chat(app=first.app, model=NEW, tools=[tool()], messages=[USER, turn, tool_result()])
     assert got.turns[1]["content"] == [silent, tool_use()]
 
 
@@ -169,15 +169,15 @@ async def test_e84_a_signed_block_without_text_is_replayed(returns: bool, stream
 @pytest.mark.parametrize("model", [NEW, SONNET, BUDGET])
 async def test_e87_thinking_of_a_turn_without_text_is_replayed(model: str, content: Any) -> None:
     """A turn of thinking and a call alone: the thinking is replayed, first, and nothing is put between."""
-    asked = {"thinking": {"type": "enabled", "budget_tokens": 1024}} if model == BUDGET else {}
-    made = assistant(content, tool_calls=[tool_call()], thinking_blocks=[thinking_block()])
-    got = await chat(model=model, messages=[USER, made, tool_result()], tools=[tool()], **asked)
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 1024}} if model == BUDGET else {}
+    turn = assistant(content, tool_calls=[tool_call()], thinking_blocks=[thinking_block()])
+    got = await chat(model=model, messages=[USER, turn, tool_result()], tools=[tool()], **fields)
     assert got.turns[1]["content"] == [thinking_block(), tool_use()]
 
 
 async def test_e87_thinking_in_content_parts_is_replayed() -> None:
-    made = assistant([{"type": "thinking", "thinking": "Hm.", "signature": "czE="}], tool_calls=[tool_call()])
-    got = await chat(model=NEW, messages=[USER, made, tool_result()], tools=[tool()])
+    turn = assistant([{"type": "thinking", "thinking": "Hm.", "signature": "czE="}], tool_calls=[tool_call()])
+    got = await chat(model=NEW, messages=[USER, turn, tool_result()], tools=[tool()])
     assert got.turns[1]["content"] == [thinking_block("Hm.", "czE="), tool_use()]
 
 

@@ -1,10 +1,9 @@
-"""Risk: a clock that never runs out, a client that is taken for dead while the model thinks, a queue without an end, a
-place that is never given back."""
+"""Risk: a timeout never fires, a client looks dead while the model thinks, a queue grows without end, or a slot is not
+released."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -12,10 +11,12 @@ import pytest
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken
 from support.asgi import Response, request
+from support.clock import loop_time
 from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 from support.slow import SlowReply, SlowUpstream, slow
 
+pytestmark = pytest.mark.virtual_time
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 TWO = {"models": [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["eu", "us"]}]}
 
@@ -37,9 +38,9 @@ PING = b": ping\n\n"
 
 async def test_the_time_of_a_request_ends_before_its_answer_began() -> None:
     app = gateway(SlowUpstream([message_reply()], wait=60), timeouts={"total": "50ms"})
-    began = time.monotonic()
+    began = loop_time()
     response = await call(app)
-    assert time.monotonic() - began < 1
+    assert loop_time() - began == pytest.approx(0.05)
     assert (response.status, response.json()["error"]["code"]) == (504, "upstream_timeout")
     assert "timeouts.total" in response.json()["error"]["message"]
     assert value(app, "modelmux_requests_in_flight") == 0
@@ -59,11 +60,11 @@ async def test_the_time_of_a_request_ends_in_the_middle_of_its_stream() -> None:
 
 async def test_a_client_may_ask_for_less_time_but_not_for_more() -> None:
     app = gateway(SlowUpstream([message_reply(), message_reply()], wait=0.2), timeouts={"total": "100ms"})
-    began = time.monotonic()
+    began = loop_time()
     assert (await call(app, {"x-modelmux-timeout": "0.01"})).status == 504
-    assert time.monotonic() - began < 0.09
+    assert loop_time() - began == pytest.approx(0.01)
     assert (await call(app, {"x-modelmux-timeout": "10"})).status == 504
-    assert time.monotonic() - began < 0.19
+    assert loop_time() - began == pytest.approx(0.11)
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "nan", "inf", "1e3", "1 2", "٣", "9" * 400])
@@ -75,13 +76,13 @@ async def test_a_time_that_is_no_number_of_seconds_is_a_mistake_of_the_client(va
 
 
 async def test_no_attempt_begins_when_the_time_will_be_over() -> None:
-    """The upstream asks for a wait of 20 s: the client is told at once."""
+    """The upstream requests a wait of 20 s: the client gets the error at once."""
     refused = error_reply(429, [{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}])
     refused.headers = [*refused.headers, (b"retry-after", b"20")]
     app = gateway(FakeUpstream([refused]))
-    began = time.monotonic()
+    began = loop_time()
     assert (await call(app, {"x-modelmux-timeout": "5"})).status == 429
-    assert time.monotonic() - began < 1
+    assert loop_time() == began
 
 
 async def test_a_stream_that_does_not_begin_in_time_begins_elsewhere() -> None:
@@ -129,7 +130,7 @@ async def test_a_stream_that_flows_gets_no_comments() -> None:
     assert PING not in (await call(app, stream=True)).body
 
 
-async def test_an_error_after_the_first_comment_is_told_in_band() -> None:
+async def test_an_error_after_the_first_comment_is_in_band() -> None:
     app = gateway(
         FakeUpstream([SlowReply(0.1, UpstreamBroken("x", reply_started=True)), error_reply(400, OVERLOADED)]),
         streaming={"keep_alive_interval": "50ms"},
@@ -151,7 +152,7 @@ async def test_a_retry_after_the_first_comment_is_still_possible() -> None:
     assert response.events()[-1] == "[DONE]"
 
 
-async def test_an_answer_told_whole_is_waited_for_with_comments() -> None:
+async def test_comments_are_sent_before_a_single_response() -> None:
     app = gateway(
         SlowUpstream([message_reply()], wait=0.12), streaming={"keep_alive_interval": "50ms", "mode": "single"}
     )
@@ -181,12 +182,12 @@ async def test_comments_can_be_switched_off_and_end_with_the_stream() -> None:
 
 
 async def test_a_client_that_leaves_while_it_hears_comments_leaves_nothing_behind() -> None:
-    upstream, gone = slow(60.0, *HELLO), asyncio.Event()
+    upstream, disconnected = slow(60.0, *HELLO), asyncio.Event()
     app = gateway(upstream, streaming={"keep_alive_interval": "20ms"})
     before = asyncio.all_tasks()
-    running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=gone))
+    running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=disconnected))
     await asyncio.sleep(0.1)
-    gone.set()
+    disconnected.set()
     response = await asyncio.wait_for(running, 1)
     assert response.body.startswith(PING)
     assert asyncio.all_tasks() == before
@@ -206,15 +207,15 @@ async def test_more_than_may_run_wait_and_are_served_in_turn() -> None:
     assert upstream.most == 2
 
 
-async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
+async def test_a_full_queue_is_a_503_with_retry_after() -> None:
     upstream = SlowUpstream([message_reply() for _ in range(3)], wait=0.3)
     app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 1, "queue_timeout": "50ms"})
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
     second, third = asyncio.create_task(call(app)), asyncio.create_task(call(app))
-    began = time.monotonic()
+    began = loop_time()
     assert (await third).status == 503, "the queue is full: at once"
-    assert time.monotonic() - began < 0.04
+    assert loop_time() == began
     assert value(app, "modelmux_requests_queued") == 1
     refused = await second
     assert (refused.status, refused.headers["retry-after"]) == (503, "2")
@@ -228,23 +229,25 @@ async def test_a_client_that_leaves_the_queue_leaves_it_at_once() -> None:
     app = gateway(upstream, limits={"max_concurrent_requests": 1})
     first = asyncio.create_task(call(app))
     await asyncio.sleep(0.01)
-    gone = asyncio.Event()
-    second = asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=gone))
+    disconnected = asyncio.Event()
+    second = asyncio.create_task(request(app, "POST", PATH, ask(), disconnect=disconnected))
     await asyncio.sleep(0.01)
-    gone.set()
-    await asyncio.wait_for(second, 0.1)
+    disconnected.set()
+    left_at = loop_time()
+    await second
+    assert loop_time() == left_at
     assert value(app, "modelmux_requests_queued") == 0
     assert (await first).status == 200
     assert len(upstream.calls) == 1
 
 
 async def test_a_full_deployment_sends_its_overflow_to_the_next() -> None:
-    places = [{"location": "eu", "max_in_flight": 2}, {"location": "us", "order": 1}]
-    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]
+    deployments = [{"location": "eu", "max_in_flight": 2}, {"location": "us", "order": 1}]
+    models = [{"name": "m", "model": "claude-sonnet-4-6", "deployments": deployments}]
     upstream = SlowUpstream([message_reply() for _ in range(5)], wait=0.05)
     app = gateway(upstream, vertex={"models": models})
-    asked = {**ask(), "model": "m"}
-    responses = await asyncio.gather(*(request(app, "POST", PATH, asked) for _ in range(5)))
+    body = {**ask(), "model": "m"}
+    responses = await asyncio.gather(*(request(app, "POST", PATH, body) for _ in range(5)))
     went = sorted(response.headers["x-modelmux-deployment"] for response in responses)
     assert went == ["m@eu"] * 2 + ["m@us"] * 3
 
@@ -253,11 +256,11 @@ async def test_the_only_deployment_is_waited_for_streams_included() -> None:
     models = [{"name": "m", "model": "claude-sonnet-4-6", "max_in_flight": 1}]
     upstream = FakeUpstream([SlowReply(*HELLO[:4], 0.05, *HELLO[4:]) for _ in range(3)])
     app = gateway(upstream, vertex={"models": models})
-    began = time.monotonic()
-    asked = {**ask(stream=True), "model": "m"}
-    responses = await asyncio.gather(*(request(app, "POST", PATH, asked) for _ in range(3)))
+    began = loop_time()
+    body = {**ask(stream=True), "model": "m"}
+    responses = await asyncio.gather(*(request(app, "POST", PATH, body) for _ in range(3)))
     assert all(response.events()[-1] == "[DONE]" for response in responses)
-    assert time.monotonic() - began >= 0.15, "one after the other"
+    assert loop_time() - began == pytest.approx(0.15), "one after the other"
     assert value(app, "modelmux_deployment_in_flight", deployment="m@global") == 0
 
 

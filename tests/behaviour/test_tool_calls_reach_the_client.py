@@ -29,7 +29,7 @@ async def test_e1_parallel_calls_have_consecutive_indexes() -> None:
     """Two tool calls after a text block: their indexes are 0 and 1, although they are blocks 1 and 2."""
     blocks = [text("I look."), tool_use("toolu_a"), tool_use("toolu_b", value={"city": "Rome"})]
     got = await chat(reply_of(*blocks, stop_reason="tool_use", stream=True), stream=True, tools=[tool()])
-    parts = [part for given in got.deltas for part in given.get("tool_calls", ())]
+    parts = [part for piece in got.deltas for part in piece.get("tool_calls", ())]
     assert [part["index"] for part in parts] == [0, 0, 0, 1, 1, 1]
     assert [(part["id"], part["index"]) for part in parts if "id" in part] == [("toolu_a", 0), ("toolu_b", 1)]
 
@@ -42,8 +42,8 @@ async def test_e2_call_without_arguments_has_an_empty_object(pieces: list[str]) 
         message_start(), block_start(0, tool_use(value={})), *inputs, block_stop(0), *message_end("tool_use")
     )
     got = await chat(reply, stream=True, tools=[tool()])
-    given = [p["function"]["arguments"] for d in got.deltas for p in d.get("tool_calls", ())]
-    assert [arguments for arguments in given if arguments] == ["{}"]
+    arguments_sent = [p["function"]["arguments"] for d in got.deltas for p in d.get("tool_calls", ())]
+    assert [arguments for arguments in arguments_sent if arguments] == ["{}"]
     assert fold_deltas(got.deltas)["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
@@ -84,12 +84,12 @@ async def test_e62_web_search_shows_as_annotations(stream: bool) -> None:
     """The model searched the web: the client sees the text and its citations, and no call that it would have to
     answer."""
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "sky"}}
-    found = {
+    search_result = {
         "type": "web_search_tool_result",
         "tool_use_id": "srvtoolu_1",
         "content": [{"type": "web_search_result", "url": "https://example.com/a", "title": "A"}],
     }
-    blocks = [text("I look. "), search, found, text("The sky is blue.", citations=[CITATION])]
+    blocks = [text("I look. "), search, search_result, text("The sky is blue.", citations=[CITATION])]
     got = await chat(reply_of(*blocks, stream=stream), stream=stream, web_search_options={})
     assert got.sent["tools"] == [{"type": "web_search_20250305", "name": "web_search"}]
     assert (got.finish, got.message["content"]) == ("stop", "I look. The sky is blue.")
@@ -141,8 +141,8 @@ async def test_e79_unary_response_that_breaks_in_a_call_is_retried() -> None:
     got = await chat(*[cut_call() for _ in range(9)], max_tokens=30_000, tools=[tool("shell")])
     assert (got.status, "choices" in got.response.json()) == (502, False)
     assert b"rm -rf" not in got.response.body
-    whole = reply_of(tool_use(name="shell", value={"command": "ls"}), stop_reason="tool_use", stream=True)
-    got = await chat(cut_call(), whole, max_tokens=30_000, tools=[tool("shell")])
+    complete = reply_of(tool_use(name="shell", value={"command": "ls"}), stop_reason="tool_use", stream=True)
+    got = await chat(cut_call(), complete, max_tokens=30_000, tools=[tool("shell")])
     assert json.loads(got.message["tool_calls"][0]["function"]["arguments"]) == {"command": "ls"}
 
 
@@ -173,7 +173,7 @@ async def test_e104_tool_call_is_streamed_before_the_finish_reason() -> None:
 async def test_g26_parallel_calls_are_not_merged() -> None:
     blocks = [text("Both."), tool_use("toolu_1"), tool_use("toolu_2", value={"city": "Rome"})]
     got = await chat(reply_of(*blocks, stop_reason="tool_use", stream=True), stream=True, tools=[tool()])
-    assert [json.loads(made["function"]["arguments"])["city"] for made in got.message["tool_calls"]] == [
+    assert [json.loads(call["function"]["arguments"])["city"] for call in got.message["tool_calls"]] == [
         "Paris",
         "Rome",
     ]
@@ -181,13 +181,13 @@ async def test_g26_parallel_calls_are_not_merged() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_s26_texts_and_tool_calls_are_not_rewritten(stream: bool) -> None:
-    given = {"command": 'rm -rf /tmp/x; echo "é\\n"', "n": 1.0, "deep": {"b": [None, True], "a": ""}}
+    value = {"command": 'rm -rf /tmp/x; echo "é\\n"', "n": 1.0, "deep": {"b": [None, True], "a": ""}}
     got: Outcome = await chat(
-        reply_of(text("Run <b>this</b> \u202e now"), tool_use(value=given), stop_reason="tool_use", stream=stream),
+        reply_of(text("Run <b>this</b> \u202e now"), tool_use(value=value), stop_reason="tool_use", stream=stream),
         tools=[tool()],
         stream=stream,
     )
     assert got.message["content"] == "Run <b>this</b> \u202e now"
-    (made,) = got.message["tool_calls"]
-    assert json.loads(made["function"]["arguments"]) == given
-    assert made["function"]["name"] == "get_weather"
+    (call,) = got.message["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == value
+    assert call["function"]["name"] == "get_weather"

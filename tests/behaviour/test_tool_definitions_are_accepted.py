@@ -67,8 +67,8 @@ async def test_e38_invalid_tool_names_are_mapped_both_ways(name: str, stream: bo
     """Names with odd characters, too long, or equal once cleaned: each is legal and distinct upstream, the client's own
     in the response, the same in the history and in the choice."""
 
-    def calls_it(made: HttpCall) -> FakeReply:
-        upstream_name = json.loads(made.body)["tools"][NAMES.index(name)]["name"]
+    def calls_it(call: HttpCall) -> FakeReply:
+        upstream_name = json.loads(call.body)["tools"][NAMES.index(name)]["name"]
         return reply_of(tool_use(name=upstream_name), stop_reason="tool_use", stream=stream)
 
     tools = [tool(n) for n in NAMES]

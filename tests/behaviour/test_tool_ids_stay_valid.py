@@ -130,8 +130,8 @@ async def test_e63_ids_of_other_providers_become_legal(id: str) -> None:
     """Ids with odd characters, too long or empty: the same legal one on call and result, and on every later turn."""
     messages = [USER, assistant(tool_calls=[tool_call(id)]), tool_result(id)]
     got = await chat(messages=messages, tools=[tool()])
-    (used,), (given,) = got.turns[1]["content"], got.turns[2]["content"]
-    assert used["id"] == given["tool_use_id"] != id
+    (used,), (result,) = got.turns[1]["content"], got.turns[2]["content"]
+    assert used["id"] == result["tool_use_id"] != id
     later = await chat(
         messages=[*messages, assistant(tool_calls=[tool_call("other")]), tool_result("other")], tools=[tool()]
     )

@@ -1,4 +1,4 @@
-"""A wrong path or method gets an OpenAI envelope that names the endpoint probably meant."""
+"""Risk: a wrong path or method gets an error that does not name the endpoint that was probably meant."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_the_same_endpoints_are_there_without_the_version() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness",
                                   "/readyz", "/health/readiness"])  # fmt: skip
-async def test_whoever_looks_whether_we_live_is_told_without_a_key(path: str) -> None:
+async def test_probes_need_no_key(path: str) -> None:
     app = gateway(FakeUpstream([]), server={"api_keys": ["sk-modelmux-first"]})
     for method in ("GET", "HEAD"):
         assert (await request(app, method, path)).status == 200

@@ -1,4 +1,4 @@
-"""Calls through a real forward proxy: tunnels for https and http, login, refusals, and who is reached directly."""
+"""Risk: calls do not pass a forward proxy (tunnels, login, refusals), or use it for hosts that are excluded."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ async def test_a_proxy_that_puts_another_server_in_is_not_trusted(authority: Aut
 
 
 @on_both_loops
-async def test_an_http_origin_goes_through_a_tunnel_too() -> None:
+async def test_an_http_origin_uses_a_tunnel_too() -> None:
     async with behind_proxy() as (pool, proxy):
         for _ in range(3):
             assert await fetch(pool, call(Origin("http", "a.example", 8080))) == (200, b"hello")
-        assert [asked.split("\r\n")[0] for asked in proxy.requests] == ["CONNECT a.example:8080 HTTP/1.1"]
+        assert [head.split("\r\n")[0] for head in proxy.requests] == ["CONNECT a.example:8080 HTTP/1.1"]
 
 
 @on_both_loops
@@ -82,14 +82,14 @@ async def test_the_login_in_the_url_is_used() -> None:
 
 
 @on_both_loops
-async def test_a_missing_login_is_said() -> None:
+async def test_a_missing_login_is_reported() -> None:
     async with behind_proxy(needs="Basic x") as (pool, _):
         with pytest.raises(UpstreamUnreachable, match="requires authentication"):
             await pool.send(call(Origin("http", "a.example", 80)))
 
 
 @on_both_loops
-async def test_a_wrong_login_is_said_and_not_shown() -> None:
+async def test_a_wrong_login_is_reported_and_not_shown() -> None:
     async with behind_proxy(needs="Basic x", login="user:secret@") as (pool, _):
         with pytest.raises(UpstreamUnreachable, match="requires authentication") as caught:
             await pool.send(call(Origin("http", "a.example", 80)))

@@ -1,4 +1,4 @@
-"""The connection against servers nobody here wrote: uvicorn with h11 and with httptools, hypercorn, nginx."""
+"""Risk: our HTTP client does not understand a common server: uvicorn with h11 and with httptools, hypercorn, nginx."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_many_calls_at_once(origin: Origin) -> None:
 
 
 @on_both_loops
-async def test_chunks_arrive_whole_and_in_order(origin: Origin) -> None:
+async def test_chunks_arrive_complete_and_in_order(origin: Origin) -> None:
     async with pool_of() as pool:
         for _ in range(2):
             status, body = await fetch(pool, call(origin, target="/chunks?n=3000"))

@@ -1,4 +1,4 @@
-"""TLS: who is trusted, who is not, and that encryption changes nothing else."""
+"""Risk: a wrong certificate is trusted, a right one is not, or TLS changes how connections behave."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_a_certificate_for_another_host_is_not_accepted(authority: Authori
 
 
 @on_both_loops
-async def test_the_server_is_told_the_host_and_http_1_1(authority: Authority) -> None:
+async def test_the_handshake_names_the_host_and_http_1_1(authority: Authority) -> None:
     names: list[str | None] = []
     context = server_side(authority)
     context.sni_callback = lambda _socket, name, _context: names.append(name)
@@ -232,7 +232,7 @@ async def test_a_call_cancelled_in_its_reply_leaves_nothing(authority: Authority
 
 
 @on_both_loops
-async def test_an_end_before_the_end_over_tls_is_no_whole_reply(authority: Authority) -> None:
+async def test_a_tls_connection_that_ends_early_is_an_error(authority: Authority) -> None:
     async with served(replies(OK[:-1]), authority) as (origin, _, pool):
         with pytest.raises(UpstreamBroken) as caught:
             await fetch(pool, call(origin))
@@ -250,7 +250,7 @@ async def test_a_connection_closed_while_idle_over_tls_is_not_used(authority: Au
 
 @pytest.mark.parametrize("size", [2, 500_000])
 @on_both_loops
-async def test_a_call_that_met_a_dying_tls_connection_goes_out_again(authority: Authority, size: int) -> None:
+async def test_a_call_on_a_closing_tls_connection_is_sent_again(authority: Authority, size: int) -> None:
     async def talk(wire: Wire) -> None:
         await wire.request()
         await wire.send(OK)

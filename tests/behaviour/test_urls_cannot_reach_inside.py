@@ -76,8 +76,8 @@ def test_s10_only_the_fetcher_opens_urls() -> None:
         "catalog/",
         "telemetry/",
     )
-    found = [f for f in imported("urllib", "http", "requests", "httpx", "aiohttp", "socket") if f.startswith(serving)]
-    assert not [f for f in found if f.partition(": ")[2] in clients]
+    imports = [f for f in imported("urllib", "http", "requests", "httpx", "aiohttp", "socket") if f.startswith(serving)]
+    assert not [f for f in imports if f.partition(": ")[2] in clients]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from modelmux.emulator.faults.rules import FaultSpec
 from support.chaos import left_over, open_files, world
 
-#: ``folded``: the client wants one answer, the upstream streams it, because it may be long.
+#: ``folded``: a unary response that is streamed upstream because it may be long.
 Kind = Literal["unary", "folded", "stream"]
 KINDS: Final[tuple[Kind, ...]] = ("unary", "folded", "stream")
 
@@ -70,7 +70,7 @@ ROWS: Final = [
     Row("status=504 shape=empty", 503, "upstream_timeout", again=True),
     Row("status=529 type=overloaded_error message=busy", 503, "overloaded", again=True),
     Row("status=500 shape=text", 503, "upstream_error", again=True),
-    # connections that end before an answer
+    # connections that end before a reply
     Row("reset", 502, "upstream_broken", again=True),
     Row("close", 502, "upstream_broken", again=True),
     # silences
@@ -83,14 +83,14 @@ ROWS: Final = [
     Row("garbage", 502, "upstream_broken", again=True),
     Row("content_length_mismatch", 502, "upstream_broken", again=True, of="unary"),
     Row("truncate_after_byte=40", 502, "upstream_broken", again=True),
-    *(Row(f"{how}_after_event={place}", 502, "upstream_broken", again=True)
-      for how in ("reset", "close", "truncate") for place in (0, 2)),
+    *(Row(f"{how}_after_event={after}", 502, "upstream_broken", again=True)
+      for how in ("reset", "close", "truncate") for after in (0, 2)),
     *(Row(f"{how}_after_event=5", 200, "upstream_broken", inside=True, of="stream")
       for how in ("reset", "close", "truncate")),
     Row("error_after_event=2", 503, "overloaded", again=True),
     Row("error_after_event=5", 200, "overloaded", inside=True, of="stream"),
     Row("error_after_event=5 type=api_error", 200, "upstream_error", inside=True, of="stream"),
-    # odd, but whole
+    # unusual, but complete
     Row("chunk=7", None),
     Row("drip=1ms chunk=100", None),
     Row("crlf", None, of="stream"),
@@ -130,7 +130,7 @@ def cases() -> list[object]:
 
 
 @pytest.mark.parametrize(("row", "kind", "retries"), cases())
-async def test_a_fault_that_stays(row: Row, kind: Kind, retries: int) -> None:
+async def test_a_permanent_fault(row: Row, kind: Kind, retries: int) -> None:
     before, files = asyncio.all_tasks(), open_files()
     status, again, inside = row.expected(kind)
     async with world(retries={"max": retries}) as here:
@@ -179,7 +179,7 @@ async def test_a_fault_that_passes_is_never_seen(row: Row, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.again], ids=lambda row: row.words)
-async def test_a_fault_of_one_place_is_cured_in_another(row: Row) -> None:
+async def test_a_fault_of_one_deployment_is_cured_by_another(row: Row) -> None:
     kind: Kind = "unary" if row.of == "unary" else "stream"
     models = [{"name": "m", "model": "claude-sonnet-4-6", "locations": ["us-east5", "global"]}]
     async with world(vertex={"models": models}) as here:

@@ -1,6 +1,6 @@
-"""Risk: a request whose objects refer to each other in a circle waits for the collector, and memory with it.
+"""Risk: reference cycles between the objects of a request keep its memory until the garbage collector runs.
 
-Everything a request made is gone when it is over, by counting references alone: so the collector may look seldom.
+Everything that a request creates is freed at its end by reference counts alone, so the collector can run rarely.
 """
 
 from __future__ import annotations

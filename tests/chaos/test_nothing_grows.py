@@ -1,4 +1,4 @@
-"""Risk: a little that is kept of every failed request, until a process that ran for weeks is full."""
+"""Risk: every failed request leaves a little in memory, until a process that runs for weeks is full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def all_of_them(here: World) -> None:
             await here.ask(f"Hello [[emulator: {words}]]", kind)
 
 
-async def test_memory_files_and_tasks_stay_where_they_were() -> None:
+async def test_memory_files_and_tasks_do_not_grow() -> None:
     async with world(retries={"max": 1}) as here:
         for _ in range(6):  # caches fill, histories of breakers too, the emulator's book of requests
             await all_of_them(here)
@@ -57,6 +57,6 @@ async def test_memory_files_and_tasks_stay_where_they_were() -> None:
         grown = sum(stat.size_diff for stat in second.compare_to(first, "lineno"))
         assert grown / requests < ALLOWED, second.compare_to(first, "lineno")[:8]
         assert await left_over(tasks) == set()
-        assert open_files() <= files + 2, "an idle connection more or less is no leak"
+        assert open_files() <= files + 2, "one more idle connection is not a leak"
         assert here.counted("modelmux_deployment_in_flight") == 0
         assert here.gateway._upstream.open <= 4  # type: ignore[attr-defined]

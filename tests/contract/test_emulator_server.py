@@ -67,14 +67,14 @@ async def test_a_client_that_disconnects_from_a_slow_unary_call_is_noticed() -> 
         await asyncio.sleep(0.03)
         sent.cancel()
         await asyncio.gather(sent, return_exceptions=True)
-        await until(lambda: emulator.app.requests()[0]["outcome"] == "client_gone", 1.0)
+        await until(lambda: emulator.app.requests()[0]["outcome"] == "client_gone")
 
 
 async def test_leaving_the_context_ends_requests_in_progress() -> None:
     async with running() as emulator:
         sent = asyncio.create_task(post(emulator.port, body_of("Hi [[emulator: stall_after_event=1]]", stream=True)))
         await until(lambda: bool(emulator.app.requests()) and emulator.app.requests()[0]["events"] == 1)
-    wire = await asyncio.wait_for(sent, 1.0)
+    wire = await asyncio.wait_for(sent, 20)
     assert wire.end in ("eof", "reset")
     assert emulator.app.requests()[0]["outcome"] == "client_gone"
 
@@ -129,7 +129,7 @@ def test_serve_serves_until_interrupted() -> None:
         assert _status(port)["service"] == "modelmux emulator"
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(40)
 
 
 def _status(port: int) -> Any:
@@ -138,7 +138,7 @@ def _status(port: int) -> Any:
 
     for _ in range(200):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as reply:
                 return json.load(reply)
         except OSError:
             time.sleep(0.025)

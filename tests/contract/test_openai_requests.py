@@ -50,14 +50,14 @@ def decode(recording: dict[str, Any], model: str) -> tuple[ChatRequest, list[str
     return decode_request_with_unknown(json.dumps({**recording["request"], "model": model}).encode())
 
 
-def assets(found: ChatRequest) -> Assets:
+def assets(request: ChatRequest) -> Assets:
     image = anthropic.ImageBlock(anthropic.Base64Source("image/png", PNG))
-    return dict.fromkeys(remote_urls(found), image)
+    return dict.fromkeys(remote_urls(request), image)
 
 
-def translate(found: ChatRequest, unknown: list[str], model: str) -> Translated:
+def translate(request: ChatRequest, unknown: list[str], model: str) -> Translated:
     options = Options(forced_tool_choice="downgrade", prefill="continue")
-    return translate_request(found, builtin().card(model), options, unknown=unknown, assets=assets(found))
+    return translate_request(request, builtin().card(model), options, unknown=unknown, assets=assets(request))
 
 
 def check_refusal(error: InvalidRequest) -> None:
@@ -87,16 +87,16 @@ def test_valid_and_the_same_twice(recording: dict[str, Any], model: str) -> None
 @pytest.mark.parametrize("recording", openai_requests())
 def test_each_turn_extends_the_one_before(recording: dict[str, Any], model: str) -> None:
     try:
-        found, unknown = decode(recording, model)
+        request, unknown = decode(recording, model)
     except InvalidRequest as error:
         check_refusal(error)
         return
-    if not (found.tools or found.functions):
+    if not (request.tools or request.functions):
         return  # recorded without the tools its history used: the turns before it were other requests
-    cuts = [i for i, m in enumerate(found.messages) if isinstance(m, AssistantMessage) and i > 0]
+    cuts = [i for i, m in enumerate(request.messages) if isinstance(m, AssistantMessage) and i > 0]
     bodies = []
-    for cut in [*cuts, len(found.messages)]:
-        shorter = msgspec.structs.replace(found, messages=found.messages[:cut])
+    for cut in [*cuts, len(request.messages)]:
+        shorter = msgspec.structs.replace(request, messages=request.messages[:cut])
         try:
             bodies.append(translate(shorter, unknown, model).body)
         except InvalidRequest as error:

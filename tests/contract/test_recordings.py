@@ -1,4 +1,4 @@
-"""Every recorded exchange, replayed through the whole gateway: unary and streamed, whole and cut at random.
+"""Every recorded exchange, replayed through the gateway: unary and streamed, in one piece and split at random.
 
 What is right is read from the recording by the few naive lines below, which share nothing with the translation.
 """
@@ -176,5 +176,5 @@ async def test_error(recording: dict[str, Any], stream: bool) -> None:
     error = response.json()["error"]
     status, code = ERRORS[recording["id"]]
     assert (response.status, error["code"]) == (status, code)
-    said = recording["body"]["error"]["message"] if not recording.get("sse") else "Overloaded"
-    assert error["message"].startswith(said[:60])
+    message = recording["body"]["error"]["message"] if not recording.get("sse") else "Overloaded"
+    assert error["message"].startswith(message[:60])

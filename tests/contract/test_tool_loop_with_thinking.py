@@ -123,8 +123,8 @@ async def test_another_callers_thoughts_are_not_used(world: tuple[Gateway, Runni
     messages += [{"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "20 degrees"}]
     for key, expected in (("mallory", False), ("alice", True)):
         assert (await request(app, "POST", PATH, body, {"authorization": f"Bearer {key}"})).status == 200
-        found = [b for m in sent(emulator)["messages"] for b in m["content"] if b["type"] == "thinking"]
-        assert bool(found) is expected
+        blocks = [b for m in sent(emulator)["messages"] for b in m["content"] if b["type"] == "thinking"]
+        assert bool(blocks) is expected
 
 
 async def test_a_changed_history_is_answered_all_the_same(world: tuple[Gateway, RunningEmulator]) -> None:

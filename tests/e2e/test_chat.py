@@ -42,18 +42,18 @@ class Terminal:
     def wait_for(self, text: str, seconds: float = 15) -> None:
         """Until ``text`` comes after all that was waited for before."""
         end = time.monotonic() + seconds
-        while (found := self.output.find(text, self._seen)) < 0:
+        while (at := self.output.find(text, self._seen)) < 0:
             assert time.monotonic() < end, f"{text!r} did not come: {self.output!r}"
             try:
                 self.output += os.read(self._main, 4096).decode("utf-8", "replace")
             except (BlockingIOError, OSError):
                 time.sleep(0.01)
-        self._seen = found + len(text)
+        self._seen = at + len(text)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(5)
+        self.process.wait(40)
         os.close(self._main)
 
 
@@ -86,7 +86,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(terminal: Terminal, emulator: 
     terminal.wait_for("\nword word")
     terminal.process.send_signal(signal.SIGINT)
     terminal.wait_for("(stopped; ")
-    end = time.monotonic() + 3
+    end = time.monotonic() + 20
     while "client_gone" not in outcomes(emulator) and time.monotonic() < end:
         time.sleep(0.01)
     assert outcomes(emulator)[-1] == "client_gone"
@@ -97,7 +97,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(terminal: Terminal, emulator: 
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
     terminal.wait_for("> ")
     terminal.type("\x04")
-    assert terminal.process.wait(5) == 0
+    assert terminal.process.wait(40) == 0
     assert "Traceback" not in terminal.output
 
 
@@ -107,18 +107,20 @@ def test_ctrl_c_twice_ends_it(terminal: Terminal) -> None:
     terminal.wait_for("Ctrl-C again")
     terminal.wait_for("> ")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.process.wait(5) == 130
+    assert terminal.process.wait(40) == 130
 
 
-def test_a_running_gateway_is_asked_with_the_key_of_the_configuration(
+def test_a_running_gateway_is_called_with_the_configured_key(
     tmp_path: Path, serve: Any, emulator: ThreadedEmulator
 ) -> None:
     gateway: Process = serve(emulator.base_url, server='api_keys = ["sk-1"]')
     port = gateway.url.rpartition(":")[2]
-    said = run("chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1")
-    assert (said.code, said.stdout) == (0, "through\n"), said.text()
-    said = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
-    assert said.code == 1
-    assert "hint: Pass a key of the gateway with --api-key." in said.stderr
-    said = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
-    assert said.stdout == "keyed\n"
+    result = run(
+        "chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1"
+    )
+    assert (result.code, result.stdout) == (0, "through\n"), result.text()
+    result = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
+    assert result.code == 1
+    assert "hint: Pass a key of the gateway with --api-key." in result.stderr
+    result = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
+    assert result.stdout == "keyed\n"

@@ -59,71 +59,71 @@ def timeless(text: str) -> str:
 
 
 def report(*arguments: str, home: Path, **variables: str) -> Any:
-    said = run("doctor", *arguments, home=home, NO_GCE_CHECK="true", **variables)
-    return type(said)(said.arguments, said.code, timeless(said.stdout), said.stderr, said.home)
+    result = run("doctor", *arguments, home=home, NO_GCE_CHECK="true", **variables)
+    return type(result)(result.arguments, result.code, timeless(result.stdout), result.stderr, result.home)
 
 
 def test_a_good_configuration(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
     replace = configure()
-    said = report("--live", home=tmp_path)
-    assert said.code == 0, said.text()
-    assert "ya29" not in said.stdout
-    check_snapshot("doctor_good", said, replace=replace)
+    result = report("--live", home=tmp_path)
+    assert result.code == 0, result.text()
+    assert "ya29" not in result.stdout
+    check_snapshot("doctor_good", result, replace=replace)
 
 
 def test_a_model_that_does_not_answer(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
     replace = configure("claude-opuss-5")
     assert report(home=tmp_path).code == 0
-    said = report("--live", home=tmp_path)
-    assert said.code == 1
-    check_snapshot("doctor_live_failure", said, replace=replace)
+    result = report("--live", home=tmp_path)
+    assert result.code == 1
+    check_snapshot("doctor_live_failure", result, replace=replace)
 
 
 def test_nothing_configured_says_what_to_do(tmp_path: Path) -> None:
-    said = report(home=tmp_path, MODELMUX_SERVER_PORT=str(port := free_port()))
-    assert said.code == 1
-    check_snapshot("doctor_nothing", said, replace={f"port {port}": "port PORT"})
+    result = report(home=tmp_path, MODELMUX_SERVER_PORT=str(port := free_port()))
+    assert result.code == 1
+    check_snapshot("doctor_nothing", result, replace={f"port {port}": "port PORT"})
 
 
-def test_a_wrong_file_is_told_and_the_rest_left_out(tmp_path: Path) -> None:
+def test_a_wrong_file_is_reported_and_the_rest_left_out(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("[server]\nprot = 1\n[vertex]\nlocation = 5\n")
-    said = report("--config", "wrong.toml", "--live", home=tmp_path)
-    assert said.code == 1
-    check_snapshot("doctor_wrong_file", said)
+    result = report("--config", "wrong.toml", "--live", home=tmp_path)
+    assert result.code == 1
+    check_snapshot("doctor_wrong_file", result)
 
 
 def test_json_is_one_object_with_every_check(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
     configure("claude-opuss-5")
-    said = run("doctor", "--live", "--json", home=tmp_path)
-    assert said.code == 1
-    found = json.loads(said.stdout)
-    assert found["ok"] is False
+    result = run("doctor", "--live", "--json", home=tmp_path)
+    assert result.code == 1
+    report_json = json.loads(result.stdout)
+    assert report_json["ok"] is False
     assert {"files", "origins", "models", "credentials", "network", "server", "live"} == {
-        check["section"] for check in found["checks"]
+        check["section"] for check in report_json["checks"]
     }
-    (failed,) = [check for check in found["checks"] if check["status"] == "fail"]
+    (failed,) = [check for check in report_json["checks"] if check["status"] == "fail"]
     assert failed["check"] == "other@global"
     assert failed["hint"]
-    assert "very-secret" not in said.stdout
+    assert "very-secret" not in result.stdout
 
 
 def test_validate_is_doctor_under_its_old_name(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
     configure()
-    said = run("validate", home=tmp_path)
-    assert said.code == 0
-    assert said.stderr == "note: `modelmux validate` is deprecated; use `modelmux doctor`\n"
-    assert "sonnet@eu: http://" in said.stdout
+    result = run("validate", home=tmp_path)
+    assert result.code == 0
+    assert result.stderr == "note: `modelmux validate` is deprecated; use `modelmux doctor`\n"
+    assert "sonnet@eu: http://" in result.stdout
 
 
 def test_a_running_gateway_holds_the_port_rightly(tmp_path: Path, serve: Any, emulator: ThreadedEmulator) -> None:
     gateway: Process = serve(emulator.base_url)
     port = gateway.url.rpartition(":")[2]
-    said = run_process("doctor", "--set", f"server.port={port}", "--set", "vertex.project=p", "--set",
+    result = run_process("doctor", "--set", f"server.port={port}", "--set", "vertex.project=p", "--set",
                        "vertex.location=global", "--set", f"vertex.base_url={emulator.base_url}",
                        home=tmp_path, MODELMUX_AUTH_ACCESS_TOKEN="t")  # fmt: skip
-    assert said.code == 0, said.text()
-    assert f"port {port} on 127.0.0.1: modelmux " in said.stdout
-    assert "is serving there" in said.stdout
+    assert result.code == 0, result.text()
+    assert f"port {port} on 127.0.0.1: modelmux " in result.stdout
+    assert "is serving there" in result.stdout
 
 
 def without_token(file: Path) -> None:
@@ -137,10 +137,10 @@ def test_a_token_is_minted_by_the_metadata_server(
     without_token(tmp_path / ".config/modelmux/config.toml")
     host = emulator.base_url.removeprefix("http://")
     # A process of its own: google-auth reads these when it is imported.
-    said = run_process("doctor", "--live", home=tmp_path, GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
-    assert said.code == 0, said.text()
-    assert "access token: minted with metadata server, valid for" in said.stdout
-    assert "ya29" not in said.stdout
+    result = run_process("doctor", "--live", home=tmp_path, GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
+    assert result.code == 0, result.text()
+    assert "access token: minted with metadata server, valid for" in result.stdout
+    assert "ya29" not in result.stdout
 
 
 def test_a_missing_key_file_is_a_failure_with_its_remedy(
@@ -148,9 +148,9 @@ def test_a_missing_key_file_is_a_failure_with_its_remedy(
 ) -> None:
     configure()
     without_token(tmp_path / ".config/modelmux/config.toml")
-    said = run("doctor", "--set", "auth.service_account_file=absent.json", "--json", home=tmp_path)
-    assert said.code == 1
-    found = {check["check"]: check for check in json.loads(said.stdout)["checks"]}
-    assert found["credentials file"]["status"] == "fail"
-    assert found["access token"]["status"] == "fail"
-    assert "auth.service_account_file" in found["access token"]["hint"]
+    result = run("doctor", "--set", "auth.service_account_file=absent.json", "--json", home=tmp_path)
+    assert result.code == 1
+    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+    assert checks["credentials file"]["status"] == "fail"
+    assert checks["access token"]["status"] == "fail"
+    assert "auth.service_account_file" in checks["access token"]["hint"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import openai
 import pytest
 
 from support.processes import Process
+from support.workers import get, until
 
 #: A little more than a second at the emulator's pace here.
 SHORT = " ".join(["word"] * 50)
@@ -25,15 +25,15 @@ def paced(emulate: Callable[..., Process]) -> Process:
 
 @pytest.fixture
 def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
-    made: list[openai.OpenAI] = []
+    clients: list[openai.OpenAI] = []
 
     def make(gateway: Process, **options: Any) -> openai.OpenAI:
         client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk", **({"max_retries": 0} | options))
-        made.append(client)
+        clients.append(client)
         return client
 
     yield make
-    for client in made:
+    for client in clients:
         client.close()
 
 
@@ -48,6 +48,14 @@ def stream(client: openai.OpenAI, text: str) -> Iterator[Any]:
     )
 
 
+def stopping(gateway: Process) -> bool:
+    """Whether it has noticed the signal."""
+    try:
+        return get(f"{gateway.url}/readyz")[0] == 503
+    except OSError:
+        return True
+
+
 def test_a_stream_finishes_and_the_process_ends_with_0(
     serve: Callable[..., Process], paced: Process, sdk: Callable[..., openai.OpenAI]
 ) -> None:
@@ -57,7 +65,7 @@ def test_a_stream_finishes_and_the_process_ends_with_0(
     gateway.signal(signal.SIGTERM)
     got = list(chunks)
     assert got[-1].choices[0].finish_reason == "stop"
-    assert gateway.wait(3) == 0
+    assert gateway.wait(40) == 0
 
 
 @pytest.mark.parametrize("second", [False, True])
@@ -80,16 +88,16 @@ def test_a_stream_that_takes_longer_raises_in_the_sdk(
 
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.3)
+    until(lambda: b"modelmux_requests_in_flight 2.0" in get(f"{gateway.url}/metrics")[1])
     gateway.signal(signal.SIGINT if second else signal.SIGTERM)
     if second:
-        time.sleep(0.3)
+        until(lambda: stopping(gateway))
         gateway.signal(signal.SIGTERM)
     with pytest.raises(openai.APIError) as caught:
         list(chunks)
     assert caught.value.code == "gateway_draining"
-    asking.join(5)
+    asking.join(40)
     assert [type(error) for error in unary] == [openai.InternalServerError]
-    assert gateway.wait(2) == 0
+    assert gateway.wait(40) == 0
     assert gateway.output().count("gateway_draining") == 2  # one line for each request, no more
     assert "Traceback" not in gateway.output()

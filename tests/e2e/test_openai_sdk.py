@@ -129,7 +129,7 @@ def test_a_wrong_request_is_a_bad_request_naming_the_field(client: openai.OpenAI
     assert caught.value.param == "temperature"
 
 
-def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
+def test_an_unknown_model_is_a_404(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="claude-sonet-4-6", messages=[{"role": "user", "content": "x"}])
     assert caught.value.code == "model_not_found"

@@ -60,7 +60,7 @@ class Running:
         )  # fmt: skip
 
     def names(self) -> list[str]:
-        with urllib.request.urlopen(f"{self.process.url}/v1/models", timeout=5) as response:
+        with urllib.request.urlopen(f"{self.process.url}/v1/models", timeout=20) as response:
             return [model["id"] for model in json.load(response)["data"]]
 
     def client(self) -> openai.OpenAI:
@@ -99,7 +99,7 @@ def test_a_valid_file_is_served_and_a_bad_one_is_refused(running: Running) -> No
     assert list(running.folder.rglob("serve-*.json")) == []
 
 
-def test_a_stream_goes_on_while_the_configuration_changes(running: Running) -> None:
+def test_a_stream_continues_while_the_configuration_changes(running: Running) -> None:
     with running.client() as client:
         stream = client.chat.completions.create(
             model="first", max_tokens=400, stream=True,

@@ -1,4 +1,4 @@
-"""Folding the translated stream gives what translating the folded message gives, for every shape of reply."""
+"""Fold law: folding the translated stream equals translating the folded message, for every shape of reply."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHAPES = [
     ReplyShape("m", show_reasoning=False),
 ]
 #: Where calls and text are told apart; elsewhere disorder would mix them.
-APART = [shape for shape in SHAPES if shape.json_tool is None]
+WITHOUT_ANSWER_TOOL = [shape for shape in SHAPES if shape.json_tool is None]
 
 
 def decode(events: list[dict[str, Any]]) -> list[anthropic.StreamEvent]:
@@ -46,7 +46,7 @@ def folded(events: list[anthropic.StreamEvent]) -> anthropic.Message:
     return fold.result()
 
 
-def whole(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
+def folded_message(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(translate_response(message, shape, id=ID, created=CREATED))
     return plain
 
@@ -63,7 +63,7 @@ def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[cha
 def check(events: list[dict[str, Any]], shape: ReplyShape) -> None:
     """The law; usage is compared only where the stream has it."""
     chunks, message = streamed(decode(events), shape), folded(decode(events))
-    want = whole(message, shape)
+    want = folded_message(message, shape)
     assert [c.usage is not None for c in chunks] == [False] * (len(chunks) - 1) + [shape.include_usage]
     nothing = translate_usage(None)
     completion = msgspec.to_builtins(fold_chunks(chunks, nothing))
@@ -78,7 +78,7 @@ def test_generated_replies(data: st.DataObject, reply: dict[str, Any], shape: Re
     check(data.draw(streams(reply)), shape)
 
 
-@given(disorder(), st.sampled_from(APART))
+@given(disorder(), st.sampled_from(WITHOUT_ANSWER_TOOL))
 def test_events_that_stand_where_they_should_not(events: list[dict[str, Any]], shape: ReplyShape) -> None:
     check(events, shape)
 
@@ -88,7 +88,7 @@ def test_the_upstreams_fold_gives_the_message_back(data: st.DataObject, reply: d
     message = folded(decode(data.draw(streams(reply))))
     want = anthropic.decode_message(json.dumps(reply).encode())
     shape = ReplyShape("m")
-    assert _parsed(whole(message, shape)) == _parsed(whole(want, shape))
+    assert _parsed(folded_message(message, shape)) == _parsed(folded_message(want, shape))
 
 
 def _parsed(completion: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def check_unfolded(raw: bytes, shape: ReplyShape) -> None:
     chunks = streamed(unfold(anthropic.decode_message(raw)), shape)
     message = anthropic.decode_message(raw)
     completion = fold_chunks(chunks, translate_usage(message.usage))
-    assert msgspec.to_builtins(completion) == whole(message, shape)
+    assert msgspec.to_builtins(completion) == folded_message(message, shape)
 
 
 @given(replies(), st.sampled_from(SHAPES))

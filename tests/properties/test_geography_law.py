@@ -1,4 +1,4 @@
-"""Law 10: what a declared geography concerns is never called outside of it, whatever is set; or nothing starts."""
+"""Geography law: no call leaves a declared geography, whatever is configured; otherwise nothing starts."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ HOMES = (
 
 
 def entry(
-    name: str, places: st.SearchStrategy[str], geographies: st.SearchStrategy[str | None]
+    name: str, location: st.SearchStrategy[str], geographies: st.SearchStrategy[str | None]
 ) -> st.SearchStrategy[dict[str, Any]]:
     path = "/v1/projects/p/locations/{}/publishers/anthropic/models/claude-sonnet-4-6"
-    google = places.map(lambda p: f"https://{host_for(p)}{path.format(p)}")
-    proxy = places.map(lambda p: f"https://proxy.example{path.format(p)}")
+    google = location.map(lambda p: f"https://{host_for(p)}{path.format(p)}")
+    proxy = location.map(lambda p: f"https://proxy.example{path.format(p)}")
     where = st.one_of(
         st.just({}),
-        st.fixed_dictionaries({"location": places}),
-        st.fixed_dictionaries({"location": places, "region": places}),
-        st.fixed_dictionaries({"locations": st.lists(places, min_size=1, max_size=2)}),
-        st.fixed_dictionaries({"deployments": st.lists(places.map(lambda p: {"location": p}), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"location": location}),
+        st.fixed_dictionaries({"location": location, "region": location}),
+        st.fixed_dictionaries({"locations": st.lists(location, min_size=1, max_size=2)}),
+        st.fixed_dictionaries(
+            {"deployments": st.lists(location.map(lambda p: {"location": p}), min_size=1, max_size=2)}
+        ),
         st.fixed_dictionaries({"url": st.one_of(google, proxy, st.just("https://proxy.example/m"))}),
     )
     head = {"name": st.just(name), "model": st.just("claude-sonnet-4-6"), "geography": geographies}
@@ -48,14 +50,16 @@ def entry(
 
 
 def vertex_in(home: tuple[tuple[str, ...], tuple[str | None, ...]]) -> st.SearchStrategy[dict[str, Any]]:
-    places, geographies = st.sampled_from(home[0]), st.sampled_from(home[1])
+    locations_inside, geographies = st.sampled_from(home[0]), st.sampled_from(home[1])
     return st.fixed_dictionaries(
         {
-            "location": st.one_of(places, places, st.just("global")),
+            "location": st.one_of(locations_inside, locations_inside, st.just("global")),
             "geography": geographies,
             "default_for_unknown_models": st.booleans(),
             "model": st.sampled_from([None, "claude-sonnet-4-6"]),
-            "models": st.tuples(entry("a", places, geographies), entry("b", places, geographies)).map(list),
+            "models": st.tuples(
+                entry("a", locations_inside, geographies), entry("b", locations_inside, geographies)
+            ).map(list),
         }
     )
 
@@ -65,13 +69,13 @@ targets = st.sampled_from(["a", "b", "claude-sonnet-4-6"])
 
 
 def reached(routes: Routes) -> dict[str, Route]:
-    found = {}
+    served = {}
     for name in NAMES:
         try:
-            found[name] = routes.find(name)
+            served[name] = routes.find(name)
         except ModelNotFound:
             continue
-    return found
+    return served
 
 
 @given(settings, targets, targets)
@@ -86,12 +90,16 @@ def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: s
         return
     event("served with a geography" if any(route.geographies for route in routes.routes) else "served")
     declared = {entry["name"]: entry["geography"] for entry in vertex["models"]}
-    fence_of_chat = routes.find("chat").geographies
+    chat_geographies = routes.find("chat").geographies
     for day in DAYS:
         for name, route in reached(routes.for_day(day)).items():
-            fences = {vertex["geography"], declared.get(name), *(fence_of_chat if name == "chat" else ())} - {None}
+            geographies_to_hold = {
+                vertex["geography"],
+                declared.get(name),
+                *(chat_geographies if name == "chat" else ()),
+            } - {None}
             for deployment in route.deployments:
-                told = {location_in_path(deployment.url), location_of_host(deployment.url)} - {None}
-                for fence in fences:
-                    assert told
-                    assert all(contains(fence, place, locations()) for place in told)
+                used = {location_in_path(deployment.url), location_of_host(deployment.url)} - {None}
+                for geography in geographies_to_hold:
+                    assert used
+                    assert all(contains(geography, location_used, locations()) for location_used in used)

@@ -1,7 +1,7 @@
-"""Nothing vanishes: whatever a client sends is refused by name, or it reaches the upstream, or a notice says not.
+"""Nothing vanishes: what a client sends is rejected by name, reaches the upstream, or has a notice.
 
-What is sent is judged by two that know none of the translator's code: the request types of the ``anthropic`` SDK and
-the rules of the emulator.
+Requests are judged by two that share no code with the translator: the types of the ``anthropic`` SDK and the rules of
+the emulator.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_what_is_sent_is_accepted(body: Json, card: ModelCard, options: Options)
     SDK.validate_python({**upstream, "model": card.id}, strict=False)
 
 
-# --- what is said reaches the upstream -------------------------------------------------------------------------------
+# --- every text reaches the upstream ----------------------------------------------------------------------------------
 
 
 @given(requests(), CARDS, OPTIONS)
@@ -87,42 +87,42 @@ def test_every_text_call_and_file_arrives_in_order(body: Json, card: ModelCard, 
     assume(done is not None)
     assert done is not None
     upstream = sent(done)
-    assert_within(told_in(body["messages"]), list(said_upstream(upstream)))
+    assert_within(texts_of_client(body["messages"]), list(texts_upstream(upstream)))
 
 
-def told_in(messages: list[Json]) -> dict[str, list[str]]:
-    """What a client says, by who says it; results are told apart, because they go to the front of their turn."""
-    found: dict[str, list[str]] = {"user": [], "assistant": [], "result": []}
+def texts_of_client(messages: list[Json]) -> dict[str, list[str]]:
+    """The texts of a client by role; tool results separately, because they come first in their turn."""
+    texts: dict[str, list[str]] = {"user": [], "assistant": [], "result": []}
     for message in messages:
         role = message["role"]
         key = "assistant" if role == "assistant" else "result" if role in ("tool", "function") else "user"
-        found[key] += pieces(message.get("content"))
+        texts[key] += pieces(message.get("content"))
         if message.get("refusal"):
-            found[key] += pieces(message["refusal"])
+            texts[key] += pieces(message["refusal"])
         for call in message.get("tool_calls") or ():
-            found[key].append(clean((call.get("function") or call["custom"])["name"]))
-            found[key] += [call["custom"]["input"]] if "custom" in call else []
+            texts[key].append(clean((call.get("function") or call["custom"])["name"]))
+            texts[key] += [call["custom"]["input"]] if "custom" in call else []
         if message.get("function_call"):
-            found[key].append(clean(message["function_call"]["name"]))
-    return found
+            texts[key].append(clean(message["function_call"]["name"]))
+    return texts
 
 
 def pieces(content: Any) -> list[str]:
     """The texts of content that are not blank, and the data of its files."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-    found = []
+    texts = []
     for part in parts:
         if part["type"] == "text":
-            found += [part["text"]] if part["text"].strip() else []
+            texts += [part["text"]] if part["text"].strip() else []
         elif part["type"] == "image_url":
-            found.append(part["image_url"]["url"].partition(",")[2])
+            texts.append(part["image_url"]["url"].partition(",")[2])
         else:
-            found.append(part["file"]["file_data"].partition(",")[2])
-    return found
+            texts.append(part["file"]["file_data"].partition(",")[2])
+    return texts
 
 
-def said_upstream(upstream: Json) -> Iterator[tuple[str, str]]:
-    """The same of what is sent: (who, what) in the order of the prompt."""
+def texts_upstream(upstream: Json) -> Iterator[tuple[str, str]]:
+    """The same of what is sent: (role, text) in the order of the prompt."""
     for block in upstream.get("system") or ():
         yield "user", block["text"]
     for message in upstream["messages"]:
@@ -147,27 +147,27 @@ def texts_of(block: Json) -> Iterator[str]:
             yield from texts_of(inner)
 
 
-def assert_within(told: dict[str, list[str]], said: list[tuple[str, str]]) -> None:
-    """The user's and the assistant's words arrive in their order, results in any: none may serve for two."""
-    user = [text for who, text in said if who == "user"]
-    assistant = [text for who, text in said if who == "assistant"]
-    if assistant and told["assistant"] and assistant[-1] == told["assistant"][-1].rstrip():
-        assistant[-1] = told["assistant"][-1]  # the beginning of the answer: spaces at its end are refused
-    assert in_order(told["assistant"], assistant)
-    for result in told["result"]:
+def assert_within(expected: dict[str, list[str]], sent: list[tuple[str, str]]) -> None:
+    """The texts of user and assistant arrive in their order, results in any, and each for itself."""
+    user = [text for who, text in sent if who == "user"]
+    assistant = [text for who, text in sent if who == "assistant"]
+    if assistant and expected["assistant"] and assistant[-1] == expected["assistant"][-1].rstrip():
+        assistant[-1] = expected["assistant"][-1]  # a prefill: Claude rejects white space at its end
+    assert in_order(expected["assistant"], assistant)
+    for result in expected["result"]:
         assert result in user
-    assert in_order(told["user"], user)
-    assert len(user) >= len(told["user"]) + len(told["result"])
+    assert in_order(expected["user"], user)
+    assert len(user) >= len(expected["user"]) + len(expected["result"])
 
 
-def in_order(wanted: list[str], found: Iterable[str]) -> bool:
-    rest = iter(found)
+def in_order(wanted: list[str], sent: Iterable[str]) -> bool:
+    rest = iter(sent)
     return all(text in rest for text in wanted)
 
 
 # --- every field does something, or a notice names it ----------------------------------------------------------------
 
-#: Values that ask for what happens anyway.
+#: Values that request what happens anyway.
 ASKS_NOTHING: dict[str, list[Any]] = {
     "stream": [True, False],  # the endpoint's business
     "stream_options": [{"include_usage": False}],
@@ -203,7 +203,7 @@ BOTH_LIMITS_ABOVE_THE_MAXIMUM = {
 @given(requests(), CARDS, OPTIONS)
 @example(BOTH_LIMITS_ABOVE_THE_MAXIMUM, builtin().card("claude-sonnet-4-6"), Options())
 def test_every_field_has_an_effect_or_a_notice(body: Json, card: ModelCard, options: Options) -> None:
-    """Leaving a field out changes what is sent, how the reply is shown, or what is noticed. Otherwise it vanished."""
+    """Leaving a field out changes the request, the response or the notices. Otherwise it vanished."""
     done = translate(body, card, options)
     assume(done is not None)
     assert done is not None
@@ -220,12 +220,12 @@ def effect(done: Translated) -> tuple[Any, ...]:
 
 
 def our_breakpoints(body: Json, done: Translated | None) -> bool:
-    """Whether a request gets breakpoints of ours, which it has no word against."""
+    """Whether a request gets automatic breakpoints."""
     return done is not None and "ephemeral" not in json.dumps(body) and b'"cache_control"' in effect(done)[0]
 
 
 def asks_for_the_usual(name: str, body: Json, card: ModelCard) -> bool:
-    """Whether a field asks, in this request, for what happens without it too."""
+    """Whether a field requests, in this request, what happens without it too."""
     defined = bool(body.get("tools") or body.get("functions"))
     by_format = body.get("response_format", {}).get("type") == "json_schema"  # may take the choice for itself
     if name == "stream_options":
@@ -261,12 +261,12 @@ def test_every_name_and_replaced_message_has_a_notice(body: Json, card: ModelCar
 
 
 @given(marked_once(), CARDS)
-def test_no_cache_marker_is_lost_wherever_it_stands(body: Json, card: ModelCard) -> None:
-    """On blank text, on a message without content, inside a tool's result: it moves, and stays one."""
+def test_no_cache_marker_is_lost(body: Json, card: ModelCard) -> None:
+    """On blank text, on a message without content, inside a tool's result: it may move, and there is still one."""
     done = translate(body, card, Options(prefill="continue", caching=False))
     assert done is not None
-    given_one = '"ephemeral"' in json.dumps(body)
-    assert json.dumps(sent(done)).count('"cache_control"') == given_one
+    has_marker = '"ephemeral"' in json.dumps(body)
+    assert json.dumps(sent(done)).count('"cache_control"') == has_marker
 
 
 @given(requests(), CARDS, OPTIONS)
@@ -276,24 +276,24 @@ def test_tools_and_the_keys_of_their_schemas_keep_their_order(body: Json, card: 
     assume(done is not None and done.body.tools)
     assert done is not None
     declared = {clean(t["function"]["name"]): t["function"] for t in body.get("tools", ()) if "function" in t}
-    found = [tool for tool in sent(done)["tools"] if tool["name"] in declared]
-    assert [tool["name"] for tool in found] == [n for n in declared if n in {tool["name"] for tool in found}]
-    for tool in found:
+    sent_tools = [tool for tool in sent(done)["tools"] if tool["name"] in declared]
+    assert [tool["name"] for tool in sent_tools] == [n for n in declared if n in {tool["name"] for tool in sent_tools}]
+    for tool in sent_tools:
         wanted = declared[tool["name"]]["parameters"]
         assert json.dumps(tool["input_schema"]) == json.dumps(wanted)
 
 
 @given(requests(), CARDS, OPTIONS)
 def test_the_arguments_of_every_call_arrive(body: Json, card: ModelCard, options: Options) -> None:
-    """Objects as they are; what is none of them inside one; nothing as nothing."""
+    """An object unchanged, any other value inside one, nothing as an empty one."""
     done = translate(body, card, options)
     assume(done is not None)
     assert done is not None
     blocks = [block for message in sent(done)["messages"] for block in message["content"]]
-    found = [block["input"] for block in blocks if block["type"] == "tool_use"]
+    inputs = [block["input"] for block in blocks if block["type"] == "tool_use"]
     calls = [call for message in body["messages"] for call in calls_of(message)]
-    assert len(found) == len(calls)
-    for value, call in zip(found, calls, strict=True):
+    assert len(inputs) == len(calls)
+    for value, call in zip(inputs, calls, strict=True):
         assert value == wanted_input(call)
 
 

@@ -53,9 +53,9 @@ def test_a_longer_conversation_extends_the_shorter(body: dict[str, Any], card: M
     """
     request = request_of(body)
     calls = [] if request.tools else [i for i in range(len(request.messages)) if _calls(request, i)]
-    asked = [i for i in range(1, len(request.messages)) if _is_answer(request, i) and (not calls or i > calls[0])]
+    lengths = [i for i in range(1, len(request.messages)) if _is_answer(request, i) and (not calls or i > calls[0])]
     earlier: MessagesRequest | None = None
-    for end in [*asked, len(request.messages)]:
+    for end in [*lengths, len(request.messages)]:
         now = translate(msgspec.structs.replace(request, messages=request.messages[:end]), card, Options())
         if earlier is not None and now is not None:
             assert first_difference(earlier, now) is None

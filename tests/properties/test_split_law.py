@@ -51,14 +51,14 @@ def drive(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
 @given(st.data(), replies())
 def test_any_split_gives_the_same_bytes(data: st.DataObject, reply: dict[str, Any]) -> None:
     raw = data.draw(framed(data.draw(streams(reply))))
-    whole = client_bytes([raw])
-    assert client_bytes(cut(data.draw, raw)) == whole
-    assert client_bytes([raw[i : i + 1] for i in range(len(raw))]) == whole
-    check_grammar(whole)
+    expected = client_bytes([raw])
+    assert client_bytes(cut(data.draw, raw)) == expected
+    assert client_bytes([raw[i : i + 1] for i in range(len(raw))]) == expected
+    check_grammar(expected)
 
 
 @given(st.data(), replies())
-def test_a_cut_stream_never_looks_whole(data: st.DataObject, reply: dict[str, Any]) -> None:
+def test_a_cut_stream_never_looks_complete(data: st.DataObject, reply: dict[str, Any]) -> None:
     raw = data.draw(framed(data.draw(streams(reply))))
     end = data.draw(st.integers(0, len(raw)))
     out = client_bytes([raw[:end]])
@@ -79,24 +79,24 @@ def test_a_failure_inside_loses_nothing_before_it(data: st.DataObject, reply: di
     """Whether the error comes in the same read as the content before it or in a later one makes no difference."""
     events = data.draw(streams(reply))
     frames = [f"data: {json.dumps(event)}\n\n".encode() for event in events]
-    place = data.draw(st.integers(0, len(frames) - 1))
-    raw = b"".join([*frames[:place], failure, *frames[place:]])
-    separate = client_bytes([*frames[:place], failure, *frames[place:]])
+    at = data.draw(st.integers(0, len(frames) - 1))
+    raw = b"".join([*frames[:at], failure, *frames[at:]])
+    separate = client_bytes([*frames[:at], failure, *frames[at:]])
     assert client_bytes([raw]) == separate
     assert client_bytes(cut(data.draw, raw)) == separate
     assert b"[DONE]" not in separate
-    whole = client_bytes(frames)
+    expected = client_bytes(frames)
     before = separate.rpartition(b"data: ")[0]
-    assert whole.startswith(before)
+    assert expected.startswith(before)
 
 
 @pytest.mark.parametrize("recording", recordings("stream"))
 def test_recorded_streams_cut_everywhere(recording: dict[str, Any]) -> None:
     raw = recording["sse"].encode()
-    whole = client_bytes([raw])
+    expected = client_bytes([raw])
     for size in (1, 2, 3, 5, 17, 1000):
-        assert client_bytes([raw[i : i + size] for i in range(0, len(raw), size)]) == whole
-    check_grammar(whole)
+        assert client_bytes([raw[i : i + size] for i in range(0, len(raw), size)]) == expected
+    check_grammar(expected)
 
 
 def check_grammar(raw: bytes) -> None:

@@ -103,7 +103,7 @@ def test_a_stream_in_disorder_obeys_it_too(events: list[Json], shape: ReplyShape
 
 
 @given(st.data(), replies())
-def test_all_a_reply_holds_is_told(data: st.DataObject, reply: Json) -> None:
+def test_all_of_a_reply_is_streamed(data: st.DataObject, reply: Json) -> None:
     chunks = client_chunks(data.draw(streams(reply)), ReplyShape("m", include_usage=True, tool_names=NAMES))
     deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
     blocks = reply["content"]
@@ -111,11 +111,11 @@ def test_all_a_reply_holds_is_told(data: st.DataObject, reply: Json) -> None:
     def joined(kind: str) -> str:
         return "".join(block.get(kind) or "" for block in blocks if block["type"] == kind)
 
-    def told(field: str) -> str:
+    def streamed(field: str) -> str:
         return "".join(delta.get(field) or "" for delta in deltas)
 
-    assert told("content") == joined("text")
-    assert told("reasoning_content") == joined("thinking")
+    assert streamed("content") == joined("text")
+    assert streamed("reasoning_content") == joined("thinking")
     calls = [block for block in blocks if block["type"] == "tool_use"]
     assert called(deltas) == [(c["id"], NAMES.get(c["name"], c["name"]), c["input"]) for c in calls]
     signed = [block for block in blocks if block.get("signature") and block["type"] == "thinking"]
@@ -128,12 +128,12 @@ def test_all_a_reply_holds_is_told(data: st.DataObject, reply: Json) -> None:
 
 
 def called(deltas: list[Json]) -> list[tuple[str, str, Any]]:
-    found: list[list[str]] = []
+    calls: list[list[str]] = []
     for part in (part for delta in deltas for part in delta.get("tool_calls", ())):
         if "id" in part:
-            found.append([part["id"], part["function"]["name"], ""])
-        found[part["index"]][2] += part["function"]["arguments"]
-    return [(id, name, json.loads(arguments)) for id, name, arguments in found]
+            calls.append([part["id"], part["function"]["name"], ""])
+        calls[part["index"]][2] += part["function"]["arguments"]
+    return [(id, name, json.loads(arguments)) for id, name, arguments in calls]
 
 
 def check_end(reply: Json, chunks: list[Json], calls: bool) -> None:

@@ -1,4 +1,4 @@
-"""In every mode the client gets the same answer: only the pieces differ, and no piece is late."""
+"""In every mode the client gets the same message: only the pieces differ, and no piece is late."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def decode(events: Iterable[dict[str, Any]]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
 
 
-def whole(events: list[dict[str, Any]], shape: ReplyShape) -> chat_response.ChatCompletion:
+def unary_response(events: list[dict[str, Any]], shape: ReplyShape) -> chat_response.ChatCompletion:
     """The answer to a request that asked for no stream."""
     fold = MessageFold()
     for event in decode(events):
@@ -79,10 +79,10 @@ def gathered(each: Iterable[list[Chunk]], gatherer: Gatherer, pauses: Iterator[f
     return out + gatherer.flush()
 
 
-def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> list[Chunk]:
+def streamed(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> list[Chunk]:
     """The chunks a client gets in a mode."""
     if mode == "single":
-        return whole_chunks(whole(events, shape), include_usage=shape.include_usage)
+        return whole_chunks(unary_response(events, shape), include_usage=shape.include_usage)
     each = list(standard(events, shape))
     if mode == "buffered":
         pauses = iter(lambda: data.draw(PAUSES), None)
@@ -98,7 +98,7 @@ def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[chat_response.Decod
 
 def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> None:
     """The fold law, and the grammar: role first, the finish reason alone, usage last if asked for."""
-    chunks, want = told(mode, data, events, shape), whole(events, shape)
+    chunks, want = streamed(mode, data, events, shape), unary_response(events, shape)
     if not shape.include_usage:
         want.usage = translate_usage(None)
     assert fold_chunks(read(chunks, shape), translate_usage(None)) == want
@@ -132,10 +132,10 @@ def test_also_of_events_that_stand_where_they_should_not(
 @pytest.mark.parametrize("recording", recordings("stream"))
 def test_also_of_recorded_streams(recording: dict[str, Any], size: int) -> None:
     events = [json.loads(line[5:]) for line in recording["sse"].splitlines() if line.startswith("data:")]
-    shape, want = SHAPES[1], whole(events, SHAPES[1])
+    shape, want = SHAPES[1], unary_response(events, SHAPES[1])
     for chunks in (
         gathered(standard(events, shape), Gatherer(size, 0.5), cycle([0.0, 0.1, 0.1, 0.7])),
-        whole_chunks(whole(events, shape), include_usage=True),
+        whole_chunks(unary_response(events, shape), include_usage=True),
     ):
         assert fold_chunks(read(chunks, shape), translate_usage(None)) == want
 
@@ -156,7 +156,7 @@ def merged(chunks: Iterable[Chunk]) -> list[Any]:
 @given(st.data(), replies(), st.sampled_from(SHAPES))
 def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dict[str, Any], shape: ReplyShape) -> None:
     events = data.draw(streams(reply))
-    assert merged(told("buffered", data, events, shape)) == merged(told("standard", data, events, shape))
+    assert merged(streamed("buffered", data, events, shape)) == merged(streamed("standard", data, events, shape))
 
 
 async def _relayed(pieces: list[bytes], size: int) -> bytes:

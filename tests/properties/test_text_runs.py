@@ -1,4 +1,4 @@
-"""Texts that are handed on encoded are those that decoding and encoding gives: whole, cut, between anything else."""
+"""Text deltas that are forwarded without decoding equal those that are decoded and encoded, at any split."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ class Response:
         return json.loads(self.body)
 
     def events(self) -> list[Any]:
-        """Data of the stream's events, decoded; ``[DONE]`` as it is."""
-        found = []
+        """The data of the stream's events, decoded, and ``[DONE]``."""
+        events: list[Any] = []
         for block in self.body.decode().split("\n\n"):
             if block.startswith("data: "):
                 data = block.removeprefix("data: ")
-                found.append(data if data == "[DONE]" else json.loads(data))
-        return found
+                events.append(data if data == "[DONE]" else json.loads(data))
+        return events
 
 
 async def request(
@@ -44,10 +44,10 @@ async def request(
     disconnect: asyncio.Event | None = None,
     root_path: str = "",
 ) -> Response:
-    """Send one request. ``disconnect``: set it, and the application is told that the client has left."""
+    """Send one request. Once ``disconnect`` is set, the application receives ``http.disconnect``."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = False
-    gone = disconnect or asyncio.Event()
+    disconnected = disconnect or asyncio.Event()
     response = Response()
 
     async def receive() -> dict[str, Any]:
@@ -55,7 +55,7 @@ async def request(
         if not sent:
             sent = True
             return {"type": "http.request", "body": raw, "more_body": False}
-        await gone.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:

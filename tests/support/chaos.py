@@ -36,7 +36,7 @@ class Seen:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of an error; 200 for one that was told inside a stream."""
+        """The HTTP status of an error; 200 for one inside a stream."""
         return getattr(self.error, "status_code", 200)
 
 
@@ -51,9 +51,9 @@ class World:
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """What the emulator got."""
-        found: list[dict[str, Any]] = self.emulator.app.requests()
-        return found
+        """The requests that the emulator received."""
+        requests: list[dict[str, Any]] = self.emulator.app.requests()
+        return requests
 
     def counted(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
@@ -65,7 +65,7 @@ class World:
         )
 
     async def ask(self, text: str, kind: str = "unary", *, model: str = MODEL, **fields: Any) -> Seen:
-        """:param kind: ``unary``, ``stream``, or ``folded`` for an answer that may be too long for the first."""
+        """:param kind: ``unary``, ``stream``, or ``folded`` for a unary response that is streamed upstream."""
         seen = Seen()
         if kind == "unary":
             fields = {"max_tokens": 500, **fields}
@@ -92,14 +92,14 @@ class World:
                     seen.finish = choice.finish_reason or seen.finish
 
     async def settle(self) -> None:
-        """Until all sides know that it is over."""
+        """Waits until all sides have noticed the end."""
         await until(lambda: all(call["outcome"] != "running" for call in self.calls))
         await until(lambda: self.counted("modelmux_requests_in_flight") == 0)
 
 
 @contextlib.asynccontextmanager
 async def world(*, emulator: EmulatorSettings | None = None, **settings: Any) -> AsyncIterator[World]:
-    """:param settings: tables of the configuration, over a minimal one with short clocks."""
+    """:param settings: tables of the configuration, merged over a minimal one with short timeouts."""
     async with running(emulator or EmulatorSettings(tokens_per_second=0)) as upstream:
         vertex = {"project": "p", "location": "global", "base_url": upstream.base_url} | settings.pop("vertex", {})
         tables = {"vertex": vertex, "auth": {"access_token": "ya29.x"}, "timeouts": TIMEOUTS} | settings
@@ -115,12 +115,12 @@ async def world(*, emulator: EmulatorSettings | None = None, **settings: Any) ->
 
 
 def open_files() -> int:
-    """Descriptors of this process."""
+    """The open file descriptors of this process."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def left_over(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    """Tasks that were not there and are still running. The SDK's generators are closed by the collector, in tasks."""
+    """Tasks that were not there before and still run. The garbage collector closes generators of the SDK in tasks."""
     for _ in range(20):
         gc.collect()
         left = {task for task in asyncio.all_tasks() - before if not task.done()}

@@ -133,7 +133,7 @@ async def chat(
     """
     if app is None:
         tables = dict(settings or {})
-        vertex = {"caching": False} | tables.pop("vertex", {})
+        vertex = {"prompt_caching": False} | tables.pop("vertex", {})
         app = gateway(FakeUpstream([]), vertex=vertex, **tables)
     upstream = app._upstream
     assert isinstance(upstream, FakeUpstream)

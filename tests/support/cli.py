@@ -1,4 +1,4 @@
-"""Running commands as a stranger with an empty home, and comparing what they say with a file.
+"""Running commands with an empty home directory, and comparing what they print with a file.
 
 ``MODELMUX_UPDATE_SNAPSHOTS=1 pytest ...`` writes the files anew; read the difference before it is committed.
 """
@@ -27,8 +27,8 @@ _MORE = ("PORT", "NO_COLOR", "FORCE_COLOR", "EDITOR", "VISUAL", "CLOUDSDK_CONFIG
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said, and how it ended."""
+class CommandResult:
+    """What a command printed, and its exit code."""
 
     arguments: tuple[str, ...]
     code: int
@@ -37,52 +37,52 @@ class Said:
     home: Path
 
     def text(self, replace: Mapping[str, str] | None = None) -> str:
-        """All of it, with what differs between machines replaced: the home, the version, and what the test names."""
+        """Command and output; what differs between machines is replaced: home, version, and what the test names."""
         shown = "".join(
             f"--- {name}\n{text}{'' if text.endswith(chr(10)) else chr(10)}"
             for name, text in (("stdout", self.stdout), ("stderr", self.stderr))
             if text
         )
-        whole = f"$ modelmux {shlex.join(self.arguments)}\nexit {self.code}\n{shown}"
+        text = f"$ modelmux {shlex.join(self.arguments)}\nexit {self.code}\n{shown}"
         for old, new in {**(replace or {}), str(self.home): "HOME", __version__: "VERSION"}.items():
-            whole = whole.replace(old, new)
-        return re.sub(r"[ \t]+$", "", whole, flags=re.MULTILINE)
+            text = text.replace(old, new)
+        return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """Nothing of the person who runs the tests: no settings, no Google login, no editor, a fixed width, no colours."""
-    kept = {k: v for k, v in clean_environment(home).items() if k not in _MORE and not k.startswith("CLOUDSDK_")}
-    return {**kept, "COLUMNS": "120", "TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}
+    """An environment without settings, Google login, editor or colours of the person who runs the tests."""
+    inherited = {k: v for k, v in clean_environment(home).items() if k not in _MORE and not k.startswith("CLOUDSDK_")}
+    return {**inherited, "COLUMNS": "120", "TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}
 
 
-def run(*arguments: str, home: Path, input: str | None = None, **variables: str) -> Said:
-    """A command in this process, in the folder ``home``, which is its home too."""
+def run(*arguments: str, home: Path, input: str | None = None, **variables: str) -> CommandResult:
+    """Run a command in this process; ``home`` is its home and working directory."""
     from modelmux.cli.main import main
 
     with mock.patch.dict(os.environ, environment(home, **variables), clear=True), contextlib.chdir(home):
         result = CliRunner().invoke(main, list(arguments), input=input, prog_name="modelmux")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Said(arguments, result.exit_code, result.stdout, result.stderr, home)
+    return CommandResult(arguments, result.exit_code, result.stdout, result.stderr, home)
 
 
-def run_process(*arguments: str, home: Path, input: str = "", seconds: float = 30, **variables: str) -> Said:
-    """A command as a process of its own: for what signals, pipes and the start of the program do."""
+def run_process(*arguments: str, home: Path, input: str = "", seconds: float = 50, **variables: str) -> CommandResult:
+    """Run a command in a process of its own, for tests of signals, pipes and start-up."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", "modelmux", *arguments],
         input=input, capture_output=True, text=True, timeout=seconds, cwd=home, check=False,
         env=environment(home, **variables),
     )  # fmt: skip
-    return Said(arguments, result.returncode, result.stdout, result.stderr, home)
+    return CommandResult(arguments, result.returncode, result.stdout, result.stderr, home)
 
 
-def check_snapshot(name: str, *said: Said, replace: Mapping[str, str] | None = None) -> None:
+def check_snapshot(name: str, *results: CommandResult, replace: Mapping[str, str] | None = None) -> None:
     """Compare with ``tests/unit/cli/snapshots/{name}.txt``.
 
-    :param replace: further texts that differ from run to run -> what stands in the file for them.
+    :param replace: further texts that differ between runs -> what the file has in their place.
     """
     file = SNAPSHOTS / f"{name}.txt"
-    text = "\n".join(one.text(replace) for one in said)
+    text = "\n".join(one.text(replace) for one in results)
     if os.environ.get(UPDATE):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Generated client traffic: conversations in any order, requests with all their fields."""
+"""Generated client traffic: conversations in any order, requests with any of their fields."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _answer(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _exchange(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """What a well-behaved client sends: an answer, and the results of its calls in any order, mostly all of them."""
+    """What a well-behaved client sends: an assistant message, then most or all results of its calls in any order."""
     message = draw(_answer())
     results = [
         {"role": "tool", "tool_call_id": c["id"], "content": draw(_CONTENT)} for c in message.get("tool_calls", ())
@@ -86,7 +86,7 @@ def _exchange(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def _stray(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """One message that stands where it happens to stand."""
+    """One message of any role, whatever comes before it."""
     role = draw(st.sampled_from(["user", "user", "assistant", "tool", "system", "developer", "function"]))
     if role == "user":
         return [{"role": role, "content": draw(_CONTENT), "cache_control": draw(_MARKER), **draw(_NAME)}]
@@ -131,8 +131,7 @@ _FORMATS: list[Any] = [
     _by_schema({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}}, name="n", strict=True),
     _by_schema({"anyOf": [_SCHEMA, {}]}, name="get_weather"), {"type": "grammar"}, {"type": "json_schema"},
 ]  # fmt: skip
-#: Fields beside messages and tools, each with values that are right and some that are refused. All of them but those
-#: two, and one that nobody knows.
+#: All fields except messages and tools, and one that does not exist, each with valid values and some invalid ones.
 FIELDS: dict[str, list[Any]] = {
     "max_tokens": [1, 1025, 5000, 10**9, 0],
     "max_completion_tokens": [2, 4096, 10**9],
@@ -176,14 +175,14 @@ FIELDS: dict[str, list[Any]] = {
     "moderation": [{"model": "m"}],
     "guided_json": [{}],
 }  # fmt: skip
-#: Fields that have to do with each other.
+#: Fields that affect each other.
 _RELATED = [
     ("temperature", "top_p", "top_k"), ("max_tokens", "max_completion_tokens", "thinking"),
     ("reasoning_effort", "reasoning", "thinking"), ("tool_choice", "parallel_tool_calls", "thinking"),
     ("response_format", "tool_choice", "reasoning_effort"), ("functions", "function_call"),
     ("user", "safety_identifier"), ("stream", "stream_options"),
 ]  # fmt: skip
-#: Values that are refused on every model: rare, so that most requests get through.
+#: Values that every model rejects: rare, so that most requests are valid.
 _REFUSED = ("n", "logprobs", "top_logprobs", "modalities", "audio", "moderation")
 
 
@@ -191,9 +190,9 @@ _REFUSED = ("n", "logprobs", "top_logprobs", "modalities", "audio", "moderation"
 def requests(draw: st.DrawFn) -> dict[str, Any]:
     """A conversation with a few of all the other fields."""
     body = draw(conversations())
-    asked = [name for name in FIELDS if name not in _REFUSED or draw(st.integers(0, 9)) == 0]
+    allowed = [name for name in FIELDS if name not in _REFUSED or draw(st.integers(0, 9)) == 0]
     related = draw(st.lists(st.sampled_from(draw(st.sampled_from(_RELATED))), max_size=2, unique=True))
-    for name in [*related, *draw(st.lists(st.sampled_from(asked), max_size=4, unique=True))]:
+    for name in [*related, *draw(st.lists(st.sampled_from(allowed), max_size=4, unique=True))]:
         body[name] = draw(st.sampled_from(FIELDS[name]))
     return body
 
@@ -202,14 +201,14 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 def marked_once(draw: st.DrawFn) -> dict[str, Any]:
     """A conversation with one cache marker, on a message or a text part that may be blank."""
     body = draw(conversations())
-    places: list[dict[str, Any]] = []
+    markable: list[dict[str, Any]] = []
     for message in body["messages"]:
         message.pop("cache_control", None)
         parts = message["content"] if isinstance(message["content"], list) else []
         for part in parts:
             part.pop("cache_control", None)
-        places += [] if message["role"] == "function" else [message]
-        places += [part for part in parts if part["type"] == "text"]
-    if places:
-        draw(st.sampled_from(places))["cache_control"] = {"type": "ephemeral"}
+        markable += [] if message["role"] == "function" else [message]
+        markable += [part for part in parts if part["type"] == "text"]
+    if markable:
+        draw(st.sampled_from(markable))["cache_control"] = {"type": "ephemeral"}
     return body

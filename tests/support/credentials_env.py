@@ -1,4 +1,4 @@
-"""Helpers for tests of credentials: a clock to turn by hand, recorded events, an environment without Google."""
+"""Helpers for tests of credentials: recorded events, an environment without Google's settings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _VARIABLES = (
 
 
 def clean_environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Nothing of the machine's own Google or proxy settings is left."""
+    """Remove the machine's own Google and proxy settings."""
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(home))
 
 
 class Events:
-    """Records what ``on_event`` is told."""
+    """Records the calls of ``on_event``."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, str | float | bool]]] = []
@@ -36,7 +36,7 @@ class Events:
         return [detail for seen, detail in self.seen if seen == name]
 
 
-async def until(condition: Callable[[], object], within: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within: float = 30.0) -> None:
     """Wait for work in another thread; fails after ``within`` seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while not condition():

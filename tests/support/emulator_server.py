@@ -52,8 +52,8 @@ def threaded(
     assert not thread.is_alive()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait for something the emulator notices a little later than the client, such as a disconnect."""
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for what the emulator notices later than the client, such as a disconnect."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Stand-ins for the outgoing side, scripted: what is sent is kept, what is answered was given."""
+"""A scripted upstream and token source: calls are recorded, replies come from a script."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class FakeUpstream:
         pass
 
     def body(self, index: int = -1) -> dict[str, Any]:
-        """The body of a call that was made."""
+        """The body of a recorded call."""
         parsed: dict[str, Any] = json.loads(self.calls[index].body)
         return parsed
 
 
 class FakeTokens:
-    """Tokens token-1, token-2, …; a new one each time one is renewed."""
+    """Tokens token-1, token-2, …: each renewal returns the next."""
 
     def __init__(self) -> None:
         self.number = 1
@@ -94,7 +94,7 @@ class FakeTokens:
 
 
 def message_reply(text: str = "Hello!", **changes: Any) -> FakeReply:
-    """A whole Messages reply."""
+    """A Messages reply that is not streamed."""
     message = {
         "id": "msg_vrtx_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-6",
         "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": None,
@@ -109,7 +109,7 @@ def event(kind: str, **fields: Any) -> bytes:
 
 
 def text_events(*texts: str) -> list[bytes]:
-    """The events of a plain text answer."""
+    """The events of a reply of one text block."""
     usage = {"input_tokens": 7, "output_tokens": 1}
     return [
         event("message_start", message={"id": "msg_vrtx_1", "type": "message", "content": [], "usage": usage}),

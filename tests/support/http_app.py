@@ -1,4 +1,4 @@
-"""A small ASGI application, and the process that serves it with a server nobody here wrote.
+"""A small ASGI application, and the process that serves it with a third-party server.
 
 ``python http_app.py SERVER FD [CERT KEY]``, where SERVER is h11, httptools or hypercorn and FD a listening socket.
 """
@@ -40,8 +40,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     elif scope["path"] == "/chunks":
         await reply(200, [], [b"%08d" % number for number in range(query["n"])])
     elif scope["path"] == "/large":
-        whole, rest = divmod(query["n"], PIECE)
-        parts = [b"x" * PIECE] * whole + [b"x" * rest]
+        full, rest = divmod(query["n"], PIECE)
+        parts = [b"x" * PIECE] * full + [b"x" * rest]
         await reply(200, [(b"content-length", b"%d" % query["n"])] if query.get("length") else [], parts)
     elif scope["path"] == "/status":
         await reply(query["code"], [], [])

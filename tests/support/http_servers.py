@@ -1,4 +1,4 @@
-"""HTTP servers nobody here wrote, as processes: uvicorn with h11 and httptools, hypercorn, nginx."""
+"""Third-party HTTP servers as processes: uvicorn with h11 and httptools, hypercorn, nginx."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
 @contextmanager
 def asgi_server(name: str, *, tls: tuple[str, str] | tuple[()] = ()) -> Iterator[Origin]:
     """:param name: h11, httptools or hypercorn. :param tls: certificate and key files."""
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as sock:  # it listens already, so no one has to wait
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as sock:  # it listens already, so there is no need to wait
         sock.set_inheritable(True)
         port = sock.getsockname()[1]
         arguments = [sys.executable, str(APP), name, str(sock.fileno()), *tls]
@@ -89,7 +89,7 @@ def nginx_server(settings: str = "", *, tls: tuple[str, str] | tuple[()] = ()) -
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 40
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -1,4 +1,4 @@
-"""An upstream that takes its time, and a client that looks at its watch."""
+"""An upstream that pauses, and an application whose output is timed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 from modelmux.errors import GatewayError
 from support.fakes import SSE_HEADERS, FakeReply
 
-#: As a piece: nothing comes any more.
+#: As a piece: nothing follows.
 SILENCE = float("inf")
 
 
 class PausingReply(FakeReply):
-    """A stream whose pieces may be pauses, in seconds. Says when it was reached, and whether it was waiting when it was
-    closed."""
+    """A stream whose pieces may be pauses, in seconds or until an event is set.
 
-    def __init__(self, *pieces: bytes | GatewayError | float) -> None:
+    ``silent`` is set when it reaches a pause without end, ``left`` when it is closed.
+    """
+
+    def __init__(self, *pieces: bytes | GatewayError | float | asyncio.Event) -> None:
         super().__init__(200, SSE_HEADERS, [])
-        self._steps: Sequence[bytes | GatewayError | float] = pieces
+        self._steps: Sequence[bytes | GatewayError | float | asyncio.Event] = pieces
         self.silent = asyncio.Event()
         self.left: asyncio.Event = asyncio.Event()
 
@@ -30,6 +32,8 @@ class PausingReply(FakeReply):
                     raise step
                 if isinstance(step, bytes):
                     yield step
+                elif isinstance(step, asyncio.Event):
+                    await step.wait()
                 elif step == SILENCE:
                     self.silent.set()
                     await asyncio.Event().wait()
@@ -40,7 +44,7 @@ class PausingReply(FakeReply):
 
 
 class Watched:
-    """An application, with the time in seconds at which each part of its last response came."""
+    """An application, with the seconds after which it sent each part of its last response."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -59,5 +63,5 @@ class Watched:
         await self._app(scope, receive, noted)
 
     def when(self, text: bytes) -> float:
-        """When the part that holds ``text`` came."""
+        """When the part with ``text`` was sent."""
         return next(time for time, part in self.parts if text in part)

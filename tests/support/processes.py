@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-START_SECONDS = 15.0
+START_SECONDS = 40.0
 
 
 def free_port() -> int:
@@ -23,15 +23,15 @@ def free_port() -> int:
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without proxies and without anything that configures a gateway: nothing of the
-    person who runs the tests is read or written."""
+    """This process's environment without proxies and without anything that configures a gateway, so that files of
+    the person who runs the tests are neither read nor written."""
     ours = re.compile("(?i)(modelmux_|xdg_|google_|vertex|anthropic_|cloud_ml_|llm_|notify_|watchdog_|.*_proxy$|port$)")
-    kept = {k: v for k, v in os.environ.items() if not ours.match(k)}
-    return {**kept, "HOME": str(home), **variables}
+    inherited = {k: v for k, v in os.environ.items() if not ours.match(k)}
+    return {**inherited, "HOME": str(home), **variables}
 
 
 class Process:
-    """A command that serves on ``url``. Its output is kept in a file, whose folder is its home and where it runs."""
+    """A command that serves on ``url``. Its output goes to a file, whose folder is its home and working directory."""
 
     def __init__(self, log: Path, *arguments: str, port: int, **variables: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -51,7 +51,7 @@ class Process:
             if self._process.poll() is not None:
                 raise AssertionError(f"it ended with {self._process.returncode}: {self.output()}")
             try:
-                urllib.request.urlopen(self.url + path, timeout=1).close()
+                urllib.request.urlopen(self.url + path, timeout=10).close()
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)

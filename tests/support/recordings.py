@@ -1,4 +1,4 @@
-"""The recorded traffic beside the project, where it is present. Nothing of it is copied into the project."""
+"""The recorded traffic next to the project, where it is present. It is not copied into the project."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def recordings(*kinds: str) -> list[Any]:
-    """pytest parameters: one a recording of these kinds, or a single skipped one."""
-    found = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
-    params = [pytest.param(load(path), id=path.stem) for path in found if load(path)["kind"] in kinds]
+    """pytest parameters: one for each recording of these kinds, or a single skipped one."""
+    paths = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
+    params = [pytest.param(load(path), id=path.stem) for path in paths if load(path)["kind"] in kinds]
     return params or [pytest.param({}, marks=_ABSENT)]
 
 
 def openai_requests() -> list[Any]:
-    """pytest parameters: one a recorded client request, or a single skipped one."""
-    found = sorted(REQUESTS.glob("*.json")) if REQUESTS.is_dir() else []
-    return [pytest.param(load(path), id=path.stem) for path in found] or [pytest.param({}, marks=_ABSENT)]
+    """pytest parameters: one for each recorded client request, or a single skipped one."""
+    paths = sorted(REQUESTS.glob("*.json")) if REQUESTS.is_dir() else []
+    return [pytest.param(load(path), id=path.stem) for path in paths] or [pytest.param({}, marks=_ABSENT)]

@@ -1,5 +1,5 @@
-"""For tests of what must not happen: requests byte by byte, the routes a gateway has, its source as syntax trees, and
-gateways whose every secret is a canary. No assertion about a single case comes in here.
+"""Helpers for security tests: requests byte by byte, the routes of a gateway, its source as syntax trees, and gateways
+whose secrets are canaries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Tokens:
-    """Always the same token, which nothing but Google may see."""
+    """Always the same token, which only Google may see."""
 
     async def token(self) -> str:
         return TOKEN
@@ -47,7 +47,7 @@ class Tokens:
 
 @dataclass
 class Guarded:
-    """A gateway whose key, token and project are canaries, and everything it writes."""
+    """A gateway whose key, token and project are canaries, and its output."""
 
     app: Gateway
     upstream: FakeUpstream
@@ -62,13 +62,13 @@ class Guarded:
         return self.app.metrics.registry.get_sample_value(name, labels) or 0.0
 
     def seen(self, *responses: Response) -> str:
-        """All that anybody could read: logs, metrics, reprs, responses."""
+        """Everything that can be read from outside: logs, metrics, reprs, responses."""
         parts = [self.out.getvalue(), self.app.metrics.expose().decode(), repr(self.app), repr(vars(self.app))]
         return "\n".join(parts + [f"{r.status} {r.headers} {r.body.decode()}" for r in responses])
 
 
 def guarded(*script: Any, style: str = "json", **settings: Any) -> Guarded:
-    """A gateway that asks for a key; ``settings`` are merged over its tables."""
+    """A gateway with an API key; ``settings`` are merged over its tables."""
     tables: dict[str, Any] = {
         "server": {"api_keys": [KEY], "log_level": "trace"},
         "vertex": {"project": PROJECT, "location": "global", "prompt_caching": False},
@@ -84,23 +84,23 @@ def guarded(*script: Any, style: str = "json", **settings: Any) -> Guarded:
 
 
 class Unread(AssertionError):
-    """The application read a body it should not have touched."""
+    """The application read a body that it must not read."""
 
 
 async def send(
     app: Any, method: str, path: str, headers: Pairs | None = None, body: bytes | None = b"", *, query: bytes = b"",
     **scope: Any,
 ) -> Response:  # fmt: skip
-    """One request as an ASGI server hands it on, nothing added. ``body`` None: reading it fails the test."""
-    response, given_out = Response(), False
+    """One request as an ASGI server passes it, with no defaults. ``body`` None: reading it fails the test."""
+    response, delivered = Response(), False
 
     async def receive() -> dict[str, Any]:
-        nonlocal given_out
+        nonlocal delivered
         if body is None:
             raise Unread("the body was read")
-        if given_out:
-            await asyncio.Event().wait()  # the client stays
-        given_out = True
+        if delivered:
+            await asyncio.Event().wait()  # the client is connected
+        delivered = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def answer(message: dict[str, Any]) -> None:
@@ -113,32 +113,32 @@ async def send(
             response.parts.append(message.get("body", b""))
             response.complete = not message.get("more_body", False)
 
-    given = {
+    request = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
         "raw_path": path.encode("utf-8", "surrogatepass"), "root_path": "", "query_string": query, "scheme": "http",
         "headers": headers or [], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000), **scope,
     }  # fmt: skip
-    await app(given, receive, answer)
+    await app(request, receive, answer)
     return response
 
 
 def routes(app: Gateway) -> list[tuple[str, str]]:
-    """Every (method, path) that ``app`` serves, with something in place of path parameters."""
+    """Every (method, path) that ``app`` serves, with a value for each path parameter."""
     inner: Any = app._current.application
     while not hasattr(inner, "_data_plane"):
         inner = inner._application
-    found = list(inner._data_plane)
+    routes = list(inner._data_plane)
     for page in inner._pages:
         path = page.path
         while "{" in path:
             path = path[: path.index("{")] + "x" + path[path.index("}") + 1 :]
-        found += [(method, path) for method in sorted(page.methods or ())]
-    return found
+        routes += [(method, path) for method in sorted(page.methods or ())]
+    return routes
 
 
 @functools.cache
 def syntax() -> list[tuple[str, ast.Module]]:
-    """(module path below the package, its tree) of all our source."""
+    """(path below the package, syntax tree) of every module."""
     files = sorted(SOURCE.rglob("*.py"))
     return [(str(file.relative_to(SOURCE)), ast.parse(file.read_text("utf-8"))) for file in files]
 
@@ -155,9 +155,9 @@ def imported(*modules: str) -> Iterator[str]:
     """``file: module`` of every import of ``modules`` or what is in them."""
     for file, tree in syntax():
         for node in ast.walk(tree):
-            found: list[str] = []
+            names: list[str] = []
             if isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
+                names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                found = [node.module or ""]
-            yield from (f"{file}: {name}" for name in found if name.partition(".")[0] in modules)
+                names = [node.module or ""]
+            yield from (f"{file}: {name}" for name in names if name.partition(".")[0] in modules)

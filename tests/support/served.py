@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from modelmux.server.http.connection import HttpConnection
 from modelmux.server.http.limits import Limits
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 class Served:
@@ -56,7 +56,7 @@ class Served:
 
     async def quiet(self) -> None:
         """Wait until no connection and no request is left."""
-        while self.state.tasks or self.state.connections:  # noqa: ASYNC110 - nobody announces it
+        while self.state.tasks or self.state.connections:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)
 
     async def connect(self) -> Client:
@@ -65,7 +65,7 @@ class Served:
         return client
 
     async def talk(self, data: bytes) -> bytes:
-        """Everything that comes back for these bytes, until the server closes."""
+        """Send these bytes; returns everything until the server closes."""
         client = await self.connect()
         await client.send(data)
         return await client.rest()
@@ -99,17 +99,17 @@ class Client:
             return int(lines[0].split()[1]), headers, body
 
     async def rest(self) -> bytes:
-        """All that comes until the end, or a reset."""
-        found = b""
+        """Everything until the end of the connection, or a reset."""
+        received = b""
         try:
             async with asyncio.timeout(PATIENCE):
                 while data := await self.reader.read(65536):
-                    found += data
+                    received += data
         except ConnectionError:
             pass
         finally:
             self.close()
-        return found
+        return received
 
     def close(self) -> None:
         self.writer.close()

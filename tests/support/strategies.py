@@ -30,7 +30,7 @@ CITATIONS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-#: What nobody told us about: its fields are named like ours and hold something else.
+#: Unknown content: its fields have names that we know and other types.
 CLASHES = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(("text", "thinking", "signature", "data", "id", "name", "citations", "partial_json"), JSON),
@@ -62,7 +62,7 @@ def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
 
 @st.composite
 def replies(draw: st.DrawFn) -> dict[str, Any]:
-    """A whole Messages reply."""
+    """A Messages reply that is not streamed."""
     count = draw(st.integers(0, 5))
     blocks = [draw(_block(number)) for number in range(count)]
     stop = draw(
@@ -90,7 +90,7 @@ def _pieces(draw: st.DrawFn, text: str) -> list[str]:
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def _told(draw: st.DrawFn, field: str, text: str) -> tuple[str, list[dict[str, Any]]]:
+def _split_text(draw: st.DrawFn, field: str, text: str) -> tuple[str, list[dict[str, Any]]]:
     """A text as its beginning in the block's start, mostly none, and the deltas that complete it."""
     begun = draw(st.sampled_from([0, 0, 0, len(text) // 2, len(text)]))
     return text[:begun], [{"type": f"{field}_delta", field: piece} for piece in _pieces(draw, text[begun:])]
@@ -100,12 +100,12 @@ def _deltas(draw: st.DrawFn, block: dict[str, Any]) -> tuple[dict[str, Any], lis
     """How a block begins and what deltas complete it."""
     kind = block["type"]
     if kind == "text":
-        begun, deltas = _told(draw, "text", block["text"])
+        begun, deltas = _split_text(draw, "text", block["text"])
         deltas += [{"type": "citations_delta", "citation": c} for c in block.get("citations", ())]
         return {"type": "text", "text": begun}, deltas
     if kind == "thinking":
-        begun, deltas = _told(draw, "thinking", block["thinking"])
-        signed, rest = _told(draw, "signature", block["signature"])
+        begun, deltas = _split_text(draw, "thinking", block["thinking"])
+        signed, rest = _split_text(draw, "signature", block["signature"])
         return {"type": "thinking", "thinking": begun, "signature": signed}, deltas + rest
     if kind in ("tool_use", "server_tool_use"):
         return _tool_deltas(draw, block)
@@ -155,8 +155,8 @@ def streams(draw: st.DrawFn, reply: dict[str, Any]) -> list[dict[str, Any]]:
         usage = draw(st.sampled_from([None, {}, partial]))
         events.append({"type": "message_delta", "delta": draw(st.sampled_from([{}, None])), "usage": usage})
     end = {"stop_reason": reply["stop_reason"], "stop_sequence": None, "stop_details": reply["stop_details"]}
-    said = None if final is None else {"output_tokens": final["output_tokens"] or 0, "input_tokens": None}
-    events.append({"type": "message_delta", "delta": end, "usage": said})
+    counts = None if final is None else {"output_tokens": final["output_tokens"] or 0, "input_tokens": None}
+    events.append({"type": "message_delta", "delta": end, "usage": counts})
     return [*events, *draw(noise), {"type": "message_stop"}]
 
 
@@ -216,7 +216,7 @@ _OTHER = st.one_of(
 
 @st.composite
 def framed(draw: st.DrawFn, events: list[dict[str, Any]]) -> bytes:
-    """Events as bytes, with any legal framing: line ends of all kinds, data in several lines, fields nobody needs."""
+    """Events as bytes, with any legal framing: line ends of all kinds, data in several lines, unused fields."""
     ends = draw(st.sampled_from([[b"\n"], [b"\r\n"], [b"\r"], [b"\n", b"\r\n", b"\r"]]))
     lines: list[bytes] = [b"", b": hello", b""] if draw(st.booleans()) else []
     for event in events:

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 #: What twice the input may cost, at most. A little more than twice: some costs are rounded up.
 TWICE = 2.1
 
 
-def count_calls(function: Callable[[], Any]) -> int:
-    """How many functions, in Python and in C, are called in this thread while ``function`` runs."""
-    calls = 0
+class CountedCalls:
+    """Counts the functions, in Python and in C, that are called in this thread inside a ``with`` block."""
 
-    def count(_: FrameType, event: str, __: Any) -> None:
-        nonlocal calls
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __enter__(self) -> Self:
+        self._before = sys.getprofile()
+        sys.setprofile(self._count)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.setprofile(self._before)
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
         if event in ("call", "c_call"):
-            calls += 1
+            self.calls += 1
 
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
+
+def count_calls(function: Callable[[], Any]) -> int:
+    """How many functions are called while ``function`` runs."""
+    with CountedCalls() as work:
         function()
-    finally:
-        sys.setprofile(before)
-    return calls
+    return work.calls
 
 
 def assert_linear(run: Callable[[int], Any], size: int) -> None:

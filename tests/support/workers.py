@@ -1,4 +1,4 @@
-"""Looking at a gateway of several workers from outside: its processes, which of them serves a connection, its sums."""
+"""A gateway with several workers from outside: its processes, which one serves a connection, its totals."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from support.processes import Process
 
 
 def children(pid: int) -> list[int]:
-    """The processes that ``pid`` started and that are no zombies, oldest first."""
+    """The child processes of ``pid``, without zombies, oldest first."""
     try:
-        found = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        pids = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return [p for p in found if alive(p)]
+    return [p for p in pids if alive(p)]
 
 
 def alive(pid: int) -> bool:
@@ -38,8 +38,8 @@ def listening(port: int) -> bool:
     return any(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in map(str.split, lines))
 
 
-def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """What ``true`` gives once it is truthy."""
+def until(true: Callable[[], Any], seconds: float = 40.0) -> Any:
+    """Wait until ``true`` returns a true value, and return it."""
     end = time.monotonic() + seconds
     while not (got := true()):
         assert time.monotonic() < end, f"not so after {seconds} s"
@@ -91,7 +91,7 @@ def ask(gateway: Process, text: str = "ok", *, timeout: float = 10.0) -> int:
 
 
 class Stream:
-    """A streamed answer, read in a thread of its own from a connection of its own."""
+    """A streamed response, read in a thread over a connection of its own."""
 
     def __init__(self, gateway: Process, text: str) -> None:
         self._connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)

@@ -15,8 +15,8 @@ from modelmux.cli.in_process import AsgiUpstream
 from modelmux.cli.text import prose
 from modelmux.errors import UpstreamBroken
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import HttpCall, Origin, Timeouts
-from support.cli import Said, check_snapshot, run
+from modelmux.wire.http import Origin, Timeouts
+from support.cli import CommandResult, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies
 from support.processes import free_port
@@ -33,7 +33,7 @@ def fresh(emulator: ThreadedEmulator) -> None:
     emulator.app.reset()
 
 
-def direct(emulator: ThreadedEmulator, home: Path, *arguments: str, input: str | None = None) -> Said:
+def direct(emulator: ThreadedEmulator, home: Path, *arguments: str, input: str | None = None) -> CommandResult:
     return run("chat", "--direct", *arguments, home=home, input=input, VERTEX_PROJECT="p", VERTEX_LOCATION="global",
                ANTHROPIC_VERTEX_BASE_URL=emulator.base_url, MODELMUX_AUTH_ACCESS_TOKEN="t",
                MODELMUX_API_KEYS="sk-own")  # fmt: skip

@@ -22,12 +22,12 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.cli import api_key, google_files, questions, writing
 from modelmux.config import load
-from support.cli import Said, check_snapshot, environment, run, run_process
+from support.cli import CommandResult, check_snapshot, environment, run, run_process
 
 CONFIG = Path(".config/modelmux/config.toml")
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str, input: str, **variables: str) -> Said:
+def asked(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str, input: str, **variables: str) -> CommandResult:
     """A command with a person at the terminal."""
     monkeypatch.setattr(questions, "interactive", lambda: True)
     return run(*arguments, home=home, input=input, **variables)
@@ -70,7 +70,7 @@ def test_by_options(tmp_path: Path) -> None:
     assert config.server.api_keys[0].reveal() == "sk-1"
     assert config.auth.service_account_file == str(tmp_path / "key.json")
     text = file.read_text().replace(str(tmp_path), "HOME")
-    check_snapshot("config_init_file", Said(("config", "init"), 0, text, "", tmp_path))
+    check_snapshot("config_init_file", CommandResult(("config", "init"), 0, text, "", tmp_path))
 
 
 def test_what_gcloud_knows_is_enough(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Risk: a place that fails goes on being asked, an outage is multiplied by retries, a quota of zero costs every request
-its time, and what one request learnt the next one forgets."""
+"""Risk: a failing deployment is called again and again, retries multiply an outage, a quota of zero delays every
+request, or what one request learnt is lost to the next."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def value(app: Gateway, name: str, **labels: str) -> float | None:
     [overloaded, lambda: UpstreamUnreachable("no route"), lambda: stream_reply(*text_events("x")[:2])],
     ids=["529", "no connection", "cut"],
 )
-async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
-    clock: Clock, failure: Callable[[], Any]
-) -> None:
+async def test_a_failing_deployment_is_skipped_until_it_recovers(clock: Clock, failure: Callable[[], Any]) -> None:
     upstream = Upstream(eu=failure, us=lambda: stream_reply(*text_events("fine")))
     app = gateway(upstream, vertex={"models": [TWO]})
     for _ in range(5):
@@ -82,7 +80,7 @@ async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
     del upstream.calls[:]
     for _ in range(10):
         assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
-    assert upstream.hosts() == [US] * 10, "it costs nobody an attempt any more"
+    assert upstream.hosts() == [US] * 10, "it costs no request an attempt any more"
 
     clock.now += 5
     assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2", "the probe"
@@ -98,7 +96,7 @@ async def test_a_place_that_fails_is_left_alone_and_taken_back_when_it_answers(
     assert value(app, "modelmux_deployment_in_flight", deployment="m@us") == 0
 
 
-async def test_streams_that_break_off_speak_against_their_place_too(clock: Clock) -> None:
+async def test_broken_streams_count_against_their_deployment(clock: Clock) -> None:
     broken = [*text_events("x")[:4], UpstreamBroken("reset", reply_started=True)]
     upstream = Upstream(eu=lambda: stream_reply(*broken), us=lambda: stream_reply(*text_events("fine")))
     app = gateway(upstream, vertex={"models": [TWO]})
@@ -108,7 +106,7 @@ async def test_streams_that_break_off_speak_against_their_place_too(clock: Clock
     assert value(app, "modelmux_deployment_circuit_open", deployment="m@eu") == 1
 
 
-async def test_nobody_is_turned_away_where_there_is_no_other_place(clock: Clock) -> None:
+async def test_the_only_deployment_is_tried_all_the_same(clock: Clock) -> None:
     upstream = Upstream(rest=lambda: UpstreamUnreachable("no route"))
     app = gateway(upstream, retries={"max": 0})
     for _ in range(20):
@@ -118,7 +116,7 @@ async def test_nobody_is_turned_away_where_there_is_no_other_place(clock: Clock)
     assert len(upstream.calls) == 21
 
 
-async def test_what_the_request_is_at_fault_for_says_nothing_of_the_place(clock: Clock) -> None:
+async def test_errors_of_the_request_do_not_count_against_a_deployment(clock: Clock) -> None:
     bad = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
     upstream = Upstream(eu=lambda: error_reply(400, bad), us=message_reply)
     app = gateway(upstream, vertex={"models": [TWO]})
@@ -149,11 +147,11 @@ async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(cl
     upstream = Upstream(rest=quota("Quota exceeded for aiplatform.googleapis.com/online_prediction_requests."))
     app = gateway(upstream)
     responses = [await request(app, "POST", PATH, ask()) for _ in range(10)]
-    said = responses[-1].json()["error"]
-    assert (responses[-1].status, said["code"]) == (429, "insufficient_quota")
-    assert "Model Garden" in said["message"]
+    error = responses[-1].json()["error"]
+    assert (responses[-1].status, error["code"]) == (429, "insufficient_quota")
+    assert "Model Garden" in error["message"]
     assert responses[-1].headers["x-should-retry"] == "false"
-    assert len(upstream.calls) <= 4, "once it is known, nobody waits and Google is not asked"
+    assert len(upstream.calls) <= 4, "once it is known, requests neither wait nor call Google"
 
     clock.now += 61
     upstream.answers["rest"] = message_reply
@@ -161,7 +159,7 @@ async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(cl
     assert (await request(app, "POST", PATH, ask())).status == 200
 
 
-async def test_what_is_known_of_a_place_outlives_a_reload(clock: Clock) -> None:
+async def test_the_state_of_a_deployment_survives_a_reload(clock: Clock) -> None:
     upstream = Upstream(eu=overloaded, us=message_reply)
     app = gateway(upstream, vertex={"models": [TWO]})
     for _ in range(5):
@@ -175,11 +173,11 @@ async def test_what_is_known_of_a_place_outlives_a_reload(clock: Clock) -> None:
     assert (await call(app)).status == 200
 
 
-async def test_a_conversation_stays_where_its_prompt_cache_is(clock: Clock) -> None:
-    places = [{"location": "eu"}, {"location": "us"}]
+async def test_a_conversation_is_routed_to_its_prompt_cache(clock: Clock) -> None:
+    deployments = [{"location": "eu"}, {"location": "us"}]
     app = gateway(
         Upstream(eu=message_reply, us=message_reply),
-        vertex={"models": [{"name": "m", "model": "claude-sonnet-4-6", "deployments": places}]},
+        vertex={"models": [{"name": "m", "model": "claude-sonnet-4-6", "deployments": deployments}]},
     )
     went: dict[str, set[str]] = {}
     for number in range(40):
@@ -188,8 +186,8 @@ async def test_a_conversation_stays_where_its_prompt_cache_is(clock: Clock) -> N
             more = [{"role": "assistant", "content": "A"}, {"role": "user", "content": "B"}] * turn
             response = await call(app, messages=[first, *more])
             went.setdefault(str(number), set()).add(response.headers["x-modelmux-deployment"])
-    assert all(len(found) == 1 for found in went.values())
-    assert {place for found in went.values() for place in found} == {"m@eu", "m@us"}
+    assert all(len(used) == 1 for used in went.values())
+    assert {deployment for used in went.values() for deployment in used} == {"m@eu", "m@us"}
 
     named = {(await call(app, f"Any {n}", prompt_cache_key="run-1")).headers["x-modelmux-deployment"] for n in range(9)}
     assert len(named) == 1
