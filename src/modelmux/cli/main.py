@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.ending import conclude, wants_debug
-from modelmux.cli.lazy import LazyGroup
+from modelmux.cli.exit import conclude, wants_debug
+from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.output import colours
 from modelmux.version import __version__
 
@@ -18,15 +18,15 @@ from modelmux.version import __version__
 #: that ``modelmux --version`` answers at once.
 _COMMANDS: Final = {
     "serve": ("serve", "serve", "Run the gateway (the default command)."),
-    "demo": ("demo", "demo", "Show everything working, offline, without a Google account."),
-    "config": ("config", "config", "Make, show, check and edit the configuration."),
+    "demo": ("demo.command", "demo", "Show everything working, offline, without a Google account."),
+    "config": ("config.command", "config", "Make, show, check and edit the configuration."),
     "models": ("models", "models", "List the models that are served, and what they can do."),
     "reload": ("reload", "reload", "Let the running gateway read its configuration again."),
-    "service": ("service", "service", "Run the gateway as a service of systemd or launchd."),
-    "doctor": ("doctor", "doctor", "Check the configuration and everything it needs, with remedies."),
+    "service": ("service.command", "service", "Run the gateway as a service of systemd or launchd."),
+    "doctor": ("doctor.command", "doctor", "Check the configuration and everything it needs, with remedies."),
     "validate": ("validate", "validate", "The old name of doctor."),
-    "chat": ("chat", "chat", "Talk to a model through the gateway, from the terminal."),
-    "logs": ("logs", "logs", "Show the log files and their last lines, or follow them."),
+    "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
+    "logs": ("logs.command", "logs", "Show the log files and their last lines, or follow them."),
     "explain": ("explain", "explain", "Show what would be sent for a request, without calling anything."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
     "version": ("version", "version", "Show versions, and which configuration files are in use."),

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from modelmux.catalog import ModelCard
-from modelmux.cli.configured import config_options, read_config
+from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import fail_config, print_json, say, warn
 from modelmux.config import Config, ConfigError, build_routes
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from modelmux.app import check_exposure, create_app
-from modelmux.cli.configured import DOTENV, adopt_dotenv, config_options, read_config
+from modelmux.cli.options import DOTENV, adopt_dotenv, config_options, read_config
 from modelmux.cli.output import fail_config
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.process.open_files import enough_open_files

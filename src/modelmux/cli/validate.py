@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelmux.cli.doctor import doctor, doctor_options
+from modelmux.cli.doctor.command import doctor, doctor_options
 from modelmux.cli.output import say
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.config_path import state
-from modelmux.cli.configured import DOTENV
+from modelmux.cli.config.path import state
+from modelmux.cli.options import DOTENV
 from modelmux.cli.output import print_json
 from modelmux.config.load import places
 from modelmux.version import __version__

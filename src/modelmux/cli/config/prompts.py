@@ -1,0 +1,88 @@
+"""The questions of ``config init``. They are asked on stderr, each with an answer that Enter gives; no files are
+written here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from modelmux.catalog import builtin
+from modelmux.cli.config import gcloud
+from modelmux.cli.config.parsers import BadAnswer, Model, a_credential_file, a_location, a_model, a_project
+from modelmux.cli.output import say
+
+T = TypeVar("T")
+
+
+def interactive() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask_project() -> str:
+    found = gcloud.project(os.environ)
+    where = f" (found in {found.where})" if found else ""
+    return _ask(f"Google Cloud project{where}", a_project, found.value if found else None)
+
+
+def ask_location() -> str:
+    found = gcloud.location(os.environ)
+    return _ask("Location: global, us, eu or a region", a_location, found.value if found else "global")
+
+
+def ask_models(location: str) -> list[Model]:
+    """The models to serve; none for all that the catalog knows."""
+    cards = [card for card in builtin().cards if card.served_in(location)]
+    click.echo(f"Models served in {location}:", err=True)
+    for number, card in enumerate(cards, 1):
+        click.echo(f"  {number:>2}  {card.base}", err=True)
+
+    def chosen(text: str) -> list[Model]:
+        words = text.replace(",", " ").split()
+        if words == ["all"]:
+            return []
+        return [a_model(_by_number(word, [card.base for card in cards])) for word in words]
+
+    return _ask("Models to serve: numbers or names, or all", chosen, "all")
+
+
+def _by_number(word: str, names: list[str]) -> str:
+    if not word.isdigit():
+        return word
+    if not 0 < int(word) <= len(names):
+        raise BadAnswer(f"{word} is none of the numbers from 1 to {len(names)}")
+    return names[int(word) - 1]
+
+
+def ask_credentials() -> str | None:
+    """A credential file; None for Application Default Credentials."""
+    found = gcloud.credentials(os.environ)
+    state = f"found: {found}" if found else "none found; `gcloud auth application-default login` makes them"
+    click.echo(f"Application Default Credentials: {state}", err=True)
+
+    def chosen(text: str) -> str | None:
+        return None if text == "default" else a_credential_file(text)
+
+    return _ask("Credentials: default, or the path of a key file", chosen, "default")
+
+
+def ask_for_key() -> bool:
+    return click.confirm("Make a key that clients have to send?", default=False, err=True)
+
+
+def _ask(question: str, take: Callable[[str], T], default: str | None) -> T:
+    while True:
+        text: str = click.prompt(question, default=default, err=True)
+        try:
+            return take(text.strip())
+        except BadAnswer as error:
+            say("error", [str(error)], "red")
+
+
+def may_replace(path: Path) -> bool:
+    return click.confirm(f"{path} exists. Replace it? A copy is kept beside it.", default=False, err=True)

@@ -1,0 +1,70 @@
+"""Models: what is served from where, who said so, and what is about to be retired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Final
+
+from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.sanitize import without_login
+from modelmux.config import Config, ConfigError, Loaded, build_routes
+from modelmux.config.check import Path as Keys
+from modelmux.routing.warnings import route_warnings
+
+_WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
+
+
+def check_origins(subject: Subject) -> Iterator[Result]:
+    """Which source won for the values that programs and people set in many places."""
+    loaded = subject.loaded
+    if loaded is None:
+        return
+    vertex = loaded.config.vertex
+    for name, value, keys in (
+        ("project", vertex.project, [("vertex", "project")]),
+        ("location", vertex.location or vertex.region, [("vertex", "location"), ("vertex", "region")]),
+        ("base_url", vertex.base_url, [("vertex", "base_url")]),
+    ):
+        origin = next((o for o in map(loaded.origin, keys) if o != "default"), None)
+        if value is not None:
+            yield Result(name, "ok", f"{without_login(value)} ({origin})")
+        elif name != "base_url" and not (vertex.models or vertex.url):
+            yield Result(name, "warn", "not set", _WHERE)
+
+
+def check_models(subject: Subject, today: date) -> Iterator[Result]:
+    """Builds the routes as ``serve`` would and shows each with its resolved URL."""
+    loaded = subject.loaded
+    if loaded is None:
+        return
+    try:
+        routes = build_routes(loaded.config, loaded.config.build_catalog())
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Result("models", "fail", problem, error.hint or "correct the entry; the message says what would do")
+        return
+    subject.routes = routes
+    configured = {route.name for route in routes.routes}
+    for name in routes.names:
+        route = routes.find(name)
+        subject.served.append((route, name in configured))
+        origin = _origin(loaded, name) if name in configured else "catalog"
+        for deployment in route.deployments:
+            yield Result(deployment.id, "ok", f"{without_login(deployment.url)} ({origin})")
+    remedy = "point the name to a newer model; `modelmux models` lists them"
+    yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
+
+
+def _origin(loaded: Loaded, name: str) -> str:
+    return next(
+        (origin for origin in map(loaded.origin, _places(loaded.config, name)) if origin != "default"), "default"
+    )
+
+
+def _places(config: Config, name: str) -> Iterator[Keys]:
+    """The settings that may have made a route: its entry in the list, else those of the default model."""
+    for index, model in enumerate(config.vertex.models):
+        if model.name == name:
+            yield ("vertex", "models", index)
+    yield from (("vertex", "url"), ("vertex", "model"))

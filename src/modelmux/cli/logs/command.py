@@ -1,0 +1,121 @@
+"""``modelmux logs``: where the log files are, their last lines for people, and new ones as they come."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from modelmux.cli.exit import INTERRUPTED
+from modelmux.cli.logs.reader import Follower, last_lines
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import fail
+from modelmux.cli.sanitize import plain
+from modelmux.telemetry.log_files import log_directory, log_files
+
+_LEVELS: Final = ("trace", "debug", "info", "warn", "error")
+_ORDER: Final = {**{name: place for place, name in enumerate(_LEVELS)}, "warning": 3, "critical": 5}
+_COLOURS: Final = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red", "critical": "red"}
+
+
+@click.command()
+@config_options
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
+@click.option("--level", type=click.Choice(_LEVELS), default="trace", help="Leave out lines that are less severe.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they are in the files: one JSON object each.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0), default=50, show_default=True, help="How many lines.")
+def logs(config_path: Path | None, overrides: dict[str, Any], follow: bool, level: str, as_json: bool, count: int) -> None:  # fmt: skip  # noqa: E501
+    """Show the log files and their last lines."""
+    settings = read_config(config_path, overrides).config.logs
+    try:
+        directory = log_directory(settings.directory, os.environ)
+    except RuntimeError:
+        fail(["there is no home directory, so there are no log files"], "Set logs.directory to a directory.")
+    files = log_files(directory)
+    if not files and not follow:
+        fail([f"there are no log files in {directory}"], _why_none(settings.file))
+    if not (follow or as_json):
+        _list(directory, files)
+    least = _ORDER[level]
+    follower = Follower(directory, from_start=not files)
+    try:
+        for line in last_lines(files, count, lambda line: _severe(line, least)):
+            click.echo(_shown(line, as_json))
+        if follow:
+            if not files:
+                click.echo(f"{directory} has no log files yet; waiting for `modelmux serve` to write one", err=True)
+            for line in follower.follow():
+                if _severe(line, least):
+                    click.echo(_shown(line, as_json))
+    except KeyboardInterrupt:  # the usual end of following: not even an empty line
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        follower.close()
+
+
+def _why_none(enabled: bool) -> str:
+    if not enabled:
+        return "logs.file = false turns them off; the console of `modelmux serve` has every line."
+    return "`modelmux serve` writes them. If it runs as another user or service, name its directory: --set logs.directory=…"  # noqa: E501
+
+
+def _list(directory: Path, files: list[Path]) -> None:
+    click.echo(directory)
+    for path in files:
+        click.echo(f"  {path.name}  {_size(path):>10}")
+    click.echo()
+
+
+def _size(path: Path) -> str:
+    try:
+        size: float = path.stat().st_size
+    except OSError:
+        return "gone"
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _severe(line: bytes, least: int) -> bool:
+    """Whether a line is severe enough. One that is not ours may be anything, so it is shown."""
+    if least == 0:
+        return True
+    event = _parsed(line)
+    return event is None or _ORDER.get(str(event.get("level")), len(_LEVELS)) >= least
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _shown(line: bytes, as_json: bool) -> str:
+    event = _parsed(line)
+    text = line.decode("utf-8", "replace")
+    if as_json:
+        return text if event is not None else json.dumps({"unparsed": text})
+    return plain(text) if event is None else _formatted(event)
+
+
+def _formatted(event: dict[str, Any]) -> str:
+    """``2026-11-23 06:52:08Z info  request  model=… status=200``."""
+    stamp, level, name = (str(event.pop(key, "")) for key in ("timestamp", "level", "event"))
+    when = stamp[:19].replace("T", " ") + ("Z" if stamp.endswith("Z") else "")
+    fields = " ".join(f"{plain(str(key))}={_value(value)}" for key, value in event.items())
+    # Padded before it is coloured: colour codes have no width.
+    mark = click.style(f"{plain(level):<7}", fg=_COLOURS.get(level))
+    return f"{plain(when)} {mark} {click.style(plain(name), bold=True)}  {fields}".rstrip()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return plain(value) if value and " " not in value else json.dumps(plain(value), ensure_ascii=False)
+    return plain(json.dumps(value, ensure_ascii=False))
