@@ -82,7 +82,9 @@ class Gateway:
         upstream: Upstream | None = None,
         tokens: TokenSource | None = None,
         environment: Mapping[str, str] | None = None,
+        log_route_warnings: bool = True,
     ) -> None:
+        self._log_route_warnings = log_route_warnings
         self._environment = os.environ if environment is None else environment
         self._log = log or quiet()
         self.readiness = Readiness()
@@ -159,7 +161,8 @@ class Gateway:
             on_startup=self.startup,
             on_shutdown=self.aclose,
         )
-        self._tell(services.routes)
+        if self._log_route_warnings:
+            self._tell(services.routes)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
 
     def _tell(self, routes: RoutesToday) -> None:

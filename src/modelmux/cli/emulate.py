@@ -10,7 +10,8 @@ import uvicorn
 from modelmux.cli.output import fail
 from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load_scenario
 from modelmux.emulator.server import uvicorn_config
-from modelmux.process.server import listen, run
+from modelmux.process.listen import ListenError, listen
+from modelmux.process.server import run
 
 EXAMPLE = """[vertex]
 project = "any-project"
@@ -55,7 +56,10 @@ def emulate(
         requests_per_minute=requests_per_minute,
         scenario=script,
     )
-    sock = listen(host, port)
+    try:
+        sock = listen(host, port)
+    except ListenError as error:
+        fail([error.problem], error.hint)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{sock.getsockname()[1]}"
     click.echo(f"The emulator listens on {url}. Point a gateway at it with:\n\n{EXAMPLE.format(url=url)}", err=True)

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from modelmux.cli.output import fail
-from modelmux.process.status_file import Status, running
+from modelmux.process.status_file import GatewayStatus, running_gateways
 
 #: Seconds a gateway may take to read its configuration.
 PATIENCE: Final = 10.0
@@ -28,15 +28,15 @@ def reload(port: int | None, pid: int | None) -> None:
         fail([f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
              "Run this as that user or as root: sudo modelmux reload.")  # fmt: skip
     after = _outcome(before)
-    for note in after.notes:
+    for note in after.advisories:
         click.echo(f"note: {note}", err=True)
     if after.problems:
         fail(after.problems, "The gateway goes on with the configuration it had.")
     click.echo(f"reloaded: {after.url} serves by the new configuration")
 
 
-def _find(port: int | None, pid: int | None) -> Status:
-    found = [s for s in running(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
+def _find(port: int | None, pid: int | None) -> GatewayStatus:
+    found = [s for s in running_gateways(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
     if not found:
         where = f" on port {port}" if port is not None else f" as process {pid}" if pid is not None else ""
         fail([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
@@ -45,10 +45,10 @@ def _find(port: int | None, pid: int | None) -> Status:
     return found[0]
 
 
-def _outcome(before: Status) -> Status:
+def _outcome(before: GatewayStatus) -> GatewayStatus:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        now = next((s for s in running(os.environ) if s.pid == before.pid), None)
+        now = next((s for s in running_gateways(os.environ) if s.pid == before.pid), None)
         if now is not None and now.generation > before.generation:
             return now
         time.sleep(0.02)

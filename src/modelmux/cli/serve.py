@@ -12,13 +12,14 @@ import click
 
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.options import DOTENV, adopt_dotenv, config_options, read_config
-from modelmux.cli.output import fail_config
+from modelmux.cli.output import fail, fail_config
 from modelmux.config import Config, ConfigError, load_all
-from modelmux.process.open_files import enough_open_files
+from modelmux.process.listen import ListenError, listen_many
+from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader
 from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import Drain, GatewayServer, gateway_config, listen_many, run
-from modelmux.process.status_file import Status, StatusFile, directories
+from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
+from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, make_log
 from modelmux.telemetry.log_files import log_directory
@@ -65,30 +66,33 @@ def serve(
         fail_config(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
-    if (few := enough_open_files(config.limits.requests)) is not None:
-        log.warning(names.EVENT_CONFIG, message=few)
+    if (problem := raise_open_file_limit(config.limits.requests)) is not None:
+        log.warning(names.EVENT_CONFIG, message=problem)
     count = config.server.workers
-    sockets = listen_many(config.server.host, config.server.port, count)
+    try:
+        sockets = listen_many(config.server.host, config.server.port, count)
+    except ListenError as error:
+        fail([error.problem], error.hint)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
-    status = _status_file(Status(pid=os.getpid(), url=url, port=port), log)
+    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
         if count > 1:
             _supervise(config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status)
         log.info(names.EVENT_SERVING, url=url)
         reloader = Reloader(app, read, config.server.host, log, status)
-        drain = Drain(config.server.drain_delay, config.server.drain_timeout)
+        drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
     finally:
         if status is not None:
             status.close()
 
 
-def _supervise(**charge: Any) -> NoReturn:
-    from modelmux.process.workers.supervisor import Charge, Supervisor  # which one process alone does not need
+def _supervise(**options: Any) -> NoReturn:
+    from modelmux.process.workers.supervisor import Supervisor, SupervisorOptions  # not needed by a single process
 
-    raise SystemExit(Supervisor(Charge(host=charge["config"].server.host, **charge)).run())
+    raise SystemExit(Supervisor(SupervisorOptions(host=options["config"].server.host, **options)).run())
 
 
 def _log_directory(config: Config) -> Path | None:
@@ -100,12 +104,12 @@ def _log_directory(config: Config) -> Path | None:
         return None
 
 
-def _status_file(status: Status, log: Log) -> StatusFile | None:
+def _status_file(status: GatewayStatus, log: Log) -> StatusFile | None:
     """Where the first directory that can be written to is; a gateway runs without one too."""
-    for directory in directories(os.environ):
+    for directory in status_directories(os.environ):
         with contextlib.suppress(OSError):
             return StatusFile(directory, status)
-    log.warning(names.EVENT_CONFIG, message="no status file can be written: `modelmux reload` will not find us")
+    log.warning(names.EVENT_CONFIG, message="cannot write a status file; `modelmux reload` will not find this process")
     return None
 
 

@@ -29,6 +29,7 @@ METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
 METRIC_WAITING: Final = "modelmux_requests_waiting"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
+METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 
 # Values of the label ``outcome``

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -17,7 +16,8 @@ from modelmux.cli.demo.tour import MODEL, Tour
 from modelmux.cli.output import fail
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings, RunningEmulator
-from modelmux.process.server import InProcessServer, gateway_config, listen
+from modelmux.process.listen import ListenError, listen
+from modelmux.process.server import EmbeddedServer, gateway_config
 from modelmux.telemetry.log import make_log
 
 _PORT = 3000
@@ -39,16 +39,12 @@ def demo(once: bool, port: int) -> None:
 
 
 def _listen(port: int, console: Console) -> socket.socket:
-    """The port asked for, or a free one when another program has it: a demo should not fail over that."""
+    """A socket on ``port``, or on a free port if another program has it: the demo should not fail because of that."""
     try:
-        probe = socket.create_server(("127.0.0.1", port))
-        probe.close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        console.print(f"[yellow]Port {port} is in use; a free one is taken instead.[/yellow]")
-        port = 0
-    return listen("127.0.0.1", port)
+        return listen("127.0.0.1", port)
+    except ListenError as error:
+        console.print(f"[yellow]{error.problem}; using a free port instead.[/yellow]")
+        return listen("127.0.0.1", 0)
 
 
 async def _demo(sock: socket.socket, console: Console, *, once: bool) -> bool:
@@ -84,7 +80,7 @@ async def _gateway(upstream_url: str, sock: socket.socket) -> AsyncIterator[None
         }
     )
     app = create_app(config, log=make_log("error", "console"))
-    server = InProcessServer(gateway_config(app, drain_seconds=1))
+    server = EmbeddedServer(gateway_config(app, drain_timeout=1))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve(sockets=[sock]))
         try:

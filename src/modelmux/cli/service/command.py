@@ -13,7 +13,7 @@ import click
 
 from modelmux.cli.output import fail
 from modelmux.cli.service.managers import Plan, launchd, systemd_system, systemd_user
-from modelmux.process.status_file import running
+from modelmux.process.status_file import running_gateways
 
 _system = click.option("--system/--user", "system", default=None,
                        help="A service of the machine or of the user; of the machine for root.")  # fmt: skip
@@ -83,7 +83,7 @@ def uninstall(system: bool | None, dry_run: bool) -> None:
 def status(system: bool | None) -> None:
     """Say whether the service is installed and which gateways run."""
     plan = _plan(system)
-    gateways = list(running(os.environ))
+    gateways = list(running_gateways(os.environ))
     for gateway in gateways:
         click.echo(f"running: {gateway.url} (process {gateway.pid})")
     if not gateways:
