@@ -119,6 +119,6 @@ def test_a_running_gateway_is_asked_with_the_key_of_the_configuration(
     assert (said.code, said.stdout) == (0, "through\n"), said.text()
     said = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
     assert said.code == 1
-    assert "hint: Pass a key of the gateway with --api-key." in said.stderr
+    assert "hint: Pass a key for the gateway with --api-key." in said.stderr
     said = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
     assert said.stdout == "keyed\n"

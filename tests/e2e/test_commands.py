@@ -94,7 +94,7 @@ def test_demo_goes_on_serving_what_it_prints(tmp_path: Path) -> None:
     process = Process(tmp_path / "log", "demo", "--port", str(port), port=port)
     try:
         end = time.monotonic() + 20
-        while "Ctrl-C ends it" not in process.output() and time.monotonic() < end:
+        while "Press Ctrl-C to stop" not in process.output() and time.monotonic() < end:
             time.sleep(0.05)
         output = process.output()
         curl = next(line for line in output.splitlines() if line.startswith("curl http"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import uvicorn
 
-from modelmux.cli.output import fail
+from modelmux.cli.output import exit_with_error
 from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load_scenario
 from modelmux.emulator.server import uvicorn_config
 from modelmux.process.listen import ListenError, listen
@@ -46,9 +46,9 @@ def emulate(
     try:
         script = load_scenario(scenario) if scenario else None
     except BadScenario as error:
-        fail([str(error)], "docs/emulator.md describes the format.")
+        exit_with_error([str(error)], "docs/emulator.md describes the format.")
     except OSError as error:
-        fail([f"{scenario}: cannot be read: {error.strerror}"], "Name an existing file with --scenario.")
+        exit_with_error([f"{scenario}: cannot be read: {error.strerror}"], "Name an existing file with --scenario.")
     settings = EmulatorSettings(
         tokens_per_second=tokens_per_second,
         seed=seed,
@@ -59,7 +59,7 @@ def emulate(
     try:
         sock = listen(host, port)
     except ListenError as error:
-        fail([error.problem], error.hint)
+        exit_with_error([error.problem], error.hint)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{sock.getsockname()[1]}"
     click.echo(f"The emulator listens on {url}. Point a gateway at it with:\n\n{EXAMPLE.format(url=url)}", err=True)

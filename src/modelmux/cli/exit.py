@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from modelmux.cli.output import fail
+from modelmux.cli.output import exit_with_error
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130
@@ -26,7 +26,7 @@ def wants_debug(arguments: list[str], environment: Mapping[str, str]) -> tuple[l
     return [*given, *arguments[end:]], len(given) < end or environment.get("MODELMUX_DEBUG", "") not in ("", "0")
 
 
-def conclude(command: Callable[[], Any], *, debug: bool) -> NoReturn:
+def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
     """Run a command, and end the program."""
     try:
         code = command()
@@ -36,14 +36,16 @@ def conclude(command: Callable[[], Any], *, debug: bool) -> NoReturn:
     except click.UsageError as error:
         _wrong_usage(error)
     except click.ClickException as error:
-        fail([error.format_message()])
+        exit_with_error([error.format_message()])
     except BrokenPipeError:
-        _hush()
+        _silence_stdout()
         raise SystemExit(1) from None
     except Exception as error:
         if debug:
             raise
-        fail([_unexpected(error)], "Run it again with --debug to see where, and report it if it is no doing of yours.")
+        exit_with_error(
+            [_unexpected(error)], "Run it again with --debug to see where, and report it if it is no doing of yours."
+        )
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
@@ -52,7 +54,7 @@ def _wrong_usage(error: click.UsageError) -> NoReturn:
         error.show()
         raise SystemExit(USAGE)
     message = error.format_message().removesuffix(".")
-    fail([message[:1].lower() + message[1:]], f"`{error.ctx.command_path} --help` lists what there is."
+    exit_with_error([message[:1].lower() + message[1:]], f"`{error.ctx.command_path} --help` lists what there is."
          if error.ctx else None, code=USAGE)  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def _unexpected(error: Exception) -> str:
     return f"something went wrong that should not ({type(error).__name__})"
 
 
-def _hush() -> None:
+def _silence_stdout() -> None:
     """Let nothing be written at the end of the program to a pipe nobody reads."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

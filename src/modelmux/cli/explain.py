@@ -11,7 +11,7 @@ import msgspec
 from modelmux.claude.context import Translated
 from modelmux.claude.notices import Notice
 from modelmux.claude.prefix import first_difference
-from modelmux.cli.output import fail, fail_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.dialects.openai_chat.content import remote_urls
 from modelmux.dialects.openai_chat.request import translate_request
@@ -36,7 +36,7 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
         config = load(config_path) if config_path else Config.from_dict(_ANYWHERE)
         routes = build_routes(config, config.build_catalog())
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     try:
         first, route = _translate(request, model, routes.find)
         _show(first, route)
@@ -45,14 +45,16 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
             _compare(first, second)
     except GatewayError as error:
         where = f" ({error.param})" if error.param else ""
-        fail([f"{error.status}{where}: {error.message}"], error.hint)
+        exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
 
 
 def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[Translated, Route]:
     try:
         body = path.read_bytes()
     except OSError as error:
-        fail([f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body.")
+        exit_with_error(
+            [f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body."
+        )
     request, unknown = chat_request.read_request(body)
     request.model = model or request.model
     route = find(request.model)

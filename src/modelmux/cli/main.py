@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.exit import conclude, wants_debug
+from modelmux.cli.exit import run_and_exit, wants_debug
 from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.output import colours
 from modelmux.version import __version__
@@ -59,7 +59,9 @@ class _Main(LazyGroup):
     ) -> Any:
         given, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
         run = super().main
-        conclude(lambda: run(given, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug)
+        run_and_exit(
+            lambda: run(given, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug
+        )
 
 
 @click.group(cls=_Main, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

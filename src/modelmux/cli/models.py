@@ -10,7 +10,7 @@ import click
 
 from modelmux.catalog import ModelCard
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import fail_config, print_json, say, warn
+from modelmux.cli.output import exit_with_config_error, print_json, print_lines, warn
 from modelmux.config import Config, ConfigError, build_routes
 
 _NONE: Final = (
@@ -31,14 +31,14 @@ def models(config_path: Path | None, overrides: dict[str, Any], as_json: bool) -
     try:
         rows = _served(config) if _configured(config) else _catalog(config)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     if as_json:
         print_json({"configured": _configured(config), "models": rows})
     else:
         for line in _lines(rows):
             click.echo(line)
     if not _configured(config):
-        say("hint", [_NONE], "cyan")
+        print_lines("hint", [_NONE], "cyan")
 
 
 def _configured(config: Config) -> bool:

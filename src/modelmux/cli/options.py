@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from modelmux.cli.output import fail_config
+from modelmux.cli.output import exit_with_config_error
 from modelmux.config import ConfigError, Loaded, load_all
 from modelmux.config.settings import settings
 from modelmux.config.sources import dotenv_variables
@@ -57,10 +57,10 @@ def read_config(config_path: Path | None, overrides: Mapping[str, Any]) -> Loade
     try:
         return load_all(options=overrides, file=config_path, dotenv=DOTENV)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
 
 
-def adopt_dotenv() -> None:
+def load_dotenv_into_environment() -> None:
     """Make the variables of ``.env`` this process's own, where they are not set: Google's libraries and the proxy
     variables are read from there."""
     try:

@@ -22,25 +22,25 @@ def colours(environment: Mapping[str, str] = os.environ) -> bool | None:
     return True if environment.get("FORCE_COLOR", "0") not in ("", "0") else None
 
 
-def fail(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
+def exit_with_error(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
     """Say what is wrong and what to do, and end with exit code 1, or another."""
-    say("error", problems, "red")
+    print_lines("error", problems, "red")
     if hint:
-        say("hint", [hint], "cyan")
+        print_lines("hint", [hint], "cyan")
     raise SystemExit(code)
 
 
-def fail_config(error: ConfigError) -> NoReturn:
+def exit_with_config_error(error: ConfigError) -> NoReturn:
     """End with what is wrong with the configuration."""
-    fail(error.problems, error.hint)
+    exit_with_error(error.problems, error.hint)
 
 
 def warn(warnings: Iterable[str]) -> None:
     """Say what works but should be changed."""
-    say("warning", warnings, "yellow")
+    print_lines("warning", warnings, "yellow")
 
 
-def say(kind: str, messages: Iterable[str], colour: str) -> None:
+def print_lines(kind: str, messages: Iterable[str], colour: str) -> None:
     """A line for each message on stderr, led by what it is."""
     for message in messages:
         click.echo(f"{click.style(kind, fg=colour, bold=kind == 'error')}: {message}", err=True, color=colours())

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from modelmux.cli.output import fail
+from modelmux.cli.output import exit_with_error
 from modelmux.process.status_file import GatewayStatus, running_gateways
 
 #: Seconds a gateway may take to read its configuration.
@@ -25,13 +25,13 @@ def reload(port: int | None, pid: int | None) -> None:
     try:
         os.kill(before.pid, signal.SIGHUP)
     except PermissionError:
-        fail([f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
+        exit_with_error([f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
              "Run this as that user or as root: sudo modelmux reload.")  # fmt: skip
     after = _outcome(before)
     for note in after.advisories:
         click.echo(f"note: {note}", err=True)
     if after.problems:
-        fail(after.problems, "The gateway goes on with the configuration it had.")
+        exit_with_error(after.problems, "The gateway goes on with the configuration it had.")
     click.echo(f"reloaded: {after.url} serves by the new configuration")
 
 
@@ -39,9 +39,11 @@ def _find(port: int | None, pid: int | None) -> GatewayStatus:
     found = [s for s in running_gateways(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
     if not found:
         where = f" on port {port}" if port is not None else f" as process {pid}" if pid is not None else ""
-        fail([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
+        exit_with_error([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
     if len(found) > 1:
-        fail([f"{len(found)} gateways run, on ports {', '.join(str(s.port) for s in found)}"], "Name one with --port.")
+        exit_with_error(
+            [f"{len(found)} gateways run, on ports {', '.join(str(s.port) for s in found)}"], "Name one with --port."
+        )
     return found[0]
 
 
@@ -52,5 +54,5 @@ def _outcome(before: GatewayStatus) -> GatewayStatus:
         if now is not None and now.generation > before.generation:
             return now
         time.sleep(0.02)
-    fail([f"the gateway (process {before.pid}) did not answer within {PATIENCE:g} s"],
+    exit_with_error([f"the gateway (process {before.pid}) did not answer within {PATIENCE:g} s"],
          "Look into its log: modelmux logs.")  # fmt: skip

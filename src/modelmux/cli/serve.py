@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 import click
 
 from modelmux.app import check_exposure, create_app
-from modelmux.cli.options import DOTENV, adopt_dotenv, config_options, read_config
-from modelmux.cli.output import fail, fail_config
+from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.process.listen import ListenError, listen_many
 from modelmux.process.open_files import raise_open_file_limit
@@ -50,7 +50,7 @@ def serve(
     environment = dict(os.environ)  # as it is before .env joins it, which is read anew at each reload
     read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
     loaded = read_config(config_path, options)
-    adopt_dotenv()
+    load_dotenv_into_environment()
     config = loaded.config
     try:
         check_exposure(config)
@@ -63,7 +63,7 @@ def serve(
         )
         app = create_app(config, log=log)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
     if (problem := raise_open_file_limit(config.limits.requests)) is not None:
@@ -72,7 +72,7 @@ def serve(
     try:
         sockets = listen_many(config.server.host, config.server.port, count)
     except ListenError as error:
-        fail([error.problem], error.hint)
+        exit_with_error([error.problem], error.hint)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
     status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)

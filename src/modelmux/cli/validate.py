@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from modelmux.cli.doctor.command import doctor, doctor_options
-from modelmux.cli.output import say
+from modelmux.cli.output import print_lines
 
 
 @click.command()
@@ -15,5 +15,5 @@ from modelmux.cli.output import say
 @click.pass_context
 def validate(ctx: click.Context, /, **options: Any) -> None:
     """The old name of doctor."""
-    say("note", ["`modelmux validate` is deprecated; use `modelmux doctor`"], "cyan")
+    print_lines("note", ["`modelmux validate` is deprecated; use `modelmux doctor`"], "cyan")
     ctx.invoke(doctor, **options)

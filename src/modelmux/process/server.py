@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -24,6 +25,8 @@ from modelmux.server.http.limits import Phase
 DRAIN_TIMEOUT: Final = 30
 #: Seconds for sending in-band errors to clients when the drain is over, and for each later step of closing.
 CLOSE_TIMEOUT: Final = 1.0
+#: Seconds that a server in a thread gets to end.
+_THREAD_TIMEOUT: Final = 5.0
 
 
 def gateway_config(app: Any, *, drain_timeout: int = DRAIN_TIMEOUT) -> uvicorn.Config:
@@ -164,10 +167,22 @@ def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
     raise SystemExit(0 if server.started else 1)
 
 
-class EmbeddedServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the surrounding program owns them."""
+@contextlib.contextmanager
+def server_in_thread(app: Any, sock: socket.socket) -> Iterator[None]:
+    """Serve a gateway on ``sock`` during the block, in a thread. Signals are left to the surrounding program."""
+    server = _EmbeddedServer(gateway_config(app, drain_timeout=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_THREAD_TIMEOUT)
 
+
+class _EmbeddedServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Without uvicorn's signal handlers."""
         await self._serve(sockets)
 
 

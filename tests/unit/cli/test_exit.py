@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from modelmux.cli.exit import conclude, wants_debug
+from modelmux.cli.exit import run_and_exit, wants_debug
 from modelmux.cli.output import colours
 from support.cli import environment, run
 
@@ -19,7 +19,7 @@ def raising(error: BaseException) -> int:
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        conclude(command, debug=False)
+        run_and_exit(command, debug=False)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
@@ -44,7 +44,7 @@ def test_an_interrupt_is_130_and_silent(error: BaseException, capsys: pytest.Cap
 
 def test_debug_lets_the_traceback_through() -> None:
     with pytest.raises(ZeroDivisionError):
-        conclude(lambda: 1 / 0, debug=True)
+        run_and_exit(lambda: 1 / 0, debug=True)
 
 
 @pytest.mark.parametrize(

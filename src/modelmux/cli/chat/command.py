@@ -1,4 +1,4 @@
-"""``modelmux chat``: one question, or a conversation, with a model behind the gateway."""
+"""``modelmux chat``: one message, or a conversation, with a model behind the gateway."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import click
 
-from modelmux.app import create_app
-from modelmux.cli.chat.conversation import Answered, ChatError, Conversation
+from modelmux.cli.chat.conversation import ChatError, Conversation, ReplyInfo
+from modelmux.cli.chat.direct import direct_gateway
 from modelmux.cli.exit import INTERRUPTED, USAGE
-from modelmux.cli.in_process import AsgiUpstream
-from modelmux.cli.options import adopt_dotenv, config_options, read_config
-from modelmux.cli.output import fail, fail_config, say
-from modelmux.cli.sanitize import plain, prose
+from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
+from modelmux.cli.sanitize import one_line, strip_controls
 from modelmux.config import Config, ConfigError
-from modelmux.upstream.base import Upstream
+from modelmux.process.listen import ListenError
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 
-_DIRECT_URL: Final = "http://in-process"
-_HELP: Final = "/model NAME  another model\n/models      what there is\n/clear       forget what was said\n/exit        end, as Ctrl-D"  # fmt: skip  # noqa: E501
+_HELP = """\
+/model NAME  switch to another model
+/models      list the models
+/clear       forget the conversation so far
+/exit        end, like Ctrl-D"""
 
 
 @click.command()
 @click.argument("message", required=False)
-@click.option("-m", "--model", help="Model to ask; the first one listed if not given.")
+@click.option("-m", "--model", help="Model to talk to; by default the first one listed.")
 @click.option("-s", "--system", help="Instructions for the model.")
-@click.option("--direct", is_flag=True, help="Without a server: the gateway runs in this process.")
-@click.option("--url", help="A gateway's URL, instead of the configured host and port.")
-@click.option("--api-key", help="A key of the gateway; that of the configuration if it is the configured gateway.")
-@click.option("-v", "--verbose", is_flag=True, help="Also say what an answer cost, and notices.")
+@click.option("--direct", is_flag=True, help="Without a running server: start a gateway in this process.")
+@click.option("--url", help="URL of a gateway, instead of the configured host and port.")
+@click.option("--api-key", help="Key for the gateway; by default the first one in the configuration.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print token usage and notices.")
 @config_options
 def chat(
     message: str | None,
@@ -49,53 +51,58 @@ def chat(
     config_path: Path | None,
     overrides: dict[str, Any],
 ) -> None:
-    """Ask MESSAGE, or what comes through a pipe, or talk in turns if there is neither."""
+    """Send MESSAGE, or standard input if it is piped; without either, start a conversation."""
     if direct and url:
-        fail(
-            ["--direct and --url do not go together"], "--direct asks Vertex AI itself, without a gateway.", code=USAGE
+        exit_with_error(
+            ["--direct and --url exclude each other"], "--direct calls Vertex AI without a running gateway.", code=USAGE
         )
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
     if message is not None and not message.strip():
-        fail(["there is nothing to ask"], 'Give a message: modelmux chat "Hello!"', code=USAGE)
+        exit_with_error(["the message is empty"], 'Pass a message: modelmux chat "Hello!"', code=USAGE)
     config = None if url else read_config(config_path, overrides).config
-    adopt_dotenv()
+    load_dotenv_into_environment()
     key = api_key or (config.server.api_keys[0].reveal() if config and config.server.api_keys else None)
-    with asyncio.Runner() as runner, _gateway(config if direct else None, runner) as upstream:
-        where = _DIRECT_URL if direct else url or _url_of(config or Config())
+    with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+        if direct:
+            url, key = _start_gateway(config or Config(), stack)
+        pool = stack.enter_context(_pool(runner, proxies=not direct))
         try:
-            conversation = Conversation(upstream, where, system=system, key=key)
+            conversation = Conversation(pool, url or _url_of(config or Config()), system=system, key=key)
             conversation.model = model or runner.run(_first_model(conversation))
         except ValueError as error:
-            fail([str(error)], "A gateway's URL looks like http://127.0.0.1:3000.")
+            exit_with_error([str(error)], "The URL of a gateway looks like http://127.0.0.1:3000.")
         except ChatError as error:
-            fail([plain(error.message)], error.hint)
-        if message is not None:
-            try:
-                _answer(runner, conversation, message, verbose)
-            except ChatError as error:
-                fail([plain(error.message)], error.hint)
-        else:
-            _talk(runner, conversation, verbose)
+            exit_with_error([one_line(error.message)], error.hint)
+        if message is None:
+            _talk(runner, conversation, "directly" if direct else f"at {conversation.url}", verbose)
+            return
+        try:
+            _send(runner, conversation, message, verbose)
+        except ChatError as error:
+            exit_with_error([one_line(error.message)], error.hint)
+
+
+def _start_gateway(config: Config, stack: contextlib.ExitStack) -> tuple[str, str]:
+    """URL and key of a gateway that ends with ``stack``."""
+    try:
+        return stack.enter_context(direct_gateway(config))
+    except ConfigError as error:
+        exit_with_config_error(error)
+    except ListenError as error:
+        exit_with_error([error.problem], error.hint)
 
 
 @contextlib.contextmanager
-def _gateway(direct: Config | None, runner: asyncio.Runner) -> Iterator[Upstream]:
-    """The way to the gateway, closed at the end."""
-    upstream: Upstream
+def _pool(runner: asyncio.Runner, *, proxies: bool) -> Iterator[HttpPool]:
     try:
-        app = create_app(direct) if direct is not None else None
-        upstream = AsgiUpstream(app) if app is not None else HttpPool(proxies=Proxies.from_environment(os.environ))
-    except ConfigError as error:
-        fail_config(error)
+        pool = HttpPool(proxies=Proxies.from_environment(os.environ)) if proxies else HttpPool()
     except ValueError as error:
-        fail([str(error)], "Use http://host:port, or leave the variable unset.")
+        exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
     try:
-        yield upstream
+        yield pool
     finally:
-        runner.run(upstream.aclose())
-        if app is not None:
-            runner.run(app.aclose())
+        runner.run(pool.aclose())
 
 
 def _url_of(config: Config) -> str:
@@ -106,46 +113,45 @@ def _url_of(config: Config) -> str:
 async def _first_model(conversation: Conversation) -> str:
     models = await conversation.models()
     if not models:
-        raise ChatError(f"{conversation.url} serves no model", "Name one with --model.")
+        raise ChatError(f"{conversation.url} lists no models", "Pass one with --model.")
     return models[0]
 
 
-def _talk(runner: asyncio.Runner, conversation: Conversation, verbose: bool) -> None:
+def _talk(runner: asyncio.Runner, conversation: Conversation, where: str, verbose: bool) -> None:
     """Turns until Ctrl-D, or Ctrl-C twice."""
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 - editing of the line and of earlier ones, where there is it
-    where = "directly" if conversation.url == _DIRECT_URL else f"at {conversation.url}"
+        import readline  # noqa: F401 - line editing and history, where available
     click.echo(f"{conversation.model} {where}. /help lists commands; Ctrl-C stops an answer, Ctrl-D ends.")
-    pressed = False
+    interrupted = False
     while True:
         try:
             line = input("> ").strip()
-            pressed = False
-            if line.startswith("/") and _command(runner, conversation, line):
+            interrupted = False
+            if line.startswith("/") and _run_command(runner, conversation, line):
                 continue
             if line:
-                _answer(runner, conversation, line, verbose)
+                _send(runner, conversation, line, verbose)
         except EOFError:
             click.echo()
             return
         except KeyboardInterrupt:
-            if pressed:
+            if interrupted:
                 click.echo()
                 raise SystemExit(INTERRUPTED) from None
-            pressed = True
+            interrupted = True
             click.echo("\n(stopped; Ctrl-C again or Ctrl-D ends)")
         except ChatError as error:
-            say("error", [plain(error.message)], "red")
+            print_lines("error", [one_line(error.message)], "red")
             if error.hint:
-                say("hint", [error.hint], "cyan")
+                print_lines("hint", [error.hint], "cyan")
 
 
-def _command(runner: asyncio.Runner, conversation: Conversation, line: str) -> bool:
-    """Do what a line with a slash asks for. False if it is no command but something to say.
+def _run_command(runner: asyncio.Runner, conversation: Conversation, line: str) -> bool:
+    """Run a line that starts with a slash. False if it is not a command but a message.
 
-    :raises EOFError: to end.
+    :raises EOFError: the conversation is to end.
     """
-    name, _, rest = line.partition(" ")
+    name, _, argument = line.partition(" ")
     if name in ("/exit", "/quit"):
         raise EOFError
     if name == "/help":
@@ -154,8 +160,8 @@ def _command(runner: asyncio.Runner, conversation: Conversation, line: str) -> b
         conversation.history.clear()
     elif name == "/models":
         click.echo("\n".join(runner.run(conversation.models())))
-    elif name == "/model" and rest.strip():
-        conversation.model = rest.strip()
+    elif name == "/model" and argument.strip():
+        conversation.model = argument.strip()
     elif name == "/model":
         click.echo(conversation.model)
     else:
@@ -163,26 +169,26 @@ def _command(runner: asyncio.Runner, conversation: Conversation, line: str) -> b
     return True
 
 
-def _answer(runner: asyncio.Runner, conversation: Conversation, message: str, verbose: bool) -> None:
-    """Ask, and show the answer as it comes.
+def _send(runner: asyncio.Runner, conversation: Conversation, message: str, verbose: bool) -> None:
+    """Send a message, and print the answer as it arrives.
 
     :raises ChatError:
-    :raises KeyboardInterrupt: the answer was stopped, and so was the model.
+    :raises KeyboardInterrupt: the answer was stopped, here and at the model.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     screen = _Screen()
     try:
-        answered = runner.run(conversation.ask(message, screen.show))
+        info = runner.run(conversation.send(message, screen.show))
     finally:
         screen.end()
-    if answered.finish_reason == "length":
-        say("note", ["the answer was cut at the model's limit"], "cyan")
+    if info.finish_reason == "length":
+        print_lines("note", ["the answer was cut off at the model's output limit"], "cyan")
     if verbose:
-        _tell(answered, time.monotonic() - began)
+        _print_usage(info, time.monotonic() - started)
 
 
 class _Screen:
-    """Where an answer goes: all of it on a terminal, the text alone into a pipe."""
+    """Where an answer is printed: reasoning and text on a terminal, the text alone into a pipe."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -194,20 +200,20 @@ class _Screen:
         if self._last == "reasoning" and kind == "text":
             click.echo("\n")
         self._last = kind
-        shown = prose(piece) if self._terminal else piece
-        click.echo(click.style(shown, dim=True) if kind == "reasoning" else shown, nl=False)
+        text = strip_controls(piece) if self._terminal else piece
+        click.echo(click.style(text, dim=True) if kind == "reasoning" else text, nl=False)
 
     def end(self) -> None:
         if self._last is not None:
             click.echo()
 
 
-def _tell(answered: Answered, seconds: float) -> None:
-    usage = answered.usage
+def _print_usage(info: ReplyInfo, seconds: float) -> None:
+    usage = info.usage
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    told = [f"{usage.get('prompt_tokens', 0)} tokens in" + (f" ({cached} cached)" if cached else "")]
-    told += [f"{usage.get('completion_tokens', 0)} out", f"{seconds:.1f} s"]
-    told += [answered.headers[name] for name in ("x-modelmux-deployment",) if name in answered.headers]
-    say("usage", [", ".join(told)], "bright_black")
-    if "x-modelmux-notices" in answered.headers:
-        say("note", [answered.headers["x-modelmux-notices"]], "cyan")
+    facts = [f"{usage.get('prompt_tokens', 0)} tokens in" + (f" ({cached} cached)" if cached else "")]
+    facts += [f"{usage.get('completion_tokens', 0)} out", f"{seconds:.1f} s"]
+    facts += [info.headers[name] for name in ("x-modelmux-deployment",) if name in info.headers]
+    print_lines("usage", [", ".join(facts)], "bright_black")
+    if "x-modelmux-notices" in info.headers:
+        print_lines("note", [info.headers["x-modelmux-notices"]], "cyan")

@@ -1,6 +1,6 @@
-"""A conversation with a model through the gateway: its history, one question at a time, the answer as it streams.
+"""A conversation with a model through a gateway: its history, one message at a time, the answer as it streams.
 
-Speaks the OpenAI API over any ``Upstream``: a running gateway's, or one in this process. No terminal in here.
+Speaks the OpenAI API over HTTP. Not in this module: the terminal.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from modelmux.wire.http import Call, Headers, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 _TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=600.0, idle=300.0)
-#: Longest answer that is no stream: errors and the list of models.
+#: Size limit of a response that is not a stream: errors and the list of models.
 _MAX_BODY: Final = 4 * 1024 * 1024
 
-#: Told each piece of an answer.
+#: Called with each piece of an answer.
 Show = Callable[[Literal["text", "reasoning"], str], None]
 
 
@@ -35,8 +35,8 @@ class ChatError(Exception):
 
 
 @dataclass(slots=True)
-class Answered:
-    """What is known of an answer beside its text. ``usage`` as in the OpenAI API."""
+class ReplyInfo:
+    """An answer without its text. ``usage`` as in the OpenAI API."""
 
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
@@ -46,7 +46,7 @@ class Answered:
 class Conversation:
     """:param url: of the gateway, with or without ``/v1``.
 
-    :raises ValueError: the URL cannot be used.
+    :raises ValueError: the URL is not valid.
     """
 
     def __init__(
@@ -62,67 +62,68 @@ class Conversation:
         self.history: list[dict[str, str]] = []
 
     async def models(self) -> list[str]:
-        """The names the gateway lists.
+        """The names of the models that the gateway lists.
 
         :raises ChatError:
         """
-        reply = await self._send("GET", "/v1/models", b"")
+        reply = await self._request("GET", "/v1/models", b"")
         try:
-            listed = json.loads(await self._body(reply))
-            return [str(model["id"]) for model in listed["data"]]
+            page = json.loads(await self._body(reply))
+            return [str(model["id"]) for model in page["data"]]
         except (ValueError, LookupError, TypeError):
-            raise ChatError(f"{self.url} lists no models", "Is it a gateway? Name a model with --model.") from None
+            raise ChatError(f"{self.url} lists no models", "Is it a gateway? Pass a model with --model.") from None
         finally:
             await reply.aclose()
 
-    async def ask(self, text: str, show: Show) -> Answered:
-        """Send the next message. The history keeps it and the answer, or what there was of it when it was stopped.
+    async def send(self, text: str, show: Show) -> ReplyInfo:
+        """Send the next message. It is added to the history with its answer, or with the part that came before it was
+        stopped.
 
-        :raises ChatError: nothing is kept then.
+        :raises ChatError: nothing was added.
         """
-        question = {"role": "user", "content": text}
+        message = {"role": "user", "content": text}
         body = {
             "model": self.model,
-            "messages": [*self._system, *self.history, question],
+            "messages": [*self._system, *self.history, message],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        said: list[str] = []
+        answer: list[str] = []
 
-        def note(kind: Literal["text", "reasoning"], piece: str) -> None:
+        def on_piece(kind: Literal["text", "reasoning"], piece: str) -> None:
             if kind == "text":
-                said.append(piece)
+                answer.append(piece)
             show(kind, piece)
 
         try:
-            answered = await self._stream(json.dumps(body).encode(), note)
+            info = await self._stream(json.dumps(body).encode(), on_piece)
         except asyncio.CancelledError:
-            self._remember(question, said)
+            self._remember(message, answer)
             raise
-        self._remember(question, said)
-        return answered
+        self._remember(message, answer)
+        return info
 
-    def _remember(self, question: dict[str, str], said: list[str]) -> None:
-        if said:  # turns have to alternate, so a question without an answer goes
-            self.history += [question, {"role": "assistant", "content": "".join(said)}]
+    def _remember(self, message: dict[str, str], answer: list[str]) -> None:
+        if answer:  # turns have to alternate, so a message without an answer is left out
+            self.history += [message, {"role": "assistant", "content": "".join(answer)}]
 
-    async def _stream(self, body: bytes, show: Show) -> Answered:
-        reply = await self._send("POST", "/v1/chat/completions", body)
-        answered = Answered(headers={name.decode(): value.decode("latin-1") for name, value in reply.headers})
+    async def _stream(self, body: bytes, show: Show) -> ReplyInfo:
+        reply = await self._request("POST", "/v1/chat/completions", body)
+        info = ReplyInfo(headers={name.decode(): value.decode("latin-1") for name, value in reply.headers})
         try:
             decoder = SSEDecoder()
             async for piece in reply:
                 for event in decoder.feed(piece):
                     if event.data == b"[DONE]":
-                        return answered
-                    _read(event.data, answered, show)
+                        return info
+                    _read_chunk(event.data, info, show)
         except GatewayError as error:
             raise ChatError(error.message, error.hint) from None
         finally:
             await reply.aclose()
-        raise ChatError("the answer broke off", "Ask again; `modelmux logs` may say why.")
+        raise ChatError("the answer ended early", "Send it again; `modelmux logs` may show why.")
 
-    async def _send(self, method: str, path: str, body: bytes) -> Reply:
+    async def _request(self, method: str, path: str, body: bytes) -> Reply:
         headers: Headers = [
             (b"content-type", b"application/json"),
             (b"accept", b"*/*"),
@@ -136,15 +137,15 @@ class Conversation:
             )
         except UpstreamUnreachable as error:
             raise ChatError(
-                f"no gateway answers at {self.url} ({error.detail})",
-                "Start it with `modelmux serve`, name another with --url, or do without by --direct.",
+                f"no gateway responds at {self.url} ({error.detail})",
+                "Start it with `modelmux serve`, name another with --url, or use --direct to do without one.",
             ) from None
         except GatewayError as error:
             raise ChatError(f"{self.url}: {error.message}", error.hint) from None
         if reply.status == 200:
             return reply
         try:
-            raise _refusal(reply.status, await self._body(reply), self.url)
+            raise _error_of(reply.status, await self._body(reply), self.url)
         finally:
             await reply.aclose()
 
@@ -155,33 +156,33 @@ class Conversation:
             raise ChatError(f"{self.url}: {error.message}", error.hint) from None
 
 
-def _read(data: bytes, answered: Answered, show: Show) -> None:
+def _read_chunk(data: bytes, info: ReplyInfo, show: Show) -> None:
     try:
         chunk = json.loads(data)
     except ValueError:
-        raise ChatError("the answer is no stream of JSON", "Is it a gateway?") from None
+        raise ChatError("the answer is not a stream of JSON", "Is it a gateway?") from None
     if chunk.get("error"):
         raise ChatError(_message(chunk["error"]))
-    answered.usage = chunk.get("usage") or answered.usage
+    info.usage = chunk.get("usage") or info.usage
     for choice in chunk.get("choices") or []:
         delta = choice.get("delta") or {}
         if delta.get("reasoning_content"):
             show("reasoning", delta["reasoning_content"])
         if text := delta.get("content") or delta.get("refusal"):
             show("text", text)
-        answered.finish_reason = choice.get("finish_reason") or answered.finish_reason
+        info.finish_reason = choice.get("finish_reason") or info.finish_reason
 
 
-def _refusal(status: int, body: bytes, url: str) -> ChatError:
+def _error_of(status: int, body: bytes, url: str) -> ChatError:
     try:
         message = _message(json.loads(body)["error"])
     except (ValueError, LookupError, TypeError):
-        return ChatError(f"{url} answered with status {status}", "Is it a gateway? Its URL may need another path.")
+        return ChatError(f"{url} responded with status {status}", "Is it a gateway? Its URL may need another path.")
     if status == 401:
-        return ChatError(message, "Pass a key of the gateway with --api-key.")
-    return ChatError(message, "`modelmux models` lists what is served." if status == 404 else None)
+        return ChatError(message, "Pass a key for the gateway with --api-key.")
+    return ChatError(message, "`modelmux models` lists the models that are served." if status == 404 else None)
 
 
 def _message(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
-    return str(message or "an error without words").rstrip(".")
+    return str(message or "an error without a message").rstrip(".")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 
-def write_private(path: Path, text: str, *, replace: bool) -> Path | None:
+def write_private_file(path: Path, text: str, *, replace: bool) -> Path | None:
     """Write a file of mode 0600 in one step; folders that are missing are made with mode 0700.
 
     :param replace: whether a file that is there is replaced; a copy of it stays beside it with the suffix ``.bak``.

@@ -22,7 +22,7 @@ from modelmux.upstream.downloads.url_guard import Guard
 _NAMED: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
 
 
-def problems(loaded: Loaded) -> tuple[list[str], list[str]]:
+def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """What is wrong, each with the place that sets it, and hints, one for each kind of problem."""
     found: list[str] = []
     hints: list[str] = []
@@ -107,7 +107,7 @@ def _origin(problem: str, loaded: Loaded) -> str | None:
     return origin if origin != "default" and len(path) > 1 else None
 
 
-def sources(loaded: Loaded) -> list[str]:
+def describe_sources(loaded: Loaded) -> list[str]:
     """What was read, for people: files, and the variables that set something."""
     said = []
     for layer in loaded.layers:

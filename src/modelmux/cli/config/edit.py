@@ -15,9 +15,9 @@ from typing import Final
 import click
 
 from modelmux.cli.config import prompts
-from modelmux.cli.config.atomic_write import write_private
-from modelmux.cli.config.checks import problems
-from modelmux.cli.output import fail, say
+from modelmux.cli.config.atomic_write import write_private_file
+from modelmux.cli.config.checks import config_problems
+from modelmux.cli.output import exit_with_error, print_lines
 from modelmux.config import ConfigError, load_all
 from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
@@ -42,12 +42,12 @@ def edit(config_path: Path | None) -> None:
         if not wrong:
             break
         if not prompts.interactive():
-            fail(wrong, hint)
-        say("error", wrong, "red")
+            exit_with_error(wrong, hint)
+        print_lines("error", wrong, "red")
         if not click.confirm("Edit it again?", default=True, err=True):
             raise SystemExit(1)
     click.echo(f"good: {path}")
-    say("hint", ["`modelmux reload` lets a running gateway take it over"], "cyan")
+    print_lines("hint", ["`modelmux reload` lets a running gateway take it over"], "cyan")
 
 
 def _editor(environment: Mapping[str, str]) -> list[str]:
@@ -55,12 +55,14 @@ def _editor(environment: Mapping[str, str]) -> list[str]:
         try:
             words = shlex.split(environment.get(name, ""), posix=sys.platform != "win32")
         except ValueError as error:
-            fail([f"{name} cannot be understood: {error}"], f"Set {name} to a command, such as nano.")
+            exit_with_error([f"{name} cannot be understood: {error}"], f"Set {name} to a command, such as nano.")
         if words:
             return words
     found = next((path for name in _EDITORS if (path := shutil.which(name))), None)
     if found is None:
-        fail(["there is no editor: neither VISUAL nor EDITOR is set"], "Set EDITOR to a command, such as nano.")
+        exit_with_error(
+            ["there is no editor: neither VISUAL nor EDITOR is set"], "Set EDITOR to a command, such as nano."
+        )
     return [found]
 
 
@@ -68,12 +70,12 @@ def _begin(path: Path) -> None:
     if path.exists():
         return
     try:
-        write_private(path, render({}), replace=False)
+        write_private_file(path, render({}), replace=False)
     except FileExistsError:
         return  # somebody else was faster
     except OSError as error:
-        fail([f"{path}: cannot be written: {error.strerror}"], "Name another file with --config.")
-    say("note", [f"{path} is new"], "cyan")
+        exit_with_error([f"{path}: cannot be written: {error.strerror}"], "Name another file with --config.")
+    print_lines("note", [f"{path} is new"], "cyan")
 
 
 def _open(editor: list[str], path: Path) -> None:
@@ -82,16 +84,16 @@ def _open(editor: list[str], path: Path) -> None:
     try:
         code = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the user's own command
     except OSError as error:
-        fail([f"{editor[0]}: {error.strerror}"], "Set EDITOR to a command that exists, such as nano.")
+        exit_with_error([f"{editor[0]}: {error.strerror}"], "Set EDITOR to a command that exists, such as nano.")
     finally:
         signal.signal(signal.SIGINT, before)
     if code:
-        fail([f"{editor[0]} ended with {code}"], f"{path} is as the editor left it.")
+        exit_with_error([f"{editor[0]} ended with {code}"], f"{path} is as the editor left it.")
 
 
 def _check(path: Path) -> tuple[list[str], str | None]:
     try:
-        wrong, hints = problems(load_all(file=path))
+        wrong, hints = config_problems(load_all(file=path))
     except ConfigError as error:
         return error.problems, error.hint
     return wrong, " ".join(hints) or None

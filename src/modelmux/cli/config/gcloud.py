@@ -14,11 +14,11 @@ from typing import NamedTuple
 from modelmux.config.settings import settings
 
 
-class Found(NamedTuple):
+class Suggestion(NamedTuple):
     """A value, and where it stands, for people."""
 
     value: str
-    where: str
+    source: str
 
 
 def gcloud_folder(environment: Mapping[str, str]) -> Path:
@@ -37,37 +37,37 @@ def credentials(environment: Mapping[str, str]) -> Path | None:
     return file if file.is_file() else None
 
 
-def project(environment: Mapping[str, str]) -> Found | None:
+def project(environment: Mapping[str, str]) -> Suggestion | None:
     """The project that is most likely meant."""
     return next(_projects(environment), None)
 
 
-def location(environment: Mapping[str, str]) -> Found | None:
+def location(environment: Mapping[str, str]) -> Suggestion | None:
     """The location that the environment names."""
     return next(_variables("vertex.location", environment), None)
 
 
-def _variables(name: str, environment: Mapping[str, str]) -> Iterator[Found]:
+def _variables(name: str, environment: Mapping[str, str]) -> Iterator[Suggestion]:
     setting = next(s for s in settings() if s.name == name)
     for env in setting.env:
         if value := environment.get(env.name, "").strip():
-            yield Found(value, env.name)
+            yield Suggestion(value, env.name)
 
 
-def _projects(environment: Mapping[str, str]) -> Iterator[Found]:
+def _projects(environment: Mapping[str, str]) -> Iterator[Suggestion]:
     yield from _variables("vertex.project", environment)
     if value := environment.get("CLOUDSDK_CORE_PROJECT", "").strip():
-        yield Found(value, "CLOUDSDK_CORE_PROJECT")
+        yield Suggestion(value, "CLOUDSDK_CORE_PROJECT")
     yield from _configuration(environment)
     file = credentials(environment)
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(file.read_text("utf-8")) if file else {}
         for key in ("project_id", "quota_project_id"):
             if isinstance(content, dict) and isinstance(content.get(key), str) and content[key]:
-                yield Found(content[key], str(file))
+                yield Suggestion(content[key], str(file))
 
 
-def _configuration(environment: Mapping[str, str]) -> Iterator[Found]:
+def _configuration(environment: Mapping[str, str]) -> Iterator[Suggestion]:
     """The property ``core/project`` of gcloud's active configuration."""
     folder = gcloud_folder(environment)
     active = environment.get("CLOUDSDK_ACTIVE_CONFIG_NAME", "")
@@ -79,4 +79,4 @@ def _configuration(environment: Mapping[str, str]) -> Iterator[Found]:
     with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
         parser.read_string(file.read_text("utf-8"))
         if value := parser.get("core", "project", fallback="").strip():
-            yield Found(value, f"gcloud's {file.name}")
+            yield Suggestion(value, f"gcloud's {file.name}")

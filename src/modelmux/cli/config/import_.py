@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from modelmux.catalog import builtin
-from modelmux.cli.config.atomic_write import write_private
+from modelmux.cli.config.atomic_write import write_private_file
 from modelmux.cli.config.litellm import Import
-from modelmux.cli.output import fail, fail_config, say, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.toml_writer import tables
 
@@ -27,7 +27,7 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
     try:
         done.read(_yaml(file))
     except ValueError as error:
-        fail([f"{file}: {error}"], "Name the config.yaml that LiteLLM's proxy is started with.")
+        exit_with_error([f"{file}: {error}"], "Name the config.yaml that LiteLLM's proxy is started with.")
     text = f"# Made from {file.name} by `modelmux config import`.\n{tables(done.settings).lstrip()}"
     _report(done)
     _check(text)
@@ -35,11 +35,11 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
         click.echo(text, nl=False)
         return
     try:
-        backup = write_private(output.expanduser(), text, replace=force)
+        backup = write_private_file(output.expanduser(), text, replace=force)
     except FileExistsError:
-        fail([f"{output} exists already; nothing was changed"], "--force replaces it and keeps a copy.")
+        exit_with_error([f"{output} exists already; nothing was changed"], "--force replaces it and keeps a copy.")
     except OSError as error:
-        fail([f"{output}: cannot be written: {error.strerror}"], "Name another place with --output.")
+        exit_with_error([f"{output}: cannot be written: {error.strerror}"], "Name another place with --output.")
     if backup is not None:
         click.echo(f"kept {backup}")
     click.echo(f"wrote {output}")
@@ -51,7 +51,7 @@ def _yaml(file: Path) -> Any:
     try:
         return yaml.safe_load(file.read_text("utf-8-sig"))
     except OSError as error:
-        fail([f"{file}: cannot be read: {error.strerror}"], "Name the config.yaml of LiteLLM's proxy.")
+        exit_with_error([f"{file}: cannot be read: {error.strerror}"], "Name the config.yaml of LiteLLM's proxy.")
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
     except yaml.YAMLError as error:
@@ -63,8 +63,8 @@ def _yaml(file: Path) -> Any:
 
 
 def _report(done: Import) -> None:
-    say("carried", (str(line) for line in done.report if line.carried), "green")
-    say("not carried", (str(line) for line in done.report if not line.carried), "yellow")
+    print_lines("carried", (str(line) for line in done.report if line.carried), "green")
+    print_lines("not carried", (str(line) for line in done.report if not line.carried), "yellow")
 
 
 def _check(text: str) -> None:
@@ -72,7 +72,7 @@ def _check(text: str) -> None:
     try:
         config = parse(text)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     try:
         build_routes(config, config.build_catalog())
     except ConfigError as error:

@@ -12,9 +12,17 @@ import click
 from modelmux.catalog import builtin
 from modelmux.cli.api_key import new_key
 from modelmux.cli.config import gcloud, prompts
-from modelmux.cli.config.atomic_write import write_private
-from modelmux.cli.config.parsers import Answers, BadAnswer, Model, a_credential_file, a_location, a_model, a_project
-from modelmux.cli.output import fail, warn
+from modelmux.cli.config.atomic_write import write_private_file
+from modelmux.cli.config.parsers import (
+    InitOptions,
+    InvalidValue,
+    Model,
+    parse_credential_file,
+    parse_location,
+    parse_model,
+    parse_project,
+)
+from modelmux.cli.output import exit_with_error, warn
 from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
@@ -51,17 +59,17 @@ def init(
         raise click.UsageError("--api-key and --generate-api-key exclude each other")
     ask = not yes
     if ask and not prompts.interactive():
-        fail(["there is no terminal to ask questions on"],
+        exit_with_error(["there is no terminal to ask questions on"],
              "Add --yes, and what it cannot find out: modelmux config init --yes --project PROJECT")  # fmt: skip
     target = (path or _usual_file()).expanduser()
     replace = _may_replace(target, force=force, ask=ask)
-    of = _taken(a_project, project) if project else prompts.ask_project() if ask else _known_project()
-    where = _taken(a_location, location) if location else prompts.ask_location() if ask else _known_location()
-    answers = Answers(
+    of = _taken(parse_project, project) if project else prompts.ask_project() if ask else _known_project()
+    where = _taken(parse_location, location) if location else prompts.ask_location() if ask else _known_location()
+    answers = InitOptions(
         project=of,
         location=where,
-        models=[_taken(a_model, m) for m in models] if models else prompts.ask_models(where) if ask else [],
-        credentials=_taken(a_credential_file, credentials) if credentials else
+        models=[_taken(parse_model, m) for m in models] if models else prompts.ask_models(where) if ask else [],
+        credentials=_taken(parse_credential_file, credentials) if credentials else
         prompts.ask_credentials() if ask else None,
         api_key=api_key, port=port,
     )  # fmt: skip
@@ -80,21 +88,21 @@ def _usual_file() -> Path:
 def _taken(take: Callable[[str], T], text: str) -> T:
     try:
         return take(text)
-    except BadAnswer as error:
-        fail([str(error)])
+    except InvalidValue as error:
+        exit_with_error([str(error)])
 
 
 def _known_project() -> str:
     found = gcloud.project(os.environ)
     if found is None:
-        fail(["no Google Cloud project is known"],
+        exit_with_error(["no Google Cloud project is known"],
              "Name it with --project, or set GOOGLE_CLOUD_PROJECT, or run `gcloud config set project`.")  # fmt: skip
-    return _taken(a_project, found.value)
+    return _taken(parse_project, found.value)
 
 
 def _known_location() -> str:
     found = gcloud.location(os.environ)
-    return _taken(a_location, found.value) if found else "global"
+    return _taken(parse_location, found.value) if found else "global"
 
 
 def _may_replace(target: Path, *, force: bool, ask: bool) -> bool:
@@ -106,24 +114,24 @@ def _may_replace(target: Path, *, force: bool, ask: bool) -> bool:
 
 
 def _exists(target: Path) -> NoReturn:
-    fail([f"{target} exists already; nothing was changed"],
+    exit_with_error([f"{target} exists already; nothing was changed"],
          "--force replaces it and keeps a copy; `modelmux config edit` opens it.")  # fmt: skip
 
 
-def _write(target: Path, answers: Answers, *, replace: bool) -> None:
+def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
     text = render(answers.settings())
     try:
         config = parse(text)
         build_routes(config, config.build_catalog())
     except ConfigError as error:
-        fail(error.problems, error.hint)
+        exit_with_error(error.problems, error.hint)
     warn(_unknown(answers.models))
     try:
-        backup = write_private(target, text, replace=replace)
+        backup = write_private_file(target, text, replace=replace)
     except FileExistsError:
         _exists(target)
     except OSError as error:
-        fail([f"{target}: cannot be written: {error.strerror}"], "Name another place with --path.")
+        exit_with_error([f"{target}: cannot be written: {error.strerror}"], "Name another place with --path.")
     if backup is not None:
         click.echo(f"kept {backup}")
     click.echo(f"wrote {target}")

@@ -44,10 +44,10 @@ class Line:
 
     carried: bool
     path: str
-    said: str
+    outcome: str
 
     def __str__(self) -> str:
-        return f"{self.path} -> {self.said}" if self.carried else f"{self.path}: {self.said}"
+        return f"{self.path} -> {self.outcome}" if self.carried else f"{self.path}: {self.outcome}"
 
 
 @dataclass

@@ -19,7 +19,7 @@ _LOCATION: Final = re.compile(r"global|us|eu|[a-z]+-[a-z]+[0-9]+")
 _ALIKE: Final = 0.8
 
 
-class BadAnswer(Exception):
+class InvalidValue(Exception):
     """A value that could not work: what it is, and what is needed."""
 
 
@@ -30,21 +30,21 @@ class Model(NamedTuple):
     id: str
 
 
-def a_project(text: str) -> str:
+def parse_project(text: str) -> str:
     """:raises BadAnswer:"""
     if not _PROJECT.fullmatch(text):
-        raise BadAnswer(f"{text!r} is no project id such as my-project-123; `gcloud projects list` shows yours")
+        raise InvalidValue(f"{text!r} is no project id such as my-project-123; `gcloud projects list` shows yours")
     return text
 
 
-def a_location(text: str) -> str:
+def parse_location(text: str) -> str:
     """:raises BadAnswer:"""
     if not _LOCATION.fullmatch(text):
-        raise BadAnswer(f"{text!r} is no location; use global, us, eu or a region such as europe-west1")
+        raise InvalidValue(f"{text!r} is no location; use global, us, eu or a region such as europe-west1")
     return text
 
 
-def a_model(text: str) -> Model:
+def parse_model(text: str) -> Model:
     """``claude-sonnet-5``, or ``fast=claude-haiku-4-5`` under a name of one's own. A model the catalog does not know
     may be new, unless its name looks like a known one mistyped.
 
@@ -54,33 +54,33 @@ def a_model(text: str) -> Model:
     model = model.strip() if equals else name.strip()
     name = name.strip()
     if not name or not model:
-        raise BadAnswer(f"{text!r} is no model; write claude-sonnet-5, or fast=claude-haiku-4-5")
+        raise InvalidValue(f"{text!r} is no model; write claude-sonnet-5, or fast=claude-haiku-4-5")
     card = builtin().find(model)
     if card is not None:
         return Model(name if equals else card.base, card.id)
     known = [c.base for c in builtin().cards]
     near = difflib.get_close_matches(normalise(model), known, n=1, cutoff=_ALIKE)
     if near:
-        raise BadAnswer(f"the catalog does not know {model!r}: did you mean {near[0]}?")
+        raise InvalidValue(f"the catalog does not know {model!r}: did you mean {near[0]}?")
     return Model(name, model)
 
 
-def a_credential_file(text: str) -> str:
+def parse_credential_file(text: str) -> str:
     """:raises BadAnswer: no file, or none of Google's."""
     path = Path(text).expanduser()
     try:
         content = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise BadAnswer(f"{text}: cannot be read: {error.strerror}") from None
+        raise InvalidValue(f"{text}: cannot be read: {error.strerror}") from None
     except ValueError:
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("type"), str):
-        raise BadAnswer(f"{text}: it is no credential file of Google's: a JSON object with a type")
+        raise InvalidValue(f"{text}: it is no credential file of Google's: a JSON object with a type")
     return text if text.startswith("~") else str(path.absolute())
 
 
 @dataclass
-class Answers:
+class InitOptions:
     """All of them. What is None or empty is left to its default."""
 
     project: str

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modelmux.cli.options import DOTENV
-from modelmux.cli.output import print_json, say
+from modelmux.cli.output import print_json, print_lines
 from modelmux.config.load import Place, places
 
 
@@ -25,7 +25,7 @@ def path(config_path: Path | None, as_json: bool) -> None:
     for place in found:
         click.echo(f"{state(place):<8}  {_kind(place):<{width}}  {place.path}")
     if not any(state(place) == "read" for place in found):
-        say("hint", ["`modelmux config init` writes a configuration"], "cyan")
+        print_lines("hint", ["`modelmux config init` writes a configuration"], "cyan")
 
 
 def _kind(place: Place) -> str:

@@ -13,8 +13,15 @@ import click
 
 from modelmux.catalog import builtin
 from modelmux.cli.config import gcloud
-from modelmux.cli.config.parsers import BadAnswer, Model, a_credential_file, a_location, a_model, a_project
-from modelmux.cli.output import say
+from modelmux.cli.config.parsers import (
+    InvalidValue,
+    Model,
+    parse_credential_file,
+    parse_location,
+    parse_model,
+    parse_project,
+)
+from modelmux.cli.output import print_lines
 
 T = TypeVar("T")
 
@@ -26,13 +33,13 @@ def interactive() -> bool:
 
 def ask_project() -> str:
     found = gcloud.project(os.environ)
-    where = f" (found in {found.where})" if found else ""
-    return _ask(f"Google Cloud project{where}", a_project, found.value if found else None)
+    where = f" (found in {found.source})" if found else ""
+    return _ask(f"Google Cloud project{where}", parse_project, found.value if found else None)
 
 
 def ask_location() -> str:
     found = gcloud.location(os.environ)
-    return _ask("Location: global, us, eu or a region", a_location, found.value if found else "global")
+    return _ask("Location: global, us, eu or a region", parse_location, found.value if found else "global")
 
 
 def ask_models(location: str) -> list[Model]:
@@ -46,7 +53,7 @@ def ask_models(location: str) -> list[Model]:
         words = text.replace(",", " ").split()
         if words == ["all"]:
             return []
-        return [a_model(_by_number(word, [card.base for card in cards])) for word in words]
+        return [parse_model(_by_number(word, [card.base for card in cards])) for word in words]
 
     return _ask("Models to serve: numbers or names, or all", chosen, "all")
 
@@ -55,7 +62,7 @@ def _by_number(word: str, names: list[str]) -> str:
     if not word.isdigit():
         return word
     if not 0 < int(word) <= len(names):
-        raise BadAnswer(f"{word} is none of the numbers from 1 to {len(names)}")
+        raise InvalidValue(f"{word} is none of the numbers from 1 to {len(names)}")
     return names[int(word) - 1]
 
 
@@ -66,7 +73,7 @@ def ask_credentials() -> str | None:
     click.echo(f"Application Default Credentials: {state}", err=True)
 
     def chosen(text: str) -> str | None:
-        return None if text == "default" else a_credential_file(text)
+        return None if text == "default" else parse_credential_file(text)
 
     return _ask("Credentials: default, or the path of a key file", chosen, "default")
 
@@ -80,8 +87,8 @@ def _ask(question: str, take: Callable[[str], T], default: str | None) -> T:
         text: str = click.prompt(question, default=default, err=True)
         try:
             return take(text.strip())
-        except BadAnswer as error:
-            say("error", [str(error)], "red")
+        except InvalidValue as error:
+            print_lines("error", [str(error)], "red")
 
 
 def may_replace(path: Path) -> bool:

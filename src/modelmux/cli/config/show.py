@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import print_json, say, warn
+from modelmux.cli.output import print_json, print_lines, warn
 from modelmux.config.check import Path as Keys
 from modelmux.config.effective_config import effective, masked
 from modelmux.config.load import Loaded
@@ -34,8 +34,11 @@ def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, ever
         click.echo(tables(tree, loaded.origin if origin else None), nl=False)
     if not tree:
         click.echo("# Nothing is configured: every setting has its default.")
-        say("hint", ["`modelmux config init` writes a configuration; `modelmux config show --all` shows the defaults"],
-            "cyan")  # fmt: skip
+        print_lines(
+            "hint",
+            ["`modelmux config init` writes a configuration; `modelmux config show --all` shows the defaults"],
+            "cyan",
+        )
 
 
 def _origins(tree: Any, path: Keys, loaded: Loaded) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from modelmux.cli.config.checks import problems, sources
+from modelmux.cli.config.checks import config_problems, describe_sources
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import fail, warn
+from modelmux.cli.output import exit_with_error, warn
 from modelmux.config import Loaded, build_routes
 
 
@@ -25,12 +25,12 @@ def validate(config_path: Path | None, overrides: dict[str, Any], file: Path | N
 
 def tell(loaded: Loaded) -> None:
     """What was read, and what is wrong with it; ends with 1 if anything is."""
-    for source in sources(loaded):
+    for source in describe_sources(loaded):
         click.echo(f"read {source}")
     warn(loaded.warnings)
-    wrong, hints = problems(loaded)
+    wrong, hints = config_problems(loaded)
     if wrong:
-        fail(wrong, " ".join(hints) or None)
+        exit_with_error(wrong, " ".join(hints) or None)
     click.echo(f"good: {_served(loaded)}")
 
 

@@ -41,7 +41,7 @@ _WEATHER: Final = {
 _FORECAST: Final = {"Paris": "18 °C and sunny", "London": "14 °C and raining"}
 
 
-class Tour:
+class DemoTour:
     """Runs against a gateway and the emulator behind it."""
 
     def __init__(self, console: Console, base_url: str, emulator: Emulator) -> None:

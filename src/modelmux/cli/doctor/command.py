@@ -16,10 +16,10 @@ from modelmux.cli.doctor.files import check_files
 from modelmux.cli.doctor.live import check_live
 from modelmux.cli.doctor.models import check_models, check_origins
 from modelmux.cli.doctor.network import check_network
-from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
-from modelmux.cli.options import adopt_dotenv, config_options
-from modelmux.cli.sanitize import plain
+from modelmux.cli.options import config_options, load_dotenv_into_environment
+from modelmux.cli.sanitize import one_line
 from modelmux.version import __version__
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
@@ -43,11 +43,11 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
 def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool) -> None:
     """Check the configuration and everything it needs; exit code 1 if anything fails."""
     environment = dict(os.environ)
-    adopt_dotenv()
-    run(Subject(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
+    load_dotenv_into_environment()
+    run(DoctorContext(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
 
 
-def run(subject: Subject, *, live: bool, as_json: bool) -> None:
+def run(subject: DoctorContext, *, live: bool, as_json: bool) -> None:
     """All sections in order, told as they go. Ends the command with 1 if anything failed."""
     told: list[tuple[str, Result]] = []
     for name, title, check in _sections(subject, datetime.now(UTC).date(), live=live):
@@ -69,7 +69,7 @@ def run(subject: Subject, *, live: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _sections(subject: Subject, today: date, *, live: bool) -> list[_Section]:
+def _sections(subject: DoctorContext, today: date, *, live: bool) -> list[_Section]:
     sections: list[_Section] = [
         ("files", "Configuration: which files are read, and who may read them", lambda: check_files(subject)),
         ("origins", "Place: which source won", lambda: check_origins(subject)),
@@ -88,7 +88,7 @@ def _line(result: Result) -> str:
     # Padded before it is coloured: colour codes have no width.
     mark = click.style(f"{result.status:<4}", fg=_COLOURS[result.status])
     hint = f"  {click.style('hint', fg='cyan')}: {result.hint}" if result.hint else ""
-    return f"  {mark}  {result.check}: {plain(result.found)}{hint}"
+    return f"  {mark}  {result.check}: {one_line(result.detail)}{hint}"
 
 
 def _verdict(failed: int, warned: int, *, live: bool) -> str:

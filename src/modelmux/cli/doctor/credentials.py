@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from modelmux.app import credential_loader
-from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Loaded
 from modelmux.upstream.google_auth.failures import Cause, Failure
 from modelmux.upstream.google_auth.loaders import Grant, acquire
@@ -18,7 +18,7 @@ from modelmux.upstream.google_auth.tokens import StaticToken
 _PATIENCE: Final = 30.0
 
 
-def check_credentials(subject: Subject) -> Iterator[Result]:
+def check_credentials(subject: DoctorContext) -> Iterator[Result]:
     """Mints a token, and keeps it for the checks that need one."""
     loaded = subject.loaded
     if loaded is None:

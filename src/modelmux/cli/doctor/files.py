@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.options import DOTENV
 from modelmux.config import ConfigError, load_all
 from modelmux.config.load import SYSTEM_FILE, user_file
@@ -19,7 +19,7 @@ from modelmux.upstream.google_auth.loaders import key_file_problems
 _NONE: Final = "`modelmux config init` writes one; environment variables are enough, too"
 
 
-def check_files(subject: Subject) -> Iterator[Result]:
+def check_files(subject: DoctorContext) -> Iterator[Result]:
     """Reads the configuration as ``serve`` would."""
     try:
         subject.loaded = load_all(

@@ -9,7 +9,7 @@ from typing import Final
 
 from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.doctor.network import BAD_URL
-from modelmux.cli.doctor.result import Result, Status, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result, Status
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.providers.vertex_claude.provider import MAX_ERROR_BODY, Vertex
 from modelmux.routing.routes import Deployment
@@ -52,7 +52,7 @@ _MEANINGS: Final = {
 _PASSING: Final = frozenset({"overloaded", "server_error", "timeout"})
 
 
-def check_live(subject: Subject, today: date) -> list[Result]:
+def check_live(subject: DoctorContext, today: date) -> list[Result]:
     """Asks every deployment. Where the operator named no models, a model of the catalog may well not be enabled: that
     is a warning, unless none answers."""
     deployments = subject.deployments()
@@ -68,7 +68,7 @@ def check_live(subject: Subject, today: date) -> list[Result]:
 
 
 async def _all(
-    deployments: list[tuple[Deployment, bool]], subject: Subject, proxies: Proxies, today: date
+    deployments: list[tuple[Deployment, bool]], subject: DoctorContext, proxies: Proxies, today: date
 ) -> list[Result]:
     assert subject.token is not None
     token, turns = subject.token, asyncio.Semaphore(AT_ONCE)
@@ -93,7 +93,7 @@ async def _all(
 def _softer(result: Result) -> Result:
     if result.status != "fail":
         return result
-    return Result(result.check, "warn", result.found, result.hint, result.ms)
+    return Result(result.check, "warn", result.detail, result.hint, result.ms)
 
 
 async def _ask(deployment: Deployment, vertex: Vertex, pool: HttpPool, token: str, today: date) -> Result:

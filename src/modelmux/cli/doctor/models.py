@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from modelmux.cli.doctor.result import Result, Subject
-from modelmux.cli.sanitize import without_login
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.cli.sanitize import redact_userinfo
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
 from modelmux.routing.warnings import route_warnings
@@ -15,7 +15,7 @@ from modelmux.routing.warnings import route_warnings
 _WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 
 
-def check_origins(subject: Subject) -> Iterator[Result]:
+def check_origins(subject: DoctorContext) -> Iterator[Result]:
     """Which source won for the values that programs and people set in many places."""
     loaded = subject.loaded
     if loaded is None:
@@ -28,12 +28,12 @@ def check_origins(subject: Subject) -> Iterator[Result]:
     ):
         origin = next((o for o in map(loaded.origin, keys) if o != "default"), None)
         if value is not None:
-            yield Result(name, "ok", f"{without_login(value)} ({origin})")
+            yield Result(name, "ok", f"{redact_userinfo(value)} ({origin})")
         elif name != "base_url" and not (vertex.models or vertex.url):
             yield Result(name, "warn", "not set", _WHERE)
 
 
-def check_models(subject: Subject, today: date) -> Iterator[Result]:
+def check_models(subject: DoctorContext, today: date) -> Iterator[Result]:
     """Builds the routes as ``serve`` would and shows each with its resolved URL."""
     loaded = subject.loaded
     if loaded is None:
@@ -51,7 +51,7 @@ def check_models(subject: Subject, today: date) -> Iterator[Result]:
         subject.served.append((route, name in configured))
         origin = _origin(loaded, name) if name in configured else "catalog"
         for deployment in route.deployments:
-            yield Result(deployment.id, "ok", f"{without_login(deployment.url)} ({origin})")
+            yield Result(deployment.id, "ok", f"{redact_userinfo(deployment.url)} ({origin})")
     remedy = "point the name to a newer model; `modelmux models` lists them"
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from modelmux.cli.doctor.result import Result, Subject
-from modelmux.cli.sanitize import without_login
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.cli.sanitize import redact_userinfo
 from modelmux.errors import GatewayError, UpstreamUnreachable
 from modelmux.upstream.connect import AddressInfo, dial, resolve, tls_context
 from modelmux.upstream.pool import HttpPool
@@ -33,7 +33,7 @@ _AT_ONCE: Final = 8
 _MAX_PAGE: Final = 1 << 20
 
 
-def check_network(subject: Subject) -> list[Result]:
+def check_network(subject: DoctorContext) -> list[Result]:
     """Every host; empty if there are no deployments to look at."""
     origins, unusable = _origins(deployment.url for deployment, _ in subject.deployments())
     try:
@@ -48,7 +48,7 @@ def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
     origins: dict[Origin, None] = {}
     unusable: dict[str, Result] = {}
     for url in urls:
-        base = without_login(url).partition("/v1/")[0]
+        base = redact_userinfo(url).partition("/v1/")[0]
         try:
             origin = Origin.parse(url)
             if not re.fullmatch(r"[\w.:-]+", origin.host):

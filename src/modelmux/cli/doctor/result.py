@@ -26,13 +26,13 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
     check: str
     status: Status
-    found: str
+    detail: str
     hint: str | None = None
     ms: int | None = None
 
 
 @dataclass
-class Subject:
+class DoctorContext:
     """What is examined. The first checks fill in what the later ones need; None where that failed.
 
     :param options: settings of the command line.

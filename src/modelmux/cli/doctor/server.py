@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from modelmux.app import check_exposure, create_app
-from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
 from modelmux.telemetry.log_files import log_directory
 
@@ -20,7 +20,7 @@ from modelmux.telemetry.log_files import log_directory
 _PATIENCE: Final = 2.0
 
 
-def check_server(subject: Subject) -> Iterator[Result]:
+def check_server(subject: DoctorContext) -> Iterator[Result]:
     """Exposure, what else `serve` would refuse, port and log files."""
     config = subject.config
     if config is None:

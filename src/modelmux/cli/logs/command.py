@@ -12,8 +12,8 @@ import click
 from modelmux.cli.exit import INTERRUPTED
 from modelmux.cli.logs.reader import Follower, last_lines
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import fail
-from modelmux.cli.sanitize import plain
+from modelmux.cli.output import exit_with_error
+from modelmux.cli.sanitize import one_line
 from modelmux.telemetry.log_files import log_directory, log_files
 
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error")
@@ -33,10 +33,10 @@ def logs(config_path: Path | None, overrides: dict[str, Any], follow: bool, leve
     try:
         directory = log_directory(settings.directory, os.environ)
     except RuntimeError:
-        fail(["there is no home directory, so there are no log files"], "Set logs.directory to a directory.")
+        exit_with_error(["there is no home directory, so there are no log files"], "Set logs.directory to a directory.")
     files = log_files(directory)
     if not files and not follow:
-        fail([f"there are no log files in {directory}"], _why_none(settings.file))
+        exit_with_error([f"there are no log files in {directory}"], _why_none(settings.file))
     if not (follow or as_json):
         _list(directory, files)
     least = _ORDER[level]
@@ -102,20 +102,20 @@ def _shown(line: bytes, as_json: bool) -> str:
     text = line.decode("utf-8", "replace")
     if as_json:
         return text if event is not None else json.dumps({"unparsed": text})
-    return plain(text) if event is None else _formatted(event)
+    return one_line(text) if event is None else _formatted(event)
 
 
 def _formatted(event: dict[str, Any]) -> str:
     """``2026-11-23 06:52:08Z info  request  model=… status=200``."""
     stamp, level, name = (str(event.pop(key, "")) for key in ("timestamp", "level", "event"))
     when = stamp[:19].replace("T", " ") + ("Z" if stamp.endswith("Z") else "")
-    fields = " ".join(f"{plain(str(key))}={_value(value)}" for key, value in event.items())
+    fields = " ".join(f"{one_line(str(key))}={_value(value)}" for key, value in event.items())
     # Padded before it is coloured: colour codes have no width.
-    mark = click.style(f"{plain(level):<7}", fg=_COLOURS.get(level))
-    return f"{plain(when)} {mark} {click.style(plain(name), bold=True)}  {fields}".rstrip()
+    mark = click.style(f"{one_line(level):<7}", fg=_COLOURS.get(level))
+    return f"{one_line(when)} {mark} {click.style(one_line(name), bold=True)}  {fields}".rstrip()
 
 
 def _value(value: Any) -> str:
     if isinstance(value, str):
-        return plain(value) if value and " " not in value else json.dumps(plain(value), ensure_ascii=False)
-    return plain(json.dumps(value, ensure_ascii=False))
+        return one_line(value) if value and " " not in value else json.dumps(one_line(value), ensure_ascii=False)
+    return one_line(json.dumps(value, ensure_ascii=False))

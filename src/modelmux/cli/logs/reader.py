@@ -16,10 +16,10 @@ _BLOCK: Final = 64 * 1024
 #: Seconds between two looks at a file that is followed.
 POLL_SECONDS: Final = 0.2
 
-Wanted = Callable[[bytes], bool]
+LineFilter = Callable[[bytes], bool]
 
 
-def last_lines(files: Iterable[Path], count: int, wanted: Wanted) -> list[bytes]:
+def last_lines(files: Iterable[Path], count: int, wanted: LineFilter) -> list[bytes]:
     """The last lines that are wanted, oldest first.
 
     :param files: newest first; read only as far back as needed.

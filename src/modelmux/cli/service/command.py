@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from modelmux.cli.output import fail
-from modelmux.cli.service.managers import Plan, launchd, systemd_system, systemd_user
+from modelmux.cli.output import exit_with_error
+from modelmux.cli.service.managers import ServicePlan, launchd, systemd_system, systemd_user
 from modelmux.process.status_file import running_gateways
 
 _system = click.option("--system/--user", "system", default=None,
@@ -38,7 +38,7 @@ def install(system: bool | None, dry_run: bool, no_start: bool, force: bool) -> 
             click.echo(f"$ {shlex.join(command)}")
         return
     if plan.file.exists() and plan.file.read_bytes() != plan.content and not force:
-        fail([f"{plan.file} exists and differs from what would be written"],
+        exit_with_error([f"{plan.file} exists and differs from what would be written"],
              "Compare with `modelmux service install --dry-run`; --force replaces it.")  # fmt: skip
     for check, make in plan.before:
         if _runs(check) is not None:
@@ -60,7 +60,9 @@ def uninstall(system: bool | None, dry_run: bool) -> None:
     """Stop the service and remove its file. Configuration and logs stay."""
     plan = _plan(system)
     if not plan.file.exists():
-        fail([f"no service is installed: there is no {plan.file}"], "`modelmux service install` installs one.")
+        exit_with_error(
+            [f"no service is installed: there is no {plan.file}"], "`modelmux service install` installs one."
+        )
     if dry_run:
         for command in [*plan.stop, ["rm", str(plan.file)], *plan.forget]:
             click.echo(f"$ {shlex.join(command)}")
@@ -72,7 +74,9 @@ def uninstall(system: bool | None, dry_run: bool) -> None:
     try:
         plan.file.unlink()
     except OSError as error:
-        fail([f"{plan.file} cannot be removed: {error.strerror}"], "For a service of the machine, run this as root.")
+        exit_with_error(
+            [f"{plan.file} cannot be removed: {error.strerror}"], "For a service of the machine, run this as root."
+        )
     for command in plan.forget:
         _do(command)
     click.echo(f"removed {plan.file}")
@@ -97,15 +101,17 @@ def status(system: bool | None) -> None:
     raise SystemExit(subprocess.run(plan.status, check=False).returncode)  # noqa: S603 - a command of ours
 
 
-def _plan(system: bool | None) -> Plan:
+def _plan(system: bool | None) -> ServicePlan:
     if sys.platform == "darwin":
         if system:
-            fail(["services of the machine are not supported on macOS"], "Install one for your user: --user.")
+            exit_with_error(
+                ["services of the machine are not supported on macOS"], "Install one for your user: --user."
+            )
         return launchd(_program(), os.environ, os.getuid())
     if sys.platform.startswith("linux"):
         machine = os.geteuid() == 0 if system is None else system
         return systemd_system(_program()) if machine else systemd_user(_program(), os.environ)
-    fail([f"no service manager of {sys.platform} is supported"], "Start `modelmux serve` by your own means.")
+    exit_with_error([f"no service manager of {sys.platform} is supported"], "Start `modelmux serve` by your own means.")
 
 
 def _program() -> list[str]:
@@ -115,13 +121,13 @@ def _program() -> list[str]:
     return [found] if found else [sys.executable, "-m", "modelmux"]
 
 
-def _write(plan: Plan) -> None:
+def _write(plan: ServicePlan) -> None:
     try:
         plan.file.parent.mkdir(parents=True, exist_ok=True)
         plan.file.write_bytes(plan.content)
         plan.file.chmod(0o644)
     except OSError as error:
-        fail([f"{plan.file} cannot be written: {error.strerror}"],
+        exit_with_error([f"{plan.file} cannot be written: {error.strerror}"],
              "For a service of the machine, run this as root; for your own, add --user.")  # fmt: skip
 
 
@@ -137,4 +143,6 @@ def _runs(command: list[str]) -> str | None:
 def _do(command: list[str]) -> None:
     problem = _runs(command)
     if problem is not None:
-        fail([f"{shlex.join(command)}: {problem}"], "The service file is in place; once this works, run it again.")
+        exit_with_error(
+            [f"{shlex.join(command)}: {problem}"], "The service file is in place; once this works, run it again."
+        )

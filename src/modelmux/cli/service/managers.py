@@ -21,7 +21,7 @@ _OWNED: Final = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class ServicePlan:
     """How to install, remove and ask about the service.
 
     :param file: the unit or property list; ``content`` is what it holds.
@@ -42,11 +42,11 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def systemd_user(program: list[str], environment: Mapping[str, str]) -> Plan:
+def systemd_user(program: list[str], environment: Mapping[str, str]) -> ServicePlan:
     """A service of the user's own systemd."""
     base = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config")
     control = ["systemctl", "--user"]
-    return Plan(
+    return ServicePlan(
         manager="systemd (user)",
         file=base / "systemd" / "user" / "modelmux.service",
         content=_unit("user.service", program),
@@ -58,9 +58,9 @@ def systemd_user(program: list[str], environment: Mapping[str, str]) -> Plan:
     )
 
 
-def systemd_system(program: list[str]) -> Plan:
+def systemd_system(program: list[str]) -> ServicePlan:
     """A service of the machine, under a user of its own."""
-    return Plan(
+    return ServicePlan(
         manager="systemd",
         file=Path("/etc/systemd/system/modelmux.service"),
         content=_unit("system.service", program),
@@ -79,7 +79,7 @@ def systemd_system(program: list[str]) -> Plan:
     )  # fmt: skip
 
 
-def launchd(program: list[str], environment: Mapping[str, str], uid: int) -> Plan:
+def launchd(program: list[str], environment: Mapping[str, str], uid: int) -> ServicePlan:
     """An agent of the user's own launchd."""
     home = Path(environment.get("HOME") or Path.home())
     file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
@@ -93,7 +93,7 @@ def launchd(program: list[str], environment: Mapping[str, str], uid: int) -> Pla
         "Umask": 0o077,
         "StandardErrorPath": str(home / "Library" / "Logs" / "modelmux" / "launchd.log"),
     }
-    return Plan(
+    return ServicePlan(
         manager="launchd",
         file=file,
         content=plistlib.dumps(job),

@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 
 from modelmux.cli.chat.conversation import ChatError, Conversation
-from modelmux.cli.in_process import AsgiUpstream
-from modelmux.cli.sanitize import prose
-from modelmux.errors import UpstreamBroken
+from modelmux.cli.sanitize import strip_controls
 from modelmux.upstream.pool import HttpPool
-from modelmux.wire.http import Call, Origin, Timeouts
 from support.cli import Said, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies
@@ -118,16 +115,16 @@ async def test_the_history_goes_along_and_an_error_leaves_no_trace() -> None:
         pool = HttpPool()
         conversation = talk(f"http://127.0.0.1:{origin.port}/v1", pool)
         shown: list[tuple[str, str]] = []
-        await conversation.ask("one", lambda kind, text: shown.append((kind, text)))
+        await conversation.send("one", lambda kind, text: shown.append((kind, text)))
         assert shown == [("reasoning", "hm"), ("text", "a"), ("text", "b")]
         kept = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "ab"}]
         assert conversation.history == kept
-        for message in ("It broke", "the answer broke off"):
+        for message in ("It broke", "the answer ended early"):
             with pytest.raises(ChatError) as caught:
-                await conversation.ask("two", lambda *_: None)
+                await conversation.send("two", lambda *_: None)
             assert caught.value.message == message
         assert conversation.history == kept
-        await conversation.ask("three", lambda *_: None)
+        await conversation.send("three", lambda *_: None)
         await pool.aclose()
     assert len(conversation.history) == 4
 
@@ -137,7 +134,7 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_came_and_the_connection_clo
         pool = HttpPool()
         conversation = talk(url, pool)
         first = asyncio.Event()
-        asking = asyncio.ensure_future(conversation.ask("one", lambda *_: first.set()))
+        asking = asyncio.ensure_future(conversation.send("one", lambda *_: first.set()))
         await asyncio.wait_for(first.wait(), 5)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -169,49 +166,5 @@ class threaded_slow:
         await self._server.wait_closed()
 
 
-CALL = Call(Origin("http", "in-process", 80), "/x", [], b"{}", Timeouts())
-
-
-async def test_in_process_a_client_that_leaves_is_told_to_the_application() -> None:
-    told = asyncio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert (await receive())["body"] == b"{}"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(100):  # more than the queue holds
-            if (waiting := asyncio.ensure_future(receive())).done():
-                break
-            try:
-                await send({"type": "http.response.body", "body": b"x", "more_body": True})
-            except OSError:
-                break
-            finally:
-                waiting.cancel()
-                await asyncio.wait({waiting})
-        assert (await receive())["type"] == "http.disconnect"
-        told.set()
-
-    answer = await AsgiUpstream(app).send(CALL)
-    assert (answer.status, await anext(aiter(answer))) == (200, b"x")
-    await answer.aclose()
-    assert told.is_set()
-
-
-async def test_in_process_an_application_that_fails_is_a_broken_answer() -> None:
-    async def silent(scope: Any, receive: Any, send: Any) -> None:
-        """Gives no answer."""
-
-    async def torn(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"half", "more_body": True})
-
-    with pytest.raises(UpstreamBroken):
-        await AsgiUpstream(silent).send(CALL)
-    answer = await AsgiUpstream(torn).send(CALL)
-    with pytest.raises(UpstreamBroken):
-        await answer.read(100)
-    await answer.aclose()
-
-
 def test_an_answer_cannot_steer_the_terminal() -> None:
-    assert prose("a\x1b[2Jb\rc\x9b1m\n\td 👩‍👩‍👧 é") == "a[2Jbc1m\n\td 👩‍👩‍👧 é"
+    assert strip_controls("a\x1b[2Jb\rc\x9b1m\n\td 👩‍👩‍👧 é") == "a[2Jbc1m\n\td 👩‍👩‍👧 é"

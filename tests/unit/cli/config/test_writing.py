@@ -189,7 +189,7 @@ def test_an_interrupted_write_keeps_the_old_file_and_no_other(tmp_path: Path, mo
 
     monkeypatch.setattr(atomic_write.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        atomic_write.write_private(file, "new", replace=True)
+        atomic_write.write_private_file(file, "new", replace=True)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("c.toml", "old")]
 
 
@@ -197,8 +197,8 @@ def test_a_link_stays_a_link_and_no_file_is_replaced_unasked(tmp_path: Path) -> 
     (tmp_path / "dotfiles").write_text("old")
     (tmp_path / "c.toml").symlink_to(tmp_path / "dotfiles")
     with pytest.raises(FileExistsError):
-        atomic_write.write_private(tmp_path / "c.toml", "new", replace=False)
-    assert atomic_write.write_private(tmp_path / "c.toml", "new", replace=True) == tmp_path / "dotfiles.bak"
+        atomic_write.write_private_file(tmp_path / "c.toml", "new", replace=False)
+    assert atomic_write.write_private_file(tmp_path / "c.toml", "new", replace=True) == tmp_path / "dotfiles.bak"
     assert (tmp_path / "c.toml").is_symlink()
     assert (tmp_path / "dotfiles").read_text() == "new"
 

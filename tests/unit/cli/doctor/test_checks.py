@@ -19,7 +19,7 @@ from modelmux.cli.doctor.files import check_files
 from modelmux.cli.doctor.live import check_live, explain
 from modelmux.cli.doctor.models import check_models, check_origins
 from modelmux.cli.doctor.network import check_network, clock_skew, judge_skew
-from modelmux.cli.doctor.result import Result, Subject
+from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_log_directory, check_port, check_server
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings
@@ -41,12 +41,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def subject(home: Path, toml: str, *, mode: int = 0o600, **variables: str) -> Subject:
+def subject(home: Path, toml: str, *, mode: int = 0o600, **variables: str) -> DoctorContext:
     file = home / "config.toml"
     file.write_text(toml)
     file.chmod(mode)
     environment = {"HOME": str(home), **variables}
-    return Subject(Path("config.toml"), {}, environment, environment)
+    return DoctorContext(Path("config.toml"), {}, environment, environment)
 
 
 def by_check(results: Any) -> Mapping[str, Result]:
@@ -68,7 +68,7 @@ SECRET = PLAIN + '[auth]\naccess_token = "ya29.hush"\n'
 )
 def test_a_file_is_as_private_as_what_it_holds(tmp_path: Path, toml: str, mode: int, status: str, says: str) -> None:
     result = by_check(check_files(subject(tmp_path, toml, mode=mode)))["config.toml"]
-    assert (result.status, says in result.found) == (status, True)
+    assert (result.status, says in result.detail) == (status, True)
     assert "hush" not in repr(result)
     assert (result.hint is None) == (status == "ok")
 
@@ -84,7 +84,7 @@ def test_the_dotenv_file_is_looked_at_too(tmp_path: Path) -> None:
 def test_every_problem_of_the_configuration_is_told(tmp_path: Path) -> None:
     results = list(check_files(subject(tmp_path, "[server]\nprot = 1\n[vertex]\nprojct = 'p'\n")))
     assert [r.status for r in results] == ["fail", "fail"]
-    assert "did you mean server.port?" in results[0].found
+    assert "did you mean server.port?" in results[0].detail
     assert all(r.hint for r in results)
 
 
@@ -105,15 +105,15 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     list(check_files(one))
     found = list(check_models(one, TODAY))
     base = "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/"
-    assert found[0].found == f"{base}claude-opus-5 (environment VERTEX_MODEL_ID)"
+    assert found[0].detail == f"{base}claude-opus-5 (environment VERTEX_MODEL_ID)"
     assert found[1].check == "fast@eu"
-    assert found[1].found.startswith("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/")
-    assert found[1].found.endswith("(config.toml:4)")
+    assert found[1].detail.startswith("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/")
+    assert found[1].detail.endswith("(config.toml:4)")
     assert (found[2].check, found[2].status) == ("fast", "warn")
-    assert "may be retired since 2026-10-15" in found[2].found
+    assert "may be retired since 2026-10-15" in found[2].detail
     assert [r for r in check_models(one, date(2026, 8, 1)) if r.status != "ok"] == []
     (soon,) = [r for r in check_models(one, date(2026, 9, 1)) if r.status == "warn"]
-    assert soon.found == (
+    assert soon.detail == (
         "claude-haiku-4-5@20251001 may be retired from 2026-10-15 on, in 44 days; move to claude-haiku-5-5"
     )
 
@@ -122,7 +122,7 @@ def test_a_login_in_a_url_is_masked(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN + 'base_url = "https://me:hush@vertex.example"\nmodel = "claude-opus-5"\n')
     list(check_files(one))
     found = [*check_origins(one), *check_models(one, TODAY)]
-    assert "https://***@vertex.example/v1/projects/p/" in found[-1].found
+    assert "https://***@vertex.example/v1/projects/p/" in found[-1].detail
     assert "hush" not in repr(found)
 
 
@@ -130,8 +130,8 @@ def test_the_source_that_won_is_named(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN, ANTHROPIC_VERTEX_PROJECT_ID="other", CLOUD_ML_REGION="")
     list(check_files(one))
     found = by_check(check_origins(one))
-    assert found["project"].found == "other (environment ANTHROPIC_VERTEX_PROJECT_ID)"
-    assert found["location"].found == "global (config.toml:3)"
+    assert found["project"].detail == "other (environment ANTHROPIC_VERTEX_PROJECT_ID)"
+    assert found["location"].detail == "global (config.toml:3)"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_the_source_that_won_is_named(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_clock_is_judged_by_how_far_it_is_off(seconds: float, status: str, says: str) -> None:
     result = judge_skew("clock", seconds)
-    assert (result.status, says in result.found) == (status, True)
+    assert (result.status, says in result.detail) == (status, True)
 
 
 def test_skew_is_measured_in_the_middle_of_the_exchange() -> None:
@@ -161,7 +161,7 @@ def test_tls_is_timed_and_an_unknown_authority_explained(tmp_path: Path, monkeyp
     with asgi_server("httptools", tls=authority.certificate("localhost")) as origin:
         (failed,) = reach(origin)
         assert failed.status == "fail"
-        assert "certificate was not accepted" in failed.found
+        assert "certificate was not accepted" in failed.detail
         assert "CA certificate" in (failed.hint or "")
         context = tls_context(authority.file)
         monkeypatch.setattr(network, "tls_context", lambda: context)
@@ -169,17 +169,17 @@ def test_tls_is_timed_and_an_unknown_authority_explained(tmp_path: Path, monkeyp
         reached, clock = reach(origin)
     assert reached.status == "ok"
     for stage in ("DNS ", "TCP ", "TLS ", "(TLSv1."):
-        assert stage in reached.found
-    assert (clock.status, clock.found) == ("ok", "right")
+        assert stage in reached.detail
+    assert (clock.status, clock.detail) == ("ok", "right")
 
 
 def test_a_closed_port_and_a_name_without_an_address_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     (refused,) = reach(Origin("http", "127.0.0.1", port))
-    assert (refused.status, "No connection" in refused.found) == ("fail", True)
+    assert (refused.status, "No connection" in refused.detail) == ("fail", True)
     (unknown,) = reach(Origin("https", "no-such-host.invalid", 443))
-    assert (unknown.status, "could not be resolved" in unknown.found) == ("fail", True)
+    assert (unknown.status, "could not be resolved" in unknown.detail) == ("fail", True)
     assert "vertex.location" in (unknown.hint or "")
 
 
@@ -188,7 +188,7 @@ async def test_a_host_is_reached_through_the_proxy() -> None:
     async with peer(replies(reply)) as (origin, _), tunnel_proxy(origin.port) as proxy:
         proxies = Proxies(http=Proxy("127.0.0.1", proxy.port))
         reached, clock = await network._host(Origin("http", "vertex.invalid", 80), proxies)
-    assert f"tunnel by proxy 127.0.0.1:{proxy.port}" in reached.found
+    assert f"tunnel by proxy 127.0.0.1:{proxy.port}" in reached.detail
     assert clock.status == "fail"
     assert len(proxy.asked) == 2
 
@@ -198,9 +198,9 @@ def test_a_port_is_free_taken_or_ours() -> None:
         port = taken.getsockname()[1]
         taken.settimeout(5)
         result = check_port("127.0.0.1", port)
-        assert (result.status, result.found) == ("fail", "in use by another program")
+        assert (result.status, result.detail) == ("fail", "in use by another program")
         assert f":{port}" in (result.hint or "")
-    assert check_port("127.0.0.1", port).found == "free"
+    assert check_port("127.0.0.1", port).detail == "free"
     assert check_port("127.0.0.1", 0).status == "ok"
     assert check_port("192.0.2.1", 3000).status == "fail"
 
@@ -209,11 +209,11 @@ def test_the_log_directory_is_looked_at_and_not_made(tmp_path: Path) -> None:
     def check(**logs: Any) -> Result:
         return check_log_directory(Config.from_dict({"logs": logs}), {"HOME": str(tmp_path)})
 
-    assert check().found == f"{tmp_path}/.local/state/modelmux, 30 days kept"
+    assert check().detail == f"{tmp_path}/.local/state/modelmux, 30 days kept"
     assert not (tmp_path / ".local").exists()
     (tmp_path / "file").touch()
     assert check(directory=str(tmp_path / "file" / "logs")).status == "warn"
-    assert check(file=False).found == "turned off by logs.file"
+    assert check(file=False).detail == "turned off by logs.file"
 
 
 def deployment(model: str = "claude-opus-5", location: str = "global") -> Deployment:
@@ -269,8 +269,8 @@ def test_a_refusal_is_explained_with_its_remedy(
 ) -> None:
     result = meaning(status, body, where)
     assert result.status == outcome
-    assert found in result.found
-    assert str(status) in result.found
+    assert found in result.detail
+    assert str(status) in result.detail
     assert hint in (result.hint or "")
 
 
@@ -293,7 +293,7 @@ CATALOG = '[vertex]\nproject = "p"\nlocation = "global"\nbase_url = "URL"\n'
 def test_live_asks_each_deployment_once(tmp_path: Path) -> None:
     found = by_check(live(tmp_path, CONFIGURED, EmulatorSettings(tokens_per_second=0)))
     assert found["a@global"].status == "ok"
-    assert "answered in" in found["a@global"].found
+    assert "answered in" in found["a@global"].detail
     assert found["b@global"].status == "fail"
 
 
@@ -307,11 +307,11 @@ def test_a_model_that_nobody_asked_for_may_be_unavailable_but_not_all_of_them(tm
 def test_live_without_what_it_needs_says_so(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN)
     (skipped,) = check_live(one, TODAY)
-    assert (skipped.status, "no deployments" in skipped.found) == ("skip", True)
+    assert (skipped.status, "no deployments" in skipped.detail) == ("skip", True)
     list(check_files(one))
     list(check_models(one, TODAY))
     (skipped,) = check_live(one, TODAY)
-    assert (skipped.status, "no access token" in skipped.found) == ("skip", True)
+    assert (skipped.status, "no access token" in skipped.detail) == ("skip", True)
 
 
 @pytest.mark.parametrize("base_url", ["localhost:8787", "ftp://vertex.example", "http://host:port", "http://a b"])
@@ -331,7 +331,7 @@ def test_a_proxy_that_is_none_is_a_failure_and_no_crash(tmp_path: Path) -> None:
     list(check_models(one, TODAY))
     one.token = "any"
     (result,) = check_network(one)
-    assert (result.status, "HTTPS_PROXY" in result.found) == ("fail", True)
+    assert (result.status, "HTTPS_PROXY" in result.detail) == ("fail", True)
     assert "hush" not in repr(result)
     (result,) = check_live(one, TODAY)
     assert result.status == "skip"
@@ -342,8 +342,8 @@ def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
     list(check_files(one))
     list(check_models(one, TODAY))
     found = by_check(check_server(one))
-    assert (found["start"].status, "fetch" in found["start"].found) == ("fail", True)
-    assert (found["exposure"].status, "server.api_keys" in found["exposure"].found) == ("fail", True)
+    assert (found["start"].status, "fetch" in found["start"].detail) == ("fail", True)
+    assert (found["exposure"].status, "server.api_keys" in found["exposure"].detail) == ("fail", True)
 
 
 @pytest.mark.parametrize(("token", "status"), [("ya29.x", "warn"), ("ya29. x", "fail"), ("é", "fail")])
