@@ -83,7 +83,7 @@ def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
 def test_demo_once_shows_the_tour_and_ends_with_0(tmp_path: Path) -> None:
     result = modelmux("demo", "--once", "--port", str(free_port()), home=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    steps = ("A plain question", "as a stream", "tool-calling loop", "get_weather('Paris')", "Timings")
+    steps = ("A plain question", "A stream", "tool-calling loop", "get_weather('Paris')", "Timings")
     sides = ("client → gateway", "gateway → Vertex AI", "gateway → client", ":rawPredict", ":streamRawPredict")
     for text in steps + sides:
         assert text in result.stdout

@@ -123,7 +123,7 @@ def test_a_running_gateway_holds_the_port_rightly(tmp_path: Path, serve: Any, em
                        home=tmp_path, MODELMUX_AUTH_ACCESS_TOKEN="t")  # fmt: skip
     assert said.code == 0, said.text()
     assert f"port {port} on 127.0.0.1: modelmux " in said.stdout
-    assert "is serving there" in said.stdout
+    assert "is running there" in said.stdout
 
 
 def without_token(file: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_token_is_minted_by_the_metadata_server(
     # A process of its own: google-auth reads these when it is imported.
     said = run_process("doctor", "--live", home=tmp_path, GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
     assert said.code == 0, said.text()
-    assert "access token: minted with metadata server, valid for" in said.stdout
+    assert "access token: obtained with metadata server, valid for" in said.stdout
     assert "ya29" not in said.stdout
 
 

@@ -1,6 +1,6 @@
-"""How a command ends: whatever goes wrong becomes ``error:`` and ``hint:`` lines and an exit code.
+"""How a command exits: whatever goes wrong becomes ``error:`` and ``hint:`` lines and an exit code.
 
-0 good, 1 a problem, 2 wrong usage, 130 interrupted. A traceback is shown with ``--debug`` or ``MODELMUX_DEBUG=1`` only.
+0 success, 1 failure, 2 wrong usage, 130 interrupted. Only ``--debug`` and ``MODELMUX_DEBUG=1`` show tracebacks.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ INTERRUPTED: Final = 130
 
 
 def wants_debug(arguments: list[str], environment: Mapping[str, str]) -> tuple[list[str], bool]:
-    """The arguments without ``--debug``, wherever it stands before ``--``; and whether tracebacks are wanted."""
+    """The arguments without ``--debug``, which may be anywhere before ``--``; and whether to show tracebacks."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    given = [a for a in arguments[:end] if a != "--debug"]
-    return [*given, *arguments[end:]], len(given) < end or environment.get("MODELMUX_DEBUG", "") not in ("", "0")
+    others = [a for a in arguments[:end] if a != "--debug"]
+    return [*others, *arguments[end:]], len(others) < end or environment.get("MODELMUX_DEBUG", "") not in ("", "0")
 
 
 def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
-    """Run a command, and end the program."""
+    """Run a command, and exit."""
     try:
         code = command()
         sys.stdout.flush()
@@ -43,9 +43,7 @@ def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        exit_with_error(
-            [_unexpected(error)], "Run it again with --debug to see where, and report it if it is no doing of yours."
-        )
+        exit_with_error([_unexpected(error)], "Run it again with --debug for a traceback, and please report it.")
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
@@ -54,19 +52,23 @@ def _wrong_usage(error: click.UsageError) -> NoReturn:
         error.show()
         raise SystemExit(USAGE)
     message = error.format_message().removesuffix(".")
-    exit_with_error([message[:1].lower() + message[1:]], f"`{error.ctx.command_path} --help` lists what there is."
-         if error.ctx else None, code=USAGE)  # fmt: skip
+    exit_with_error(
+        [message[:1].lower() + message[1:]],
+        f"`{error.ctx.command_path} --help` lists commands and options." if error.ctx else None,
+        code=USAGE,
+    )
 
 
 def _unexpected(error: Exception) -> str:
-    """An exception in words. Only the system's own are quoted: others may hold a part of a request or a key."""
+    """An exception in words. Only those of the operating system are quoted: others may contain part of a request or a
+    key."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"something went wrong that should not ({type(error).__name__})"
+    return f"internal error ({type(error).__name__})"
 
 
 def _silence_stdout() -> None:
-    """Let nothing be written at the end of the program to a pipe nobody reads."""
+    """Redirect stdout, so that the flush at exit does not write to the closed pipe."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""``modelmux explain``: what would be sent for a request, and why, without calling anything."""
+"""``modelmux explain``: what would be sent for a request, and why, without sending it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request
 
-_ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
+_DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
 
 
 @click.command()
 @click.argument("request", type=click.Path(path_type=Path))
-@click.option("--model", help="Use this model instead of the request's.")
+@click.option("--model", help="Use this model instead of the one in the request.")
 @click.option("--turn2", type=click.Path(path_type=Path), help="The next request of the same conversation.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; neutral if not given.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
 def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
-    """Print the URL, the exact body and every notice for the Chat Completions body in REQUEST."""
+    """Print the URL, the exact body and all notices for the Chat Completions request in the file REQUEST."""
     try:
-        config = load(config_path) if config_path else Config.from_dict(_ANYWHERE)
+        config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
         routes = build_routes(config, config.build_catalog())
     except ConfigError as error:
         exit_with_config_error(error)
@@ -53,21 +53,21 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
         body = path.read_bytes()
     except OSError as error:
         exit_with_error(
-            [f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body."
+            [f"{path}: cannot be read: {error.strerror}"], "Pass a file with a Chat Completions request body."
         )
     request, unknown = chat_request.read_request(body)
     request.model = model or request.model
     route = find(request.model)
-    assets = {url: _stand_in(url, where, request) for url, where in remote_urls(request).items()}
+    assets = {url: _placeholder(url, where, request) for url, where in remote_urls(request).items()}
     translated = translate_request(request, route.deployments[0].card, route.options, unknown=unknown, assets=assets)
     translated.body.stream = True if request.stream or translated.body.max_tokens > LONG_REPLY_TOKENS else None
     return translated, route
 
 
-def _stand_in(
+def _placeholder(
     url: str, where: str, request: chat_request.ChatRequest
 ) -> anthropic.ImageBlock | anthropic.DocumentBlock:
-    """Nothing is fetched: the place of a URL's content says what would stand there."""
+    """What is sent in place of the content of a URL, which is not downloaded."""
     _, message, _, part = where.split(".")
     content = request.messages[int(message)].content
     kind = "application/pdf" if content and isinstance(content[int(part)], chat_request.FilePart) else "image/*"
@@ -83,17 +83,17 @@ def _show(translated: Translated, route: Route) -> None:
     click.echo(f"\n{msgspec.json.format(anthropic.encode_request(translated.body), indent=2).decode()}\n")
     click.echo("notices:" if translated.notices else "notices: none")
     for notice in translated.notices:
-        click.echo(f"  {_said(notice)}")
+        click.echo(f"  {_line(notice)}")
 
 
-def _said(notice: Notice) -> str:
+def _line(notice: Notice) -> str:
     return f"{notice.action} {notice.field}: {notice.reason}"
 
 
 def _compare(first: Translated, second: Translated) -> None:
     difference = first_difference(first.body, second.body)
     if difference is None:
-        click.echo("\nturn 2 keeps turn 1 as its prefix: caches and thinking signatures stay valid")
+        click.echo("\nturn 1 is a prefix of turn 2: caches and thinking signatures remain valid")
     else:
-        click.echo(f"\nturn 2 does not keep turn 1 as its prefix: {difference}")
+        click.echo(f"\nturn 1 is not a prefix of turn 2: {difference}")
         raise SystemExit(1)

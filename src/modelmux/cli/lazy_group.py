@@ -1,6 +1,6 @@
-"""Groups of commands whose modules load when they are called, so that ``modelmux --version`` answers at once.
+"""Groups of commands whose modules are imported when they run, so that ``modelmux --version`` is fast.
 
-No command is written here, and nothing heavy is imported.
+Not in this module: commands, heavy imports.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-#: Sub-command -> (module of this package, function, one line of help).
+#: Command -> (module of this package, function, one line of help).
 Table = Mapping[str, tuple[str, str, str]]
 
 
 class LazyGroup(click.Group):
-    """A group by a table. (Arguments that are not used here are of click's signatures.)"""
+    """A group defined by a table. (Unused arguments belong to click's signatures.)"""
 
     def __init__(self, *args: Any, table: Table, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,9 +40,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self._table and not ctx.resilient_parsing and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self._table, n=1)
-            meant = f": did you mean `{ctx.command_path} {near[0]}`?" if near else ""
-            ctx.fail(f"there is no command {name!r}{meant}")
+            matches = difflib.get_close_matches(name, self._table, n=1)
+            suggestion = f": did you mean `{ctx.command_path} {matches[0]}`?" if matches else ""
+            ctx.fail(f"unknown command {name!r}{suggestion}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -50,6 +50,6 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in self._table.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names from the table; no module is loaded for a press of the Tab key."""
-        named = [CompletionItem(n, help=text) for n, (_, _, text) in self._table.items() if n.startswith(incomplete)]
-        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+        """Names from the table: completion imports no module."""
+        commands = [CompletionItem(n, help=text) for n, (_, _, text) in self._table.items() if n.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]

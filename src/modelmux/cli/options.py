@@ -1,4 +1,4 @@
-"""The options of every command that reads the configuration, and the reading."""
+"""The options of every command that reads the configuration, and reading it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from modelmux.config.sources import dotenv_variables
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Read from the working directory.
+#: In the working directory.
 DOTENV: Final = Path(".env")
 
 
 def config_options(command: F) -> F:
-    """Add ``--config`` and ``--set`` to a command, which get ``config_path`` and ``overrides``."""
+    """Add ``--config`` and ``--set`` to a command, as ``config_path`` and ``overrides``."""
     for option in (
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=_pairs, shell_complete=_names,
-                     help="Set one setting, such as server.port=8080. Repeatable."),
+                     help="Override one setting, such as server.port=8080. Repeatable."),
         click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
-                     help="TOML file with the settings, instead of the user's and the system's."),
+                     help="TOML file to read instead of those of the user and the system."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Settings that ``--set`` can set."""
+    """Completions of ``--set``."""
     return [
         CompletionItem(f"{setting.name}=", help=setting.about)
         for setting in settings()
@@ -42,9 +42,9 @@ def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
     ]
 
 
-def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     pairs = {}
-    for text in given:
+    for text in values:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise click.BadParameter(f"{text!r} is not KEY=VALUE")
@@ -53,7 +53,7 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
 
 
 def read_config(config_path: Path | None, overrides: Mapping[str, Any]) -> Loaded:
-    """Settings from every source; ends the command with every problem if they cannot be used."""
+    """Settings from every source; exits with all problems if they are invalid."""
     try:
         return load_all(options=overrides, file=config_path, dotenv=DOTENV)
     except ConfigError as error:
@@ -61,11 +61,11 @@ def read_config(config_path: Path | None, overrides: Mapping[str, Any]) -> Loade
 
 
 def load_dotenv_into_environment() -> None:
-    """Make the variables of ``.env`` this process's own, where they are not set: Google's libraries and the proxy
-    variables are read from there."""
+    """Add the variables of ``.env`` to the environment where they are not set: Google's libraries and the proxy code
+    read them there."""
     try:
         variables = dotenv_variables(DOTENV.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
-        return  # said by read_config
+        return  # reported by read_config
     for name, value in variables.items():
         os.environ.setdefault(name, value)

@@ -24,18 +24,16 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, make_log
 from modelmux.telemetry.log_files import log_directory
 
-#: Seconds for which log lines of requests are held, to be written together.
-_HOLD: Final = 0.1
+#: Seconds for which log lines of requests are buffered, to be written together.
+_FLUSH_INTERVAL: Final = 0.1
 
 
 @click.command()
 @config_options
-@click.option("--host", help="Address to listen on, instead of server.host.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of server.port.")
-@click.option("--log-level", help="Instead of server.log_level.")
-@click.option(
-    "--workers", type=click.IntRange(1, 64), help="Processes that share the requests, instead of server.workers."
-)
+@click.option("--host", help="Address to listen on; overrides server.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides server.port.")
+@click.option("--log-level", help="Overrides server.log_level.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Number of worker processes; overrides server.workers.")
 def serve(
     config_path: Path | None,
     overrides: dict[str, Any],
@@ -45,9 +43,9 @@ def serve(
     workers: int | None,
 ) -> None:
     """Run the gateway."""
-    named = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
-    options = overrides | {key: value for key, value in named.items() if value is not None}
-    environment = dict(os.environ)  # as it is before .env joins it, which is read anew at each reload
+    settings = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
+    options = overrides | {key: value for key, value in settings.items() if value is not None}
+    environment = dict(os.environ)  # without .env, which is read again at each reload
     read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
     loaded = read_config(config_path, options)
     load_dotenv_into_environment()
@@ -59,7 +57,7 @@ def serve(
             config.server.log_format,
             directory=_log_directory(config),
             keep=config.logs.keep,
-            hold=_HOLD,
+            hold=_FLUSH_INTERVAL,
         )
         app = create_app(config, log=log)
     except ConfigError as error:
@@ -100,12 +98,12 @@ def _log_directory(config: Config) -> Path | None:
         return None
     try:
         return log_directory(config.logs.directory, os.environ)
-    except RuntimeError:  # a user without a home, as in containers: the console has every line
+    except RuntimeError:  # no home directory, as in containers: the console has every line
         return None
 
 
 def _status_file(status: GatewayStatus, log: Log) -> StatusFile | None:
-    """Where the first directory that can be written to is; a gateway runs without one too."""
+    """A status file in the first writable directory; the gateway also runs without one."""
     for directory in status_directories(os.environ):
         with contextlib.suppress(OSError):
             return StatusFile(directory, status)

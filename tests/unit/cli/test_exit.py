@@ -27,7 +27,7 @@ def raising(error: BaseException) -> int:
 def test_an_unexpected_exception_keeps_its_text_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert raising(ValueError("sk-secret")) == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: something went wrong that should not (ValueError)\nhint: Run it again with --debug")
+    assert said.startswith("error: internal error (ValueError)\nhint: Run it again with --debug")
     assert "sk-secret" not in said
 
 
@@ -66,7 +66,7 @@ def test_where_debug_is_asked_for(
 def test_wrong_usage_is_2_in_the_same_style(tmp_path: Path) -> None:
     said = run("srve", home=tmp_path)
     assert (said.code, said.stdout) == (2, "")
-    assert said.stderr.startswith("error: there is no command 'srve': did you mean `modelmux serve`?\nhint: `modelmux")
+    assert said.stderr.startswith("error: unknown command 'srve': did you mean `modelmux serve`?\nhint: `modelmux")
     assert run("serve", "--port", "x", home=tmp_path).code == 2
 
 

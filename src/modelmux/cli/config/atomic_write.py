@@ -1,4 +1,4 @@
-"""Writing a file with secrets in it: for its owner only, whole or not at all."""
+"""Writing a file that holds secrets: readable by its owner only, completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 
 
 def write_private_file(path: Path, text: str, *, replace: bool) -> Path | None:
-    """Write a file of mode 0600 in one step; folders that are missing are made with mode 0700.
+    """Write a file with mode 0600 atomically; missing directories are created with mode 0700.
 
-    :param replace: whether a file that is there is replaced; a copy of it stays beside it with the suffix ``.bak``.
+    :param replace: replace an existing file, after copying it to the same name with the suffix ``.bak``.
     :returns: the copy, if there is one.
-    :raises FileExistsError: there is one and it may not be replaced.
+    :raises FileExistsError: the file exists and must not be replaced.
     :raises OSError:
     """
-    path = path.resolve() if path.is_symlink() else path  # a link stays a link
+    path = path.resolve() if path.is_symlink() else path  # keep the link
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     backup = None
     if replace and path.exists():
         backup = path.with_name(path.name + ".bak")
-        _put(backup, path.read_bytes(), replace=True)
-    _put(path, text.encode(), replace=replace)
+        _write(backup, path.read_bytes(), replace=True)
+    _write(path, text.encode(), replace=replace)
     return backup
 
 
-def _put(path: Path, content: bytes, *, replace: bool) -> None:
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")  # of mode 0600
+def _write(path: Path, content: bytes, *, replace: bool) -> None:
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")  # mode 0600
     temporary = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
@@ -48,20 +48,20 @@ def _put(path: Path, content: bytes, *, replace: bool) -> None:
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give a file its name only if the name is free, at that very moment where the file system can do that."""
+    """Name the file only if the name is free, atomically where the file system supports it."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         if path.exists():
             raise FileExistsError(path) from None
         temporary.rename(path)
 
 
-def _sync(folder: Path) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not every platform opens folders; the file itself is safe
-        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(directory: Path) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # not every platform can open directories
+        number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(number)
         finally:

@@ -1,6 +1,6 @@
-"""Whether settings that can be read can be used too: routes, cards, rules and lists, every problem with its line.
+"""Checks of settings beyond their types: routes, cards, rules and lists. Each problem comes with its file and line.
 
-Nothing is started and nothing is called.
+Nothing is started or called.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.upstream.downloads.url_guard import Guard
 
-_NAMED: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
+_SETTING: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
 
 
 def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
-    """What is wrong, each with the place that sets it, and hints, one for each kind of problem."""
-    found: list[str] = []
+    """All problems, each with the origin of the setting, and hints without repetitions."""
+    problems: list[str] = []
     hints: list[str] = []
     for check in (_cards, _routes, _streams, _origins, _keys, check_exposure):
         try:
             check(loaded.config)
         except ConfigError as error:
-            found += error.problems
+            problems += error.problems
             hints += [error.hint] if error.hint else []
-    found += [*_fetch_lists(loaded), *_credential(loaded)]
-    return [_placed(problem, loaded) for problem in found], list(dict.fromkeys(hints))
+    problems += [*_fetch_lists(loaded), *_credential(loaded)]
+    return [_with_origin(problem, loaded) for problem in problems], list(dict.fromkeys(hints))
 
 
 def _cards(config: Config) -> None:
@@ -43,7 +43,7 @@ def _cards(config: Config) -> None:
 def _routes(config: Config) -> None:
     try:
         catalog = config.build_catalog()
-    except ConfigError:  # said by _cards
+    except ConfigError:  # reported by _cards
         catalog = builtin()
     build_routes(config, catalog)
 
@@ -61,18 +61,18 @@ def _keys(config: Config) -> None:
 
 
 def _fetch_lists(loaded: Loaded) -> Iterator[str]:
-    """Each entry on its own, because a list is refused at its first that is wrong."""
+    """Each entry on its own: a list is rejected at its first invalid entry."""
     lists = ("allow", "deny", "allow_private")
     for name in lists:
         for index, text in enumerate(getattr(loaded.config.fetch, name)):
-            given: Any = {name: [text]}
+            arguments: Any = {name: [text]}
             try:
-                Guard(resolver=_nowhere, **given)
+                Guard(resolver=_no_addresses, **arguments)
             except ValueError as error:
                 yield str(error).replace(f"fetch.{name}", f"fetch.{name}[{index}]", 1)
 
 
-async def _nowhere(_host: str, _port: int) -> list[Any]:
+async def _no_addresses(_host: str, _port: int) -> list[Any]:
     return []
 
 
@@ -81,39 +81,39 @@ def _credential(loaded: Loaded) -> Iterator[str]:
     if secret is None:
         return
     try:
-        fits = isinstance(json.loads(secret.reveal()), dict)
+        valid = isinstance(json.loads(secret.reveal()), dict)
     except ValueError:
-        fits = False
-    if not fits:
-        yield "auth.service_account_json: it is not a JSON object; give the content of the key file"
+        valid = False
+    if not valid:
+        yield "auth.service_account_json: not a JSON object; set it to the content of the key file"
 
 
-def _placed(problem: str, loaded: Loaded) -> str:
-    """A problem with where the setting it names comes from."""
+def _with_origin(problem: str, loaded: Loaded) -> str:
+    """A problem after the origin of the setting that it names."""
     origin = _origin(problem, loaded)
     return f"{origin}: {problem}" if origin else problem
 
 
 def _origin(problem: str, loaded: Loaded) -> str | None:
-    found = _NAMED.match(problem)
-    if found is None:
+    match = _SETTING.match(problem)
+    if match is None:
         return None
-    if found["name"] is not None:
+    if match["name"] is not None:
         names = [model.name for model in loaded.config.vertex.models]
-        path: Keys = ("vertex", "models", names.index(found["name"])) if found["name"] in names else ("vertex", "model")
+        path: Keys = ("vertex", "models", names.index(match["name"])) if match["name"] in names else ("vertex", "model")
     else:
-        path = tuple(int(p) if p.isdigit() else p for p in re.findall(r"[\w-]+", found["path"]))
+        path = tuple(int(p) if p.isdigit() else p for p in re.findall(r"[\w-]+", match["path"]))
     origin = loaded.origin(path)
     return origin if origin != "default" and len(path) > 1 else None
 
 
 def describe_sources(loaded: Loaded) -> list[str]:
-    """What was read, for people: files, and the variables that set something."""
-    said = []
+    """The sources that were read, for people: files, and the variables that set something."""
+    described = []
     for layer in loaded.layers:
         if layer.text is not None:
-            said.append(layer.name)
+            described.append(layer.name)
         elif layer.tree:
             names = ", ".join(dict.fromkeys(layer.set_by.values()))
-            said.append(f"{layer.name} ({names})" if names else layer.name)
-    return said
+            described.append(f"{layer.name} ({names})" if names else layer.name)
+    return described

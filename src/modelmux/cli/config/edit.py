@@ -1,4 +1,4 @@
-"""``modelmux config edit``: the configuration in the user's editor, checked afterwards."""
+"""``modelmux config edit``: edit the configuration in the user's editor, then check it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
 
-#: What is tried where neither VISUAL nor EDITOR is set.
+#: Editors to try if neither VISUAL nor EDITOR is set.
 _EDITORS: Final = ("notepad",) if sys.platform == "win32" else ("sensible-editor", "editor", "nano", "vim", "vi")
 
 
@@ -31,23 +31,22 @@ _EDITORS: Final = ("notepad",) if sys.platform == "win32" else ("sensible-editor
 @click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Edit this file instead of the user's.")  # fmt: skip
 def edit(config_path: Path | None) -> None:
-    """Open the configuration in $VISUAL or $EDITOR, and check it afterwards. A file that is not there is begun with
-    all settings in it, commented out."""
+    """Edit the configuration in $VISUAL or $EDITOR, then check it. A new file lists all settings, commented."""
     path = (config_path or Path(os.environ.get(CONFIG_VARIABLE) or user_file(os.environ))).expanduser()
     editor = _editor(os.environ)
-    _begin(path)
+    _create(path)
     while True:
         _open(editor, path)
-        wrong, hint = _check(path)
-        if not wrong:
+        problems, hint = _check(path)
+        if not problems:
             break
         if not prompts.interactive():
-            exit_with_error(wrong, hint)
-        print_lines("error", wrong, "red")
+            exit_with_error(problems, hint)
+        print_lines("error", problems, "red")
         if not click.confirm("Edit it again?", default=True, err=True):
             raise SystemExit(1)
-    click.echo(f"good: {path}")
-    print_lines("hint", ["`modelmux reload` lets a running gateway take it over"], "cyan")
+    click.echo(f"valid: {path}")
+    print_lines("hint", ["`modelmux reload` applies it to a running gateway"], "cyan")
 
 
 def _editor(environment: Mapping[str, str]) -> list[str]:
@@ -55,31 +54,29 @@ def _editor(environment: Mapping[str, str]) -> list[str]:
         try:
             words = shlex.split(environment.get(name, ""), posix=sys.platform != "win32")
         except ValueError as error:
-            exit_with_error([f"{name} cannot be understood: {error}"], f"Set {name} to a command, such as nano.")
+            exit_with_error([f"{name} cannot be parsed: {error}"], f"Set {name} to a command, such as nano.")
         if words:
             return words
-    found = next((path for name in _EDITORS if (path := shutil.which(name))), None)
-    if found is None:
-        exit_with_error(
-            ["there is no editor: neither VISUAL nor EDITOR is set"], "Set EDITOR to a command, such as nano."
-        )
-    return [found]
+    editor = next((path for name in _EDITORS if (path := shutil.which(name))), None)
+    if editor is None:
+        exit_with_error(["no editor found: neither VISUAL nor EDITOR is set"], "Set EDITOR to a command, such as nano.")
+    return [editor]
 
 
-def _begin(path: Path) -> None:
+def _create(path: Path) -> None:
     if path.exists():
         return
     try:
         write_private_file(path, render({}), replace=False)
     except FileExistsError:
-        return  # somebody else was faster
+        return  # another process created it meanwhile
     except OSError as error:
-        exit_with_error([f"{path}: cannot be written: {error.strerror}"], "Name another file with --config.")
-    print_lines("note", [f"{path} is new"], "cyan")
+        exit_with_error([f"{path}: cannot be written: {error.strerror}"], "Choose another file with --config.")
+    print_lines("note", [f"created {path}"], "cyan")
 
 
 def _open(editor: list[str], path: Path) -> None:
-    # Ctrl-C is for the editor; a handler, unlike SIG_IGN, is not inherited by it.
+    # Ctrl-C is for the editor, which does not inherit a handler, as it would SIG_IGN.
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         code = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the user's own command
@@ -88,12 +85,12 @@ def _open(editor: list[str], path: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     if code:
-        exit_with_error([f"{editor[0]} ended with {code}"], f"{path} is as the editor left it.")
+        exit_with_error([f"{editor[0]} exited with code {code}"], f"{path} is as the editor left it.")
 
 
 def _check(path: Path) -> tuple[list[str], str | None]:
     try:
-        wrong, hints = config_problems(load_all(file=path))
+        problems, hints = config_problems(load_all(file=path))
     except ConfigError as error:
         return error.problems, error.hint
-    return wrong, " ".join(hints) or None
+    return problems, " ".join(hints) or None

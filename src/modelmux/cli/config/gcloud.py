@@ -1,5 +1,7 @@
-"""What gcloud's files and the environment say of the Google Cloud project and the credentials. Reading only, no
-network, and no google-auth: this is for suggestions."""
+"""Google Cloud project, location and credentials according to gcloud's files and the environment, as suggestions.
+
+Reads files only. Not in this module: the network, google-auth.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +17,35 @@ from modelmux.config.settings import settings
 
 
 class Suggestion(NamedTuple):
-    """A value, and where it stands, for people."""
+    """A value, and where it comes from, for people."""
 
     value: str
     source: str
 
 
-def gcloud_folder(environment: Mapping[str, str]) -> Path:
-    """Where gcloud keeps its files."""
-    if named := environment.get("CLOUDSDK_CONFIG"):
-        return Path(named).expanduser()
+def gcloud_directory(environment: Mapping[str, str]) -> Path:
+    """The directory of gcloud's files."""
+    if directory := environment.get("CLOUDSDK_CONFIG"):
+        return Path(directory).expanduser()
     if sys.platform == "win32":
         return Path(environment.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "gcloud"
     return Path(environment.get("HOME") or Path.home()) / ".config" / "gcloud"
 
 
 def credentials(environment: Mapping[str, str]) -> Path | None:
-    """The file of Application Default Credentials, if there is one."""
-    named = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
-    file = Path(named).expanduser() if named else gcloud_folder(environment) / "application_default_credentials.json"
+    """The file of Application Default Credentials, if it exists."""
+    path = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
+    file = Path(path).expanduser() if path else gcloud_directory(environment) / "application_default_credentials.json"
     return file if file.is_file() else None
 
 
 def project(environment: Mapping[str, str]) -> Suggestion | None:
-    """The project that is most likely meant."""
+    """The most likely project."""
     return next(_projects(environment), None)
 
 
 def location(environment: Mapping[str, str]) -> Suggestion | None:
-    """The location that the environment names."""
+    """The location set in the environment."""
     return next(_variables("vertex.location", environment), None)
 
 
@@ -69,12 +71,12 @@ def _projects(environment: Mapping[str, str]) -> Iterator[Suggestion]:
 
 def _configuration(environment: Mapping[str, str]) -> Iterator[Suggestion]:
     """The property ``core/project`` of gcloud's active configuration."""
-    folder = gcloud_folder(environment)
+    directory = gcloud_directory(environment)
     active = environment.get("CLOUDSDK_ACTIVE_CONFIG_NAME", "")
     if not active:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            active = (folder / "active_config").read_text("utf-8").strip()
-    file = folder / "configurations" / f"config_{active or 'default'}"
+            active = (directory / "active_config").read_text("utf-8").strip()
+    file = directory / "configurations" / f"config_{active or 'default'}"
     parser = configparser.ConfigParser(interpolation=None)
     with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
         parser.read_string(file.read_text("utf-8"))

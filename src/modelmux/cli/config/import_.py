@@ -1,4 +1,4 @@
-"""``modelmux config import``: the configuration of LiteLLM's proxy turned into one of ModelMux, with a report."""
+"""``modelmux config import``: convert a configuration of LiteLLM's proxy, with a report."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from modelmux.config.toml_writer import tables
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of to stdout.")
-@click.option("--force", is_flag=True, help="Replace a file that is there; a copy stays beside it.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to this file instead of stdout.")
+@click.option("--force", is_flag=True, help="Replace an existing file; the old one is kept with the suffix .bak.")
 def import_(file: Path, output: Path | None, force: bool) -> None:
-    """Turn FILE, the YAML of LiteLLM's proxy, into TOML for ModelMux. What was carried over, what was not and why is
-    said on stderr, key by key."""
-    done = Import(os.environ, builtin())
+    """Convert FILE, the YAML configuration of LiteLLM's proxy, to TOML. A report on stderr lists, key by key, what was
+    converted, what was not, and why."""
+    conversion = Import(os.environ, builtin())
     try:
-        done.read(_yaml(file))
+        conversion.read(_yaml(file))
     except ValueError as error:
-        exit_with_error([f"{file}: {error}"], "Name the config.yaml that LiteLLM's proxy is started with.")
-    text = f"# Made from {file.name} by `modelmux config import`.\n{tables(done.settings).lstrip()}"
-    _report(done)
+        exit_with_error([f"{file}: {error}"], "Pass the config.yaml with which LiteLLM's proxy is started.")
+    text = f"# Converted from {file.name} by `modelmux config import`.\n{tables(conversion.settings).lstrip()}"
+    _report(conversion)
     _check(text)
     if output is None:
         click.echo(text, nl=False)
@@ -37,38 +37,38 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
     try:
         backup = write_private_file(output.expanduser(), text, replace=force)
     except FileExistsError:
-        exit_with_error([f"{output} exists already; nothing was changed"], "--force replaces it and keeps a copy.")
+        exit_with_error([f"{output} already exists; nothing was changed"], "--force replaces it and keeps a copy.")
     except OSError as error:
-        exit_with_error([f"{output}: cannot be written: {error.strerror}"], "Name another place with --output.")
+        exit_with_error([f"{output}: cannot be written: {error.strerror}"], "Choose another file with --output.")
     if backup is not None:
-        click.echo(f"kept {backup}")
+        click.echo(f"kept the old file as {backup}")
     click.echo(f"wrote {output}")
 
 
 def _yaml(file: Path) -> Any:
-    import yaml  # only here: it takes as long to load as everything else
+    import yaml  # only here: importing it takes as long as everything else
 
     try:
         return yaml.safe_load(file.read_text("utf-8-sig"))
     except OSError as error:
-        exit_with_error([f"{file}: cannot be read: {error.strerror}"], "Name the config.yaml of LiteLLM's proxy.")
+        exit_with_error([f"{file}: cannot be read: {error.strerror}"], "Pass the config.yaml of LiteLLM's proxy.")
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8 text") from None
+        raise ValueError("not UTF-8 text") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"not valid YAML{line}: {getattr(error, 'problem', None) or 'it cannot be read'}") from None
+        raise ValueError(f"not valid YAML{line}: {getattr(error, 'problem', None) or 'it cannot be parsed'}") from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("nested too deeply") from None
 
 
-def _report(done: Import) -> None:
-    print_lines("carried", (str(line) for line in done.report if line.carried), "green")
-    print_lines("not carried", (str(line) for line in done.report if not line.carried), "yellow")
+def _report(conversion: Import) -> None:
+    print_lines("converted", (str(line) for line in conversion.report if line.converted), "green")
+    print_lines("not converted", (str(line) for line in conversion.report if not line.converted), "yellow")
 
 
 def _check(text: str) -> None:
-    """The result is a configuration; what it still lacks to serve is a warning."""
+    """The result must be a valid configuration; what it still needs to serve is a warning."""
     try:
         config = parse(text)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""``modelmux config init``: a first configuration, by questions or by options, written whole or not at all."""
+"""``modelmux config init``: a first configuration, from answers or options, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Ask nothing: take the options, and what the environment and gcloud know.")
+@click.option("--yes", is_flag=True, help="Do not prompt: use the options, the environment and gcloud.")
 @click.option("--project", help="Google Cloud project.")
 @click.option("--location", help="global, us, eu or a region.  [default: global]")
 @click.option(
@@ -40,36 +40,48 @@ T = TypeVar("T")
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="Serve this model, perhaps under a name of your own. Repeatable; all of the catalog if not given.",
+    help="Serve this model, optionally under another name. Repeatable; by default the whole catalog.",
 )
-@click.option("--credentials", metavar="FILE", help="A credential file, instead of Application Default Credentials.")
-@click.option("--api-key", metavar="KEY", help="A key that clients have to send.")
-@click.option("--generate-api-key", is_flag=True, help="Make such a key and print it.")
+@click.option("--credentials", metavar="FILE", help="Credential file instead of Application Default Credentials.")
+@click.option("--api-key", metavar="KEY", help="API key that clients have to send.")
+@click.option("--generate-api-key", is_flag=True, help="Generate such a key and print it.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option(
-    "--path", "path", type=click.Path(path_type=Path), metavar="FILE", help="Write here, instead of the usual place."
+    "--path",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write instead of the default.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there; a copy stays beside it.")
+@click.option("--force", is_flag=True, help="Replace an existing file; the old one is kept with the suffix .bak.")
 def init(
     yes: bool, project: str | None, location: str | None, models: tuple[str, ...], credentials: str | None,
     api_key: str | None, generate_api_key: bool, port: int | None, path: Path | None, force: bool,
 ) -> None:  # fmt: skip
-    """Write a commented configuration with every setting in it."""
+    """Write a commented configuration that lists every setting."""
     if api_key is not None and generate_api_key:
         raise click.UsageError("--api-key and --generate-api-key exclude each other")
     ask = not yes
     if ask and not prompts.interactive():
-        exit_with_error(["there is no terminal to ask questions on"],
-             "Add --yes, and what it cannot find out: modelmux config init --yes --project PROJECT")  # fmt: skip
-    target = (path or _usual_file()).expanduser()
-    replace = _may_replace(target, force=force, ask=ask)
-    of = _taken(parse_project, project) if project else prompts.ask_project() if ask else _known_project()
-    where = _taken(parse_location, location) if location else prompts.ask_location() if ask else _known_location()
+        exit_with_error(
+            ["cannot prompt: stdin and stderr are not a terminal"],
+            "Use --yes, with what it cannot detect: modelmux config init --yes --project PROJECT",
+        )
+    target = (path or _default_file()).expanduser()
+    replace = _check_replace(target, force=force, ask=ask)
+    if project:
+        project = _parse_or_exit(parse_project, project)
+    else:
+        project = prompts.ask_project() if ask else _detected_project()
+    if location:
+        location = _parse_or_exit(parse_location, location)
+    else:
+        location = prompts.ask_location() if ask else _detected_location()
     answers = InitOptions(
-        project=of,
-        location=where,
-        models=[_taken(parse_model, m) for m in models] if models else prompts.ask_models(where) if ask else [],
-        credentials=_taken(parse_credential_file, credentials) if credentials else
+        project=project,
+        location=location,
+        models=[_parse_or_exit(parse_model, m) for m in models] or (prompts.ask_models(location) if ask else []),
+        credentials=_parse_or_exit(parse_credential_file, credentials) if credentials else
         prompts.ask_credentials() if ask else None,
         api_key=api_key, port=port,
     )  # fmt: skip
@@ -77,45 +89,49 @@ def init(
         answers.api_key = new_key()
     _write(target, answers, replace=replace)
     if answers.api_key and answers.api_key != api_key:
-        click.echo(f"the key of your clients: {answers.api_key}")
-    click.echo("next: `modelmux doctor` checks that it works, `modelmux` serves")
+        click.echo(f"API key for your clients: {answers.api_key}")
+    click.echo("next: `modelmux doctor` checks the setup, `modelmux` starts the gateway")
 
 
-def _usual_file() -> Path:
+def _default_file() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE) or user_file(os.environ))
 
 
-def _taken(take: Callable[[str], T], text: str) -> T:
+def _parse_or_exit(parse: Callable[[str], T], text: str) -> T:
     try:
-        return take(text)
+        return parse(text)
     except InvalidValue as error:
         exit_with_error([str(error)])
 
 
-def _known_project() -> str:
-    found = gcloud.project(os.environ)
-    if found is None:
-        exit_with_error(["no Google Cloud project is known"],
-             "Name it with --project, or set GOOGLE_CLOUD_PROJECT, or run `gcloud config set project`.")  # fmt: skip
-    return _taken(parse_project, found.value)
+def _detected_project() -> str:
+    suggestion = gcloud.project(os.environ)
+    if suggestion is None:
+        exit_with_error(
+            ["cannot determine the Google Cloud project"],
+            "Pass --project, or set GOOGLE_CLOUD_PROJECT, or run `gcloud config set project`.",
+        )
+    return _parse_or_exit(parse_project, suggestion.value)
 
 
-def _known_location() -> str:
-    found = gcloud.location(os.environ)
-    return _taken(parse_location, found.value) if found else "global"
+def _detected_location() -> str:
+    suggestion = gcloud.location(os.environ)
+    return _parse_or_exit(parse_location, suggestion.value) if suggestion else "global"
 
 
-def _may_replace(target: Path, *, force: bool, ask: bool) -> bool:
+def _check_replace(target: Path, *, force: bool, ask: bool) -> bool:
     if not target.exists() or force:
         return force
-    if ask and prompts.may_replace(target):
+    if ask and prompts.confirm_replace(target):
         return True
-    _exists(target)
+    _exit_because_it_exists(target)
 
 
-def _exists(target: Path) -> NoReturn:
-    exit_with_error([f"{target} exists already; nothing was changed"],
-         "--force replaces it and keeps a copy; `modelmux config edit` opens it.")  # fmt: skip
+def _exit_because_it_exists(target: Path) -> NoReturn:
+    exit_with_error(
+        [f"{target} already exists; nothing was changed"],
+        "--force replaces it and keeps a copy; `modelmux config edit` opens it in your editor.",
+    )
 
 
 def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
@@ -129,15 +145,15 @@ def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
     try:
         backup = write_private_file(target, text, replace=replace)
     except FileExistsError:
-        _exists(target)
+        _exit_because_it_exists(target)
     except OSError as error:
-        exit_with_error([f"{target}: cannot be written: {error.strerror}"], "Name another place with --path.")
+        exit_with_error([f"{target}: cannot be written: {error.strerror}"], "Choose another file with --path.")
     if backup is not None:
-        click.echo(f"kept {backup}")
+        click.echo(f"kept the old file as {backup}")
     click.echo(f"wrote {target}")
 
 
 def _unknown(models: Sequence[Model]) -> list[str]:
     return [
-        f"the catalog does not know {m.id}: it gets cautious limits" for m in models if builtin().find(m.id) is None
+        f"{m.id} is not in the catalog: it gets conservative limits" for m in models if builtin().find(m.id) is None
     ]

@@ -1,4 +1,4 @@
-"""What a person says of their setup -> settings, refused if they could not work. No questions and no writing here."""
+"""Values typed by a person -> settings, rejected if they could not work. Not in this module: prompts, writing."""
 
 from __future__ import annotations
 
@@ -12,61 +12,61 @@ from typing import Any, Final, NamedTuple
 
 from modelmux.catalog import builtin, normalise
 
-#: Ids (also those with a domain) and numbers of projects.
+#: Project ids (also with a domain) and project numbers.
 _PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{0,62}")
 _LOCATION: Final = re.compile(r"global|us|eu|[a-z]+-[a-z]+[0-9]+")
-#: How alike a name has to be to one of the catalog to be taken for a typing error.
-_ALIKE: Final = 0.8
+#: Similarity to a name in the catalog from which an unknown name is treated as a typing error.
+_TYPO_SIMILARITY: Final = 0.8
 
 
 class InvalidValue(Exception):
-    """A value that could not work: what it is, and what is needed."""
+    """A value that could not work: what is wrong with it, and what is needed."""
 
 
 class Model(NamedTuple):
-    """A model to serve, under a name."""
+    """A model to serve, and its name for clients."""
 
     name: str
     id: str
 
 
 def parse_project(text: str) -> str:
-    """:raises BadAnswer:"""
+    """:raises InvalidValue:"""
     if not _PROJECT.fullmatch(text):
-        raise InvalidValue(f"{text!r} is no project id such as my-project-123; `gcloud projects list` shows yours")
+        raise InvalidValue(f"{text!r} is not a valid project id (example: my-project-123); see `gcloud projects list`")
     return text
 
 
 def parse_location(text: str) -> str:
-    """:raises BadAnswer:"""
+    """:raises InvalidValue:"""
     if not _LOCATION.fullmatch(text):
-        raise InvalidValue(f"{text!r} is no location; use global, us, eu or a region such as europe-west1")
+        raise InvalidValue(f"{text!r} is not a location; use global, us, eu or a region such as europe-west1")
     return text
 
 
 def parse_model(text: str) -> Model:
-    """``claude-sonnet-5``, or ``fast=claude-haiku-4-5`` under a name of one's own. A model the catalog does not know
-    may be new, unless its name looks like a known one mistyped.
+    """``claude-sonnet-5``, or ``fast=claude-haiku-4-5`` to choose its name. A model that is not in the catalog may be
+    new, unless its name looks like a typing error.
 
-    :raises BadAnswer:
+    :raises InvalidValue:
     """
     name, equals, model = text.partition("=")
     model = model.strip() if equals else name.strip()
     name = name.strip()
     if not name or not model:
-        raise InvalidValue(f"{text!r} is no model; write claude-sonnet-5, or fast=claude-haiku-4-5")
+        raise InvalidValue(f"{text!r} is not a model; write claude-sonnet-5, or fast=claude-haiku-4-5")
     card = builtin().find(model)
     if card is not None:
         return Model(name if equals else card.base, card.id)
     known = [c.base for c in builtin().cards]
-    near = difflib.get_close_matches(normalise(model), known, n=1, cutoff=_ALIKE)
-    if near:
-        raise InvalidValue(f"the catalog does not know {model!r}: did you mean {near[0]}?")
+    matches = difflib.get_close_matches(normalise(model), known, n=1, cutoff=_TYPO_SIMILARITY)
+    if matches:
+        raise InvalidValue(f"{model!r} is not in the catalog: did you mean {matches[0]}?")
     return Model(name, model)
 
 
 def parse_credential_file(text: str) -> str:
-    """:raises BadAnswer: no file, or none of Google's."""
+    """:raises InvalidValue: it cannot be read, or is not a credential file."""
     path = Path(text).expanduser()
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -75,13 +75,13 @@ def parse_credential_file(text: str) -> str:
     except ValueError:
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("type"), str):
-        raise InvalidValue(f"{text}: it is no credential file of Google's: a JSON object with a type")
+        raise InvalidValue(f"{text}: not a Google credential file (a JSON object with a type)")
     return text if text.startswith("~") else str(path.absolute())
 
 
 @dataclass
 class InitOptions:
-    """All of them. What is None or empty is left to its default."""
+    """The values for a new configuration. None or empty: the default."""
 
     project: str
     location: str
@@ -91,7 +91,7 @@ class InitOptions:
     port: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """As they stand in a configuration."""
+        """As the tables of a configuration."""
         server: dict[str, Any] = {} if self.port is None else {"port": self.port}
         if self.api_key:
             server["api_keys"] = [self.api_key]

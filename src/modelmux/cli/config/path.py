@@ -1,4 +1,4 @@
-"""``modelmux config path``: which files are looked at, strongest first, and which are there."""
+"""``modelmux config path``: the files that are read, in order of precedence, and which of them exist."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from modelmux.config.load import Place, places
 @click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="As for `serve`.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def path(config_path: Path | None, as_json: bool) -> None:
-    """Say which files are looked at. Earlier ones win; the environment and the command line win over all."""
-    found = places(os.environ, file=config_path, dotenv=DOTENV)
+    """Show which files are read. Earlier ones take precedence; the environment and the command line come first."""
+    files = places(os.environ, file=config_path, dotenv=DOTENV)
     if as_json:
-        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in found])
+        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in files])
         return
-    width = max(len(_kind(place)) for place in found)
-    for place in found:
-        click.echo(f"{state(place):<8}  {_kind(place):<{width}}  {place.path}")
-    if not any(state(place) == "read" for place in found):
+    width = max(len(_kind(file)) for file in files)
+    for file in files:
+        click.echo(f"{state(file):<8}  {_kind(file):<{width}}  {file.path}")
+    if not any(state(file) == "read" for file in files):
         print_lines("hint", ["`modelmux config init` writes a configuration"], "cyan")
 
 
-def _kind(place: Place) -> str:
-    return "variables" if place.kind == ".env" else place.kind
+def _kind(file: Place) -> str:
+    return "variables" if file.kind == ".env" else file.kind
 
 
-def state(place: Place) -> str:
-    """``read``, ``absent`` or, where a named file takes the place of others, ``not read``."""
-    if not place.read:
+def state(file: Place) -> str:
+    """``read``, ``absent``, or ``not read`` if another file was named explicitly."""
+    if not file.read:
         return "not read"
-    return "read" if place.path.exists() else "absent"
+    return "read" if file.path.exists() else "absent"

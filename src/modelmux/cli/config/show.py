@@ -1,4 +1,4 @@
-"""``modelmux config show``: the settings in force, as TOML or JSON, secrets masked."""
+"""``modelmux config show``: the settings in force, as TOML or JSON, with secrets masked."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from modelmux.config.toml_writer import plain, tables
 
 @click.command()
 @config_options
-@click.option("--origin", is_flag=True, help="Say behind each value where it comes from.")
-@click.option("--all", "everything", is_flag=True, help="Show the defaults of what is not set, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, origins included.")
+@click.option("--origin", is_flag=True, help="Show the source of each value.")
+@click.option("--all", "everything", is_flag=True, help="Include settings that have their defaults.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, including sources.")
 def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, everything: bool, as_json: bool) -> None:
-    """Show the settings in force. Secrets are masked; project ids, which are yours, are not."""
+    """Show the settings in force. Secrets are masked; project ids are not."""
     loaded = read_config(config_path, overrides)
     tree = effective(loaded, everything=everything)
     warn(loaded.warnings)
@@ -33,7 +33,7 @@ def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, ever
     if tree:
         click.echo(tables(tree, loaded.origin if origin else None), nl=False)
     if not tree:
-        click.echo("# Nothing is configured: every setting has its default.")
+        click.echo("# Nothing is configured: all settings have their defaults.")
         print_lines(
             "hint",
             ["`modelmux config init` writes a configuration; `modelmux config show --all` shows the defaults"],

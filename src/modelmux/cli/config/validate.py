@@ -17,24 +17,24 @@ from modelmux.config import Loaded, build_routes
 @config_options
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 def validate(config_path: Path | None, overrides: dict[str, Any], file: Path | None) -> None:
-    """Say everything that is wrong with the configuration, or with FILE in its place. Nothing is called; `modelmux
-    doctor` looks at credentials and the network too."""
+    """Report everything that is wrong with the configuration, or with FILE instead. `modelmux doctor` also checks
+    credentials and the network."""
     loaded = read_config(file or config_path, overrides)
-    tell(loaded)
+    report(loaded)
 
 
-def tell(loaded: Loaded) -> None:
-    """What was read, and what is wrong with it; ends with 1 if anything is."""
+def report(loaded: Loaded) -> None:
+    """Print what was read and what is wrong with it; exit with 1 if anything is."""
     for source in describe_sources(loaded):
         click.echo(f"read {source}")
     warn(loaded.warnings)
-    wrong, hints = config_problems(loaded)
-    if wrong:
-        exit_with_error(wrong, " ".join(hints) or None)
-    click.echo(f"good: {_served(loaded)}")
+    problems, hints = config_problems(loaded)
+    if problems:
+        exit_with_error(problems, " ".join(hints) or None)
+    click.echo(f"valid: {_summary(loaded)}")
 
 
-def _served(loaded: Loaded) -> str:
+def _summary(loaded: Loaded) -> str:
     config = loaded.config
     names = build_routes(config, config.build_catalog()).names
     count = f"{len(names)} model{'s' if len(names) != 1 else ''}"

@@ -1,7 +1,7 @@
-"""The demo's tour: a question, a stream and a tool loop, each shown from both sides of the gateway.
+"""The tour of the demo: a question, a stream and a tool loop, each shown from both sides of the gateway.
 
-The requests go over real HTTP with the same client the gateway uses towards Vertex AI; what Vertex AI got is asked
-from the emulator.
+Requests go over real HTTP, with the client that the gateway uses for Vertex AI; the emulator knows what Vertex AI
+received.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modelmux.wire.http import Call, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
 MODEL: Final = "claude-sonnet-4-6"
-#: Lines of one body shown before it is cut, and the widest a panel gets.
+#: Maximum number of lines shown of a body, and maximum width of a panel.
 _LINES: Final = 40
 _WIDTH: Final = 120
 _CONTENT_TYPE: Final = [(b"content-type", b"application/json")]
@@ -42,7 +42,7 @@ _FORECAST: Final = {"Paris": "18 °C and sunny", "London": "14 °C and raining"}
 
 
 class DemoTour:
-    """Runs against a gateway and the emulator behind it."""
+    """Calls a gateway with the emulator behind it."""
 
     def __init__(self, console: Console, base_url: str, emulator: Emulator) -> None:
         self._console = console
@@ -50,10 +50,10 @@ class DemoTour:
         self._origin = Origin.parse(base_url)
         self._pool = HttpPool()
         self._timings: list[tuple[str, float, float | None]] = []
-        self._wrong: list[str] = []
+        self._failures: list[str] = []
 
     async def run(self) -> bool:
-        """The whole tour. True when every answer was what it should be."""
+        """Run the tour. True if every answer was as expected."""
         try:
             await self._question()
             await self._stream()
@@ -61,7 +61,7 @@ class DemoTour:
         finally:
             await self._pool.aclose()
         self._summary()
-        return not self._wrong
+        return not self._failures
 
     async def _question(self) -> None:
         self._console.rule("[bold]1. A plain question[/bold]")
@@ -70,7 +70,7 @@ class DemoTour:
         self._expect(bool(reply["choices"][0]["message"]["content"]), "the question was not answered")
 
     async def _stream(self) -> None:
-        self._console.rule("[bold]2. The same as a stream[/bold]")
+        self._console.rule("[bold]2. A stream[/bold]")
         body = {
             "model": MODEL,
             "max_tokens": 200,
@@ -79,7 +79,7 @@ class DemoTour:
             "messages": [_user("Please repeat after me: streams arrive word by word, as the model writes them.")],
         }
         self._show_client(body)
-        began = time.perf_counter()
+        started = time.perf_counter()
         reply = await self._send(body)
         decoder, first, chunks = SSEDecoder(), None, []
         self._console.print(Text("gateway → client  ", style="bold green"), end="")
@@ -92,12 +92,12 @@ class DemoTour:
                     self._console.print(text, end="", markup=False)
                 chunks.append(event.data)
         await reply.aclose()
-        took = time.perf_counter() - began
-        self._console.print(f"\n[dim]{len(chunks)} events, the last ones:[/dim]")
+        elapsed = time.perf_counter() - started
+        self._console.print(f"\n[dim]{len(chunks)} events; the last ones:[/dim]")
         for data in chunks[-3:]:
             self._console.print(f"data: {data.decode()}", style="dim", markup=False, soft_wrap=True)
         self._show_vertex()
-        self._timings.append(("stream", took, first - began if first else None))
+        self._timings.append(("stream", elapsed, first - started if first else None))
         self._expect(chunks[-1:] == [b"[DONE]"], "the stream did not end with [DONE]")
 
     async def _tools(self) -> None:
@@ -119,14 +119,14 @@ class DemoTour:
     async def _post(self, title: str, body: dict[str, Any]) -> dict[str, Any]:
         """A unary request, shown from both sides."""
         self._show_client(body)
-        began = time.perf_counter()
+        started = time.perf_counter()
         reply = await self._send(body)
         raw = await reply.read(1024 * 1024)
         await reply.aclose()
-        took = time.perf_counter() - began
-        self._timings.append((title, took, None))
+        elapsed = time.perf_counter() - started
+        self._timings.append((title, elapsed, None))
         self._show_vertex()
-        self._panel("gateway → client", json.loads(raw), "green", f"{reply.status} in {took * 1000:.0f} ms")
+        self._panel("gateway → client", json.loads(raw), "green", f"{reply.status} in {elapsed * 1000:.0f} ms")
         parsed: dict[str, Any] = json.loads(raw)
         if reply.status != 200:
             raise SystemExit(1)
@@ -140,29 +140,31 @@ class DemoTour:
         self._panel("client → gateway", body, "cyan", "POST /v1/chat/completions")
 
     def _show_vertex(self) -> None:
-        got = self._emulator.requests()[-1]
-        self._panel("gateway → Vertex AI", got["body"], "yellow", f"{got['method']} {got['path']}")
+        request = self._emulator.requests()[-1]
+        self._panel("gateway → Vertex AI", request["body"], "yellow", f"{request['method']} {request['path']}")
 
     def _panel(self, title: str, body: Any, colour: str, line: str = "") -> None:
         width = min(self._console.width, _WIDTH) - 4
         lines = _pretty(_plain(body), width)
-        shown = [Text(line, style="bold", overflow="fold")] if line else []
-        shown += [Text(text, no_wrap=True, overflow="ellipsis") for text in lines[:_LINES]]
+        content = [Text(line, style="bold", overflow="fold")] if line else []
+        content += [Text(text, no_wrap=True, overflow="ellipsis") for text in lines[:_LINES]]
         if len(lines) > _LINES:
-            shown.append(Text(f"… {len(lines) - _LINES} more lines", style="dim"))
-        self._console.print(Panel(Group(*shown), title=title, title_align="left", border_style=colour, width=width + 4))
+            content.append(Text(f"… {len(lines) - _LINES} more lines", style="dim"))
+        self._console.print(
+            Panel(Group(*content), title=title, title_align="left", border_style=colour, width=width + 4)
+        )
 
-    def _expect(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            self._wrong.append(otherwise)
-            self._console.print(f"[red]{otherwise}[/red]")
+    def _expect(self, condition: bool, failure: str) -> None:
+        if not condition:
+            self._failures.append(failure)
+            self._console.print(f"[red]{failure}[/red]")
 
     def _summary(self) -> None:
         table = Table(title="Timings (at 80 tokens a second)", title_justify="left")
         for column in ("request", "first content", "complete"):
             table.add_column(column, justify="left" if column == "request" else "right")
-        for title, took, first in self._timings:
-            table.add_row(title, f"{first * 1000:.0f} ms" if first else "", f"{took * 1000:.0f} ms")
+        for title, elapsed, first in self._timings:
+            table.add_row(title, f"{first * 1000:.0f} ms" if first else "", f"{elapsed * 1000:.0f} ms")
         self._console.print(table)
 
 
@@ -171,12 +173,12 @@ def _user(text: str) -> dict[str, Any]:
 
 
 def _plain(body: Any) -> Any:
-    """The emulator keeps bodies as raw JSON."""
+    """The emulator stores bodies as raw JSON."""
     return json.loads(bytes(body)) if not isinstance(body, dict | list | str) else body
 
 
 def _pretty(value: Any, width: int, indent: str = "", key: str = "") -> list[str]:
-    """JSON in as few lines as the width allows: what fits on a line stays on one."""
+    """JSON in as few lines as the width allows."""
     flat = indent + key + json.dumps(value, ensure_ascii=False)
     if len(flat) < width or not isinstance(value, dict | list) or not value:
         return [flat]

@@ -1,1 +1,1 @@
-"""``modelmux doctor``: one file a kind of check. Each yields results as it gets them; only the command prints."""
+"""``modelmux doctor``: one file for each kind of check. Checks yield results; only the command prints them."""

@@ -1,4 +1,4 @@
-"""``modelmux doctor``: looks at everything the gateway needs, and says of each thing what to do about it."""
+"""``modelmux doctor``: checks everything the gateway depends on, and says how to fix each problem."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from modelmux.cli.sanitize import one_line
 from modelmux.version import __version__
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
-#: One section of the report: name for machines, what is looked at, and the check.
+#: One section of the report: name for machines, title, and the check.
 _Section = tuple[str, str, Callable[[], Iterable[Result]]]
 
 
 def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of ``doctor``, for its old name, too."""
+    """The options of ``doctor`` and of its deprecated name."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
-        click.option("--live", is_flag=True, help="Also send a request of one token to every deployment (it costs)."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON for machines."),
+        click.option("--live", is_flag=True, help="Also send a test request of one token to each deployment (billed)."),
         config_options,
     ):
         command = option(command)
@@ -41,46 +41,46 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @doctor_options
 def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool) -> None:
-    """Check the configuration and everything it needs; exit code 1 if anything fails."""
+    """Check the configuration and everything it depends on; exit with 1 if a check fails."""
     environment = dict(os.environ)
     load_dotenv_into_environment()
     run(DoctorContext(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
 
 
-def run(subject: DoctorContext, *, live: bool, as_json: bool) -> None:
-    """All sections in order, told as they go. Ends the command with 1 if anything failed."""
-    told: list[tuple[str, Result]] = []
-    for name, title, check in _sections(subject, datetime.now(UTC).date(), live=live):
+def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
+    """Run all sections in order and print results as they arrive. Exits with 1 if a check failed."""
+    results: list[tuple[str, Result]] = []
+    for name, title, check in _sections(context, datetime.now(UTC).date(), live=live):
         first = True
         for result in check():
-            told.append((name, result))
+            results.append((name, result))
             if not as_json:
                 if first:
                     click.echo(click.style(title, bold=True))
                 first = False
                 click.echo(_line(result))
-    failed = sum(result.status == "fail" for _, result in told)
-    warned = sum(result.status == "warn" for _, result in told)
+    failed = sum(result.status == "fail" for _, result in results)
+    warned = sum(result.status == "warn" for _, result in results)
     if as_json:
-        click.echo(_json(told))
+        click.echo(_json(results))
     else:
         click.echo(_verdict(failed, warned, live=live))
     if failed:
         raise SystemExit(1)
 
 
-def _sections(subject: DoctorContext, today: date, *, live: bool) -> list[_Section]:
+def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Section]:
     sections: list[_Section] = [
-        ("files", "Configuration: which files are read, and who may read them", lambda: check_files(subject)),
-        ("origins", "Place: which source won", lambda: check_origins(subject)),
-        ("models", "Models: where each is served, and who said so", lambda: check_models(subject, today)),
-        ("credentials", "Credentials: can an access token be had", lambda: check_credentials(subject)),
-        ("network", "Network: can each host be reached, and is the clock right", lambda: check_network(subject)),
-        ("server", "Gateway: its address, its port, its log files", lambda: check_server(subject)),
+        ("files", "Configuration: files that are read, and their permissions", lambda: check_files(context)),
+        ("origins", "Project and location: where they are set", lambda: check_origins(context)),
+        ("models", "Models: the URL of each, and where it is set", lambda: check_models(context, today)),
+        ("credentials", "Credentials: whether an access token can be obtained", lambda: check_credentials(context)),
+        ("network", "Network: whether each host is reachable, and the clock is right", lambda: check_network(context)),
+        ("server", "Gateway: its address, port and log files", lambda: check_server(context)),
     ]
     if live:
-        asked = ("live", "Live: one request of one token to each deployment", lambda: check_live(subject, today))
-        sections.append(asked)
+        title = "Live: a test request of one token to each deployment"
+        sections.append(("live", title, lambda: check_live(context, today)))
     return sections
 
 
@@ -96,10 +96,10 @@ def _verdict(failed: int, warned: int, *, live: bool) -> str:
               if count]  # fmt: skip
     if counts:
         return f"\n{' and '.join(counts)}."
-    return "\nAll is well." if live else "\nAll is well; --live also asks the models."
+    return "\nNo problems found." + ("" if live else " Add --live to send a test request to every deployment.")
 
 
-def _json(told: list[tuple[str, Result]]) -> str:
-    checks = [{"section": name, **msgspec.to_builtins(result)} for name, result in told]
-    ok = all(result.status != "fail" for _, result in told)
+def _json(results: list[tuple[str, Result]]) -> str:
+    checks = [{"section": name, **msgspec.to_builtins(result)} for name, result in results]
+    ok = all(result.status != "fail" for _, result in results)
     return msgspec.json.format(msgspec.json.encode({"version": __version__, "ok": ok, "checks": checks})).decode()

@@ -1,4 +1,4 @@
-"""Google credentials: where they come from, and whether an access token can be had with them."""
+"""Google credentials: where they come from, and whether an access token can be obtained with them."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from modelmux.upstream.google_auth.failures import Cause, Failure
 from modelmux.upstream.google_auth.loaders import Grant, acquire
 from modelmux.upstream.google_auth.tokens import StaticToken
 
-#: Seconds for all of it; looking for a metadata server that is not there takes longest.
-_PATIENCE: Final = 30.0
+#: Seconds for the whole check; probing for a missing metadata server takes longest.
+_TIMEOUT: Final = 30.0
 
 
-def check_credentials(subject: DoctorContext) -> Iterator[Result]:
-    """Mints a token, and keeps it for the checks that need one."""
-    loaded = subject.loaded
+def check_credentials(context: DoctorContext) -> Iterator[Result]:
+    """Obtains a token, and stores it for the checks that need one."""
+    loaded = context.loaded
     if loaded is None:
         return
     auth = loaded.config.auth
-    yield Result("source", "ok", _source(loaded, subject.process))
+    yield Result("source", "ok", _source(loaded, context.process))
     if auth.access_token is not None:
         try:
             StaticToken(auth.access_token.reveal())
         except ValueError as error:
             yield Result("access token", "fail", str(error), "copy it again: gcloud auth print-access-token")
             return
-        subject.token = auth.access_token.reveal().strip()
-        subject.quota_project = subject.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
-        found = "auth.access_token is given; it cannot be renewed and lasts about an hour"
-        yield Result("access token", "warn", found, "for more than a trial set auth.service_account_file instead")
+        context.token = auth.access_token.reveal().strip()
+        context.quota_project = context.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
+        detail = "auth.access_token is set; it cannot be renewed and lasts about an hour"
+        yield Result("access token", "warn", detail, "for more than a trial, set auth.service_account_file instead")
         return
-    began = time.monotonic()
-    got = _acquire_within(loaded, _PATIENCE)
-    took = round(1000 * (time.monotonic() - began))
-    if isinstance(got, Failure):
-        failure = got.error()
-        told = failure.message.rstrip(".")
-        found = told if got.cause is Cause.NO_DEFAULT else f"{told} ({failure.detail})"
-        yield Result("access token", "fail", found, failure.hint, took)
+    started = time.monotonic()
+    outcome = _acquire_within(loaded, _TIMEOUT)
+    elapsed_ms = round(1000 * (time.monotonic() - started))
+    if isinstance(outcome, Failure):
+        failure = outcome.error()
+        message = failure.message.rstrip(".")
+        detail = message if outcome.cause is Cause.NO_DEFAULT else f"{message} ({failure.detail})"
+        yield Result("access token", "fail", detail, failure.hint, elapsed_ms)
         return
-    subject.token = got.token
-    named = subject.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
-    subject.quota_project = named or getattr(got.loaded.credentials, "quota_project_id", None)
-    found = f"minted with {got.loaded.kind.replace('_', ' ')}, valid for {got.life / 60:.0f} min"
-    yield Result("access token", "ok", found, ms=took)
+    context.token = outcome.token
+    named = context.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")
+    context.quota_project = named or getattr(outcome.loaded.credentials, "quota_project_id", None)
+    detail = f"obtained with {outcome.loaded.kind.replace('_', ' ')}, valid for {outcome.life / 60:.0f} min"
+    yield Result("access token", "ok", detail, ms=elapsed_ms)
 
 
 def _acquire_within(loaded: Loaded, seconds: float) -> Grant | Failure:
-    """``acquire`` in a thread that may be left behind: some of google-auth's waits have no bound of their own."""
-    got: list[Grant | Failure] = []
+    """``acquire`` in a thread that may be abandoned: some of google-auth's waits are not bounded."""
+    outcomes: list[Grant | Failure] = []
     loader = credential_loader(loaded.config.auth)
-    thread = threading.Thread(target=lambda: got.append(acquire(loader, None, time.monotonic)), daemon=True)
+    thread = threading.Thread(target=lambda: outcomes.append(acquire(loader, None, time.monotonic)), daemon=True)
     thread.start()
     thread.join(seconds)
-    return got[0] if got else Failure(Cause.TIMEOUT, f"no answer within {seconds:.0f} s")
+    return outcomes[0] if outcomes else Failure(Cause.TIMEOUT, f"no answer within {seconds:.0f} s")
 
 
 def _source(loaded: Loaded, environment: Mapping[str, str]) -> str:
@@ -67,5 +67,5 @@ def _source(loaded: Loaded, environment: Mapping[str, str]) -> str:
         if getattr(loaded.config.auth, name) is not None:
             return f"auth.{name} ({loaded.origin(('auth', name))})"
     if environment.get("GCE_METADATA_HOST"):
-        return "Application Default Credentials; GCE_METADATA_HOST names a metadata server"
+        return "Application Default Credentials; GCE_METADATA_HOST is the metadata server"
     return "Application Default Credentials: gcloud's file, else the metadata server of Google Cloud"

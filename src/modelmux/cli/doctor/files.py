@@ -1,4 +1,4 @@
-"""Configuration files: which are read, who may read and change them, and what is wrong or outdated in them."""
+"""Configuration files: which are read, who can read and change them, and what is wrong or deprecated in them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from modelmux.upstream.google_auth.loaders import key_file_problems
 _NONE: Final = "`modelmux config init` writes one; environment variables are enough, too"
 
 
-def check_files(subject: DoctorContext) -> Iterator[Result]:
+def check_files(context: DoctorContext) -> Iterator[Result]:
     """Reads the configuration as ``serve`` would."""
     try:
-        subject.loaded = load_all(
-            options=subject.options, environment=subject.environment, file=subject.config_path, dotenv=DOTENV
+        context.loaded = load_all(
+            options=context.options, environment=context.environment, file=context.config_path, dotenv=DOTENV
         )
     except ConfigError as error:
         for problem in error.problems:
@@ -31,33 +31,33 @@ def check_files(subject: DoctorContext) -> Iterator[Result]:
                 "settings", "fail", problem, error.hint or "correct it; `modelmux config show` shows all values"
             )
         return
-    files = [layer for layer in subject.loaded.layers if layer.text is not None]
+    files = [layer for layer in context.loaded.layers if layer.text is not None]
     if not files:
-        places = f"{user_file(subject.environment)} nor {SYSTEM_FILE}"
-        yield Result("configuration file", "ok", f"none, neither {places}; {_NONE}")
+        paths = f"{user_file(context.environment)} nor {SYSTEM_FILE}"
+        yield Result("configuration file", "ok", f"neither {paths} exists; {_NONE}")
     for layer in files:
         yield _file(layer, Path(layer.name))
-    for layer in subject.loaded.layers:
+    for layer in context.loaded.layers:
         if layer.name == str(DOTENV):
             yield _file(layer, DOTENV)
-    for warning in subject.loaded.warnings:
-        yield Result("settings", "warn", warning, "it works, but change it before it does not")
-    key_file = subject.loaded.config.auth.service_account_file
+    for warning in context.loaded.warnings:
+        yield Result("settings", "warn", warning, "it still works, but change it soon")
+    key_file = context.loaded.config.auth.service_account_file
     if key_file is not None:
         yield _key_file(Path(key_file).expanduser())
 
 
 def _file(layer: Layer, path: Path) -> Result:
-    found = path.stat()
-    mode, name = stat.S_IMODE(found.st_mode), str(path)
+    info = path.stat()
+    mode, name = stat.S_IMODE(info.st_mode), str(path)
     if mode & 0o022:
         return Result(name, "warn", f"read; mode {mode:04o} lets others change it", f"run chmod go-w {path}")
     if _holds_secrets(layer) and mode & 0o077:
-        return Result(name, "warn", f"read; it holds secrets and mode {mode:04o} lets others read them",
+        return Result(name, "warn", f"read; it contains secrets, and mode {mode:04o} lets others read them",
                       f"run chmod 600 {path}")  # fmt: skip
-    if hasattr(os, "getuid") and found.st_uid not in (os.getuid(), 0):
+    if hasattr(os, "getuid") and info.st_uid not in (os.getuid(), 0):
         return Result(
-            name, "warn", f"read; it belongs to user {found.st_uid}, who can change it", f"run chown on {path}"
+            name, "warn", f"read; it is owned by user {info.st_uid}, who can change it", f"run chown on {path}"
         )
     return Result(name, "ok", f"read; mode {mode:04o}")
 
@@ -75,8 +75,8 @@ def _holds_secrets(layer: Layer) -> bool:
 def _key_file(path: Path) -> Result:
     problems = key_file_problems(path)
     if not problems:
-        return Result("credentials file", "ok", f"{path} exists and only its owner may read it")
-    found, _, remedy = problems[0].partition("; ")
+        return Result("credentials file", "ok", f"{path} exists and only its owner can read it")
+    problem, _, remedy = problems[0].partition("; ")
     if remedy:
-        return Result("credentials file", "warn", found, f"{remedy} {path}")
-    return Result("credentials file", "fail", found, "check auth.service_account_file and that the file is mounted")
+        return Result("credentials file", "warn", problem, f"{remedy} {path}")
+    return Result("credentials file", "fail", problem, "check auth.service_account_file, and that the file is mounted")

@@ -1,4 +1,4 @@
-"""Models: what is served from where, who said so, and what is about to be retired."""
+"""Models: what is served from where, which setting says so, and what will be retired soon."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.check import Path as Keys
 from modelmux.routing.warnings import route_warnings
 
-_WHERE: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
+_SET_PROJECT: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 
 
-def check_origins(subject: DoctorContext) -> Iterator[Result]:
-    """Which source won for the values that programs and people set in many places."""
-    loaded = subject.loaded
+def check_origins(context: DoctorContext) -> Iterator[Result]:
+    """The source of the values that can be set in many places."""
+    loaded = context.loaded
     if loaded is None:
         return
     vertex = loaded.config.vertex
@@ -30,40 +30,40 @@ def check_origins(subject: DoctorContext) -> Iterator[Result]:
         if value is not None:
             yield Result(name, "ok", f"{redact_userinfo(value)} ({origin})")
         elif name != "base_url" and not (vertex.models or vertex.url):
-            yield Result(name, "warn", "not set", _WHERE)
+            yield Result(name, "warn", "not set", _SET_PROJECT)
 
 
-def check_models(subject: DoctorContext, today: date) -> Iterator[Result]:
-    """Builds the routes as ``serve`` would and shows each with its resolved URL."""
-    loaded = subject.loaded
+def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
+    """Builds the routes as ``serve`` does, and shows the URL of each deployment."""
+    loaded = context.loaded
     if loaded is None:
         return
     try:
         routes = build_routes(loaded.config, loaded.config.build_catalog())
     except ConfigError as error:
         for problem in error.problems:
-            yield Result("models", "fail", problem, error.hint or "correct the entry; the message says what would do")
+            yield Result("models", "fail", problem, error.hint or "correct the entry as the message says")
         return
-    subject.routes = routes
+    context.routes = routes
     configured = {route.name for route in routes.routes}
     for name in routes.names:
         route = routes.find(name)
-        subject.served.append((route, name in configured))
+        context.served.append((route, name in configured))
         origin = _origin(loaded, name) if name in configured else "catalog"
         for deployment in route.deployments:
             yield Result(deployment.id, "ok", f"{redact_userinfo(deployment.url)} ({origin})")
-    remedy = "point the name to a newer model; `modelmux models` lists them"
+    remedy = "use a newer model for this name; `modelmux models` lists them"
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
 
 
 def _origin(loaded: Loaded, name: str) -> str:
     return next(
-        (origin for origin in map(loaded.origin, _places(loaded.config, name)) if origin != "default"), "default"
+        (origin for origin in map(loaded.origin, _origins_of(loaded.config, name)) if origin != "default"), "default"
     )
 
 
-def _places(config: Config, name: str) -> Iterator[Keys]:
-    """The settings that may have made a route: its entry in the list, else those of the default model."""
+def _origins_of(config: Config, name: str) -> Iterator[Keys]:
+    """The settings that may define a route: its entry in the list, else those of the default model."""
     for index, model in enumerate(config.vertex.models):
         if model.name == name:
             yield ("vertex", "models", index)

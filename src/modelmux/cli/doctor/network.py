@@ -1,6 +1,6 @@
-"""The way to Vertex AI: DNS, TCP, TLS and the clock, for each distinct host of the deployments.
+"""The network path to Vertex AI: DNS, TCP, TLS and the clock, for each host of the deployments.
 
-Connections are made by the gateway's own code, so that what works here works there.
+Connections are opened by the gateway's own code, so that a success here means a success there.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
 from modelmux.wire.http import Call, Origin, Timeouts
 
-#: Seconds for each stage of looking at one host.
-_PATIENCE: Final = Timeouts(connect=10.0, pool=5.0, send=5.0, first_byte=10.0, idle=10.0)
-#: Seconds by which the clock may be off before it is said, and before Google refuses signed assertions.
+#: Seconds for each stage of checking one host.
+_TIMEOUTS: Final = Timeouts(connect=10.0, pool=5.0, send=5.0, first_byte=10.0, idle=10.0)
+#: Seconds of clock skew above which there is a warning, and above which Google rejects signed assertions.
 SKEW_WARN: Final = 60.0
 SKEW_FAIL: Final = 300.0
-#: For an address that is none.
+#: Hint for an invalid address.
 BAD_URL: Final = "correct vertex.base_url, or the url of the model: https://HOST or http://HOST:PORT"
-_SET_CLOCK: Final = "set the clock, for instance by turning NTP on"
-#: Most hosts looked at at once, and most bytes read of a page that nobody wants.
-_AT_ONCE: Final = 8
+_SET_CLOCK: Final = "set the clock, for example by enabling NTP"
+#: Hosts checked concurrently, and the size limit of a page that is only read for its Date header.
+_MAX_CONCURRENT: Final = 8
 _MAX_PAGE: Final = 1 << 20
 
 
-def check_network(subject: DoctorContext) -> list[Result]:
-    """Every host; empty if there are no deployments to look at."""
-    origins, unusable = _origins(deployment.url for deployment, _ in subject.deployments())
+def check_network(context: DoctorContext) -> list[Result]:
+    """Every host; empty without deployments."""
+    origins, invalid = _origins(deployment.url for deployment, _ in context.deployments())
     try:
-        proxies = Proxies.from_environment(subject.process)
+        proxies = Proxies.from_environment(context.process)
     except ValueError as error:
         return [Result("proxy", "fail", str(error), "use http://host:port, or unset the variable")]
-    return [*unusable, *asyncio.run(_all(origins, proxies))]
+    return [*invalid, *asyncio.run(_check_all(origins, proxies))]
 
 
 def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
-    """Each host once, and what is wrong with addresses that are none."""
+    """Each host once, and a failure for each invalid address."""
     origins: dict[Origin, None] = {}
-    unusable: dict[str, Result] = {}
+    invalid: dict[str, Result] = {}
     for url in urls:
         base = redact_userinfo(url).partition("/v1/")[0]
         try:
@@ -55,15 +55,15 @@ def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
                 raise ValueError  # noqa: TRY301
             origins[origin] = None
         except ValueError:
-            unusable[base] = Result(base, "fail", "not the address of a host", BAD_URL)
-    return list(origins), list(unusable.values())
+            invalid[base] = Result(base, "fail", "not a valid host", BAD_URL)
+    return list(origins), list(invalid.values())
 
 
-async def _all(origins: Sequence[Origin], proxies: Proxies) -> list[Result]:
-    turns = asyncio.Semaphore(_AT_ONCE)
+async def _check_all(origins: Sequence[Origin], proxies: Proxies) -> list[Result]:
+    semaphore = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def one(origin: Origin) -> list[Result]:
-        async with turns:
+        async with semaphore:
             return await _host(origin, proxies)
 
     return [result for results in await asyncio.gather(*map(one, origins)) for result in results]
@@ -77,14 +77,14 @@ async def _host(origin: Origin, proxies: Proxies) -> list[Result]:
 
 
 class _Stages(asyncio.Protocol):
-    """Notes when the connection stood: once for TCP, again for TLS."""
+    """Records when the connection was established: for TCP, and again for TLS."""
 
     def __init__(self) -> None:
-        self.stood: list[float] = []
+        self.established: list[float] = []
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.stood.append(time.monotonic())
+        self.established.append(time.monotonic())
         self.transport = transport
 
 
@@ -97,23 +97,23 @@ async def _reach(origin: Origin, proxy: Proxy | None) -> Result:
         return addresses
 
     context = tls_context() if origin.scheme == "https" else None
-    stages, began = _Stages(), time.monotonic()
+    stages, started = _Stages(), time.monotonic()
     try:
-        async with asyncio.timeout(_PATIENCE.connect):
+        async with asyncio.timeout(_TIMEOUTS.connect):
             await dial(lambda: stages, origin, proxy=proxy, context=context, resolver=timed)
     except UpstreamUnreachable as error:
-        found = f"{error.message.rstrip('.')} ({error.detail})"
-        return Result(origin.authority, "fail", found, _remedy(error, proxy))
+        detail = f"{error.message.rstrip('.')} ({error.detail})"
+        return Result(origin.authority, "fail", detail, _remedy(error, proxy))
     except TimeoutError:
-        found = f"no {'TLS' if stages.stood else 'TCP' if resolved else 'DNS'} after {_PATIENCE.connect:.0f} s"
-        return Result(origin.authority, "fail", found, "check the firewall, and HTTPS_PROXY if there is a proxy")
-    names = ["DNS", "TCP", "TLS"] if proxy is None else [f"tunnel by proxy {proxy.host}:{proxy.port}", "TLS"]
-    times = [began, *resolved, *stages.stood]
+        detail = f"no {'TLS' if stages.established else 'TCP' if resolved else 'DNS'} after {_TIMEOUTS.connect:.0f} s"
+        return Result(origin.authority, "fail", detail, "check the firewall, and HTTPS_PROXY if there is a proxy")
+    names = ["DNS", "TCP", "TLS"] if proxy is None else [f"tunnel through proxy {proxy.host}:{proxy.port}", "TLS"]
+    times = [started, *resolved, *stages.established]
     spent = [f"{name} {1000 * (b - a):.0f} ms" for name, a, b in zip(names, times, times[1:], strict=False)]
     encryption = stages.transport.get_extra_info("ssl_object")
     stages.transport.abort()
     version = f" ({encryption.version()})" if encryption is not None else ""
-    return Result(origin.authority, "ok", ", ".join(spent) + version, ms=round(1000 * (times[-1] - began)))
+    return Result(origin.authority, "ok", ", ".join(spent) + version, ms=round(1000 * (times[-1] - started)))
 
 
 def _remedy(error: UpstreamUnreachable, proxy: Proxy | None) -> str:
@@ -123,11 +123,11 @@ def _remedy(error: UpstreamUnreachable, proxy: Proxy | None) -> str:
 
 
 async def _clock(origin: Origin, proxies: Proxies) -> list[Result]:
-    """How far the clock is from the host's, by the Date header of any page of its."""
+    """The skew between our clock and the host's, from the Date header of any page."""
     pool = HttpPool(proxies=proxies)
     before = time.time()
     try:
-        reply = await pool.send(Call(origin, "/", [(b"accept", b"*/*")], b"", _PATIENCE, method="GET"))
+        reply = await pool.send(Call(origin, "/", [(b"accept", b"*/*")], b"", _TIMEOUTS, method="GET"))
         after = time.time()
         try:
             date = next((value.decode("latin-1") for name, value in reply.headers if name == b"date"), None)
@@ -135,7 +135,7 @@ async def _clock(origin: Origin, proxies: Proxies) -> list[Result]:
         finally:
             await reply.aclose()
     except GatewayError as error:
-        hint = error.hint or "something in between answers in its place: check the proxy and base_url"
+        hint = error.hint or "something between here and there responds instead: check the proxy and base_url"
         return [Result(f"{origin.authority} HTTP", "fail", f"{error.message} ({error.detail})", hint)]
     finally:
         await pool.aclose()
@@ -144,9 +144,9 @@ async def _clock(origin: Origin, proxies: Proxies) -> list[Result]:
 
 
 def clock_skew(date: str | None, before: float, after: float) -> float | None:
-    """Seconds by which our clock is ahead of the host's; None without a date that can be read.
+    """Seconds by which our clock is ahead of the host's; None without a valid date.
 
-    :param date: value of the header, cut to whole seconds.
+    :param date: value of the header, in full seconds.
     :param before, after: our clock when the request went out and when the reply came.
     """
     try:
@@ -157,10 +157,10 @@ def clock_skew(date: str | None, before: float, after: float) -> float | None:
 
 
 def judge_skew(check: str, skew: float) -> Result:
-    """What a skew means."""
+    """The result for a skew."""
     if abs(skew) <= SKEW_WARN:
         return Result(check, "ok", "right" if abs(skew) < 2 else f"{skew:+.0f} s")
-    found = f"{abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
+    detail = f"{abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
     if abs(skew) <= SKEW_FAIL:
-        return Result(check, "warn", found, _SET_CLOCK)
-    return Result(check, "fail", f"{found}: Google refuses signed assertions", _SET_CLOCK)
+        return Result(check, "warn", detail, _SET_CLOCK)
+    return Result(check, "fail", f"{detail}: Google rejects signed assertions", _SET_CLOCK)

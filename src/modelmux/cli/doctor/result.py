@@ -1,4 +1,4 @@
-"""What a check found, and what all checks work on. No checks, no printing."""
+"""The result of a check, and the context that all checks share. Not in this module: checks, printing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Status = Literal["ok", "warn", "fail", "skip"]
 class Result(Struct, frozen=True, omit_defaults=True):
     """One line of the report. Never holds a secret; project ids are the operator's own.
 
-    :param check: what was looked at, in a few words.
-    :param found: what is the case.
-    :param hint: what to do about it; set unless ``status`` is ``ok``.
-    :param ms: how long it took, where that tells something.
+    :param check: what was checked, in a few words.
+    :param detail: what was found.
+    :param hint: what to do; set unless ``status`` is ``ok``.
+    :param ms: how long it took, where that is informative.
     """
 
     check: str
@@ -33,13 +33,13 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
 @dataclass
 class DoctorContext:
-    """What is examined. The first checks fill in what the later ones need; None where that failed.
+    """What is checked. Earlier checks set what later ones need; None if they failed.
 
-    :param options: settings of the command line.
-    :param environment: the variables before ``.env`` joined them, which settings are read from.
-    :param process: the variables with ``.env``, which everything else reads.
-    :param served: routes whose deployments are looked at, and whether the operator configured them.
-    :param token: a Google access token, once one could be had; ``quota_project`` belongs to it.
+    :param options: settings from the command line.
+    :param environment: the variables without ``.env``, from which settings are read.
+    :param process: the variables including ``.env``, which everything else reads.
+    :param served: routes whose deployments are checked, and whether the operator configured them.
+    :param token: a Google access token, once obtained; ``quota_project`` belongs to it.
     """
 
     config_path: Path | None
@@ -57,9 +57,9 @@ class DoctorContext:
         return self.loaded.config if self.loaded is not None else None
 
     def deployments(self) -> list[tuple[Deployment, bool]]:
-        """Each place once, and whether it was configured."""
-        found: dict[str, tuple[Deployment, bool]] = {}
+        """Each deployment once, and whether it was configured."""
+        deployments: dict[str, tuple[Deployment, bool]] = {}
         for route, configured in self.served:
             for deployment in route.deployments:
-                found.setdefault(deployment.url, (deployment, configured))
-        return list(found.values())
+                deployments.setdefault(deployment.url, (deployment, configured))
+        return list(deployments.values())

@@ -1,4 +1,4 @@
-"""``modelmux logs``: where the log files are, their last lines for people, and new ones as they come."""
+"""``modelmux logs``: the log files, their last lines in readable form, and new lines as they are written."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from modelmux.cli.sanitize import one_line
 from modelmux.telemetry.log_files import log_directory, log_files
 
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error")
-_ORDER: Final = {**{name: place for place, name in enumerate(_LEVELS)}, "warning": 3, "critical": 5}
+_ORDER: Final = {**{name: rank for rank, name in enumerate(_LEVELS)}, "warning": 3, "critical": 5}
 _COLOURS: Final = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red", "critical": "red"}
 
 
 @click.command()
 @config_options
-@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
-@click.option("--level", type=click.Choice(_LEVELS), default="trace", help="Leave out lines that are less severe.")
-@click.option("--json", "as_json", is_flag=True, help="The lines as they are in the files: one JSON object each.")
-@click.option("-n", "--lines", "count", type=click.IntRange(0), default=50, show_default=True, help="How many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
+@click.option("--level", type=click.Choice(_LEVELS), default="trace", help="Omit lines that are less severe.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines as they are in the files: one JSON object each.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0), default=50, show_default=True, help="Number of lines.")
 def logs(config_path: Path | None, overrides: dict[str, Any], follow: bool, level: str, as_json: bool, count: int) -> None:  # fmt: skip  # noqa: E501
-    """Show the log files and their last lines."""
+    """Show the log files and print their last lines."""
     settings = read_config(config_path, overrides).config.logs
     try:
         directory = log_directory(settings.directory, os.environ)
     except RuntimeError:
-        exit_with_error(["there is no home directory, so there are no log files"], "Set logs.directory to a directory.")
+        exit_with_error(["no home directory to keep log files in"], "Set logs.directory.")
     files = log_files(directory)
     if not files and not follow:
         exit_with_error([f"there are no log files in {directory}"], _why_none(settings.file))
     if not (follow or as_json):
         _list(directory, files)
-    least = _ORDER[level]
+    min_rank = _ORDER[level]
     follower = Follower(directory, from_start=not files)
     try:
-        for line in last_lines(files, count, lambda line: _severe(line, least)):
-            click.echo(_shown(line, as_json))
+        for line in last_lines(files, count, lambda line: _is_severe(line, min_rank)):
+            click.echo(_render(line, as_json))
         if follow:
             if not files:
                 click.echo(f"{directory} has no log files yet; waiting for `modelmux serve` to write one", err=True)
             for line in follower.follow():
-                if _severe(line, least):
-                    click.echo(_shown(line, as_json))
-    except KeyboardInterrupt:  # the usual end of following: not even an empty line
+                if _is_severe(line, min_rank):
+                    click.echo(_render(line, as_json))
+    except KeyboardInterrupt:  # the usual end of --follow: print nothing
         raise SystemExit(INTERRUPTED) from None
     finally:
         follower.close()
@@ -58,8 +58,8 @@ def logs(config_path: Path | None, overrides: dict[str, Any], follow: bool, leve
 
 def _why_none(enabled: bool) -> str:
     if not enabled:
-        return "logs.file = false turns them off; the console of `modelmux serve` has every line."
-    return "`modelmux serve` writes them. If it runs as another user or service, name its directory: --set logs.directory=…"  # noqa: E501
+        return "logs.file = false turns them off; `modelmux serve` prints every line on its console."
+    return "`modelmux serve` writes them. If it runs as another user or a service, pass its directory: --set logs.directory=…"  # noqa: E501
 
 
 def _list(directory: Path, files: list[Path]) -> None:
@@ -73,7 +73,7 @@ def _size(path: Path) -> str:
     try:
         size: float = path.stat().st_size
     except OSError:
-        return "gone"
+        return "deleted"
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -81,12 +81,12 @@ def _size(path: Path) -> str:
     return f"{size:.1f} GiB"
 
 
-def _severe(line: bytes, least: int) -> bool:
-    """Whether a line is severe enough. One that is not ours may be anything, so it is shown."""
-    if least == 0:
+def _is_severe(line: bytes, min_rank: int) -> bool:
+    """Whether a line is severe enough. A line that is not an event always is."""
+    if min_rank == 0:
         return True
     event = _parsed(line)
-    return event is None or _ORDER.get(str(event.get("level")), len(_LEVELS)) >= least
+    return event is None or _ORDER.get(str(event.get("level")), len(_LEVELS)) >= min_rank
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -97,15 +97,15 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def _shown(line: bytes, as_json: bool) -> str:
+def _render(line: bytes, as_json: bool) -> str:
     event = _parsed(line)
     text = line.decode("utf-8", "replace")
     if as_json:
         return text if event is not None else json.dumps({"unparsed": text})
-    return one_line(text) if event is None else _formatted(event)
+    return one_line(text) if event is None else _readable(event)
 
 
-def _formatted(event: dict[str, Any]) -> str:
+def _readable(event: dict[str, Any]) -> str:
     """``2026-11-23 06:52:08Z info  request  model=… status=200``."""
     stamp, level, name = (str(event.pop(key, "")) for key in ("timestamp", "level", "event"))
     when = stamp[:19].replace("T", " ") + ("Z" if stamp.endswith("Z") else "")

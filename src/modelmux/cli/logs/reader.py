@@ -1,4 +1,4 @@
-"""Reading log files: lines from the end backwards, and new ones as they come. No formatting in here."""
+"""Reading log files: lines from the end backwards, and new lines as they are written. Nothing is formatted here."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from modelmux.telemetry.log_files import log_files
 
 #: Bytes read at a time.
 _BLOCK: Final = 64 * 1024
-#: Seconds between two looks at a file that is followed.
+#: Seconds between two reads of a followed file.
 POLL_SECONDS: Final = 0.2
 
 LineFilter = Callable[[bytes], bool]
 
 
-def last_lines(files: Iterable[Path], count: int, wanted: LineFilter) -> list[bytes]:
-    """The last lines that are wanted, oldest first.
+def last_lines(files: Iterable[Path], count: int, matches: LineFilter) -> list[bytes]:
+    """The last ``count`` matching lines, oldest first.
 
-    :param files: newest first; read only as far back as needed.
+    :param files: newest first; read only as far back as necessary.
     """
-    found: deque[bytes] = deque()
+    lines: deque[bytes] = deque()
     for path in files:
-        if len(found) >= count:
+        if len(lines) >= count:
             break
         for line in _backwards(path):
-            if wanted(line):
-                found.appendleft(line)
-                if len(found) >= count:
+            if matches(line):
+                lines.appendleft(line)
+                if len(lines) >= count:
                     break
-    return list(found)
+    return list(lines)
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
-    """The lines of a file, last one first; none of a file that has gone meanwhile or cannot be read."""
+    """The lines of a file, last one first; none if it was deleted meanwhile or cannot be read."""
     try:
         file = path.open("rb")
     except OSError:
@@ -58,7 +58,7 @@ def _backwards(path: Path) -> Iterator[bytes]:
 class Follower:
     """New lines of the newest log file in a directory, across midnight, truncation and replacement.
 
-    :param from_start: whether the lines that are in the file already count as new; else only what comes.
+    :param from_start: treat the lines that are already in the file as new.
     """
 
     def __init__(self, directory: Path, *, from_start: bool = False) -> None:
@@ -71,18 +71,18 @@ class Follower:
             self._open(newest, at_end=not from_start)
 
     def poll(self) -> list[bytes]:
-        """The complete lines that came since the last time."""
+        """The complete lines that were added since the last call."""
         lines = self._read()
         newest = next(iter(log_files(self._directory)), None)
         if newest is not None and (newest != self._path or self._replaced()):
-            lines += self._read()  # what came before the change
+            lines += self._read()  # lines that were added before the change
             lines += [self._rest] if self._rest.strip() else []
             self._open(newest)
             lines += self._read()
         return lines
 
     def follow(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
-        """Lines for ever."""
+        """New lines, without end."""
         while True:
             yield from self.poll()
             sleep(POLL_SECONDS)
@@ -99,7 +99,7 @@ class Follower:
             self._file = path.open("rb")
             if at_end:
                 self._file.seek(0, os.SEEK_END)
-        except OSError:  # gone or forbidden: the next poll tries again
+        except OSError:  # deleted or not readable: the next poll tries again
             self._path = None
 
     def _replaced(self) -> bool:
@@ -107,7 +107,7 @@ class Follower:
         try:
             return self._file is None or not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except OSError:
-            return False  # taken away and not made anew yet
+            return False  # deleted and not created again yet
 
     def _read(self) -> list[bytes]:
         if self._file is None:

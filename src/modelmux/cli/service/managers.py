@@ -1,5 +1,6 @@
-"""The service managers that ``modelmux service`` installs into: where their files lie, what these hold, which commands
-make them known. Plans only; ``service.py`` carries them out.
+"""Service managers: the path and content of their files, and the commands to install and remove a service.
+
+Plans only; ``command.py`` executes them.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from typing import Final
 #: Name of the launchd job.
 LABEL: Final = "dev.modelmux.gateway"
 _SYSTEM_USER: Final = "modelmux"
-_OWNED: Final = (
-    "Its configuration is /etc/modelmux/config.toml; let only the service read it: "
+_FILE_MODE_NOTE: Final = (
+    "Its configuration is /etc/modelmux/config.toml; make it readable for the service only: "
     f"chown root:{_SYSTEM_USER} /etc/modelmux/config.toml && chmod 640 /etc/modelmux/config.toml"
 )
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """How to install, remove and ask about the service.
+    """How to install, remove and query the service.
 
-    :param file: the unit or property list; ``content`` is what it holds.
-    :param before: commands that must work before it is installed; each only if its check fails.
-    :param start: commands that make it known and start it. ``stop`` those that end it, ``forget`` those to run once
-        the file is gone, ``status`` the one that tells how it is.
-    :param notes: what is left to do by hand.
+    :param file: the unit or property list, with this ``content``.
+    :param before: pairs of a check and a command; the command runs before the installation if the check fails.
+    :param start: commands that load and start it; ``stop`` ends it, ``forget`` runs after the file was removed, and
+        ``status`` prints its state.
+    :param notes: what remains to be done by hand.
     """
 
     manager: str
@@ -43,7 +44,7 @@ class ServicePlan:
 
 
 def systemd_user(program: list[str], environment: Mapping[str, str]) -> ServicePlan:
-    """A service of the user's own systemd."""
+    """A user service of systemd."""
     base = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config")
     control = ["systemctl", "--user"]
     return ServicePlan(
@@ -54,12 +55,12 @@ def systemd_user(program: list[str], environment: Mapping[str, str]) -> ServiceP
         stop=[[*control, "disable", "--now", "modelmux.service"]],
         forget=[[*control, "daemon-reload"]],
         status=[*control, "--no-pager", "status", "modelmux.service"],
-        notes=["To keep it running while you are logged out: loginctl enable-linger"],
+        notes=["To keep it running after you log out: loginctl enable-linger"],
     )
 
 
 def systemd_system(program: list[str]) -> ServicePlan:
-    """A service of the machine, under a user of its own."""
+    """A system service of systemd, with a dedicated user."""
     return ServicePlan(
         manager="systemd",
         file=Path("/etc/systemd/system/modelmux.service"),
@@ -75,12 +76,12 @@ def systemd_system(program: list[str]) -> ServicePlan:
         stop=[["systemctl", "disable", "--now", "modelmux.service"]],
         forget=[["systemctl", "daemon-reload"]],
         status=["systemctl", "--no-pager", "status", "modelmux.service"],
-        notes=[_OWNED],
+        notes=[_FILE_MODE_NOTE],
     )  # fmt: skip
 
 
 def launchd(program: list[str], environment: Mapping[str, str], uid: int) -> ServicePlan:
-    """An agent of the user's own launchd."""
+    """A user agent of launchd."""
     home = Path(environment.get("HOME") or Path.home())
     file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
     job = {
@@ -110,6 +111,6 @@ def _unit(name: str, program: list[str]) -> bytes:
 
 
 def _quoted(word: str) -> str:
-    """A word of a command line in a unit file, where % and $ have meanings and spaces separate."""
+    """A word of a command line in a unit file, where % and $ are special and spaces separate words."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != word or " " in word else word

@@ -1,7 +1,7 @@
 """Memory that a supervisor and its workers share: one slot for each worker, and one for the workers that have ended.
 
 It is an anonymous mapping, created before the fork. Each slot has one writer (its worker; the supervisor for the slot
-of those that ended) and any number of readers. Nobody waits and nothing is locked:
+of those that ended) and any number of readers. There are no locks:
 
 * A slot has two buffers, written alternately. A buffer starts with a header: sequence number (8 bytes), length of the
   payload (4) and the CRC-32 of both and the payload (4).

@@ -152,7 +152,7 @@ def test_wrong_service_account_text_is_named_and_not_shown(tmp_path: Path) -> No
     said = run("config", "validate", home=tmp_path, MODELMUX_AUTH_SERVICE_ACCOUNT_JSON="not-json-secret",
                VERTEX_PROJECT="p", VERTEX_REGION="eu")  # fmt: skip
     assert said.code == 1
-    assert "environment MODELMUX_AUTH_SERVICE_ACCOUNT_JSON: auth.service_account_json: it is not a JSON" in said.stderr
+    assert "environment MODELMUX_AUTH_SERVICE_ACCOUNT_JSON: auth.service_account_json: not a JSON" in said.stderr
     assert "not-json-secret" not in said.stderr
 
 

@@ -114,7 +114,7 @@ def test_an_existing_file_stays_unless_forced_and_then_in_a_copy(tmp_path: Path)
 
 def test_a_generated_key_is_shown_once_and_kept(tmp_path: Path) -> None:
     said = run("config", "init", "--yes", "--project", "p", "--generate-api-key", home=tmp_path)
-    shown = re.search(r"key of your clients: (sk-modelmux-[0-9A-Za-z]{38})\n", said.stdout)
+    shown = re.search(r"API key for your clients: (sk-modelmux-[0-9A-Za-z]{38})\n", said.stdout)
     assert shown
     assert load(tmp_path / CONFIG).server.api_keys[0].reveal() == shown[1]
     random, check = shown[1][12:44], shown[1][44:]
@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_without_a_terminal_nothing_waits(tmp_path: Path) -> None:
     said = run_process("config", "init", home=tmp_path, seconds=10)
-    assert (said.code, said.stderr.splitlines()[0]) == (1, "error: there is no terminal to ask questions on")
+    assert (said.code, said.stderr.splitlines()[0]) == (1, "error: cannot prompt: stdin and stderr are not a terminal")
 
 
 def test_an_interrupted_write_keeps_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,4 +278,4 @@ def test_ctrl_c_in_the_editor_is_the_editor_s(tmp_path: Path) -> None:
     interrupt = "import os, pathlib, signal, sys; os.kill(os.getppid(), signal.SIGINT)"
     command = shlex.join([sys.executable, "-c", f"{interrupt}; pathlib.Path(sys.argv[1]).write_text({GOOD!r})"])
     said = run_process("config", "edit", "--config", "c.toml", home=tmp_path, EDITOR=command)
-    assert (said.code, said.stdout) == (0, "good: c.toml\n")
+    assert (said.code, said.stdout) == (0, "valid: c.toml\n")

@@ -63,7 +63,7 @@ SECRET = PLAIN + '[auth]\naccess_token = "ya29.hush"\n'
         (PLAIN, 0o644, "ok", "read; mode 0644"),
         (PLAIN, 0o664, "warn", "lets others change it"),
         (SECRET, 0o600, "ok", "read; mode 0600"),
-        (SECRET, 0o640, "warn", "holds secrets and mode 0640 lets others read them"),
+        (SECRET, 0o640, "warn", "contains secrets, and mode 0640 lets others read them"),
     ],
 )
 def test_a_file_is_as_private_as_what_it_holds(tmp_path: Path, toml: str, mode: int, status: str, says: str) -> None:
@@ -137,7 +137,7 @@ def test_the_source_that_won_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "status", "says"),
     [(0.4, "ok", "right"), (-59, "ok", "-59 s"), (61, "warn", "61 s ahead"), (-299, "warn", "299 s behind"),
-     (301, "fail", "refuses signed assertions"), (-4000, "fail", "behind")],
+     (301, "fail", "rejects signed assertions"), (-4000, "fail", "behind")],
 )  # fmt: skip
 def test_a_clock_is_judged_by_how_far_it_is_off(seconds: float, status: str, says: str) -> None:
     result = judge_skew("clock", seconds)
@@ -188,7 +188,7 @@ async def test_a_host_is_reached_through_the_proxy() -> None:
     async with peer(replies(reply)) as (origin, _), tunnel_proxy(origin.port) as proxy:
         proxies = Proxies(http=Proxy("127.0.0.1", proxy.port))
         reached, clock = await network._host(Origin("http", "vertex.invalid", 80), proxies)
-    assert f"tunnel by proxy 127.0.0.1:{proxy.port}" in reached.detail
+    assert f"tunnel through proxy 127.0.0.1:{proxy.port}" in reached.detail
     assert clock.status == "fail"
     assert len(proxy.asked) == 2
 
@@ -238,18 +238,18 @@ NOT_FOUND = "Publisher Model `projects/p/locations/l/publishers/anthropic/models
 @pytest.mark.parametrize(
     ("status", "body", "where", "outcome", "found", "hint"),
     [
-        (429, google(429, "RESOURCE_EXHAUSTED", QUOTA), None, "fail", "it is 0 as in new projects", "ask for quota"),
+        (429, google(429, "RESOURCE_EXHAUSTED", QUOTA), None, "fail", "or 0 as in new projects", "request quota"),
         (429, google(429, "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later."), None, "warn",
          "busy", "try again in a minute"),
         (403, google(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied on resource"), None,
-         "fail", "may not call this model", "roles/aiplatform.user"),
+         "fail", "do not have permission to call this model", "roles/aiplatform.user"),
         (403, google(403, "PERMISSION_DENIED", "Access to this model requires data sharing to be enabled"), None,
          "fail", "data sharing", "setPublisherModelConfig"),
         (404, google(404, "NOT_FOUND", NOT_FOUND), None, "fail", "not enabled", "Model Garden"),
         (404, google(404, "NOT_FOUND", NOT_FOUND), deployment(location="us-east5"), "fail",
          "is not served in us-east5", "use global, us or eu"),
         (404, google(404, "NOT_FOUND", NOT_FOUND), deployment("claude-haiku-4-5"), "fail", "probably retired", "newer"),
-        (404, google(404, "NOT_FOUND", NOT_FOUND), deployment("claude-typo"), "fail", "no model the catalog knows",
+        (404, google(404, "NOT_FOUND", NOT_FOUND), deployment("claude-typo"), "fail", "is not in the catalog",
          "check the model's id"),
         (400, google(400, "FAILED_PRECONDITION",
                      "Project `1` is not allowed to use Publisher Model `projects/p/m`"), None, "fail",
@@ -257,7 +257,7 @@ NOT_FOUND = "Publisher Model `projects/p/locations/l/publishers/anthropic/models
         (400, google(400, "INVALID_ARGUMENT", "The model is not available in the region"),
          deployment(location="us-east5"), "fail", "cannot be called in us-east5", "use global, us or eu"),
         (401, google(401, "UNAUTHENTICATED", "Request had invalid credentials"), None, "fail",
-         "does not accept the access token", "renew"),
+         "rejects the access token", "renew"),
         (529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', None, "warn",
          "overloaded", "again later"),
         (404, b"<!DOCTYPE html><title>Error 404</title>", deployment("claude-typo"), "fail", "404", "id"),
@@ -293,7 +293,7 @@ CATALOG = '[vertex]\nproject = "p"\nlocation = "global"\nbase_url = "URL"\n'
 def test_live_asks_each_deployment_once(tmp_path: Path) -> None:
     found = by_check(live(tmp_path, CONFIGURED, EmulatorSettings(tokens_per_second=0)))
     assert found["a@global"].status == "ok"
-    assert "answered in" in found["a@global"].detail
+    assert "responded in" in found["a@global"].detail
     assert found["b@global"].status == "fail"
 
 
