@@ -104,8 +104,8 @@ lock: $(DEV_READY) ## Renew the lock files
 	  -o requirements/$$name.txt || exit 1; done
 
 docs: $(DEV_READY) ## Renew the generated pages
-	$(BIN)/python -m modelmux.cli.compatibility > docs/compatibility.md
-	$(BIN)/python -m modelmux.cli.reference > docs/configuration.md
+	$(BIN)/python -m tools.docs.compatibility > docs/compatibility.md
+	$(BIN)/python -m tools.docs.configuration > docs/configuration.md
 
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build

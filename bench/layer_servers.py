@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 
 from bench import payloads
-from modelmux.process.memory import settle_for_serving
+from modelmux.process.memory import tune_for_serving
 from modelmux.process.server import gateway_config
 from modelmux.server.body import read_body
 from modelmux.upstream.pool import HttpPool
@@ -130,7 +130,7 @@ def application(upstream: str | None) -> Any:
 def main() -> None:
     """The command."""
     kind, port, upstream = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    settle_for_serving()
+    tune_for_serving()
     if kind == "bare":
         parts = urlsplit(upstream)
         assert parts.hostname is not None

@@ -71,7 +71,9 @@ def install_library(stage: Path, folder: Path) -> None:
 def install_files(stage: Path) -> None:
     """The command, the unit, the configuration, the documents."""
     put(stage / "usr/bin/modelmux", LAUNCHER, 0o755)
-    unit = (ROOT / "src/modelmux/cli/units/system.service").read_text().replace("{program}", "/usr/bin/modelmux")
+    unit = (
+        (ROOT / "src/modelmux/cli/service/units/system.service").read_text().replace("{program}", "/usr/bin/modelmux")
+    )
     put(stage / "lib/systemd/system/modelmux.service", unit, 0o644)
     put(stage / "usr/lib/sysusers.d/modelmux.conf", (HERE / "sysusers.conf").read_text(), 0o644)
     put(stage / "etc/modelmux/config.toml", (HERE / "config.toml").read_text(), 0o640)

@@ -84,7 +84,9 @@ class Gateway:
         tokens: TokenSource | None = None,
         environment: Mapping[str, str] | None = None,
         runtime: Runtime | None = None,
+        log_route_warnings: bool = True,
     ) -> None:
+        self._logs_route_warnings = log_route_warnings
         self._environment = os.environ if environment is None else environment
         self._runtime = runtime = runtime or Runtime()
         self._log = log or null_logger()
@@ -147,7 +149,8 @@ class Gateway:
         self._deployments.retain(services.routes.current.deployments)
         self._limiter.resize(**_limits(config))
         application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
-        self._log_route_warnings(services.routes)
+        if self._logs_route_warnings:
+            self._log_route_warnings(services.routes)
         origins = read_origins(config.server.cors_origins)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
 

@@ -83,7 +83,7 @@ def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
 def test_demo_once_shows_the_tour_and_ends_with_0(tmp_path: Path) -> None:
     result = modelmux("demo", "--once", "--port", str(free_port()), home=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    steps = ("A plain question", "as a stream", "tool-calling loop", "get_weather('Paris')", "Timings")
+    steps = ("A plain question", "A stream", "tool-calling loop", "get_weather('Paris')", "Timings")
     sides = ("client → gateway", "gateway → Vertex AI", "gateway → client", ":rawPredict", ":streamRawPredict")
     for text in steps + sides:
         assert text in result.stdout
@@ -94,7 +94,7 @@ def test_demo_serves_what_it_prints(tmp_path: Path) -> None:
     process = Process(tmp_path / "log", "demo", "--port", str(port), port=port)
     try:
         end = time.monotonic() + 20
-        while "Ctrl-C ends it" not in process.output() and time.monotonic() < end:
+        while "Press Ctrl-C to stop" not in process.output() and time.monotonic() < end:
             time.sleep(0.05)
         output = process.output()
         curl = next(line for line in output.splitlines() if line.startswith("curl http"))

@@ -89,7 +89,7 @@ def test_a_valid_file_is_served_and_a_bad_one_is_refused(running: Running) -> No
     assert done.returncode == 1
     assert f"error: {running.file}:" in done.stderr
     assert "did you mean server.port?" in done.stderr
-    assert "hint: The gateway goes on with the configuration it had." in done.stderr
+    assert "hint: The gateway keeps its previous configuration." in done.stderr
     assert running.names() == ["second"]
     running.file.write_text(settings(running.emulator, "third") + "[server]\nport = 1\n")
     assert running.reload().stderr == ""  # the port came by --port, which wins
@@ -164,4 +164,4 @@ def test_nothing_runs(tmp_path: Path) -> None:
         env=clean_environment(tmp_path), capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: no gateway of this user or of the system runs\nhint: `modelmux serve`")
+    assert done.stderr.startswith("error: no gateway of this user or of the system is running\nhint: `modelmux serve`")

@@ -34,6 +34,7 @@ from support.workers import (
     server_of,
     serving,
     until,
+    wait_for_requests,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -130,7 +131,7 @@ def test_workers_share_the_connections_and_answer_as_one(start: Start) -> None:
         assert requests_ok(gateway) == 200
         health = json.loads(get(f"{gateway.url}/health")[1])
         assert (health["metrics"]["total_requests"], health["metrics"]["success_rate"]) == (200, 1.0)
-        assert health["workers"] == {"serving": 3, "of": 3}
+        assert health["workers"] == {"ready": 3, "total": 3}
 
 
 def test_a_killed_worker_takes_only_its_own_streams_with_it(start: Start, paced: Process) -> None:
@@ -157,7 +158,8 @@ def test_a_killed_worker_takes_only_its_own_streams_with_it(start: Start, paced:
     assert victim not in now
     assert "was ended by SIGKILL; its requests are lost" in gateway.output()
     assert b"modelmux_worker_restarts_total 1.0" in get(f"{gateway.url}/metrics")[1]
-    assert requests_ok(gateway) >= before + 60 + sum(s.complete for s in streams)
+    expected = before + 60 + sum(s.complete for s in streams)
+    until(lambda: requests_ok(gateway) >= expected, 2.0)
 
 
 def test_a_worker_that_ends_again_and_again_is_started_ever_later(start: Start) -> None:
@@ -168,19 +170,13 @@ def test_a_worker_that_ends_again_and_again_is_started_ever_later(start: Start) 
         for pid in children(gateway.pid):
             if pid != steady:
                 os.kill(pid, signal.SIGKILL)
-        assert get(f"{gateway.url}/livez")[0] == 200  # the other worker serves all the time
-        lines = [line for line in gateway.output().splitlines() if "was ended by SIGKILL" in line]
-        return lines if len(lines) >= 5 else []
-
-    ends = until(killed_five_times)
-    assert [re.findall(r"restart_in_s=([\d.]+)", line) for line in ends[:5]] == [
-        ["0.1"],
-        ["0.2"],
-        ["0.4"],
-        ["0.8"],
-        ["1.6"],
-    ]
-    assert "it has ended 5 times soon after its start" in ends[4]
+                killed += 1
+        assert get(f"{gateway.url}/livez")[0] == 200  # the other one stands in at every moment
+        time.sleep(0.01)
+    ends = [line for line in gateway.output().splitlines() if "was ended by SIGKILL" in line]
+    assert 4 <= len(ends) <= 6  # after 0.1, 0.2, 0.4, 0.8, 1.6 s
+    assert "restart_in_s=1.6" in ends[4]
+    assert "crash loop: exited 5 times shortly after start" in ends[4]
     assert alive(steady)
     assert not alive(victim)
 
@@ -233,7 +229,7 @@ def test_a_reload_reaches_all_and_a_bad_file_none(start: Start, tmp_path: Path, 
     assert generations == [b"2.0"] * 3
     assert gateway.output().count("did you mean server.port?") == 1
     write(tmp_path, emulator, workers=5, more=model("second"))
-    assert "server.workers changed: restart the gateway for that" in reload(tmp_path).stderr
+    assert "server.workers changed: restart the gateway to apply it" in reload(tmp_path).stderr
 
 
 @pytest.mark.parametrize("process_group", [False, True])
@@ -344,10 +340,10 @@ def test_a_hung_worker_holds_up_nobody_and_the_manager_hears_of_it(
     start: Start, tmp_path: Path, manager: Manager
 ) -> None:
     gateway = start(workers=3, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="300000")
-    until(lambda: manager.told)
+    until(lambda: set(manager.told) - {"WATCHDOG=1"})
     assert [t.splitlines()[0] for t in manager.told if t != "WATCHDOG=1"] == ["READY=1"]
     assert Counter(ask(gateway) for _ in range(20)) == {200: 20}
-    assert requests_ok(gateway) == 20
+    wait_for_requests(gateway, 20)
     hung = children(gateway.pid)[1]
     os.kill(hung, signal.SIGSTOP)
     try:
@@ -356,11 +352,14 @@ def test_a_hung_worker_holds_up_nobody_and_the_manager_hears_of_it(
         for _ in range(20):
             assert ask(gateway, timeout=20) == 200
             assert requests_ok(gateway) >= 20
+        assert b'process_cpu_seconds_total{worker="2"}' in get(f"{gateway.url}/metrics")[1]
+        assert json.loads(get(f"{gateway.url}/health")[1])["metrics"]["total_requests"] >= 20
+        assert time.monotonic() - begun < 5
         assert manager.lives() == lives
     finally:
         os.kill(hung, signal.SIGCONT)
     until(lambda: manager.lives() > lives)
-    assert requests_ok(gateway) == 40
+    wait_for_requests(gateway, 40)
     gateway.signal(signal.SIGHUP)
     until(
         lambda: [t.splitlines()[0] for t in manager.told if t != "WATCHDOG=1"] == ["READY=1", "RELOADING=1", "READY=1"]
@@ -370,19 +369,23 @@ def test_a_hung_worker_holds_up_nobody_and_the_manager_hears_of_it(
     assert [t for t in manager.told if t != "WATCHDOG=1"][-1].startswith("STOPPING=1")
 
 
-def test_requests_do_not_need_the_supervisor_and_probes_do_not_wait_for_it_long(start: Start) -> None:
+def test_requests_do_not_need_the_supervisor_nor_do_the_totals_of_all_workers(start: Start) -> None:
     gateway = start(workers=2)
     assert get(f"{gateway.url}/readyz")[0] == 200
     assert [ask(gateway) for _ in range(10)] == [200] * 10
-    assert requests_ok(gateway) == 10
+    wait_for_requests(gateway, 10)
     gateway.signal(signal.SIGSTOP)
     try:
         assert [ask(gateway) for _ in range(10)] == [200] * 10
         begun = time.monotonic()
         for path in ("/livez", "/health", "/readyz"):
             get(f"{gateway.url}{path}")
-        assert time.monotonic() - begun < 20  # hanging would take until the supervisor continues, which it does not
-        assert get(f"{gateway.url}/metrics")[0] == 503  # none are better than old ones: other workers showed larger
+        assert time.monotonic() - begun < 2.0  # a probe commonly gives up after one second
+        wait_for_requests(gateway, 20)
+        for _ in range(10):  # whichever worker answers
+            assert (get(f"{gateway.url}/metrics")[0], requests_ok(gateway)) == (200, 20)
+            health = json.loads(get(f"{gateway.url}/health")[1])
+            assert (health["metrics"]["total_requests"], health["workers"]) == (20, {"ready": 2, "total": 2})
     finally:
         gateway.signal(signal.SIGCONT)
     assert requests_ok(gateway) == 20
@@ -393,8 +396,8 @@ def test_a_worker_that_hangs_when_all_are_to_end_holds_it_up_so_long_and_no_long
     os.kill(children(gateway.pid)[0], signal.SIGSTOP)
     gateway.signal(signal.SIGTERM)
     gateway.signal(signal.SIGTERM)
-    assert gateway.wait(40) == 0
-    assert "does not end: killed" in gateway.output()
+    assert gateway.wait(8) == 0
+    assert "does not exit: killed" in gateway.output()
 
 
 def test_a_configuration_that_cannot_be_used_ends_it_with_its_message_once(tmp_path: Path) -> None:

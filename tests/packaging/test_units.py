@@ -14,7 +14,7 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 
 def unit(folder: Path, name: str) -> Path:
-    text = resources.files("modelmux.cli").joinpath("units", name).read_text("utf-8")
+    text = resources.files("modelmux.cli.service").joinpath("units", name).read_text("utf-8")
     path = folder / "modelmux.service"
     path.write_text(text.replace("{program}", "/bin/true"))
     return path

@@ -61,7 +61,7 @@ def serving(gateway: Process) -> int:
     """How many workers accept requests, by what any of them says."""
     status, body = get(f"{gateway.url}/readyz")
     workers: dict[str, int] = json.loads(body)["workers"]
-    return workers["serving"] if status == 200 else 0
+    return workers["ready"] if status == 200 else 0
 
 
 def requests_ok(gateway: Process) -> float:
@@ -69,6 +69,11 @@ def requests_ok(gateway: Process) -> float:
     status, text = get(f"{gateway.url}/metrics")
     assert status == 200, text
     return sum(float(v) for v in re.findall(rb'^modelmux_requests_total\{outcome="ok".*\} (\S+)$', text, re.MULTILINE))
+
+
+def wait_for_requests(gateway: Process, count: int) -> None:
+    """Until any worker shows ``count`` requests that ended well: what it knows of the others may be 20 ms old."""
+    until(lambda: requests_ok(gateway) == count, 2.0)
 
 
 def say(text: str, *, stream: bool = False) -> bytes:

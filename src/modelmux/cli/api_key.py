@@ -1,4 +1,4 @@
-"""Making keys for clients: ``sk-modelmux-``, 32 random letters and digits, and a checksum that finds typing errors."""
+"""Keys for clients: ``sk-modelmux-``, 32 random letters and digits, and a checksum that detects typing errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 PREFIX: Final = "sk-modelmux-"
-#: Letters and digits that are random: 190 bits.
+#: Random letters and digits: 190 bits.
 LENGTH: Final = 32
 _LETTERS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 

@@ -1,4 +1,4 @@
-"""``modelmux completion``: the script that lets a shell complete commands, options and names of settings."""
+"""``modelmux completion``: the script with which a shell completes commands, options and names of settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-#: How the program is called, and the variable its completion goes by.
+#: The name of the program, and the variable that requests completions from it.
 _PROGRAM: Final = "modelmux"
 _VARIABLE: Final = "_MODELMUX_COMPLETE"
 _HOW: Final = {
@@ -21,7 +21,7 @@ _HOW: Final = {
 @click.argument("shell", type=click.Choice(list(_HOW)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands in your SHELL."""
+    """Print the completion script for SHELL."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(ctx.find_root().command, {}, _PROGRAM, _VARIABLE).source())

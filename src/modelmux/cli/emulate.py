@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 import uvicorn
 
-from modelmux.cli.output import fail
+from modelmux.cli.output import exit_with_error
 from modelmux.emulator import BadScenario, EmulatorSettings, create_emulator, load_scenario
 from modelmux.emulator.server import uvicorn_config
-from modelmux.process.server import listen, run
+from modelmux.process.listen import ListenError, listen
+from modelmux.process.server import run
 
 EXAMPLE = """[vertex]
 project = "any-project"
@@ -26,12 +27,16 @@ access_token = "any-token"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option(
-    "--tokens-per-second", default=80.0, show_default=True, type=click.FloatRange(0), help="Pace; 0 answers at once."
+    "--tokens-per-second",
+    default=80.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Speed; 0 for no delay.",
 )
-@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with scripted faults.")
-@click.option("--seed", default=0, show_default=True, help="Changes ids and the dice of a scenario.")
-@click.option("--require-token", is_flag=True, help="Take only access tokens of the emulator's own token endpoint.")
-@click.option("--requests-per-minute", type=click.IntRange(1), help="Quota of each bucket; unlimited if not given.")
+@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with faults to inject.")
+@click.option("--seed", default=0, show_default=True, help="Seed of ids and of random faults.")
+@click.option("--require-token", is_flag=True, help="Accept only access tokens from the emulator's own token endpoint.")
+@click.option("--requests-per-minute", type=click.IntRange(1), help="Quota of each bucket; unlimited by default.")
 def emulate(
     host: str,
     port: int,
@@ -41,13 +46,13 @@ def emulate(
     require_token: bool,
     requests_per_minute: int | None,
 ) -> None:
-    """Run an offline Vertex AI for Claude: real wire format, real refusals, faults on command."""
+    """Run an offline Vertex AI for Claude, with the real wire format, real errors, and faults on demand."""
     try:
         script = load_scenario(scenario) if scenario else None
     except BadScenario as error:
-        fail([str(error)], "docs/emulator.md describes the format.")
+        exit_with_error([str(error)], "docs/emulator.md describes the format.")
     except OSError as error:
-        fail([f"{scenario}: cannot be read: {error.strerror}"], "Name an existing file with --scenario.")
+        exit_with_error([f"{scenario}: cannot be read: {error.strerror}"], "Pass an existing file with --scenario.")
     settings = EmulatorSettings(
         tokens_per_second=tokens_per_second,
         seed=seed,
@@ -55,8 +60,14 @@ def emulate(
         requests_per_minute=requests_per_minute,
         scenario=script,
     )
-    sock = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{sock.getsockname()[1]}"
-    click.echo(f"The emulator listens on {url}. Point a gateway at it with:\n\n{EXAMPLE.format(url=url)}", err=True)
+    try:
+        sock = listen(host, port)
+    except ListenError as error:
+        exit_with_error([error.problem], error.hint)
+    authority = f"[{host}]" if ":" in host else host
+    url = f"http://{authority}:{sock.getsockname()[1]}"
+    click.echo(
+        f"The emulator listens on {url}. To use it, configure a gateway with:\n\n{EXAMPLE.format(url=url)}",
+        err=True,
+    )
     run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock)

@@ -14,7 +14,7 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.request import RemoteFile
-from modelmux.cli.output import fail, fail_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import GatewayError
@@ -28,16 +28,16 @@ _ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
 
 @click.command()
 @click.argument("request", type=click.Path(path_type=Path))
-@click.option("--model", help="Use this model instead of the request's.")
+@click.option("--model", help="Use this model instead of the one in the request.")
 @click.option("--turn2", type=click.Path(path_type=Path), help="The next request of the same conversation.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; neutral if not given.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
 def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
-    """Print the URL, the exact body and every notice for the Chat Completions body in REQUEST."""
+    """Print the URL, the exact body and all notices for the Chat Completions request in the file REQUEST."""
     try:
         config = load(config_path) if config_path else Config.from_dict(_ANYWHERE)
         routes = build_routes(config, config.build_catalog())
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     try:
         first, route = _translate(request, model, routes.find)
         _show(first, route)
@@ -46,25 +46,27 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
             _compare(first, second)
     except GatewayError as error:
         where = f" ({error.param})" if error.param else ""
-        fail([f"{error.status}{where}: {error.message}"], error.hint)
+        exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
 
 
 def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[PreparedRequest, Route]:
     try:
         body = path.read_bytes()
     except OSError as error:
-        fail([f"{path}: cannot be read: {error.strerror}"], "Name a file that holds a Chat Completions body.")
+        exit_with_error(
+            [f"{path}: cannot be read: {error.strerror}"], "Pass a file with a Chat Completions request body."
+        )
     request, unknown = chat_request.decode_request_with_unknown(body)
     request.model = model or request.model
     route = find(request.model)
     decoded, plan = to_claude_request(request, unknown)
-    decoded = embed(decoded, {file.url: _stand_in(file) for file in reversed(decoded.remote_files)})
+    decoded = embed(decoded, {file.url: _placeholder(file) for file in reversed(decoded.remote_files)})
     translated = prepare(decoded, plan, route.deployments[0].card, route.options)
     translated.body.stream = True if request.stream or translated.body.max_tokens > LONG_REPLY_TOKENS else None
     return translated, route
 
 
-def _stand_in(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentBlock:
+def _placeholder(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentBlock:
     """Nothing is downloaded: a placeholder says what would be there."""
     data = f"<fetched from {file.url}>"
     if file.kind == "image":
@@ -90,7 +92,7 @@ def _said(notice: Notice) -> str:
 def _compare(first: PreparedRequest, second: PreparedRequest) -> None:
     difference = first_difference(first.body, second.body)
     if difference is None:
-        click.echo("\nturn 2 keeps turn 1 as its prefix: caches and thinking signatures stay valid")
+        click.echo("\nturn 1 is a prefix of turn 2: caches and thinking signatures remain valid")
     else:
-        click.echo(f"\nturn 2 does not keep turn 1 as its prefix: {difference}")
+        click.echo(f"\nturn 1 is not a prefix of turn 2: {difference}")
         raise SystemExit(1)

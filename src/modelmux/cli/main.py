@@ -1,4 +1,4 @@
-"""The ``modelmux`` command and its table of sub-commands."""
+"""The ``modelmux`` program and its table of commands."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.ending import conclude, wants_debug
-from modelmux.cli.lazy import LazyGroup
+from modelmux.cli.exit import run_and_exit, wants_debug
+from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.output import colours
 from modelmux.version import __version__
 
-#: Sub-command -> (module of this package, function, one line of help). Modules load when their command runs, so
-#: that ``modelmux --version`` answers at once.
+#: Command -> (module of this package, function, one line of help). A module is imported when its command runs, so that
+#: ``modelmux --version`` is fast.
 _COMMANDS: Final = {
     "serve": ("serve", "serve", "Run the gateway (the default command)."),
-    "demo": ("demo", "demo", "Show everything working, offline, without a Google account."),
-    "config": ("config", "config", "Make, show, check and edit the configuration."),
-    "models": ("models", "models", "List the models that are served, and what they can do."),
-    "reload": ("reload", "reload", "Let the running gateway read its configuration again."),
-    "service": ("service", "service", "Run the gateway as a service of systemd or launchd."),
-    "doctor": ("doctor", "doctor", "Check the configuration and everything it needs, with remedies."),
-    "validate": ("validate", "validate", "The old name of doctor."),
-    "chat": ("chat", "chat", "Talk to a model through the gateway, from the terminal."),
-    "logs": ("logs", "logs", "Show the log files and their last lines, or follow them."),
-    "explain": ("explain", "explain", "Show what would be sent for a request, without calling anything."),
+    "demo": ("demo.command", "demo", "Show what the gateway does, offline, without a Google account."),
+    "config": ("config.command", "config", "Create, show, check and edit the configuration."),
+    "models": ("models", "models", "List the models that are served, and their capabilities."),
+    "reload": ("reload", "reload", "Reload the configuration of the running gateway."),
+    "service": ("service.command", "service", "Run the gateway as a systemd or launchd service."),
+    "doctor": ("doctor.command", "doctor", "Check the configuration and everything it depends on."),
+    "validate": ("validate", "validate", "Deprecated name of doctor."),
+    "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
+    "logs": ("logs.command", "logs", "Show the log files, and print or follow their last lines."),
+    "explain": ("explain", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
-    "version": ("version", "version", "Show versions, and which configuration files are in use."),
-    "completion": ("completion", "completion", "Print a script that completes commands in your shell."),
+    "version": ("version", "version", "Show versions and the configuration files in use."),
+    "completion": ("completion", "completion", "Print the completion script for your shell."),
 }
 
 
@@ -38,12 +38,12 @@ _OWN_OPTIONS: Final = ("-h", "--help", "-V", "--version")
 
 
 class _Main(LazyGroup):
-    """The program: ``serve`` where no command is named, and one way to end."""
+    """The program: ``serve`` is the default command, and every command exits the same way."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without a sub-command, ``serve`` is meant."""
-        named = args and (args[0] in _OWN_OPTIONS or not args[0].startswith("-"))
-        if not named and not ctx.resilient_parsing:
+        """Insert ``serve`` where no command is named."""
+        has_command = args and (args[0] in _OWN_OPTIONS or not args[0].startswith("-"))
+        if not has_command and not ctx.resilient_parsing:
             args = ["serve", *args]
         ctx.color = colours()
         return super().parse_args(ctx, args)
@@ -57,13 +57,15 @@ class _Main(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        given, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
+        arguments, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
         run = super().main
-        conclude(lambda: run(given, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug)
+        run_and_exit(
+            lambda: run(arguments, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug
+        )
 
 
 @click.group(cls=_Main, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="modelmux %(version)s")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; anywhere on the line.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be anywhere on the line.")
 def main() -> None:
     """An OpenAI-compatible gateway to Claude on Google Cloud Vertex AI."""

@@ -1,4 +1,4 @@
-"""``modelmux models``: what ``/v1/models`` lists, and what the catalog knows of each."""
+"""``modelmux models``: what ``/v1/models`` lists, and what the catalog says about each model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 import click
 
 from modelmux.catalog import ModelCard
-from modelmux.cli.configured import config_options, read_config
-from modelmux.cli.output import fail_config, print_json, say, warn
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import exit_with_config_error, print_json, print_lines, warn
 from modelmux.config import Config, ConfigError, build_routes
 
 _NONE: Final = (
-    "none is served yet, this is the catalog; `modelmux config init` asks for a Google Cloud project and a location, "
-    "from which all of it is served"
+    "no model is served yet; this is the catalog. `modelmux config init` asks for a Google Cloud project and a "
+    "location, and then all of it is served"
 )
 _HEAD: Final = ("NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "EFFORT", "RETIRES")
 
@@ -24,21 +24,21 @@ _HEAD: Final = ("NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def models(config_path: Path | None, overrides: dict[str, Any], as_json: bool) -> None:
-    """List the models that are served, and what they can do; the catalog where nothing is configured."""
+    """List the models that are served, and their capabilities; without a configuration, list the catalog."""
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
     config = loaded.config
     try:
         rows = _served(config) if _configured(config) else _catalog(config)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     if as_json:
         print_json({"configured": _configured(config), "models": rows})
     else:
         for line in _lines(rows):
             click.echo(line)
     if not _configured(config):
-        say("hint", [_NONE], "cyan")
+        print_lines("hint", [_NONE], "cyan")
 
 
 def _configured(config: Config) -> bool:
@@ -48,11 +48,10 @@ def _configured(config: Config) -> bool:
 
 def _served(config: Config) -> list[dict[str, Any]]:
     routes = build_routes(config, config.build_catalog())
-    found = [(name, route.deployments) for name, route in routes.visible_names.items()]
     return [
-        {"name": name, "locations": list(dict.fromkeys(d.location for d in places if d.location))}
-        | _facts(places[0].card)
-        for name, places in found
+        {"name": name, "locations": list(dict.fromkeys(d.location for d in route.deployments if d.location))}
+        | _facts(route.deployments[0].card)
+        for name, route in routes.visible_names.items()
     ]
 
 
@@ -76,7 +75,7 @@ def _facts(card: ModelCard) -> dict[str, Any]:
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """A table in columns: of words, so that it can be cut by other programs."""
+    """A table whose cells are single words, so that other programs can split it."""
     cells = [_HEAD, *map(_cells, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,6 +1,7 @@
-"""How commands speak: results to stdout, ``error:``, ``warning:`` and ``hint:`` lines to stderr; colours on a terminal.
+"""Output of commands: results on stdout, ``error:``, ``warning:`` and ``hint:`` lines on stderr; colours on a terminal.
 
-``NO_COLOR`` and ``FORCE_COLOR`` are respected, the first over the second. Nothing heavy is imported: ``main`` needs it.
+``NO_COLOR`` and ``FORCE_COLOR`` are respected, the former over the latter. Not in this module: heavy imports, because
+``main`` needs it.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ if TYPE_CHECKING:
 
 
 def colours(environment: Mapping[str, str] = os.environ) -> bool | None:
-    """Whether the environment asks for colours; None leaves it to whether a terminal listens."""
+    """Whether the environment asks for colours; None if that depends on whether the output is a terminal."""
     if environment.get("NO_COLOR"):
         return False
     return True if environment.get("FORCE_COLOR", "0") not in ("", "0") else None
 
 
-def fail(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
-    """Say what is wrong and what to do, and end with exit code 1, or another."""
-    say("error", problems, "red")
+def exit_with_error(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
+    """Print what is wrong and what to do, and exit."""
+    print_lines("error", problems, "red")
     if hint:
-        say("hint", [hint], "cyan")
+        print_lines("hint", [hint], "cyan")
     raise SystemExit(code)
 
 
-def fail_config(error: ConfigError) -> NoReturn:
-    """End with what is wrong with the configuration."""
-    fail(error.problems, error.hint)
+def exit_with_config_error(error: ConfigError) -> NoReturn:
+    """Print what is wrong with the configuration, and exit."""
+    exit_with_error(error.problems, error.hint)
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Say what works but should be changed."""
-    say("warning", warnings, "yellow")
+    """Print what works but should be changed."""
+    print_lines("warning", warnings, "yellow")
 
 
-def say(kind: str, messages: Iterable[str], colour: str) -> None:
-    """A line for each message on stderr, led by what it is."""
+def print_lines(kind: str, messages: Iterable[str], colour: str) -> None:
+    """Print each message on a line of its own on stderr, after ``kind``."""
     for message in messages:
         click.echo(f"{click.style(kind, fg=colour, bold=kind == 'error')}: {message}", err=True, color=colours())
 
 
 def print_json(value: Any) -> None:
-    """A result for machines, on stdout."""
+    """Print a result for machines on stdout."""
     import json
 
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,4 +1,4 @@
-"""``modelmux reload``: let a running gateway read its configuration again."""
+"""``modelmux reload``: reload the configuration of a running gateway."""
 
 from __future__ import annotations
 
@@ -9,48 +9,55 @@ from typing import Final
 
 import click
 
-from modelmux.cli.output import fail
-from modelmux.process.status_file import Status, running
+from modelmux.cli.output import exit_with_error
+from modelmux.process.status_file import GatewayStatus, running_gateways
 
-#: Seconds a gateway may take to read its configuration.
-PATIENCE: Final = 10.0
+#: Seconds a gateway may take to reload.
+TIMEOUT: Final = 10.0
 
 
 @click.command()
-@click.option("--port", type=int, help="Which gateway, where several run: the one that listens on this port.")
-@click.option("--pid", type=int, help="The same by its process number.")
+@click.option("--port", type=int, help="Select the gateway that listens on this port, if several run.")
+@click.option("--pid", type=int, help="Select it by its process id.")
 def reload(port: int | None, pid: int | None) -> None:
-    """Let the running gateway read its configuration again."""
+    """Reload the configuration of the running gateway."""
     before = _find(port, pid)
     try:
         os.kill(before.pid, signal.SIGHUP)
     except PermissionError:
-        fail([f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
-             "Run this as that user or as root: sudo modelmux reload.")  # fmt: skip
-    after = _outcome(before)
-    for note in after.notes:
-        click.echo(f"note: {note}", err=True)
+        exit_with_error(
+            [f"the gateway on port {before.port} (process {before.pid}) belongs to another user"],
+            "Run this as that user or as root: sudo modelmux reload.",
+        )
+    after = _wait(before)
+    for advisory in after.advisories:
+        click.echo(f"note: {advisory}", err=True)
     if after.problems:
-        fail(after.problems, "The gateway goes on with the configuration it had.")
-    click.echo(f"reloaded: {after.url} serves by the new configuration")
+        exit_with_error(after.problems, "The gateway keeps its previous configuration.")
+    click.echo(f"reloaded: {after.url} uses the new configuration")
 
 
-def _find(port: int | None, pid: int | None) -> Status:
-    found = [s for s in running(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
-    if not found:
+def _find(port: int | None, pid: int | None) -> GatewayStatus:
+    gateways = [s for s in running_gateways(os.environ) if port in (None, s.port) and pid in (None, s.pid)]
+    if not gateways:
         where = f" on port {port}" if port is not None else f" as process {pid}" if pid is not None else ""
-        fail([f"no gateway of this user or of the system runs{where}"], "`modelmux serve` starts one.")
-    if len(found) > 1:
-        fail([f"{len(found)} gateways run, on ports {', '.join(str(s.port) for s in found)}"], "Name one with --port.")
-    return found[0]
+        exit_with_error([f"no gateway of this user or of the system is running{where}"], "`modelmux serve` starts one.")
+    if len(gateways) > 1:
+        exit_with_error(
+            [f"{len(gateways)} gateways are running, on ports {', '.join(str(s.port) for s in gateways)}"],
+            "Select one with --port.",
+        )
+    return gateways[0]
 
 
-def _outcome(before: Status) -> Status:
-    end = time.monotonic() + PATIENCE
+def _wait(before: GatewayStatus) -> GatewayStatus:
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
-        now = next((s for s in running(os.environ) if s.pid == before.pid), None)
+        now = next((s for s in running_gateways(os.environ) if s.pid == before.pid), None)
         if now is not None and now.generation > before.generation:
             return now
         time.sleep(0.02)
-    fail([f"the gateway (process {before.pid}) did not answer within {PATIENCE:g} s"],
-         "Look into its log: modelmux logs.")  # fmt: skip
+    exit_with_error(
+        [f"the gateway (process {before.pid}) did not reload within {TIMEOUT:g} s"],
+        "Its log may show why: modelmux logs.",
+    )

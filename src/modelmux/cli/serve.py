@@ -11,30 +11,29 @@ from typing import Any, Final, NoReturn
 import click
 
 from modelmux.app import check_exposure, create_app
-from modelmux.cli.configured import DOTENV, adopt_dotenv, config_options, read_config
-from modelmux.cli.output import fail_config
+from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, load_all
-from modelmux.process.open_files import enough_open_files
+from modelmux.process.listen import ListenError, listen_many
+from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader
 from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import Drain, GatewayServer, gateway_config, listen_many, run
-from modelmux.process.status_file import Status, StatusFile, directories
+from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
+from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, make_log
 from modelmux.telemetry.log_files import log_directory
 
-#: Seconds for which log lines of requests are held, to be written together.
-_HOLD: Final = 0.1
+#: Seconds for which log lines of requests are buffered, to be written together.
+_FLUSH_INTERVAL: Final = 0.1
 
 
 @click.command()
 @config_options
-@click.option("--host", help="Address to listen on, instead of server.host.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of server.port.")
-@click.option("--log-level", help="Instead of server.log_level.")
-@click.option(
-    "--workers", type=click.IntRange(1, 64), help="Processes that share the requests, instead of server.workers."
-)
+@click.option("--host", help="Address to listen on; overrides server.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides server.port.")
+@click.option("--log-level", help="Overrides server.log_level.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Number of worker processes; overrides server.workers.")
 def serve(
     config_path: Path | None,
     overrides: dict[str, Any],
@@ -44,12 +43,12 @@ def serve(
     workers: int | None,
 ) -> None:
     """Run the gateway."""
-    named = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
-    options = overrides | {key: value for key, value in named.items() if value is not None}
-    environment = dict(os.environ)  # as it is before .env joins it, which is read anew at each reload
+    settings = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
+    options = overrides | {key: value for key, value in settings.items() if value is not None}
+    environment = dict(os.environ)  # without .env, which is read again at each reload
     read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
     loaded = read_config(config_path, options)
-    adopt_dotenv()
+    load_dotenv_into_environment()
     config = loaded.config
     try:
         check_exposure(config)
@@ -58,37 +57,40 @@ def serve(
             config.server.log_format,
             directory=_log_directory(config),
             retention_days=config.logs.retention_days,
-            flush_interval=_HOLD,
+            flush_interval=_FLUSH_INTERVAL,
         )
         app = create_app(config, log=log)
     except ConfigError as error:
-        fail_config(error)
+        exit_with_config_error(error)
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
-    if (few := enough_open_files(config.limits.max_concurrent_requests)) is not None:
-        log.warning(names.EVENT_CONFIG, message=few)
+    if (problem := raise_open_file_limit(config.limits.max_concurrent_requests)) is not None:
+        log.warning(names.EVENT_CONFIG, message=problem)
     count = config.server.workers
-    sockets = listen_many(config.server.host, config.server.port, count)
+    try:
+        sockets = listen_many(config.server.host, config.server.port, count)
+    except ListenError as error:
+        exit_with_error([error.problem], error.hint)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
-    status = _status_file(Status(pid=os.getpid(), url=url, port=port), log)
+    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
         if count > 1:
             _supervise(config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status)
         log.info(names.EVENT_LISTENING, url=url)
         reloader = Reloader(app, read, config.server.host, log, status)
-        drain = Drain(config.server.drain_delay, config.server.drain_timeout)
+        drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
     finally:
         if status is not None:
             status.close()
 
 
-def _supervise(**charge: Any) -> NoReturn:
-    from modelmux.process.workers.supervisor import Charge, Supervisor  # which one process alone does not need
+def _supervise(**options: Any) -> NoReturn:
+    from modelmux.process.workers.supervisor import Supervisor, SupervisorOptions  # not needed by a single process
 
-    raise SystemExit(Supervisor(Charge(host=charge["config"].server.host, **charge)).run())
+    raise SystemExit(Supervisor(SupervisorOptions(host=options["config"].server.host, **options)).run())
 
 
 def _log_directory(config: Config) -> Path | None:
@@ -96,16 +98,16 @@ def _log_directory(config: Config) -> Path | None:
         return None
     try:
         return log_directory(config.logs.directory, os.environ)
-    except RuntimeError:  # a user without a home, as in containers: the console has every line
+    except RuntimeError:  # no home directory, as in containers: the console has every line
         return None
 
 
-def _status_file(status: Status, log: Log) -> StatusFile | None:
-    """Where the first directory that can be written to is; a gateway runs without one too."""
-    for directory in directories(os.environ):
+def _status_file(status: GatewayStatus, log: Log) -> StatusFile | None:
+    """A status file in the first writable directory; the gateway also runs without one."""
+    for directory in status_directories(os.environ):
         with contextlib.suppress(OSError):
             return StatusFile(directory, status)
-    log.warning(names.EVENT_CONFIG, message="no status file can be written: `modelmux reload` will not find us")
+    log.warning(names.EVENT_CONFIG, message="cannot write a status file; `modelmux reload` will not find this process")
     return None
 
 

@@ -1,4 +1,4 @@
-"""``modelmux validate``: the name that ``doctor`` had in the 1.x program."""
+"""``modelmux validate``: the name of ``doctor`` in ModelMux 1.x."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from modelmux.cli.doctor import doctor, doctor_options
-from modelmux.cli.output import say
+from modelmux.cli.doctor.command import doctor, doctor_options
+from modelmux.cli.output import print_lines
 
 
 @click.command()
 @doctor_options
 @click.pass_context
 def validate(ctx: click.Context, /, **options: Any) -> None:
-    """The old name of doctor."""
-    say("note", ["`modelmux validate` is deprecated; use `modelmux doctor`"], "cyan")
+    """Deprecated name of doctor."""
+    print_lines("note", ["`modelmux validate` is deprecated; use `modelmux doctor`"], "cyan")
     ctx.invoke(doctor, **options)

@@ -1,4 +1,4 @@
-"""``modelmux version``: what to tell when something is reported."""
+"""``modelmux version``: what to include in a bug report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.config_path import state
-from modelmux.cli.configured import DOTENV
+from modelmux.cli.config.path import state
+from modelmux.cli.options import DOTENV
 from modelmux.cli.output import print_json
 from modelmux.config.load import config_files
 from modelmux.version import __version__
@@ -22,7 +22,7 @@ DISTRIBUTION: Final = "modelmux-gateway"
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def version(as_json: bool) -> None:
-    """Show versions, and which configuration files are in use."""
+    """Show versions and the configuration files in use."""
     facts = collect()
     if as_json:
         print_json(facts)
@@ -35,7 +35,7 @@ def version(as_json: bool) -> None:
 
 
 def collect() -> dict[str, Any]:
-    """All of it."""
+    """Everything that is printed."""
     return {
         "version": __version__,
         "python": platform.python_version(),
@@ -46,7 +46,7 @@ def collect() -> dict[str, Any]:
 
 
 def _dependencies() -> list[str]:
-    """What our own distribution names; nothing if it runs from a source tree that was not installed."""
+    """The dependencies of our distribution; none in a source tree that is not installed."""
     try:
         required = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:

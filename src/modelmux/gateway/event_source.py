@@ -1,8 +1,8 @@
 """The events of a streamed reply as they arrive: a reply's bytes through the provider's reader, one read at a time.
 
 ``BufferedEventSource`` holds text back (mode ``buffered``). The upstream may fall silent in the middle of a sentence,
-so its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues as
-a task, owned here, and its result is taken when it comes.
+so its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues
+as a task, owned here, and its result is taken when it comes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How a serving process treats memory: Python's collector and the C library's allocator, set for many short requests.
+"""Memory settings of a process that serves: Python's collector and the C library's allocator, set for many short
+requests.
 
 Neither changes what the program does; without them it is slower. Figures in docs/adr/0014.
 """
@@ -10,36 +11,39 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-#: Numbers of glibc's parameters (malloc.h), and bytes. Freed memory at the heap's end stays up to the first; what is
-#: larger than the second is mapped, and given back at once.
-_KEPT: Final = ((-1, "MALLOC_TRIM_THRESHOLD_", 64 * 1024 * 1024), (-3, "MALLOC_MMAP_THRESHOLD_", 4 * 1024 * 1024))
+#: glibc's parameters (malloc.h): number, the variable that sets it, and bytes. Freed memory at the end of the heap is
+#: reused up to the first; blocks above the second are mapped, and returned to the kernel at once.
+_MALLOC_OPTIONS: Final = (
+    (-1, "MALLOC_TRIM_THRESHOLD_", 64 * 1024 * 1024),
+    (-3, "MALLOC_MMAP_THRESHOLD_", 4 * 1024 * 1024),
+)
 
 
-def settle_for_serving(environment: Mapping[str, str] = os.environ) -> None:
+def tune_for_serving(environment: Mapping[str, str] = os.environ) -> None:
     """Call once everything is imported, in the process that serves."""
-    calm_collector()
-    keep_freed_memory(environment)
+    tune_gc()
+    retain_freed_memory(environment)
 
 
-def calm_collector() -> None:
-    """What was imported stays for ever: the collector need not look at it again. And a request makes some hundred
-    objects and no cycles (``tests/chaos/test_no_cycles.py``), so looking every 700 of them is often."""
+def tune_gc() -> None:
+    """Imported modules are never freed, so the collector need not visit them again. And a request creates some hundred
+    objects and no cycles (``tests/chaos/test_no_cycles.py``), so a collection every 700 objects is too often."""
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
 
 
-def keep_freed_memory(environment: Mapping[str, str]) -> None:
-    """Bodies come and go many times a second. By default glibc gives their memory back each time, and the kernel clears
-    every page of it anew: that was half of what a prompt of 400 kB cost. What the environment says goes before; other
-    C libraries do without."""
+def retain_freed_memory(environment: Mapping[str, str]) -> None:
+    """Bodies are allocated and freed many times a second. By default glibc returns their memory each time, and the
+    kernel clears every page of it again: that was half of the cost of a prompt of 400 kB. Settings in the environment
+    take precedence; other C libraries are left alone."""
     if "glibc.malloc" in environment.get("GLIBC_TUNABLES", ""):
         return
     try:
-        import ctypes  # which a Python made without libffi has not
+        import ctypes  # missing in a Python that was built without libffi
 
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, ImportError, OSError, TypeError):  # musl, macOS; Windows has no such library to ask
+    except (AttributeError, ImportError, OSError, TypeError):  # musl, macOS; Windows has no such library
         return
-    for number, name, size in _KEPT:
+    for number, name, size in _MALLOC_OPTIONS:
         if name not in environment:
             mallopt(number, size)

@@ -1,4 +1,4 @@
-"""What a running gateway does when it is told to read its configuration again."""
+"""Reloading the configuration of a running gateway: read, check, apply, report."""
 
 from __future__ import annotations
 
@@ -16,71 +16,73 @@ from modelmux.telemetry.log import Log, error_location
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What came of reading the configuration again.
+class ReloadResult:
+    """The outcome of a reload.
 
-    :param problems: why it was refused; empty if it is served.
-    :param notes: what it needs beside.
+    :param problems: why the configuration was rejected; empty if it is in force.
+    :param advisories: what else it needs.
     """
 
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    advisories: list[str] = field(default_factory=list)
 
-    def tell(self, log: Log, file: StatusFile | None) -> None:
-        """Log it, and show it in the status file."""
+    def report(self, log: Log, file: StatusFile | None) -> None:
+        """Log it, and write it to the status file."""
         for problem in self.problems:
             log.error(names.EVENT_CONFIG, message=problem)
-        for note in self.notes:
-            log.warning(names.EVENT_CONFIG, message=note)
+        for advisory in self.advisories:
+            log.warning(names.EVENT_CONFIG, message=advisory)
         log.info(
-            names.EVENT_CONFIG,
-            action="rejected" if self.problems else "reloaded",
+            names.EVENT_CONFIG, action="rejected; the previous one stays in force" if self.problems else "reloaded"
         )
         if file is not None:
             status = file.status
-            status.problems, status.notes, status.generation = self.problems, self.notes, status.generation + 1
+            status.problems, status.advisories = self.problems, self.advisories
+            status.generation += 1
             file.write()
 
 
 class Reloader:
-    """Reads, checks and puts in place. Whatever goes wrong is logged and shown in the status file; nothing is raised,
-    and the gateway goes on with what it had.
+    """Reads, checks and applies a configuration. Failures are logged and written to the status file; nothing is raised,
+    and the gateway keeps the configuration it has.
 
     :param host: where the process listens, whatever the new configuration says.
     """
 
-    def __init__(self, gateway: Gateway, read: Callable[[], Loaded], host: str, log: Log, status: StatusFile | None):
+    def __init__(
+        self, gateway: Gateway, read: Callable[[], Loaded], host: str, log: Log, status_file: StatusFile | None
+    ) -> None:
         self._gateway = gateway
         self._read = read
         self._host = host
         self._log = log
-        self._status = status
+        self._status_file = status_file
 
     async def __call__(self) -> None:
         try:
             loaded = await asyncio.to_thread(self._read)
-            check_exposure(listening_at(self._host, loaded.config))
-            outcome = Outcome(notes=notes(loaded, await self._gateway.reload(loaded.config)))
+            check_exposure(with_host(loaded.config, self._host))
+            result = ReloadResult(advisories=advisories(loaded, await self._gateway.reload(loaded.config)))
         except Exception as error:  # noqa: BLE001 - a reload must not take the server down
-            outcome = Outcome(problems(error))
-        outcome.tell(self._log, self._status)
+            result = ReloadResult(failure_reasons(error))
+        result.report(self._log, self._status_file)
 
 
-def problems(error: Exception) -> list[str]:
-    """Why a configuration was refused, in sentences."""
+def failure_reasons(error: Exception) -> list[str]:
+    """Why a configuration was rejected, in sentences."""
     if isinstance(error, ConfigError):
         return error.problems
     return [f"the gateway failed to read its configuration: {error_location(error)}"]
 
 
-def notes(loaded: Loaded, fixed: list[str]) -> list[str]:
-    """What a configuration needs beside, in sentences.
+def advisories(loaded: Loaded, need_restart: list[str]) -> list[str]:
+    """What else a configuration needs, in sentences.
 
-    :param fixed: the changed settings that a running process cannot take over.
+    :param need_restart: the changed settings that a running process cannot apply.
     """
-    return [*loaded.warnings, *(f"{name} changed: restart the gateway for that" for name in fixed)]
+    return [*loaded.warnings, *(f"{name} changed: restart the gateway to apply it" for name in need_restart)]
 
 
-def listening_at(host: str, config: Config) -> Config:
-    """A configuration as it is for a process that listens at ``host`` already."""
+def with_host(config: Config, host: str) -> Config:
+    """A configuration for a process that already listens on ``host``."""
     return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, host=host))

@@ -1,96 +1,35 @@
-"""Running ASGI applications with uvicorn, for the commands that serve."""
+"""uvicorn as the gateway runs it: with our HTTP/1.1, a drain in steps, and reload on SIGHUP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
-import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 import uvicorn
 
-from modelmux.cli.output import fail
-from modelmux.process.memory import settle_for_serving
+from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.server.health import Readiness
 from modelmux.server.http.connection import HttpConnection
 from modelmux.server.http.limits import Phase
 
-#: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends at once.
-DRAIN_SECONDS: Final = 30
-#: Seconds for telling clients that it is over, and for each step of closing after that.
-END_SECONDS: Final = 1.0
-_BACKLOG: Final = 2048
+#: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends them at once.
+DRAIN_TIMEOUT: Final = 30
+#: Seconds for sending in-band errors to clients when the drain is over, and for each later step of closing.
+CLOSE_TIMEOUT: Final = 1.0
+#: Seconds that a server in a thread gets to end.
+_THREAD_TIMEOUT: Final = 5.0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, or an end with a message that says what to do."""
-    return listen_many(host, port, 1)[0]
-
-
-def listen_many(host: str, port: int, count: int, *, platform: str = sys.platform) -> list[socket.socket]:
-    """Listening sockets for ``count`` processes, or an end with a message that says what to do.
-
-    Linux spreads connections evenly over sockets of one address (SO_REUSEPORT); elsewhere it is the same socket
-    ``count`` times.
-    """
-    first, others = _socket(host), list[socket.socket]()
-    try:
-        # Without SO_REUSEPORT, so that the address of another gateway is refused instead of shared with it.
-        first.bind((host.strip("[]"), port))
-        others = _beside(first, count - 1) if count > 1 and platform == "linux" else []
-        for sock in (first, *others):
-            sock.listen(_BACKLOG)
-    except OSError as error:
-        for sock in (first, *others):
-            sock.close()
-        _cannot_listen(error, host, port)
-    return [first, *others] if others else [first] * count
-
-
-def _socket(host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP: without it, a
-    # response in two writes waits 40 ms for the client's delayed acknowledgement.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setblocking(False)
-    return sock
-
-
-def _beside(first: socket.socket, count: int) -> list[socket.socket]:
-    """Further sockets of the address of one that is bound already; none where the kernel has no such thing."""
-    others: list[socket.socket] = []
-    try:
-        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        for _ in range(count):
-            others.append(_socket(first.getsockname()[0]))
-            others[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            others[-1].bind(first.getsockname())
-    except OSError:
-        for sock in others:
-            sock.close()
-        return []
-    return others
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
-    if error.errno == errno.EADDRINUSE:
-        fail([f"port {port} on {host} is in use"],
-             f"Stop what uses it (`ss -ltnp sport = :{port}` shows it) or choose another with --port.")  # fmt: skip
-    if error.errno == errno.EACCES:
-        fail([f"no permission to listen on port {port}"], "Choose a port above 1023 with --port.")
-    fail([f"cannot listen on {host}:{port}: {error.strerror or error}"], "Check server.host and server.port.")
-
-
-def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Config:
+def gateway_config(app: Any, *, drain_timeout: int = DRAIN_TIMEOUT) -> uvicorn.Config:
     """How uvicorn serves a gateway."""
     return uvicorn.Config(
         app,
@@ -102,32 +41,32 @@ def gateway_config(app: Any, *, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.C
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=drain_seconds,
+        timeout_graceful_shutdown=drain_timeout,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """How a server goes down, in seconds.
+class DrainSettings:
+    """How a server shuts down, in seconds.
 
-    :param delay: it serves on, but says that it is about to leave.
-    :param timeout: what runs then may finish; the rest is ended in-band.
+    :param delay: it still accepts requests, but reports that it is about to stop.
+    :param timeout: after the delay, running requests may finish; those left are ended in-band.
     """
 
     delay: float = 0.0
-    timeout: float = DRAIN_SECONDS
+    timeout: float = DRAIN_TIMEOUT
 
     @property
-    def longest(self) -> float:
-        """Seconds after which it is over, whatever clients and upstreams do."""
-        return self.delay + self.timeout + 3 * END_SECONDS
+    def total(self) -> float:
+        """Seconds after which the shutdown is complete, whatever clients and upstreams do."""
+        return self.delay + self.timeout + 3 * CLOSE_TIMEOUT
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn that goes down in steps, tells its service manager how it is, and reads the configuration again on
+    """uvicorn that shuts down in steps, reports its state to the service manager, and reloads the configuration on
     SIGHUP.
 
-    :param reload: reads it and puts it in place; must not raise. None: somebody else hears SIGHUP.
+    :param reload: reads the configuration and applies it; must not raise. None: another process handles SIGHUP.
     """
 
     def __init__(
@@ -136,7 +75,7 @@ class GatewayServer(uvicorn.Server):
         manager: ServiceManager,
         reload: Callable[[], Awaitable[None]] | None,
         readiness: Readiness,
-        drain: Drain,
+        drain: DrainSettings,
     ) -> None:
         super().__init__(config)
         self._manager = manager
@@ -145,10 +84,10 @@ class GatewayServer(uvicorn.Server):
         self._drain = drain
         self._phase = Phase()
         self.server_state.phase = self._phase  # type: ignore[attr-defined]  # where our connections look for it
-        self._reloading: asyncio.Task[None] | None = None
+        self._reload_task: asyncio.Task[None] | None = None
         if manager.watchdog is not None:
-            config.callback_notify = manager.alive
-            config.timeout_notify = manager.watchdog / 3  # type: ignore[assignment]  # uvicorn compares it, no more
+            config.callback_notify = manager.notify_alive
+            config.timeout_notify = manager.watchdog / 3  # type: ignore[assignment]  # uvicorn only compares it
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -158,56 +97,57 @@ class GatewayServer(uvicorn.Server):
             self._manager.ready("Serving")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
-        """The first signal begins the drain, a second one ends it."""
+        """The first signal starts the drain, a second one ends it."""
         self._captured_signals.append(sig)
         self.force_exit = self.should_exit
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve on for the delay; stop accepting; let running requests finish; end the rest in-band; close."""
-        self._manager.stopping(self._drain.longest)
+        """Accept requests during the delay; stop accepting; let running requests finish; end those left in-band;
+        close."""
+        self._manager.stopping(self._drain.total)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         state, self._readiness.draining = self.server_state, True
         self._phase.leaving = True
-        await self._until(lambda: self.force_exit, self._drain.delay)
+        await self._wait_until(lambda: self.force_exit, self._drain.delay)
         for server in self.servers:
             server.close()
         for sock in sockets or []:
             sock.close()
         self._phase.refusing = True
-        await self._until(lambda: self.force_exit or not state.tasks, self._drain.timeout)
+        await self._wait_until(lambda: self.force_exit or not state.tasks, self._drain.timeout)
         await self._end_requests()
         for connection in list(state.connections):
             connection.shutdown()
-        await self._until(lambda: not state.connections, END_SECONDS)
+        await self._wait_until(lambda: not state.connections, CLOSE_TIMEOUT)
         for connection in list(state.connections):
             connection.transport.abort()
-        if self._reloading is not None:
-            await asyncio.wait([self._reloading], timeout=END_SECONDS)
+        if self._reload_task is not None:
+            await asyncio.wait([self._reload_task], timeout=CLOSE_TIMEOUT)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.lifespan.shutdown()
 
     async def _end_requests(self) -> None:
-        """Have the requests that still run tell their clients that it is over. One that cannot is cut off."""
+        """Have the requests that still run send their clients an in-band error. One that cannot is cut off."""
         tasks = set(self.server_state.tasks)
         self._readiness.ending = True
         for _ in range(2):
             for task in tasks:
                 task.cancel()
             if tasks:
-                _, tasks = await asyncio.wait(tasks, timeout=END_SECONDS)
+                _, tasks = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
             self._readiness.ending = False
 
-    async def _until(self, over: Callable[[], bool], seconds: float) -> None:
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while not over() and loop.time() < end:  # noqa: ASYNC110 - a signal handler may not touch the loop
+        deadline = loop.time() + seconds
+        while not condition() and loop.time() < deadline:  # noqa: ASYNC110 - a signal handler may not touch the loop
             await asyncio.sleep(min(0.05, seconds))
 
     def _on_hangup(self, reload: Callable[[], Awaitable[None]]) -> None:
-        """One reload at a time; a signal during one asks for another after it."""
-        self._reloading = asyncio.create_task(self._reload_after(self._reloading, reload))
+        """One reload at a time; a signal during one starts another after it."""
+        self._reload_task = asyncio.create_task(self._reload_after(self._reload_task, reload))
 
     async def _reload_after(self, before: asyncio.Task[None] | None, reload: Callable[[], Awaitable[None]]) -> None:
         if before is not None:
@@ -218,19 +158,31 @@ class GatewayServer(uvicorn.Server):
 
 
 def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
-    """Serve until SIGINT or SIGTERM; then end with exit code 0, or 1 if the application could not start."""
-    settle_for_serving()
-    # uvicorn raises the signal again once it has shut down: both mean a clean end here.
+    """Serve until SIGINT or SIGTERM; then exit with code 0, or with 1 if the application could not start."""
+    tune_for_serving()
+    # uvicorn raises the signal again once it has shut down: both mean a clean exit here.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     signal.signal(signal.SIGINT, _exit_cleanly)
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
 
 
-class InProcessServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the surrounding program owns them."""
+@contextlib.contextmanager
+def server_in_thread(app: Any, sock: socket.socket) -> Iterator[None]:
+    """Serve a gateway on ``sock`` during the block, in a thread. Signals are left to the surrounding program."""
+    server = _EmbeddedServer(gateway_config(app, drain_timeout=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_THREAD_TIMEOUT)
 
+
+class _EmbeddedServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Without uvicorn's signal handlers."""
         await self._serve(sockets)
 
 

@@ -1,6 +1,7 @@
-"""The status file of a running gateway: how other commands find it and learn how a reload went.
+"""The status file of a running gateway: other commands find the process by it, and the result of a reload in it.
 
-The file is locked as long as its process lives, so that one left behind by a crash is never taken for a running one.
+The file is locked as long as its process runs, so that a file left behind by a crash is never mistaken for a running
+gateway.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Final
 
 import msgspec
 
-#: What the unit files give the service as its runtime directory.
+#: The runtime directory in the unit files of the service.
 SYSTEM_DIRECTORY: Final = Path("/run/modelmux")
 
 
-class Status(msgspec.Struct, kw_only=True):
-    """What a running gateway says of itself.
+class GatewayStatus(msgspec.Struct, kw_only=True):
+    """The state of a running gateway.
 
-    :param generation: counts the configurations that were read, the refused ones too.
-    :param problems: why the newest one was refused; empty if it is served.
-    :param notes: what the newest one needs beside: a restart for some settings, deprecated names.
+    :param generation: counts the configurations that were read, including rejected ones.
+    :param problems: why the newest one was rejected; empty if it is in force.
+    :param advisories: what else the newest one needs: a restart for some settings, new names for deprecated ones.
     """
 
     pid: int
@@ -31,26 +32,26 @@ class Status(msgspec.Struct, kw_only=True):
     port: int
     generation: int = 1
     problems: list[str] = []
-    notes: list[str] = []
+    advisories: list[str] = msgspec.field(default_factory=list, name="notes")
 
 
-def directories(environment: Mapping[str, str]) -> list[Path]:
-    """Where status files may lie, the one to write to first."""
-    found = []
+def status_directories(environment: Mapping[str, str]) -> list[Path]:
+    """The directories of status files, the preferred one to write to first."""
+    directories = []
     if environment.get("RUNTIME_DIRECTORY"):
-        found.append(Path(environment["RUNTIME_DIRECTORY"].partition(":")[0]))
+        directories.append(Path(environment["RUNTIME_DIRECTORY"].partition(":")[0]))
     if environment.get("XDG_RUNTIME_DIR"):
-        found.append(Path(environment["XDG_RUNTIME_DIR"]) / "modelmux")
+        directories.append(Path(environment["XDG_RUNTIME_DIR"]) / "modelmux")
     home = Path(environment.get("HOME") or Path.home())
-    found.append(Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state") / "modelmux")
-    return [*dict.fromkeys([*found, SYSTEM_DIRECTORY])]
+    directories.append(Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state") / "modelmux")
+    return [*dict.fromkeys([*directories, SYSTEM_DIRECTORY])]
 
 
 class StatusFile:
     """The status file of this process."""
 
-    def __init__(self, directory: Path, status: Status) -> None:
-        """:raises OSError: the file cannot be made, or another process holds it."""
+    def __init__(self, directory: Path, status: GatewayStatus) -> None:
+        """:raises OSError: the file cannot be created, or another process holds it."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"serve-{status.port}.json"
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,13 +64,13 @@ class StatusFile:
         self.write()
 
     def write(self) -> None:
-        """Show the present status."""
+        """Write the current status to the file."""
         data = msgspec.json.encode(self.status)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, data, 0)
 
-    def leave(self) -> None:
-        """Let go of the file in a forked process: it goes on being the other one's."""
+    def detach(self) -> None:
+        """In a forked process: close the file, which still belongs to the parent."""
         os.close(self._fd)
 
     def close(self) -> None:
@@ -78,23 +79,23 @@ class StatusFile:
         os.close(self._fd)
 
 
-def running(environment: Mapping[str, str]) -> Iterator[Status]:
-    """The gateways of this user, or of the system, that run now."""
-    for directory in directories(environment):
+def running_gateways(environment: Mapping[str, str]) -> Iterator[GatewayStatus]:
+    """The running gateways of this user and of the system."""
+    for directory in status_directories(environment):
         for path in sorted(directory.glob("serve-*.json")):
-            status = read(path)
+            status = read_status(path)
             if status is not None:
                 yield status
 
 
-def read(path: Path) -> Status | None:
-    """The status of the process that holds the file; None if none does, or it may not be read."""
+def read_status(path: Path) -> GatewayStatus | None:
+    """The status of the process that holds the file; None without such a process, or if the file cannot be read."""
     try:
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return msgspec.json.decode(file.read(), type=Status)
+                return msgspec.json.decode(file.read(), type=GatewayStatus)
     except (OSError, msgspec.DecodeError):
         pass
     return None

@@ -1,12 +1,11 @@
 """Pages for machines and newcomers: health, readiness, metrics, the root. The model list is in ``models.py``.
 
-Where several workers serve, each answers for all of them. How it learns of the others must not come in here.
+Where several workers serve, each answers for all of them. Not in this module: how it knows the others' numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,70 +13,73 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelmux.telemetry.metrics import Metrics, health_counters
-from modelmux.telemetry.worker_metrics import Whole, exposition
+from modelmux.telemetry.worker_metrics import GatewayTotals
 from modelmux.version import __version__
 
-#: Ours first, then the names that LiteLLM gives them.
 _LIVE: Final = ("/livez", "/healthz", "/health/liveliness", "/health/liveness")
 _READY: Final = ("/readyz", "/health/readiness")
-#: Anybody may ask these: they tell nothing but that the process lives, and its counters.
-OPEN_PATHS = frozenset({"/", "/health", *_LIVE, *_READY})
-
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(slots=True)
 class Readiness:
     """Whether the gateway can serve.
 
-    :param draining: it is about to stop and wants no new requests.
-    :param ending: the time of running requests is over: one that is cancelled now tells its client so.
-    :param problem: what is in the way, in one word.
-    :param ask: asks how all workers are together, with their metrics or without, in bounded time; None is the answer
-        if that cannot be known now. None where there is one process only.
+    :ivar draining: it is about to stop and should get no new requests.
+    :ivar ending: the drain is over: a request that is cancelled now sends its client an in-band error.
+    :ivar aggregate: the totals of all workers, with their metrics or without. None where there is one process only.
+    :ivar on_change: called when ``problem`` was set.
     """
 
-    draining: bool = False
-    ending: bool = False
-    problem: str | None = None
-    ask: Callable[[bool], Awaitable[Whole | None]] | None = None
+    def __init__(self) -> None:
+        self.draining = False
+        self.ending = False
+        self.aggregate: Callable[[bool], GatewayTotals] | None = None
+        self.on_change: Callable[[], None] | None = None
+        self._problem: str | None = None
 
-    async def whole(self, *, metrics: bool = False) -> Whole | None:
-        """How all workers are; None if there is this process only, or if it cannot be known now."""
-        return None if self.ask is None else await self.ask(metrics)
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot serve, in one word."""
+        return self._problem
+
+    @problem.setter
+    def problem(self, problem: str | None) -> None:
+        self._problem = problem
+        if self.on_change is not None:
+            self.on_change()
+
+    def all_workers(self, *, metrics: bool = False) -> GatewayTotals | None:
+        """The totals of all workers; None if this process is the only one."""
+        return None if self.aggregate is None else self.aggregate(metrics)
 
 
 def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
-    """The Starlette routes. No page does I/O; with several workers some wait for the others, in bounded time."""
+    """The Starlette routes. No page waits for anything."""
 
     async def root(_: Request) -> Response:
         return JSONResponse({"name": "modelmux", "version": __version__, "openai_base_path": "/v1"})
 
     async def health(_: Request) -> Response:
-        whole = await readiness.whole()
-        if whole is None:
+        totals = readiness.all_workers()
+        if totals is None:
             return JSONResponse({"status": "ok", "metrics": metrics.health()})
-        workers = {"serving": whole.serving, "of": whole.of}
-        return JSONResponse({"status": "ok", "metrics": health_counters(whole.counts), "workers": workers})
+        return JSONResponse({"status": "ok", "metrics": health_counters(totals.counts), "workers": _workers(totals)})
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        whole = await readiness.whole()
-        problem = "draining" if readiness.draining else readiness.problem or (whole.problem if whole else None)
+        totals = readiness.all_workers()
+        problem = "draining" if readiness.draining else readiness.problem or (totals.problem if totals else None)
         body: dict[str, Any] = {"status": "not ready", "reason": problem} if problem else {"status": "ok"}
-        if whole is not None:
-            body["workers"] = {"serving": whole.serving, "of": whole.of}
+        if totals is not None:
+            body["workers"] = _workers(totals)
         return JSONResponse(body, 503 if problem else 200)
 
     async def scrape(_: Request) -> Response:
-        if readiness.ask is None:
-            return Response(metrics.expose(), media_type=_EXPOSITION)
-        whole = await readiness.whole(metrics=True)
-        if whole is None or whole.families is None:  # one worker's alone would look like counters that fell
-            return Response("the other workers could not be asked\n", 503, media_type="text/plain")
-        return Response(exposition(whole.families), media_type=_EXPOSITION)
+        totals = readiness.all_workers(metrics=True)
+        text = metrics.expose() if totals is None else metrics.expose_all(totals)
+        return Response(text, media_type=_EXPOSITION)
 
     return [
         Route("/", root),
@@ -86,3 +88,7 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
         *(Route(path, ready) for path in _READY),
         Route("/metrics", scrape),
     ]
+
+
+def _workers(totals: GatewayTotals) -> dict[str, int]:
+    return {"ready": totals.ready, "total": totals.total}

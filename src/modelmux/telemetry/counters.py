@@ -7,10 +7,13 @@ format is left to ``prometheus_client``. Not thread-safe: the gateway counts in 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+#: How many values fell into each bucket (the last one has no upper bound), and the sum of all values as a list of one.
+Observations = tuple[list[int], list[float]]
 
 
 class Counter(Collector):
@@ -20,24 +23,28 @@ class Counter(Collector):
     """
 
     def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
-        self._name = name
+        self.name = name
         self._about = about
         self._labels = tuple(labels)
-        self._counts: dict[tuple[str, ...], float] = {}
+        self.values: dict[tuple[str, ...], float] = {}
 
     def add(self, *labels: str) -> None:
         """Add one for these label values."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+        self.values[labels] = self.values.get(labels, 0) + 1
 
     def add_many(self, count: float, *labels: str) -> None:
         """Add ``count`` for these label values."""
-        self._counts[labels] = self._counts.get(labels, 0) + count
+        self.values[labels] = self.values.get(labels, 0) + count
 
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self._name, self._about, labels=self._labels)
-        for labels, count in self._counts.items():
+        yield self.family(self.values)
+
+    def family(self, values: Mapping[tuple[str, ...], float]) -> Metric:
+        """The metric with these numbers, which may be those of several processes."""
+        family = CounterMetricFamily(self.name, self._about, labels=self._labels)
+        for labels, count in values.items():
             family.add_metric(labels, count)
-        yield family
+        return family
 
 
 class Histogram(Collector):
@@ -47,28 +54,32 @@ class Histogram(Collector):
     """
 
     def __init__(self, name: str, about: str, label: str, bounds: Sequence[float]) -> None:
-        self._name = name
+        self.name = name
         self._about = about
         self._label = label
         self._bounds = tuple(bounds)
-        self._values: dict[str, tuple[list[int], list[float]]] = {}
+        self.values: dict[str, Observations] = {}
 
     def observe(self, label: str, value: float) -> None:
         """Add a value."""
-        observed = self._values.get(label)
+        observed = self.values.get(label)
         if observed is None:
-            observed = self._values[label] = ([0] * (len(self._bounds) + 1), [0.0])
+            observed = self.values[label] = ([0] * (len(self._bounds) + 1), [0.0])
         observed[0][bisect_left(self._bounds, value)] += 1
         observed[1][0] += value
 
     def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._about, labels=[self._label])
+        yield self.family(self.values)
+
+    def family(self, values: Mapping[str, Observations]) -> Metric:
+        """The metric with these numbers, which may be those of several processes."""
+        family = HistogramMetricFamily(self.name, self._about, labels=[self._label])
         ends = [*map(repr, map(float, self._bounds)), "+Inf"]
-        for label, (counts, (total,)) in self._values.items():
+        for label, (counts, (total,)) in values.items():
             cumulative = 0
             buckets = []
             for end, count in zip(ends, counts, strict=True):
                 cumulative += count
                 buckets.append((end, float(cumulative)))
             family.add_metric([label], buckets, total)
-        yield family
+        return family

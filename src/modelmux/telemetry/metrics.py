@@ -16,9 +16,17 @@ from prometheus_client.registry import Collector
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
 from modelmux.telemetry.counters import Counter, Histogram
+from modelmux.telemetry.worker_metrics import GatewayTotals, MetricValues, worker_families
 
 #: Upper bounds of the buckets of durations, in seconds.
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+#: Gauge -> its help text.
+_GAUGES: Final = {
+    names.METRIC_IN_FLIGHT: "Requests in flight.",
+    names.METRIC_DEPLOYMENT_CIRCUIT_OPEN: "Processes whose circuit breaker for this deployment is open.",
+    names.METRIC_DEPLOYMENT_IN_FLIGHT: "Attempts in flight, by deployment.",
+    names.METRIC_QUEUED: "Queued requests.",
+}
 
 #: For each deployment: id, whether its circuit breaker is open, attempts in flight, attempts queued.
 DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
@@ -46,18 +54,14 @@ class Metrics:
         self.time_to_first_token = _histogram(
             names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
         )
-        for collector in (
-            self.requests,
-            self.attempts,
-            self.tokens,
-            self.errors,
-            _InFlight(self),
-            self.duration,
-            self.time_to_first_token,
-        ):
-            self.registry.register(collector)
+        self._counters = (self.requests, self.attempts, self.tokens, self.errors)
+        self._histograms = (self.duration, self.time_to_first_token)
+        self._deployments: DeploymentGauges | None = None
+        self._queue: HasQueueLength | None = None
+        self.registry.register(_Families(self))
         ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start time, where the platform has them
-        self.in_flight = 0  # requests in flight
+        self.on_change: Callable[[], None] | None = None  # where several processes share their numbers
+        self._in_flight = 0
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
 
     def register_gauges(self, deployments: DeploymentGauges, queue: HasQueueLength) -> None:
@@ -65,12 +69,25 @@ class Metrics:
 
         :param queue: the queue of the whole gateway; those of deployments are in ``deployments``.
         """
-        self.registry.register(_Gauges(deployments, queue))
+        self._deployments, self._queue = deployments, queue
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, count: int) -> None:
+        self._in_flight = count
+        if self.on_change is not None:
+            self.on_change()
 
     def count_error(self, error: GatewayError) -> None:
         """Count an error response. Codes are those of the error tree and of the error table, never text of a client or
         of an upstream."""
         self.errors.add(str(error.status), error.code or error.type)
+        if self.on_change is not None:
+            self.on_change()
 
     def counts(self) -> dict[str, int]:
         """The plain integers."""
@@ -86,9 +103,45 @@ class Metrics:
         """The ``metrics`` object of ``/health``."""
         return health_counters(self.counts())
 
+    def values(self) -> MetricValues:
+        """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
+        return MetricValues(
+            {counter.name: counter.values for counter in self._counters},
+            {histogram.name: histogram.values for histogram in self._histograms},
+            self._gauges(),
+        )
+
+    def families(self, values: MetricValues) -> Iterator[Metric]:
+        """The metrics with the given numbers."""
+        for counter in self._counters:
+            yield counter.family(values.counters.get(counter.name, {}))
+        for histogram in self._histograms:
+            yield histogram.family(values.histograms.get(histogram.name, {}))
+        for name, numbers in values.gauges.items():
+            family = GaugeMetricFamily(name, _GAUGES[name], labels=names.LABELS[name])
+            for label_values, number in numbers.items():
+                family.add_metric(label_values, number)
+            yield family
+
     def expose(self) -> bytes:
-        """The Prometheus text format."""
+        """The Prometheus text format, of this process."""
         return generate_latest(self.registry)
+
+    def expose_all(self, totals: GatewayTotals) -> bytes:
+        """The Prometheus text format, of all workers together."""
+        registry = CollectorRegistry()
+        for families in (self.families(totals.metrics), worker_families(totals)):
+            registry.register(_Collected(families))
+        return generate_latest(registry)
+
+    def _gauges(self) -> dict[str, dict[tuple[str, ...], float]]:
+        gauges: dict[str, dict[tuple[str, ...], float]] = {names.METRIC_IN_FLIGHT: {(): self._in_flight}}
+        if self._deployments is not None and self._queue is not None:
+            rows = list(self._deployments())
+            gauges[names.METRIC_DEPLOYMENT_CIRCUIT_OPEN] = {(id,): float(is_open) for id, is_open, _, _ in rows}
+            gauges[names.METRIC_DEPLOYMENT_IN_FLIGHT] = {(id,): in_flight for id, _, in_flight, _ in rows}
+            gauges[names.METRIC_QUEUED] = {(): self._queue.queued + sum(row[3] for row in rows)}
+        return gauges
 
 
 def _counter(name: str, help_text: str) -> Counter:
@@ -100,34 +153,20 @@ def _histogram(name: str, help_text: str) -> Histogram:
     return Histogram(name, help_text, label, _BOUNDS)
 
 
-def _gauge(name: str, help_text: str, value: float | None = None) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help_text, value=value, labels=names.LABELS[name] or None)
+class _Collected(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
 
 
-class _InFlight(Collector):
+class _Families(Collector):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge(names.METRIC_IN_FLIGHT, "Requests in flight.", self._metrics.in_flight)
-
-
-class _Gauges(Collector):
-    def __init__(self, deployments: DeploymentGauges, queue: HasQueueLength) -> None:
-        self._deployments = deployments
-        self._queue = queue
-
-    def collect(self) -> Iterator[Metric]:
-        rows = list(self._deployments())
-        circuit = _gauge(
-            names.METRIC_DEPLOYMENT_CIRCUIT_OPEN, "Processes whose circuit breaker for this deployment is open."
-        )
-        in_flight = _gauge(names.METRIC_DEPLOYMENT_IN_FLIGHT, "Attempts in flight, by deployment.")
-        for id, is_open, running, _ in rows:
-            circuit.add_metric([id], is_open)
-            in_flight.add_metric([id], running)
-        queued = self._queue.queued + sum(row[3] for row in rows)
-        yield from (circuit, in_flight, _gauge(names.METRIC_QUEUED, "Queued requests.", queued))
+        return self._metrics.families(self._metrics.values())
 
 
 def health_counters(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -70,6 +70,7 @@ METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
 METRIC_QUEUED: Final = "modelmux_requests_queued"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
+METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 
 #: Metric -> its labels, in order.

@@ -1,79 +1,112 @@
-"""Counters of several processes as those of one gateway: what each reports, and how reports are added up.
+"""Numbers of several worker processes as those of one gateway: what each reports, and how reports are added up.
 
 Counters and histograms are added, and those of a worker that ended are kept, so that no sum ever falls. Gauges are
-added over the workers that live. What belongs to a process (``process_*``) keeps its own line, with the worker as a
-label. Pure: no processes, no sockets, no clock.
+added over the workers that run. What belongs to a process (``process_*``, the configuration's generation) keeps its own
+line, with the worker as a label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from modelmux.telemetry import names
+from modelmux.telemetry.counters import Observations
 
-#: Families of a process rather than of the gateway.
-_OF_A_PROCESS: Final = ("process_", "python_", names.METRIC_CONFIG_GENERATION)
-#: Types whose values only grow.
-_GROWING: Final = ("counter", "histogram")
-
-Labels = tuple[tuple[str, str], ...]
-Samples = dict[tuple[str, Labels], float]
-
-
-class Family(msgspec.Struct, array_like=True):
-    """A metric with its samples, in the order in which they are shown.
-
-    :param samples: name, labels, value.
-    """
-
-    name: str
-    about: str
-    type: str
-    samples: list[tuple[str, Labels, float]]
+#: Value of every label where label sets were dropped: their sum is shown under it.
+OTHER: Final = "(other)"
+#: Bytes kept free for each metric when label sets are dropped: its name, the headers, and the numbers under ``OTHER``.
+_METRIC_RESERVE: Final = 512
+#: Bytes of the longest number in MessagePack.
+_NUMBER_BYTES: Final = 9
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
-class Report(msgspec.Struct, kw_only=True, array_like=True):
-    """What a worker says of itself.
+class MetricValues(msgspec.Struct, array_like=True):
+    """Metrics as plain numbers: name of the metric -> label values -> number."""
 
-    :param counts: the numbers of ``/health``.
+    counters: dict[str, dict[tuple[str, ...], float]] = {}
+    histograms: dict[str, dict[str, Observations]] = {}
+    gauges: dict[str, dict[tuple[str, ...], float]] = {}
+
+
+class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
+    """What ``/health`` and ``/readyz`` need of a worker.
+
+    :param incarnation: counts the processes in this worker's slot; see ``FinishedWorkers.folded``.
+    :param ready: whether it accepts requests.
     :param problem: why it is not ready, in one word.
-    :param families: its metrics; None if they were not asked for.
+    :param generation: of the configuration it serves.
+    :param counts: the numbers of ``/health``.
     """
 
+    pid: int
+    incarnation: int
+    ready: bool
+    problem: str | None
+    generation: int
+    counts: dict[str, int]
+
+
+class WorkerReport(WorkerStatus, kw_only=True, array_like=True):
+    """All that a worker reports.
+
+    :param dropped: label sets whose numbers are under ``OTHER``.
+    """
+
+    dropped: int = 0
+    metrics: MetricValues = msgspec.field(default_factory=MetricValues)
+
+
+class FinishedStatus(msgspec.Struct, kw_only=True, array_like=True):
+    """What ``/health`` and ``/readyz`` need of the workers that ended.
+
+    :param supervisor: the process id of the supervisor.
+    :param restarts: how often a worker was replaced.
+    :param folded: of each worker's slot, the newest incarnation whose numbers are in here.
+    """
+
+    supervisor: int
+    folded: list[int]
+    restarts: int = 0
     counts: dict[str, int] = {}
-    problem: str | None = None
-    families: list[Family] | None = None
 
 
-class Whole(msgspec.Struct, kw_only=True, array_like=True):
-    """What is so of all workers together.
+class FinishedWorkers(FinishedStatus, kw_only=True, array_like=True):
+    """The numbers of all workers that ended."""
 
-    :param serving: how many accept requests.
-    :param of: how many there should be.
+    dropped: int = 0
+    metrics: MetricValues = msgspec.field(default_factory=MetricValues)
+
+
+class GatewayTotals(msgspec.Struct, kw_only=True):
+    """All workers together.
+
+    :param problem: of any worker that accepts requests: it keeps the gateway from being ready.
+    :param ready: how many workers accept requests, of ``total``.
+    :param processes: name of a process -> its id.
+    :param generations: name of a worker -> the generation of its configuration.
     """
 
     counts: dict[str, int]
     problem: str | None
-    serving: int
-    of: int
-    families: list[Family] | None = None
+    ready: int
+    total: int
+    restarts: int = 0
+    dropped: int = 0
+    metrics: MetricValues = msgspec.field(default_factory=MetricValues)
+    processes: dict[str, int] = {}
+    generations: dict[str, int] = {}
 
 
-def families(registry: CollectorRegistry) -> list[Family]:
-    """The metrics of this process."""
-    return [
-        Family(m.name, m.documentation, m.type, [(s.name, tuple(s.labels.items()), float(s.value)) for s in m.samples])
-        for m in registry.collect()
-    ]
+# --- adding up ----------------------------------------------------------------------------------------------------
 
 
-def added_counts(reports: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def add_counts(reports: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Numbers of ``/health``, added up."""
     total: dict[str, int] = {}
     for counts in reports:
@@ -82,68 +115,154 @@ def added_counts(reports: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def kept(past: list[Family], last: list[Family]) -> list[Family]:
-    """What stays of workers that ended, with the last report of one more."""
-    return _added([past, [f for f in last if f.type in _GROWING and not f.name.startswith(_OF_A_PROCESS)]])
+def add_finished(finished: FinishedWorkers, number: int, report: WorkerReport) -> None:
+    """Fold the last report of worker ``number`` into those that ended, once: an incarnation that is in there already
+    changes nothing."""
+    if report.incarnation <= finished.folded[number - 1]:
+        return
+    finished.folded[number - 1] = report.incarnation
+    finished.counts = add_counts([finished.counts, report.counts])
+    finished.dropped += report.dropped
+    growing = MetricValues(report.metrics.counters, report.metrics.histograms)
+    finished.metrics = merge([finished.metrics, growing])
 
 
-def merged(past: list[Family], live: Mapping[str, list[Family]]) -> list[Family]:
-    """The metrics of the whole.
+def merge(reports: Iterable[MetricValues]) -> MetricValues:
+    """Metrics, added up."""
+    total = MetricValues({}, {}, {})
+    for values in reports:
+        _add_numbers(total.counters, values.counters)
+        _add_numbers(total.gauges, values.gauges)
+        for name, by_label in values.histograms.items():
+            histogram = total.histograms.setdefault(name, {})
+            for label, observations in by_label.items():
+                histogram[label] = _add_observations(histogram.get(label), observations)
+    return total
 
-    :param live: the name of a process -> what it reported last.
+
+def totals(finished: FinishedStatus, workers: Mapping[int, WorkerStatus]) -> GatewayTotals:
+    """All workers together; without metrics unless full reports are given.
+
+    :param workers: their newest reports. Those of processes that are in ``finished`` already do not count.
     """
-    return _added([past, *(_named(worker, reported) for worker, reported in live.items())])
+    running = {
+        str(number): report
+        for number, report in sorted(workers.items())
+        if report.incarnation > finished.folded[number - 1]
+    }
+    full = [report for report in (finished, *running.values()) if isinstance(report, (FinishedWorkers, WorkerReport))]
+    ready = [report for report in running.values() if report.ready]
+    return GatewayTotals(
+        counts=add_counts([finished.counts, *(report.counts for report in running.values())]),
+        problem=next((report.problem for report in ready if report.problem), None),
+        ready=len(ready),
+        total=len(finished.folded),
+        restarts=finished.restarts,
+        dropped=sum(report.dropped for report in full),
+        metrics=merge(report.metrics for report in full),
+        processes={**{name: report.pid for name, report in running.items()}, "supervisor": finished.supervisor},
+        generations={name: report.generation for name, report in running.items()},
+    )
 
 
-def exposition(shown: list[Family]) -> bytes:
-    """The Prometheus text format."""
-    registry = CollectorRegistry()
-    registry.register(_Shown(shown))
-    return generate_latest(registry)
+def _add_numbers(
+    total: dict[str, dict[tuple[str, ...], float]], values: Mapping[str, Mapping[tuple[str, ...], float]]
+) -> None:
+    for name, by_labels in values.items():
+        metric = total.setdefault(name, {})
+        for labels, number in by_labels.items():
+            metric[labels] = metric.get(labels, 0) + number
 
 
-class _Shown(Collector):
-    def __init__(self, shown: list[Family]) -> None:
-        self._shown = shown
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._shown:
-            metric = Metric(family.name, family.about, family.type)
-            for name, labels, value in family.samples:
-                metric.add_sample(name, dict(labels), value)
-            yield metric
+def _add_observations(total: Observations | None, observations: Observations) -> Observations:
+    counts, (sum_of_values,) = observations
+    if total is None:
+        return [*counts], [sum_of_values]
+    return [a + b for a, b in zip(total[0], counts, strict=True)], [total[1][0] + sum_of_values]
 
 
-def _named(worker: str, reported: list[Family]) -> list[Family]:
-    """What belongs to the process gets its name as a label."""
-    return [
-        Family(f.name, f.about, f.type, [(n, (*labels, ("worker", worker)), v) for n, labels, v in f.samples])
-        if f.name.startswith(_OF_A_PROCESS)
-        else f
-        for f in reported
-    ]
+# --- bounded size -------------------------------------------------------------------------------------------------
 
 
-def _added(reports: Iterable[list[Family]]) -> list[Family]:
-    found: dict[str, Family] = {}
-    sums: dict[str, Samples] = {}
-    for report in reports:
-        for family in report:
-            found.setdefault(family.name, family)
-            samples = sums.setdefault(family.name, {})
-            for name, labels, value in family.samples:
-                _add(samples, (name, labels), value)
-    return [
-        Family(f.name, f.about, f.type, [(n, labels, v) for (n, labels), v in sums[f.name].items()])
-        for f in found.values()
-    ]
+def encode_report(report: WorkerReport | FinishedWorkers, limit: int) -> bytes:
+    """A report as MessagePack, in at most ``limit`` bytes. What does not fit is dropped as a label set and not as a
+    number: it is added up under ``OTHER`` and counted, so that sums over all label sets stay exact."""
+    encoded = _ENCODER.encode(report)
+    return encoded if len(encoded) <= limit else _ENCODER.encode(_bounded(report, limit))
 
 
-def _add(samples: Samples, key: tuple[str, Labels], value: float) -> None:
-    """Of the times at which the processes began to count, the whole's is the first."""
-    if key not in samples:
-        samples[key] = value
-    elif key[0].endswith("_created"):
-        samples[key] = min(samples[key], value)
-    else:
-        samples[key] += value
+def _bounded(report: WorkerReport | FinishedWorkers, limit: int) -> WorkerReport | FinishedWorkers:
+    metrics = report.metrics
+    groups: tuple[dict[str, dict[Any, Any]], ...] = (metrics.counters, metrics.histograms, metrics.gauges)
+    budget = limit - len(_ENCODER.encode(msgspec.structs.replace(report, metrics=MetricValues())))
+    budget -= _METRIC_RESERVE * sum(map(len, groups))
+    dropped = report.dropped
+    bounded: list[dict[str, dict[Any, Any]]] = []
+    for group in groups:
+        bounded.append({})
+        for name, values in group.items():
+            bounded[-1][name], used, count = _fitting(values, budget)
+            budget -= used
+            dropped += count
+    return msgspec.structs.replace(report, dropped=dropped, metrics=MetricValues(*bounded))
+
+
+def _fitting(values: Mapping[Any, Any], budget: int) -> tuple[dict[Any, Any], int, int]:
+    """The label sets of a metric that fit, oldest first, the sum of the others under ``OTHER``; the bytes that the
+    former take, and how many the latter are."""
+    fitting: dict[Any, Any] = {}
+    used = dropped = 0
+    for labels, value in values.items():
+        other = OTHER if isinstance(labels, str) else (OTHER,) * len(labels)
+        size = 0 if labels == other else len(_ENCODER.encode(labels)) + _value_bytes(value)
+        if used + size <= budget:
+            fitting[labels] = _sum(fitting.get(labels), value)
+            used += size
+        else:
+            fitting[other] = _sum(fitting.get(other), value)
+            dropped += 1
+    return fitting, used, dropped
+
+
+def _value_bytes(value: Any) -> int:
+    """The most that a value can take, so that a label set that fits still fits when its numbers have grown."""
+    return _NUMBER_BYTES * (len(value[0]) + 2) if isinstance(value, tuple) else _NUMBER_BYTES
+
+
+def _sum(total: Any, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return _add_observations(total, value)
+    return value if total is None else total + value
+
+
+# --- showing ------------------------------------------------------------------------------------------------------
+
+
+def worker_families(shown: GatewayTotals) -> Iterator[Metric]:
+    """What a gateway of several workers shows in addition to the metrics of every gateway."""
+    yield GaugeMetricFamily(names.METRIC_WORKERS, "Worker processes that accept requests.", value=shown.ready)
+    yield CounterMetricFamily(
+        names.METRIC_WORKER_RESTARTS, "Workers that ended and were replaced.", value=shown.restarts
+    )
+    yield GaugeMetricFamily(
+        names.METRIC_DROPPED_LABEL_SETS, f"Label sets too many to share; their sum has the label value {OTHER}.",
+        value=shown.dropped,
+    )  # fmt: skip
+    generation = GaugeMetricFamily(
+        names.METRIC_CONFIG_GENERATION, "Number of the configuration that is served, counted from 1.", labels=["worker"]
+    )
+    for worker, number in shown.generations.items():
+        generation.add_metric([worker], number)
+    yield generation
+    yield from _process_families(shown.processes)
+
+
+def _process_families(processes: Mapping[str, int]) -> Iterator[Metric]:
+    """CPU, memory, descriptors and start of each process, read from the kernel: also of one that hangs."""
+    families: dict[str, Metric] = {}
+    for worker, pid in processes.items():
+        for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+            for sample in metric.samples:
+                family.add_sample(sample.name, {"worker": worker}, sample.value)
+    yield from families.values()

@@ -54,11 +54,11 @@ def test_what_stands_at_urls_is_told_and_not_fetched(tmp_path: Path) -> None:
 
 def test_it_says_whether_the_second_turn_extends_the_first(tmp_path: Path) -> None:
     code, output = explain(tmp_path, FIRST, FIRST | {"messages": ANSWERED})
-    assert (code, "keeps turn 1 as its prefix" in output) == (0, True)
+    assert (code, "turn 1 is a prefix of turn 2" in output) == (0, True)
     changed = [{"role": "system", "content": "It is Tuesday."}, *ANSWERED[1:]]
     code, output = explain(tmp_path, FIRST, FIRST | {"messages": changed})
     assert code == 1
-    assert "does not keep turn 1 as its prefix" in output
+    assert "turn 1 is not a prefix of turn 2" in output
     assert "It is Tuesday." in output
 
 

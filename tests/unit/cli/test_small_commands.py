@@ -58,7 +58,7 @@ def test_models_as_a_table(tmp_path: Path) -> None:
 
 def test_where_nothing_is_configured_the_catalog_is_listed(tmp_path: Path) -> None:
     said = run("models", home=tmp_path)
-    assert (said.code, said.stderr[:41]) == (0, "hint: none is served yet, this is the cat")
+    assert (said.code, said.stderr[:45]) == (0, "hint: no model is served yet; this is the cat")
     assert [line.split()[1] for line in said.stdout.splitlines()[1:]] == [card.id for card in builtin().cards]
 
 

@@ -10,8 +10,8 @@ import pytest
 
 _FAULTS = """
 import resource
-from modelmux.process.memory import keep_freed_memory
-keep_freed_memory({environment})
+from modelmux.process.memory import retain_freed_memory
+retain_freed_memory({environment})
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def bodies():
@@ -39,7 +39,7 @@ def test_the_memory_of_bodies_is_used_again() -> None:
 
 def test_the_collector_looks_seldom() -> None:
     program = (
-        "import gc; from modelmux.process.memory import settle_for_serving; settle_for_serving({}); "
+        "import gc; from modelmux.process.memory import tune_for_serving; tune_for_serving({}); "
         "print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] >= 10_000)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)

@@ -11,10 +11,10 @@ resource = pytest.importorskip("resource")
 
 SCRIPT = """
 import resource, sys
-from modelmux.process.open_files import enough_open_files
+from modelmux.process.open_files import raise_open_file_limit
 soft, hard, requests = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(enough_open_files(requests))
+print(raise_open_file_limit(requests))
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 

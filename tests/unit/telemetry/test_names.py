@@ -40,6 +40,7 @@ def test_the_names_are_these() -> None:
         "METRIC_QUEUED": "modelmux_requests_queued",
         "METRIC_WORKERS": "modelmux_workers",
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
+        "METRIC_DROPPED_LABEL_SETS": "modelmux_dropped_label_sets",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from typing import Any
 
 import msgspec
+import pytest
 
-from modelmux.telemetry.metrics import Metrics, health_counters
-from modelmux.telemetry.worker_metrics import Family, added_counts, exposition, families, kept, merged
+from modelmux.telemetry import names
+from modelmux.telemetry.metrics import Metrics, health_of
+from modelmux.telemetry.worker_metrics import (
+    OTHER,
+    FinishedStatus,
+    FinishedWorkers,
+    GatewayTotals,
+    WorkerReport,
+    WorkerStatus,
+    add_counts,
+    add_finished,
+    encode_report,
+    totals,
+)
+
+LIMIT = 1_000_000
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
-def reported(metrics: Metrics) -> list[Family]:
-    """As it arrives: across a socket."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(families(metrics.registry)), type=list[Family])
+def received(metrics: Metrics, incarnation: int = 1, *, limit: int = LIMIT, **fields: Any) -> WorkerReport:
+    """As it is read from the scoreboard."""
+    report = WorkerReport(
+        **{"pid": os.getpid(), "ready": True, "problem": None, "generation": 1} | fields,
+        incarnation=incarnation, counts=metrics.counts(), metrics=metrics.values(),
+    )  # fmt: skip
+    encoded = encode_report(report, limit)
+    assert len(encoded) <= limit
+    return msgspec.msgpack.decode(encoded, type=WorkerReport)
+
+
+def finished(workers: int = 2) -> FinishedWorkers:
+    return FinishedWorkers(supervisor=os.getpid(), folded=[0] * workers)
+
+
+def exposition(shown: GatewayTotals) -> bytes:
+    return Metrics().expose_all(shown)
 
 
 def value(text: bytes, sample: str) -> float:
-    found = re.search(rf"^{re.escape(sample)} (\S+)$", text.decode(), re.MULTILINE)
-    assert found, f"no {sample} in {text.decode()}"
-    return float(found[1])
+    match = re.search(rf"^{re.escape(sample)} (\S+)$", text.decode(), re.MULTILINE)
+    assert match, f"no {sample} in {text.decode()}"
+    return float(match[1])
 
 
 def test_counters_and_histograms_are_added_bucket_by_bucket() -> None:
@@ -30,7 +63,7 @@ def test_counters_and_histograms_are_added_bucket_by_bucket() -> None:
     second.duration.observe("m", 7)
     first.in_flight = 4
     second.in_flight = 1
-    text = exposition(merged([], {"1": reported(first), "2": reported(second)}))
+    text = exposition(totals(finished(), {1: received(first), 2: received(second)}))
     assert value(text, 'modelmux_requests_total{outcome="ok",route="m"}') == 5
     assert value(text, 'modelmux_requests_total{outcome="ok",route="only-here"}') == 1
     assert value(text, 'modelmux_request_duration_seconds_bucket{le="0.1",route="m"}') == 1
@@ -45,42 +78,120 @@ def test_alone_it_is_what_the_process_itself_exposes() -> None:
     metrics = Metrics()
     metrics.requests.add("m", "ok")
     metrics.duration.observe("m", 1)
-    ours = exposition([f for f in merged([], {"1": reported(metrics)}) if not f.name.startswith("process_")])
-    assert ours.decode() == "".join(
+    text = exposition(totals(finished(1), {1: received(metrics)})).decode()
+    ours = text[: text.index("# HELP modelmux_workers ")]
+    assert ours == "".join(
         line for line in metrics.expose().decode().splitlines(keepends=True) if "process_" not in line
     )
 
 
+@on_linux
 def test_no_sum_falls_when_a_worker_ends_and_gauges_end_with_it() -> None:
     first, second = Metrics(), Metrics()
     first.requests.add_many(2, "m", "ok")
+    first.duration.observe("m", 0.07)
     first.in_flight = 4
     second.requests.add_many(3, "m", "ok")
-    past = kept(kept([], reported(first)), reported(first))  # two workers ended so
-    text = exposition(merged(past, {"2": reported(second)}))
+    past = finished()
+    for incarnation in (1, 2):  # two workers ended so
+        add_finished(past, 1, received(first, incarnation))
+    text = exposition(totals(past, {1: received(first, 2), 2: received(second)}))
     assert value(text, 'modelmux_requests_total{outcome="ok",route="m"}') == 7
+    assert value(text, 'modelmux_request_duration_seconds_count{route="m"}') == 2
     assert value(text, "modelmux_requests_in_flight") == 0
     assert 'process_cpu_seconds_total{worker="2"}' in text.decode()
     assert 'worker="1"' not in text.decode()
 
 
+@on_linux
 def test_each_process_keeps_its_own_figures() -> None:
-    text = exposition(merged([], {"1": reported(Metrics()), "2": reported(Metrics())})).decode()
-    assert re.findall(r'^process_resident_memory_bytes\{worker="(\d)"\}', text, re.MULTILINE) == ["1", "2"]
+    text = exposition(totals(finished(), {1: received(Metrics()), 2: received(Metrics(), generation=3)})).decode()
+    shown = re.findall(r'^process_resident_memory_bytes\{worker="(\w+)"\}', text, re.MULTILINE)
+    assert shown == ["1", "2", "supervisor"]
+    assert value(text.encode(), 'modelmux_config_generation{worker="2"}') == 3
 
 
-def test_the_whole_began_when_its_first_process_did() -> None:
-    def began(at: float) -> list[Family]:
-        return [Family("c", "", "counter", [("c_total", (), 1.0), ("c_created", (), at)])]
-
-    assert merged(kept([], began(5.0)), {"1": began(3.0), "2": began(9.0)})[0].samples == [
-        ("c_total", (), 3.0), ("c_created", (), 3.0),
-    ]  # fmt: skip
+@on_linux
+def test_a_process_that_has_just_exited_is_left_out() -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    text = exposition(totals(finished(), {1: received(Metrics(), pid=pid)})).decode()
+    assert 'process_cpu_seconds_total{worker="1"}' not in text
+    assert 'process_cpu_seconds_total{worker="supervisor"}' in text
 
 
 def test_health_is_of_the_sum_not_a_sum_of_rates() -> None:
     good, bad = Metrics(), Metrics()
     good.total = good.succeeded = 3
     bad.total = bad.failed = 1
-    health = health_counters(added_counts([good.counts(), bad.counts()]))
+    health = health_of(add_counts([good.counts(), bad.counts()]))
     assert (health["total_requests"], health["success_rate"]) == (4, 0.75)
+
+
+def test_what_health_needs_is_read_without_the_metrics() -> None:
+    metrics = Metrics()
+    metrics.total = 3
+    report = WorkerReport(
+        pid=7, incarnation=2, ready=True, problem="credentials", generation=4, counts=metrics.counts(),
+        metrics=metrics.values(),
+    )  # fmt: skip
+    status = msgspec.msgpack.decode(encode_report(report, LIMIT), type=WorkerStatus)
+    assert [getattr(status, name) for name in WorkerStatus.__struct_fields__] == [
+        getattr(report, name) for name in WorkerStatus.__struct_fields__
+    ]
+    past = FinishedWorkers(supervisor=5, folded=[1, 2], restarts=3, counts={"total": 4})
+    short = msgspec.msgpack.decode(encode_report(past, LIMIT), type=FinishedStatus)
+    assert (short.supervisor, short.folded, short.restarts, short.counts) == (5, [1, 2], 3, {"total": 4})
+
+
+# --- more than fits -----------------------------------------------------------------------------------------------
+
+
+def many(count: int) -> Metrics:
+    metrics = Metrics()
+    metrics.total = metrics.succeeded = count
+    for number in range(count):
+        metrics.requests.add(f"route-{number}", "ok")
+        metrics.duration.observe(f"route-{number}", number / 100)
+        metrics.attempts.add(f"deployment-{number}", "ok")
+    return metrics
+
+
+@pytest.mark.parametrize("count", [10, 100, 1_000])
+@pytest.mark.parametrize("limit", [6_000, 10_000, 50_000])
+def test_label_sets_that_do_not_fit_are_dropped_and_counted_and_no_sum_changes(count: int, limit: int) -> None:
+    metrics = many(count)
+    report = received(metrics, limit=limit)
+    assert report.counts == metrics.counts()
+    requests, durations = (
+        report.metrics.counters[names.METRIC_REQUESTS], report.metrics.histograms[names.METRIC_DURATION]
+    )  # fmt: skip
+    assert sum(requests.values()) == count
+    assert sum(sum(counts) for counts, _ in durations.values()) == count
+    assert sum(total for _, (total,) in durations.values()) == pytest.approx(sum(range(count)) / 100)
+    every = [*report.metrics.counters.values(), *report.metrics.histograms.values(), *report.metrics.gauges.values()]
+    left = sum(OTHER not in labels and labels != OTHER for values in every for labels in values)
+    assert report.dropped == 3 * count + 1 - left
+    text = exposition(totals(finished(1), {1: report}))
+    assert value(text, "modelmux_dropped_label_sets") == report.dropped
+    if report.dropped:
+        assert OTHER.encode() in text
+
+
+def test_the_oldest_label_sets_are_kept_so_that_they_do_not_come_and_go() -> None:
+    few, more = received(many(400), limit=10_000), received(many(410), limit=10_000)
+    shown = [set(report.metrics.counters[names.METRIC_REQUESTS]) for report in (few, more)]
+    assert shown[0] == shown[1]
+    assert ("route-0", "ok") in shown[0]
+
+
+def test_what_was_dropped_once_is_added_up_further() -> None:
+    past = finished(1)
+    for incarnation in range(1, 4):
+        add_finished(past, 1, received(many(400), incarnation, limit=10_000))
+        past = msgspec.msgpack.decode(encode_report(past, 10_000), type=FinishedWorkers)
+    assert sum(past.metrics.counters[names.METRIC_REQUESTS].values()) == 1_200
+    assert past.counts["total"] == 1_200
+    assert past.metrics.counters[names.METRIC_REQUESTS][OTHER, OTHER] > 0

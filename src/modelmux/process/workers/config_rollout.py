@@ -1,6 +1,6 @@
-"""A new configuration for all workers: read and checked once by the supervisor, then handed to each.
+"""A new configuration for all workers: read and checked once by the supervisor, then sent to each.
 
-The supervisor keeps the one that was good last: a worker that is started later begins with it, whatever the file says.
+The supervisor keeps the last valid one: a worker that is started later begins with it, whatever the file says.
 """
 
 from __future__ import annotations
@@ -12,94 +12,94 @@ import msgspec
 
 from modelmux.app import check_exposure, create_app, restart_needed
 from modelmux.config import Config, Loaded
-from modelmux.process.reload import Outcome, listening_at, notes, problems
-from modelmux.process.workers.protocol import Adopt, Leave
-from modelmux.process.workers.worker_slot import Member, State
+from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_host
+from modelmux.process.workers.protocol import ApplyConfig, Shutdown
+from modelmux.process.workers.worker_slot import State, WorkerSlot
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
 
-#: Seconds the workers get to take a configuration over; `modelmux reload` waits longer.
-ADOPT_SECONDS: Final = 5.0
+#: Seconds the workers get to apply a configuration; `modelmux reload` waits longer.
+APPLY_TIMEOUT: Final = 5.0
 
 
-class Handover:
-    """One reload at a time; being asked during one asks for another after it.
+class ConfigRollout:
+    """One rollout at a time; a request during one starts another after it.
 
-    :param read: reads the configuration anew.
+    :param read: reads the configuration.
     :param host: where the gateway listens, whatever a new configuration says.
-    :param done: told what came of a reload.
+    :param on_done: called with the result of each rollout.
     """
 
     def __init__(
         self,
         config: Config,
-        crew: Sequence[Member],
+        slots: Sequence[WorkerSlot],
         read: Callable[[], Loaded],
         host: str,
         log: Log,
-        done: Callable[[Outcome], None],
+        on_done: Callable[[ReloadResult], None],
     ) -> None:
         self.config = config
         self.generation = 1
-        self.until: float | None = None
-        self._crew = crew
+        self.deadline: float | None = None
+        self._slots = slots
         self._read = read
         self._host = host
         self._log = log
-        self._done = done
-        self._waiting: set[Member] = set()
-        self._outcome = Outcome()
-        self._again = False
+        self._on_done = on_done
+        self._waiting: set[WorkerSlot] = set()
+        self._result = ReloadResult()
+        self._repeat = False
 
     @property
-    def running(self) -> bool:
-        return self.until is not None
+    def in_progress(self) -> bool:
+        return self.deadline is not None
 
-    def begin(self, now: float) -> None:
-        """Read, check, hand over. What goes wrong is told to ``done``, and all stay with what they have."""
-        if self.running:
-            self._again = True
+    def start(self, now: float) -> None:
+        """Read, check, send. After a failure, which ``on_done`` gets, all workers keep the configuration they have."""
+        if self.in_progress:
+            self._repeat = True
             return
         try:
             loaded = self._read()
-            check_exposure(listening_at(self._host, loaded.config))
-            create_app(loaded.config, log=self._log)  # what can go wrong in a worker goes wrong here, and is said once
+            check_exposure(with_host(loaded.config, self._host))
+            create_app(loaded.config, log=self._log)  # what would fail in a worker fails here, and is logged once
         except Exception as error:  # noqa: BLE001 - a reload must not take the gateway down
-            self._done(Outcome(problems(error)))
+            self._on_done(ReloadResult(failure_reasons(error)))
             return
-        self._outcome = Outcome(notes=notes(loaded, restart_needed(self.config, loaded.config)))
-        self.config, self.generation, self.until = loaded.config, self.generation + 1, now + ADOPT_SECONDS
-        message = Adopt(self.generation, msgspec.msgpack.encode(loaded.tree))
-        self._waiting = {m for m in self._crew if m.state in (State.STARTING, State.SERVING)}
-        for member in self._waiting:
-            member.send(message)
-        self._end_if_complete(now)
+        self._result = ReloadResult(advisories=advisories(loaded, restart_needed(self.config, loaded.config)))
+        self.config, self.generation, self.deadline = loaded.config, self.generation + 1, now + APPLY_TIMEOUT
+        message = ApplyConfig(self.generation, msgspec.msgpack.encode(loaded.tree))
+        self._waiting = {slot for slot in self._slots if slot.state in (State.STARTING, State.READY)}
+        for slot in self._waiting:
+            slot.send(message)
+        self._finish_if_complete(now)
 
-    def adopted(self, member: Member, generation: int, problem: str | None, now: float) -> None:
-        """A worker answered. One that cannot take over what it should is replaced by one that begins with it."""
+    def on_applied(self, slot: WorkerSlot, generation: int, problem: str | None, now: float) -> None:
+        """A worker answered. One that cannot apply the configuration is replaced by one that starts with it."""
         if problem is not None:
-            self._log.error(names.EVENT_WORKER, worker=member.number, message=f"could not reload: {problem}")
-            member.send(Leave(at_once=False))
+            self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"could not reload: {problem}")
+            slot.send(Shutdown(at_once=False))
         if generation == self.generation:
-            self.gone(member, now)
+            self.on_exit(slot, now)
 
-    def gone(self, member: Member, now: float) -> None:
-        """It has taken over, or ended: the one that follows it has the new configuration."""
-        self._waiting.discard(member)
-        self._end_if_complete(now)
+    def on_exit(self, slot: WorkerSlot, now: float) -> None:
+        """The worker is done, or has exited: its successor starts with the new configuration."""
+        self._waiting.discard(slot)
+        self._finish_if_complete(now)
 
-    def see_to(self, now: float) -> None:
-        """Wait no longer than is bearable."""
-        if self.until is not None and self.until <= now:
-            self._outcome.notes += [f"worker {m.number} has not answered yet" for m in self._waiting]
+    def on_tick(self, now: float) -> None:
+        """Stop waiting at the deadline."""
+        if self.deadline is not None and self.deadline <= now:
+            self._result.advisories += [f"worker {slot.number} has not confirmed it yet" for slot in self._waiting]
             self._waiting.clear()
-            self._end_if_complete(now)
+            self._finish_if_complete(now)
 
-    def _end_if_complete(self, now: float) -> None:
-        if self.until is None or self._waiting:
+    def _finish_if_complete(self, now: float) -> None:
+        if self.deadline is None or self._waiting:
             return
-        self.until = None
-        self._done(self._outcome)
-        if self._again:
-            self._again = False
-            self.begin(now)
+        self.deadline = None
+        self._on_done(self._result)
+        if self._repeat:
+            self._repeat = False
+            self.start(now)

@@ -1,6 +1,7 @@
-"""What a supervisor and its workers say to each other, and how it looks on the socket pair between them.
+"""Messages between a supervisor and its workers, and their encoding on the socket pair between them.
 
-Frames: four bytes of length, then MessagePack. No sockets, no decisions.
+A frame is four bytes of length, then MessagePack. What workers count does not come this way (see ``scoreboard.py``).
+Not in this module: sockets, decisions.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ from typing import Final
 
 import msgspec
 
-from modelmux.telemetry.worker_metrics import Report, Whole
-
 _LENGTH: Final = 4
-#: The largest message is a report: some hundred bytes for each route and deployment.
+#: The largest message is a configuration.
 MAX_FRAME: Final = 64 * 2**20
 
 
@@ -21,97 +20,68 @@ class Message(msgspec.Struct, tag=True, array_like=True):
     """One of those below."""
 
 
-class Tell(Message):
-    """To a worker: report, and name this number. It is the sign of life too."""
-
-    number: int
-    metrics: bool
-
-
-class Leave(Message):
-    """To a worker: drain and end; with ``at_once``, end the running requests too."""
+class Shutdown(Message):
+    """To a worker: drain and exit; with ``at_once``, end the running requests too."""
 
     at_once: bool
 
 
-class Care(Message):
-    """To a worker: the listening sockets that it accepts from beside its own, all of them."""
+class ServeSockets(Message):
+    """To a worker: all listening sockets that it accepts from in addition to its own."""
 
     sockets: list[int]
 
 
-class Adopt(Message):
-    """To a worker: serve by this configuration.
+class ApplyConfig(Message):
+    """To a worker: switch to this configuration.
 
-    :param config: the settings of all sources together, as MessagePack.
+    :param config: the merged settings of all sources, as MessagePack.
     """
 
     generation: int
     config: bytes
 
 
-class Answer(Message):
-    """To a worker: how the whole is, in answer to its ``Ask`` of that number."""
-
-    number: int
-    whole: Whole
-
-
 class Ready(Message):
     """From a worker: it accepts requests."""
 
 
-class Leaving(Message):
-    """From a worker: it will not accept much longer, whoever told it to end."""
+class Draining(Message):
+    """From a worker: it is about to stop accepting, whatever the reason."""
 
 
-class Said(Message):
-    """From a worker: its report. Number 0 is its last one."""
+class ConfigApplied(Message):
+    """From a worker: the configuration of that generation is in force.
 
-    number: int
-    report: Report
-
-
-class Ask(Message):
-    """From a worker: how are all of us? With its own report."""
-
-    number: int
-    metrics: bool
-    report: Report
-
-
-class Adopted(Message):
-    """From a worker: it serves by the configuration of that generation.
-
-    :param problem: why it does not.
+    :param problem: why it is not.
     """
 
     generation: int
     problem: str | None
 
 
-ToWorker = Tell | Leave | Care | Adopt | Answer
-ToSupervisor = Ready | Leaving | Said | Ask | Adopted
+ToWorker = Shutdown | ServeSockets | ApplyConfig
+ToSupervisor = Ready | Draining | ConfigApplied
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-AT_WORKER: Final = msgspec.msgpack.Decoder(ToWorker)
-AT_SUPERVISOR: Final = msgspec.msgpack.Decoder(ToSupervisor)
+WORKER_DECODER: Final = msgspec.msgpack.Decoder(ToWorker)
+SUPERVISOR_DECODER: Final = msgspec.msgpack.Decoder(ToSupervisor)
 
 
-def frame(message: ToWorker | ToSupervisor) -> bytes:
+def encode_frame(message: ToWorker | ToSupervisor) -> bytes:
     """A message as it is sent."""
     body = _ENCODER.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
 
 
-class Frames:
-    """Bytes as they arrive -> messages' bytes."""
+class FrameDecoder:
+    """Bytes as they arrive -> bodies of messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """:raises ValueError: that is no frame of ours."""
+        """:raises ValueError: the bytes are not a frame of this protocol."""
         self._buffer += data
         while len(self._buffer) >= _LENGTH:
             size = int.from_bytes(self._buffer[:_LENGTH], "big")

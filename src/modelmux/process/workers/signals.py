@@ -1,4 +1,4 @@
-"""Signals of this process as something a selector can wait for, and held back while it forks."""
+"""Signals of this process as something a selector can wait for, and blocked while it forks."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
-HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Signals:
-    """Signals that arrived, in their order. A selector may wait for ``socket``."""
+    """Signals that arrived, in order. A selector can wait for ``socket``."""
 
     def __init__(self) -> None:
         self.socket, self._write = socket.socketpair()
         for sock in (self.socket, self._write):
             sock.setblocking(False)
-        self._before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for number in HEARD:
-            signal.signal(number, _heard)
+        self._previous_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        for number in HANDLED:
+            signal.signal(number, _ignore)
 
-    def take(self) -> bytes:
-        """The numbers of those that arrived since."""
+    def drain(self) -> bytes:
+        """The numbers of the signals that arrived since the last call."""
         with contextlib.suppress(BlockingIOError):
             return self.socket.recv(4096)
         return b""
 
     def close(self) -> None:
-        """Hear no more; in a forked process, the other one still does."""
-        signal.set_wakeup_fd(self._before)
+        """Stop receiving; in a forked process, the parent still receives."""
+        signal.set_wakeup_fd(self._previous_fd)
         self.socket.close()
         self._write.close()
 
 
-def _heard(number: int, frame: object) -> None:
-    """Nothing: the number is on the socket."""
+def _ignore(number: int, frame: object) -> None:
+    """The number is on the socket; nothing else to do."""
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Signals wait until this is over. In between, a forked process can make itself ready for them: one that it heard
-    with its parent's ears would count twice there."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+def signals_blocked() -> Iterator[None]:
+    """Signals wait until the end of the block. So a forked process can install its own handlers first: a signal that it
+    received with those of its parent would be counted twice there."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         yield
     finally:

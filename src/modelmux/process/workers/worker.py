@@ -1,8 +1,8 @@
-"""One of several workers: a process that serves, reports to its supervisor and does as that says.
+"""One of several workers: a process that serves, reports its totals, and follows its supervisor's commands.
 
-It was forked by the supervisor (``supervisor.py``). Signals are the supervisor's to hear: a terminal's Ctrl-C reaches
-every process, and is one drain all the same. Reading of files and environment must not come in here: the configuration
-is handed over, so that all workers have the same one.
+It was forked by the supervisor (``supervisor.py``). Signals are for the supervisor: a terminal's Ctrl-C reaches every
+process, and is still one drain. Not in this module: reading files and environment. The configuration is passed in, so
+that all workers have the same one.
 """
 
 from __future__ import annotations
@@ -19,79 +19,81 @@ from types import FrameType
 from typing import Any
 
 import msgspec
-from prometheus_client import Gauge
 
-from modelmux.app import Gateway, create_app
+from modelmux.app import Gateway
 from modelmux.config import Config
-from modelmux.process.memory import settle_for_serving
+from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import END_SECONDS, Drain, GatewayServer, gateway_config
-from modelmux.process.workers.aggregate_client import Asking
+from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer, gateway_config
 from modelmux.process.workers.protocol import (
-    AT_WORKER,
-    Adopt,
-    Adopted,
-    Answer,
-    Ask,
-    Care,
-    Frames,
-    Leave,
-    Leaving,
+    WORKER_DECODER,
+    ApplyConfig,
+    ConfigApplied,
+    Draining,
+    FrameDecoder,
     Ready,
-    Said,
-    Tell,
+    ServeSockets,
+    Shutdown,
     ToSupervisor,
     ToWorker,
-    frame,
+    encode_frame,
 )
+from modelmux.process.workers.scoreboard import Scoreboard
+from modelmux.process.workers.totals import Reporter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
-from modelmux.telemetry.worker_metrics import Report, families
+from modelmux.telemetry.worker_metrics import WorkerReport
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
-    """What a worker is given.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What a worker needs.
 
+    :param incarnation: counts the processes that ran in the slot of this worker.
     :param sockets: the listening sockets of all workers; that of this one is at ``number - 1``.
     :param link: its end of the socket pair.
+    :param heartbeat: seconds between two reports if nothing changes.
     """
 
     number: int
+    incarnation: int
     config: Config
     generation: int
     sockets: list[socket.socket]
     link: socket.socket
-    drain: Drain
+    board: Scoreboard
+    heartbeat: float
+    drain: DrainSettings
     log: Log
 
 
-def work(post: Post) -> int:
-    """Serve until told to end; signals are held when this begins.
+def run_worker(options: WorkerOptions) -> int:
+    """Serve until told to shut down; signals are blocked when this is called.
 
     :returns: the exit code.
     """
-    _spare_system_proxies()
-    log = WorkerLog(post.log, post.number)
-    server = WorkerServer(post, create_app(post.config, log=log), log)
+    _avoid_system_proxies()
+    log = WorkerLog(options.log, options.number)
+    gateway = Gateway(options.config, log=log, log_route_warnings=False)  # the supervisor has logged them
+    server = WorkerServer(options, gateway, log)
     signal.signal(signal.SIGTERM, server.on_sigterm)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    settle_for_serving()
-    server.run(sockets=[post.sockets[post.number - 1]])
+    tune_for_serving()
+    server.run(sockets=[options.sockets[options.number - 1]])
     return 0 if server.started else 1
 
 
-def _spare_system_proxies() -> None:
+def _avoid_system_proxies() -> None:
     """Apple's frameworks crash in a forked process, and Python asks them for proxies where no variable names any."""
     if sys.platform == "darwin" and not urllib.request.getproxies_environment():
         os.environ["no_proxy"] = "*"
 
 
 class WorkerLog:
-    """A log whose lines name the worker. What is wrong with the configuration the supervisor has said already."""
+    """A log whose lines name the worker."""
 
     def __init__(self, log: Log, worker: int) -> None:
         self._log = log
@@ -104,38 +106,34 @@ class WorkerLog:
         self._log.info(event, worker=self._worker, **fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        if event != names.EVENT_CONFIG:
-            self._log.warning(event, worker=self._worker, **fields)
+        self._log.warning(event, worker=self._worker, **fields)
 
     def error(self, event: str, **fields: Any) -> None:
         self._log.error(event, worker=self._worker, **fields)
 
 
 class WorkerServer(GatewayServer):
-    """The server of one worker, which does what its supervisor says."""
+    """The server of one worker."""
 
-    def __init__(self, post: Post, gateway: Gateway, log: Log) -> None:
-        super().__init__(gateway_config(gateway), ServiceManager(), None, gateway.readiness, post.drain)
-        self._post = post
+    def __init__(self, options: WorkerOptions, gateway: Gateway, log: Log) -> None:
+        super().__init__(gateway_config(gateway), ServiceManager(), None, gateway.readiness, options.drain)
+        self._options = options
         self._gateway = gateway
         self._log = log
-        self._link: Link | None = None
-        self._stood_in: dict[int, asyncio.Server] = {}
-        self._chores: asyncio.Queue[Care | Adopt] = asyncio.Queue()
-        self._chore: asyncio.Task[None] | None = None
-        self._asking = Asking(self._put)
-        self._generation = Gauge(
-            names.METRIC_CONFIG_GENERATION, "How many configurations were served, the present one included.",
-            registry=gateway.metrics.registry,
-        )  # fmt: skip
-        self._generation.set(post.generation)
+        self._link: SupervisorLink | None = None
+        self._extra_sockets: dict[int, asyncio.Server] = {}
+        self._commands: asyncio.Queue[ServeSockets | ApplyConfig] = asyncio.Queue()
+        self._command_task: asyncio.Task[None] | None = None
+        self._generation = options.generation
+        self._accepting = False
+        self._reporter = Reporter(options.board, options.number, self._report, options.heartbeat)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Without uvicorn's signal handlers."""
         await self._serve(sockets)
 
     def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
-        """However often: when it is over at once, the supervisor says."""
+        """The same however often it comes: only the supervisor ends a drain early."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -143,113 +141,116 @@ class WorkerServer(GatewayServer):
         if not self.started:
             return
         loop = asyncio.get_running_loop()
-        _, self._link = await loop.create_unix_connection(lambda: Link(self.heard, self.lost), sock=self._post.link)
-        self._chore = asyncio.create_task(self._do_chores())
-        self._readiness.ask = self._asking.ask
+        _, self._link = await loop.create_unix_connection(
+            lambda: SupervisorLink(self.on_message, self.on_supervisor_lost), sock=self._options.link
+        )
+        self._command_task = asyncio.create_task(self._run_commands())
+        self._accepting = True
+        self._gateway.metrics.on_change = self._readiness.on_change = self._reporter.changed
+        self._readiness.aggregate = self._reporter.totals
+        self._reporter.start()
         self._link.send(Ready())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         assert self._link is not None
-        assert self._chore is not None
-        self._link.send(Leaving())
-        self._chore.cancel()
-        await asyncio.wait([self._chore])
-        await super().shutdown([*(sockets or []), *self._post.sockets])
-        self._link.send(Said(0, self._report(metrics=True)))
+        assert self._command_task is not None
+        self._accepting = False
+        self._reporter.write()
+        self._link.send(Draining())
+        self._command_task.cancel()
+        await asyncio.wait([self._command_task])
+        await super().shutdown([*(sockets or []), *self._options.sockets])
+        self._reporter.stop()
         await self._link.close()
 
-    # --- what the supervisor says ---------------------------------------------------------------------------------
+    def _report(self) -> WorkerReport:
+        metrics = self._gateway.metrics
+        return WorkerReport(
+            pid=os.getpid(),
+            incarnation=self._options.incarnation,
+            ready=self._accepting,
+            problem=self._readiness.problem,
+            generation=self._generation,
+            counts=metrics.counts(),
+            metrics=metrics.values(),
+        )
 
-    def heard(self, message: ToWorker) -> None:
+    # --- messages of the supervisor -------------------------------------------------------------------------------
+
+    def on_message(self, message: ToWorker) -> None:
         match message:
-            case Tell(number, metrics):
-                self._say(Said(number, self._report(metrics=metrics)))
-            case Answer(number, whole):
-                self._asking.answered(number, whole)
-            case Leave(at_once):
+            case Shutdown(at_once):
                 self.should_exit = True
                 self.force_exit = self.force_exit or at_once
-            case Care() | Adopt():
-                self._chores.put_nowait(message)
+            case ServeSockets() | ApplyConfig():
+                self._commands.put_nowait(message)
 
-    def lost(self) -> None:
-        """The supervisor is gone: nobody would hear of this process, so it ends. Another one may want the port."""
-        self._asking.over()
+    def on_supervisor_lost(self) -> None:
+        """The supervisor has exited. Without it this process cannot be found or controlled, so it drains. A successor
+        may need the port."""
         if not self.should_exit:
-            self._log.error(names.EVENT_WORKER, message="the supervisor is gone; running requests finish, then I end")
+            self._log.error(names.EVENT_WORKER, message="lost the supervisor; draining, then exiting")
             self._drain = replace(self._drain, delay=0.0)
             self.should_exit = True
 
-    def _say(self, message: ToSupervisor) -> None:
+    def _send(self, message: ToSupervisor) -> None:
         if self._link is not None:
             self._link.send(message)
 
-    def _put(self, number: int, metrics: bool) -> bool:
-        """Ask the supervisor how all workers are; False if there is none."""
-        if self._link is None or self._link.lost.done():
-            return False
-        self._link.send(Ask(number, metrics, self._report(metrics=metrics)))
-        return True
+    # --- commands that take a while -------------------------------------------------------------------------------
 
-    def _report(self, *, metrics: bool) -> Report:
-        counted = self._gateway.metrics
-        return Report(
-            counts=counted.counts(),
-            problem=self._readiness.problem,
-            families=families(counted.registry) if metrics else None,
-        )
-
-    # --- chores: what takes a while -------------------------------------------------------------------------------
-
-    async def _do_chores(self) -> None:
+    async def _run_commands(self) -> None:
         while True:
-            message = await self._chores.get()
-            if isinstance(message, Adopt):
-                await self._adopt(message)
+            message = await self._commands.get()
+            if isinstance(message, ApplyConfig):
+                await self._apply_config(message)
             else:
-                await self._care(set(message.sockets))
+                await self._serve_sockets(set(message.sockets))
 
-    async def _adopt(self, message: Adopt) -> None:
+    async def _apply_config(self, message: ApplyConfig) -> None:
         problem = None
         try:
             await self._gateway.reload(Config.from_dict(msgspec.msgpack.decode(message.config)))
-            self._generation.set(message.generation)
-        except Exception as error:  # noqa: BLE001 - the supervisor is told, and replaces this worker
+            self._generation = message.generation
+        except Exception as error:  # noqa: BLE001 - the supervisor gets it, and replaces this worker
             problem = error_location(error)
-        self._say(Adopted(message.generation, problem))
+        self._reporter.write()
+        self._send(ConfigApplied(message.generation, problem))
 
-    async def _care(self, wanted: set[int]) -> None:
-        """Accept from the sockets of others, or no longer."""
-        for index in self._stood_in.keys() - wanted:
-            server = self._stood_in.pop(index)
+    async def _serve_sockets(self, indices: set[int]) -> None:
+        """Accept from these sockets of other workers, and no longer from the rest."""
+        for index in self._extra_sockets.keys() - indices:
+            server = self._extra_sockets.pop(index)
             self.servers.remove(server)
             server.close()
-        for index in wanted - self._stood_in.keys():
+        for index in indices - self._extra_sockets.keys():
             try:
-                # A copy, because the server closes what it is given when it has to stop.
+                # A copy, because the server closes its socket when it stops.
                 server = await asyncio.get_running_loop().create_server(
-                    self._connection, sock=self._post.sockets[index].dup(), backlog=self.config.backlog
+                    self._connection, sock=self._options.sockets[index].dup(), backlog=self.config.backlog
                 )
-            except OSError as error:  # no descriptor left: what this is for ends soon, and serving goes on
-                self._log.error(names.EVENT_WORKER, message=f"cannot stand in for another: {error.strerror}")
+            except OSError as error:  # out of descriptors: the other worker is back soon, and serving continues
+                self._log.error(
+                    names.EVENT_WORKER, message=f"cannot accept from another worker's socket: {error.strerror}"
+                )
                 continue
-            self._stood_in[index] = server
+            self._extra_sockets[index] = server
             self.servers.append(server)
 
     def _connection(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+        connection: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return made
+        return connection
 
 
-class Link(asyncio.Protocol):
+class SupervisorLink(asyncio.Protocol):
     """The worker's end of the socket pair."""
 
-    def __init__(self, heard: Callable[[ToWorker], None], on_lost: Callable[[], None]) -> None:
-        self._heard = heard
+    def __init__(self, on_message: Callable[[ToWorker], None], on_lost: Callable[[], None]) -> None:
+        self._on_message = on_message
         self._on_lost = on_lost
-        self._frames = Frames()
+        self._frames = FrameDecoder()
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -259,23 +260,23 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for body in self._frames.feed(data):
-                self._heard(AT_WORKER.decode(body))
-        except (ValueError, msgspec.DecodeError):  # no supervisor of ours: as good as none
+                self._on_message(WORKER_DECODER.decode(body))
+        except (ValueError, msgspec.DecodeError):  # not our supervisor: treated as lost
             self._abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it was lost
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self.lost.set_result(None)
         self._on_lost()
 
     def send(self, message: ToSupervisor) -> None:
         if self._transport is not None and not self.lost.done():
-            self._transport.write(frame(message))
+            self._transport.write(encode_frame(message))
 
     async def close(self) -> None:
-        """After what was sent is on its way."""
+        """Close once everything is sent."""
         if self._transport is not None:
             self._transport.close()
-        await asyncio.wait([self.lost], timeout=END_SECONDS)
+        await asyncio.wait([self.lost], timeout=CLOSE_TIMEOUT)
 
     def _abort(self) -> None:
         if self._transport is not None:

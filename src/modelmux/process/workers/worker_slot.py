@@ -1,6 +1,6 @@
-"""The workers as their supervisor sees them: state, the socket to each, when it is started again, who stands in for it.
+"""The workers as the supervisor sees them: state, socket pair, restart delay, and who serves orphaned sockets.
 
-No forking, no signals, no selector: those are the supervisor's.
+Not in this module: forking, signals, the selector. Those are the supervisor's.
 """
 
 from __future__ import annotations
@@ -14,48 +14,50 @@ from typing import Final
 
 import msgspec
 
-from modelmux.process.workers.protocol import AT_SUPERVISOR, Frames, Tell, ToSupervisor, ToWorker, frame
+from modelmux.process.workers.protocol import SUPERVISOR_DECODER, FrameDecoder, ToSupervisor, ToWorker, encode_frame
 
-#: Seconds until a worker that ended is started again; each further early end doubles them.
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 30.0
-#: Seconds a worker has to live for its end to count as a first one.
-STEADY: Final = 60.0
-#: Seconds after which a worker whose event loop stands still is ended and replaced; never less than the second number.
-HUNG_SECONDS: Final = 20.0
-LEAST_HUNG_SECONDS: Final = 5.0
-_READ: Final = 2**18
+#: Seconds until a worker that exited is started again; each further early exit doubles them.
+MIN_RESTART_DELAY: Final = 0.1
+MAX_RESTART_DELAY: Final = 30.0
+#: A worker that ran for this many seconds is stable: its exit counts as a first one.
+STABLE_AFTER: Final = 60.0
+#: Seconds after which a worker whose event loop is blocked is killed and replaced; never less than the second number.
+HANG_TIMEOUT: Final = 20.0
+MIN_HANG_TIMEOUT: Final = 5.0
+#: Early exits in a row that are called a crash loop.
+_CRASH_LOOP: Final = 3
+_READ_SIZE: Final = 2**18
 
 
 class State(enum.Enum):
-    """``STARTING`` until it accepts requests, ``LEAVING`` once it is about to end, ``DOWN`` without a process."""
+    """``STARTING`` until it accepts requests, ``DRAINING`` when it is about to exit, ``DOWN`` without a process."""
 
     STARTING = "starting"
-    SERVING = "serving"
-    LEAVING = "leaving"
+    READY = "ready"
+    DRAINING = "draining"
     DOWN = "down"
 
 
 @dataclass(slots=True)
 class Backoff:
-    """How long to wait before a worker is started again."""
+    """The delay before a worker is started again."""
 
-    early: int = 0
+    early_exits: int = 0
 
-    def delay(self, lived: float) -> float:
-        """Seconds, after a worker ended that lived ``lived`` seconds."""
-        self.early = 0 if lived >= STEADY else self.early + 1
-        return min(FIRST_DELAY * 2.0 ** min(max(self.early - 1, 0), 20), LONGEST_DELAY)
+    def delay(self, lifetime: float) -> float:
+        """Seconds, after the exit of a worker that ran for ``lifetime`` seconds."""
+        self.early_exits = 0 if lifetime >= STABLE_AFTER else self.early_exits + 1
+        return min(MIN_RESTART_DELAY * 2.0 ** min(max(self.early_exits - 1, 0), 20), MAX_RESTART_DELAY)
 
 
 class Channel:
-    """The supervisor's end of the socket pair to one worker. Never waits: what cannot be sent now is kept."""
+    """The supervisor's end of the socket pair to one worker. Never blocks: what cannot be sent yet is buffered."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.socket = sock
         self.ended = False
-        self._frames = Frames()
+        self._frames = FrameDecoder()
         self._unsent = bytearray()
 
     @property
@@ -63,23 +65,23 @@ class Channel:
         return bool(self._unsent)
 
     def send(self, message: ToWorker) -> None:
-        self._unsent += frame(message)
+        self._unsent += encode_frame(message)
         self.flush()
 
     def flush(self) -> None:
-        """A worker that is gone is noticed by what reads from it."""
+        """Errors are ignored: reading notices a worker that has exited."""
         with contextlib.suppress(BlockingIOError, OSError):
             while self._unsent:
                 del self._unsent[: self.socket.send(self._unsent)]
 
     def receive(self) -> Iterator[ToSupervisor]:
-        """What has arrived. When nothing more will, ``ended`` is set.
+        """The messages that have arrived. ``ended`` is set when no more will come.
 
-        :raises ValueError: that was no message.
+        :raises ValueError: the bytes are not a message.
         """
         while not self.ended:
             try:
-                data = self.socket.recv(_READ)
+                data = self.socket.recv(_READ_SIZE)
             except BlockingIOError:
                 return
             except OSError:
@@ -89,85 +91,83 @@ class Channel:
                 return
             for body in self._frames.feed(data):
                 try:
-                    yield AT_SUPERVISOR.decode(body)
+                    yield SUPERVISOR_DECODER.decode(body)
                 except msgspec.DecodeError as error:
                     raise ValueError(str(error)) from None
 
 
 @dataclass(slots=True, eq=False)
-class Member:
-    """One worker's place; processes come and go in it.
+class WorkerSlot:
+    """The slot of one worker; one process after another runs in it.
 
-    :param number: counts from 1; its listening socket is the one before that.
-    :param asked: the number of the last ``Tell``; ``answered`` of the last report.
-    :param silent: seconds for which it has owed a report.
-    :param cares: the sockets it was told to care for.
+    :param number: counts from 1; its listening socket has the index ``number - 1``.
+    :param incarnation: counts the processes that ran in this slot.
+    :param heartbeat: the state of its slot of the scoreboard at the last look.
+    :param silent: seconds for which that has not changed.
+    :param extra_sockets: the sockets of others that it was told to serve.
     """
 
     number: int
     backoff: Backoff = field(default_factory=Backoff)
     state: State = State.DOWN
     pid: int = 0
+    incarnation: int = 0
     channel: Channel | None = None
     started: float = 0.0
     start_at: float | None = None
-    asked: int = 0
-    answered: int = 0
+    heartbeat: bytes = b""
     silent: float = 0.0
-    cares: list[int] = field(default_factory=list)
+    extra_sockets: list[int] = field(default_factory=list)
 
-    def begin(self, pid: int, channel: Channel, now: float) -> None:
+    def on_start(self, pid: int, channel: Channel, now: float) -> None:
         """A process was started."""
         self.pid, self.channel, self.started, self.state = pid, channel, now, State.STARTING
-        self.start_at, self.asked, self.answered, self.silent, self.cares = None, 0, 0, 0.0, []
+        self.start_at, self.silent, self.extra_sockets = None, 0.0, []
 
-    def end(self) -> None:
-        """The process is gone."""
+    def on_exit(self) -> None:
+        """The process has exited."""
         self.pid, self.channel, self.state = 0, None, State.DOWN
 
     def send(self, message: ToWorker) -> None:
         if self.channel is not None:
             self.channel.send(message)
 
-    def tell(self, *, metrics: bool) -> int:
-        """Have it report; the number by which it will."""
-        self.asked += 1
-        self.send(Tell(self.asked, metrics))
-        return self.asked
+    def record_heartbeat(self, heartbeat: bytes, elapsed: float, timeout: float) -> bool:
+        """Note the state of its scoreboard slot, ``elapsed`` seconds after the last one. A worker that runs changes it.
 
-    def bear(self, passed: float, patience: float) -> bool:
-        """It owes a report and has been silent for that many more seconds.
-
-        :returns: whether that was the end of patience; it is said once.
+        :returns: whether it has now been silent for ``timeout`` seconds; once.
         """
-        before, self.silent = self.silent, self.silent + passed
-        return before < patience <= self.silent
+        before = self.silent
+        self.silent = 0.0 if heartbeat != self.heartbeat else before + elapsed
+        self.heartbeat = heartbeat
+        return before < timeout <= self.silent
 
-    def describe(self, early: int = 3) -> str:
-        """How it goes on, for people."""
-        if self.backoff.early >= early:
-            return f"it has ended {self.backoff.early} times soon after its start; the lines before say why, if any do"
+    def describe_exit(self) -> str:
+        """What its exit means, for people."""
+        exits = self.backoff.early_exits
+        if exits >= _CRASH_LOOP:
+            return f"crash loop: exited {exits} times shortly after start; see the log lines above"
         return "its requests are lost, those of other workers are not"
 
 
-def patience_with(watchdog: float | None) -> float:
-    """Seconds after which a worker that keeps silent is replaced.
+def hang_timeout(watchdog: float | None) -> float:
+    """Seconds after which a silent worker is replaced.
 
-    :param watchdog: seconds after which a service manager that hears nothing replaces the whole. It hears nothing once
-        a worker has been silent for half of that, so here is the chance to lose one worker only.
+    :param watchdog: seconds after which a service manager that hears nothing restarts the whole gateway. It hears
+        nothing once a worker has been silent for half of them; the other half is the time to replace that one only.
     """
-    return HUNG_SECONDS if watchdog is None else min(max(watchdog, LEAST_HUNG_SECONDS), HUNG_SECONDS)
+    return HANG_TIMEOUT if watchdog is None else min(max(watchdog, MIN_HANG_TIMEOUT), HANG_TIMEOUT)
 
 
-def stand_ins(members: Sequence[Member]) -> dict[int, list[int]]:
-    """Who accepts from whose socket besides its own: number -> indices of sockets.
+def assign_orphaned_sockets(slots: Sequence[WorkerSlot]) -> dict[int, list[int]]:
+    """Which sockets each worker serves in addition to its own: number -> indices of sockets.
 
-    Where each worker has a socket of its own, the kernel goes on sending connections to that of a worker which is gone,
-    hangs or is not ready yet. Without anybody to stand in they would wait.
+    Where each worker has a socket of its own, the kernel keeps sending connections to that of a worker that has exited,
+    hangs or is not ready yet. Those would wait until it serves again.
     """
-    able = [m for m in members if m.state is State.SERVING and not m.silent]
-    cares: dict[int, list[int]] = {m.number: [] for m in members}
-    orphans = [m.number - 1 for m in members if m not in able]
-    for turn, orphan in enumerate(orphans if able else []):
-        cares[able[turn % len(able)].number].append(orphan)
-    return cares
+    able = [slot for slot in slots if slot.state is State.READY and not slot.silent]
+    sockets: dict[int, list[int]] = {slot.number: [] for slot in slots}
+    orphans = [slot.number - 1 for slot in slots if slot not in able]
+    for index, orphan in enumerate(orphans if able else []):
+        sockets[able[index % len(able)].number].append(orphan)
+    return sockets

@@ -1,0 +1,1 @@
+"""``modelmux chat``: talk to a model through the gateway."""

@@ -1,0 +1,33 @@
+"""``modelmux chat --direct``: a gateway of its own, in this process, on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+
+from modelmux.app import create_app
+from modelmux.cli.api_key import new_key
+from modelmux.config import Config
+from modelmux.config.values import Secret
+from modelmux.process.listen import listen
+from modelmux.process.server import server_in_thread
+
+_HOST = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def direct_gateway(config: Config) -> Iterator[tuple[str, str]]:
+    """Serve ``config`` during the block. Yields the URL, and the only key that is accepted: other users of the machine
+    can reach the port, too.
+
+    :raises ConfigError: the settings cannot be used.
+    :raises ListenError:
+    """
+    key = new_key()
+    server = msgspec.structs.replace(config.server, host=_HOST, api_keys=[Secret(key)])
+    app = create_app(msgspec.structs.replace(config, server=server))
+    sock = listen(_HOST, 0)
+    with server_in_thread(app, sock):
+        yield f"http://{_HOST}:{sock.getsockname()[1]}", key

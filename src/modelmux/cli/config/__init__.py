@@ -1,0 +1,1 @@
+"""``modelmux config``: one file a sub-command, and what they share."""

@@ -1,0 +1,121 @@
+"""Checks of settings beyond their types: routes, cards, rules and lists. Each problem comes with its file and line.
+
+Nothing is started or called.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from modelmux.app import check_exposure
+from modelmux.catalog import builtin
+from modelmux.config import Config, ConfigError, Loaded, build_routes
+from modelmux.config.cors_origins import read_origins
+from modelmux.config.paths import KeyPath
+from modelmux.config.streaming import build_stream_modes
+from modelmux.config.weak_keys import check_keys
+from modelmux.upstream.downloads.url_guard import UrlGuard
+
+_SETTING: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
+
+
+def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
+    """All problems, each with the origin of the setting, and hints without repetitions."""
+    problems: list[str] = []
+    hints: list[str] = []
+    for check in (_cards, _routes, _streams, _origins, _keys, check_exposure):
+        try:
+            check(loaded.config)
+        except ConfigError as error:
+            problems += error.problems
+            hints += [error.hint] if error.hint else []
+    problems += [*_fetch_lists(loaded), *_credential(loaded)]
+    return [_with_origin(problem, loaded) for problem in problems], list(dict.fromkeys(hints))
+
+
+def _cards(config: Config) -> None:
+    config.build_catalog()
+
+
+def _routes(config: Config) -> None:
+    try:
+        catalog = config.build_catalog()
+    except ConfigError:  # reported by _cards
+        catalog = builtin()
+    build_routes(config, catalog)
+
+
+def _streams(config: Config) -> None:
+    build_stream_modes(config)
+
+
+def _origins(config: Config) -> None:
+    read_origins(config.server.cors_origins)
+
+
+def _keys(config: Config) -> None:
+    check_keys(key.reveal() for key in config.server.api_keys)
+
+
+def _fetch_lists(loaded: Loaded) -> Iterator[str]:
+    """Each entry on its own: a list is rejected at its first invalid entry."""
+    lists = ("allow", "deny", "allow_private")
+    for name in lists:
+        for index, text in enumerate(getattr(loaded.config.fetch, name)):
+            arguments: Any = {name: [text]}
+            try:
+                UrlGuard(resolver=_no_addresses, **arguments)
+            except ValueError as error:
+                yield str(error).replace(f"fetch.{name}", f"fetch.{name}[{index}]", 1)
+
+
+async def _no_addresses(_host: str, _port: int) -> list[Any]:
+    return []
+
+
+def _credential(loaded: Loaded) -> Iterator[str]:
+    secret = loaded.config.auth.service_account_json
+    if secret is None:
+        return
+    try:
+        valid = isinstance(json.loads(secret.reveal()), dict)
+    except ValueError:
+        valid = False
+    if not valid:
+        yield "auth.service_account_json: not a JSON object; set it to the content of the key file"
+
+
+def _with_origin(problem: str, loaded: Loaded) -> str:
+    """A problem after the origin of the setting that it names."""
+    origin = _origin(problem, loaded)
+    return f"{origin}: {problem}" if origin else problem
+
+
+def _origin(problem: str, loaded: Loaded) -> str | None:
+    match = _SETTING.match(problem)
+    if match is None:
+        return None
+    if match["name"] is not None:
+        names = [model.name for model in loaded.config.vertex.models]
+        path: KeyPath = (
+            ("vertex", "models", names.index(match["name"])) if match["name"] in names else ("vertex", "model")
+        )
+    else:
+        path = tuple(int(p) if p.isdigit() else p for p in re.findall(r"[\w-]+", match["path"]))
+    origin = loaded.origin(path)
+    return origin if origin != "default" and len(path) > 1 else None
+
+
+def describe_sources(loaded: Loaded) -> list[str]:
+    """The sources that were read, for people: files, and the variables that set something."""
+    described = []
+    for layer in loaded.sources:
+        if layer.text is not None:
+            described.append(layer.name)
+        elif layer.tree:
+            names = ", ".join(dict.fromkeys(layer.set_by.values()))
+            described.append(f"{layer.name} ({names})" if names else layer.name)
+    return described

@@ -1,0 +1,39 @@
+"""``modelmux config path``: the files that are read, in order of precedence, and which of them exist."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from modelmux.cli.options import DOTENV
+from modelmux.cli.output import print_json, print_lines
+from modelmux.config.load import ConfigFile, config_files
+
+
+@click.command("path")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="As for `serve`.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def path(config_path: Path | None, as_json: bool) -> None:
+    """Show which files are read. Earlier ones take precedence; the environment and the command line come first."""
+    files = config_files(os.environ, file=config_path, dotenv=DOTENV)
+    if as_json:
+        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in files])
+        return
+    width = max(len(_kind(file)) for file in files)
+    for file in files:
+        click.echo(f"{state(file):<8}  {_kind(file):<{width}}  {file.path}")
+    if not any(state(file) == "read" for file in files):
+        print_lines("hint", ["`modelmux config init` writes a configuration"], "cyan")
+
+
+def _kind(file: ConfigFile) -> str:
+    return "variables" if file.kind == ".env" else file.kind
+
+
+def state(file: ConfigFile) -> str:
+    """``read``, ``absent``, or ``not read`` if another file was named explicitly."""
+    if not file.read:
+        return "not read"
+    return "read" if file.path.exists() else "absent"

@@ -1,0 +1,41 @@
+"""``modelmux config validate``: everything that is wrong with the configuration, with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelmux.cli.config.checks import config_problems, describe_sources
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import exit_with_error, warn
+from modelmux.config import Loaded, build_routes
+
+
+@click.command()
+@config_options
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def validate(config_path: Path | None, overrides: dict[str, Any], file: Path | None) -> None:
+    """Report everything that is wrong with the configuration, or with FILE instead. `modelmux doctor` also checks
+    credentials and the network."""
+    loaded = read_config(file or config_path, overrides)
+    report(loaded)
+
+
+def report(loaded: Loaded) -> None:
+    """Print what was read and what is wrong with it; exit with 1 if anything is."""
+    for source in describe_sources(loaded):
+        click.echo(f"read {source}")
+    warn(loaded.warnings)
+    problems, hints = config_problems(loaded)
+    if problems:
+        exit_with_error(problems, " ".join(hints) or None)
+    click.echo(f"valid: {_summary(loaded)}")
+
+
+def _summary(loaded: Loaded) -> str:
+    config = loaded.config
+    names = build_routes(config, config.build_catalog()).default_names
+    count = f"{len(names)} model{'s' if len(names) != 1 else ''}"
+    return f"{count} on {config.server.host}:{config.server.port}"

@@ -1,0 +1,1 @@
+"""``modelmux demo``: everything working, offline."""

@@ -1,0 +1,196 @@
+"""The tour of the demo: a question, a stream and a tool loop, each shown from both sides of the gateway.
+
+Requests go over real HTTP, with the client that the gateway uses for Vertex AI; the emulator knows what Vertex AI
+received.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from modelmux.emulator import Emulator
+from modelmux.upstream.base import Reply
+from modelmux.upstream.pool import HttpPool
+from modelmux.wire.http import HttpCall, Origin, Timeouts
+from modelmux.wire.sse import SSEDecoder
+
+MODEL: Final = "claude-sonnet-4-6"
+#: Maximum number of lines shown of a body, and maximum width of a panel.
+_LINES: Final = 40
+_WIDTH: Final = 120
+_CONTENT_TYPE: Final = [(b"content-type", b"application/json")]
+_WEATHER: Final = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The current weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "Name of the city"}},
+            "required": ["city"],
+        },
+    },
+}
+_FORECAST: Final = {"Paris": "18 °C and sunny", "London": "14 °C and raining"}
+
+
+class DemoTour:
+    """Calls a gateway with the emulator behind it."""
+
+    def __init__(self, console: Console, base_url: str, emulator: Emulator) -> None:
+        self._console = console
+        self._emulator = emulator
+        self._origin = Origin.parse(base_url)
+        self._pool = HttpPool()
+        self._timings: list[tuple[str, float, float | None]] = []
+        self._failures: list[str] = []
+
+    async def run(self) -> bool:
+        """Run the tour. True if every answer was as expected."""
+        try:
+            await self._question()
+            await self._stream()
+            await self._tools()
+        finally:
+            await self._pool.aclose()
+        self._summary()
+        return not self._failures
+
+    async def _question(self) -> None:
+        self._console.rule("[bold]1. A plain question[/bold]")
+        body = {"model": MODEL, "max_tokens": 200, "messages": [_user("Hello! What can you do?")]}
+        reply = await self._post("question", body)
+        self._expect(bool(reply["choices"][0]["message"]["content"]), "the question was not answered")
+
+    async def _stream(self) -> None:
+        self._console.rule("[bold]2. A stream[/bold]")
+        body = {
+            "model": MODEL,
+            "max_tokens": 200,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "messages": [_user("Please repeat after me: streams arrive word by word, as the model writes them.")],
+        }
+        self._show_client(body)
+        started = time.perf_counter()
+        reply = await self._send(body)
+        decoder, first, chunks = SSEDecoder(), None, []
+        self._console.print(Text("gateway → client  ", style="bold green"), end="")
+        async for piece in reply:
+            for event in decoder.feed(piece):
+                if event.data != b"[DONE]":
+                    chunk = json.loads(event.data)
+                    text = "".join(c["delta"].get("content") or "" for c in chunk["choices"])
+                    first = first or (time.perf_counter() if text else None)
+                    self._console.print(text, end="", markup=False)
+                chunks.append(event.data)
+        await reply.aclose()
+        elapsed = time.perf_counter() - started
+        self._console.print(f"\n[dim]{len(chunks)} events; the last ones:[/dim]")
+        for data in chunks[-3:]:
+            self._console.print(f"data: {data.decode()}", style="dim", markup=False, soft_wrap=True)
+        self._show_vertex()
+        self._timings.append(("stream", elapsed, first - started if first else None))
+        self._expect(chunks[-1:] == [b"[DONE]"], "the stream did not end with [DONE]")
+
+    async def _tools(self) -> None:
+        self._console.rule("[bold]3. A complete tool-calling loop[/bold]")
+        messages: list[dict[str, Any]] = [_user("What is the weather in Paris and London?")]
+        body = {"model": MODEL, "max_tokens": 500, "tools": [_WEATHER], "messages": messages}
+        message = (await self._post("tool calls", body))["choices"][0]["message"]
+        calls = message.get("tool_calls") or []
+        self._expect(len(calls) == 2, "the model did not call the tool twice")
+        messages.append(message)
+        for call in calls:
+            city = json.loads(call["function"]["arguments"])["city"]
+            result = _FORECAST.get(city, "no data")
+            self._console.print(f"[bold magenta]your program[/bold magenta]  get_weather({city!r}) = {result!r}")
+            messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
+        answer = (await self._post("tool results", body))["choices"][0]["message"]["content"] or ""
+        self._expect("18" in answer and "14" in answer, "the answer does not use the tool's results")
+
+    async def _post(self, title: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A unary request, shown from both sides."""
+        self._show_client(body)
+        started = time.perf_counter()
+        reply = await self._send(body)
+        raw = await reply.read(1024 * 1024)
+        await reply.aclose()
+        elapsed = time.perf_counter() - started
+        self._timings.append((title, elapsed, None))
+        self._show_vertex()
+        self._panel("gateway → client", json.loads(raw), "green", f"{reply.status} in {elapsed * 1000:.0f} ms")
+        parsed: dict[str, Any] = json.loads(raw)
+        if reply.status != 200:
+            raise SystemExit(1)
+        return parsed
+
+    async def _send(self, body: dict[str, Any]) -> Reply:
+        raw = json.dumps(body).encode()
+        return await self._pool.send(HttpCall(self._origin, "/v1/chat/completions", _CONTENT_TYPE, raw, Timeouts()))
+
+    def _show_client(self, body: dict[str, Any]) -> None:
+        self._panel("client → gateway", body, "cyan", "POST /v1/chat/completions")
+
+    def _show_vertex(self) -> None:
+        request = self._emulator.requests()[-1]
+        self._panel("gateway → Vertex AI", request["body"], "yellow", f"{request['method']} {request['path']}")
+
+    def _panel(self, title: str, body: Any, colour: str, line: str = "") -> None:
+        width = min(self._console.width, _WIDTH) - 4
+        lines = _pretty(_plain(body), width)
+        content = [Text(line, style="bold", overflow="fold")] if line else []
+        content += [Text(text, no_wrap=True, overflow="ellipsis") for text in lines[:_LINES]]
+        if len(lines) > _LINES:
+            content.append(Text(f"… {len(lines) - _LINES} more lines", style="dim"))
+        self._console.print(
+            Panel(Group(*content), title=title, title_align="left", border_style=colour, width=width + 4)
+        )
+
+    def _expect(self, condition: bool, failure: str) -> None:
+        if not condition:
+            self._failures.append(failure)
+            self._console.print(f"[red]{failure}[/red]")
+
+    def _summary(self) -> None:
+        table = Table(title="Timings (at 80 tokens a second)", title_justify="left")
+        for column in ("request", "first content", "complete"):
+            table.add_column(column, justify="left" if column == "request" else "right")
+        for title, elapsed, first in self._timings:
+            table.add_row(title, f"{first * 1000:.0f} ms" if first else "", f"{elapsed * 1000:.0f} ms")
+        self._console.print(table)
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def _plain(body: Any) -> Any:
+    """The emulator stores bodies as raw JSON."""
+    return json.loads(bytes(body)) if not isinstance(body, dict | list | str) else body
+
+
+def _pretty(value: Any, width: int, indent: str = "", key: str = "") -> list[str]:
+    """JSON in as few lines as the width allows."""
+    flat = indent + key + json.dumps(value, ensure_ascii=False)
+    if len(flat) < width or not isinstance(value, dict | list) or not value:
+        return [flat]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    items = (
+        [(f"{json.dumps(k)}: ", v) for k, v in value.items()]
+        if isinstance(value, dict)
+        else [("", item) for item in value]
+    )
+    lines = [indent + key + opening]
+    for number, (name, item) in enumerate(items):
+        lines += _pretty(item, width, indent + "  ", name)
+        if number < len(items) - 1:
+            lines[-1] += ","
+    return [*lines, indent + closing]

@@ -1,0 +1,105 @@
+"""``modelmux doctor``: checks everything the gateway depends on, and says how to fix each problem."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from modelmux.cli.doctor.credentials import check_credentials
+from modelmux.cli.doctor.files import check_files
+from modelmux.cli.doctor.live import check_live
+from modelmux.cli.doctor.models import check_models, check_origins
+from modelmux.cli.doctor.network import check_network
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.cli.doctor.server import check_server
+from modelmux.cli.options import config_options, load_dotenv_into_environment
+from modelmux.cli.sanitize import one_line
+from modelmux.version import __version__
+
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+#: One section of the report: name for machines, title, and the check.
+_Section = tuple[str, str, Callable[[], Iterable[Result]]]
+
+
+def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of ``doctor`` and of its deprecated name."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON for machines."),
+        click.option("--live", is_flag=True, help="Also send a test request of one token to each deployment (billed)."),
+        config_options,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@doctor_options
+def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool) -> None:
+    """Check the configuration and everything it depends on; exit with 1 if a check fails."""
+    environment = dict(os.environ)
+    load_dotenv_into_environment()
+    run(DoctorContext(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
+
+
+def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
+    """Run all sections in order and print results as they arrive. Exits with 1 if a check failed."""
+    results: list[tuple[str, Result]] = []
+    for name, title, check in _sections(context, datetime.now(UTC).date(), live=live):
+        first = True
+        for result in check():
+            results.append((name, result))
+            if not as_json:
+                if first:
+                    click.echo(click.style(title, bold=True))
+                first = False
+                click.echo(_line(result))
+    failed = sum(result.status == "fail" for _, result in results)
+    warned = sum(result.status == "warn" for _, result in results)
+    if as_json:
+        click.echo(_json(results))
+    else:
+        click.echo(_verdict(failed, warned, live=live))
+    if failed:
+        raise SystemExit(1)
+
+
+def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Section]:
+    sections: list[_Section] = [
+        ("files", "Configuration: files that are read, and their permissions", lambda: check_files(context)),
+        ("origins", "Project and location: where they are set", lambda: check_origins(context)),
+        ("models", "Models: the URL of each, and where it is set", lambda: check_models(context, today)),
+        ("credentials", "Credentials: whether an access token can be obtained", lambda: check_credentials(context)),
+        ("network", "Network: whether each host is reachable, and the clock is right", lambda: check_network(context)),
+        ("server", "Gateway: its address, port and log files", lambda: check_server(context)),
+    ]
+    if live:
+        title = "Live: a test request of one token to each deployment"
+        sections.append(("live", title, lambda: check_live(context, today)))
+    return sections
+
+
+def _line(result: Result) -> str:
+    # Padded before it is coloured: colour codes have no width.
+    mark = click.style(f"{result.status:<4}", fg=_COLOURS[result.status])
+    hint = f"  {click.style('hint', fg='cyan')}: {result.hint}" if result.hint else ""
+    return f"  {mark}  {result.check}: {one_line(result.detail)}{hint}"
+
+
+def _verdict(failed: int, warned: int, *, live: bool) -> str:
+    counts = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in ((failed, "problem"), (warned, "warning"))
+              if count]  # fmt: skip
+    if counts:
+        return f"\n{' and '.join(counts)}."
+    return "\nNo problems found." + ("" if live else " Add --live to send a test request to every deployment.")
+
+
+def _json(results: list[tuple[str, Result]]) -> str:
+    checks = [{"section": name, **msgspec.to_builtins(result)} for name, result in results]
+    ok = all(result.status != "fail" for _, result in results)
+    return msgspec.json.format(msgspec.json.encode({"version": __version__, "ok": ok, "checks": checks})).decode()

@@ -1,0 +1,66 @@
+"""The result of a check, and the context that all checks share. Not in this module: checks, printing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from modelmux.config import Config, Loaded
+from modelmux.routing.model import Deployment, Route
+from modelmux.routing.routes import Routes
+
+Status = Literal["ok", "warn", "fail", "skip"]
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """One line of the report. Never holds a secret; project ids are the operator's own.
+
+    :param check: what was checked, in a few words.
+    :param detail: what was found.
+    :param hint: what to do; set unless ``status`` is ``ok``.
+    :param ms: how long it took, where that is informative.
+    """
+
+    check: str
+    status: Status
+    detail: str
+    hint: str | None = None
+    ms: int | None = None
+
+
+@dataclass
+class DoctorContext:
+    """What is checked. Earlier checks set what later ones need; None if they failed.
+
+    :param options: settings from the command line.
+    :param environment: the variables without ``.env``, from which settings are read.
+    :param process: the variables including ``.env``, which everything else reads.
+    :param served: routes whose deployments are checked, and whether the operator configured them.
+    :param token: a Google access token, once obtained; ``quota_project`` belongs to it.
+    """
+
+    config_path: Path | None
+    options: Mapping[str, Any]
+    environment: Mapping[str, str]
+    process: Mapping[str, str]
+    loaded: Loaded | None = None
+    routes: Routes | None = None
+    served: list[tuple[Route, bool]] = field(default_factory=list)
+    token: str | None = field(default=None, repr=False)
+    quota_project: str | None = None
+
+    @property
+    def config(self) -> Config | None:
+        return self.loaded.config if self.loaded is not None else None
+
+    def deployments(self) -> list[tuple[Deployment, bool]]:
+        """Each deployment once, and whether it was configured."""
+        deployments: dict[str, tuple[Deployment, bool]] = {}
+        for route, configured in self.served:
+            for deployment in route.deployments:
+                deployments.setdefault(deployment.url, (deployment, configured))
+        return list(deployments.values())

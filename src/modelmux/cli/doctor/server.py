@@ -1,0 +1,100 @@
+"""The gateway itself: who can reach it, whether its port is free, where its log files go."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from modelmux.app import check_exposure, create_app
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.config import Config, ConfigError
+from modelmux.telemetry.log_files import log_directory
+
+#: Seconds to wait for the program on the port to identify itself.
+_TIMEOUT: Final = 2.0
+
+
+def check_server(context: DoctorContext) -> Iterator[Result]:
+    """Exposure, whether `serve` would start, port and log files."""
+    config = context.config
+    if config is None:
+        return
+    try:
+        check_exposure(config)
+    except ConfigError as error:
+        yield Result("exposure", "fail", error.problems[0], error.hint)
+    if context.routes is not None:  # else the problem is reported with the models
+        try:
+            create_app(config)  # opens nothing
+        except ConfigError as error:
+            for problem in error.problems:
+                yield Result(
+                    "start", "fail", problem, error.hint or "correct the setting; `serve` cannot start with it"
+                )
+    yield check_port(config.server.host, config.server.port)
+    yield check_log_directory(config, context.process)
+
+
+def check_port(host: str, port: int) -> Result:
+    """Whether the address is free, or a modelmux is running there."""
+    check = f"port {port} on {host}"
+    if port == 0:
+        return Result(check, "ok", "a free port is chosen at each start")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+            probe.listen(1)
+        except OSError as error:
+            return _bind_failure(error, check, host, port)
+    return Result(check, "ok", "free")
+
+
+def _bind_failure(error: OSError, check: str, host: str, port: int) -> Result:
+    if error.errno == errno.EADDRINUSE:
+        version = _modelmux_at(host, port)
+        if version is not None:
+            return Result(check, "ok", f"modelmux {version} is running there")
+        hint = f"stop what uses it (`ss -ltnp sport = :{port}` shows it) or set another server.port"
+        return Result(check, "fail", "in use by another program", hint)
+    if error.errno == errno.EACCES:
+        return Result(check, "fail", "no permission to listen there", "set server.port above 1023")
+    return Result(check, "fail", f"cannot listen: {error.strerror or error}", "check server.host")
+
+
+def _modelmux_at(host: str, port: int) -> str | None:
+    """The version of the modelmux that is running there; None if it is another program."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
+    connection = http.client.HTTPConnection(reachable, port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", "/")
+        page = json.loads(connection.getresponse().read(4096))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return str(page.get("version")) if isinstance(page, dict) and page.get("name") == "modelmux" else None
+
+
+def check_log_directory(config: Config, environment: Mapping[str, str]) -> Result:
+    """Whether log files can be written. Creates nothing: checks the directory, or the nearest parent that exists."""
+    check, remedy = "log files", "set logs.directory to a writable directory, or logs.file = false"
+    if not config.logs.file:
+        return Result(check, "ok", "turned off by logs.file")
+    try:
+        directory = log_directory(config.logs.directory, environment)
+    except RuntimeError:
+        return Result(check, "warn", "there is no home directory to keep them in", remedy)
+    existing = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
+    if not existing.is_dir():
+        return Result(check, "warn", f"{directory}: {existing} is not a directory", remedy)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Result(check, "warn", f"{directory}: no permission to write in {existing}", remedy)
+    return Result(check, "ok", f"{directory}, {config.logs.retention_days} days kept")

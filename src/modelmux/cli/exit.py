@@ -1,0 +1,75 @@
+"""How a command exits: whatever goes wrong becomes ``error:`` and ``hint:`` lines and an exit code.
+
+0 success, 1 failure, 2 wrong usage, 130 interrupted. Only ``--debug`` and ``MODELMUX_DEBUG=1`` show tracebacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+import click
+
+from modelmux.cli.output import exit_with_error
+
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+def wants_debug(arguments: list[str], environment: Mapping[str, str]) -> tuple[list[str], bool]:
+    """The arguments without ``--debug``, which may be anywhere before ``--``; and whether to show tracebacks."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    others = [a for a in arguments[:end] if a != "--debug"]
+    return [*others, *arguments[end:]], len(others) < end or environment.get("MODELMUX_DEBUG", "") not in ("", "0")
+
+
+def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
+    """Run a command, and exit."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(INTERRUPTED) from None
+    except click.UsageError as error:
+        _wrong_usage(error)
+    except click.ClickException as error:
+        exit_with_error([error.format_message()])
+    except BrokenPipeError:
+        _silence_stdout()
+        raise SystemExit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        exit_with_error([_unexpected(error)], "Run it again with --debug for a traceback, and please report it.")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _wrong_usage(error: click.UsageError) -> NoReturn:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        raise SystemExit(USAGE)
+    message = error.format_message().removesuffix(".")
+    exit_with_error(
+        [message[:1].lower() + message[1:]],
+        f"`{error.ctx.command_path} --help` lists commands and options." if error.ctx else None,
+        code=USAGE,
+    )
+
+
+def _unexpected(error: Exception) -> str:
+    """An exception in words. Only those of the operating system are quoted: others may contain part of a request or a
+    key."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"internal error ({type(error).__name__})"
+
+
+def _silence_stdout() -> None:
+    """Redirect stdout, so that the flush at exit does not write to the closed pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

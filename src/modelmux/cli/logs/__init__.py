@@ -1,0 +1,1 @@
+"""``modelmux logs``: the log files."""

@@ -1,0 +1,1 @@
+"""``modelmux service``: the gateway as a service of systemd or launchd."""

@@ -1,0 +1,162 @@
+"""``config show``, ``validate`` and ``path``: what is said of settings from every place, and of none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from modelmux.config import parse
+from support.cli import check_snapshot, run, run_process
+
+SYSTEM = "[server]\nport = 4000\n"
+USER = """\
+[server]
+api_keys = ["sk-very-secret"]
+drain_timeout = "90s"
+
+[auth]
+service_account_file = "~/key.json"
+
+[vertex]
+project = "my-project"
+base_url = "http://user:hunter2@localhost:1"
+
+[[vertex.models]]
+name = "fast"
+model = "claude-haiku-4-5@20251001"
+locations = ["eu", "us"]
+
+[[vertex.models.deployments]]
+location = "eu"
+weight = 3
+
+[aliases]
+gpt-4o = "fast"
+new = { model = "claude-opus-5", successor = "claude-opus-5-5", from = 2027-01-31 }
+
+[[catalog]]
+id = "claude-new"
+context = 5
+"""
+WRONG = """\
+[vertex]
+project = "p"
+location = "global"
+base_url = "https://x"
+
+[[vertex.models]]
+name = "fast"
+model = "claude-haiku-4-5@20251001"
+
+[[vertex.models]]
+name = "FAST"
+model = "claude-opus-5"
+
+[fetch]
+allow = ["example.com", "https://no"]
+allow_private = ["10.0.0.1/8"]
+
+[[streaming.clients]]
+contains = "x"
+mode = "never"
+
+[[catalog]]
+id = "claude-new"
+contxt = 5
+"""
+
+
+def user_file(home: Path, text: str = USER) -> Path:
+    file = home / ".config" / "modelmux" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    return file
+
+
+def test_nothing_configured(tmp_path: Path) -> None:
+    check_snapshot(
+        "config_nothing",
+        *(run("config", *command, home=tmp_path) for command in (["show"], ["validate"], ["path"], ["show", "--json"])),
+    )
+
+
+def test_all_defaults(tmp_path: Path) -> None:
+    said = run("config", "show", "--all", home=tmp_path)
+    check_snapshot("config_show_all", said)
+    parse(said.stdout)
+
+
+def test_origins(tmp_path: Path) -> None:
+    user_file(tmp_path)
+    (tmp_path / ".env").write_text("VERTEX_LOCATION=eu\n")
+    variables = {"MODELMUX_SERVER_PORT": "8080", "VERTEX_PROJECT": "other"}
+    show = ["config", "show", "--set", "streaming.mode=never"]
+    check_snapshot(
+        "config_show_origin",
+        run(*show, "--origin", home=tmp_path, **variables),
+        run(*show, "--json", home=tmp_path, **variables),
+    )
+
+
+def test_what_is_shown_can_be_loaded_again_and_holds_no_secret(tmp_path: Path) -> None:
+    user_file(tmp_path)
+    for options in ([], ["--origin"], ["--all"], ["--json"]):
+        said = run("config", "show", *options, home=tmp_path)
+        assert "very-secret" not in said.stdout + said.stderr
+        assert "hunter2" not in said.stdout + said.stderr
+        assert "my-project" in said.stdout
+        if "--json" in options:
+            assert json.loads(said.stdout)["config"]["server"]["drain_timeout"] == 90.0
+            continue
+        config = parse(said.stdout)
+        assert config.vertex.models == parse(USER).vertex.models
+        assert config.aliases == parse(USER).aliases
+        assert (config.server.drain_timeout, config.catalog) == (90, [{"id": "claude-new", "context": 5}])
+    assert tomllib.loads(run("config", "show", home=tmp_path).stdout).keys() == tomllib.loads(USER).keys()
+
+
+def test_everything_wrong_at_once_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text(WRONG)
+    (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nport = 'x'\n[vertx]\n")
+    (tmp_path / "good.toml").write_text("[vertex]\nproject = 'p'\nlocation = 'eu'\nmodel = 'claude-opus-5'\n")
+    files = [run("config", "validate", f"{name}.toml", home=tmp_path) for name in ("wrong", "bad", "good", "no")]
+    variables = {"VERTEX_PROJECT": "p", "VERTEX_REGION": "eu", "PORT": "80", "MODELMUX_PROT": "1"}
+    environment = run("config", "validate", home=tmp_path, **variables)
+    counted = re.sub(r"\d+ models", "N models", environment.stdout)  # all of the catalog
+    check_snapshot("config_validate", *files, dataclasses.replace(environment, stdout=counted))
+
+
+def test_a_model_that_is_not_served_there_is_named_with_its_line(tmp_path: Path) -> None:
+    text = "[vertex]\nproject = 'p'\nlocation = 'us-east5'\n[[vertex.models]]\nname = 'big'\nmodel = 'claude-opus-5'\n"
+    (tmp_path / "c.toml").write_text(text)
+    said = run("config", "validate", "c.toml", home=tmp_path)
+    assert said.code == 1
+    assert "error: c.toml:4: vertex.models 'big': " in said.stderr
+    assert "us-east5" in said.stderr
+
+
+def test_a_named_file_takes_the_place_of_the_others(tmp_path: Path) -> None:
+    user_file(tmp_path)
+    check_snapshot(
+        "config_path",
+        run("config", "path", home=tmp_path),
+        run("config", "path", "--config", "mine.toml", "--json", home=tmp_path),
+        run("config", "path", home=tmp_path, MODELMUX_CONFIG="~/mine.toml"),
+    )
+
+
+def test_wrong_service_account_text_is_named_and_not_shown(tmp_path: Path) -> None:
+    said = run("config", "validate", home=tmp_path, MODELMUX_AUTH_SERVICE_ACCOUNT_JSON="not-json-secret",
+               VERTEX_PROJECT="p", VERTEX_REGION="eu")  # fmt: skip
+    assert said.code == 1
+    assert "environment MODELMUX_AUTH_SERVICE_ACCOUNT_JSON: auth.service_account_json: not a JSON" in said.stderr
+    assert "not-json-secret" not in said.stderr
+
+
+def test_what_is_shown_to_a_pipe_has_no_colours(tmp_path: Path) -> None:
+    said = run_process("config", "show", home=tmp_path)
+    assert said.code == 0
+    assert "\x1b" not in said.stdout + said.stderr

@@ -1,0 +1,96 @@
+"""Whatever goes wrong ends in words and an exit code, not in a traceback; a pipe or a Ctrl-C in silence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from modelmux.cli.exit import run_and_exit, wants_debug
+from modelmux.cli.output import colours
+from support.cli import environment, run
+
+
+def raising(error: BaseException) -> int:
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_and_exit(command, debug=False)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_an_unexpected_exception_keeps_its_text_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert raising(ValueError("sk-secret")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: internal error (ValueError)\nhint: Run it again with --debug")
+    assert "sk-secret" not in said
+
+
+def test_the_system_s_own_words_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert raising(PermissionError(13, "Permission denied", "/x")) == 1
+    assert capsys.readouterr().err.startswith("error: /x: Permission denied\n")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_an_interrupt_is_130_and_silent(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    assert raising(error) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_debug_lets_the_traceback_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_and_exit(lambda: 1 / 0, debug=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "debug", "left"),
+    [
+        (["serve"], {}, False, ["serve"]),
+        (["serve", "--debug", "--port", "1"], {}, True, ["serve", "--port", "1"]),
+        (["chat", "--", "--debug"], {}, False, ["chat", "--", "--debug"]),
+        (["serve"], {"MODELMUX_DEBUG": "1"}, True, ["serve"]),
+        (["serve"], {"MODELMUX_DEBUG": "0"}, False, ["serve"]),
+    ],
+)
+def test_where_debug_is_asked_for(
+    arguments: list[str], variables: dict[str, str], debug: bool, left: list[str]
+) -> None:
+    assert wants_debug(arguments, variables) == (left, debug)
+
+
+def test_wrong_usage_is_2_in_the_same_style(tmp_path: Path) -> None:
+    said = run("srve", home=tmp_path)
+    assert (said.code, said.stdout) == (2, "")
+    assert said.stderr.startswith("error: unknown command 'srve': did you mean `modelmux serve`?\nhint: `modelmux")
+    assert run("serve", "--port", "x", home=tmp_path).code == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, None),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "0"}, None),
+    ],
+)
+def test_colours_as_the_environment_asks(variables: dict[str, str], wanted: bool | None) -> None:
+    assert colours(variables) is wanted
+
+
+def test_colours_only_when_forced_in_a_pipe(tmp_path: Path) -> None:
+    assert "\x1b[" in run("srve", home=tmp_path, FORCE_COLOR="1").stderr
+    assert "\x1b[" not in run("srve", home=tmp_path).stderr
+
+
+def test_a_broken_pipe_is_silent(tmp_path: Path) -> None:
+    command = f"{sys.executable} -W error -m modelmux config show --all | true"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
+    assert done.stderr == ""

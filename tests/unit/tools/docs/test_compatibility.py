@@ -1,0 +1,31 @@
+"""The generated page says what the tables say, and the tables are complete."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelmux.catalog import builtin
+from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.wire.openai.chat_request import ChatRequest
+
+sys.path.insert(0, str(Path(__file__).parents[4]))
+pytest.importorskip("tools", reason="the tools are not part of what is installed")
+
+from tools.docs.compatibility import render
+
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "compatibility.md"
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    assert PAGE.read_text("utf-8") == render(), "run `make docs`"
+
+
+def test_every_field_has_a_fate_and_every_model_a_row() -> None:
+    assert set(FATES) == set(ChatRequest.__struct_fields__)
+    for name in FATES:
+        assert f"| `{name}` |" in render()
+    for card in builtin().cards:
+        assert f"| `{card.id}` |" in render()
