@@ -115,10 +115,12 @@ def test_a_running_gateway_is_called_with_the_configured_key(
 ) -> None:
     gateway: Process = serve(emulator.base_url, server='api_keys = ["sk-1"]')
     port = gateway.url.rpartition(":")[2]
-    said = run("chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1")
-    assert (said.code, said.stdout) == (0, "through\n"), said.text()
-    said = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
-    assert said.code == 1
-    assert "hint: Pass a key for the gateway with --api-key." in said.stderr
-    said = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
-    assert said.stdout == "keyed\n"
+    result = run(
+        "chat", "say exactly: through", "--set", f"server.port={port}", home=tmp_path, MODELMUX_API_KEYS="sk-1"
+    )
+    assert (result.code, result.stdout) == (0, "through\n"), result.text()
+    result = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
+    assert result.code == 1
+    assert "hint: Pass a key for the gateway with --api-key." in result.stderr
+    result = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
+    assert result.stdout == "keyed\n"

@@ -121,9 +121,9 @@ def test_a_running_gateway_holds_the_port_rightly(tmp_path: Path, serve: Any, em
     result = run_process("doctor", "--set", f"server.port={port}", "--set", "vertex.project=p", "--set",
                        "vertex.location=global", "--set", f"vertex.base_url={emulator.base_url}",
                        home=tmp_path, MODELMUX_AUTH_ACCESS_TOKEN="t")  # fmt: skip
-    assert said.code == 0, said.text()
-    assert f"port {port} on 127.0.0.1: modelmux " in said.stdout
-    assert "is running there" in said.stdout
+    assert result.code == 0, result.text()
+    assert f"port {port} on 127.0.0.1: modelmux " in result.stdout
+    assert "is running there" in result.stdout
 
 
 def without_token(file: Path) -> None:
@@ -137,10 +137,10 @@ def test_a_token_is_minted_by_the_metadata_server(
     without_token(tmp_path / ".config/modelmux/config.toml")
     host = emulator.base_url.removeprefix("http://")
     # A process of its own: google-auth reads these when it is imported.
-    said = run_process("doctor", "--live", home=tmp_path, GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
-    assert said.code == 0, said.text()
-    assert "access token: obtained with metadata server, valid for" in said.stdout
-    assert "ya29" not in said.stdout
+    result = run_process("doctor", "--live", home=tmp_path, GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
+    assert result.code == 0, result.text()
+    assert "access token: obtained with metadata server, valid for" in result.stdout
+    assert "ya29" not in result.stdout
 
 
 def test_a_missing_key_file_is_a_failure_with_its_remedy(

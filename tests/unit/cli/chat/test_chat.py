@@ -13,7 +13,7 @@ import pytest
 from modelmux.cli.chat.conversation import ChatError, Conversation
 from modelmux.cli.sanitize import strip_controls
 from modelmux.upstream.pool import HttpPool
-from support.cli import Said, check_snapshot, run
+from support.cli import CommandResult, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies
 from support.processes import free_port

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmux.claude.upstream_errors import translate_fault
 
 from modelmux.catalog import builtin
-from modelmux.claude.upstream_errors import translate_fault
 from modelmux.cli.doctor import network
 from modelmux.cli.doctor.credentials import check_credentials
 from modelmux.cli.doctor.files import check_files
@@ -24,6 +22,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_log_directory, check_port, check_server
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings
+from modelmux.providers.vertex_claude.errors import translate_upstream_error
 from modelmux.routing.model import Deployment
 from modelmux.upstream.connect import tls_context
 from modelmux.upstream.proxy import Proxies, Proxy
@@ -222,7 +221,7 @@ def deployment(model: str = "claude-opus-5", location: str = "global") -> Deploy
 
 
 def meaning(status: int, body: bytes, where: Deployment | None = None) -> Result:
-    return explain(where or deployment(), translate_fault(decode_error(status, body)), TODAY)
+    return explain(where or deployment(), translate_upstream_error(decode_error(status, body)), TODAY)
 
 
 def google(code: int, status: str, message: str) -> bytes:
