@@ -54,7 +54,7 @@ CASES: list[tuple[str, Any, int, str | None, str]] = [
     ("unknown tool choice", ask(tools=[{"type": "function", "function": {"name": "f"}}], tool_choice="maybe"),
      400, "tool_choice", "auto"),
     ("an audio part", ask() | {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
-     400, "messages.0.content.0.type", "no audio"),
+     400, "messages.0.content.0.type", "does not accept audio"),
     ("an image that is none", ask() | {"messages": [{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}]}]},
      400, "messages.0.content.0.image_url", "PNG"),

@@ -12,7 +12,7 @@ from modelmux.app import Gateway
 from modelmux.catalog import builtin
 from modelmux.config import Config
 from support.asgi import Response, request
-from support.clock import current_runtime
+from support.clock import current_runtime, use_runtime
 from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 from support.log_lines import Lines
@@ -41,7 +41,7 @@ async def call(app: Gateway, model: str, **fields: Any) -> Response:
 
 def at(monkeypatch: pytest.MonkeyPatch, *when: int) -> list[float]:
     clock = [datetime(*when, tzinfo=UTC).timestamp()]  # type: ignore[misc, arg-type]
-    monkeypatch.setattr(time, "time", lambda: clock[0])
+    use_runtime(monkeypatch, now=lambda: clock[0])
     return clock
 
 

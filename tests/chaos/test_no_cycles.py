@@ -15,7 +15,7 @@ import pytest
 from support.chaos import World, world
 
 CASES = [
-    ("unary", ""), ("stream", ""), ("buffered", ""), ("never", ""),
+    ("unary", ""), ("stream", ""), ("buffered", ""), ("single", ""),
     ("unary", "status=400"), ("stream", "status=400"), ("unary", "status=529 times=1"), ("unary", "reset"),
     ("stream", "reset_after_event=5"), ("stream", "error_after_event=5"), ("stream", "truncate_after_event=2"),
 ]  # fmt: skip
@@ -38,7 +38,7 @@ async def ask(here: World, kind: str, words: str) -> None:
 @pytest.mark.parametrize(("kind", "words"), CASES)
 @pytest.mark.usefixtures("no_waiting")
 async def test_a_request_leaves_no_circle(kind: str, words: str) -> None:
-    mode = kind if kind in ("buffered", "never") else "standard"
+    mode = kind if kind in ("buffered", "single") else "standard"
     async with world(streaming={"mode": mode}, retries={"max": 1}) as here:
         for _ in range(3):
             await ask(here, kind, words)

@@ -8,6 +8,7 @@ import ast
 import asyncio
 import functools
 import io
+import re
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,14 +126,12 @@ async def send(
 def routes(app: Gateway) -> list[tuple[str, str]]:
     """Every (method, path) that ``app`` serves, with a value for each path parameter."""
     inner: Any = app._current.application
-    while not hasattr(inner, "_data_plane"):
+    while not hasattr(inner, "_exact"):
         inner = inner._application
-    routes = list(inner._data_plane)
-    for page in inner._pages:
-        path = page.path
-        while "{" in path:
-            path = path[: path.index("{")] + "x" + path[path.index("}") + 1 :]
-        routes += [(method, path) for method in sorted(page.methods or ())]
+    routes = list(inner._exact)
+    for _, by_method in inner._templates:
+        for method, served in by_method.items():
+            routes.append((method, re.sub(r"\{[^}]*\}", "x", served.surface.path)))
     return routes
 
 

@@ -56,10 +56,11 @@ class EventSource:
         """
         if self._ended:
             return None
-        self.chunk = await anext(self._chunks, b"")
-        if not self.chunk:
-            self._ended = True
+        chunk = await anext(self._chunks, None)
+        if chunk is None:
+            self._ended, self.chunk = True, b""
             return self._reader.close() or None
+        self.chunk = chunk
         if self._bytes_left is not None:
             self._bytes_left -= len(self.chunk)
             if self._bytes_left < 0:

@@ -23,7 +23,7 @@ from typing import Self
 from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
-from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError
+from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.response_headers import early_headers, reply_headers
@@ -192,7 +192,9 @@ class Exchange:
         :returns: whether the error is dealt with; if not, nothing was sent, and the caller sends it.
         """
         if isinstance(error, GatewayError):
-            return await self._fail(error)
+            dealt_with = await self._fail(error)
+            without_traceback(error)
+            return dealt_with
         if isinstance(error, OSError):  # the client has left; some servers report it as another OSError
             return True
         if isinstance(error, asyncio.CancelledError):

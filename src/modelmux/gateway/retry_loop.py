@@ -101,7 +101,9 @@ class RetryLoop:
         )
         if isinstance(decision, Stop):
             self._exchange.stop_reason = decision.reason
-            raise error if decision.zero_quota is None else pool.zero_quota(decision.zero_quota) from error
+            if decision.zero_quota is not None:  # says more than the last attempt's error
+                raise pool.zero_quota(decision.zero_quota) from error
+            raise error
         return decision
 
     def _stay_with_model(self, deployment: Deployment) -> None:

@@ -175,9 +175,9 @@ IN_STREAM: list[tuple[dict[str, Any], int, str, str]] = [
     ({"error": {"type": "invalid_request_error", "message": "prompt is too long"}}, 400, "context_length",
      "prompt is too long"),
     ({"error": {"type": "news_error", "message": "News"}}, 500, "server_error", "News"),
-    ({"error": {}}, 500, "server_error", "Vertex AI failed to answer."),
-    ({}, 500, "server_error", "Vertex AI failed to answer."),
-    ({"error": {"type": "UNIMPLEMENTED"}}, 500, "unexpected", "Vertex AI gave an unexpected answer."),
+    ({"error": {}}, 500, "server_error", "Vertex AI failed to respond."),
+    ({}, 500, "server_error", "Vertex AI failed to respond."),
+    ({"error": {"type": "UNIMPLEMENTED"}}, 500, "unexpected", "Vertex AI sent an unexpected response."),
 ]  # fmt: skip
 
 
