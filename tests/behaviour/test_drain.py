@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
-from modelmux.claude.context import ReplyShape
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayDraining
 from modelmux.gateway.relay import StreamRelay
@@ -237,7 +237,7 @@ async def test_a_stream_whose_last_bytes_wait_for_the_client_has_one_end() -> No
 
 async def test_a_stream_that_has_ended_takes_no_error_behind_its_end() -> None:
     encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=False)
-    relay = StreamRelay(ChatStream(ReplyShape(model="m")), encoder)
+    relay = StreamRelay(ChatStream(ReplyPlan(model="m")), encoder)
     await relay.open(stream_reply(*HELLO))
     while await relay.read():
         pass

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelmux.app import Gateway
-from modelmux.claude.context import ReplyShape
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.text_buffer import Gatherer
 from modelmux.config import ConfigError
 from modelmux.dialects.openai_chat.stream import ChatStream
@@ -310,7 +310,7 @@ async def test_an_upstream_that_breaks_when_the_client_has_left_is_nobodys_surpr
     end = [0.05, UpstreamBroken("reset", reply_started=True)] if broken else [SILENCE]
     reply = Breaking(START, OPEN, *DELTAS[:3], *end)
     encoder = ChunkEncoder(id="x", created=1, model="m", include_usage=False)
-    relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(1000, 0.01), asyncio.get_running_loop().time)
+    relay = PacedRelay(ChatStream(ReplyPlan("m")), encoder, Gatherer(1000, 0.01), asyncio.get_running_loop().time)
     await relay.open(reply)
     while b"How" not in await relay.read():
         pass

@@ -15,10 +15,10 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
-from modelmux.claude.context import Assets, Options, Translated
+from modelmux.claude.options import Options
 from modelmux.claude.prefix import first_difference
-from modelmux.dialects.openai_chat.content import remote_urls
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -26,6 +26,7 @@ from modelmux.wire.openai.chat_request import AssistantMessage, ChatRequest, rea
 from support.asgi import request
 from support.gateway import PATH
 from support.recordings import openai_requests
+from support.translation import translate_request
 
 MODELS = ["claude-opus-5-5", "claude-sonnet-5", "claude-opus-4-6", "claude-haiku-4-5", "claude-3-5-haiku"]
 #: What may be refused, by the field the refusal names: nothing that Claude could answer truthfully.
@@ -49,12 +50,12 @@ def decode(recording: dict[str, Any], model: str) -> tuple[ChatRequest, list[str
     return read_request(json.dumps({**recording["request"], "model": model}).encode())
 
 
-def assets(found: ChatRequest) -> Assets:
+def assets(found: ChatRequest) -> dict[str, anthropic.ImageBlock | anthropic.DocumentBlock]:
     image = anthropic.ImageBlock(anthropic.Base64Source("image/png", PNG))
-    return dict.fromkeys(remote_urls(found), image)
+    return dict.fromkeys(to_claude_request(found)[0].urls, image)
 
 
-def translate(found: ChatRequest, unknown: list[str], model: str) -> Translated:
+def translate(found: ChatRequest, unknown: list[str], model: str) -> PreparedRequest:
     options = Options(forced_tool_choice="downgrade", prefill="continue")
     return translate_request(found, builtin().card(model), options, unknown=unknown, assets=assets(found))
 
@@ -117,7 +118,7 @@ async def test_the_emulator_accepts_it(recording: dict[str, Any], model: str) ->
         app = Gateway(Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}), environment={})
         body = {**recording["request"], "model": model, "stream": False}
         try:
-            if remote_urls(decode(recording, model)[0]):
+            if to_claude_request(decode(recording, model)[0])[0].urls:
                 pytest.skip("refers to URLs that are not here")
         except InvalidRequest as error:
             check_refusal(error)

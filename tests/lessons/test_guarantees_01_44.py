@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.claude.context import Thought
+from modelmux.claude.draft import SignedThinking
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import UpstreamBroken, UpstreamTimeout
 from modelmux.gateway.thinking_store import MemoryThoughts
@@ -551,7 +551,7 @@ def test_g38_what_is_remembered_has_a_bound() -> None:
     clock = [0.0]
     store = MemoryThoughts(lambda: clock[0], max_entries=100, max_bytes=50_000)
     for number in range(5000):
-        block: Thought = ThinkingBlock(thinking="x" * 100, signature=f"s{number}")
+        block: SignedThinking = ThinkingBlock(thinking="x" * 100, signature=f"s{number}")
         store.put("owner", f"call_{number}", "m", (block,))
         store.refuse("owner", (block,))
     assert len(store) <= 100

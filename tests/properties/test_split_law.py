@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.claude.context import ReplyShape
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError
 from modelmux.gateway.relay import StreamRelay
@@ -27,7 +27,7 @@ def client_bytes(pieces: list[bytes]) -> bytes:
 
 async def _client_bytes(pieces: list[bytes]) -> bytes:
     encoder = ChunkEncoder(id="chatcmpl-1", created=1, model="m", include_usage=True)
-    relay = StreamRelay(ChatStream(ReplyShape("m", include_usage=True)), encoder)
+    relay = StreamRelay(ChatStream(ReplyPlan("m", include_usage=True)), encoder)
     try:
         await relay.open(FakeReply(200, SSE_HEADERS, pieces))
     except GatewayError as error:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.claude.context import ReplyShape
 from modelmux.claude.fold import MessageFold
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.text_buffer import Gatherer
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.response import translate_response
@@ -31,13 +31,13 @@ from support.strategies import TEXT, cut, disorder, framed, replies, streams
 from support.translation import CREATED, ID, chunks_of
 
 SHAPES = [
-    ReplyShape("m"),
-    ReplyShape("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
-    ReplyShape("m", legacy_function=True),
-    ReplyShape("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
-    ReplyShape("m", json_tool="answer"),
-    ReplyShape("m", strip_fences=True),
-    ReplyShape("m", show_reasoning=False),
+    ReplyPlan("m"),
+    ReplyPlan("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
+    ReplyPlan("m", legacy_function=True),
+    ReplyPlan("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
+    ReplyPlan("m", answer_tool="answer"),
+    ReplyPlan("m", strip_code_fence=True),
+    ReplyPlan("m", show_reasoning=False),
 ]
 MODES = ["standard", "buffered", "never"]
 #: Seconds between two events.
@@ -49,7 +49,7 @@ def decode(events: Iterable[dict[str, Any]]) -> list[anthropic.StreamEvent]:
     return [anthropic.decode_event(json.dumps(event).encode()) for event in events]
 
 
-def whole(events: list[dict[str, Any]], shape: ReplyShape) -> chat_response.ChatCompletion:
+def whole(events: list[dict[str, Any]], shape: ReplyPlan) -> chat_response.ChatCompletion:
     """The answer to a request that asked for no stream."""
     fold = MessageFold()
     for event in decode(events):
@@ -57,7 +57,7 @@ def whole(events: list[dict[str, Any]], shape: ReplyShape) -> chat_response.Chat
     return translate_response(fold.result(), shape, id=ID, created=CREATED)
 
 
-def standard(events: list[dict[str, Any]], shape: ReplyShape) -> Iterator[list[Chunk]]:
+def standard(events: list[dict[str, Any]], shape: ReplyPlan) -> Iterator[list[Chunk]]:
     """The chunks of each event."""
     stream = ChatStream(shape)
     for event in decode(events):
@@ -79,7 +79,7 @@ def gathered(each: Iterable[list[Chunk]], gatherer: Gatherer, pauses: Iterator[f
     return out + gatherer.flush()
 
 
-def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> list[Chunk]:
+def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyPlan) -> list[Chunk]:
     """The chunks a client gets in a mode."""
     if mode == "never":
         return whole_chunks(whole(events, shape), include_usage=shape.include_usage)
@@ -90,13 +90,13 @@ def told(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: Re
     return [chunk for chunks in each for chunk in chunks]
 
 
-def read(chunks: Iterable[Chunk], shape: ReplyShape) -> list[chat_response.DecodedChunk]:
+def read(chunks: Iterable[Chunk], shape: ReplyPlan) -> list[chat_response.DecodedChunk]:
     """Chunks as a client reads them from the wire."""
     encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
     return chunks_of(b"".join(map(encoder.encode, chunks)))
 
 
-def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape) -> None:
+def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyPlan) -> None:
     """The fold law, and the grammar: role first, the finish reason alone, usage last if asked for."""
     chunks, want = told(mode, data, events, shape), whole(events, shape)
     if not shape.include_usage:
@@ -115,15 +115,15 @@ def check(mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: R
 @pytest.mark.parametrize("mode", MODES)
 @given(st.data(), replies(), st.sampled_from(SHAPES))
 def test_folding_what_the_client_got_gives_the_unary_answer(
-    mode: str, data: st.DataObject, reply: dict[str, Any], shape: ReplyShape
+    mode: str, data: st.DataObject, reply: dict[str, Any], shape: ReplyPlan
 ) -> None:
     check(mode, data, data.draw(streams(reply)), shape)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@given(st.data(), disorder(), st.sampled_from([shape for shape in SHAPES if shape.json_tool is None]))
+@given(st.data(), disorder(), st.sampled_from([shape for shape in SHAPES if shape.answer_tool is None]))
 def test_also_of_events_that_stand_where_they_should_not(
-    mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyShape
+    mode: str, data: st.DataObject, events: list[dict[str, Any]], shape: ReplyPlan
 ) -> None:
     check(mode, data, events, shape)
 
@@ -154,7 +154,7 @@ def merged(chunks: Iterable[Chunk]) -> list[Any]:
 
 
 @given(st.data(), replies(), st.sampled_from(SHAPES))
-def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dict[str, Any], shape: ReplyShape) -> None:
+def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dict[str, Any], shape: ReplyPlan) -> None:
     events = data.draw(streams(reply))
     assert merged(told("buffered", data, events, shape)) == merged(told("standard", data, events, shape))
 
@@ -162,7 +162,7 @@ def test_gathering_keeps_the_order_of_everything(data: st.DataObject, reply: dic
 async def _relayed(pieces: list[bytes], size: int) -> bytes:
     """What a client gets while time stands still."""
     encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model="m", include_usage=False)
-    relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(size, 60.0), lambda: 0.0)
+    relay = PacedRelay(ChatStream(ReplyPlan("m")), encoder, Gatherer(size, 60.0), lambda: 0.0)
     await relay.open(FakeReply(200, SSE_HEADERS, pieces))
     out = b""
     while data := await relay.read():

@@ -39,13 +39,15 @@ def translate_request(
     unknown: Sequence[str] = (),
     recall: RecallThinking = no_memory,
     assets: Mapping[str, anthropic.ImageBlock | anthropic.DocumentBlock] | None = None,
+    other_model: bool = False,
 ) -> PreparedRequest:
     """A decoded request as it is sent to a model.
 
     :param assets: blocks by URL, as if they had been downloaded.
     """
     claude_request, plan = to_claude_request(request, unknown)
-    return prepare(embed(claude_request, assets or {}), plan, card, options or Options(), recall)
+    embedded = embed(claude_request, assets or {})
+    return prepare(embedded, plan, card, options or Options(), recall, other_model=other_model)
 
 
 def translate(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> PreparedRequest:
@@ -63,6 +65,15 @@ def body_of(translated: PreparedRequest) -> dict[str, Any]:
 def sent(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> dict[str, Any]:
     """The upstream's body for a client's body. No cache breakpoints but the client's own, unless ``options`` say so."""
     return body_of(translate(fields, card, options or Options(caching=False)))
+
+
+def breakpoints(body: dict[str, Any]) -> int:
+    """How many cache breakpoints a body for the upstream has, wherever they are."""
+    holders = [*body.get("tools", ()), *body.get("system", ())]
+    for message in body["messages"]:
+        for block in message["content"]:
+            holders += [block, *(block["content"] if isinstance(block.get("content"), list) else ())]
+    return sum("cache_control" in holder for holder in holders)
 
 
 def notices(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> list[tuple[str, str]]:

@@ -10,21 +10,22 @@ from modelmux.wire.anthropic import decode_message
 
 def test_what_is_known_is_no_news() -> None:
     kinds = ["text", "tool_use", "thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result"]
-    assert [unknown_types.of_block(kind) for kind in kinds] == [set()] * len(kinds)
+    assert [unknown_types.unknown_block(kind) for kind in kinds] == [set()] * len(kinds)
     for reason in (None, "", "end_turn", "tool_use", "refusal"):
-        assert unknown_types.of_ending(reason) == set()
+        assert unknown_types.unknown_stop_reason(reason) == set()
 
 
 def test_what_is_not_known_is_named_and_bounded() -> None:
-    assert unknown_types.of_block("hologram") == {"block:hologram"}
-    assert unknown_types.of_ending("bedtime") == {"stop_reason:bedtime"}
-    assert unknown_types.of_block("x" * 500) == {"block:" + "x" * 80}
-    assert unknown_types.of_ending("x" * 500) == {"stop_reason:" + "x" * 80}
+    assert unknown_types.unknown_block("hologram") == {"block:hologram"}
+    assert unknown_types.unknown_stop_reason("bedtime") == {"stop_reason:bedtime"}
+    assert unknown_types.unknown_block("x" * 500) == {"block:" + "x" * 80}
+    assert unknown_types.unknown_stop_reason("x" * 500) == {"stop_reason:" + "x" * 80}
 
 
 def test_a_whole_reply_tells_all_of_it() -> None:
     content = [{"type": "text", "text": "a"}, {"type": "hologram"}, {"type": "hologram"}]
     raw = {"type": "message", "content": content, "stop_reason": "bedtime"}
     message = decode_message(json.dumps(raw).encode())
-    assert unknown_types.of_reply(message.content, message.stop_reason) == {"block:hologram", "stop_reason:bedtime"}
-    assert unknown_types.of_reply(None, None) == set()
+    unknown = unknown_types.unknown_in_reply(message.content, message.stop_reason)
+    assert unknown == {"block:hologram", "stop_reason:bedtime"}
+    assert unknown_types.unknown_in_reply(None, None) == set()

@@ -22,19 +22,19 @@ from msgspec.structs import replace
 
 from modelmux import claude, dialects
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.context import Options, ReplyShape
 from modelmux.claude.fold import MessageFold
-from modelmux.claude.notices import Notices
+from modelmux.claude.notices import Notices, reject_notices
+from modelmux.claude.options import Options
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.schema import root, subset
 from modelmux.claude.upstream_errors import RULES
-from modelmux.dialects.openai_chat.field_support import FATES
-from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayError, InvalidRequest, UpstreamBroken
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request
 from support.cli import UPDATE
-from support.translation import OPUS, PREFILL, SONNET
+from support.translation import OPUS, PREFILL, SONNET, translate_request
 
 Json = dict[str, Any]
 
@@ -59,9 +59,10 @@ class Case(NamedTuple):
     fields: Json
     card: ModelCard = SONNET
     options: Options | None = None
-    unknown: list[str] | None = None
+    unknown: tuple[str, ...] = ()
     assets: dict[str, Any] | None = None
     strict: bool = False
+    other_model: bool = False
 
 
 def user(*parts: Json, **fields: Any) -> Json:
@@ -163,7 +164,7 @@ WEB: Final[Json] = {"web_search_options": {}}
 
 CASES: Final = [
     *(Case(f"{name} is set", {name: value}) for name, value in ASKS.items()),
-    Case("a field nobody knows", {}, unknown=["colour"]),
+    Case("a field nobody knows", {}, unknown=("colour",)),
     Case("chunks to pad", {"stream": True, "stream_options": {"include_obfuscation": True}}),
     Case("two token limits", {"max_tokens": 5, "max_completion_tokens": 6}),
     Case("two users", {"user": "a", "safety_identifier": "b"}),
@@ -282,6 +283,9 @@ CASES: Final = [
         ("of no schema", objects({"a": {"allOf": [1]}})),
         ("of no type left", objects({"a": {"allOf": [STRING, {"type": "object"}]}})),
     ]),
+    # fallback
+    Case("thinking of another model", talk(user(), {"role": "assistant", "content": "a", "thinking_blocks": [
+        {"type": "thinking", "thinking": "hm", "signature": "s"}]}, user()), other_model=True),
     # caching
     Case("a lifetime nobody has", {"cache_control": {"type": "ephemeral", "ttl": "2h"}}),
     Case("a lifetime nobody has, of a part", talk(user(text(cache_control={"type": "ephemeral", "ttl": "2h"})))),
@@ -300,9 +304,12 @@ def said(case: Case) -> list[str]:
     body = {"model": "m", "messages": [user()], **case.fields}
     request = decode_request(json.dumps(body).encode())
     try:
-        done = translate_request(request, case.card, case.options, unknown=case.unknown, assets=case.assets)
+        done = translate_request(
+            request, case.card, case.options,
+            unknown=case.unknown, assets=case.assets, other_model=case.other_model,
+        )  # fmt: skip
         if case.strict:
-            refuse_notices(done.notices)
+            reject_notices(done.notices)
     except InvalidRequest as error:
         return refused(error)
     return [f"{n.action} {n.field}: {n.reason}" for n in done.notices]
@@ -318,7 +325,7 @@ def replies() -> list[str]:
     lines: list[str] = []
     for kind, rule in RULES.items():
         lines += [f"# {kind}", f"{rule.status} {rule.message}", *([f"hint: {rule.hint}"] if rule.hint else []), ""]
-    for title, ending in [("streamed", ChatStream(ReplyShape("m")).finish), ("folded", MessageFold().result)]:
+    for title, ending in [("streamed", ChatStream(ReplyPlan("m")).finish), ("folded", MessageFold().result)]:
         with pytest.raises(UpstreamBroken) as caught:
             ending()
         lines += [f"# a reply that stops, {title}", *refused(caught.value), ""]
@@ -335,7 +342,7 @@ def test_no_sentence_changes_unread() -> None:
 
 def test_every_case_says_something() -> None:
     assert [case.title for case in CASES if not said(case)] == []
-    assert set(ASKS) == {name for name, fate in FATES.items() if fate.kind in ("ignored", "rejected")}
+    assert set(ASKS) == {name for name, fate in FIELD_SUPPORT.items() if fate.kind in ("ignored", "rejected")}
 
 
 def _places() -> dict[tuple[str, int], str]:
@@ -345,7 +352,7 @@ def _places() -> dict[tuple[str, int], str]:
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                ("InvalidRequest", "notices.add", "_Unfit", "._refused")
+                ("InvalidRequest", "notices.add", "_NotExpressible", "._refused")
             ):
                 found[path.name, node.lineno] = ast.unparse(node)
     return found
@@ -365,7 +372,8 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(owner, name, seen)
 
     for owner, name in [
-        (InvalidRequest, "__init__"), (Notices, "add"), (subset._Unfit, "__init__"), (root._Joiner, "_refused"),
+        (InvalidRequest, "__init__"), (Notices, "add"), (subset._NotExpressible, "__init__"),
+        (root._RootMerger, "_refused"),
     ]:  # fmt: skip
         watch(owner, name)
     for case in CASES:
