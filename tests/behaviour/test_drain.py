@@ -13,20 +13,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modelmux.claude.context import ReplyShape
 
 from modelmux.app import Gateway
-from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import GatewayDraining
-from modelmux.gateway.relay import StreamRelay
+from modelmux.gateway.committed_stream import open_stream
+from modelmux.gateway.event_source import EventSource
 from modelmux.process.listen import listen
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings, GatewayServer, gateway_config
-from modelmux.wire.openai.chat_response import ChunkEncoder
+from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
 from support.fakes import FakeReply, FakeUpstream, message_reply, stream_reply, text_events
 from support.gateway import ask, gateway
 from support.pauses import SILENCE, PausingReply
 from support.served import Client
+from support.streams import FakeLease, chat_encoder, record
 
 #: Guards against hanging.
 PATIENCE = 20.0
@@ -248,11 +248,12 @@ async def test_a_stream_whose_last_bytes_wait_for_the_client_has_one_end() -> No
 
 
 async def test_a_stream_that_has_ended_takes_no_error_behind_its_end() -> None:
-    encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=False)
-    relay = StreamRelay(ChatStream(ReplyShape(model="m")), encoder)
-    await relay.open(stream_reply(*HELLO))
-    while await relay.read():
-        pass
-    assert relay.fail(GatewayDraining("The gateway is shutting down.")) == b""
-    assert relay.failure is None
-    await relay.aclose()
+    reply = stream_reply(*HELLO)
+    source = EventSource(reply, ClaudeReplyReader())
+    stream = await open_stream(chat_encoder(), source, reply, FakeLease(), record())  # type: ignore[arg-type]
+    while not stream.is_over:
+        await stream.read()
+    stream.ended = True
+    assert stream.fail(GatewayDraining("The gateway is shutting down.")) == b""
+    assert stream.record.error is None
+    await stream.aclose()

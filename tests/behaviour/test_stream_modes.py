@@ -9,20 +9,19 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from modelmux.claude.context import ReplyShape
-from modelmux.gateway.buffered_relay import PacedRelay
 
 from modelmux.app import Gateway
-from modelmux.claude.text_buffer import Gatherer
+from modelmux.claude.text_buffer import TextBuffer
 from modelmux.config import ConfigError
-from modelmux.dialects.openai_chat.stream import ChatStream
 from modelmux.errors import UpstreamBroken
-from modelmux.gateway.relay import Bounded
-from modelmux.wire.openai.chat_response import ChunkEncoder
+from modelmux.gateway.committed_stream import open_stream
+from modelmux.gateway.event_source import BufferedEventSource
+from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
 from support.asgi import Response, request
 from support.fakes import FakeReply, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway
 from support.pauses import SILENCE, PausingReply, Watched
+from support.streams import FakeLease, chat_encoder, record
 
 pytestmark = pytest.mark.virtual_time
 
@@ -319,16 +318,15 @@ async def test_an_upstream_that_breaks_when_the_client_has_left_is_nobodys_surpr
     asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
     end = [0.05, UpstreamBroken("reset", reply_started=True)] if broken else [SILENCE]
     reply = Breaking(START, OPEN, *DELTAS[:3], *end)
-    encoder = ChunkEncoder(id="x", created=1, model="m", include_usage=False)
-    relay = PacedRelay(ChatStream(ReplyShape("m")), encoder, Gatherer(1000, 0.01), asyncio.get_running_loop().time)
-    await relay.open(reply)
-    while b"How" not in await relay.read():
+    source = BufferedEventSource(reply, ClaudeReplyReader(), TextBuffer(1000, 0.01), asyncio.get_running_loop().time)
+    opened = await open_stream(chat_encoder(), source, reply, FakeLease(), record())  # type: ignore[arg-type]
+    while b"How" not in await opened.read():
         pass
     await (reply.left if broken else reply.silent).wait()
-    await relay.aclose()
+    await opened.aclose()
     assert reply.closed == 1
     assert reply.left.is_set()
-    del relay
+    del opened, source
     gc.collect()
     assert surprises == []
 
@@ -340,7 +338,7 @@ async def test_no_more_is_held_than_the_operator_allows() -> None:
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
-    monkeypatch.setattr(Bounded.__init__, "__defaults__", (10_000,))
+    monkeypatch.setattr("modelmux.gateway.attempts.MAX_FOLDED_BYTES", 10_000)
     reply = stream_reply(START, OPEN, *DELTAS[:1] * 10_000)
     app = app_in("single", reply, retries={"max": 0})
     response = await request(app, "POST", PATH, ask(stream=streamed, **LONG))
@@ -350,8 +348,8 @@ async def test_an_upstream_that_never_ends_fills_no_memory(monkeypatch: pytest.M
     assert reply.closed == 1
 
 
-async def test_a_unary_reply_is_streamed_in_larger_pieces() -> None:
-    assert contents(await stream(app_in("buffered", message_reply("One. Two")))) == ["One. ", "Two"]
+async def test_a_unary_reply_is_streamed_in_one_piece() -> None:
+    assert contents(await stream(app_in("buffered", message_reply("One. Two")))) == ["One. Two"]
 
 
 async def test_a_row_that_cannot_match_is_refused_at_the_start() -> None:

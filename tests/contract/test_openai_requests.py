@@ -11,14 +11,14 @@ import msgspec
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from modelmux.claude.context import Assets, Options, Translated
 
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.catalog import builtin
+from modelmux.claude.options import Options
 from modelmux.claude.prefix import first_difference
-from modelmux.dialects.openai_chat.content import remote_urls
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -27,6 +27,7 @@ from support.asgi import request
 from support.clock import current_runtime
 from support.gateway import PATH
 from support.recordings import openai_requests
+from support.translation import translate_request
 
 MODELS = ["claude-opus-5-5", "claude-sonnet-5", "claude-opus-4-6", "claude-haiku-4-5", "claude-3-5-haiku"]
 #: What may be refused, by the field the refusal names: nothing that Claude could answer truthfully.
@@ -50,12 +51,12 @@ def decode(recording: dict[str, Any], model: str) -> tuple[ChatRequest, list[str
     return decode_request_with_unknown(json.dumps({**recording["request"], "model": model}).encode())
 
 
-def assets(request: ChatRequest) -> Assets:
+def assets(request: ChatRequest) -> dict[str, anthropic.ImageBlock | anthropic.DocumentBlock]:
     image = anthropic.ImageBlock(anthropic.Base64Source("image/png", PNG))
-    return dict.fromkeys(remote_urls(request), image)
+    return dict.fromkeys(to_claude_request(request)[0].urls, image)
 
 
-def translate(request: ChatRequest, unknown: list[str], model: str) -> Translated:
+def translate(request: ChatRequest, unknown: list[str], model: str) -> PreparedRequest:
     options = Options(forced_tool_choice="downgrade", prefill="continue")
     return translate_request(request, builtin().card(model), options, unknown=unknown, assets=assets(request))
 
@@ -122,7 +123,7 @@ async def test_the_emulator_accepts_it(recording: dict[str, Any], model: str) ->
         )
         body = {**recording["request"], "model": model, "stream": False}
         try:
-            if remote_urls(decode(recording, model)[0]):
+            if to_claude_request(decode(recording, model)[0])[0].urls:
                 pytest.skip("refers to URLs that are not here")
         except InvalidRequest as error:
             check_refusal(error)

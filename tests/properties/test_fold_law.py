@@ -9,30 +9,30 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmux.claude.context import ReplyShape
 
-from modelmux.claude.fold import MessageFold, unfold
+from modelmux.claude.fold import MessageFold, to_events
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.response import translate_response
-from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.dialects.openai_chat.usage import translate_usage
-from modelmux.wire import anthropic
+from modelmux.wire import anthropic, sse
 from modelmux.wire.openai import chat_response
 from support.recordings import recordings
 from support.strategies import disorder, replies, streams
 from support.translation import CREATED, ID, chunks_of
 
 SHAPES = [
-    ReplyShape("m"),
-    ReplyShape("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
-    ReplyShape("m", legacy_function=True),
-    ReplyShape("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
-    ReplyShape("m", json_tool="answer"),
-    ReplyShape("m", strip_fences=True),
-    ReplyShape("m", show_reasoning=False),
+    ReplyPlan("m"),
+    ReplyPlan("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}),
+    ReplyPlan("m", legacy_function=True),
+    ReplyPlan("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
+    ReplyPlan("m", answer_tool="answer"),
+    ReplyPlan("m", strip_code_fence=True),
+    ReplyPlan("m", show_reasoning=False),
 ]
 #: Where calls and text are told apart; elsewhere disorder would mix them.
-WITHOUT_ANSWER_TOOL = [shape for shape in SHAPES if shape.json_tool is None]
+WITHOUT_ANSWER_TOOL = [shape for shape in SHAPES if shape.answer_tool is None]
 
 
 def decode(events: list[dict[str, Any]]) -> list[anthropic.StreamEvent]:
@@ -46,21 +46,20 @@ def folded(events: list[anthropic.StreamEvent]) -> anthropic.Message:
     return fold.result()
 
 
-def folded_message(message: anthropic.Message, shape: ReplyShape) -> dict[str, Any]:
+def folded_message(message: anthropic.Message, shape: ReplyPlan) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(translate_response(message, shape, id=ID, created=CREATED))
     return plain
 
 
-def streamed(events: list[anthropic.StreamEvent], shape: ReplyShape) -> list[chat_response.DecodedChunk]:
+def streamed(events: list[anthropic.StreamEvent], shape: ReplyPlan) -> list[chat_response.DecodedChunk]:
     """The chunks a client reads, decoded from the bytes it gets."""
-    encoder = chat_response.ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
-    stream = ChatStream(shape)
-    raw = b"".join(encoder.encode(chunk) for event in events for chunk in stream.feed(event))
-    stream.finish()
+    encoder = ChatEncoder(shape, id=ID, created=CREATED)
+    raw = b"".join(map(encoder.feed, events)).replace(sse.KEEP_ALIVE, b"")  # pings become comments
+    encoder.state.check_complete()
     return chunks_of(raw)
 
 
-def check(events: list[dict[str, Any]], shape: ReplyShape) -> None:
+def check(events: list[dict[str, Any]], shape: ReplyPlan) -> None:
     """The law; usage is compared only where the stream has it."""
     chunks, message = streamed(decode(events), shape), folded(decode(events))
     want = folded_message(message, shape)
@@ -74,12 +73,12 @@ def check(events: list[dict[str, Any]], shape: ReplyShape) -> None:
 
 
 @given(st.data(), replies(), st.sampled_from(SHAPES))
-def test_generated_replies(data: st.DataObject, reply: dict[str, Any], shape: ReplyShape) -> None:
+def test_generated_replies(data: st.DataObject, reply: dict[str, Any], shape: ReplyPlan) -> None:
     check(data.draw(streams(reply)), shape)
 
 
 @given(disorder(), st.sampled_from(WITHOUT_ANSWER_TOOL))
-def test_events_that_stand_where_they_should_not(events: list[dict[str, Any]], shape: ReplyShape) -> None:
+def test_events_that_stand_where_they_should_not(events: list[dict[str, Any]], shape: ReplyPlan) -> None:
     check(events, shape)
 
 
@@ -87,7 +86,7 @@ def test_events_that_stand_where_they_should_not(events: list[dict[str, Any]], s
 def test_the_upstreams_fold_gives_the_message_back(data: st.DataObject, reply: dict[str, Any]) -> None:
     message = folded(decode(data.draw(streams(reply))))
     want = anthropic.decode_message(json.dumps(reply).encode())
-    shape = ReplyShape("m")
+    shape = ReplyPlan("m")
     assert _parsed(folded_message(message, shape)) == _parsed(folded_message(want, shape))
 
 
@@ -98,26 +97,26 @@ def _parsed(completion: dict[str, Any]) -> dict[str, Any]:
     return completion
 
 
-def check_unfolded(raw: bytes, shape: ReplyShape) -> None:
-    chunks = streamed(unfold(anthropic.decode_message(raw)), shape)
+def check_events_of_message(raw: bytes, shape: ReplyPlan) -> None:
+    chunks = streamed(to_events(anthropic.decode_message(raw)), shape)
     message = anthropic.decode_message(raw)
     completion = fold_chunks(chunks, translate_usage(message.usage))
     assert msgspec.to_builtins(completion) == folded_message(message, shape)
 
 
 @given(replies(), st.sampled_from(SHAPES))
-def test_unfolding_and_folding_again_changes_nothing(reply: dict[str, Any], shape: ReplyShape) -> None:
-    check_unfolded(json.dumps(reply).encode(), shape)
+def test_unfolding_and_folding_again_changes_nothing(reply: dict[str, Any], shape: ReplyPlan) -> None:
+    check_events_of_message(json.dumps(reply).encode(), shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3])
 @pytest.mark.parametrize("recording", recordings("stream"))
-def test_recorded_streams(recording: dict[str, Any], shape: ReplyShape) -> None:
+def test_recorded_streams(recording: dict[str, Any], shape: ReplyPlan) -> None:
     lines = recording["sse"].splitlines()
     check([json.loads(line[5:]) for line in lines if line.startswith("data:")], shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3])
 @pytest.mark.parametrize("recording", recordings("message"))
-def test_recorded_messages(recording: dict[str, Any], shape: ReplyShape) -> None:
-    check_unfolded(json.dumps(recording["body"]).encode(), shape)
+def test_recorded_messages(recording: dict[str, Any], shape: ReplyPlan) -> None:
+    check_events_of_message(json.dumps(recording["body"]).encode(), shape)

@@ -14,17 +14,18 @@ import pydantic
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from modelmux.claude.context import Options, Translated
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.identifiers import clean
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.identifiers import to_valid_identifier
+from modelmux.claude.options import Options
+from modelmux.claude.prepare import PreparedRequest
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.validation.validate import validate_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai.chat_request import ChatRequest, decode_request_with_unknown
 from support.conversations import FIELDS, marked_once, requests
+from support.translation import translate_request
 
 Json = dict[str, Any]
 SDK = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
@@ -39,7 +40,7 @@ OPTIONS = st.builds(
 )
 
 
-def translate(body: Json, card: ModelCard, options: Options) -> Translated | None:
+def translate(body: Json, card: ModelCard, options: Options) -> PreparedRequest | None:
     """The translation, or None where the request is refused: by the name of a field that it has."""
     try:
         request, unknown = decode_request_with_unknown(json.dumps(body).encode())
@@ -52,7 +53,7 @@ def translate(body: Json, card: ModelCard, options: Options) -> Translated | Non
         return None
 
 
-def sent(done: Translated) -> Json:
+def sent(done: PreparedRequest) -> Json:
     body: Json = json.loads(encode_request(done.body))
     return body
 
@@ -100,10 +101,10 @@ def texts_of_client(messages: list[Json]) -> dict[str, list[str]]:
         if message.get("refusal"):
             texts[key] += pieces(message["refusal"])
         for call in message.get("tool_calls") or ():
-            texts[key].append(clean((call.get("function") or call["custom"])["name"]))
+            texts[key].append(to_valid_identifier((call.get("function") or call["custom"])["name"]))
             texts[key] += [call["custom"]["input"]] if "custom" in call else []
         if message.get("function_call"):
-            texts[key].append(clean(message["function_call"]["name"]))
+            texts[key].append(to_valid_identifier(message["function_call"]["name"]))
     return texts
 
 
@@ -215,11 +216,11 @@ def test_every_field_has_an_effect_or_a_notice(body: Json, card: ModelCard, opti
             assert effect(done) != effect(less), name
 
 
-def effect(done: Translated) -> tuple[Any, ...]:
-    return encode_request(done.body), done.shape, sorted(done.notices), done.betas
+def effect(done: PreparedRequest) -> tuple[Any, ...]:
+    return encode_request(done.body), done.plan, sorted(done.notices), done.betas
 
 
-def our_breakpoints(body: Json, done: Translated | None) -> bool:
+def our_breakpoints(body: Json, done: PreparedRequest | None) -> bool:
     """Whether a request gets automatic breakpoints."""
     return done is not None and "ephemeral" not in json.dumps(body) and b'"cache_control"' in effect(done)[0]
 
@@ -231,7 +232,8 @@ def asks_for_the_usual(name: str, body: Json, card: ModelCard) -> bool:
     if name == "stream_options":
         return body.get("stream") is not True
     if name in ("tool_choice", "function_call"):
-        return not defined or by_format
+        agree = body.get("tool_choice") == body.get("function_call")  # both ask for the same
+        return not defined or by_format or agree
     if name == "parallel_tool_calls":
         never = "none" in (body.get("tool_choice"), body.get("function_call"))
         return not body.get("tools") or never or by_format or bool(body.get("web_search_options") is not None)
@@ -275,7 +277,9 @@ def test_tools_and_the_keys_of_their_schemas_keep_their_order(body: Json, card: 
     done = translate(body, card, options)
     assume(done is not None and done.body.tools)
     assert done is not None
-    declared = {clean(t["function"]["name"]): t["function"] for t in body.get("tools", ()) if "function" in t}
+    declared = {
+        to_valid_identifier(t["function"]["name"]): t["function"] for t in body.get("tools", ()) if "function" in t
+    }
     sent_tools = [tool for tool in sent(done)["tools"] if tool["name"] in declared]
     assert [tool["name"] for tool in sent_tools] == [n for n in declared if n in {tool["name"] for tool in sent_tools}]
     for tool in sent_tools:

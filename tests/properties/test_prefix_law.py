@@ -10,11 +10,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmux.claude.context import Options
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.options import Options
 from modelmux.claude.prefix import first_difference
-from modelmux.dialects.openai_chat.request import translate_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import MessagesRequest, encode_request
 from modelmux.wire.openai.chat_request import (
@@ -26,6 +25,7 @@ from modelmux.wire.openai.chat_request import (
 )
 from support.conversations import conversations
 from support.recordings import openai_requests
+from support.translation import breakpoints, translate_request
 
 CARDS = list(builtin().cards)
 OPTIONS = Options(prefill="continue")
@@ -138,7 +138,7 @@ def check_legal(body: dict[str, Any], card: ModelCard) -> None:
             assert messages[number - 1]["role"] == "user"
             assert number == len(messages) - 1 or messages[number + 1]["role"] == "assistant"
     assert not waiting
-    assert json.dumps(body).count('"cache_control"') <= 4
+    assert breakpoints(body) <= 4
 
 
 def check_block(block: dict[str, Any]) -> None:

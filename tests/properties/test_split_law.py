@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmux.claude.context import ReplyShape
 
-from modelmux.dialects.openai_chat.stream import ChatStream
-from modelmux.errors import GatewayError
-from modelmux.gateway.relay import StreamRelay
-from modelmux.wire.openai.chat_response import ChunkEncoder
-from support.fakes import SSE_HEADERS, FakeReply
 from support.recordings import recordings
 from support.strategies import cut, framed, replies, streams
-
-
-def client_bytes(pieces: list[bytes]) -> bytes:
-    """What a client gets when the upstream's bytes arrive in these pieces."""
-    return drive(_client_bytes(pieces))
-
-
-async def _client_bytes(pieces: list[bytes]) -> bytes:
-    encoder = ChunkEncoder(id="chatcmpl-1", created=1, model="m", include_usage=True)
-    relay = StreamRelay(ChatStream(ReplyShape("m", include_usage=True)), encoder)
-    try:
-        await relay.open(FakeReply(200, SSE_HEADERS, pieces))
-    except GatewayError as error:
-        return relay.fail(error)
-    out = b""
-    while data := await relay.read():
-        out += data
-    return out
-
-
-def drive(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
-    """Run a coroutine that never has to wait."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: bytes = done.value
-        return result
-    raise AssertionError("it waited")
+from support.streams import client_bytes
 
 
 @given(st.data(), replies())

@@ -8,40 +8,32 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmux.claude.context import ReplyShape
 
-from modelmux.dialects.openai_chat.stream import ChatStream
-from modelmux.errors import GatewayError
-from modelmux.gateway.relay import StreamRelay
-from modelmux.wire.openai.chat_response import ChunkEncoder
-from support.fakes import SSE_HEADERS, FakeReply
+from modelmux.claude.reply_plan import ReplyPlan
 from support.strategies import disorder, replies, streams
+from support.streams import client_bytes
 
 Json = dict[str, Any]
 SHAPES = [
-    ReplyShape("m"),
-    ReplyShape("m", include_usage=True),
-    ReplyShape("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}, custom_tools=frozenset({"shell"})),
-    ReplyShape("m", legacy_function=True),
-    ReplyShape("m", json_tool="answer"),
-    ReplyShape("m", include_usage=True, strip_fences=True),
-    ReplyShape("m", show_reasoning=False),
+    ReplyPlan("m"),
+    ReplyPlan("m", include_usage=True),
+    ReplyPlan("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}, custom_tools=frozenset({"shell"})),
+    ReplyPlan("m", legacy_function=True),
+    ReplyPlan("m", answer_tool="answer"),
+    ReplyPlan("m", include_usage=True, strip_code_fence=True),
+    ReplyPlan("m", show_reasoning=False),
 ]
 NAMES = {"ns_tool": "ns/tool"}
 CUT = ("max_tokens", "model_context_window_exceeded", "pause_turn", "compaction")
 FINISH = {**dict.fromkeys(CUT, "length"), "refusal": "content_filter"}
 
 
-def client_chunks(events: list[Json], shape: ReplyShape) -> list[Json]:
+def client_chunks(events: list[Json], shape: ReplyPlan) -> list[Json]:
     """The chunks a client reads of a stream that has to end well."""
     raw = b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
-    coroutine = _relay(raw, shape)
-    with pytest.raises(StopIteration) as done:  # nothing in it has to wait
-        coroutine.send(None)
-    out: bytes = done.value.value
+    out = client_bytes([raw], shape)
     *framed, rest = out.decode().split("\n\n")
     assert rest == ""
     framed = [event for event in framed if not event.startswith(":")]  # keep-alives
@@ -50,20 +42,7 @@ def client_chunks(events: list[Json], shape: ReplyShape) -> list[Json]:
     return [json.loads(event.removeprefix("data: ")) for event in framed[:-1]]
 
 
-async def _relay(raw: bytes, shape: ReplyShape) -> bytes:
-    encoder = ChunkEncoder(id="chatcmpl-1", created=1, model=shape.model, include_usage=shape.include_usage)
-    relay = StreamRelay(ChatStream(shape), encoder)
-    try:
-        await relay.open(FakeReply(200, SSE_HEADERS, [raw]))
-    except GatewayError as error:
-        return relay.fail(error)
-    out = b""
-    while data := await relay.read():
-        out += data
-    return out
-
-
-def check_grammar(chunks: list[Json], shape: ReplyShape) -> None:
+def check_grammar(chunks: list[Json], shape: ReplyPlan) -> None:
     """Role first and once; one id, created and model; a finish reason alone and once; usage last and only if asked."""
     heads = {(c["id"], c["created"], c["model"], c["object"]) for c in chunks}
     assert heads == {("chatcmpl-1", 1, "m", "chat.completion.chunk")}
@@ -93,18 +72,18 @@ def check_grammar(chunks: list[Json], shape: ReplyShape) -> None:
 
 
 @given(st.data(), replies(), st.sampled_from(SHAPES))
-def test_every_shape_of_reply_obeys_the_grammar(data: st.DataObject, reply: Json, shape: ReplyShape) -> None:
+def test_every_shape_of_reply_obeys_the_grammar(data: st.DataObject, reply: Json, shape: ReplyPlan) -> None:
     check_grammar(client_chunks(data.draw(streams(reply)), shape), shape)
 
 
 @given(disorder(), st.sampled_from(SHAPES))
-def test_a_stream_in_disorder_obeys_it_too(events: list[Json], shape: ReplyShape) -> None:
+def test_a_stream_in_disorder_obeys_it_too(events: list[Json], shape: ReplyPlan) -> None:
     check_grammar(client_chunks(events, shape), shape)
 
 
 @given(st.data(), replies())
 def test_all_of_a_reply_is_streamed(data: st.DataObject, reply: Json) -> None:
-    chunks = client_chunks(data.draw(streams(reply)), ReplyShape("m", include_usage=True, tool_names=NAMES))
+    chunks = client_chunks(data.draw(streams(reply)), ReplyPlan("m", include_usage=True, tool_names=NAMES))
     deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
     blocks = reply["content"]
 

@@ -9,8 +9,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from modelmux.wire.anthropic.text_delta_run import find_text_run
-from properties.test_split_law import client_bytes
 from support.strategies import cut
+from support.streams import client_bytes
 
 USUAL = st.text('"\\\n\r\t aé😀/', min_size=1, max_size=6)
 ANY = st.one_of(USUAL, st.text(st.one_of(st.sampled_from("\b\f\x00\x7f\u2028"), st.characters()), max_size=6))

@@ -8,8 +8,8 @@ import ast
 import asyncio
 import functools
 import io
-import re
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

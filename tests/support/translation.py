@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from modelmux.catalog import ModelCard, builtin
 from modelmux.claude.draft import RecallThinking
 from modelmux.claude.embed import embed
@@ -15,11 +13,13 @@ from modelmux.claude.options import Options
 from modelmux.claude.prepare import PreparedRequest, no_memory, prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.request import to_claude_request
-from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.errors import GatewayError
-from modelmux.wire import anthropic, sse
+from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
+from modelmux.wire import anthropic
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 from modelmux.wire.openai.chat_request import ChatRequest, decode_request
-from modelmux.wire.openai.chat_response import ChunkEncoder, DecodedChunk, decode_chunk
+from modelmux.wire.openai.chat_response import DecodedChunk, decode_chunk
 
 #: Takes sampling parameters, but no prefill.
 SONNET = builtin().card("claude-sonnet-4-6")
@@ -39,13 +39,15 @@ def translate_request(
     unknown: Sequence[str] = (),
     recall: RecallThinking = no_memory,
     assets: Mapping[str, anthropic.ImageBlock | anthropic.DocumentBlock] | None = None,
+    other_model: bool = False,
 ) -> PreparedRequest:
     """A decoded request as it is sent to a model.
 
     :param assets: blocks by URL, as if they had been downloaded.
     """
     claude_request, plan = to_claude_request(request, unknown)
-    return prepare(embed(claude_request, assets or {}), plan, card, options or Options(), recall)
+    embedded = embed(claude_request, assets or {})
+    return prepare(embedded, plan, card, options or Options(), recall, other_model=other_model)
 
 
 def translate(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> PreparedRequest:
@@ -65,6 +67,15 @@ def sent(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | No
     return body_of(translate(fields, card, options or Options(caching=False)))
 
 
+def breakpoints(body: dict[str, Any]) -> int:
+    """How many cache breakpoints a body for the upstream has, wherever they are."""
+    holders = [*body.get("tools", ()), *body.get("system", ())]
+    for message in body["messages"]:
+        for block in message["content"]:
+            holders += [block, *(block["content"] if isinstance(block.get("content"), list) else ())]
+    return sum("cache_control" in holder for holder in holders)
+
+
 def notices(fields: dict[str, Any], card: ModelCard = SONNET, options: Options | None = None) -> list[tuple[str, str]]:
     """The notices of the same, as (action, field)."""
     return [(notice.action, notice.field) for notice in translate(fields, card, options).notices]
@@ -80,20 +91,21 @@ def stream(pieces: Iterable[bytes], shape: ReplyPlan) -> tuple[bytes, str]:
 
     Events that end in one piece are translated one after the other, so what came before a bad one is kept.
     """
-    decoder, state = sse.SSEDecoder(), ChatStream(shape)
-    encoder = ChunkEncoder(id=ID, created=CREATED, model=shape.model, include_usage=shape.include_usage)
+    reader, encoder = ClaudeReplyReader(), ChatEncoder(shape, id=ID, created=CREATED)
     out: list[bytes] = []
 
-    def take(framed: list[sse.Event]) -> None:
-        for event in framed:
-            out.extend(encoder.encode(chunk) for chunk in state.feed(anthropic.decode_event(event.data)))
+    def take(events: list[Any]) -> None:
+        for event in events:
+            for single in event.events() if isinstance(event, TextDeltaRun) else [event]:
+                out.append(encoder.feed(single) if single.type != "ping" else b"")
 
     try:
         for piece in pieces:
-            take(decoder.feed(piece))
-        take(decoder.flush())
-        state.finish()
-    except (GatewayError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            take(reader.feed(piece))
+        take(reader.close())
+        reader.feed(b"")  # raises a failure that came last
+        encoder.state.check_complete()
+    except GatewayError as error:
         return b"".join(out), type(error).__name__
     return b"".join(out), "done"
 

@@ -140,9 +140,10 @@ class ConversationBuilder:
         while assigned in self._ids:
             self._repeated[stem] = self._repeated.get(stem, 1) + 1
             assigned = f"{stem}_{self._repeated[stem]}"
-        if assigned != client_id and not legacy:
+        if assigned != client_id:
             self.client_ids[assigned] = client_id
-            self._notices.add("changed", f"{path}.id", "The id is empty, repeated or not valid upstream.")
+            if not legacy:
+                self._notices.add("changed", f"{path}.id", "The id is empty, repeated or not valid upstream.")
         self._ids.add(assigned)
         self._waiting.setdefault(client_id, deque()).append(assigned)
         self._unanswered += 1
@@ -218,6 +219,7 @@ class ConversationBuilder:
             return
         pending, self._pending = self._pending, []
         if before_reply and self._role == "user" and not self._unanswered:
+            self._waiting = {}
             blocks = self._open("system")
             turn = self._closed_before + len(self.turns)
             self.late_system.append(LateSystem(turn, tuple(message.field for message in pending)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from modelmux.claude.conversation import LEGACY_PREFIX
 from modelmux.claude.draft import Draft, SignedThinking
 from modelmux.wire.anthropic import (
     Block,
@@ -66,7 +67,10 @@ def _restored(draft: Draft, blocks: list[Any], *, remembering: bool) -> tuple[li
 
 
 def _recalled(draft: Draft, call: ToolUseBlock) -> tuple[SignedThinking, ...] | None:
-    return draft.recall(draft.request.client_ids.get(call.id, call.id))
+    client_id = draft.request.client_ids.get(call.id, call.id)
+    if client_id.startswith(LEGACY_PREFIX):
+        return ()  # it has no id to be remembered by, and leaves no gap
+    return draft.recall(client_id)
 
 
 def _positioned(blocks: list[Any], known: list[tuple[SignedThinking, ...] | None]) -> list[Any]:
@@ -77,7 +81,8 @@ def _positioned(blocks: list[Any], known: list[tuple[SignedThinking, ...] | None
     later: Iterator[tuple[SignedThinking, ...] | None] = iter([None, *known[1:]])
     for block in blocks:
         if isinstance(block, ToolUseBlock):
-            content += next(later) or ()
+            thinking = next(later)
+            content += thinking or ()
         if not isinstance(block, SignedThinking):
             content.append(block)
     return content

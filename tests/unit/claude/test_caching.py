@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from modelmux.claude.context import Options
 
-from modelmux.claude.caching import mark_last
+from modelmux.claude.caching import set_on_last
+from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import EPHEMERAL
@@ -254,12 +254,14 @@ def test_ours_stand_where_the_prompt_will_be_sent_again(fields: dict[str, Any], 
 
 def test_what_cannot_hold_a_breakpoint_is_passed_over() -> None:
     first, last = anthropic.TextBlock("a"), anthropic.ThinkingBlock("t", "s")
-    mark_last([first, last], EPHEMERAL)
-    assert first.cache_control == EPHEMERAL
-    mark_last([last], EPHEMERAL)
-    mark_last([], EPHEMERAL)
-    mark_last([first], None)
-    assert first.cache_control == EPHEMERAL
+    blocks: list[Any] = [first, last]
+    assert set_on_last(blocks, EPHEMERAL) is True
+    assert blocks == [anthropic.TextBlock("a", EPHEMERAL), last]
+    assert first.cache_control is None, "the block itself is shared"
+    assert set_on_last([last], EPHEMERAL) is False
+    assert set_on_last([], EPHEMERAL) is False
+    assert set_on_last(blocks, None) is False
+    assert blocks[0].cache_control == EPHEMERAL
 
 
 def test_every_marker_has_its_type_and_lifetime() -> None:

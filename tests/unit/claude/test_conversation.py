@@ -6,124 +6,125 @@ from typing import Any
 
 import msgspec
 import pytest
-from modelmux.claude.context import Context
 
-from modelmux.claude.conversation import Turns
-from modelmux.wire.anthropic import EPHEMERAL, CacheControl, TextBlock, ThinkingBlock
-from support.translation import SONNET
-
-
-def context() -> Context:
-    return Context(SONNET)
+from modelmux.claude.conversation import START, ConversationBuilder, ConversationState, PendingSystem
+from modelmux.claude.notices import Notices
+from modelmux.claude.request import LateSystem
+from modelmux.wire.anthropic import EPHEMERAL, CacheControl, TextBlock, ThinkingBlock, ToolUseBlock
+from support.work import assert_linear
 
 
-def noted(ctx: Context) -> list[tuple[str, str]]:
-    return [(notice.action, notice.field) for notice in ctx.notices.items]
+def builder() -> ConversationBuilder:
+    return ConversationBuilder(Notices())
+
+
+def noted(notices: Notices) -> list[tuple[str, str]]:
+    return [(notice.action, notice.field) for notice in notices.items]
 
 
 def plain(blocks: list[Any]) -> list[dict[str, Any]]:
     """Blocks as the JSON they become."""
-    found: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(blocks))
-    return found
+    decoded: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(blocks))
+    return decoded
 
 
 def text(words: str) -> TextBlock:
     return TextBlock(words)
 
 
-def told(turns: Turns) -> list[tuple[str, list[str]]]:
+def summary(builder: ConversationBuilder) -> list[tuple[str, list[str]]]:
     """The turns, each block in short."""
-    said: list[tuple[str, list[str]]] = []
-    for message in turns.finish():
-        found: list[str] = []
+    turns: list[tuple[str, list[str]]] = []
+    for message in builder.finish():
+        blocks: list[str] = []
         for block in plain(message.content):
             kind = block["type"]
             if kind == "text":
-                found.append(block["text"])
+                blocks.append(block["text"])
             elif kind == "tool_use":
-                found.append(f"call {block['id']}")
+                blocks.append(f"call {block['id']}")
             else:
-                wrong = " !" if block.get("is_error") else ""
-                found.append(f"result {block['tool_use_id']}: {block.get('content')}{wrong}")
-        said.append((message.role, found))
-    return said
+                error = " !" if block.get("is_error") else ""
+                blocks.append(f"result {block['tool_use_id']}: {block.get('content')}{error}")
+        turns.append((message.role, blocks))
+    return turns
 
 
 def test_turns_of_one_side_become_one() -> None:
-    turns = Turns(context())
-    turns.user(text("a"))
-    turns.user(text("b"), text("c"))
-    turns.assistant(text("d"))
-    turns.assistant(text("e"))
-    assert told(turns) == [("user", ["a", "b", "c"]), ("assistant", ["d", "e"])]
+    turns = builder()
+    turns.add_user(text("a"))
+    turns.add_user(text("b"), text("c"))
+    turns.add_assistant(text("d"))
+    turns.add_assistant(text("e"))
+    assert summary(turns) == [("user", ["a", "b", "c"]), ("assistant", ["d", "e"])]
 
 
 def test_results_in_any_order_stand_first_in_one_turn() -> None:
-    ctx = context()
-    turns = Turns(ctx)
-    turns.user(text("go"))
-    turns.call("c1", "look", {}, "w")
-    turns.call("c2", "look", {}, "w")
-    turns.user(text("meanwhile"))
-    turns.result("c2", "two", "w")
-    turns.result("c1", None, "w")
-    turns.user(text("after"))
-    assert told(turns) == [
+    notices = Notices()
+    turns = ConversationBuilder(notices)
+    turns.add_user(text("go"))
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_tool_use("c2", "look", {}, "w")
+    turns.add_user(text("meanwhile"))
+    turns.add_tool_result("c2", "two", None, "w")
+    turns.add_tool_result("c1", None, None, "w")
+    turns.add_user(text("after"))
+    assert summary(turns) == [
         ("user", ["go"]),
         ("assistant", ["call c1", "call c2"]),
         ("user", ["result c2: two", "result c1: None", "meanwhile", "after"]),
     ]
-    assert noted(ctx) == []
+    assert noted(notices) == []
 
 
 NO_RESULT = "No result: the tool call was not answered. !"
 
 
 def test_a_call_nobody_answered_gets_an_error_result_at_the_end() -> None:
-    ctx = context()
-    turns = Turns(ctx)
-    turns.call("c1", "look", {}, "w")
-    turns.call("c2", "look", {}, "w")
-    turns.result("c2", "two", "w")
-    assert told(turns)[1:] == [("user", ["result c2: two", f"result c1: {NO_RESULT}"])]
-    assert noted(ctx) == [("added", "messages")]
+    notices = Notices()
+    turns = ConversationBuilder(notices)
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_tool_use("c2", "look", {}, "w")
+    turns.add_tool_result("c2", "two", None, "w")
+    assert summary(turns)[1:] == [("user", ["result c2: two", f"result c1: {NO_RESULT}"])]
+    assert noted(notices) == [("added", "messages")]
 
 
 def test_a_call_nobody_answered_is_settled_before_the_next_answer_and_a_late_result_is_text() -> None:
-    ctx = context()
-    turns = Turns(ctx)
-    turns.user(text("go"))
-    turns.call("c1", "look", {}, "w")
-    turns.user(text("never mind"))
-    turns.replied()
-    turns.assistant(text("fine"))
-    turns.result("c1", "late", "messages.4.tool_call_id")
-    assert told(turns) == [
+    notices = Notices()
+    turns = ConversationBuilder(notices)
+    turns.add_user(text("go"))
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_user(text("never mind"))
+    turns.close_user_turn()
+    turns.add_assistant(text("fine"))
+    turns.add_tool_result("c1", "late", None, "messages.4.tool_call_id")
+    assert summary(turns) == [
         ("user", ["go"]),
         ("assistant", ["call c1"]),
         ("user", [f"result c1: {NO_RESULT}", "never mind"]),
         ("assistant", ["fine"]),
         ("user", ["Result of a tool call that is not part of this conversation:", "late"]),
     ]
-    assert noted(ctx) == [("added", "messages"), ("changed", "messages.4.tool_call_id")]
+    assert noted(notices) == [("added", "messages"), ("changed", "messages.4.tool_call_id")]
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(None, []), ("words", ["words"]), ([TextBlock("one"), TextBlock("two")], ["one", "two"])]
 )
 def test_an_orphan_result_keeps_all_it_holds(value: Any, shown: list[str]) -> None:
-    turns = Turns(context())
-    turns.result("ghost", value, "w")
-    assert told(turns)[0][1][1:] == shown
+    turns = builder()
+    turns.add_tool_result("ghost", value, None, "w")
+    assert summary(turns)[0][1][1:] == shown
 
 
 def test_a_result_given_twice_is_used_once() -> None:
-    turns = Turns(context())
-    turns.call("c1", "look", {}, "w")
-    turns.result("c1", "first", "w")
-    turns.result("c1", "again", "w")
-    assert told(turns)[1][1][0] == "result c1: first"
-    assert told(turns)[1][1][-1] == "again"
+    turns = builder()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_tool_result("c1", "first", None, "w")
+    turns.add_tool_result("c1", "again", None, "w")
+    assert summary(turns)[1][1][0] == "result c1: first"
+    assert summary(turns)[1][1][-1] == "again"
 
 
 @pytest.mark.parametrize(
@@ -141,68 +142,95 @@ def test_a_result_given_twice_is_used_once() -> None:
 def test_ids_are_valid_unique_and_a_function_of_what_came_before(
     originals: list[str], ids: list[str], notices: int
 ) -> None:
-    ctx = context()
-    turns = Turns(ctx)
+    collected = Notices()
+    turns = ConversationBuilder(collected)
     for index, original in enumerate(originals):
-        turns.call(original, "look", {}, f"w.{index}")
+        turns.add_tool_use(original, "look", {}, f"w.{index}")
     for original in originals:
-        turns.result(original, "done", "w")
-    said = told(turns)
-    assert said[0] == ("assistant", [f"call {id}" for id in ids])
-    assert said[1] == ("user", [f"result {id}: done" for id in ids])
-    assert len(ctx.notices.items) == notices
+        turns.add_tool_result(original, "done", None, "w")
+    turns_sent = summary(turns)
+    assert turns_sent[0] == ("assistant", [f"call {id}" for id in ids])
+    assert turns_sent[1] == ("user", [f"result {id}: done" for id in ids])
+    assert len(collected.items) == notices
     assert all(len(id) <= 128 for id in ids)
 
 
-def test_a_system_turn_stands_only_after_the_user_and_with_no_call_open() -> None:
-    turns = Turns(context())
-    assert turns.system(text("too early")) is False
-    turns.user(text("go"))
-    assert turns.system(text("s1")) is True
-    assert turns.system(text("s2")) is True
-    turns.assistant(text("ok"))
-    assert turns.system(text("after the assistant")) is False
-    turns.call("c1", "look", {}, "w")
-    turns.user(text("waiting"))
-    assert turns.system(text("a call is open")) is False
-    turns.result("c1", "x", "w")
-    assert turns.system(text("s3")) is True
-    assert told(turns) == [
-        ("user", ["go"]),
+def test_a_system_turn_is_legal_only_after_the_user_with_no_call_open_and_before_a_reply() -> None:
+    notices = Notices()
+    turns = ConversationBuilder(notices)
+    turns.add_system([text("at the start")], "0.role")
+    turns.add_user(text("go"))
+    turns.add_system([text("s1")], "2.role")
+    turns.add_system([text("s2")], "3.role")
+    turns.close_user_turn()
+    turns.add_assistant(text("ok"))
+    turns.add_system([text("after the assistant")], "5.role")
+    turns.close_user_turn()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_system([text("a call is open")], "7.role")
+    turns.add_tool_result("c1", "x", None, "w")
+    turns.add_system([text("before the user")], "9.role")
+    turns.add_user(text("and"))
+    turns.add_system([text("s3")], "11.role")
+    assert summary(turns) == [
+        ("user", ["<system_message>\nat the start\n</system_message>", "go"]),
         ("system", ["s1", "s2"]),
-        ("assistant", ["ok", "call c1"]),
-        ("user", ["result c1: x", "waiting"]),
+        ("assistant", ["ok"]),
+        ("user", ["<system_message>\nafter the assistant\n</system_message>"]),
+        ("assistant", ["call c1"]),
+        ("user", [
+            "result c1: x", "<system_message>\na call is open\n</system_message>",
+            "<system_message>\nbefore the user\n</system_message>", "and",
+        ]),
         ("system", ["s3"]),
-    ]
+    ]  # fmt: skip
+    assert noted(notices) == [("changed", f"{index}.role") for index in (0, 5, 7, 9)]
+    assert turns.late_system == [LateSystem(1, ("2.role", "3.role")), LateSystem(6, ("11.role",))]
+
+
+def test_a_reply_without_content_needs_a_block_only_after_a_system_turn() -> None:
+    turns = builder()
+    turns.add_user(text("a"))
+    turns.close_user_turn()
+    turns.end_reply()
+    turns.add_user(text("b"))
+    turns.add_system([text("s")], "w")
+    turns.close_user_turn()
+    turns.end_reply()
+    turns.add_user(text("c"))
+    assert summary(turns) == [
+        ("user", ["a", "b"]), ("system", ["s"]), ("assistant", ["(no content)"]), ("user", ["c"]),
+    ]  # fmt: skip
+    assert turns.late_system == [LateSystem(1, ("w",), placeholder=True)]
 
 
 def test_a_conversation_begins_with_the_user() -> None:
-    ctx = context()
-    turns = Turns(ctx)
-    turns.replied()
-    turns.assistant(text("Hello"))
-    assert told(turns) == [("user", ["Begin."]), ("assistant", ["Hello"])]
-    assert noted(ctx) == [("added", "messages")]
+    notices = Notices()
+    turns = ConversationBuilder(notices)
+    turns.close_user_turn()
+    turns.add_assistant(text("Hello"))
+    assert summary(turns) == [("user", ["Begin."]), ("assistant", ["Hello"])]
+    assert noted(notices) == [("added", "messages")]
 
 
 def test_there_is_always_a_turn() -> None:
-    assert told(Turns(context())) == [("user", ["Begin."])]
+    assert summary(builder()) == [("user", ["Begin."])]
 
 
-def test_an_answer_after_the_system_or_the_assistant_settles_nothing() -> None:
-    turns = Turns(context())
-    turns.user(text("go"))
-    turns.system(text("s"))
-    turns.replied()
-    turns.call("c1", "look", {}, "w")
-    turns.replied()  # the assistant's words go on: its call may still be answered
-    turns.call("c2", "look", {}, "w")
-    turns.result("c1", "1", "w")
-    turns.result("c2", "2", "w")
-    assert told(turns)[-1] == ("user", ["result c1: 1", "result c2: 2"])
+def test_a_reply_after_the_system_or_the_assistant_closes_no_calls() -> None:
+    turns = builder()
+    turns.add_user(text("go"))
+    turns.add_system([text("s")], "w")
+    turns.close_user_turn()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.close_user_turn()  # the assistant continues: its call may still be answered
+    turns.add_tool_use("c2", "look", {}, "w")
+    turns.add_tool_result("c1", "1", None, "w")
+    turns.add_tool_result("c2", "2", None, "w")
+    assert summary(turns)[-1] == ("user", ["result c1: 1", "result c2: 2"])
 
 
-def marked(turns: Turns) -> list[list[bool]]:
+def marked(turns: ConversationBuilder) -> list[list[bool]]:
     return [["cache_control" in block for block in plain(message.content)] for message in turns.finish()]
 
 
@@ -210,40 +238,90 @@ HOUR = CacheControl("ephemeral", "1h")
 
 
 def test_a_breakpoint_goes_to_the_last_block_that_can_hold_one() -> None:
-    turns = Turns(context())
-    turns.user(text("a"), text("b"))
-    turns.mark(EPHEMERAL)
-    turns.mark(None)
-    turns.assistant(ThinkingBlock("hm", "c2ln"))
-    turns.mark(HOUR)  # thinking holds none: the turn before does
-    turns.call("c1", "look", {}, "w")
-    turns.mark(EPHEMERAL)
-    turns.result("c1", "done", "w")
-    turns.mark(EPHEMERAL)
-    assert marked(turns) == [[False, True], [False, True], [True]]
-    turns = Turns(context())
-    turns.user(text("a"))
-    turns.mark(HOUR)
+    turns = builder()
+    turns.add_user(text("a"), text("b"))
+    turns.set_cache_breakpoint(EPHEMERAL)
+    turns.set_cache_breakpoint(None)
+    turns.add_assistant(ThinkingBlock("hm", "c2ln"))
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.set_cache_breakpoint(EPHEMERAL)
+    turns.add_tool_result("c1", "done", None, "w")
+    turns.set_cache_breakpoint(EPHEMERAL)
+    turns.add_system([text("s")], "w")
+    turns.set_cache_breakpoint(EPHEMERAL)
+    assert marked(turns) == [[False, True], [False, True], [True], [True]]
+    turns = builder()
+    turns.add_user(text("a"))
+    turns.set_cache_breakpoint(HOUR)
     assert plain(turns.finish()[0].content) == [
         {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     ]
 
 
+def test_a_result_holds_its_own_breakpoint_with_and_without_a_call() -> None:
+    turns = builder()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_tool_result("c1", "done", EPHEMERAL, "w")
+    turns.add_tool_result("c1", "again", EPHEMERAL, "w")
+    assert marked(turns) == [[False], [True, False, True]]
+
+
 def test_a_breakpoint_after_results_and_text_goes_to_the_text() -> None:
-    turns = Turns(context())
-    turns.call("c1", "look", {}, "w")
-    turns.result("c1", "done", "w")
-    turns.user(text("and"))
-    turns.mark(EPHEMERAL)
+    turns = builder()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_tool_result("c1", "done", None, "w")
+    turns.add_user(text("and"))
+    turns.set_cache_breakpoint(EPHEMERAL)
     assert marked(turns) == [[False], [False, True]]
 
 
-def test_many_calls_of_one_id_take_no_more_time_each() -> None:
-    ctx = context()
-    turns = Turns(ctx)
-    for _ in range(3000):
-        turns.call("same", "look", {}, "w")
-        turns.result("same", "done", "w")
-    messages = turns.finish()
-    ids = [block["id"] for message in messages for block in plain(message.content) if block["type"] == "tool_use"]
-    assert len(set(ids)) == len(ids) == 3000
+def test_many_calls_of_one_id_take_no_more_work_each() -> None:
+    def converse(count: int) -> None:
+        turns = builder()
+        for _ in range(count):
+            turns.add_tool_use("same", "look", {}, "w")
+            turns.add_tool_result("same", "done", None, "w")
+            turns.add_system([text("s")], "w")
+            turns.close_user_turn()
+        ids = [block.id for turn in turns.finish() for block in turn.content if isinstance(block, ToolUseBlock)]
+        assert len(set(ids)) == len(ids) == count
+
+    assert_linear(converse, 500)
+
+
+def test_a_state_is_immutable_and_holds_no_closed_turn() -> None:
+    turns = builder()
+    assert turns.state == START
+    turns.add_user(text("go"))
+    turns.close_user_turn()
+    turns.add_tool_use("c1", "look", {}, "w")
+    turns.add_system([text("s")], "w")
+    state = turns.state
+    assert state == ConversationState(
+        closed=1,
+        role="assistant",
+        blocks=(ToolUseBlock("c1", "look", {}),),
+        pending=(PendingSystem((text("s"),), "w"),),
+        waiting=(("c1", ("c1",)),),
+        ids=frozenset({"c1"}),
+    )
+    turns.set_cache_breakpoint(EPHEMERAL)
+    turns.add_tool_use("c1", "look", {}, "w")
+    assert state.pending == (PendingSystem((text("s"),), "w"),)
+    assert state.ids == {"c1"}
+
+
+def test_two_conversations_that_continue_from_one_state_share_nothing() -> None:
+    start = builder()
+    start.add_user(text("go"))
+    start.add_tool_use("c1", "look", {}, "w")
+    state = start.state
+    one, two = ConversationBuilder(Notices(), state), ConversationBuilder(Notices(), state)
+    one.set_cache_breakpoint(EPHEMERAL)
+    one.add_tool_use("c2", "look", {}, "w")
+    two.add_tool_result("c1", "done", None, "w")
+    assert summary(one) == [
+        ("assistant", ["call c1", "call c2"]), ("user", [f"result c1: {NO_RESULT}", f"result c2: {NO_RESULT}"]),
+    ]  # fmt: skip
+    assert marked(two) == [[False], [False]]
+    assert state.blocks == (ToolUseBlock("c1", "look", {}),)

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from msgspec import UNSET, Raw
 
-from modelmux.claude.fold import MessageFold, joined, resumption, unfold
+from modelmux.claude.continuation import concatenate, continuation_turn
+from modelmux.claude.fold import MessageFold, to_events
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.usage import translate_usage
-from modelmux.errors import UpstreamBroken, UpstreamRefused
+from modelmux.errors import UpstreamBroken
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import Block, Usage
 from modelmux.wire.openai import chat_response
@@ -118,8 +119,6 @@ def test_a_stream_without_its_end_is_no_message() -> None:
     with pytest.raises(UpstreamBroken) as caught:
         folded.result()
     assert caught.value.reply_started
-    with pytest.raises(UpstreamRefused):
-        folded.feed(events({"type": "error", "error": {"type": "overloaded_error"}})[0])
 
 
 def test_the_events_are_not_changed_by_folding_them() -> None:
@@ -146,34 +145,34 @@ MESSAGE = anthropic.Message(
 def test_a_message_unfolds_into_a_stream_that_folds_back() -> None:
     before = msgspec.json.encode(MESSAGE)
     folded = MessageFold()
-    for event in unfold(MESSAGE):
+    for event in to_events(MESSAGE):
         folded.feed(anthropic.decode_event(msgspec.json.encode(event)))
     assert msgspec.json.encode(folded.result()) == before
     assert msgspec.json.encode(MESSAGE) == before, "unfolding changes nothing"
 
 
 def test_an_empty_message_unfolds_too() -> None:
-    assert [e.type for e in unfold(anthropic.Message())] == ["message_start", "message_delta", "message_stop"]
+    assert [e.type for e in to_events(anthropic.Message())] == ["message_start", "message_delta", "message_stop"]
 
 
 def test_a_paused_reply_goes_back_as_it_came_without_blank_text() -> None:
     paused = msgspec.structs.replace(
         MESSAGE, content=[*(MESSAGE.content or ()), Block("text", text=" \n"), Block("text")]
     )
-    turn = resumption(paused)
+    turn = continuation_turn(paused)
     assert turn.role == "assistant"
     assert [bytes(raw) for raw in turn.content] == [msgspec.json.encode(b) for b in (MESSAGE.content or ())[:5]]
-    assert resumption(anthropic.Message()).content == []
+    assert continuation_turn(anthropic.Message()).content == []
 
 
 def test_a_paused_reply_and_what_follows_are_one() -> None:
     later = anthropic.Message(
         id="msg_2", content=[Block("text", text="b")], stop_reason="end_turn", usage=Usage(1, 1, 1, 1)
     )
-    both = joined(MESSAGE, later)
+    both = concatenate(MESSAGE, later)
     assert both.content == [*(MESSAGE.content or ()), Block("text", text="b")]
     assert (both.id, both.stop_reason, both.usage) == ("msg_2", "end_turn", Usage(6, 2, 3, 10))
-    assert joined(anthropic.Message(), anthropic.Message()).content == []
+    assert concatenate(anthropic.Message(), anthropic.Message()).content == []
 
 
 def chunk(delta: dict[str, Any] | None = None, reason: str | None = None, **fields: Any) -> chat_response.DecodedChunk:
@@ -266,7 +265,7 @@ def test_a_message_as_events() -> None:
         id="m", content=[Block("text", text="a"), Block("text", text="b")], usage=usage, stop_reason="stop_sequence",
         stop_sequence="s", stop_details=anthropic.StopDetails("x"),
     )  # fmt: skip
-    told = unfold(message)
+    told = to_events(message)
     assert [(event.type, event.index) for event in told[1:-2]] == [
         ("content_block_start", 0), ("content_block_stop", 0), ("content_block_start", 1), ("content_block_stop", 1),
     ]  # fmt: skip

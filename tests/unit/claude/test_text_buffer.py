@@ -1,33 +1,39 @@
-"""Gathering text: the same text in larger pieces, none of it late, none of it in front of what came before it."""
+"""Buffering text: the same text in larger pieces, none of it late, none of it in front of what came before it."""
 
 from __future__ import annotations
 
 import pytest
 
-from modelmux.claude.text_buffer import Gatherer
-from modelmux.wire.openai.chat_response import Chunk, ChunkDelta, FunctionDelta, ToolCallDelta, Usage
-from modelmux.wire.openai.chat_response import CompletionTokensDetails as Out
-from modelmux.wire.openai.chat_response import PromptTokensDetails as In
+from modelmux.claude.text_buffer import TextBuffer
+from modelmux.wire.anthropic import Block, Delta, Message, StreamEvent
 from support.work import assert_linear
 
 
-def text(content: str) -> Chunk:
-    return Chunk(ChunkDelta(content=content))
+def text(content: str, index: int = 0) -> StreamEvent:
+    return StreamEvent("content_block_delta", index, delta=Delta("text_delta", text=content))
 
 
-def thought(reasoning: str) -> Chunk:
-    return Chunk(ChunkDelta(reasoning_content=reasoning))
+def thinking(content: str) -> StreamEvent:
+    return StreamEvent("content_block_delta", 0, delta=Delta("thinking_delta", thinking=content))
 
 
-def gather(*chunks: Chunk, size: int = 1000, wait: float = 5.0) -> list[Chunk]:
+def arguments(content: str, index: int = 0) -> StreamEvent:
+    return StreamEvent("content_block_delta", index, delta=Delta("input_json_delta", partial_json=content))
+
+
+def tool_start(name: str, index: int = 0) -> StreamEvent:
+    return StreamEvent("content_block_start", index, content_block=Block("tool_use", id="t", name=name))
+
+
+def buffered(*events: StreamEvent, size: int = 1000, wait: float = 5.0) -> list[StreamEvent]:
     """All that comes out, time standing still."""
-    gatherer = Gatherer(size, wait)
-    out = [piece for chunk in chunks for piece in gatherer.feed(chunk, 0.0)]
-    return out + gatherer.flush()
+    buffer = TextBuffer(size, wait, "answer")
+    out = [released for event in events for released in buffer.feed(event, 0.0)]
+    return out + buffer.flush()
 
 
 def pieces(*deltas: str, size: int = 1000) -> list[str | None]:
-    return [chunk.delta.content for chunk in gather(*map(text, deltas), size=size) if chunk.delta]
+    return [event.delta.text for event in buffered(*map(text, deltas), size=size) if event.delta]
 
 
 SENTENCES: list[tuple[list[str], list[str]]] = [
@@ -73,54 +79,64 @@ def test_text_that_is_no_unicode_passes() -> None:
     assert pieces("\ud83c", "\udf89", "x") == ["\ud83c\udf89x"]
 
 
-def test_what_is_no_text_passes_after_the_text_before_it() -> None:
-    call = Chunk(ChunkDelta(tool_calls=[ToolCallDelta(0, "id", "function", FunctionDelta("f", ""))]))
-    arguments = Chunk(ChunkDelta(tool_calls=[ToolCallDelta(0, function=FunctionDelta(arguments="{"))]))
+def test_other_events_pass_after_the_text_before_them() -> None:
     others = [
-        Chunk(ChunkDelta(role="assistant", content="")),
-        call,
-        arguments,
-        Chunk(ChunkDelta(refusal="no")),
-        Chunk(ChunkDelta(annotations=[{}])),
-        Chunk(ChunkDelta(content="x", role="assistant")),
-        Chunk(ChunkDelta(reasoning_content="x", content="y")),
-        Chunk(ChunkDelta()),
-        Chunk(ChunkDelta(content="last"), finish_reason="stop"),
-        Chunk(ChunkDelta(content="last"), usage=Usage(1, 1, 2, In(), Out())),
-        Chunk(finish_reason="stop"),
+        StreamEvent("message_start", message=Message()),
+        StreamEvent("content_block_start", 0, content_block=Block("text", text="x")),
+        StreamEvent("content_block_stop", 0),
+        tool_start("f"),
+        arguments("{"),
+        StreamEvent("content_block_delta", 0, delta=Delta("citations_delta")),
+        StreamEvent("content_block_delta", 0, delta=Delta("signature_delta", signature="s")),
+        StreamEvent("content_block_delta", 0, delta=Delta("text_delta", text="")),
+        StreamEvent("content_block_delta", 0),
+        StreamEvent("message_delta", delta=Delta(stop_reason="end_turn")),
+        StreamEvent("ping"),
+        StreamEvent("message_stop"),
     ]
     for other in others:
-        assert gather(text("a"), text("b"), other, text("c"), text("d")) == [text("ab"), other, text("cd")]
-    assert gather(call, arguments, arguments) == [call, arguments, arguments]
+        assert buffered(text("a"), text("b"), other, text("c"), text("d")) == [text("ab"), other, text("cd")]
+    call = tool_start("f")
+    assert buffered(call, arguments("{"), arguments("}")) == [call, arguments("{"), arguments("}")]
 
 
-def test_reasoning_is_gathered_and_never_joined_with_content() -> None:
-    chunks = [thought("I "), thought("think"), text("So"), text(" it is"), thought("Hm. "), thought("ok")]
-    assert gather(*chunks) == [thought("I think"), text("So it is"), thought("Hm. "), thought("ok")]
+def test_thinking_is_buffered_and_never_joined_with_content() -> None:
+    events = [thinking("I "), thinking("think"), text("So"), text(" it is"), thinking("Hm. "), thinking("ok")]
+    assert buffered(*events) == [thinking("I think"), text("So it is"), thinking("Hm. "), thinking("ok")]
+
+
+def test_texts_of_two_blocks_are_not_joined() -> None:
+    assert buffered(text("a", 0), text("b", 1), text("c", 1)) == [text("a", 0), text("bc", 1)]
+
+
+def test_the_input_of_the_answer_tool_is_text() -> None:
+    start = tool_start("answer", 2)
+    assert buffered(start, arguments('{"a": ', 2), arguments("1}", 2)) == [start, arguments('{"a": 1}', 2)]
+    assert buffered(start, arguments("{", 3), arguments("}", 3)) == [start, arguments("{", 3), arguments("}", 3)]
 
 
 def test_time_counts_from_the_first_held_character() -> None:
-    gatherer = Gatherer(1000, 5.0)
-    assert gatherer.due is None
-    assert gatherer.feed(text("a"), 10.0) == []
-    assert gatherer.feed(text("b"), 14.9) == []
-    assert gatherer.due == 15.0
-    assert gatherer.feed(text("c"), 15.0) == [text("abc")]
-    assert gatherer.due is None
+    buffer = TextBuffer(1000, 5.0)
+    assert buffer.due is None
+    assert buffer.feed(text("a"), 10.0) == []
+    assert buffer.feed(text("b"), 14.9) == []
+    assert buffer.due == 15.0
+    assert buffer.feed(text("c"), 15.0) == [text("abc")]
+    assert buffer.due is None
 
 
 def test_what_follows_a_sentence_waits_from_its_own_arrival() -> None:
-    gatherer = Gatherer(1000, 5.0)
-    gatherer.feed(text("a"), 10.0)
-    assert gatherer.feed(text(". b"), 14.0) == [text("a. ")]
-    assert gatherer.due == 19.0
-    assert gatherer.flush() == [text("b")]
-    assert gatherer.flush() == []
+    buffer = TextBuffer(1000, 5.0)
+    buffer.feed(text("a"), 10.0)
+    assert buffer.feed(text(". b"), 14.0) == [text("a. ")]
+    assert buffer.due == 19.0
+    assert buffer.flush() == [text("b")]
+    assert buffer.flush() == []
 
 
 def test_no_waiting_holds_nothing() -> None:
-    gatherer = Gatherer(1000, 0.0)
-    assert gatherer.feed(text("a"), 10.0) == [text("a")]
+    buffer = TextBuffer(1000, 0.0)
+    assert buffer.feed(text("a"), 10.0) == [text("a")]
 
 
 @pytest.mark.parametrize("repeated", ["!", '."', " ", "\n", "。", "a"])

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from modelmux.claude.context import Context, Thought
 
 from modelmux.catalog import builtin
-from modelmux.claude.thinking_blocks import by_call, has_thoughts, thoughts_in, without_thoughts
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.draft import SignedThinking
+from modelmux.claude.prepare import no_memory
+from modelmux.claude.thinking_blocks import all_thinking, has_thinking, thinking_by_tool_call, without_thinking
 from modelmux.wire.anthropic import Block, RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.openai.chat_request import decode_request
-from support.translation import OPUS, PREFILL, body_of
+from support.translation import OPUS, PREFILL, body_of, translate_request
 
 NEVER = builtin().card("claude-3-5-haiku")
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "sig"}
@@ -94,7 +94,7 @@ def loop(*answers: dict[str, Any]) -> list[dict[str, Any]]:
 def knowing(**known: tuple[str, ...]) -> Any:
     """A memory that knows the signatures of some calls."""
 
-    def recall(id: str) -> tuple[Thought, ...] | None:
+    def recall(id: str) -> tuple[SignedThinking, ...] | None:
         return tuple(ThinkingBlock("", s) for s in known[id]) if id in known else None
 
     return recall
@@ -138,7 +138,7 @@ def test_what_was_remembered_stands_before_its_call(
 
 
 def test_without_a_memory_nothing_is_known() -> None:
-    assert Context(OPUS).recall("a") is None
+    assert no_memory("a") is None
 
 
 def test_a_model_that_never_thinks_is_not_asked_about() -> None:
@@ -149,7 +149,7 @@ def test_a_model_that_never_thinks_is_not_asked_about() -> None:
 
 
 def test_the_calls_of_a_reply_with_the_thinking_before_each() -> None:
-    found = by_call(
+    found = thinking_by_tool_call(
         [
             Block("thinking", thinking="1", signature="s1"),
             Block("text", text="t"),
@@ -183,9 +183,9 @@ def test_without_thoughts_everything_else_stays() -> None:
     request = decode_request(json.dumps({"model": "m", "messages": messages, "stop": "x"}).encode())
     body = translate_request(request, OPUS, recall=knowing(a=("s",))).body
     del body.messages[1].content[1]  # a turn of nothing but thinking
-    bare = without_thoughts(body)
-    assert has_thoughts(body)
-    assert not has_thoughts(bare)
+    bare = without_thinking(body)
+    assert has_thinking(body)
+    assert not has_thinking(bare)
     assert [m.role for m in bare.messages] == ["user", "user", "assistant", "user"]
     assert len(body.messages) == 5, "the original is not changed"
     bare.messages, messages_before = body.messages, bare.messages
@@ -209,12 +209,12 @@ def test_what_is_signed_but_no_thinking_is_dropped(fields: dict[str, Any]) -> No
 
 def test_only_thinking_is_remembered() -> None:
     said = [Block("text", thinking="hm", signature="sig"), Block("tool_use", id="c", name="f")]
-    assert by_call(said) == [("c", ())]
+    assert thinking_by_tool_call(said) == [("c", ())]
 
 
 def test_only_the_refused_thoughts_are_left_out() -> None:
     answer = {"role": "assistant", "content": "a", "thinking_blocks": [SIGNED, REDACTED]}
     request = decode_request(json.dumps({"model": "m", "messages": [USER, answer, USER]}).encode())
     body = translate_request(request, OPUS).body
-    left = without_thoughts(body, lambda thought: isinstance(thought, RedactedThinkingBlock))
-    assert thoughts_in(left) == [ThinkingBlock("hm", "sig")]
+    left = without_thinking(body, lambda thought: isinstance(thought, RedactedThinkingBlock))
+    assert all_thinking(left) == [ThinkingBlock("hm", "sig")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from modelmux.claude.context import Options
 
 from modelmux.catalog import builtin
+from modelmux.claude.options import Options
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes

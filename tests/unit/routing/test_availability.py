@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from modelmux.claude.upstream_errors import RULES
 
 from modelmux.errors import (
     CredentialsUnavailable,
@@ -15,6 +14,7 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from modelmux.providers.vertex_claude.errors import RULES
 from modelmux.routing.availability import counts_as_failure
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from modelmux.claude.upstream_errors import RULES
 
 from modelmux.catalog import builtin
 from modelmux.errors import (
@@ -17,6 +16,7 @@ from modelmux.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from modelmux.providers.vertex_claude.errors import RULES
 from modelmux.routing.availability import AVAILABLE, Availability
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.retry import AttemptState, Retry, RetryPolicy, Stop, decide_retry

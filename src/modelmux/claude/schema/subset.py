@@ -289,7 +289,7 @@ class _Converter:
             if member is True:
                 continue
             if not isinstance(member, dict):
-                raise _NotExpressible("a part of it is no schema")
+                raise _NotExpressible("a part of it is not a schema")
             self._charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
             if isinstance(member.get("$ref"), str):
                 reference = self._reference(member["$ref"])

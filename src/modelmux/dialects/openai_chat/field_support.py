@@ -149,8 +149,8 @@ def report_ignored(request: ChatRequest, unknown: Iterable[str], notices: Notice
             if _is_set(value, FIELD_SUPPORT[name]) and any(
                 getattr(request, other) not in (None, "", value) for other in others
             ):
-                reason = f"Ignored: {' or '.join(others)} is also set and takes precedence."
-                notices.add("ignored", name, reason)
+                names = " or ".join(f"`{other}`" for other in others)
+                notices.add("ignored", name, f"{names} is also set and takes precedence.")
     if request.stream_options is not None and request.stream_options.include_obfuscation:
         notices.add("ignored", "stream_options.include_obfuscation", "Chunks are not padded.")
     for name in unknown:

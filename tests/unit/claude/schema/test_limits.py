@@ -28,8 +28,8 @@ def test_the_size_counts_every_use_of_a_definition() -> None:
 
 
 def test_exactly_what_is_allowed_fits() -> None:
-    assert to_subset({"anyOf": [STRING] * (MAX_PARTS - 1)}).unfit == ""
-    assert to_subset({"anyOf": [STRING] * MAX_PARTS}).unfit == f"it has more than {MAX_PARTS} parts"
+    assert to_subset({"anyOf": [STRING] * (MAX_PARTS - 1)}).unsupported_reason == ""
+    assert to_subset({"anyOf": [STRING] * MAX_PARTS}).unsupported_reason == f"it has more than {MAX_PARTS} parts"
     assert to_subset({"properties": {f"p{i}": STRING for i in range(MAX_OPTIONAL)}}).optional == MAX_OPTIONAL
     names = [f"p{i}" for i in range(MAX_UNIONS)]
     unions = {"properties": {name: {"type": ["string", "null"]} for name in names}, "required": names}
@@ -55,7 +55,7 @@ def test_least_items_are_a_number() -> None:
 
 def test_an_object_open_beside_no_properties_does_not_fit() -> None:
     root = {"type": "object", "properties": {}, "additionalProperties": True}
-    assert to_subset(root).unfit == "it has an object with arbitrary keys"
+    assert to_subset(root).unsupported_reason == "it has an object with arbitrary keys"
 
 
 def test_a_member_that_allows_all_hides_no_other() -> None:
@@ -78,6 +78,6 @@ def test_a_definition_that_includes_itself_ends() -> None:
 )
 def test_what_the_text_is_counted_by(root: dict[str, Any], text: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelmux.claude.schema.subset.MAX_TEXT", text)
-    assert to_subset(root).unfit == ""
+    assert to_subset(root).unsupported_reason == ""
     monkeypatch.setattr("modelmux.claude.schema.subset.MAX_TEXT", text - 1)
-    assert to_subset(root).unfit == "it is too large"
+    assert to_subset(root).unsupported_reason == "it is too large"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.claude.schema.root import object_root
+from modelmux.claude.schema.root import to_object_root
 from modelmux.claude.schema.subset import MAX_DEPTH
 from modelmux.emulator.validation.json_schema import check_valid
 from modelmux.errors import InvalidRequest
@@ -62,7 +62,7 @@ def test_what_a_root_combines_is_joined(
     schema: dict[str, Any], properties: dict[str, Any], required: list[str], other: bool
 ) -> None:
     before = json.dumps({**schema, **DEFS})
-    root = object_root({**schema, **DEFS}, "p")
+    root = to_object_root({**schema, **DEFS}, "p")
     assert root.schema["type"] == "object"
     assert json.dumps(root.schema["properties"]) == json.dumps(properties)
     assert root.schema["required"] == required
@@ -73,20 +73,20 @@ def test_what_a_root_combines_is_joined(
 
 
 def test_other_keywords_are_kept_where_they_hold_for_all() -> None:
-    assert object_root({**ref("A"), "title": "T", **DEFS}, "p").schema["description"] == "An A."
-    assert object_root({**ref("A"), "description": "Mine.", **DEFS}, "p").schema["description"] == "Mine."
-    joined = object_root({"anyOf": [ref("A"), ref("B")], **DEFS}, "p").schema
+    assert to_object_root({**ref("A"), "title": "T", **DEFS}, "p").schema["description"] == "An A."
+    assert to_object_root({**ref("A"), "description": "Mine.", **DEFS}, "p").schema["description"] == "Mine."
+    joined = to_object_root({"anyOf": [ref("A"), ref("B")], **DEFS}, "p").schema
     assert "description" not in joined
     closed = {"properties": {"a": T}, "additionalProperties": False}
-    assert object_root({"oneOf": [closed, closed]}, "p").schema["additionalProperties"] is False
-    assert "additionalProperties" not in object_root({"oneOf": [closed, {}]}, "p").schema
+    assert to_object_root({"oneOf": [closed, closed]}, "p").schema["additionalProperties"] is False
+    assert "additionalProperties" not in to_object_root({"oneOf": [closed, {}]}, "p").schema
 
 
 def test_a_plain_root_is_the_clients_own() -> None:
     schema = {"type": "object", "properties": {"a": {"anyOf": [T]}}, **DEFS}
-    assert object_root(schema, "p").schema is schema
-    assert object_root({"type": ["object", "null"]}, "p") == ({"type": "object"}, "", True)
-    assert object_root({"type": "array", "items": T}, "p") == (
+    assert to_object_root(schema, "p").schema is schema
+    assert to_object_root({"type": ["object", "null"]}, "p") == ({"type": "object"}, "", True)
+    assert to_object_root({"type": "array", "items": T}, "p") == (
         {"type": "object", "items": T}, "The root must be an object; its type was changed to that.", True,
     )  # fmt: skip
 
@@ -94,8 +94,8 @@ def test_a_plain_root_is_the_clients_own() -> None:
 def test_keywords_without_a_value_are_left_out() -> None:
     """A nil list or map of Go: Anthropic refuses it as no valid schema."""
     given = {"type": "object", "properties": None, "required": None, "additionalProperties": False}
-    assert object_root(given, "p") == ({"type": "object", "additionalProperties": False}, "", False)
-    assert object_root({"type": None, "properties": None}, "p") == ({"type": "object", "properties": {}}, "", False)
+    assert to_object_root(given, "p") == ({"type": "object", "additionalProperties": False}, "", False)
+    assert to_object_root({"type": None, "properties": None}, "p") == ({"type": "object", "properties": {}}, "", False)
     assert given["required"] is None
 
 
@@ -129,7 +129,7 @@ TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
 def test_a_hostile_root_is_rejected_by_name_after_little_work(schema: dict[str, Any], says: str) -> None:
     def reject() -> None:
         with pytest.raises(InvalidRequest, match=says) as caught:
-            object_root(schema, "tools.0.function.parameters")
+            to_object_root(schema, "tools.0.function.parameters")
         assert caught.value.param == "tools.0.function.parameters"
 
     assert count_calls(reject) < MOST_CALLS
@@ -146,7 +146,7 @@ _PARTS = st.recursive(
 
 @given(st.lists(_PARTS, max_size=3), st.sampled_from(["anyOf", "oneOf", "allOf"]))
 def test_every_root_comes_out_plain_and_has_every_property(parts: list[Any], key: str) -> None:
-    root = object_root({key: parts, **DEFS}, "p")
+    root = to_object_root({key: parts, **DEFS}, "p")
     check_valid(root.schema, "p")
     assert set(root.schema["required"]) <= {"a", "b", "k", "z"}
     for part in parts:
@@ -155,14 +155,14 @@ def test_every_root_comes_out_plain_and_has_every_property(parts: list[Any], key
 
 
 def test_a_property_said_twice_is_one() -> None:
-    assert object_root({"allOf": [{"properties": {"a": dict(T)}}, {"properties": {"a": dict(T)}}]}, "w").schema[
+    assert to_object_root({"allOf": [{"properties": {"a": dict(T)}}, {"properties": {"a": dict(T)}}]}, "w").schema[
         "properties"
     ] == {"a": T}
 
 
 def test_the_type_of_the_root_is_object_alone() -> None:
-    assert not object_root({"type": ["object"]}, "w").other
-    assert object_root({"type": ["object", "null"], "anyOf": [A]}, "w").schema["type"] == "object"
+    assert not to_object_root({"type": ["object"]}, "w").other
+    assert to_object_root({"type": ["object", "null"], "anyOf": [A]}, "w").schema["type"] == "object"
 
 
 def _members(key: str, levels: int) -> dict[str, Any]:
@@ -179,15 +179,15 @@ def _references(levels: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("nest", [lambda n: _members("allOf", n), lambda n: _members("anyOf", n), _references])
 def test_what_is_nested_to_the_limit_is_joined_and_no_further(nest: Callable[[int], dict[str, Any]]) -> None:
-    assert object_root(nest(MAX_DEPTH), "w").schema["type"] == "object"
+    assert to_object_root(nest(MAX_DEPTH), "w").schema["type"] == "object"
     with pytest.raises(InvalidRequest, match="refers to itself"):
-        object_root(nest(MAX_DEPTH + 1), "w")
+        to_object_root(nest(MAX_DEPTH + 1), "w")
 
 
 @pytest.mark.parametrize("key", ["allOf", "anyOf"])
 def test_a_circle_through_members_ends(key: str) -> None:
     with pytest.raises(InvalidRequest, match="refers to itself"):
-        object_root({**ref("C"), "$defs": {"C": {key: [ref("C")]}}}, "w")
+        to_object_root({**ref("C"), "$defs": {"C": {key: [ref("C")]}}}, "w")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_circle_through_members_ends(key: str) -> None:
 def test_what_the_work_is_counted_by(root: dict[str, Any], work: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Per schema 20, its keys and its required names; per use of a property its text and one."""
     monkeypatch.setattr("modelmux.claude.schema.root.MAX_TEXT", work)
-    object_root(root, "w")
+    to_object_root(root, "w")
     monkeypatch.setattr("modelmux.claude.schema.root.MAX_TEXT", work - 1)
     with pytest.raises(InvalidRequest, match="combines too much"):
-        object_root(root, "w")
+        to_object_root(root, "w")

@@ -154,7 +154,7 @@ CONVERTED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
 def test_conversion(schema: dict[str, Any], expected: dict[str, Any], moved: tuple[str, ...]) -> None:
     before = json.dumps(schema)
     subset = to_subset(schema)
-    assert (subset.schema, subset.moved, subset.unfit) == (expected, moved, "")
+    assert (subset.schema, subset.demoted, subset.unsupported_reason) == (expected, moved, "")
     assert json.dumps(subset.schema) == json.dumps(expected), "keys keep their order"
     assert json.dumps(schema) == before, "the client's own is not changed"
 
@@ -167,7 +167,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ("an array of anything", {"type": "array"}, "a part of it allows any value"),
     ("a tuple and anything more", {"type": "array", "prefixItems": [STRING]}, "a part of it allows any value"),
     ("a variant that is none", {"type": "string", "anyOf": [True]}, "a part of it allows any value"),
-    ("a member that is none", {"allOf": [STRING, 5]}, "a part of it is no schema"),
+    ("a member that is none", {"allOf": [STRING, 5]}, "a part of it is not a schema"),
     ("no type", {}, "a part of it has no type"),
     ("a type that is none", {"type": {"a": 1}}, "a part of it has no type"),
     ("types that are none", {"type": ["odd", {}]}, "a part of it has no type"),
@@ -209,7 +209,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("schema", "why"), [u[1:] for u in UNFIT], ids=[u[0] for u in UNFIT])
 def test_what_cannot_be_said_is_reported(schema: dict[str, Any], why: str) -> None:
-    assert to_subset(schema).unfit == why
+    assert to_subset(schema).unsupported_reason == why
 
 
 def test_what_is_counted() -> None:
@@ -243,15 +243,15 @@ def test_every_use_of_a_definition_counts() -> None:
     assert (to_subset(schema).optional, to_subset(schema).unions) == (6, 2)
     assert list(to_subset(schema).schema["$defs"]) == ["A", "B"]
     many = {"type": "object", "properties": {str(i): {"$ref": "#/$defs/B"} for i in range(5)}, "$defs": defs}
-    assert to_subset(many).unfit == "it has 35 optional properties, of which 24 are allowed"
+    assert to_subset(many).unsupported_reason == "it has 35 optional properties, of which 24 are allowed"
 
 
 def test_depth_counts_references_and_its_limit_is_allowed() -> None:
     for levels, fits in ((MAX_DEPTH - 1, True), (MAX_DEPTH, False)):
-        assert (to_subset(nested(levels)).unfit == "") is fits
+        assert (to_subset(nested(levels)).unsupported_reason == "") is fits
     half = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "required": ["a"]}
     for levels, fits in ((MAX_DEPTH - 3, True), (MAX_DEPTH - 2, False)):
-        assert (to_subset({**half, "$defs": {"A": nested(levels)}}).unfit == "") is fits
+        assert (to_subset({**half, "$defs": {"A": nested(levels)}}).unsupported_reason == "") is fits
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -308,7 +308,7 @@ HOSTILE: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("schema", "why"), [h[1:] for h in HOSTILE], ids=[h[0] for h in HOSTILE])
 def test_a_hostile_schema_costs_little_and_breaks_nothing(schema: dict[str, Any], why: str) -> None:
     assert count_calls(lambda: to_subset(schema)) < MOST_CALLS
-    assert to_subset(schema).unfit == why
+    assert to_subset(schema).unsupported_reason == why
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_no_value_of_any_keyword_breaks_it(keyword: str, value: Any) -> None:
     for schema in ({keyword: value}, {"type": "object", "properties": {"a": STRING}, keyword: value},
                    {"allOf": [{keyword: value}, {"type": "object", keyword: value}]}):  # fmt: skip
         subset = to_subset(schema)
-        if subset.unfit:
+        if subset.unsupported_reason:
             assert subset.schema == {}
         else:
             check_supported(subset.schema, "schema", SchemaComplexity())
@@ -363,8 +363,8 @@ def test_whatever_is_converted_is_in_the_subset_and_keeps_every_property(
     before = json.dumps(schema)
     subset = to_subset(schema)
     assert json.dumps(schema) == before
-    if subset.unfit:
-        assert subset == Subset({}, unfit=subset.unfit)
+    if subset.unsupported_reason:
+        assert subset == Subset({}, unsupported_reason=subset.unsupported_reason)
         return
     size = SchemaComplexity()
     check_supported(subset.schema, "schema", size)
@@ -376,7 +376,7 @@ def test_whatever_is_converted_is_in_the_subset_and_keeps_every_property(
 @pytest.mark.parametrize("pattern", ["", "^[a-z]{2,9}$", r"\d+(?:\.\d+)?", r"a|b", r"[\w.]+@[\w.]+"])
 def test_a_plain_pattern_stays_a_pattern(pattern: str) -> None:
     subset = to_subset({"type": "string", "pattern": pattern})
-    assert (subset.schema, subset.moved) == ({"type": "string", "pattern": pattern}, ())
+    assert (subset.schema, subset.demoted) == ({"type": "string", "pattern": pattern}, ())
 
 
 @pytest.mark.parametrize(
@@ -386,4 +386,4 @@ def test_a_plain_pattern_stays_a_pattern(pattern: str) -> None:
 def test_any_other_pattern_is_told_in_words(pattern: Any) -> None:
     subset = to_subset({"type": "string", "pattern": pattern})
     assert "pattern" not in subset.schema
-    assert subset.moved == (() if pattern is None else ("pattern",))
+    assert subset.demoted == (() if pattern is None else ("pattern",))

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from modelmux.dialects.openai_chat.content import MAX_IMAGE_BYTES, document, image, remote_urls, sniff
-from modelmux.dialects.openai_chat.request import translate_request
+from modelmux.claude.media import MAX_IMAGE_BYTES, document, image, sniff
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request
-from support.translation import SONNET, body_of, notices, sent
+from support.translation import SONNET, body_of, notices, sent, translate_request
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 10
 JPEG = b"\xff\xd8\xff\xe0"
@@ -122,22 +122,22 @@ def test_a_users_thinking_is_not_text() -> None:
 
 
 WRONG: list[tuple[str, Any, str, str]] = [
-    ("audio", {"type": "input_audio", "input_audio": {}}, "messages.0.content.0.type", "no audio"),
-    ("a stored file", file(file_id="SECRET"), "messages.0.content.0.file.file_id", "stores no files"),
+    ("audio", {"type": "input_audio", "input_audio": {}}, "messages.0.content.0.type", "not accept audio"),
+    ("a stored file", file(file_id="SECRET"), "messages.0.content.0.file.file_id", "not store files"),
     ("no file", file(), "messages.0.content.0.file.file_data", "Only data:"),
-    ("a remote image", picture("https://SECRET/a.png"), "messages.0.content.0.image_url", "switched off"),
-    ("a remote file", file(file_data="HTTP://SECRET"), "messages.0.content.0.file.file_data", "switched off"),
+    ("a remote image", picture("https://SECRET/a.png"), "messages.0.content.0.image_url", "turned off"),
+    ("a remote file", file(file_data="HTTP://SECRET"), "messages.0.content.0.file.file_data", "turned off"),
     ("another scheme", picture("ftp://SECRET"), "messages.0.content.0.image_url", "Only data:"),
     ("no URL", picture("SECRET"), "messages.0.content.0.image_url", "Only data:"),
     ("no comma", picture("data:image/png;base64"), "messages.0.content.0.image_url", "Only data:"),
     ("not base64", picture("data:image/png,SECRET"), "messages.0.content.0.image_url", "not base64"),
-    ("bad base64", picture("data:image/png;base64,SECRET=A"), "messages.0.content.0.image_url", "no valid base64"),
-    ("base64 beyond ASCII", picture("data:image/png;base64,é"), "messages.0.content.0.image_url", "no valid base64"),
-    ("bad padding", picture("data:image/png;base64,AAAAA"), "messages.0.content.0.image_url", "no valid base64"),
-    ("no data", picture("data:image/png;base64,"), "messages.0.content.0.image_url", "none of PNG"),
+    ("bad base64", picture("data:image/png;base64,SECRET=A"), "messages.0.content.0.image_url", "not valid base64"),
+    ("base64 beyond ASCII", picture("data:image/png;base64,é"), "messages.0.content.0.image_url", "not valid base64"),
+    ("bad padding", picture("data:image/png;base64,AAAAA"), "messages.0.content.0.image_url", "not valid base64"),
+    ("no data", picture("data:image/png;base64,"), "messages.0.content.0.image_url", "formats PNG"),
     ("SVG", picture(url(b"<svg SECRET>", "data:image/svg+xml;base64,")), "messages.0.content.0.image_url",
-     r"none of PNG.*claims to be image/svg\+xml"),
-    ("a PDF as an image", picture(url(PDF)), "messages.0.content.0.image_url", "none of PNG"),
+     r"formats PNG.*claims to be image/svg\+xml"),
+    ("a PDF as an image", picture(url(PDF)), "messages.0.content.0.image_url", "formats PNG"),
     ("RIFF that is no WebP", picture(url(b"RIFF\0\0\0\0WAVE", "data:<SECRET>;base64,")),
      "messages.0.content.0.image_url", r"GIF or WebP\."),
     ("a binary", file(file_data=url(b"\xff\x00")), "messages.0.content.0.file.file_data", "neither a PDF nor text"),
@@ -193,7 +193,7 @@ REMOTE = [
 
 def test_what_has_to_be_fetched_is_listed_once_with_its_first_place() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "https://no"}, {"role": "user", "content": REMOTE}]}
-    assert remote_urls(decode_request(json.dumps(body).encode())) == {
+    assert to_claude_request(decode_request(json.dumps(body).encode()))[0].urls == {
         "https://a/1.png": "messages.1.content.0",
         "HTTP://b/2.png": "messages.1.content.2",
         "https://c/3.pdf": "messages.1.content.3",
@@ -214,7 +214,7 @@ def test_what_was_fetched_stands_in_for_its_url() -> None:
     assert with_assets(document_part, pdf) == [{**block_of("application/pdf", PDF, "document"), "title": "a.pdf"}]
     assert with_assets(file(file_data="https://x"), pdf) == [block_of("application/pdf", PDF, "document")]
     assert (png.cache_control, pdf.title) == (None, None), "one fetched block may serve many places"
-    with pytest.raises(InvalidRequest, match="no image") as caught:
+    with pytest.raises(InvalidRequest, match="not hold an image") as caught:
         with_assets(picture("https://x"), pdf)
     assert caught.value.param == "messages.0.content.0.image_url"
     with pytest.raises(InvalidRequest, match="not a document") as caught:
@@ -247,7 +247,7 @@ def test_a_file_name_longer_than_a_title_is_cut_and_said() -> None:
 def test_an_answer_without_content_has_no_urls() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     messages = [{"role": "user", "content": "https://x"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
-    assert remote_urls(decode_request(json.dumps({"model": "m", "messages": messages}).encode())) == {}
+    assert to_claude_request(decode_request(json.dumps({"model": "m", "messages": messages}).encode()))[0].urls == {}
 
 
 @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ def test_an_empty_detail_asks_for_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("https", "Only data:"), ("https://x:80/a", "Fetching URLs"),
-     ("data:image/png;base64,!!!!" + b64(PNG), "no valid base64")],
+    [("https", "Only data:"), ("https://x:80/a", "Downloading URLs"),
+     ("data:image/png;base64,!!!!" + b64(PNG), "not valid base64")],
 )  # fmt: skip
 def test_what_is_wrong_with_a_url(value: str, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelmux.claude.notices import Notices
-from modelmux.dialects.openai_chat.field_support import FATES, note_ignored, refuse
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT, reject_unsupported, report_ignored
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest, decode_request
 
@@ -19,8 +19,8 @@ def chat(**fields: Any) -> ChatRequest:
 
 
 def test_the_table_is_the_fields_of_a_request() -> None:
-    assert sorted(FATES) == sorted(ChatRequest.__struct_fields__)
-    assert all(fate.says.endswith(".") for fate in FATES.values())
+    assert sorted(FIELD_SUPPORT) == sorted(ChatRequest.__struct_fields__)
+    assert all(support.explanation.endswith(".") for support in FIELD_SUPPORT.values())
 
 
 #: Written out here a second time on purpose: a field that moves in the table has to move here, too.
@@ -48,22 +48,22 @@ IGNORED: dict[str, tuple[list[Any], list[Any]]] = {  # field: values with a noti
 
 
 def test_these_and_no_others_are_refused_or_ignored() -> None:
-    assert {name for name, fate in FATES.items() if fate.kind == "rejected"} == set(REJECTED)
-    assert {name for name, fate in FATES.items() if fate.kind == "ignored"} == set(IGNORED)
+    assert {name for name, support in FIELD_SUPPORT.items() if support.kind == "rejected"} == set(REJECTED)
+    assert {name for name, support in FIELD_SUPPORT.items() if support.kind == "ignored"} == set(IGNORED)
 
 
 @pytest.mark.parametrize("name", REJECTED)
 def test_what_cannot_be_answered_truthfully_is_refused_by_name(name: str) -> None:
-    asking, harmless = REJECTED[name]
+    asking, neutral = REJECTED[name]
     for value in asking:
         with pytest.raises(InvalidRequest) as caught:
-            refuse(chat(**{name: value}))
+            reject_unsupported(chat(**{name: value}))
         error = caught.value
         assert (error.param, error.code) == (name, "unsupported_parameter")
         assert error.message == f"Unsupported parameter: '{name}'."
-        assert error.hint == FATES[name].says
-    for value in harmless:
-        refuse(chat(**{name: value}))
+        assert error.hint == FIELD_SUPPORT[name].explanation
+    for value in neutral:
+        reject_unsupported(chat(**{name: value}))
 
 
 @pytest.mark.parametrize("name", IGNORED)
@@ -71,14 +71,14 @@ def test_what_is_ignored_is_said_unless_it_asks_for_nothing(name: str) -> None:
     noticed, silent = IGNORED[name]
     for value, expected in [*((v, [name]) for v in noticed), *((v, []) for v in silent)]:
         notices = Notices()
-        note_ignored(chat(**{name: value}), [], notices)
+        report_ignored(chat(**{name: value}), [], notices)
         assert [(n.action, n.field) for n in notices.items] == [("ignored", field) for field in expected]
-        refuse(chat(**{name: value}))
+        reject_unsupported(chat(**{name: value}))
 
 
 def test_fields_nobody_knows_are_named_but_not_at_any_length() -> None:
     notices = Notices()
-    note_ignored(chat(), ["guided_json", "x" * 500], notices)
+    report_ignored(chat(), ["guided_json", "x" * 500], notices)
     assert [n.field for n in notices.items] == ["guided_json", "x" * 80]
     assert notices.items[0].reason == "Not a field of Chat Completions."
 
@@ -100,5 +100,5 @@ BESIDE: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("fields", "named"), BESIDE)
 def test_a_field_that_loses_to_another_is_named(fields: dict[str, Any], named: list[str]) -> None:
     notices = Notices()
-    note_ignored(chat(**fields), [], notices)
+    report_ignored(chat(**fields), [], notices)
     assert [(n.action, n.field) for n in notices.items] == [("ignored", name) for name in named]

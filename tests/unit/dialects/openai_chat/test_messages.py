@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from modelmux.claude.context import Options
 
 from modelmux.catalog import builtin
 from modelmux.claude.conversation import BEGIN, NO_RESULT
+from modelmux.claude.options import Options
+from modelmux.claude.prefill import CONTINUE
 from modelmux.dialects.openai_chat.messages import user_id
-from modelmux.dialects.openai_chat.request import CONTINUE
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
 from support.translation import PREFILL, SONNET, notices, sent, translate
@@ -281,7 +281,7 @@ PREFILLS: list[tuple[Any, tuple[str, ...]]] = [
 def test_a_prefill_goes_where_it_can_without_white_space_at_its_end(content: Any, last: tuple[str, ...]) -> None:
     messages = [user(), answer(content)]
     assert turns(messages, PREFILL)[-1] == last
-    with pytest.raises(InvalidRequest, match="cannot continue") as caught:
+    with pytest.raises(InvalidRequest, match="not support prefill") as caught:
         turns(messages)
     assert caught.value.param == "messages"
     asked = turns(messages, SONNET, Options(prefill="continue"))

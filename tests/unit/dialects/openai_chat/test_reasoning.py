@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard, builtin
-from modelmux.dialects.openai_chat.reasoning import Ask, read
+from modelmux.claude.request import ReasoningRequest
+from modelmux.dialects.openai_chat.reasoning import read_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
 from support.translation import notices, sent
@@ -25,33 +26,33 @@ BUDGET_EFFORT = CARD("claude-opus-4-5")  # enabled, disabled; effort
 BUDGET = CARD("claude-sonnet-4-5")  # enabled, disabled; no effort
 NEVER = CARD("claude-3-5-haiku")
 
-ASKS: list[tuple[dict[str, Any], Ask | None]] = [
+ASKS: list[tuple[dict[str, Any], ReasoningRequest | None]] = [
     ({}, None),
     ({"reasoning_effort": None}, None),
     ({"reasoning_effort": "default"}, None),
-    ({"reasoning_effort": "high"}, Ask("high")),
-    ({"reasoning_effort": "none"}, Ask("none")),
-    ({"reasoning_effort": {"effort": "low", "summary": "auto"}}, Ask("low")),
+    ({"reasoning_effort": "high"}, ReasoningRequest("high")),
+    ({"reasoning_effort": "none"}, ReasoningRequest("none")),
+    ({"reasoning_effort": {"effort": "low", "summary": "auto"}}, ReasoningRequest("low")),
     ({"reasoning_effort": {"summary": "auto"}}, None),
     ({"reasoning": {}}, None),
     ({"reasoning": {"exclude": True}}, None),
-    ({"reasoning": {"enabled": True}}, Ask(None)),
-    ({"reasoning": {"enabled": False, "effort": "high"}}, Ask("none")),
-    ({"reasoning": {"effort": "max", "exclude": True}}, Ask("max", None, False)),
-    ({"reasoning": {"max_tokens": 2000}}, Ask(None, 2000)),
-    ({"reasoning": {"max_tokens": 2000, "effort": "low"}, "reasoning_effort": "max"}, Ask("low", 2000)),
-    ({"thinking": {"type": "disabled"}}, Ask("none")),
-    ({"thinking": {"type": "between_tools"}}, Ask("none")),
-    ({"thinking": {"type": "adaptive"}, "reasoning": {"enabled": False}}, Ask(None)),
-    ({"thinking": {"type": "adaptive", "display": "omitted"}}, Ask(None, None, False)),
-    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, Ask(None, 3000)),
-    ({"thinking": {"type": "enabled"}}, Ask(None)),
+    ({"reasoning": {"enabled": True}}, ReasoningRequest(None)),
+    ({"reasoning": {"enabled": False, "effort": "high"}}, ReasoningRequest("none")),
+    ({"reasoning": {"effort": "max", "exclude": True}}, ReasoningRequest("max", None, False)),
+    ({"reasoning": {"max_tokens": 2000}}, ReasoningRequest(None, 2000)),
+    ({"reasoning": {"max_tokens": 2000, "effort": "low"}, "reasoning_effort": "max"}, ReasoningRequest("low", 2000)),
+    ({"thinking": {"type": "disabled"}}, ReasoningRequest("none")),
+    ({"thinking": {"type": "between_tools"}}, ReasoningRequest("none")),
+    ({"thinking": {"type": "adaptive"}, "reasoning": {"enabled": False}}, ReasoningRequest(None)),
+    ({"thinking": {"type": "adaptive", "display": "omitted"}}, ReasoningRequest(None, None, False)),
+    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000)),
+    ({"thinking": {"type": "enabled"}}, ReasoningRequest(None)),
 ]
 
 
 @pytest.mark.parametrize(("fields", "ask"), ASKS)
-def test_every_dialect_is_read_and_anthropics_wins(fields: dict[str, Any], ask: Ask | None) -> None:
-    assert read(msgspec.convert({"model": "m", "messages": [], **fields}, ChatRequest)) == ask
+def test_every_dialect_is_read_and_anthropics_wins(fields: dict[str, Any], ask: ReasoningRequest | None) -> None:
+    assert read_request(msgspec.convert({"model": "m", "messages": [], **fields}, ChatRequest)) == ask
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -1,4 +1,4 @@
-"""Nothing vanishes: every field has a fate, is named where it is changed or refused, and the bytes never vary."""
+"""Nothing vanishes: every field is in the table, is named where it is changed or rejected, and the bytes never vary."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import json
 from typing import Any
 
 import pytest
-from modelmux.dialects.openai_chat.single_stream import chunks_of
 from msgspec import UNSET
 
 from modelmux.catalog import builtin
+from modelmux.claude.fold import to_events
+from modelmux.claude.notices import reject_notices
 from modelmux.claude.prefix import first_difference
-from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.fold import fold_chunks
 from modelmux.dialects.openai_chat.messages import user_id
-from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
 from modelmux.dialects.openai_chat.response import translate_response
+from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import encode_request
 from modelmux.wire.openai.chat_request import ChatRequest, decode_request
-from modelmux.wire.openai.chat_response import ChunkEncoder, decode_chunk
-from support.translation import OPUS, PREFILL, SONNET, body_of, notices, sent, translate
+from support.translation import OPUS, PREFILL, SONNET, body_of, chunks_of, notices, sent, translate, translate_request
 
 #: Binds thoughts to their prefix, and thinks only if asked to.
 HAIKU = builtin().card("claude-haiku-5-5")
@@ -29,11 +29,12 @@ UNKNOWN = builtin().card("claude-of-tomorrow")
 
 
 def test_every_field_has_exactly_one_fate() -> None:
-    assert set(FATES) == set(ChatRequest.__struct_fields__)
-    assert all(fate.says.endswith((".", ";")) or fate.kind in ("mapped", "emulated") for fate in FATES.values())
+    assert set(FIELD_SUPPORT) == set(ChatRequest.__struct_fields__)
+    reported = [support for support in FIELD_SUPPORT.values() if support.kind in ("ignored", "rejected")]
+    assert all(support.explanation.endswith((".", ";")) for support in reported)
 
 
-#: For each field with a fate of its own, a value that asks for something.
+#: For each field with a support of its own, a value that asks for something.
 ASKS: dict[str, Any] = {
     "n": 2, "logprobs": True, "top_logprobs": 3, "logit_bias": {"1": 5}, "audio": {"voice": "x"},
     "modalities": ["text", "audio"], "moderation": {"mode": "block"}, "verbosity": "low", "seed": 0,
@@ -52,19 +53,19 @@ HARMLESS: list[tuple[str, Any]] = [
 
 
 def test_the_tables_here_hold_every_such_field() -> None:
-    assert set(ASKS) == {name for name, fate in FATES.items() if fate.kind in ("ignored", "rejected")}
+    assert set(ASKS) == {name for name, support in FIELD_SUPPORT.items() if support.kind in ("ignored", "rejected")}
 
 
 @pytest.mark.parametrize("name", ASKS)
 def test_an_ignored_field_is_noted_and_a_rejected_one_refused(name: str) -> None:
-    if FATES[name].kind == "ignored":
+    if FIELD_SUPPORT[name].kind == "ignored":
         assert notices({name: ASKS[name]}) == [("ignored", name)]
         assert sent({name: ASKS[name]}) == sent({})
         return
     with pytest.raises(InvalidRequest, match=f"Unsupported parameter: '{name}'") as caught:
         sent({name: ASKS[name]})
     assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
-    assert caught.value.hint == FATES[name].says
+    assert caught.value.hint == FIELD_SUPPORT[name].explanation
 
 
 @pytest.mark.parametrize(("name", "value"), HARMLESS)
@@ -75,10 +76,10 @@ def test_what_asks_for_nothing_is_neither_noted_nor_refused(name: str, value: An
 
 
 @pytest.mark.parametrize("name", ["n", "top_logprobs"])
-def test_no_harmless_value_stands_for_another(name: str) -> None:
+def test_no_neutral_value_stands_for_another(name: str) -> None:
     """Zero choices are not one, and log probabilities are not off at one."""
     with pytest.raises(InvalidRequest):
-        sent({name: 1 - FATES[name].harmless[0]})  # type: ignore[operator]
+        sent({name: 1 - FIELD_SUPPORT[name].neutral_values[0]})  # type: ignore[operator]
 
 
 def test_fields_nobody_knows_are_noted_and_cut() -> None:
@@ -144,19 +145,18 @@ def test_padding_that_is_asked_for_and_not_done_is_said() -> None:
 
 @pytest.mark.parametrize(("asked", "told"), [(None, UNSET), ("auto", "default"), ("flex", "default")])
 def test_the_service_tier_is_told_to_who_names_one(asked: str | None, told: object) -> None:
-    shape = translate({"service_tier": asked}).shape
+    shape = translate({"service_tier": asked}).plan
     assert shape.service_tier == told
     reply = translate_response(anthropic.Message(content=[]), shape, id="i", created=1)
     assert reply.service_tier == told
-    chunks = chunks_of(reply, include_usage=False)
-    encoder = ChunkEncoder(id="i", created=1, model="m", include_usage=False, tier=shape.service_tier)
-    decoded = [decode_chunk(encoder.encode(chunk)[len("data: ") :]) for chunk in chunks]
-    assert fold_chunks(decoded, reply.usage) == reply
+    encoder = ChatEncoder(shape, id="i", created=1)
+    stream = b"".join(map(encoder.feed, to_events(anthropic.Message(content=[]))))
+    assert fold_chunks(chunks_of(stream), reply.usage) == reply
 
 
 @pytest.mark.parametrize(("fields", "expected"), USAGE)
 def test_usage_in_a_stream_comes_only_if_asked_for(fields: dict[str, Any], expected: bool) -> None:
-    shape = translate(fields).shape
+    shape = translate(fields).plan
     assert (shape.include_usage, shape.model) == (expected, "m")
 
 
@@ -170,7 +170,7 @@ def test_usage_in_a_stream_comes_only_if_asked_for(fields: dict[str, Any], expec
     ],
 )  # fmt: skip
 def test_reasoning_is_shown_unless_the_client_wants_none(fields: dict[str, Any], shown: bool) -> None:
-    assert translate(fields).shape.show_reasoning is shown
+    assert translate(fields).plan.show_reasoning is shown
 
 
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "sig"}
@@ -209,16 +209,16 @@ def test_a_thought_whose_prefix_changed_is_dropped_and_not_an_error(
 
 
 def test_strict_mode_refuses_what_would_be_a_notice() -> None:
-    refuse_notices([])
+    reject_notices([])
     some = translate({"seed": 1, "temperature": 1.5}).notices
     with pytest.raises(InvalidRequest) as caught:
-        refuse_notices(some)
+        reject_notices(some)
     assert (caught.value.param, caught.value.code) == ("seed", "strict_mode")
-    assert "'seed' would be ignored: Claude has no seed." in caught.value.message
+    assert "'seed' would be ignored: Claude does not support `seed`." in caught.value.message
     assert "'temperature' would be clamped" in caught.value.message
     many = translate({"messages": [{"role": "user", "content": "a", "name": "n"}] * 50}).notices
     with pytest.raises(InvalidRequest) as caught:
-        refuse_notices(many)
+        reject_notices(many)
     assert caught.value.message.count("would be") == 10
 
 

@@ -7,22 +7,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from modelmux.claude.context import ReplyShape
 
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.response import translate_response
 from modelmux.wire import anthropic
 
-PLAIN = ReplyShape("m")
+PLAIN = ReplyPlan("m")
 
 
-def reply(*blocks: dict[str, Any], shape: ReplyShape = PLAIN, **fields: Any) -> dict[str, Any]:
+def reply(*blocks: dict[str, Any], shape: ReplyPlan = PLAIN, **fields: Any) -> dict[str, Any]:
     raw = json.dumps({"content": list(blocks), "stop_reason": "end_turn", **fields}).encode()
     completion = translate_response(anthropic.decode_message(raw), shape, id="chatcmpl-1", created=7)
     plain: dict[str, Any] = msgspec.to_builtins(completion)
     return plain
 
 
-def message(*blocks: dict[str, Any], shape: ReplyShape = PLAIN, **fields: Any) -> dict[str, Any]:
+def message(*blocks: dict[str, Any], shape: ReplyPlan = PLAIN, **fields: Any) -> dict[str, Any]:
     """The message of the answer, without what is always there and empty here."""
     found: dict[str, Any] = reply(*blocks, shape=shape, **fields)["choices"][0]["message"]
     assert found.pop("role") == "assistant"
@@ -57,7 +57,7 @@ REDACTED = {"type": "redacted_thinking", "data": "x"}
 SERVER = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}
 FOUND = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"type": "web_search_result"}]}
 
-CASES: list[tuple[str, list[dict[str, Any]], ReplyShape, dict[str, Any]]] = [
+CASES: list[tuple[str, list[dict[str, Any]], ReplyPlan, dict[str, Any]]] = [
     ("text", [text("a"), text("b")], PLAIN, {"content": "ab"}),
     ("nothing", [], PLAIN, {"content": ""}),
     ("empty text", [text("")], PLAIN, {"content": ""}),
@@ -67,25 +67,25 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyShape, dict[str, Any]]] = [
      {"content": None, "tool_calls": [called("a", "f", "{}"), called("b", "f", "{}")]}),
     ("a call without a name or an id", [{"type": "tool_use"}], PLAIN,
      {"content": None, "tool_calls": [called("", "", "{}")]}),
-    ("a renamed tool", [tool(name="ns_f_1")], ReplyShape("m", tool_names={"ns_f_1": "ns/f"}),
+    ("a renamed tool", [tool(name="ns_f_1")], ReplyPlan("m", tool_names={"ns_f_1": "ns/f"}),
      {"content": None, "tool_calls": [called("a", "ns/f", "{}")]}),
     ("a custom tool", [tool(name="sh", input={"input": "ls"}), tool("b", "sh_1", input={"input": "x"})],
-     ReplyShape("m", custom_tools=frozenset({"sh", "sh_1"}), tool_names={"sh_1": "s.h"}),
+     ReplyPlan("m", custom_tools=frozenset({"sh", "sh_1"}), tool_names={"sh_1": "s.h"}),
      {"content": None, "tool_calls": [
          {"id": "a", "type": "custom", "custom": {"name": "sh", "input": "ls"}},
          {"id": "b", "type": "custom", "custom": {"name": "s.h", "input": "x"}}]}),
     ("a custom tool with other input", [tool(name="sh", input={"input": 5}), tool("b", "sh", input=[])],
-     ReplyShape("m", custom_tools=frozenset({"sh"})),
+     ReplyPlan("m", custom_tools=frozenset({"sh"})),
      {"content": None, "tool_calls": [
          {"id": "a", "type": "custom", "custom": {"name": "sh", "input": '{"input": 5}'}},
          {"id": "b", "type": "custom", "custom": {"name": "sh", "input": "[]"}}]}),
-    ("a legacy call", [tool(input={"x": 1}), tool("b", "g")], ReplyShape("m", legacy_function=True),
+    ("a legacy call", [tool(input={"x": 1}), tool("b", "g")], ReplyPlan("m", legacy_function=True),
      {"content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}}),
-    ("no legacy call", [text("a")], ReplyShape("m", legacy_function=True), {"content": "a"}),
+    ("no legacy call", [text("a")], ReplyPlan("m", legacy_function=True), {"content": "a"}),
     ("an answer by way of a tool", [text("so "), tool(name="answer", input={"x": 1}), tool("b")],
-     ReplyShape("m", json_tool="answer"), {"content": 'so {"x": 1}', "tool_calls": [called("b", "f", "{}")]}),
+     ReplyPlan("m", answer_tool="answer"), {"content": 'so {"x": 1}', "tool_calls": [called("b", "f", "{}")]}),
     ("fences", [text("```json\n"), text('{"a":1}\n```', citations=[cite("https://a")])],
-     ReplyShape("m", strip_fences=True), {"content": '{"a":1}'}),
+     ReplyPlan("m", strip_code_fence=True), {"content": '{"a":1}'}),
     ("reasoning", [SIGNED, text("a"), {**SIGNED, "thinking": "more", "signature": "sig2"}, REDACTED], PLAIN,
      {"content": "a", "reasoning_content": "hmmore",
       "thinking_blocks": [SIGNED, {**SIGNED, "thinking": "more", "signature": "sig2"}, REDACTED]}),
@@ -93,7 +93,7 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyShape, dict[str, Any]]] = [
      {"content": "", "thinking_blocks": [{**SIGNED, "thinking": ""}]}),
     ("unsigned reasoning is only shown", [{"type": "thinking", "thinking": "hm"}, {"type": "redacted_thinking"}], PLAIN,
      {"content": "", "reasoning_content": "hm"}),
-    ("hidden reasoning", [SIGNED, REDACTED, text("a")], ReplyShape("m", show_reasoning=False), {"content": "a"}),
+    ("hidden reasoning", [SIGNED, REDACTED, text("a")], ReplyPlan("m", show_reasoning=False), {"content": "a"}),
     ("server tools and news stay out", [SERVER, FOUND, {"type": "news", "text": "x", "thinking": "y", "data": "z"},
                                         {"type": "redacted_thinking", "data": "", "thinking": "y"}, text("a")], PLAIN,
      {"content": "a"}),
@@ -106,7 +106,7 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyShape, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("blocks", "shape", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-def test_where_each_block_lands(blocks: list[dict[str, Any]], shape: ReplyShape, expected: dict[str, Any]) -> None:
+def test_where_each_block_lands(blocks: list[dict[str, Any]], shape: ReplyPlan, expected: dict[str, Any]) -> None:
     assert message(*blocks, shape=shape) == expected
 
 
@@ -134,8 +134,8 @@ def test_the_envelope_is_the_clients_and_the_usage_adds_up() -> None:
     assert reply()["usage"]["total_tokens"] == 0
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert reply(tool())["choices"][0]["finish_reason"] == "tool_calls"
-    assert reply(tool(), shape=ReplyShape("m", legacy_function=True))["choices"][0]["finish_reason"] == "function_call"
-    assert reply(tool(name="j"), shape=ReplyShape("m", json_tool="j"))["choices"][0]["finish_reason"] == "stop"
+    assert reply(tool(), shape=ReplyPlan("m", legacy_function=True))["choices"][0]["finish_reason"] == "function_call"
+    assert reply(tool(name="j"), shape=ReplyPlan("m", answer_tool="j"))["choices"][0]["finish_reason"] == "stop"
     assert reply(tool(), stop_reason="max_tokens")["choices"][0]["finish_reason"] == "length"
 
 
@@ -164,7 +164,7 @@ def test_arguments_are_the_upstreams_own_text(raw: bytes, expected: str) -> None
 
 @pytest.mark.parametrize("raw", [b'{"input": "cut', b"[" * 10_000 + b"]" * 10_000, b'{"input":"\xff"}'])
 def test_a_custom_tools_text_that_cannot_be_read_is_passed_as_it_is(raw: bytes) -> None:
-    shape = ReplyShape("m", custom_tools=frozenset({"sh"}))
+    shape = ReplyPlan("m", custom_tools=frozenset({"sh"}))
     block = anthropic.Block("tool_use", id="a", name="sh", input=msgspec.Raw(raw))
     calls = (
         translate_response(anthropic.Message(content=[block]), shape, id="i", created=0).choices[0].message.tool_calls
@@ -175,5 +175,5 @@ def test_a_custom_tools_text_that_cannot_be_read_is_passed_as_it_is(raw: bytes) 
 
 
 def test_a_custom_call_without_id_has_an_empty_one() -> None:
-    shape = ReplyShape("m", custom_tools=frozenset({"sh"}))
+    shape = ReplyPlan("m", custom_tools=frozenset({"sh"}))
     assert message({"type": "tool_use", "name": "sh", "input": {}}, shape=shape)["tool_calls"][0]["id"] == ""

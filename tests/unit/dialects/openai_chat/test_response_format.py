@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmux.claude.context import Options
 
 from modelmux.catalog import builtin
-from modelmux.dialects.openai_chat.response_format import JSON_INSTRUCTION, FenceStripper, strip_fences
+from modelmux.claude.options import Options
+from modelmux.claude.structured_output import JSON_INSTRUCTION
+from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper, strip_code_fence
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, PREFILL, SONNET, notices, sent, translate
+from support.work import assert_linear
 
 NO_FORMAT = builtin().card("claude-opus-4-1")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}, "required": ["a"]}
@@ -45,7 +47,7 @@ def test_a_schema_goes_natively_and_what_does_not_bind_is_said() -> None:
     assert "tools" not in body
     assert notices(form(SCHEMA), OPUS) == [("changed", "response_format.json_schema.schema")]
     assert notices(form({"type": "object", "properties": {}}), OPUS) == []
-    assert not translate(form(SCHEMA), OPUS).shape.json_tool
+    assert not translate(form(SCHEMA), OPUS).plan.answer_tool
 
 
 def test_effort_and_format_go_together() -> None:
@@ -58,8 +60,8 @@ def test_an_object_without_a_schema_is_asked_for_at_the_end_of_the_system_prompt
     assert sent(fields)["system"] == [{"type": "text", "text": JSON_INSTRUCTION}]
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
     assert [b["text"] for b in sent({**fields, "messages": messages})["system"]] == ["Be brief.", JSON_INSTRUCTION]
-    assert translate(fields).shape.strip_fences
-    assert not translate({}).shape.strip_fences
+    assert translate(fields).plan.strip_code_fence
+    assert not translate({}).plan.strip_code_fence
 
 
 BY_TOOL: list[tuple[str, Any, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
@@ -89,7 +91,7 @@ def test_a_tool_stands_in_where_there_is_no_native_form(
     named = {"name": made["name"], "disable_parallel_tool_use": True} if choice["type"] == "tool" else {}
     assert body["tool_choice"] == choice | named
     assert "output_config" not in body
-    assert translate(fields, card).shape.json_tool == made["name"]
+    assert translate(fields, card).plan.answer_tool == made["name"]
     assert ("changed", "response_format.json_schema.schema") in notices(fields, card)
     assert len({t["name"] for t in body["tools"]}) == len(body["tools"])
 
@@ -144,7 +146,7 @@ def test_the_description_of_the_form_reaches_the_model(own: Any, description: An
 
 def test_how_a_root_was_changed_is_said_with_the_reason_for_the_call() -> None:
     (notice,) = translate(form({"anyOf": [OPEN]}), SONNET).notices
-    assert notice.reason.startswith("Followed by way of a tool call, because")
+    assert notice.reason.startswith("Followed by means of a tool call, because")
     assert notice.reason.endswith("its variants were joined.")
 
 
@@ -177,13 +179,13 @@ FENCES: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("text", "expected"), FENCES)
 def test_a_fence_around_the_whole_is_taken_off_however_it_is_cut(text: str, expected: str) -> None:
-    assert strip_fences(text) == expected
+    assert strip_code_fence(text) == expected
     for size in (1, 2, 3, 5):
         assert in_pieces([text[i : i + size] for i in range(0, len(text), size)]) == expected
 
 
 def in_pieces(pieces: list[str]) -> str:
-    stripper = FenceStripper()
+    stripper = CodeFenceStripper()
     return "".join(map(stripper.feed, pieces)) + stripper.finish()
 
 
@@ -194,26 +196,29 @@ SCRAPS = st.sampled_from(["```", "`", "``", "json", "\n", "\r\n", " ", "\t", "{}
 def test_the_cuts_never_matter(scraps: list[str], cuts: list[int]) -> None:
     text = "".join(scraps)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    assert in_pieces([text[a:b] for a, b in itertools.pairwise(places)]) == strip_fences(text)
-    assert in_pieces(list(text)) == strip_fences(text)
+    assert in_pieces([text[a:b] for a, b in itertools.pairwise(places)]) == strip_code_fence(text)
+    assert in_pieces(list(text)) == strip_code_fence(text)
 
 
 def test_text_is_held_back_no_longer_than_it_may_be_a_fence() -> None:
-    stripper = FenceStripper()
+    stripper = CodeFenceStripper()
     assert [stripper.feed(piece) for piece in ("``", "`json", "\n", '{"a"', ": 1}", "\n``", "`", " x", "y")] == [
         "", "", "", '{"a"', ": 1}", "", "", "\n``` x", "y",
     ]  # fmt: skip
-    assert [FenceStripper().feed(piece) for piece in ("{", "a b", " {")] == ["{", "a b", " {"]
+    assert [CodeFenceStripper().feed(piece) for piece in ("{", "a b", " {")] == ["{", "a b", " {"]
 
 
 @pytest.mark.parametrize("opening", ["", "```json\n", "```json\n{}"])
-def test_endless_white_space_is_not_buffered(opening: str) -> None:
-    """What is not held back is neither kept in memory nor scanned again."""
-    stripper = FenceStripper()
-    fed, out = len(opening), len(stripper.feed(opening))
-    for _ in range(50_000):
-        fed, out = fed + 4, out + len(stripper.feed("    "))
-        assert fed - out < 1_000
+def test_white_space_without_end_costs_linear_work_and_no_memory(opening: str) -> None:
+    def strip(pieces: int) -> int:
+        stripper = CodeFenceStripper()
+        out = len(stripper.feed(opening))
+        for _ in range(pieces):
+            out += len(stripper.feed("    "))
+        return out
+
+    assert_linear(strip, 1_000)
+    assert strip(50_000) > 199_000
 
 
 def test_a_root_that_cannot_be_joined_is_named_by_its_place() -> None:

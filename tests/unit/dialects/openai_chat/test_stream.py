@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from modelmux.claude.context import ReplyShape
 from msgspec import Raw
 
-from modelmux.dialects.openai_chat.stream import ChatStream
-from modelmux.errors import UpstreamBroken, UpstreamRefused
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.openai_chat.stream import ChatEncoder
+from modelmux.errors import UpstreamBroken
 from modelmux.wire.anthropic import Block, StreamEvent, Usage
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 from support.translation import events
 
-PLAIN = ReplyShape("m")
+PLAIN = ReplyPlan("m")
 START = {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
 STOP = {"type": "message_stop"}
 DELTAS = {"text": ("text_delta", "text"), "json": ("input_json_delta", "partial_json"),
@@ -42,15 +43,19 @@ def ended(reason: str | None = "end_turn", **fields: Any) -> dict[str, Any]:
     return {"type": "message_delta", "delta": {"stop_reason": reason, **fields}, "usage": {"output_tokens": 9}}
 
 
-def run(*shorts: Any, shape: ReplyShape = PLAIN) -> list[Any]:
+def encoder(plan: ReplyPlan = PLAIN) -> ChatEncoder:
+    return ChatEncoder(plan, id="chatcmpl-1", created=1)
+
+
+def run(*shorts: Any, shape: ReplyPlan = PLAIN) -> list[Any]:
     """What comes out: each delta as JSON, the finish reason as a text, the usage as its total."""
-    return said(ChatStream(shape), *shorts)
+    return said(encoder(shape), *shorts)
 
 
-def said(stream: ChatStream, *shorts: Any) -> list[Any]:
+def said(stream: ChatEncoder, *shorts: Any) -> list[Any]:
     out: list[Any] = []
     for each in events(*map(event, shorts)):
-        for chunk in stream.feed(each):
+        for chunk in stream.chunks(each):
             if chunk.usage is not None:
                 out.append(chunk.usage.total_tokens)
             elif chunk.delta is not None:
@@ -174,18 +179,18 @@ def test_stream(shorts: list[Any], expected: list[Any]) -> None:
     assert run(*shorts) == expected
 
 
-CUSTOM = ReplyShape("m", custom_tools=frozenset({"sh"}), tool_names={"sh": "s.h"})
+CUSTOM = ReplyPlan("m", custom_tools=frozenset({"sh"}), tool_names={"sh": "s.h"})
 
 
 def custom(index: int, text: str) -> dict[str, Any]:
     return {"tool_calls": [{"index": index, "id": "a", "type": "custom", "custom": {"name": "s.h", "input": text}}]}
 
 
-SHAPED: list[tuple[str, ReplyShape, list[Any], list[Any]]] = [
-    ("a renamed tool", ReplyShape("m", tool_names={"f": "ns/f"}), [START, (0, tool()), 0, STOP],
+SHAPED: list[tuple[str, ReplyPlan, list[Any], list[Any]]] = [
+    ("a renamed tool", ReplyPlan("m", tool_names={"f": "ns/f"}), [START, (0, tool()), 0, STOP],
      [ROLE, begun(0, "a", "ns/f"), args(0, "{}"), "tool_calls"]),
-    ("usage if asked for, last", ReplyShape("m", include_usage=True), [START, ended(), STOP], [ROLE, "stop", 14]),
-    ("usage that was never said", ReplyShape("m", include_usage=True), [STOP], [ROLE, "stop", 0]),
+    ("usage if asked for, last", ReplyPlan("m", include_usage=True), [START, ended(), STOP], [ROLE, "stop", 14]),
+    ("usage that was never said", ReplyPlan("m", include_usage=True), [STOP], [ROLE, "stop", 0]),
     ("a custom tool whole", CUSTOM, [START, (0, tool(name="sh")), (0, "json", '{"input": "l'), (0, "json", 's"}'), 0,
                                      (1, tool("b", "g")), 1, STOP],
      [ROLE, custom(0, "ls"), begun(1, "b", "g"), args(1, "{}"), "tool_calls"]),
@@ -198,37 +203,37 @@ SHAPED: list[tuple[str, ReplyShape, list[Any], list[Any]]] = [
      [ROLE, custom(0, "{}"), "tool_calls"]),
     ("a custom tool's input with its start", CUSTOM, [START, (0, tool(name="sh", input={"input": "x"})), 0, STOP],
      [ROLE, custom(0, "x"), "tool_calls"]),
-    ("a legacy call", ReplyShape("m", legacy_function=True),
+    ("a legacy call", ReplyPlan("m", legacy_function=True),
      [START, (0, tool()), (0, "json", "{}"), 0, (1, tool("b")), (1, "json", "{}"), 1, STOP],
      [ROLE, {"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": "{}"}},
       "function_call"]),
-    ("an answer by way of a tool", ReplyShape("m", json_tool="j"), [START, (0, tool(name="j")), (0, "json", '{"x"'),
+    ("an answer by way of a tool", ReplyPlan("m", answer_tool="j"), [START, (0, tool(name="j")), (0, "json", '{"x"'),
                                                                     (0, "json", ":1}"), 0, ended("tool_use"), STOP],
      [ROLE, content('{"x"'), content(":1}"), "stop"]),
-    ("an empty answer by way of a tool", ReplyShape("m", json_tool="j"), [START, (0, tool(name="j")), 0, STOP],
+    ("an empty answer by way of a tool", ReplyPlan("m", answer_tool="j"), [START, (0, tool(name="j")), 0, STOP],
      [ROLE, content("{}"), "stop"]),
-    ("a call without a name is no answer", ReplyShape("m"), [START, (0, tool("a", None)), 0, STOP],
+    ("a call without a name is no answer", ReplyPlan("m"), [START, (0, tool("a", None)), 0, STOP],
      [ROLE, begun(0, "a", ""), args(0, "{}"), "tool_calls"]),
-    ("hidden reasoning", ReplyShape("m", show_reasoning=False), [START, (0, THOUGHT), (0, "think", "x"), 0, STOP],
+    ("hidden reasoning", ReplyPlan("m", show_reasoning=False), [START, (0, THOUGHT), (0, "think", "x"), 0, STOP],
      [ROLE, "stop"]),
-    ("fences", ReplyShape("m", strip_fences=True),
+    ("fences", ReplyPlan("m", strip_code_fence=True),
      [START, (0, "text", "``"), (0, "text", "`json\n{"), (0, "text", "}\n``"), (0, "text", "`"), (0, "cite", CITE), 0,
       STOP],
      [ROLE, content("{"), content("}"), "stop"]),
-    ("what was no fence", ReplyShape("m", strip_fences=True), [START, (0, "text", "``"), STOP],
+    ("what was no fence", ReplyPlan("m", strip_code_fence=True), [START, (0, "text", "``"), STOP],
      [ROLE, content("``"), "stop"]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("shape", "shorts", "expected"), [s[1:] for s in SHAPED], ids=[s[0] for s in SHAPED])
-def test_stream_in_the_shape_the_request_asked_for(shape: ReplyShape, shorts: list[Any], expected: list[Any]) -> None:
+def test_stream_in_the_shape_the_request_asked_for(shape: ReplyPlan, shorts: list[Any], expected: list[Any]) -> None:
     assert run(*shorts, shape=shape) == expected
 
 
 def test_what_is_news_is_remembered_for_the_log() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     said(stream, {"type": "news"}, {"type": "ping"}, (0, "hologram"), (0, "news", "x"), (1, "text"), (1, "cite", CITE))
-    assert stream.unknown == {"event:news", "block:hologram", "delta:news_delta"}
+    assert stream.state.unknown_types == {"event:news", "block:hologram", "delta:news_delta"}
 
 
 COMMITS: list[tuple[Any, bool]] = [
@@ -240,47 +245,40 @@ COMMITS: list[tuple[Any, bool]] = [
 
 @pytest.mark.parametrize(("short", "expected"), COMMITS)
 def test_an_attempt_is_committed_by_the_first_content_and_not_before(short: Any, expected: bool) -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     said(stream, short)
     assert stream.content_started is expected
 
 
 def test_hidden_reasoning_commits_nothing() -> None:
-    stream = ChatStream(ReplyShape("m", show_reasoning=False))
+    stream = encoder(ReplyPlan("m", show_reasoning=False))
     said(stream, START, (0, THOUGHT), 0)
     assert not stream.content_started
 
 
 def test_only_the_end_of_the_message_makes_a_stream_whole() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     said(stream, START, (0, "text", "a"), 0, ended())
     with pytest.raises(UpstreamBroken) as caught:
-        stream.finish()
+        stream.state.check_complete()
     assert caught.value.reply_started
     said(stream, STOP)
-    stream.finish()
-    assert stream.done
-
-
-def test_an_error_in_a_stream_is_raised() -> None:
-    stream = ChatStream(PLAIN)
-    with pytest.raises(UpstreamRefused) as caught:
-        said(stream, START, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
-    assert caught.value.kind == "overloaded"
+    stream.state.check_complete()
+    assert stream.state.done
 
 
 def test_usage_is_merged_and_not_summed() -> None:
-    stream = ChatStream(PLAIN)
-    assert stream.usage is None
+    stream = encoder()
+    assert stream.state.usage is None
     more = {"type": "message_delta", "usage": {"input_tokens": None, "output_tokens": 3, "cache_read_input_tokens": 2}}
     said(stream, START, more, more, ended())
-    assert stream.usage == stream.total_usage == Usage(5, None, 2, 9)
+    assert stream.state.usage == stream.state.attempt_usage == Usage(5, None, 2, 9)
 
 
 def test_the_thinking_before_each_call_is_kept_even_if_it_is_not_shown() -> None:
-    stream = ChatStream(ReplyShape("m", show_reasoning=False))
+    stream = encoder(ReplyPlan("m", show_reasoning=False))
     said(stream, START, (0, "thinking"), (0, "think", "hm"), (0, "sign", "sig"), 0, (1, tool()), (1, "json", "{}"), 1)
-    assert [(b.type, b.thinking, b.signature, b.id) for b in stream.kept] == [
+    assert [(b.type, b.thinking, b.signature, b.id) for b in stream.state.thinking_and_tools] == [
         ("thinking", "hm", "sig", None), ("tool_use", None, None, "a"),
     ]  # fmt: skip
 
@@ -288,9 +286,9 @@ def test_the_thinking_before_each_call_is_kept_even_if_it_is_not_shown() -> None
 def test_the_events_are_not_changed_by_reading_them() -> None:
     given = events(*map(event, [START, (0, THOUGHT), (0, "sign", "x"), 0, (1, tool(input={})), ended(), STOP]))
     copies = msgspec.json.encode(given)
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     for each in given:
-        stream.feed(each)
+        stream.chunks(each)
     assert msgspec.json.encode(given) == copies
 
 
@@ -302,108 +300,108 @@ PAUSED = [START, (0, "text"), (0, "text", "Let me see. "), 0, (1, tool("a", inpu
 
 
 def test_a_pause_is_no_end_and_what_follows_goes_on_where_it_stood() -> None:
-    stream = ChatStream(ReplyShape("m", continue_paused=1, include_usage=True))
+    stream = encoder(ReplyPlan("m", max_continuations=1, include_usage=True))
     assert said(stream, *PAUSED, STOP) == [
         ROLE, content("Let me see. "), begun(0, "a"), args(0, "{}"), content(" "),
     ]  # fmt: skip
-    assert (stream.paused, stream.done) == (True, True)
-    stream.finish()
-    assert msgspec.json.decode(msgspec.json.encode(stream.resumption)) == {
+    assert (stream.state.paused, stream.state.done) == (True, True)
+    stream.state.check_complete()
+    assert msgspec.json.decode(msgspec.json.encode(stream.continuation_turn)) == {
         "role": "assistant",
         "content": [{"type": "text", "text": "Let me see. "}, tool("a", input={}), SEARCH, FOUND],
     }
-    later = stream.next_attempt()
+    later = stream.restart(stream.plan)
     assert later.content_started
     out = said(later, START, {"type": "news"}, (0, "text"), (0, "text", "Done"), (0, "cite", CITE), 0, (1, tool("b")),
                1, ended("pause_turn"), STOP)  # fmt: skip
     assert out == [
         content("Done"), cited(13, 17), begun(1, "b"), args(1, "{}"), "length", 28,
     ]  # fmt: skip
-    assert later.total_usage == Usage(10, 0, 0, 18)
-    assert not later.paused
-    assert later.unknown == {"event:news"}
+    assert later.state.usage == Usage(10, 0, 0, 18)
+    assert not later.state.paused
+    assert later.state.unknown_types == {"event:news"}
 
 
 def test_another_attempt_after_a_failure_begins_anew() -> None:
-    stream = ChatStream(ReplyShape("m", continue_paused=1))
+    stream = encoder(ReplyPlan("m", max_continuations=1))
     said(stream, START, (0, "text", "a"))
-    fresh = stream.next_attempt()
+    fresh = stream.restart(stream.plan)
     assert said(fresh, START, (0, "text", "b"), ended(), STOP) == [ROLE, content("b"), "stop"]
-    assert fresh.total_usage == Usage(5, output_tokens=9)
+    assert fresh.state.usage == Usage(5, output_tokens=9)
 
 
 def test_fences_go_on_over_a_pause() -> None:
-    stream = ChatStream(ReplyShape("m", continue_paused=1, strip_fences=True))
+    stream = encoder(ReplyPlan("m", max_continuations=1, strip_code_fence=True))
     assert said(stream, START, (0, "text", "```json\n{"), ended("pause_turn"), STOP) == [ROLE, content("{")]
-    assert said(stream.next_attempt(), START, (0, "text", "}\n```"), ended(), STOP) == [content("}"), "stop"]
+    assert said(stream.restart(stream.plan), START, (0, "text", "}\n```"), ended(), STOP) == [content("}"), "stop"]
 
 
 def test_without_a_pause_nothing_is_folded() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     with pytest.raises(AssertionError):
-        _ = stream.resumption
+        _ = stream.continuation_turn
 
 
 def test_input_that_is_no_text_stops_no_stream() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     block = Block("tool_use", id="c", name="f", input=Raw(b'{"a":"\xff"}'))
-    stream.feed(StreamEvent("content_block_start", 0, content_block=block))
-    (chunk,) = stream.feed(StreamEvent("content_block_stop", 0))
+    stream.chunks(StreamEvent("content_block_start", 0, content_block=block))
+    (chunk,) = stream.chunks(StreamEvent("content_block_stop", 0))
     assert chunk.delta is not None
     assert msgspec.to_builtins(chunk.delta)["tool_calls"][0]["function"] == {"arguments": '{"a":"\ufffd"}'}
 
 
 def test_a_second_start_forgets_nothing() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     refused = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "No."}}
     again = {"type": "message_start", "message": {"usage": {"output_tokens": 3}}}
     out = said(stream, {"type": "message_start", "message": {"usage": {"input_tokens": 5}, **refused}}, again, STOP)
-    assert stream.usage is not None
-    assert stream.usage.input_tokens == 5
+    assert stream.state.usage is not None
+    assert stream.state.usage.input_tokens == 5
     assert {"refusal": "No."} in out
 
 
 def test_a_signature_without_one_adds_nothing() -> None:
-    stream = ChatStream(PLAIN)
+    stream = encoder()
     said(stream, START, (0, {"type": "thinking", "thinking": "h"}), (0, "sign", "a"), (0, "sign", None))
-    assert stream.kept[0].signature == "a"
+    assert stream.state.thinking_and_tools[0].signature == "a"
 
 
 def test_a_legacy_function_gets_its_arguments() -> None:
     tool = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
-    shape = ReplyShape("m", legacy_function=True)
+    shape = ReplyPlan("m", legacy_function=True)
     out = run(START, (0, tool), (0, "json", '{"a":1}'), 0, (1, tool), (1, "json", "{}"), 1, shape=shape)
     assert [each["function_call"] for each in out[1:]] == [{"name": "f", "arguments": ""}, {"arguments": '{"a":1}'}]
 
 
 def test_all_that_was_never_ended_is_told_and_the_unknown_ending_noted() -> None:
     tool = {"type": "tool_use", "id": "c", "name": "g", "input": {}}
-    stream = ChatStream(ReplyShape("m", custom_tools=frozenset({"g"})))
+    stream = encoder(ReplyPlan("m", custom_tools=frozenset({"g"})))
     out = said(stream, (0, tool), (1, {**tool, "id": "d"}), ended("news"), STOP)
     assert [each["tool_calls"][0]["id"] for each in out if isinstance(each, dict) and "tool_calls" in each] == [
         "c",
         "d",
     ]
-    assert stream.unknown == {"stop_reason:news"}
+    assert stream.state.unknown_types == {"stop_reason:news"}
 
 
-ENCODED: list[tuple[str, ReplyShape, list[Any], bool]] = [
+ENCODED: list[tuple[str, ReplyPlan, list[Any], bool]] = [
     ("a text block", PLAIN, [START, (0, "text")], True),
     ("no block yet", PLAIN, [START], False),
     ("another block", PLAIN, [START, (1, "text")], False),
     ("no text block", PLAIN, [START, (0, tool())], False),
     ("before the role was told", PLAIN, [(0, "text")], False),
-    ("fences to strip", ReplyShape("m", strip_fences=True), [START, (0, "text")], False),
+    ("fences to strip", ReplyPlan("m", strip_code_fence=True), [START, (0, "text")], False),
     ("behind the end", PLAIN, [START, (0, "text"), STOP], False),
 ]
 
 
 @pytest.mark.parametrize(("shape", "before", "taken"), [c[1:] for c in ENCODED], ids=[c[0] for c in ENCODED])
 def test_text_that_is_encoded_already_is_taken_where_it_needs_nothing_more(
-    shape: ReplyShape, before: list[Any], taken: bool
+    shape: ReplyPlan, before: list[Any], taken: bool
 ) -> None:
-    stream = ChatStream(shape)
+    stream = encoder(shape)
     said(stream, *before)
     started = stream.content_started
-    assert stream.takes_text(0, 3) is taken
+    assert (stream.feed_run(TextDeltaRun(0, [b"a", b"bc"], 3)) is not None) is taken
     assert stream.content_started is (taken or started)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from modelmux.claude.context import Options
 
+from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, notices, sent
 
@@ -98,7 +98,7 @@ FORCED: list[Any] = ["required", function("a"), {"type": "custom", "custom": {"n
 @pytest.mark.parametrize("choice", FORCED)
 def test_a_model_that_cannot_be_forced_says_so_or_chooses_itself(choice: Any) -> None:
     fields = {"tools": TOOLS, "tool_choice": choice, "parallel_tool_calls": False}
-    with pytest.raises(InvalidRequest, match="cannot be forced") as caught:
+    with pytest.raises(InvalidRequest, match="not support a forced tool choice") as caught:
         sent(fields, OPUS)
     assert caught.value.param == "tool_choice"
     downgrade = Options(forced_tool_choice="downgrade")

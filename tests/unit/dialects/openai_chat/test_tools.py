@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.dialects.openai_chat.tools import MAX_STRICT
+from modelmux.claude.tools import MAX_STRICT
 from modelmux.emulator.validation.json_schema import SchemaComplexity, check_supported
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, notices, sent, translate
@@ -80,8 +80,8 @@ def test_a_name_vertex_refuses_finds_its_way_back() -> None:
     names = ["ns/tool.x", "x" * 200, "ok"]
     translated = translate({"tools": [function(name) for name in names]})
     cleaned = [t.name for t in translated.body.tools or ()]
-    assert [translated.shape.tool_names.get(name, name) for name in cleaned] == names
-    assert set(translated.shape.tool_names) == set(cleaned[:2])
+    assert [translated.plan.tool_names.get(name, name) for name in cleaned] == names
+    assert set(translated.plan.tool_names) == set(cleaned[:2])
 
 
 def test_no_tools_send_no_tools() -> None:
@@ -95,26 +95,26 @@ def test_a_custom_tool_is_a_function_of_one_string() -> None:
         (made,) = translated.body.tools or ()
         assert made.input_schema["required"] == ["input"]
         assert made.input_schema["properties"]["input"]["type"] == "string"
-        assert translated.shape.custom_tools == {made.name}
-        assert translated.shape.tool_names == {made.name: "my.sh"}
+        assert translated.plan.custom_tools == {made.name}
+        assert translated.plan.tool_names == {made.name: "my.sh"}
 
 
 def test_legacy_functions_are_tools() -> None:
     body = sent({"functions": [{"name": "g", "description": "G.", "parameters": {"properties": {}}}]})
     assert body["tools"] == [{"name": "g", "input_schema": {"type": "object", "properties": {}}, "description": "G."}]
-    assert translate({"functions": [{"name": "g"}]}).shape.legacy_function
-    assert not translate({"functions": [{"name": "g"}], "tools": [function()]}).shape.legacy_function
-    assert not translate({"functions": []}).shape.legacy_function
+    assert translate({"functions": [{"name": "g"}]}).plan.legacy_function
+    assert not translate({"functions": [{"name": "g"}], "tools": [function()]}).plan.legacy_function
+    assert not translate({"functions": []}).plan.legacy_function
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"tools": [{"type": "SECRET"}]}, "tools.0.type", "no tool of this type"),
-    ({"tools": [function("a"), {"type": "SECRET.x", "cache_control": {"ttl": "SECRET"}}]}, "tools.1.type", "no tool"),
+    ({"tools": [{"type": "SECRET"}]}, "tools.0.type", "not support tools of this type"),
+    ({"tools": [function("a"), {"type": "SECRET.x", "cache_control": {"ttl": "SECRET"}}]}, "tools.1.type", "not support"),
     ({"tools": [{}]}, "tools.0.function", "Missing"),
     ({"tools": [{"type": "function", "custom": {"name": "a"}}]}, "tools.0.function", "Missing"),
     ({"tools": [{"type": "custom", "function": {"name": "a"}}]}, "tools.0.custom", "Missing"),
     ({"tools": [{"type": "custom", "custom": {"name": "a", "format": {"type": "grammar"}}}]}, "tools.0.custom.format",
-     "no grammars"),
+     "not support grammars"),
     ({"tools": [function("a"), function("b"), function("a")]}, "tools.2.function.name", "tools.0.function"),
     ({"tools": [function("a"), {"type": "custom", "custom": {"name": "a"}}]}, "tools.1.custom.name", "unique"),
     ({"tools": [function("a")], "functions": [{"name": "a"}]}, "functions.0.name", "unique"),
@@ -171,10 +171,10 @@ def test_a_strict_tool_whose_root_is_a_reference_is_an_object() -> None:
         "type": "object", "properties": {"a": {"type": "string", "description": "{minLength: 1}"}}, "required": ["a"],
         "additionalProperties": False,
     }  # fmt: skip
-    (said,) = translated.notices
-    assert said.field == "tools.0.function.parameters"
-    assert "variants were joined" in said.reason
-    assert "moved into descriptions: minLength" in said.reason
+    joined, demoted = translated.notices
+    assert joined.field == demoted.field == "tools.0.function.parameters"
+    assert "variants were joined" in joined.reason
+    assert "moved into descriptions: minLength" in demoted.reason
 
 
 UNSTRICT: list[tuple[str, dict[str, Any], Any]] = [
@@ -271,8 +271,8 @@ def test_web_search_is_the_server_tool(options: Any, expected: dict[str, Any], s
     assert "tool_choice" not in body
     told = [("ignored", f"web_search_options.{said}")] if said else []
     assert notices({"web_search_options": options}) == told
-    assert translate({"web_search_options": options}).shape.continue_paused == 5
-    assert translate({}).shape.continue_paused == 0
+    assert translate({"web_search_options": options}).plan.max_continuations == 5
+    assert translate({}).plan.max_continuations == 0
 
 
 def test_web_search_stands_beside_other_tools() -> None:
@@ -289,7 +289,7 @@ def test_web_search_stands_beside_other_tools() -> None:
 def test_web_search_is_refused_where_it_cannot_be() -> None:
     for fields, card, hint in (
         ({}, NO_SEARCH, "Leave it out or choose another model."),
-        ({"tools": [function("web_search")]}, OPUS, "Rename your tool, or leave out 'web_search_options'."),
+        ({"tools": [function("web_search")]}, OPUS, "Rename the tool, or leave out 'web_search_options'."),
     ):
         with pytest.raises(InvalidRequest) as caught:
             sent({"web_search_options": {}, **fields}, card)

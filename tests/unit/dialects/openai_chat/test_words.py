@@ -1,7 +1,7 @@
 """What people read: every error and every notice of the translation, word for word, in ``words.txt``.
 
 A sentence that changes by accident, or loses its hint, is a client who no longer knows what to do. The table below has
-to reach every place in ``claude`` and ``dialects`` that says something.
+to reach every place in ``claude`` and ``openai_chat`` that says something.
 
 ``MODELMUX_UPDATE_SNAPSHOTS=1 pytest ...`` writes the file anew; read the difference before it is committed.
 """
@@ -18,23 +18,24 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 
 import pytest
-from modelmux.claude.context import Options, ReplyShape
-from modelmux.claude.upstream_errors import RULES
 from msgspec.structs import replace
 
-from modelmux import claude, dialects
+from modelmux import claude
 from modelmux.catalog import ModelCard, builtin
 from modelmux.claude.fold import MessageFold
-from modelmux.claude.notices import Notices
+from modelmux.claude.notices import Notices, reject_notices
+from modelmux.claude.options import Options
+from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.schema import root, subset
-from modelmux.dialects.openai_chat.field_support import FATES
-from modelmux.dialects.openai_chat.request import refuse_notices, translate_request
-from modelmux.dialects.openai_chat.stream import ChatStream
+from modelmux.dialects import openai_chat
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
+from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError, InvalidRequest, UpstreamBroken
+from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request
 from support.cli import UPDATE
-from support.translation import OPUS, PREFILL, SONNET
+from support.translation import OPUS, PREFILL, SONNET, translate_request
 
 Json = dict[str, Any]
 
@@ -59,9 +60,10 @@ class Case(NamedTuple):
     fields: Json
     card: ModelCard = SONNET
     options: Options | None = None
-    unknown: list[str] | None = None
+    unknown: tuple[str, ...] = ()
     assets: dict[str, Any] | None = None
     strict: bool = False
+    other_model: bool = False
 
 
 def user(*parts: Json, **fields: Any) -> Json:
@@ -163,7 +165,7 @@ WEB: Final[Json] = {"web_search_options": {}}
 
 CASES: Final = [
     *(Case(f"{name} is set", {name: value}) for name, value in ASKS.items()),
-    Case("a field nobody knows", {}, unknown=["colour"]),
+    Case("a field nobody knows", {}, unknown=("colour",)),
     Case("chunks to pad", {"stream": True, "stream_options": {"include_obfuscation": True}}),
     Case("two token limits", {"max_tokens": 5, "max_completion_tokens": 6}),
     Case("two users", {"user": "a", "safety_identifier": "b"}),
@@ -282,6 +284,9 @@ CASES: Final = [
         ("of no schema", objects({"a": {"allOf": [1]}})),
         ("of no type left", objects({"a": {"allOf": [STRING, {"type": "object"}]}})),
     ]),
+    # fallback
+    Case("thinking of another model", talk(user(), {"role": "assistant", "content": "a", "thinking_blocks": [
+        {"type": "thinking", "thinking": "hm", "signature": "s"}]}, user()), other_model=True),
     # caching
     Case("a lifetime nobody has", {"cache_control": {"type": "ephemeral", "ttl": "2h"}}),
     Case("a lifetime nobody has, of a part", talk(user(text(cache_control={"type": "ephemeral", "ttl": "2h"})))),
@@ -300,9 +305,12 @@ def said(case: Case) -> list[str]:
     body = {"model": "m", "messages": [user()], **case.fields}
     request = decode_request(json.dumps(body).encode())
     try:
-        done = translate_request(request, case.card, case.options, unknown=case.unknown, assets=case.assets)
+        done = translate_request(
+            request, case.card, case.options,
+            unknown=case.unknown, assets=case.assets, other_model=case.other_model,
+        )  # fmt: skip
         if case.strict:
-            refuse_notices(done.notices)
+            reject_notices(done.notices)
     except InvalidRequest as error:
         return refused(error)
     return [f"{n.action} {n.field}: {n.reason}" for n in done.notices]
@@ -316,9 +324,10 @@ def refused(error: GatewayError) -> list[str]:
 def replies() -> list[str]:
     """What is said where the upstream says nothing readable, and of a stream that stops."""
     lines: list[str] = []
-    for kind, rule in RULES.items():
-        lines += [f"# {kind}", f"{rule.status} {rule.message}", *([f"hint: {rule.hint}"] if rule.hint else []), ""]
-    for title, ending in [("streamed", ChatStream(ReplyShape("m")).finish), ("folded", MessageFold().result)]:
+    for name in UPSTREAM_KINDS:
+        kind = KINDS[name]
+        lines += [f"# {name}", f"{kind.status} {kind.message}", *([f"hint: {kind.remedy}"] if kind.remedy else []), ""]
+    for title, ending in [("streamed", ReplyState().check_complete), ("folded", MessageFold().result)]:
         with pytest.raises(UpstreamBroken) as caught:
             ending()
         lines += [f"# a reply that stops, {title}", *refused(caught.value), ""]
@@ -335,17 +344,17 @@ def test_no_sentence_changes_unread() -> None:
 
 def test_every_case_says_something() -> None:
     assert [case.title for case in CASES if not said(case)] == []
-    assert set(ASKS) == {name for name, fate in FATES.items() if fate.kind in ("ignored", "rejected")}
+    assert set(ASKS) == {name for name, fate in FIELD_SUPPORT.items() if fate.kind in ("ignored", "rejected")}
 
 
 def _places() -> dict[tuple[str, int], str]:
     """Where they say something: each call, by file and line."""
     found: dict[tuple[str, int], str] = {}
-    folders = [Path(package.__path__[0]) for package in (claude, dialects)]
+    folders = [Path(package.__path__[0]) for package in (claude, openai_chat)]
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                ("InvalidRequest", "notices.add", "_Unfit", "._refused")
+                ("InvalidRequest", "notices.add", "_NotExpressible", "._refused")
             ):
                 found[path.name, node.lineno] = ast.unparse(node)
     return found
@@ -365,7 +374,8 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(owner, name, seen)
 
     for owner, name in [
-        (InvalidRequest, "__init__"), (Notices, "add"), (subset._Unfit, "__init__"), (root._Joiner, "_refused"),
+        (InvalidRequest, "__init__"), (Notices, "add"), (subset._NotExpressible, "__init__"),
+        (root._RootMerger, "_refused"),
     ]:  # fmt: skip
         watch(owner, name)
     for case in CASES:

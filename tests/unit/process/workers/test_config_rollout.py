@@ -12,7 +12,7 @@ from modelmux.process.reload import ReloadResult
 from modelmux.process.workers.config_rollout import APPLY_TIMEOUT, ConfigRollout
 from modelmux.process.workers.protocol import Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
-from modelmux.telemetry.log import quiet
+from modelmux.telemetry.log import null_logger
 
 
 class Peer(WorkerSlot):
@@ -39,7 +39,7 @@ def config(strict: bool) -> Config:
 
 def new_rollout(slots: list[Peer], read: Callable[[], Loaded]) -> tuple[ConfigRollout, list[ReloadResult]]:
     results: list[ReloadResult] = []
-    return ConfigRollout(config(False), slots, read, "127.0.0.1", quiet(), results.append), results
+    return ConfigRollout(config(False), slots, read, "127.0.0.1", null_logger(), results.append), results
 
 
 def test_all_running_workers_get_the_configuration_and_the_last_one_completes_it() -> None:
@@ -70,7 +70,12 @@ def test_a_configuration_that_would_expose_the_gateway_without_keys_is_sent_to_n
     peer = Peer(1)
     results: list[ReloadResult] = []
     rollout = ConfigRollout(
-        config(False), [peer], lambda: Loaded(config(True), (), tree=tree(True)), "0.0.0.0", quiet(), results.append
+        config(False),
+        [peer],
+        lambda: Loaded(config(True), (), tree=tree(True)),
+        "0.0.0.0",
+        null_logger(),
+        results.append,
     )
     rollout.start(0.0)
     assert peer.received == []

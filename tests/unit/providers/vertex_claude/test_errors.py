@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from modelmux.claude.upstream_errors import MAX_MESSAGE, RULES, hide_project, refused_in_stream, translate_fault
 
 from modelmux.errors import UpstreamRefused
+from modelmux.providers.vertex_claude.errors import MAX_MESSAGE, RULES, hide_project, refused_in_stream, translate_fault
 from modelmux.wire.google.errors import UpstreamErrorBody as Fault
 from support.translation import events
 from support.work import assert_linear

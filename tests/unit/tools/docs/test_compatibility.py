@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.dialects.openai_chat.field_support import FATES
+from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.wire.openai.chat_request import ChatRequest
 
 sys.path.insert(0, str(Path(__file__).parents[4]))
@@ -24,8 +24,8 @@ def test_the_page_is_what_the_tables_say() -> None:
 
 
 def test_every_field_has_a_fate_and_every_model_a_row() -> None:
-    assert set(FATES) == set(ChatRequest.__struct_fields__)
-    for name in FATES:
+    assert set(FIELD_SUPPORT) == set(ChatRequest.__struct_fields__)
+    for name in FIELD_SUPPORT:
         assert f"| `{name}` |" in render()
     for card in builtin().cards:
         assert f"| `{card.id}` |" in render()
