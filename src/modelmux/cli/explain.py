@@ -1,4 +1,4 @@
-"""``modelmux explain``: what would be sent for a request, and why, without calling anything."""
+"""``modelmux explain``: what would be sent for a request, and why, without sending it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request
 
-_ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
+_DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
 
 
 @click.command()
@@ -34,7 +34,7 @@ _ANYWHERE = {"vertex": {"project": "PROJECT", "location": "global"}}
 def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
     """Print the URL, the exact body and all notices for the Chat Completions request in the file REQUEST."""
     try:
-        config = load(config_path) if config_path else Config.from_dict(_ANYWHERE)
+        config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
         routes = build_routes(config, config.build_catalog())
     except ConfigError as error:
         exit_with_config_error(error)

@@ -34,6 +34,7 @@ FIELDS: Final = {
     "message": "what happened, for people",
     "detail": "the cause behind the message",
     "action": "what the gateway did",
+    "retry_stopped": "why there was no further attempt, such as `attempts_exhausted` or `not_retryable`",
     "duration_s": "seconds from the request to its end",
     "time_to_first_token_s": "seconds from the request to the first content",
     "request_bytes": "size of the request body",

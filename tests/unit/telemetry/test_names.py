@@ -50,7 +50,7 @@ def test_the_names_are_these() -> None:
     }
     assert list(names.FIELDS) == [
         "timestamp", "level", "event", "request_id", "route", "deployment", "attempt", "attempts", "stream", "outcome",
-        "status", "code", "kind", "message", "detail", "action", "duration_s", "time_to_first_token_s",
+        "status", "code", "kind", "message", "detail", "action", "retry_stopped", "duration_s", "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
         "notices", "upstream_request_id", "types", "url", "workers", "worker", "pid", "restart_in_s", "traceback",
         "cause", "retry_in_s", "token_left_s", "lifetime_s",
@@ -110,7 +110,7 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     metrics = Metrics()
 
     class Queue:
-        waiting = 0
+        queued = 0
 
     metrics.register_gauges(lambda: [("m@eu", True, 1, 2)], Queue())
     metrics.requests.add("m", "ok")

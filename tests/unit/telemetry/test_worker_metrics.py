@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from modelmux.telemetry import names
-from modelmux.telemetry.metrics import Metrics, health_of
+from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import (
     OTHER,
     FinishedStatus,
@@ -126,7 +126,7 @@ def test_health_is_of_the_sum_not_a_sum_of_rates() -> None:
     good, bad = Metrics(), Metrics()
     good.total = good.succeeded = 3
     bad.total = bad.failed = 1
-    health = health_of(add_counts([good.counts(), bad.counts()]))
+    health = health_counters(add_counts([good.counts(), bad.counts()]))
     assert (health["total_requests"], health["success_rate"]) == (4, 0.75)
 
 

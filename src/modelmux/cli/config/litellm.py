@@ -238,8 +238,8 @@ class Import:
         if name == "master_key":
             self._key(path, value)
         elif name == "num_retries" and type(value) is int and 0 <= value <= 100:
-            self.settings.setdefault("server", {}).setdefault("max_retry_attempts", value)
-            self._convert(path, f"server.max_retry_attempts = {value}")
+            self.settings.setdefault("retries", {}).setdefault("max", value)
+            self._convert(path, f"retries.max = {value}")
         elif name == "model_group_alias" and isinstance(value, Mapping):
             self._aliases(path, value)
         else:

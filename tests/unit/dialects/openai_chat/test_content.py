@@ -185,7 +185,6 @@ REMOTE = [
     text("https://not/a.part"),
     {"type": "image_url", "image_url": "HTTP://b/2.png"},
     file(file_data="https://c/3.pdf", filename="3.pdf"),
-    file(file_id="x"),
     picture(url(PNG)),
     picture("https://a/1.png"),
 ]

@@ -76,7 +76,7 @@ def test_a_configuration_that_would_expose_the_gateway_without_keys_is_sent_to_n
         "0.0.0.0",
         null_logger(),
         results.append,
-    )
+    )  # fmt: skip
     rollout.start(0.0)
     assert peer.received == []
     assert "can be reached from other machines" in results[0].problems[0]
