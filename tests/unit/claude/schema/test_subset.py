@@ -167,7 +167,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ("an array of anything", {"type": "array"}, "a part of it allows any value"),
     ("a tuple and anything more", {"type": "array", "prefixItems": [STRING]}, "a part of it allows any value"),
     ("a variant that is none", {"type": "string", "anyOf": [True]}, "a part of it allows any value"),
-    ("a member that is none", {"allOf": [STRING, 5]}, "a part of it is no schema"),
+    ("a member that is none", {"allOf": [STRING, 5]}, "a part of it is not a schema"),
     ("no type", {}, "a part of it has no type"),
     ("a type that is none", {"type": {"a": 1}}, "a part of it has no type"),
     ("types that are none", {"type": ["odd", {}]}, "a part of it has no type"),
