@@ -234,9 +234,12 @@ def asks_for_the_usual(name: str, body: Json, card: ModelCard) -> bool:
     if name in ("tool_choice", "function_call"):
         agree = body.get("tool_choice") == body.get("function_call")  # both ask for the same
         return not defined or by_format or agree
+    never = "none" in (body.get("tool_choice"), body.get("function_call"))
+    searches = body.get("web_search_options") is not None
+    if name == "functions":  # none of them may be called, so none is sent
+        return (never and searches) or "allowed_tools" in body.get("tool_choice", ())
     if name == "parallel_tool_calls":
-        never = "none" in (body.get("tool_choice"), body.get("function_call"))
-        return not body.get("tools") or never or by_format or bool(body.get("web_search_options") is not None)
+        return not body.get("tools") or never or by_format or searches
     if name in ("reasoning_effort", "reasoning", "thinking"):
         off = body[name] == "none" or body[name] in (
             {"enabled": False},

@@ -12,20 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.conversation import START, ConversationBuilder, ConversationState
 from modelmux.claude.options import Options
 from modelmux.claude.prefix import first_difference
+from modelmux.claude.prepare import prepare
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
+from modelmux.dialects.openai_chat.context import TranslationContext
+from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import MessagesRequest, encode_request
 from modelmux.wire.openai.chat_request import (
     AssistantMessage,
+    ChatMessage,
     ChatRequest,
     FunctionMessage,
     ToolMessage,
     decode_request,
 )
-from support.conversations import conversations
+from support.conversations import conversations, requests
 from support.recordings import openai_requests
 from support.translation import breakpoints, translate_request
+from support.work import assert_linear, count_calls
 
 CARDS = list(builtin().cards)
 OPTIONS = Options(prefill="continue")
@@ -83,6 +92,78 @@ def _is_answer(request: ChatRequest, index: int) -> bool:
             if isinstance(message, ToolMessage | FunctionMessage) and id in waiting:
                 waiting.remove(id)
     return not waiting
+
+
+def _added(
+    messages: list[ChatMessage], first: int, state: ConversationState
+) -> tuple[ConversationBuilder, TranslationContext]:
+    ctx = TranslationContext()
+    builder = ConversationBuilder(ctx.notices, state)
+    add_messages(messages, first, builder, ctx)
+    return builder, ctx
+
+
+def _outcome(*parts: tuple[ConversationBuilder, TranslationContext]) -> tuple[Any, ...]:
+    """What was translated in parts, put together; the last one is finished."""
+    parts[-1][0].finish()
+    return (
+        [turn for builder, _ in parts for turn in builder.turns],
+        [system for builder, _ in parts for system in builder.late_system],
+        [item for builder, _ in parts for item in builder.client_ids.items()],
+        list(dict.fromkeys(notice for _, ctx in parts for notice in ctx.notices.items)),
+        {name: original for _, ctx in parts for name, original in ctx.tool_names.originals.items()},
+    )
+
+
+@given(conversations())
+def test_translation_continues_from_a_remembered_state_at_every_cut(body: dict[str, Any]) -> None:
+    messages = request_of(body).messages
+    first = count_leading_system(messages)
+    messages = messages[first:]
+    complete = _outcome(_added(messages, first, START))
+    for cut in range(len(messages) + 1):
+        beginning = _added(messages[:cut], first, START)
+        state = beginning[0].state
+        before = msgspec.json.encode(state)
+        for _ in range(2):  # a state serves any number of continuations
+            rest = _added(messages[cut:], first + cut, state)
+            assert _outcome(beginning, rest) == complete
+        assert msgspec.json.encode(state) == before
+
+
+def test_a_continuation_costs_what_is_new() -> None:
+    step = [
+        {"role": "user", "content": "go"},
+        {"role": "system", "content": "now"},
+        {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "r"},
+    ]
+    messages = request_of({"model": "m", "messages": step * 200}).messages
+    costs = []
+    for turns in (20, 180):
+        state = _added(messages[: 4 * turns], 0, START)[0].state
+        costs.append(count_calls(lambda turns=turns, state=state: _added(messages[4 * turns :][:40], 4 * turns, state)))
+    assert costs[1] <= costs[0] + 10, "the length of what came before makes no difference"
+    assert_linear(lambda turns: _added(messages[: 4 * turns], 0, START)[0].finish(), 100)
+
+
+@given(requests(), st.lists(st.sampled_from(CARDS), min_size=2, max_size=4))
+def test_preparing_for_one_model_changes_nothing_for_the_next(body: dict[str, Any], cards: list[ModelCard]) -> None:
+    try:
+        shared, plan = to_claude_request(request_of(body))
+    except InvalidRequest:
+        return
+    before = msgspec.json.encode(shared)
+    for card in cards:
+        assert _prepared(shared, plan, card) == _prepared(*to_claude_request(request_of(body)), card)
+    assert msgspec.json.encode(shared) == before
+
+
+def _prepared(request: ClaudeRequest, plan: ReplyPlan, card: ModelCard) -> bytes | str:
+    try:
+        return msgspec.json.encode(prepare(request, plan, card, OPTIONS))
+    except InvalidRequest as error:
+        return str(error)
 
 
 @given(conversations(), st.sampled_from(CARDS))

@@ -218,17 +218,18 @@ class ConversationBuilder:
         if not self._pending:
             return
         pending, self._pending = self._pending, []
-        if before_reply and self._role == "user" and not self._unanswered:
-            self._waiting = {}
-            blocks = self._open("system")
-            turn = self._closed_before + len(self.turns)
-            self.late_system.append(LateSystem(turn, tuple(message.field for message in pending)))
-            for message in pending:
-                blocks += message.blocks
-            return
         for message in pending:
-            note_system_in_user_turn(self._notices, message.field)
-            self._open("user").extend(map(as_user_text, message.blocks))
+            if not before_reply or self._role == "assistant" or self._role is None or self._unanswered:
+                note_system_in_user_turn(self._notices, message.field)
+                self._open("user").extend(map(as_user_text, message.blocks))
+            elif self._role == "system":
+                self._blocks += message.blocks
+                last = self.late_system[-1]
+                self.late_system[-1] = replace(last, fields=(*last.fields, message.field))
+            else:
+                self._waiting = {}
+                self._open("system").extend(message.blocks)
+                self.late_system.append(LateSystem(self._closed_before + len(self.turns), (message.field,)))
 
     def _add_result(self, block: ToolResultBlock) -> None:
         self._turn("user")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from modelmux.claude.draft import Draft
 from modelmux.claude.schema.size import size_of
 from modelmux.claude.schema.subset import MAX_OPTIONAL, MAX_UNIONS, Subset, demoted_keywords_message, to_subset
-from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock
+from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock, WebSearch
 
 #: Strict tools of one request.
 MAX_STRICT: Final = 20
@@ -28,13 +28,17 @@ def apply(draft: Draft) -> None:
             body.tools, body.tool_choice = [PLACEHOLDER_TOOL], ToolChoice("none")
             reason = "The history uses tools that are not defined; a placeholder was added."
             draft.notices.add("added", "tools", reason)
-    elif any(tool.strict for tool in body.tools):
+    elif any(map(_asks_to_be_strict, body.tools)):
         budget = _StrictBudget(draft)
-        body.tools = [_strict(tool, budget, draft) if tool.strict else tool for tool in body.tools]
+        body.tools = [_strict(tool, budget, draft) if _asks_to_be_strict(tool) else tool for tool in body.tools]
 
 
 def _uses_tools(messages: list[InputMessage]) -> bool:
     return any(isinstance(block, ToolUseBlock) for message in messages for block in message.content)
+
+
+def _asks_to_be_strict(tool: Tool | WebSearch) -> bool:
+    return isinstance(tool, Tool) and bool(tool.strict)
 
 
 def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:

@@ -187,12 +187,20 @@ REMOTE = [
     file(file_data="https://c/3.pdf", filename="3.pdf"),
     picture(url(PNG)),
     picture("https://a/1.png"),
+    file(file_data="https://a/1.png"),
 ]
 
 
-def test_what_has_to_be_fetched_is_listed_once_with_its_first_place() -> None:
+def test_what_has_to_be_downloaded_is_listed_once_with_the_path_of_its_first_occurrence() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "https://no"}, {"role": "user", "content": REMOTE}]}
-    assert to_claude_request(decode_request(json.dumps(body).encode()))[0].urls == {
+    request, _ = to_claude_request(decode_request(json.dumps(body).encode()))
+    assert [(remote.kind, remote.field) for remote in request.remote_files] == [
+        ("image", "messages.1.content.0.image_url"),
+        ("image", "messages.1.content.2.image_url"),
+        ("document", "messages.1.content.3.file.file_data"),
+        ("document", "messages.1.content.6.file.file_data"),
+    ]
+    assert request.urls == {
         "https://a/1.png": "messages.1.content.0",
         "HTTP://b/2.png": "messages.1.content.2",
         "https://c/3.pdf": "messages.1.content.3",

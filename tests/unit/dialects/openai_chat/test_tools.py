@@ -109,7 +109,8 @@ def test_legacy_functions_are_tools() -> None:
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": [{"type": "SECRET"}]}, "tools.0.type", "not support tools of this type"),
-    ({"tools": [function("a"), {"type": "SECRET.x", "cache_control": {"ttl": "SECRET"}}]}, "tools.1.type", "not support"),
+    ({"tools": [function("a"), {"type": "SECRET.x", "cache_control": {"ttl": "SECRET"}}]}, "tools.1.type",
+     "not support tools"),
     ({"tools": [{}]}, "tools.0.function", "Missing"),
     ({"tools": [{"type": "function", "custom": {"name": "a"}}]}, "tools.0.function", "Missing"),
     ({"tools": [{"type": "custom", "function": {"name": "a"}}]}, "tools.0.custom", "Missing"),

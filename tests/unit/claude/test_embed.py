@@ -1,0 +1,74 @@
+"""Risk: a URL that reaches Vertex AI, or a download that changes a request other models are prepared from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmux.claude.embed import embed
+from modelmux.claude.request import ClaudeRequest
+from modelmux.dialects.openai_chat.request import to_claude_request
+from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import Base64Source, DocumentBlock, ImageBlock, TextSource
+from modelmux.wire.openai.chat_request import ChatRequest
+
+IMAGE = ImageBlock(Base64Source("image/png", "UE5H"))
+DOCUMENT = DocumentBlock(TextSource("text/plain", "words"))
+PICTURE = {"type": "image_url", "image_url": {"url": "https://x/a.png"}, "cache_control": {"type": "ephemeral"}}
+FILE = {"type": "file", "file": {"file_data": "https://x/a.pdf", "filename": "a.pdf"}}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def request_with(*content: Any) -> ClaudeRequest:
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, *content]},
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "b"}, *content]},
+    ]
+    return to_claude_request(msgspec.convert({"model": "m", "messages": messages}, ChatRequest))[0]
+
+
+def plain(request: ClaudeRequest) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(request.body.messages))
+    return messages
+
+
+def test_urls_are_replaced_everywhere_and_nothing_else_is() -> None:
+    request = request_with(PICTURE, FILE)
+    before = plain(request)
+    embedded = embed(request, {"https://x/a.png": IMAGE, "https://x/a.pdf": DOCUMENT})
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "UE5H"},
+             "cache_control": {"type": "ephemeral"}}  # fmt: skip
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"},
+                "title": "a.pdf"}  # fmt: skip
+    sent = plain(embedded)
+    assert sent[0]["content"][1:] == [image, document]
+    assert sent[2]["content"][0]["content"][1:] == [image, document]
+    assert sent[1] == before[1]
+    assert plain(request) == before, "the request itself is not changed"
+    assert embedded.remote_files == ()
+    assert embed(embedded, {}) is embedded
+
+
+@pytest.mark.parametrize(
+    ("content", "files", "param", "message"),
+    [
+        (PICTURE, {}, "messages.0.content.1.image_url", "turned off"),
+        (FILE, {}, "messages.0.content.1.file.file_data", "turned off"),
+        (PICTURE, {"https://x/a.png": DOCUMENT}, "messages.0.content.1.image_url", "does not hold an image"),
+        (FILE, {"https://x/a.pdf": IMAGE}, "messages.0.content.1.file.file_data", "not a document"),
+    ],
+)
+def test_the_wrong_file_or_none_is_named_by_its_field(content: Any, files: Any, param: str, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as caught:
+        embed(request_with(content), files)
+    assert caught.value.param == param
+
+
+def test_a_url_of_both_kinds_is_named_by_the_field_that_does_not_fit() -> None:
+    file = {"type": "file", "file": {"file_data": "https://x/a.png"}}
+    with pytest.raises(InvalidRequest, match="not a document") as caught:
+        embed(request_with(PICTURE, file), {"https://x/a.png": IMAGE})
+    assert caught.value.param == "messages.0.content.2.file.file_data"
