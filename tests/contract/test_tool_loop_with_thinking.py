@@ -114,17 +114,21 @@ async def test_another_gateway_in_the_middle_of_a_loop(world: tuple[Gateway, Run
     assert not [b for m in sent(emulator)["messages"] for b in m["content"] if b["type"] == "thinking"]
 
 
-async def test_another_callers_thoughts_are_not_used(world: tuple[Gateway, RunningEmulator]) -> None:
-    app, emulator = world
+async def test_the_thinking_of_another_caller_is_not_used(world: tuple[Gateway, RunningEmulator]) -> None:
+    _, emulator = world
+    vertex = {"project": "p", "location": "global", "base_url": emulator.base_url}
+    tables = {"vertex": vertex, "auth": {"access_token": "t"}, "server": {"api_keys": ["alice-key", "mallory-key"]}}
+    app = Gateway(Config.from_dict(tables), environment={}, runtime=current_runtime())
     messages: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
     body = {"model": "claude-opus-5-5", "messages": messages, "tools": [STEP], "reasoning_effort": "low"}
-    first = (await request(app, "POST", PATH, body, {"authorization": "Bearer alice"})).json()["choices"][0]["message"]
+    first = (await request(app, "POST", PATH, body, {"authorization": "Bearer alice-key"})).json()["choices"][0]["message"]
     messages += [first | {"thinking_blocks": None}]
     messages += [{"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "20 degrees"}]
-    for key, expected in (("mallory", False), ("alice", True)):
+    for key, expected in (("mallory-key", False), ("alice-key", True)):
         assert (await request(app, "POST", PATH, body, {"authorization": f"Bearer {key}"})).status == 200
         blocks = [b for m in sent(emulator)["messages"] for b in m["content"] if b["type"] == "thinking"]
         assert bool(blocks) is expected
+    await app.aclose()
 
 
 async def test_a_changed_history_is_answered_all_the_same(world: tuple[Gateway, RunningEmulator]) -> None:

@@ -1,7 +1,7 @@
 """Events -> fewer events with more text: text is held back until a sentence is complete, or a bound is reached.
 
-The same text comes out in other pieces; nothing is lost or reordered. Any other event comes out as it came, after the
-text before it. Time is an argument; the caller returns when ``due`` has come. No waiting here.
+The same text comes out in other pieces; nothing is lost or reordered. Any other event but a ping comes out as it came,
+after the text before it. Time is an argument; the caller returns when ``due`` has come. No waiting here.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class TextBuffer:
 
     def feed(self, event: StreamEvent, now: float) -> list[StreamEvent]:
         """Take one event; returns what may be passed on now."""
+        if event.type == "ping":  # a sign of life has no place among the text
+            return [event]
         text = self._text_of(event)
         if text is None:
             return [*self.flush(), event]

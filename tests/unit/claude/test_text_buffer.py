@@ -91,13 +91,17 @@ def test_other_events_pass_after_the_text_before_them() -> None:
         StreamEvent("content_block_delta", 0, delta=Delta("text_delta", text="")),
         StreamEvent("content_block_delta", 0),
         StreamEvent("message_delta", delta=Delta(stop_reason="end_turn")),
-        StreamEvent("ping"),
         StreamEvent("message_stop"),
     ]
     for other in others:
         assert buffered(text("a"), text("b"), other, text("c"), text("d")) == [text("ab"), other, text("cd")]
     call = tool_start("f")
     assert buffered(call, arguments("{"), arguments("}")) == [call, arguments("{"), arguments("}")]
+
+
+def test_a_ping_does_not_release_text() -> None:
+    ping = StreamEvent("ping")
+    assert buffered(text("a"), ping, text("b")) == [ping, text("ab")]
 
 
 def test_thinking_is_buffered_and_never_joined_with_content() -> None:
