@@ -19,21 +19,21 @@ def test_ids_are_all_different_and_of_the_right_length(digits: int) -> None:
     assert digits == 1 or len(set(drawn)) == len(drawn)
 
 
-def test_randomness_is_asked_for_once_for_many() -> None:
-    asked: list[int] = []
+def test_random_bytes_are_read_once_for_many_ids() -> None:
+    sizes: list[int] = []
 
     def random(size: int) -> bytes:
-        asked.append(size)
+        sizes.append(size)
         return os.urandom(size)
 
     ids = Ids(random)
     for _ in range(100):
         ids.draw(32)
-    assert len(asked) == 1
+    assert len(sizes) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_forked_process_draws_others() -> None:
+def test_a_forked_process_draws_other_ids() -> None:
     ids = Ids()
     ids.draw(32)
     reader, writer = os.pipe()

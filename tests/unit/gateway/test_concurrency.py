@@ -1,4 +1,4 @@
-"""Places: never more than there are, none lost however a waiter ends, first come first served."""
+"""Risk: more work at once than the limit, a slot lost when a waiter ends, a request that overtakes the queue."""
 
 from __future__ import annotations
 
@@ -8,118 +8,123 @@ import random
 import pytest
 
 from modelmux.errors import GatewayOverloaded
-from modelmux.gateway.concurrency import Admission
+from modelmux.gateway.concurrency import ConcurrencyLimiter
 
 
-def admission(limit: int | None = 1, queue: int = 8, patience: float = 5.0) -> Admission:
-    return Admission(limit, queue=queue, patience=patience)
+def limiter(limit: int | None = 1, queue: int = 8, queue_timeout: float = 5.0) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(limit, queue=queue, queue_timeout=queue_timeout)
 
 
-async def test_without_a_bound_everybody_enters() -> None:
-    free = admission(None)
+async def test_without_a_limit_every_request_gets_a_slot() -> None:
+    unlimited = limiter(None)
     for _ in range(1000):
-        await free.enter()
-    assert (free.running, free.full) == (1000, False)
+        await unlimited.acquire()
+    assert (unlimited.running, unlimited.full) == (1000, False)
 
 
-async def test_who_waits_gets_the_place_in_turn() -> None:
-    places, order = admission(), list[int]()
-    await places.enter()
+async def test_waiters_get_slots_in_order() -> None:
+    slots, order = limiter(), list[int]()
+    await slots.acquire()
 
     async def one(number: int) -> None:
-        async with places:
-            order.append(number)
-            await asyncio.sleep(0)
+        await slots.acquire()
+        order.append(number)
+        await asyncio.sleep(0)
+        slots.release()
 
     tasks = [asyncio.create_task(one(number)) for number in range(5)]
     await asyncio.sleep(0)
-    assert (places.running, places.waiting, order) == (1, 5, [])
-    places.leave()
+    assert (slots.running, slots.queued, order) == (1, 5, [])
+    slots.release()
     await asyncio.gather(*tasks)
-    assert (order, places.running, places.waiting) == ([0, 1, 2, 3, 4], 0, 0)
+    assert (order, slots.running, slots.queued) == ([0, 1, 2, 3, 4], 0, 0)
 
 
-async def test_nobody_overtakes_those_who_wait() -> None:
-    places = admission()
-    await places.enter()
-    waiter = asyncio.create_task(places.enter())
+async def test_a_newcomer_does_not_overtake_the_queue() -> None:
+    slots = limiter()
+    await slots.acquire()
+    waiter = asyncio.create_task(slots.acquire())
     await asyncio.sleep(0)
-    places.leave()  # the place is the waiter's, though it has not run yet
-    late = asyncio.create_task(places.enter())
+    slots.release()  # the slot is the waiter's, though it has not run yet
+    late = asyncio.create_task(slots.acquire())
     await asyncio.wait([waiter])
     assert not late.done()
-    places.leave()
+    slots.release()
     await late
 
 
-async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
-    places = admission(queue=1)
-    await places.enter()
-    waiter = asyncio.create_task(places.enter())
+async def test_a_full_queue_rejects_at_once_with_a_retry_after() -> None:
+    slots = limiter(queue=1)
+    await slots.acquire()
+    waiter = asyncio.create_task(slots.acquire())
     await asyncio.sleep(0)
     with pytest.raises(GatewayOverloaded) as caught:
-        await places.enter()
+        await slots.acquire()
     assert (caught.value.status, caught.value.retry_after) == (503, 2.0)
-    places.leave()
+    slots.release()
     await waiter
 
 
-@pytest.mark.parametrize(("patience", "left"), [(0.02, 9.0), (9.0, 0.02)])
-async def test_nobody_waits_longer_than_it_is_worth(patience: float, left: float) -> None:
-    places = admission(patience=patience)
-    await places.enter()
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("queue_timeout", "left"), [(0.02, 9.0), (9.0, 0.02)])
+async def test_the_wait_ends_at_the_timeout_or_the_deadline(queue_timeout: float, left: float) -> None:
+    slots = limiter(queue_timeout=queue_timeout)
+    await slots.acquire()
     with pytest.raises(GatewayOverloaded):
-        await places.enter(left)
-    assert (places.running, places.waiting) == (1, 0)
+        await slots.acquire(left)
+    assert (slots.running, slots.queued) == (1, 0)
     with pytest.raises(GatewayOverloaded):
-        await places.enter(0.0)
+        await slots.acquire(0.0)
 
 
-async def test_a_waiter_that_leaves_keeps_nothing() -> None:
-    places = admission()
-    await places.enter()
-    waiter = asyncio.create_task(places.enter())
+async def test_a_cancelled_waiter_holds_no_slot() -> None:
+    slots = limiter()
+    await slots.acquire()
+    waiter = asyncio.create_task(slots.acquire())
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.wait([waiter])
-    places.leave()
-    assert (places.running, places.waiting) == (0, 0)
+    slots.release()
+    assert (slots.running, slots.queued) == (0, 0)
 
 
-async def test_a_waiter_that_leaves_in_the_moment_it_gets_its_place_passes_it_on() -> None:
-    places = admission()
-    await places.enter()
-    first, second = asyncio.create_task(places.enter()), asyncio.create_task(places.enter())
+async def test_a_waiter_cancelled_as_it_gets_a_slot_passes_it_on() -> None:
+    slots = limiter()
+    await slots.acquire()
+    first, second = asyncio.create_task(slots.acquire()), asyncio.create_task(slots.acquire())
     await asyncio.sleep(0)
-    places.leave()
+    slots.release()
     first.cancel()
     await asyncio.wait([first])
     await asyncio.wait_for(second, 1)
-    assert places.running == 1
+    assert slots.running == 1
 
 
-async def test_a_larger_bound_lets_waiters_in() -> None:
-    places = admission()
-    await places.enter()
-    waiters = [asyncio.create_task(places.enter()) for _ in range(3)]
+async def test_a_higher_limit_lets_waiters_run() -> None:
+    slots = limiter()
+    await slots.acquire()
+    waiters = [asyncio.create_task(slots.acquire()) for _ in range(3)]
     await asyncio.sleep(0)
-    places.resize(3, queue=8, patience=5.0)
+    slots.resize(3, queue=8, queue_timeout=5.0)
     await asyncio.wait(waiters[:2])
-    assert (places.running, places.waiting, waiters[2].done()) == (3, 1, False)
-    places.resize(None, queue=8, patience=5.0)
+    assert (slots.running, slots.queued, waiters[2].done()) == (3, 1, False)
+    slots.resize(None, queue=8, queue_timeout=5.0)
     await waiters[2]
 
 
-async def test_no_place_is_lost_or_made_up_whatever_happens() -> None:
-    rng, places = random.Random(7), admission(3, queue=20, patience=0.01)
-    most = 0
+@pytest.mark.virtual_time
+async def test_slots_are_neither_lost_nor_invented_under_random_load() -> None:
+    rng, slots, most = random.Random(7), limiter(3, queue=20, queue_timeout=0.01), 0
 
     async def one() -> None:
         nonlocal most
         try:
-            async with places:
-                most = max(most, places.running)
+            await slots.acquire()
+            try:
+                most = max(most, slots.running)
                 await asyncio.sleep(rng.random() * 0.004)
+            finally:
+                slots.release()
         except GatewayOverloaded:
             pass
 
@@ -129,4 +134,4 @@ async def test_no_place_is_lost_or_made_up_whatever_happens() -> None:
             asyncio.get_running_loop().call_later(rng.random() * 0.05, task.cancel)
         await asyncio.sleep(0.0001)
     await asyncio.wait(tasks)
-    assert (places.running, places.waiting, most) == (0, 0, 3)
+    assert (slots.running, slots.queued, most) == (0, 0, 3)
