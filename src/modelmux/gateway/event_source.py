@@ -54,6 +54,8 @@ class EventSource:
 
         :raises UpstreamError: the reply broke off, reports an error, or cannot be read.
         """
+        if self._reader.failure is not None:  # known already: the upstream may not send anything more
+            raise self._reader.failure
         if self._ended:
             return None
         chunk = await anext(self._chunks, None)
@@ -62,10 +64,10 @@ class EventSource:
             return self._reader.close() or None
         self.chunk = chunk
         if self._bytes_left is not None:
-            self._bytes_left -= len(self.chunk)
+            self._bytes_left -= len(chunk)
             if self._bytes_left < 0:
                 raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
-        return self._reader.feed(self.chunk)
+        return self._reader.feed(chunk)
 
     def flush(self) -> Events:
         """Events that are held back."""

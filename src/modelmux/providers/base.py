@@ -11,7 +11,7 @@ from modelmux.claude.draft import RecallThinking
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
-from modelmux.errors import UpstreamRefused
+from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
@@ -25,6 +25,11 @@ MAX_REPLY_BODY: Final = 32 * 1024 * 1024
 
 class ReplyReader(Protocol):
     """The bytes of one streamed reply -> events. What is complete comes at once, however the bytes were cut."""
+
+    @property
+    def failure(self) -> GatewayError | None:
+        """What is wrong with the event after the last one returned; the next call raises it."""
+        ...
 
     def feed(self, data: bytes) -> list[StreamEvent | TextDeltaRun]:
         """The events that these bytes complete; plain text deltas in a row may come as one run.

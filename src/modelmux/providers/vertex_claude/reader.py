@@ -22,13 +22,13 @@ class ClaudeReplyReader:
     :param project: the project id, which no error may name.
     """
 
-    __slots__ = ("_any_read", "_decoder", "_failure", "_project")
+    __slots__ = ("_any_read", "_decoder", "_project", "failure")
 
     def __init__(self, project: str = "") -> None:
         self._decoder = sse.SSEDecoder()
         self._project = project
         self._any_read = False
-        self._failure: GatewayError | None = None
+        self.failure: GatewayError | None = None
 
     def feed(self, data: bytes) -> Events:
         """See ``providers.base.ReplyReader``."""
@@ -40,7 +40,7 @@ class ClaudeReplyReader:
         self._any_read = True
         before, texts, after = run
         events = self._decode(self._decoder.feed_data(before))
-        if self._failure is None:
+        if self.failure is None:
             events.append(texts)
             events += self._decode(self._decoder.feed_data(after))
         return events
@@ -51,8 +51,8 @@ class ClaudeReplyReader:
         return self._decode(event.data for event in self._decoder.flush())
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     def _decode(self, payloads: Iterable[bytes]) -> Events:
         """The events before a failure are kept and the next call raises it: how the bytes were cut does not matter."""
@@ -61,11 +61,11 @@ class ClaudeReplyReader:
             for payload in payloads:
                 event = anthropic.decode_event(payload)
                 if event.type == "error":
-                    self._failure = translate_stream_error(event, project=self._project)
+                    self.failure = translate_stream_error(event, project=self._project)
                     break
                 events.append(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._failure = UpstreamBroken(
+            self.failure = UpstreamBroken(
                 "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
             )
         return events
