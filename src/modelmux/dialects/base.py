@@ -88,13 +88,15 @@ class ReplyEncoder:
     """Events of one reply -> bytes for one client. A base class, so that a dialect implements what it needs.
 
     The gateway calls ``feed`` for each event, ``keep_alive`` while the stream is silent, and ends it once with
-    ``finish`` or ``fail``. Nothing is sent before ``content_started``: until then ``restart`` gives a fresh encoder for
-    another attempt.
+    ``finish`` or ``fail``. What ``feed`` returns before ``content_started`` is held back: another attempt may take its
+    place, and what ``keep_alive`` returns is sent before it. So an encoder that numbers its events returns none of them
+    until there is content.
 
     :param plan: how the reply is shown.
     """
 
-    #: If true, ``feed_chunk`` receives the network's bytes with their events, and ``feed`` is not called.
+    #: If true, a stream passes in its own bytes: ``feed_chunk`` receives them with their events. ``feed`` is called for
+    #: events that have no bytes to pass: of a reply in one piece, and of the stream modes ``buffered`` and ``single``.
     raw: ClassVar[bool] = False
 
     def __init__(self, plan: ReplyPlan, state: ReplyState | None = None) -> None:
@@ -117,8 +119,9 @@ class ReplyEncoder:
         return None
 
     def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
-        """Where ``raw``: bytes for whole events as they came from the network.
+        """Where ``raw``: bytes for complete events as they came from the network.
 
+        :param data: never part of an event, an error event, or anything after ``message_stop``. May be comments only.
         :param events: the same, decoded.
         """
         del events
@@ -141,8 +144,10 @@ class ReplyEncoder:
         raise NotImplementedError
 
     def restart(self, plan: ReplyPlan) -> ReplyEncoder:
-        """An encoder for another attempt, or for the continuation of a paused reply. What ``keep_alive`` has sent
-        stays sent.
+        """An encoder for another attempt, or for the continuation of a paused reply.
+
+        Called for each attempt on the same encoder, which may have been used only if its reply paused. What
+        ``keep_alive`` has sent cannot be taken back: its state is shared by all encoders of one exchange.
 
         :param plan: of the attempt; another model may need another one.
         """

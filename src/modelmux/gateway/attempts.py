@@ -21,7 +21,13 @@ from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
 from modelmux.gateway.deployments import AttemptLease
-from modelmux.gateway.event_source import MAX_FOLDED_BYTES, BufferedEventSource, EventSource, MessageEventSource
+from modelmux.gateway.event_source import (
+    MAX_FOLDED_BYTES,
+    BufferedEventSource,
+    EventSource,
+    MessageEventSource,
+    RawEventSource,
+)
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Preparation, Prepared
 from modelmux.gateway.retry_loop import RetryLoop
@@ -209,7 +215,7 @@ class Attempts:
             return MessageEventSource(reply, to_events(message))
         reader = provider.reader(call.deployment)
         if self._exchange.stream_mode != "buffered":
-            return EventSource(reply, reader)
+            return RawEventSource(reply, reader) if call.encoder.raw else EventSource(reply, reader)
         buffer = TextBuffer(streams.buffer_bytes, streams.buffer_seconds, call.encoder.plan.answer_tool)
         return BufferedEventSource(reply, reader, buffer, self._services.runtime.clock)
 

@@ -135,12 +135,12 @@ async def _read_encoded(source: EventSource, encoder: ReplyEncoder) -> tuple[byt
         return b"", without_traceback(error)
 
 
-def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes) -> bytes:
+def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes | None) -> bytes:
     """The events of one read as bytes for the client.
 
-    :param chunk: the same as they came from the network.
+    :param chunk: the same as they came from the network, for an encoder that passes them on.
     """
-    if encoder.raw:
+    if chunk is not None:
         return encoder.feed_chunk(chunk, events)
     if len(events) == 1 and not isinstance(events[0], TextDeltaRun):
         return encoder.feed(events[0])

@@ -16,6 +16,7 @@ from modelmux.claude.text_buffer import TextBuffer
 from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.providers.base import ReplyReader
 from modelmux.upstream.base import Reply
+from modelmux.wire import sse
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
@@ -41,8 +42,8 @@ class EventSource:
         self._reader = reader
         self._bytes_left = limit
         self._ended = False
-        #: The bytes of the last read.
-        self.chunk = b""
+        #: The bytes of the last read's events; None where they are not passed on as they came.
+        self.chunk: bytes | None = None
 
     @property
     def holds_text(self) -> bool:
@@ -60,14 +61,19 @@ class EventSource:
             return None
         chunk = await anext(self._chunks, None)
         if chunk is None:
-            self._ended, self.chunk = True, b""
-            return self._reader.close() or None
-        self.chunk = chunk
+            self._ended = True
+            return self._close() or None
         if self._bytes_left is not None:
             self._bytes_left -= len(chunk)
             if self._bytes_left < 0:
                 raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
+        return self._feed(chunk)
+
+    def _feed(self, chunk: bytes) -> Events:
         return self._reader.feed(chunk)
+
+    def _close(self) -> Events:
+        return self._reader.close()
 
     def flush(self) -> Events:
         """Events that are held back."""
@@ -87,6 +93,43 @@ class EventSource:
         """Stop reading. The reply itself is closed by its owner."""
 
 
+class RawEventSource(EventSource):
+    """Events together with their bytes, for an encoder that passes these on.
+
+    Only complete events pass, and nothing after ``message_stop``: an event that turns out to be an error, or that never
+    ends, is replaced by the gateway's own error, and none of its bytes may have been sent.
+    """
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self, reply: Reply, reader: ReplyReader) -> None:
+        super().__init__(reply, reader)
+        self._splitter = sse.EventSplitter()
+
+    def _feed(self, chunk: bytes) -> Events:
+        return self._read_complete(self._splitter.feed(chunk))
+
+    def _close(self) -> Events:
+        return self._read_complete(self._splitter.flush())
+
+    def _read_complete(self, data: bytes) -> Events:
+        events = self._reader.feed(data) if data else []
+        self.chunk = self._bytes_of(events, data)
+        return events
+
+    def _bytes_of(self, events: Events, data: bytes) -> bytes:
+        """The beginning of ``data`` that holds these events."""
+        count = 0
+        for event in events:
+            if isinstance(event, TextDeltaRun):
+                count += len(event.texts)
+                continue
+            count += 1
+            if event.type == "message_stop":
+                return data[: sse.data_spans(data)[count - 1][1]]
+        return data if self._reader.failure is None else data[: sse.data_spans(data)[count][0]]
+
+
 class MessageEventSource(EventSource):
     """The events of a reply that came in one piece."""
 
@@ -95,7 +138,7 @@ class MessageEventSource(EventSource):
     def __init__(self, reply: Reply, events: Events) -> None:
         self._reply = reply
         self._events: Events | None = events
-        self.chunk = b""
+        self.chunk = None
 
     async def read(self) -> Events | None:
         events, self._events = self._events, None

@@ -3,10 +3,13 @@
 The decoder accepts chunks of any size and returns the same events however the bytes are split
 (tests/properties/test_split_law.py). It follows the WHATWG event-stream grammar: lines end in LF, CR or CRLF, multiple
 ``data:`` lines are joined by LF, comments and unknown fields are skipped, events without data are dropped.
+
+``EventSplitter`` follows the same grammar for streams that are passed on as they came.
 """
 
 from __future__ import annotations
 
+import re
 from operator import methodcaller
 from typing import Final, NamedTuple
 
@@ -143,11 +146,107 @@ class SSEDecoder:
         return events
 
     def _size_error(self) -> UpstreamBroken:
-        return UpstreamBroken(
-            "The upstream sent a stream event that exceeds the size limit.",
-            reply_started=True,
-            detail=f"event of more than {self._max} bytes",
-        )
+        return _size_error(self._max)
+
+
+#: A line end. Whether a CR at the end of the input is one shows only with the next byte.
+_LINE_END: Final = rb"(?:\r\n|\n|\r(?=[^\n]))"
+_EVENTS: Final = re.compile(rb"(?:(?:[^\r\n]+" + _LINE_END + rb")*+" + _LINE_END + rb")*+")
+_BLANK_LINE: Final = re.compile(_LINE_END + _LINE_END)
+#: One event of complete ones.
+_EVENT: Final = re.compile(rb"(?:[^\r\n]+(?:\r\n?|\n))*+(?:\r\n?|\n)")
+_DATA_LINE: Final = re.compile(rb"(?:^|[\r\n])data[:\r\n]")
+
+
+class EventSplitter:
+    """Lets complete events pass as bytes and holds the incomplete one back, so that something else may take its place.
+
+    Together the results are the input without its byte order mark, however it is split. Work is linear in the number
+    of bytes.
+    """
+
+    __slots__ = ("_at_start", "_held", "_max", "_too_long")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_event_bytes
+        self._held = bytearray()
+        self._at_start = True
+        self._too_long = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that these bytes complete, with the blank lines that end them.
+
+        :raises UpstreamBroken: an event exceeds the size limit; those before it were returned.
+        """
+        if self._too_long:
+            raise _size_error(self._max)
+        held = self._held
+        if not held and not self._at_start and _is_complete(chunk) and len(chunk) <= self._max:
+            return chunk
+        unread = max(0, len(held) - 3)  # a blank line may have begun in the last three bytes
+        held += chunk
+        if self._at_start and not self._skip_bom():
+            return b""
+        complete = b""
+        if held and (held[0] in b"\r\n" or _BLANK_LINE.search(held, unread)):
+            complete = self._take()
+        if len(held) > self._max:
+            self._too_long = True
+        if self._too_long and not complete:
+            raise _size_error(self._max)
+        return complete
+
+    def flush(self) -> bytes:
+        """The end of input: the last event, completed if its blank line is missing; empty if there is none.
+
+        :raises UpstreamBroken: an event exceeds the size limit.
+        """
+        if self._too_long:
+            raise _size_error(self._max)
+        rest = bytes(self._held)
+        self._held.clear()
+        return rest and rest + b"\n\n"
+
+    def _skip_bom(self) -> bool:
+        """Remove a byte order mark; false while there are too few bytes to tell."""
+        if len(self._held) < len(_BOM) and _BOM.startswith(self._held):
+            return False
+        self._at_start = False
+        if self._held.startswith(_BOM):
+            del self._held[: len(_BOM)]
+        return True
+
+    def _take(self) -> bytes:
+        """The complete events of what is held, up to the first that is too long."""
+        match = _EVENTS.match(self._held)
+        assert match is not None  # it may be empty
+        end = match.end()
+        if end > self._max:
+            for event in _EVENT.finditer(self._held, 0, end):
+                if len(event[0]) > self._max:
+                    end, self._too_long = event.start(), True
+                    break
+        complete = bytes(self._held[:end])
+        del self._held[:end]
+        return complete
+
+
+def data_spans(events: bytes) -> list[tuple[int, int]]:
+    """Start and end of each event that has data, among complete events: those that ``SSEDecoder`` returns."""
+    return [match.span() for match in _EVENT.finditer(events) if _DATA_LINE.search(match[0])]
+
+
+def _is_complete(chunk: bytes) -> bool:
+    """Whether complete events end with ``chunk``, in the usual framing."""
+    return chunk.endswith(b"\n\n") and b"\r" not in chunk
+
+
+def _size_error(limit: int) -> UpstreamBroken:
+    return UpstreamBroken(
+        "The upstream sent a stream event that exceeds the size limit.",
+        reply_started=True,
+        detail=f"event of more than {limit} bytes",
+    )
 
 
 _is_name: Final = methodcaller("startswith", b"event: ")
