@@ -1,0 +1,163 @@
+"""Two tiny client dialects that prove the seam: one through the hub, one that passes the upstream's own bytes.
+
+Both decode ``{"model", "stream", "prompt"}``. Streams of both are server-sent events.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from msgspec.structs import replace
+
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.request import ClaudeRequest
+from modelmux.dialects.base import Decoded, Inbound, ListedModel, ReplyEncoder
+from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.wire import sse
+from modelmux.wire.anthropic import VERTEX_VERSION, InputMessage, Message, MessagesRequest, StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
+
+
+def named(name: str, **fields: Any) -> bytes:
+    """An event as both dialects frame it."""
+    return sse.encode_named(name.encode(), json.dumps(fields).encode())
+
+
+class _TinyDialect:
+    """What both have in common."""
+
+    name: ClassVar[str]
+
+    def decode(self, inbound: Inbound, body: bytes) -> Decoded:
+        del inbound
+        try:
+            request = json.loads(body)
+            model, prompt, stream = request["model"], request["prompt"], request.get("stream", False)
+        except (ValueError, KeyError) as error:
+            raise InvalidRequest(f"The body is not a request: {error}.", param="prompt") from None
+        messages = MessagesRequest(VERTEX_VERSION, request.get("max_tokens", 100), [InputMessage("user", prompt)])
+        plan = ReplyPlan(model, max_continuations=request.get("continuations", 0))
+        return Decoded(model, stream, ClaudeRequest(messages), plan, native=body)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return json.dumps({"failed": error.kind.name, "message": error.message, "request": request_id}).encode()
+
+    def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
+        del query
+        return json.dumps([model.name for model in models]).encode()
+
+    def model(self, model: ListedModel) -> bytes:
+        return json.dumps(model.name).encode()
+
+
+class TinyHub(_TinyDialect):
+    """Text only: ``begin``, ``text`` for each piece, ``end``. Nothing is sent before the first text."""
+
+    name: ClassVar[str] = "tiny_hub"
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> TinyHubEncoder:
+        del created
+        return TinyHubEncoder(plan, id)
+
+
+class TinyHubEncoder(ReplyEncoder):
+    def __init__(self, plan: ReplyPlan, id: str) -> None:
+        super().__init__(plan)
+        self._id = id
+
+    def message(self, message: Message) -> bytes:
+        text = "".join(block.text or "" for block in message.content or () if block.type == "text")
+        return json.dumps({"id": self._id, "text": text, "stop": message.stop_reason}).encode()
+
+    def feed(self, event: StreamEvent) -> bytes:
+        if self.state.done:
+            return b""
+        self.state.feed(event)
+        delta, block = event.delta, event.content_block
+        text = delta.text if delta is not None else block.text if block is not None else None
+        begin = b""
+        if (text or event.type == "message_stop") and not (self.state.paused or self.content_started):
+            self.content_started = True
+            begin = named("begin", id=self._id)
+        return begin + named("text", text=text) if text else begin
+
+    def keep_alive(self, idle: float) -> bytes:
+        return f": idle for {idle:g} s\n\n".encode()
+
+    def finish(self) -> bytes:
+        return named("end", stop=self.state.stop_reason)
+
+    def fail(self, error: GatewayError) -> bytes:
+        return named("failed", kind=error.kind.name)
+
+    def restart(self, plan: ReplyPlan) -> TinyHubEncoder:
+        encoder = TinyHubEncoder(plan, self._id)
+        if self.state.paused:
+            encoder.state, encoder.content_started = self.state.continued(), self.content_started
+        return encoder
+
+
+class TinyNative(_TinyDialect):
+    """The upstream's own events, byte for byte. Keep-alives and errors are the dialect's and carry a number: one
+    sequence for each stream, whatever attempts it takes."""
+
+    name: ClassVar[str] = "tiny_native"
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> TinyNativeEncoder:
+        del id, created
+        return TinyNativeEncoder(plan, itertools.count(1))
+
+
+class TinyNativeEncoder(ReplyEncoder):
+    """
+    :param numbers: shared by the encoders of all attempts.
+    """
+
+    raw: ClassVar[bool] = True
+
+    def __init__(self, plan: ReplyPlan, numbers: Iterator[int], state: ReplyState | None = None) -> None:
+        super().__init__(replace(plan, max_continuations=0), state)
+        self._numbers = numbers
+
+    def message(self, message: Message) -> bytes:
+        blocks = [block.text for block in message.content or () if block.type == "text"]
+        return json.dumps({"type": "message", "content": blocks, "stop_reason": message.stop_reason}).encode()
+
+    def feed(self, event: StreamEvent) -> bytes:
+        if self.state.done:
+            return b""
+        self._read(event)
+        fields: dict[str, Any] = {"index": event.index} if event.type.startswith("content_block") else {}
+        if event.content_block is not None:
+            fields["content_block"] = {"type": event.content_block.type, "text": event.content_block.text}
+        if event.delta is not None:
+            fields["delta"] = {"type": event.delta.type, "text": event.delta.text}
+        return named(event.type, type=event.type, **fields)
+
+    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
+        for item in events:
+            for event in item.events() if isinstance(item, TextDeltaRun) else (item,):
+                self._read(event)
+        return data
+
+    def _read(self, event: StreamEvent) -> None:
+        self.state.feed(event)
+        if event.type in ("content_block_start", "content_block_delta", "message_stop"):
+            self.content_started = True
+
+    def keep_alive(self, idle: float) -> bytes:
+        return named("in_progress", number=next(self._numbers), idle=idle)
+
+    def fail(self, error: GatewayError) -> bytes:
+        return named("error", type="error", error={"type": error.kind.anthropic_type}, number=next(self._numbers))
+
+    def restart(self, plan: ReplyPlan) -> TinyNativeEncoder:
+        return TinyNativeEncoder(plan, self._numbers)
+
+
+TINY_HUB: Final = TinyHub()
+TINY_NATIVE: Final = TinyNative()
