@@ -236,7 +236,7 @@ class Attempts:
 
     def _check_geography(self, deployment: Deployment) -> None:
         """Configuration holds every deployment inside; this holds every call inside."""
-        if deployment.location and not self._route.allows(deployment.location):
+        if not self._route.allows(deployment.location):
             raise OutsideGeography(
                 f"A call for '{self._route.name}' would leave its geography.",
                 detail=f"deployment {deployment.id}, geographies {', '.join(self._route.geographies)}",
