@@ -146,7 +146,7 @@ class TinyNativeEncoder(ReplyEncoder):
 
     def _read(self, event: StreamEvent) -> None:
         self.state.feed(event)
-        if event.type in ("content_block_start", "content_block_delta", "message_stop"):
+        if event.type in ("content_block_delta", "message_stop"):
             self.content_started = True
 
     def keep_alive(self, idle: float) -> bytes:

@@ -52,7 +52,7 @@ def deployment(id: str, order: int = 0, **changes: Any) -> Deployment:
     return replace(own, **changes)
 
 
-A, B = deployment("a"), deployment("b", 1)
+A, B = deployment("a"), deployment("b", 1, location="us-central1")  # of different quotas
 
 
 # What comes of an exchange

@@ -59,10 +59,10 @@ class Playbook:
                 if not is_event:
                     step(world)
                     continue
-                assert not world.effects, f"before {step}: not expected"
+                assert not world.effects, f"not expected: {world.effects}"
                 await _happen(world, step)
                 await world.settle_down()
-            assert not world.effects, "at the end: not expected"
+            assert not world.effects, f"not expected: {world.effects}"
             world.check_released()
         finally:
             await world.finish()
@@ -96,6 +96,16 @@ def sends(*pieces: bytes) -> Event:
     def send(world: World) -> None:
         for piece in pieces:
             world.upstream.replies[-1].arrive(piece)
+
+    return send
+
+
+def streams(*pieces: bytes) -> Event:
+    """The upstream sends the rest of its reply."""
+
+    def send(world: World) -> None:
+        sends(*pieces)(world)
+        closes()(world)
 
     return send
 

@@ -1,5 +1,5 @@
-"""Every way an exchange ends. Risk: a client that waits for ever, gets two ends or none; a request that is settled twice
-or never, or with a wrong outcome."""
+"""Every way an exchange ends. Risk: a client that waits for ever, gets two ends or none; a request that is settled
+twice or never, or with a wrong outcome."""
 
 from __future__ import annotations
 

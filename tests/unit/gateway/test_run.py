@@ -78,7 +78,7 @@ async def test_a_long_reply_in_one_piece_is_streamed_from_the_upstream() -> None
 
 async def test_a_native_stream_passes_byte_for_byte() -> None:
     events = text_events("Hel", "lo")
-    early, (text, *rest, end) = events[:2], events[2:]
+    early, (text, *rest, end) = events[:3], events[3:]
     await (
         Playbook(TINY_NATIVE)
         << calls("a") >> head() >> sends(*early) << not_settled()
