@@ -286,6 +286,29 @@ def not_settled() -> Expectation:
     return check
 
 
+def anything() -> Expectation:
+    """Effects that do not matter here."""
+
+    def check(world: World) -> None:
+        assert world.effects
+        world.effects.clear()
+
+    return check
+
+
+def completes(data: bytes) -> Expectation:
+    """The client got these bytes and no others, and its stream ended."""
+
+    def check(world: World) -> None:
+        effects = list(world.effects)
+        world.effects.clear()
+        assert client_output(effects) == data
+        assert isinstance(effects[-1], Ended)
+        assert all(isinstance(effect, Got | Ended) for effect in effects)
+
+    return check
+
+
 def client_output(effects: Sequence[Effect]) -> bytes:
     """All bytes of a stream."""
     return b"".join(effect.data for effect in effects if isinstance(effect, Got | Ended))

@@ -16,9 +16,11 @@ from support.exchange_world import OTHER_CARD, A, B, World, deployment
 from support.fakes import FakeTokens, event, text_events
 from support.playbook import (
     Playbook,
+    anything,
     breaks,
     calls,
     closes,
+    completes,
     fails,
     gets,
     head,
@@ -62,14 +64,8 @@ def succeeds(playbook: Playbook, deployment: str) -> Playbook:
     """The rest of a script: this attempt gives the reply."""
     return (
         playbook << calls(deployment) >> head() >> streams(ALL)
-        << starts(x_modelmux_deployment=deployment) << _stream << settled("ok", error=None)
+        << starts(x_modelmux_deployment=deployment) << completes(HUB_STREAM) << settled("ok", error=None)
     )  # fmt: skip
-
-
-def _stream(world: World) -> None:
-    data = b"".join(effect.data for effect in world.effects)  # type: ignore[union-attr]
-    world.effects.clear()
-    assert data == HUB_STREAM
 
 
 def errors(world: World) -> list[str | None]:
@@ -93,16 +89,11 @@ def errors(world: World) -> list[str | None]:
 async def test_another_deployment_is_tried_at_once(dialect: Any, event: Any, kind: str) -> None:
     world = await (
         Playbook(dialect, deployments=(A, B)) << calls("a") >> event << calls("b") >> head() >> sends(ALL)
-        << starts(x_modelmux_deployment="b", x_modelmux_attempts="2") << _anything << settled("ok") >> closes()
+        << starts(x_modelmux_deployment="b", x_modelmux_attempts="2") << anything() << settled("ok") >> closes()
     ).play()  # fmt: skip
     assert errors(world) == [kind, None]
     assert [attempt.is_retry for attempt in world.record.attempts] == [False, True]
     assert world.observer.attempts == world.record.attempts, "each was reported, in order"
-
-
-def _anything(world: World) -> None:
-    assert world.effects
-    world.effects.clear()
 
 
 @pytest.mark.parametrize(
@@ -122,11 +113,7 @@ async def test_a_stream_that_fails_before_content_is_retried_and_nothing_of_it_i
     begun = Playbook(dialect, deployments=(A, B)) << calls("a") >> head() >> sends(*BEFORE_CONTENT) << not_settled()
     expected = HUB_STREAM if dialect is TINY_HUB else ALL
 
-    def same(world: World) -> None:
-        assert b"".join(effect.data for effect in world.effects) == expected  # type: ignore[union-attr]
-        world.effects.clear()
-
-    world = await (fail(begun) << calls("b") >> head() >> streams(ALL) << starts() << same).play()
+    world = await (fail(begun) << calls("b") >> head() >> streams(ALL) << starts() << completes(expected)).play()
     assert len(world.record.attempts) == 2
 
 
@@ -189,14 +176,10 @@ def _any_error(world: World) -> None:
 async def test_attempts_end_with_the_last_ones_error() -> None:
     world = await (
         hub(max_attempts=3) << calls("a") >> refuses(DOWN) << calls("b") >> replies(refusal("overloaded_error"), 529)
-        << not_settled() >> pause(8) << _one_call >> refuses(CUT)
+        << not_settled() >> pause(8) << anything() >> refuses(CUT)
         << fails("broken") << settled("upstream_error", stop_reason="attempts_exhausted")
     ).play()  # fmt: skip
     assert errors(world) == ["unreachable", "overloaded", "broken"]
-
-
-def _one_call(world: World) -> None:
-    world.effects.pop(0)
 
 
 async def test_the_wait_that_an_upstream_asks_for_is_kept() -> None:
@@ -240,8 +223,8 @@ async def test_a_token_that_cannot_be_renewed_ends_the_request() -> None:
 async def test_there_is_no_second_attempt_after_content(dialect: Any) -> None:
     world = await (
         Playbook(dialect, deployments=(A, B)) << calls("a") >> head() >> sends(*BEFORE_CONTENT, TEXT) << starts()
-        << _anything
-        >> breaks(CUT) << _anything << settled("upstream_error", stop_reason=None)
+        << anything()
+        >> breaks(CUT) << anything() << settled("upstream_error", stop_reason=None)
     ).play()  # fmt: skip
     assert errors(world) == ["broken"]
     assert world.observer.attempts == world.record.attempts
@@ -281,7 +264,7 @@ async def test_a_reply_that_pauses_is_continued_in_the_same_stream() -> None:
         << calls("a") >> head() >> streams(b"".join(paused))
         << starts() << gets(named("begin", id=ID) + named("text", text="Hel"))
         << calls("a") >> head() >> streams(b"".join(text_events("lo")))
-        << _continued << settled("ok")
+        << completes(named("text", text="lo") + named("end", stop="end_turn")) << settled("ok")
     ).play()  # fmt: skip
     assert [attempt.is_retry for attempt in world.record.attempts] == [False, False]
     assert world.record.usage is not None
@@ -289,28 +272,19 @@ async def test_a_reply_that_pauses_is_continued_in_the_same_stream() -> None:
     assert world.upstream.body()["messages"][-1] == {"role": "assistant", "content": [{"type": "text", "text": "Hel"}]}
 
 
-def _continued(world: World) -> None:
-    data = b"".join(effect.data for effect in world.effects)  # type: ignore[union-attr]
-    world.effects.clear()
-    assert data == named("text", text="lo") + named("end", stop="end_turn")
-
-
 async def test_a_continuation_that_fails_is_retried_with_the_same_model_only() -> None:
     other = deployment("c", 2, card=OTHER_CARD)
     paused = [*text_events("Hel")[:-2], event("message_delta", delta={"stop_reason": "pause_turn"}), END[-1]]
     world = await (
         Playbook(TINY_HUB, deployments=(A, B, other), request={"continuations": 2}, max_attempts=3)
-        << calls("a") >> head() >> streams(b"".join(paused)) << starts() << _anything_but_call
+        << calls("a") >> head() >> streams(b"".join(paused)) << starts()
+        << gets(named("begin", id=ID) + named("text", text="Hel"))
         << calls("a") >> refuses(DOWN) << calls("b") >> replies(refusal("overloaded_error"), 529)
-        >> pause(8) << _one_call >> head() >> streams(b"".join(text_events("lo")))
-        << _continued << settled("ok")
+        >> pause(8) << anything() >> head() >> streams(b"".join(text_events("lo")))
+        << completes(named("text", text="lo") + named("end", stop="end_turn")) << settled("ok")
     ).play()  # fmt: skip
     assert [call.origin.host for call in world.upstream.calls].count("c.example") == 0
     assert [attempt.is_retry for attempt in world.record.attempts] == [False, False, True, True]
-
-
-def _anything_but_call(world: World) -> None:
-    world.effects.pop(0)
 
 
 async def test_a_message_that_pauses_is_continued() -> None:
@@ -338,7 +312,7 @@ async def test_a_deployment_without_a_first_token_in_time_is_given_up() -> None:
 async def test_after_the_first_token_the_timeout_is_over() -> None:
     await (
         hub(timeouts=Timeouts(first_token=5)) << calls("a") >> head() >> sends(*BEFORE_CONTENT, TEXT) << starts()
-        << _anything
+        << anything()
         >> pause(60) << not_settled() >> leaves() << settled("client_gone")
     ).play()  # fmt: skip
 
