@@ -178,6 +178,7 @@ class ScriptedClient:
         self._reading.set()
         self._sign_of_life: Callable[[float], bytes] | None = None
         self._early_headers: Callable[[], Headers] = list
+        self._signs: list[asyncio.Task[None]] = []
         self.gone = False
         self.started = self.ended = self.shutting_down = False
         self.bytes_received = self.bytes_sent = 0
@@ -242,6 +243,10 @@ class ScriptedClient:
 
     async def stop_keep_alive(self) -> None:
         self._sign_of_life = None
+        for task in self._signs:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     # What the script calls
 
@@ -249,10 +254,14 @@ class ScriptedClient:
     def keeps_alive(self) -> bool:
         return self._sign_of_life is not None
 
-    async def send_keep_alive(self, idle: float) -> None:
+    def send_keep_alive(self, idle: float) -> None:
         if self._sign_of_life is not None and not self.ended:
+            self._signs.append(asyncio.create_task(self._keep_alive(idle, self._sign_of_life)))
+
+    async def _keep_alive(self, idle: float, sign_of_life: Callable[[float], bytes]) -> None:
+        with contextlib.suppress(ClientDisconnected):
             await self.start(self._early_headers())
-            if data := self._sign_of_life(idle):
+            if data := sign_of_life(idle):
                 await self.write(data)
 
     def leave(self) -> None:
@@ -410,7 +419,6 @@ class World:
             "req_1", loop_time(), headers=setting.headers, caller=Caller(setting.owner), timeout=setting.timeout
         )
         self.task: asyncio.Task[None] | None = None
-        self.helpers: list[asyncio.Task[None]] = []
 
     @property
     def services(self) -> Services:
@@ -462,10 +470,9 @@ class World:
 
     async def finish(self) -> None:
         """End what the script left running."""
-        for task in [self.task, *self.helpers]:
-            if task is not None and not task.done():
-                task.cancel()
-                await asyncio.wait([task])
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+            await asyncio.wait([self.task])
 
     def check_released(self) -> None:
         """An exchange that is over was settled once, and holds nothing."""
@@ -482,5 +489,5 @@ class World:
         assert [(running, queued) for _, _, running, queued in self.pool.snapshot() if running or queued] == []
         assert all(reply.closed for reply in self.upstream.replies)
         assert not self.client.keeps_alive
-        others = {self.task, asyncio.current_task(), *self.helpers}
+        others = {self.task, asyncio.current_task()}
         assert not [task for task in asyncio.all_tasks() if task not in others]

@@ -138,11 +138,7 @@ def pause(seconds: float) -> Any:
 
 def keep_alive(idle: float = 15.0) -> Event:
     """The client has waited long enough for a sign of life."""
-
-    def send(world: World) -> None:
-        world.helpers.append(asyncio.create_task(world.client.send_keep_alive(idle)))
-
-    return send
+    return lambda world: world.client.send_keep_alive(idle)
 
 
 def leaves() -> Event:

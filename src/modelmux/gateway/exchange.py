@@ -180,11 +180,21 @@ class Exchange:
             return await self._end_with(error)
         finally:
             try:
-                await self.client.stop_keep_alive()
-                if self.committed is not None:
-                    await self.committed.aclose()
+                await self._release()
             finally:
                 self.settle(None, client_gone=True)  # no effect if it is settled
+
+    async def _release(self) -> None:
+        """Stop and close what runs for the client. It has its response, or its error is on the way: a failure here is
+        for the log only."""
+        try:
+            try:
+                await self.client.stop_keep_alive()
+            finally:
+                if self.committed is not None:
+                    await self.committed.aclose()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._log_internal_error(error)
 
     async def _end_with(self, error: BaseException) -> bool:
         """Tell the client, if it can be told here.
@@ -211,14 +221,20 @@ class Exchange:
         if not self.client.started:
             self.settle(failure)
             return False
+        self._log_internal_error(error)
+        return await self._fail(failure)
+
+    def _log_internal_error(self, error: Exception) -> None:
         self.services.log.error(
             names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, traceback=error_location(error)
         )
-        return await self._fail(failure)
 
     async def _fail(self, error: GatewayError) -> bool:
         """Settle, and send the error inside the stream where its head is out."""
         client = self.client
+        if client.ended:  # it has been sent all of its response, though it may not have read it yet
+            self.settle(None)
+            return True
         if self.committed is not None:
             data = self.committed.fail(error)
         else:
@@ -226,11 +242,10 @@ class Exchange:
         self.settle(error)
         if not client.started:
             return False
-        if not client.ended:
-            for observer in self.services.observers:
-                observer.error_sent(error)
-            with contextlib.suppress(OSError):  # the client has left
-                await client.end(data)
+        for observer in self.services.observers:
+            observer.error_sent(error)
+        with contextlib.suppress(OSError):  # the client has left
+            await client.end(data)
         return True
 
 

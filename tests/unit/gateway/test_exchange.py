@@ -16,6 +16,7 @@ from support.exchange_world import RecordingGate, World
 from support.fakes import FakeTokens, text_events
 from support.playbook import (
     Playbook,
+    anything,
     breaks,
     calls,
     cancel,
@@ -43,6 +44,7 @@ START, PING, BLOCK, TEXT, *END = text_events("Hel")
 BEFORE_CONTENT = (START, PING, BLOCK)
 BEGIN = named("begin", id="0" * 32) + named("text", text="Hel")
 SIGN = b": idle for 15 s\n\n"
+MESSAGE = {"type": "message", "content": [{"type": "text", "text": "Hello!"}], "stop_reason": "end_turn"}
 INVALID = {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt: too odd"}}
 OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
 
@@ -309,6 +311,20 @@ async def test_a_shutdown_while_a_client_does_not_read_ends_its_stream() -> None
     assert world.over
 
 
+@pytest.mark.parametrize("interruption", [shutdown(), pause(60)], ids=["shutdown", "deadline"])
+async def test_a_response_that_was_sent_completely_is_a_success_though_its_client_reads_slowly(
+    interruption: Any,
+) -> None:
+    playbooks = [
+        committed(timeout=60.0) >> stops_reading() >> sends(b"".join(END)) << ends(named("end", stop="end_turn")),
+        hub(stream=False, timeout=60.0) << calls("a") >> stops_reading() >> replies(MESSAGE) << anything(),
+    ]
+    for playbook in playbooks:
+        world = await (playbook >> interruption << settled("ok", error=None) >> pause(1)).play()
+        assert errors_sent(world) == []
+        assert world.record.attempts[0].error is None
+
+
 async def test_a_cancellation_by_something_else_is_passed_on() -> None:
     for playbook in (hub() << calls("a"), committed()):
         world = await (playbook >> cancel() << raises(asyncio.CancelledError) << settled("client_gone")).play()
@@ -349,6 +365,14 @@ async def test_an_unexpected_exception_after_keep_alives_is_in_band_and_logged()
     world = await (
         hub() << calls("a") >> keep_alive() << starts() << gets(SIGN) >> refuses(ZeroDivisionError())
         << ends(failed("internal")) << settled("gateway_error")
+    ).play()  # fmt: skip
+    assert [event for event, _ in world.log.lines] == ["internal_error"]
+
+
+async def test_a_fault_after_the_end_of_the_response_is_only_logged() -> None:
+    world = await (
+        committed() >> sends(*END) << ends(named("end", stop="end_turn")) >> breaks(ZeroDivisionError())
+        << settled("ok", error=None)
     ).play()  # fmt: skip
     assert [event for event, _ in world.log.lines] == ["internal_error"]
 
