@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmux.errors import GatewayError
+from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.responses import HeaderList, Message, error_headers
 from modelmux.wire.openai import common
 
@@ -26,10 +27,6 @@ _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
 _BODILESS: Final = frozenset({204, 304})
-
-
-class ClientDisconnected(OSError):
-    """A send to a client that has left."""
 
 
 class HttpRequest:
