@@ -21,7 +21,7 @@ class Served:
     """The server's side of a test."""
 
     def __init__(self, app: Any, **limits: Any) -> None:
-        self._config = uvicorn.Config(app, lifespan="off", log_config=None)
+        self._config = uvicorn.Config(app, lifespan="off", log_config=None, proxy_headers=False)  # as in production
         self._config.load()
         self.state = ServerState()
         self.state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]

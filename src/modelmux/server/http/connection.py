@@ -246,7 +246,7 @@ class HttpConnection(asyncio.Protocol):
     def _start(self, request: HttpRequest) -> None:
         self._active = request
         refused = self.phase.refusing and request.method not in ("GET", "HEAD")
-        request.task = self.loop.create_task(request.run(_refuse_new if refused else self.app))
+        request.task = self.loop.create_task(request.run(self._refuse_new if refused else self.app))
         self.state.tasks.add(request.task)
 
     def _parse(self, data: bytes) -> None:
@@ -312,13 +312,19 @@ class HttpConnection(asyncio.Protocol):
         elif active is not None and active.started:
             self.transport.close()
         else:
-            self._count_error(error)
+            self.count_error(error)
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:
                 active.client_gone()
 
-    def _count_error(self, error: GatewayError) -> None:
+    async def _refuse_new(self, _: Scope, __: Receive, send: Send) -> None:
+        """The application of a server that is shutting down."""
+        error = GatewayDraining("The gateway is shutting down.")
+        self.count_error(error)
+        await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
+
+    def count_error(self, error: GatewayError) -> None:
         """The application counts the errors it never sees, if it is a gateway."""
         count = getattr(self.app, "count_error", None)
         if count is not None:
@@ -361,12 +367,6 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
     raw_path = parsed.path or b"/"
     path = raw_path.decode("ascii", "replace")
     return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""
-
-
-async def _refuse_new(_: Scope, __: Receive, send: Send) -> None:
-    """The application of a server that is shutting down."""
-    error = GatewayDraining("The gateway is shutting down.")
-    await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
 
 
 def _malformed(error: Exception) -> InvalidRequest:

@@ -11,7 +11,7 @@ import http
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from modelmux.errors import GatewayError
+from modelmux.errors import INTERNAL_MESSAGE, GatewayError
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.responses import HeaderList, Message, error_headers
 from modelmux.wire.openai import common
@@ -91,8 +91,9 @@ class HttpRequest:
                 self.complete = True
                 self.keep_alive = False
                 if not self.started and not self._gone:
-                    error = error_response(GatewayError("The gateway failed."), self._connection.state.default_headers)
-                    self._connection.transport.write(error)
+                    error = GatewayError(INTERNAL_MESSAGE)
+                    self._connection.count_error(error)
+                    self._connection.transport.write(error_response(error, self._connection.state.default_headers))
                 self._connection.answered(self)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
