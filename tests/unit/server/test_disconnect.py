@@ -1,4 +1,4 @@
-"""Risk: work for a client that has left, a cancellation that is taken for its leaving, one that comes after the work."""
+"""Risk: work for a client that has left, a cancellation that is taken for its leaving, one that comes too late."""
 
 from __future__ import annotations
 

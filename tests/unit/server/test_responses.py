@@ -1,0 +1,58 @@
+"""Risk: a client that retries what it should not, or does not retry what it should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelmux.errors import GatewayOverloaded, InvalidRequest, MethodNotAllowed
+from modelmux.server.responses import HeaderList, error_headers, send_error, send_json
+
+
+class Sent:
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    async def send(self, message: Any) -> None:
+        self.messages.append(message)
+
+
+async def test_a_json_response_says_its_type_and_length() -> None:
+    sent = Sent()
+    await send_json(sent.send, 201, b"{}", [(b"x", b"y")])
+    assert sent.messages == [
+        {
+            "type": "http.response.start", "status": 201,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"2"), (b"x", b"y")],
+        },
+        {"type": "http.response.body", "body": b"{}"},
+    ]  # fmt: skip
+
+
+async def test_an_error_has_its_status_and_headers() -> None:
+    sent, error = Sent(), GatewayOverloaded("full")
+    await send_error(sent.send, error, b"{}", [(b"x", b"y")])
+    start = sent.messages[0]
+    assert start["status"] == 503
+    assert start["headers"][2:] == [(b"x", b"y"), (b"retry-after", b"1")]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "should_retry", "headers"),
+    [
+        (None, None, []),
+        (0.0, None, [(b"retry-after", b"1")]),
+        (1.2, None, [(b"retry-after", b"2")]),
+        (60.0, True, [(b"x-should-retry", b"true"), (b"retry-after", b"60")]),
+        (None, False, [(b"x-should-retry", b"false")]),
+    ],
+)
+def test_headers_that_steer_retries(retry_after: float | None, should_retry: bool | None, headers: HeaderList) -> None:
+    error = InvalidRequest("no")
+    error.retry_after, error.should_retry = retry_after, should_retry
+    assert error_headers(error) == headers
+
+
+def test_a_method_that_is_not_allowed_names_the_others() -> None:
+    assert error_headers(MethodNotAllowed("no", allow="GET, HEAD")) == [(b"allow", b"GET, HEAD")]
