@@ -205,7 +205,8 @@ class EventSplitter:
             raise _size_error(self._max)
         rest = bytes(self._held)
         self._held.clear()
-        return rest and rest + b"\n\n"
+        complete = sum(len(match[0]) for match in _EVENT.finditer(rest)) == len(rest)
+        return rest if complete else rest + b"\n\n"
 
     def _skip_bom(self) -> bool:
         """Remove a byte order mark; false while there are too few bytes to tell."""
