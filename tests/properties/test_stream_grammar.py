@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelmux.claude.reply_plan import ReplyPlan
 from support.strategies import disorder, replies, streams
-from support.streams import client_bytes
+from support.streams import chat_encoder, client_bytes
 
 Json = dict[str, Any]
 SHAPES = [
@@ -33,7 +33,7 @@ FINISH = {**dict.fromkeys(CUT, "length"), "refusal": "content_filter"}
 def client_chunks(events: list[Json], shape: ReplyPlan) -> list[Json]:
     """The chunks a client reads of a stream that has to end well."""
     raw = b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
-    out = client_bytes([raw], shape)
+    out = client_bytes([raw], chat_encoder(shape))
     *framed, rest = out.decode().split("\n\n")
     assert rest == ""
     framed = [event for event in framed if not event.startswith(":")]  # keep-alives

@@ -135,7 +135,9 @@ class TinyNativeEncoder(ReplyEncoder):
         if event.content_block is not None:
             fields["content_block"] = {"type": event.content_block.type, "text": event.content_block.text}
         if event.delta is not None:
-            fields["delta"] = {"type": event.delta.type, "text": event.delta.text}
+            fields["delta"] = {
+                "type": event.delta.type, "text": event.delta.text, "stop_reason": event.delta.stop_reason,
+            }  # fmt: skip
         return named(event.type, type=event.type, **fields)
 
     def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:

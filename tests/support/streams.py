@@ -12,7 +12,7 @@ from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.errors import GatewayError
 from modelmux.gateway.committed_stream import open_stream
-from modelmux.gateway.event_source import BufferedEventSource, EventSource
+from modelmux.gateway.event_source import BufferedEventSource, EventSource, RawEventSource
 from modelmux.providers.vertex_claude.reader import ClaudeReplyReader
 from modelmux.telemetry.records import AttemptRecord
 from support.fakes import SSE_HEADERS, FakeReply
@@ -62,7 +62,11 @@ async def relayed(
     """What a client gets of a reply, write by write, the regular end or the error included."""
     encoder = encoder or chat_encoder()
     reader = ClaudeReplyReader()
-    source = EventSource(reply, reader) if buffer is None else BufferedEventSource(reply, reader, buffer, clock)
+    source: EventSource
+    if buffer is not None:
+        source = BufferedEventSource(reply, reader, buffer, clock)
+    else:
+        source = RawEventSource(reply, reader) if encoder.raw else EventSource(reply, reader)
     try:
         stream = await open_stream(encoder, source, reply, FakeLease(), record())  # type: ignore[arg-type]
     except GatewayError as error:
@@ -82,9 +86,9 @@ async def relayed(
         await stream.aclose()
 
 
-def client_bytes(pieces: Sequence[bytes], plan: ReplyPlan = PLAN) -> bytes:
+def client_bytes(pieces: Sequence[bytes], encoder: ReplyEncoder | None = None) -> bytes:
     """What a client gets when the upstream's bytes arrive in these pieces."""
-    return b"".join(drive(relayed(CompleteReply(200, SSE_HEADERS, list(pieces)), chat_encoder(plan))))
+    return b"".join(drive(relayed(CompleteReply(200, SSE_HEADERS, list(pieces)), encoder)))
 
 
 def drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
