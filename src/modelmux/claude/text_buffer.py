@@ -20,6 +20,8 @@ _END: Final = re.compile(
 )
 #: Delta types that are held back, with the field of their text.
 _FIELDS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+#: A ping that arrives while text is held back: there is content, though nothing of it may have been sent.
+PING_WHILE_HELD: Final = StreamEvent("ping")
 
 
 class TextBuffer:
@@ -59,7 +61,7 @@ class TextBuffer:
     def feed(self, event: StreamEvent, now: float) -> list[StreamEvent]:
         """Take one event; returns what may be passed on now."""
         if event.type == "ping":  # a sign of life has no place among the text
-            return [event]
+            return [event if self.due is None else PING_WHILE_HELD]
         text = self._text_of(event)
         if text is None:
             return [*self.flush(), event]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelmux.claude.text_buffer import TextBuffer
+from modelmux.claude.text_buffer import PING_WHILE_HELD, TextBuffer
 from modelmux.wire.anthropic import Block, Delta, Message, StreamEvent
 from support.work import assert_linear
 
@@ -150,3 +150,12 @@ def test_the_work_is_linear_in_the_text(repeated: str) -> None:
     assert_linear(lambda size: pieces(repeated * size, "x", size=10**9), 10_000)
     text = repeated * 1_000_000
     assert "".join(map(str, pieces(text, "x", size=10**9))) == text + "x"
+
+
+def test_a_ping_overtakes_held_text_and_says_so() -> None:
+    buffer, ping = TextBuffer(4096, 2.0), StreamEvent("ping")
+    assert buffer.feed(ping, 0.0) == [ping]
+    assert buffer.feed(ping, 0.0)[0] is ping
+    buffer.feed(StreamEvent("content_block_delta", delta=Delta("text_delta", text="a")), 0.0)
+    assert buffer.feed(ping, 0.0)[0] is PING_WHILE_HELD
+    assert buffer.due == 2.0, "the text is still held"

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
 from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper
@@ -119,7 +120,8 @@ class ChatEncoder(ReplyEncoder):
         if text is not None:
             return self._chunks.encode_text(text)
         if event.type == "ping":
-            return sse.KEEP_ALIVE if self.content_started and not self.state.done else b""
+            shown = self.content_started or event is PING_WHILE_HELD
+            return sse.KEEP_ALIVE if shown and not self.state.done else b""
         chunks = self.chunks(event)
         return self._chunks.encode(chunks[0]) if len(chunks) == 1 else b"".join(map(self._chunks.encode, chunks))
 
