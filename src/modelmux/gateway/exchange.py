@@ -129,11 +129,11 @@ class Exchange:
         """There is content to show."""
         self.first_content_at = self.services.runtime.clock()
 
-    def settle(self, error: GatewayError | None, *, client_gone: bool = False) -> None:
+    def settle(self, error: GatewayError | None, *, client_disconnected: bool = False) -> None:
         """Hand the record of the ended exchange to the observers, once.
 
         :param error: what the client is told, if it failed.
-        :param client_gone: the client left before the end.
+        :param client_disconnected: the client left before the end.
         """
         if self.settled:
             return
@@ -153,7 +153,7 @@ class Exchange:
             route=self.route.name if self.route is not None else None,
             attempts=self.attempts,
             stream=self.decoded is not None and self.decoded.stream,
-            outcome=outcome_of(error, client_gone=client_gone),
+            outcome=outcome_of(error, client_disconnected=client_disconnected),
             error=error,
             stop_reason=self.stop_reason,
             duration=now - inbound.received_at,
@@ -184,7 +184,7 @@ class Exchange:
                 if self.committed is not None:
                     await self.committed.aclose()
             finally:
-                self.settle(None, client_gone=True)  # no effect if it is settled
+                self.settle(None, client_disconnected=True)  # no effect if it is settled
 
     async def _end_with(self, error: BaseException) -> bool:
         """Tell the client, if it can be told here.

@@ -55,7 +55,7 @@ class RetryLoop:
                 decision = self._decide(self._considered(error, deployment), deployment)
                 without_traceback(error)
             else:
-                self._stay_with_model(deployment)
+                self._pin_model(deployment)
                 return result
             if decision.renew_token:
                 token, self._token_renewed = await services.tokens.renew(token), True
@@ -106,7 +106,7 @@ class RetryLoop:
             raise error
         return decision
 
-    def _stay_with_model(self, deployment: Deployment) -> None:
+    def _pin_model(self, deployment: Deployment) -> None:
         """After a fallback the conversation stays with the model that answered."""
         key, route = self._affinity_key, self._exchange.route
         if key is not None and route is not None and route.has_several_models:

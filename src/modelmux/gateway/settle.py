@@ -10,13 +10,13 @@ from modelmux.telemetry.records import Outcome
 _CLIENT_STATUSES = (400, 404, 413)
 
 
-def outcome_of(error: GatewayError | None, *, client_gone: bool) -> Outcome:
+def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outcome:
     """How an exchange ended.
 
     :param error: what the client was told, if it failed.
-    :param client_gone: the client left before the end.
+    :param client_disconnected: the client left before the end.
     """
-    if client_gone:
+    if client_disconnected:
         return names.OUTCOME_CLIENT_DISCONNECTED
     if error is None:
         return names.OUTCOME_OK

@@ -14,7 +14,7 @@ _CLOSING: Final = re.compile(r"\s{0,64}```\s{0,64}\Z")
 _TAIL: Final = 64 + 3 + 64
 
 
-class CodeFenceStripper:
+class CodeBlockStripper:
     """Removes a code fence around a text that arrives in pieces; a text without one passes unchanged.
 
     Buffers only what may still turn out to be a fence.
@@ -56,7 +56,7 @@ class CodeFenceStripper:
         return text
 
 
-def strip_code_fence(text: str) -> str:
+def strip_code_block(text: str) -> str:
     """A complete text without the code fence around it."""
-    stripper = CodeFenceStripper()
+    stripper = CodeBlockStripper()
     return stripper.feed(text) + stripper.finish()

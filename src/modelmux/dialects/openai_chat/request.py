@@ -93,7 +93,7 @@ def _reply_plan(request: ChatRequest, translated: ClaudeRequest, ctx: Translatio
         tool_names=ctx.tool_names.originals,
         custom_tools=frozenset(ctx.custom_tools),
         legacy_function=bool(request.functions and not request.tools),
-        strip_code_fence=answer_format is not None and answer_format.schema is None,
+        strip_code_block=answer_format is not None and answer_format.schema is None,
         show_reasoning=is_shown(request, translated.reasoning),
         max_continuations=MAX_CONTINUATIONS if translated.web_search is not None else 0,
         service_tier="default" if request.service_tier else UNSET,

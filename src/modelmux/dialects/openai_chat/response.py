@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct
 
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_fence import strip_code_fence
+from modelmux.dialects.openai_chat.code_block import strip_code_block
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.wire import anthropic
@@ -80,7 +80,7 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
         if block.type == "text" and block.text:
             start = len(parts.text)
             parts.text += block.text
-            if not shape.strip_code_fence:  # what is cut off the front would move them
+            if not shape.strip_code_block:  # what is cut off the front would move them
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
         elif block.type == "tool_use" and (block.name or "") == shape.answer_tool:
             parts.text += arguments_of(block)
@@ -90,8 +90,8 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
             parts.reasoning += (block.thinking or "") if block.type == "thinking" else ""
             thought = thinking_block(block)
             parts.thinking_blocks += [thought] if thought else []
-    if shape.strip_code_fence:
-        parts.text = strip_code_fence(parts.text)
+    if shape.strip_code_block:
+        parts.text = strip_code_block(parts.text)
     return parts
 
 

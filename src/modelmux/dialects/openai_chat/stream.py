@@ -14,7 +14,7 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper
+from modelmux.dialects.openai_chat.code_block import CodeBlockStripper
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.response import free_text, thinking_block, translate_response
 from modelmux.dialects.openai_chat.usage import translate_usage
@@ -98,8 +98,8 @@ class ChatEncoder(ReplyEncoder):
         self._calls = 0  # of the client's tools
         self._length = 0  # of the content so far, in characters
         self._open: dict[int, _ToolUseBlock | _TextBlock | _ThinkingBlock | _HiddenBlock] = {}
-        self._fences = CodeFenceStripper() if plan.strip_code_fence else None
-        self._needs_full_path = plan.strip_code_fence or plan.max_continuations > 0  # text is not just passed on
+        self._code_block = CodeBlockStripper() if plan.strip_code_block else None
+        self._needs_full_path = plan.strip_code_block or plan.max_continuations > 0  # text is not just passed on
 
     def restart(self, plan: ReplyPlan) -> ChatEncoder:
         """For another attempt: fresh, or continuing after a pause."""
@@ -107,7 +107,7 @@ class ChatEncoder(ReplyEncoder):
         if self.state.paused:
             encoder.state = self.state.continued()
             encoder._role_sent, encoder._calls, encoder._length = True, self._calls, self._length
-            encoder._fences = self._fences
+            encoder._code_block = self._code_block
             encoder.content_started = True
         return encoder
 
@@ -187,8 +187,8 @@ class ChatEncoder(ReplyEncoder):
         return [chunk] if self._role_sent else [*self._role(), chunk]
 
     def _text(self, text: str | None) -> list[Chunk]:
-        if text and self._fences is not None:
-            text = self._fences.feed(text)
+        if text and self._code_block is not None:
+            text = self._code_block.feed(text)
         if not text:
             return []
         self._length += len(text)
@@ -271,7 +271,7 @@ class ChatEncoder(ReplyEncoder):
         block = self._open.pop(index, None)
         if isinstance(block, _ToolUseBlock):
             return self._tool_stop(block)
-        if isinstance(block, _TextBlock) and self._fences is None and self._length > block.start:
+        if isinstance(block, _TextBlock) and self._code_block is None and self._length > block.start:
             annotations = annotations_of(block.citations, block.start, self._length)
             return self._content(ChunkDelta(annotations=annotations)) if annotations else []
         return []
@@ -293,7 +293,7 @@ class ChatEncoder(ReplyEncoder):
         chunks = self._role()
         for index in list(self._open):  # blocks that never ended
             chunks += self._block_stop(index)
-        rest = self._fences.finish() if self._fences is not None else ""
+        rest = self._code_block.finish() if self._code_block is not None else ""
         if rest:
             chunks.append(Chunk(ChunkDelta(content=rest)))
         thinking = [block for block in map(thinking_block, state.thinking_and_tools) if block]

@@ -216,11 +216,11 @@ SHAPED: list[tuple[str, ReplyPlan, list[Any], list[Any]]] = [
      [ROLE, begun(0, "a", ""), args(0, "{}"), "tool_calls"]),
     ("hidden reasoning", ReplyPlan("m", show_reasoning=False), [START, (0, THOUGHT), (0, "think", "x"), 0, STOP],
      [ROLE, "stop"]),
-    ("fences", ReplyPlan("m", strip_code_fence=True),
+    ("fences", ReplyPlan("m", strip_code_block=True),
      [START, (0, "text", "``"), (0, "text", "`json\n{"), (0, "text", "}\n``"), (0, "text", "`"), (0, "cite", CITE), 0,
       STOP],
      [ROLE, content("{"), content("}"), "stop"]),
-    ("what was no fence", ReplyPlan("m", strip_code_fence=True), [START, (0, "text", "``"), STOP],
+    ("what was no fence", ReplyPlan("m", strip_code_block=True), [START, (0, "text", "``"), STOP],
      [ROLE, content("``"), "stop"]),
 ]  # fmt: skip
 
@@ -331,7 +331,7 @@ def test_another_attempt_after_a_failure_begins_anew() -> None:
 
 
 def test_fences_go_on_over_a_pause() -> None:
-    stream = encoder(ReplyPlan("m", max_continuations=1, strip_code_fence=True))
+    stream = encoder(ReplyPlan("m", max_continuations=1, strip_code_block=True))
     assert said(stream, START, (0, "text", "```json\n{"), ended("pause_turn"), STOP) == [ROLE, content("{")]
     assert said(stream.restart(stream.plan), START, (0, "text", "}\n```"), ended(), STOP) == [content("}"), "stop"]
 
@@ -391,7 +391,7 @@ ENCODED: list[tuple[str, ReplyPlan, list[Any], bool]] = [
     ("another block", PLAIN, [START, (1, "text")], False),
     ("no text block", PLAIN, [START, (0, tool())], False),
     ("before the role was told", PLAIN, [(0, "text")], False),
-    ("fences to strip", ReplyPlan("m", strip_code_fence=True), [START, (0, "text")], False),
+    ("fences to strip", ReplyPlan("m", strip_code_block=True), [START, (0, "text")], False),
     ("behind the end", PLAIN, [START, (0, "text"), STOP], False),
 ]
 
