@@ -21,7 +21,7 @@ def annotation(citation: Raw, start: int, end: int) -> dict[str, Any] | None:
     """One citation of the text from ``start`` to ``end`` (characters of the whole content); None if it has no URL."""
     try:
         decoded = _decoder.decode(citation)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # raw JSON was skipped over, never checked
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # raw JSON is not validated yet
         return None
     if not decoded.url:
         return None

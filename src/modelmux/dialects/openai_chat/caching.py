@@ -25,7 +25,7 @@ def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | N
 
 
 def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, notices: Notices) -> CacheOptions:
-    """What the request says about caching as a whole.
+    """The request's options for caching.
 
     :raises InvalidRequest: an unknown lifetime or mode.
     """

@@ -1,4 +1,4 @@
-"""Chat Completions request -> a request for Claude, free of any model. Each step has its own module."""
+"""Chat Completions request -> model-independent request for Claude. Each step has its own module."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MAX_CONTINUATIONS: Final = 5
 
 
 def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tuple[ClaudeRequest, ReplyPlan]:
-    """Translate a request. Deterministic: the same request gives the same result, whatever model it is for.
+    """Translate a request. Deterministic: the same request gives the same result, for every model.
 
     :param unknown: names of fields of the request that ``ChatRequest`` does not have.
-    :returns: the request, and how the reply is presented as far as no model decides it.
-    :raises InvalidRequest: naming the field, when the request cannot be answered truthfully.
+    :returns: the request, and how to present the reply, as far as it does not depend on the model.
+    :raises InvalidRequest: naming the field that cannot be honoured.
     """
     ctx = TranslationContext()
     reject_unsupported(request)
