@@ -39,12 +39,14 @@ test: ## Everything that has to pass, except test-clients
 lint: $(DEV_READY) ## Style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_words.py
 
 types: $(DEV_READY) ## mypy --strict
 	$(BIN)/mypy
 
 contracts: $(DEV_READY) ## Who may import whom
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_imports.py
 
 coverage-core: $(DEV_READY) ## Tests of the pure core: 100 % line and branch coverage
 	$(BIN)/pytest -q -n auto $(CORE_TESTS) $(PYTEST_ARGS) --cov-branch --cov-fail-under=100 \

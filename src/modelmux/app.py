@@ -141,8 +141,8 @@ class Gateway:
         else:
             tokens = self._token_override or self._make_tokens(config)
         try:
-            kept = before is not None and before.config.fetch == config.fetch
-            fetcher = before.fetcher if before is not None and kept else Fetcher(_fetch_settings(config))
+            same_fetch = before is not None and before.config.fetch == config.fetch
+            fetcher = before.fetcher if before is not None and same_fetch else Fetcher(_fetch_settings(config))
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
         services = self._services(config, tokens, fetcher)

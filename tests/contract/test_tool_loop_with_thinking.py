@@ -121,7 +121,9 @@ async def test_the_thinking_of_another_caller_is_not_used(world: tuple[Gateway, 
     app = Gateway(Config.from_dict(tables), environment={}, runtime=current_runtime())
     messages: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
     body = {"model": "claude-opus-5-5", "messages": messages, "tools": [STEP], "reasoning_effort": "low"}
-    first = (await request(app, "POST", PATH, body, {"authorization": "Bearer alice-key"})).json()["choices"][0]["message"]
+    first = (await request(app, "POST", PATH, body, {"authorization": "Bearer alice-key"})).json()["choices"][0][
+        "message"
+    ]
     messages += [first | {"thinking_blocks": None}]
     messages += [{"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "20 degrees"}]
     for key, expected in (("mallory-key", False), ("alice-key", True)):

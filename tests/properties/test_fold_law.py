@@ -28,7 +28,7 @@ SHAPES = [
     ReplyPlan("m", legacy_function=True),
     ReplyPlan("m", include_usage=True, custom_tools=frozenset({"shell", "run"}), tool_names={"run": "r.un"}),
     ReplyPlan("m", answer_tool="answer"),
-    ReplyPlan("m", strip_code_fence=True),
+    ReplyPlan("m", strip_code_block=True),
     ReplyPlan("m", show_reasoning=False),
 ]
 #: Where calls and text are told apart; elsewhere disorder would mix them.

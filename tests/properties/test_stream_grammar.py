@@ -22,7 +22,7 @@ SHAPES = [
     ReplyPlan("m", include_usage=True, tool_names={"ns_tool": "ns/tool"}, custom_tools=frozenset({"shell"})),
     ReplyPlan("m", legacy_function=True),
     ReplyPlan("m", answer_tool="answer"),
-    ReplyPlan("m", include_usage=True, strip_code_fence=True),
+    ReplyPlan("m", include_usage=True, strip_code_block=True),
     ReplyPlan("m", show_reasoning=False),
 ]
 NAMES = {"ns_tool": "ns/tool"}

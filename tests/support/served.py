@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from modelmux.server.http.connection import HttpConnection
-from modelmux.server.http.limits import Limits
+from modelmux.server.http.limits import ConnectionLimits
 
 PATIENCE = 30.0
 
@@ -29,7 +29,7 @@ class Served:
         class Connection(HttpConnection):
             pass
 
-        Connection.limits = dataclasses.replace(Limits(), **limits)
+        Connection.limits = dataclasses.replace(ConnectionLimits(), **limits)
         self._protocol = Connection
         self.port = 0
         self._clients: list[Client] = []

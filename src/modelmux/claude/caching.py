@@ -1,7 +1,7 @@
-"""Prompt-cache breakpoints: the client's own where it sets any, otherwise where they pay.
+"""Prompt-cache breakpoints: the client's own if it sets any, otherwise where they reduce the cost.
 
-Anthropic caches up to a breakpoint in the order tools, system, messages; at most four may be set, and a lookup goes
-back twenty blocks from each.
+Anthropic caches up to a breakpoint in the order tools, system, messages; at most four may be set, and a look-up checks
+up to twenty blocks before each.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def _last_holder(blocks: list[Any]) -> int | None:
 
 
 def apply(draft: Draft) -> None:
-    """Keep the client's breakpoints within the limit; set our own where it has none and they pay."""
+    """Keep the client's breakpoints within the limit; set others if it has none and they reduce the cost."""
     body, cache = draft.body, draft.request.cache
     breakpoints = _Breakpoints(body)
-    if cache.whole_prompt is not None:
-        breakpoints.set_on_prompt(cache.whole_prompt)
+    if cache.prompt_breakpoint is not None:
+        breakpoints.set_on_prompt(cache.prompt_breakpoint)
     if cache.orphan_breakpoint is not None:
         nearest = _Position("tools", (len(body.tools) - 1,)) if body.tools else _Position("messages", (0, 0))
         if all(position != nearest for position, _ in breakpoints):
@@ -114,7 +114,7 @@ class _Breakpoints:
         any(self.set_on_turn(turn, marker) for turn in range(len(self._body.messages) - 1, -1, -1))
 
     def _list(self, field: str, path: tuple[int, ...]) -> list[Any]:
-        """A list of the body, by now a copy of its own."""
+        """A list of the body, copied on first use."""
         blocks = self._copies.get(_Position(field, path))
         if blocks is None:
             if not path:
@@ -130,12 +130,12 @@ class _Breakpoints:
 
 
 def _set_own(breakpoints: _Breakpoints, body: MessagesRequest) -> None:
-    """Breakpoints pay when the prompt will be sent again: tools are defined, or the conversation has an earlier
+    """Set breakpoints if the prompt will probably be sent again: tools are defined, or the conversation has an earlier
     reply."""
     if not (body.tools or any(message.role == "assistant" for message in body.messages)):
         return
     if body.system:
-        breakpoints.set(_Position("system", (len(body.system) - 1,)), EPHEMERAL)  # covers the tools: they come before
+        breakpoints.set(_Position("system", (len(body.system) - 1,)), EPHEMERAL)  # covers the tools, which come first
     elif body.tools:
         breakpoints.set(_Position("tools", (len(body.tools) - 1,)), EPHEMERAL)
     # The last two user turns: the next request finds the one it extends, even if this turn adds many blocks.
@@ -145,9 +145,8 @@ def _set_own(breakpoints: _Breakpoints, body: MessagesRequest) -> None:
 
 
 def _fix_ttl_order(breakpoints: _Breakpoints, markers: list[tuple[_Position, CacheControl]], draft: Draft) -> None:
-    """Longer lifetimes come first: upstream rejects a short one before a long one. The short one is made long, which
-    costs nothing, since all that comes before a long one is written at its price
-    (docs: build-with-claude/prompt-caching)."""
+    """The upstream rejects a short lifetime before a long one. Lengthen the short one, which costs nothing: everything
+    before a long one is written at its price (docs: build-with-claude/prompt-caching)."""
     long = False
     for position, marker in reversed(markers):
         if marker.ttl == "1h":

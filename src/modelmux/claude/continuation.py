@@ -10,7 +10,7 @@ from modelmux.wire import anthropic
 
 
 def continuation_turn(message: anthropic.Message) -> anthropic.InputMessage:
-    """A paused reply as the turn that asks the upstream to continue: its blocks as they came."""
+    """A paused reply as the turn that asks the upstream to continue, with its blocks unchanged."""
     blocks = [b for b in message.content or () if b.type != "text" or (b.text and b.text.strip())]
     return anthropic.InputMessage("assistant", [Raw(msgspec.json.encode(block)) for block in blocks])
 

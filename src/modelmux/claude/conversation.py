@@ -1,11 +1,11 @@
 """Building the turns of a conversation: alternating, tool results first, every tool call answered, ids unique.
 
-A state machine: what a message becomes depends on what came before it, never on what follows. A closed turn does not
-change any more, and ``ConversationState`` is all that the builder has to know of the closed turns in order to continue.
-A beginning that was translated once can therefore be kept: its turns, its notices and its state.
+A state machine: what a message becomes depends on what came before it, never on what follows. A closed turn never
+changes again, and ``ConversationState`` is all that the builder needs to know of the closed turns in order to continue.
+So a prefix that was translated once can be cached: its turns, notices and state.
 
-Two decisions have to wait for the next message, and wait in the state: whether a late system message may stand as a
-system turn (it does before the assistant's turn and at the end), and whether a tool call remains without a result.
+Two decisions need the next message and are pending in the state: whether a late system message may be a system turn (it
+may before the assistant's turn and at the end), and whether a tool call has a result.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from modelmux.wire.anthropic import CacheControl, InputMessage, TextBlock, ToolR
 BEGIN: Final = "Begin."
 NO_CONTENT: Final = "(no content)"
 NO_RESULT: Final = "No result: the tool call was not answered."
-#: Client ids of calls in the legacy form, which has none, begin with this; the name of the function follows.
+#: Prefix of client ids for calls in the legacy form, which has no ids; the name of the function follows.
 LEGACY_PREFIX: Final = "function:"
-#: How much of an id is kept where a number is appended to it: 128 characters are allowed.
+#: Length to which an id is cut before a number is appended: 128 characters are allowed.
 _STEM: Final = 120
 _ORPHAN_RESULT: Final = "Result of a tool call that is not part of this conversation:"
 
@@ -46,13 +46,13 @@ class ConversationState(Struct, frozen=True):
     """What the builder knows after a message. Immutable, and free of the closed turns themselves.
 
     :param closed: number of closed turns.
-    :param role: whose turn is open.
+    :param role: role of the open turn.
     :param blocks: those of the open turn, without its tool results.
-    :param results: tool results of the open turn; they go to its head when it closes.
+    :param results: tool results of the open turn, which come first when it closes.
     :param pending: late system messages at the end.
     :param waiting: the client's id -> upstream ids of its calls without a result.
     :param ids: all upstream ids of tool calls.
-    :param repeated: id -> the last number that was appended to it.
+    :param repeated: id -> the last number appended to it.
     """
 
     closed: int = 0
@@ -110,8 +110,8 @@ class ConversationBuilder:
         self._turn("user").extend(blocks)
 
     def close_user_turn(self) -> None:
-        """The model replied to what was said so far, if only with nothing: the user's turn is complete."""
-        self._place_system(before_reply=True)
+        """Complete the user's turn: the model replied to the messages so far, possibly with an empty reply."""
+        self._add_pending_system(before_reply=True)
         if self._role is None:
             self._begin()
         elif self._role == "user":
@@ -121,8 +121,7 @@ class ConversationBuilder:
         self._turn("assistant").extend(blocks)
 
     def end_reply(self) -> None:
-        """A reply without content: only after a system turn it needs a block, because nothing but a reply may follow
-        there."""
+        """Complete a reply. An empty one needs a block only after a system turn, where a reply has to follow."""
         if self._role == "system":
             self.add_assistant(TextBlock(NO_CONTENT))
             self.late_system[-1] = replace(self.late_system[-1], placeholder=True)
@@ -152,7 +151,7 @@ class ConversationBuilder:
     def add_tool_result(
         self, client_id: str, value: str | list[Any] | None, marker: CacheControl | None, field: str
     ) -> None:
-        """A tool's result: to the head of the user turn that follows its call; as text where there is no such call.
+        """A tool's result: at the start of the user turn after its call, or as text if there is no such call.
 
         :param marker: a cache breakpoint after the result.
         :param field: path of the client's field that names the call.
@@ -183,7 +182,7 @@ class ConversationBuilder:
     def finish(self) -> list[InputMessage]:
         """The turns added since the state the builder began with, all closed; every call has a result, and the
         conversation has at least one turn."""
-        self._place_system(before_reply=True)
+        self._add_pending_system(before_reply=True)
         self._answer_waiting()
         if self._role is None:
             self._begin()
@@ -197,7 +196,7 @@ class ConversationBuilder:
     def _turn(self, role: Role) -> list[Any]:
         """The blocks of the turn to write to."""
         if self._pending:
-            self._place_system(before_reply=role == "assistant")
+            self._add_pending_system(before_reply=role == "assistant")
         return self._open(role)
 
     def _open(self, role: Role) -> list[Any]:
@@ -212,9 +211,9 @@ class ConversationBuilder:
             self.turns.append(InputMessage(self._role, self._results + self._blocks))
             self._role, self._blocks, self._results = None, [], []
 
-    def _place_system(self, *, before_reply: bool) -> None:
-        """Give pending system messages their place: a system turn where one is legal, which is after the user's turn,
-        with no tool call open, and before a reply; else the user's turn."""
+    def _add_pending_system(self, *, before_reply: bool) -> None:
+        """Add pending system messages as a system turn where that is legal (after the user's turn, with no tool call
+        open, and before a reply), else to the user's turn."""
         if not self._pending:
             return
         pending, self._pending = self._pending, []
@@ -236,7 +235,7 @@ class ConversationBuilder:
         self._results.append(block)
 
     def _answer_waiting(self) -> None:
-        """Give every call that was never answered an error result: Anthropic accepts no call without one."""
+        """Add an error result to every call that has no result: Anthropic requires one."""
         missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
         self._waiting, self._unanswered = {}, 0
         for assigned in missing:

@@ -13,10 +13,10 @@ from modelmux.claude.options import Options
 from modelmux.claude.request import ClaudeRequest
 from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock, Tool
 
-#: A signed block: opaque, sent back unchanged or not at all.
+#: A signed block: opaque; it is sent back unchanged or not at all.
 SignedThinking = ThinkingBlock | RedactedThinkingBlock
-#: The thinking that came right before a tool call, by the client's id of the call; None when nothing is known of the
-#: call, or another model made it.
+#: The thinking that came right before a tool call, by the client's id of the call; None if the call is unknown or came
+#: from another model.
 RecallThinking = Callable[[str], "tuple[SignedThinking, ...] | None"]
 
 
@@ -26,7 +26,7 @@ class Draft:
     A rule assigns fields of ``body``, which is a copy; everything below those fields is shared with ``request`` and
     with the bodies for other models, and is replaced, never changed in place.
 
-    :param other_model: this is not the model the client asked for, but one it falls back to.
+    :param other_model: the request fell back to this model from the requested one.
     """
 
     __slots__ = (

@@ -15,7 +15,7 @@ from modelmux.wire import anthropic
 
 
 class _OpenBlock:
-    """A content block and the pieces that came for it."""
+    """A content block and its deltas."""
 
     __slots__ = ("_block", "citations", "inputs", "signatures", "texts", "thinking")
 
@@ -39,7 +39,7 @@ class _OpenBlock:
 
 
 class MessageFold:
-    """Anthropic events in, one message out. Events out of order are treated as the reply encoders treat them."""
+    """Anthropic events in, one message out. Events out of order are handled as in the reply encoders."""
 
     def __init__(self) -> None:
         self._message = anthropic.Message(content=[])
@@ -99,7 +99,7 @@ class MessageFold:
         block = self._open.get(index)
         kind = delta.type
         if kind == "text_delta":
-            if block is None:  # a delta of a block that never started
+            if block is None:  # a delta without a block
                 block = self._start(index, anthropic.Block("text"))
             block.texts.append(delta.text or "")
         elif block is None:

@@ -1,4 +1,4 @@
-"""Tool names and tool call ids: what Vertex AI does not accept is renamed, the same way every time.
+"""Tool names and tool call ids: renames deterministically what Vertex AI does not accept.
 
 The replacement is a pure function of the name, so that a later turn of the same conversation sends the same bytes
 (prompt caches and thinking signatures depend on it).

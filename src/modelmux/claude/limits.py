@@ -7,8 +7,8 @@ from typing import Final
 from modelmux.claude.draft import Draft
 from modelmux.claude.request import NO_LIMIT
 
-#: A unary request that may produce more than this is streamed from the upstream and folded: no idle timeout on the way
-#: can cut it while the model writes.
+#: A unary request that may produce more than this is streamed from the upstream and folded: an idle timeout on the way
+#: cannot cut it while the model writes.
 LONG_REPLY_TOKENS: Final = 8_192
 
 

@@ -1,4 +1,4 @@
-"""Images and documents: what Claude reads, recognised by its first bytes, and how large it may be."""
+"""Images and documents: the types Claude reads, detected by their first bytes, and their maximum size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelmux.wire.anthropic import Base64Source, DocumentBlock, ImageBlock, Tex
 #: Per image, base64-encoded, on Google Cloud (docs: build-with-claude/vision).
 MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
 IMAGE_FORMATS: Final = "PNG, JPEG, GIF or WebP"
-#: The first bytes of a type; what the client or a server claims is not trusted.
+#: The first bytes of each type; the type that a client or a server declares is not trusted.
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

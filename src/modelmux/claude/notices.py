@@ -14,7 +14,7 @@ from modelmux.errors import InvalidRequest
 
 Action = Literal["ignored", "dropped", "clamped", "changed", "added"]
 
-#: A response header has to fit into every proxy's buffer; past this number the header only gives a count.
+#: Above this number the header only gives a count, because a response header has to fit into every proxy's buffer.
 MAX_HEADER_NOTICES: Final = 24
 #: How many notices the error of strict mode quotes.
 _MAX_QUOTED: Final = 10
@@ -30,7 +30,8 @@ class Notice(NamedTuple):
 
 
 class Notices:
-    """Collects the notices of one request in order, each one once. Another reason makes another notice."""
+    """Collects the notices of one request in order, each one once. A second reason for the same field is a second
+    notice."""
 
     __slots__ = ("_seen", "items")
 
@@ -46,8 +47,8 @@ class Notices:
 
 
 def header_value(notices: Sequence[Notice]) -> str:
-    """The notices as a header value: ``dropped=temperature, clamped=max_tokens``. It has no reasons, so notices that
-    differ only there are listed once."""
+    """The notices as a header value: ``dropped=temperature, clamped=max_tokens``. Reasons are left out, so notices that
+    differ only in these are listed once."""
     entries = list(dict.fromkeys(f"{n.action}={_UNSAFE.sub('_', n.field)[:80]}" for n in notices))
     shown = entries[:MAX_HEADER_NOTICES]
     if len(entries) > MAX_HEADER_NOTICES:
@@ -56,7 +57,7 @@ def header_value(notices: Sequence[Notice]) -> str:
 
 
 def reject_notices(notices: Sequence[Notice]) -> None:
-    """Strict mode: whatever would have been a notice is an error.
+    """Strict mode: raise an error instead of reporting notices.
 
     :raises InvalidRequest: with the first field as its param, and the others in the message.
     """

@@ -10,7 +10,7 @@ from modelmux.claude.draft import Draft
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import InputMessage, TextBlock
 
-#: What a model that does not support prefill is asked, if the operator chose that.
+#: The user turn for a model that does not support prefill, if the operator chose that.
 CONTINUE: Final = "Continue exactly where your last message ends."
 
 
@@ -26,7 +26,7 @@ def apply(draft: Draft) -> None:
     by_schema = request.answer_format is not None and request.answer_format.schema is not None
     if draft.card.prefill and not by_schema:
         block = last.content[-1]
-        assert isinstance(block, TextBlock)  # no turn ends in thinking, and calls are always answered
+        assert isinstance(block, TextBlock)  # no turn ends in thinking, and every call has a result
         if block.text[-1].isspace():
             block = replace(block, text=block.text.rstrip())
             body.messages = [*body.messages[:-1], InputMessage("assistant", [*last.content[:-1], block])]

@@ -12,7 +12,7 @@ import msgspec
 from modelmux.wire.anthropic import MessagesRequest
 
 
-def flattened(body: MessagesRequest) -> list[tuple[str, dict[str, Any]]]:
+def prompt_sequence(body: MessagesRequest) -> list[tuple[str, dict[str, Any]]]:
     """A request's prompt as the sequence Anthropic reads: tools, system, then (role, block) by block; markers left out.
 
     Two turns of one role that the API would merge are the same as one.
@@ -27,17 +27,17 @@ def first_difference(earlier: MessagesRequest, later: MessagesRequest) -> str | 
 
     Bytes are compared, not values: keys in another order are another prompt.
     """
-    before, after = _said(earlier), _said(later)
+    before, after = _encoded_sequence(earlier), _encoded_sequence(later)
     for index, (role, block) in enumerate(before):
         if index >= len(after):
             return f"block {index} ({role}) is missing"
         if after[index] != (role, block):
-            return f"block {index} differs: was {_short(role, block)}, is {_short(*after[index])}"
+            return f"block {index} differs: was {_excerpt(role, block)}, is {_excerpt(*after[index])}"
     return None
 
 
-def _said(body: MessagesRequest) -> list[tuple[str, str]]:
-    return [(role, msgspec.json.encode(block).decode()) for role, block in flattened(body)]
+def _encoded_sequence(body: MessagesRequest) -> list[tuple[str, str]]:
+    return [(role, msgspec.json.encode(block).decode()) for role, block in prompt_sequence(body)]
 
 
 def _plain(block: Any) -> dict[str, Any]:
@@ -57,5 +57,5 @@ def _plain_result(content: list[dict[str, Any]]) -> list[dict[str, Any]] | str:
     return content
 
 
-def _short(role: str, block: str) -> str:
+def _excerpt(role: str, block: str) -> str:
     return f"{role} {block[:120]}{'…' if len(block) > 120 else ''}"

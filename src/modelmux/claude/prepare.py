@@ -1,4 +1,4 @@
-"""From a request free of any model to the exact body for one model, by rules in a fixed order.
+"""Turns a model-independent request into the exact body for one model, by rules in a fixed order.
 
 Runs for every model a request is sent to; the request itself is never changed. Deterministic: the same request, model,
 options and remembered thinking always give the same bytes.
@@ -33,8 +33,8 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.wire.anthropic import MessagesRequest
 
-#: In this order: each rule sees what the ones before it did. tests/unit/claude/test_prepare.py names the pairs whose
-#: order matters.
+#: In this order: each rule sees the changes of the earlier ones. tests/unit/claude/test_prepare.py names the pairs
+#: whose order matters.
 RULES: Final[tuple[Rule, ...]] = (
     limits.apply,
     system_turns.apply,
@@ -56,7 +56,7 @@ RULES: Final[tuple[Rule, ...]] = (
 class PreparedRequest(Struct, frozen=True):
     """A request ready for one model, with what is needed to translate the reply.
 
-    :param body: what is sent. A copy for this model; what it holds is shared, so change only its own fields.
+    :param body: what is sent. A copy for this model whose nested values are shared: change only its own fields.
     :param notices: all changes, those of the dialect first.
     :param betas: values of the ``anthropic-beta`` header that the body needs.
     :param keeps_thinking: the model may think, so the thinking that leads to its tool calls is worth remembering.

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class ReplyPlan(Struct, frozen=True):
-    """What the translation of a reply has to know about the request.
+    """What the encoder of a reply needs to know about the request.
 
     :param model: the model name the client sent, and gets back.
     :param include_usage: a stream ends with the usage.
@@ -16,7 +16,7 @@ class ReplyPlan(Struct, frozen=True):
     :param custom_tools: upstream names of tools that take free text.
     :param answer_tool: upstream name of the tool whose input is the answer itself.
     :param legacy_function: reply with ``function_call`` instead of ``tool_calls``.
-    :param strip_code_fence: remove a code fence around the answer.
+    :param strip_code_block: remove the Markdown fence around an answer that is one code block.
     :param show_reasoning: False leaves reasoning out.
     :param max_continuations: how often a reply that pauses for its server tools is continued.
     :param service_tier: the tier to report, for a client that named one.
@@ -28,7 +28,7 @@ class ReplyPlan(Struct, frozen=True):
     custom_tools: frozenset[str] = frozenset()
     answer_tool: str | None = None
     legacy_function: bool = False
-    strip_code_fence: bool = False
+    strip_code_block: bool = False
     show_reasoning: bool = True
     max_continuations: int = 0
     service_tier: str | UnsetType = UNSET

@@ -1,5 +1,4 @@
-"""What the events of a reply say beyond their text, whatever dialect it is encoded in: usage, how it ends, the blocks
-to remember, types nobody documented.
+"""State of a reply, independent of the client's dialect: usage, stop reason, blocks to remember, undocumented types.
 
 One instance for each upstream reply; ``continued`` starts the next one after a pause (``pause_turn``).
 """
@@ -28,7 +27,7 @@ from modelmux.wire.anthropic import (
 )
 
 _KNOWN_DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"})
-#: What a reply is made of: the blocks a client sees, and those of server tools.
+#: Types of a reply's blocks: those a client sees, and those of server tools.
 _KNOWN_BLOCKS = KNOWN_BLOCKS | {"server_tool_use", "web_search_tool_result"}
 _KNOWN_EVENTS = KNOWN_EVENTS | {"ping"}
 #: Longest unknown type that is reported.
@@ -77,7 +76,7 @@ class ReplyState:
 
     @property
     def reads_text(self) -> bool:
-        """Whether text deltas matter here; where not, the caller may leave them out."""
+        """Whether text deltas have to be fed; if not, the caller may skip them."""
         return self._fold is not None
 
     @property
@@ -149,7 +148,7 @@ class ReplyState:
         if block is None:
             return
         self._open.pop(event.index, None)
-        if block.type == "thinking":  # a copy: deltas are added to it
+        if block.type == "thinking":  # a copy, because deltas are added to it
             block = self._open[event.index] = msgspec.structs.replace(block)
         self._add_block(block)
 

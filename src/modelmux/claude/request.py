@@ -1,4 +1,4 @@
-"""A request in the canonical form: Anthropic Messages, free of any client dialect and not yet limited by any model.
+"""A request in the canonical form: Anthropic Messages, independent of client dialects and of models.
 
 Every dialect decodes into ``ClaudeRequest``; ``prepare`` turns it into the body for one model. It is prepared again
 for every model a route may fall back to, so nothing in it is ever changed in place.
@@ -45,15 +45,15 @@ class AnswerFormat(Struct, frozen=True):
 
 
 class CacheOptions(Struct, frozen=True):
-    """What the client says about prompt caching in addition to the breakpoints on its blocks.
+    """The client's options for prompt caching, in addition to the breakpoints on its blocks.
 
-    :param whole_prompt: a breakpoint at the end of the prompt.
+    :param prompt_breakpoint: a breakpoint at the end of the prompt.
     :param orphan_breakpoint: a breakpoint on a system prompt without text.
     :param explicit: only the client's own breakpoints are wanted.
     :param ttl: the lifetime of all breakpoints; None leaves each its own.
     """
 
-    whole_prompt: CacheControl | None = None
+    prompt_breakpoint: CacheControl | None = None
     orphan_breakpoint: CacheControl | None = None
     explicit: bool = False
     ttl: Literal["5m", "1h"] | None = None
@@ -87,7 +87,7 @@ class LateSystem(Struct, frozen=True):
 
 
 class FieldNames(Struct, frozen=True):
-    """What the client calls the fields that notices and errors name. The defaults are those of Messages.
+    """The client's names of the fields that notices and errors mention. The defaults are those of Messages.
 
     :param max_tokens: the fields that set the limit.
     :param tools: path of each tool by its upstream name.
@@ -105,7 +105,7 @@ class FieldNames(Struct, frozen=True):
 class ClaudeRequest(Struct, frozen=True):
     """A request for a Claude model.
 
-    :param body: the request as Messages states it. It may exceed what a given model accepts.
+    :param body: the request as a Messages body. It may exceed what a given model accepts.
     :param late_system: system turns inside the conversation, in order.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
     :param notices: what was changed so far.

@@ -1,6 +1,7 @@
-"""The answer's format: native structured output where model and schema allow it, a forced tool call where not.
+"""The answer's format: native structured output if model and schema allow it, otherwise a forced tool call.
 
-``json_object`` has no native form: an instruction asks for it, and a code fence is removed from the answer.
+``json_object`` has no native form: an instruction asks for it, and the fence of a code block is removed from the
+answer.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def add_answer_tool(draft: Draft) -> None:
     body.tool_choice = ToolChoice(
         "any" if others else "tool",
         None if others else tool.name,
-        disable_parallel_tool_use=single,  # two answers would be none
+        disable_parallel_tool_use=single,  # two answers would not be one JSON value
     )
 
 
@@ -85,7 +86,7 @@ def _tool(draft: Draft, wanted: AnswerFormat, schema: dict[str, Any], reason: st
 
 
 def _described(schema: dict[str, Any], description: str | None) -> dict[str, Any]:
-    """The schema with the description of the format, for which the native form has no other field."""
+    """The schema with the format's description, which has no field of its own in the native form."""
     if not description:
         return schema
     own = schema.get("description")

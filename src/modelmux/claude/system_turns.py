@@ -1,5 +1,4 @@
-"""System messages inside the conversation: a turn of their own where the model supports it, else part of the user's
-turn.
+"""System messages inside the conversation: separate turns if the model supports them, else part of the user's turn.
 
 They are never moved to the front: that would change the prefix of the whole conversation.
 """

@@ -1,7 +1,7 @@
-"""Events -> fewer events with more text: text is held back until a sentence is complete, or a bound is reached.
+"""Events -> fewer events with more text: text is buffered until a sentence is complete or a bound is reached.
 
-The same text comes out in other pieces; nothing is lost or reordered. Any other event but a ping comes out as it came,
-after the text before it. Time is an argument; the caller returns when ``due`` has come. No waiting here.
+The text is only divided differently; nothing is lost or reordered. Any event but a ping passes unchanged, after the
+text before it. Time is an argument: the caller calls ``flush`` at ``due``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TextBuffer:
     """Holds the text of one stream back.
 
     :param max_bytes: text of N bytes (UTF-8) is released.
-    :param max_wait: longest time in seconds that text is held, from the arrival of its first character.
+    :param max_wait: longest time in seconds that text is held, counted from its first character.
     :param answer_tool: the tool whose input is the reply's text.
     """
 
@@ -60,7 +60,7 @@ class TextBuffer:
 
     def feed(self, event: StreamEvent, now: float) -> list[StreamEvent]:
         """Take one event; returns what may be passed on now."""
-        if event.type == "ping":  # a sign of life has no place among the text
+        if event.type == "ping":
             return [event if self.due is None else PING_WHILE_HELD]
         text = self._text_of(event)
         if text is None:

@@ -46,7 +46,7 @@ def apply(draft: Draft) -> None:
 
 
 def resolve_conflicts(draft: Draft) -> None:
-    """Where thinking and something else exclude each other, one of them is dropped. Comes after all of them are set."""
+    """Drop thinking or the fields that it excludes. Runs after all of them are set."""
     body, thinking = draft.body, draft.body.thinking
     if thinking is None or thinking.type not in ("adaptive", "enabled"):
         return
@@ -73,7 +73,7 @@ def resolve_conflicts(draft: Draft) -> None:
 
 
 def _disable(draft: Draft) -> None:
-    """No reasoning, or as little as the model supports."""
+    """Disable reasoning, or use the lowest effort if it cannot be turned off."""
     body, card = draft.body, draft.card
     if "disabled" in card.thinking:
         if card.thinking_default == "on" or "adaptive" not in card.thinking:

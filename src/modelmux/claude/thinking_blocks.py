@@ -1,4 +1,4 @@
-"""Thinking blocks of the history: what a client sends back, what was remembered for it, and what may be sent.
+"""Thinking blocks of the history: those that a client sends back, those remembered for it, and those that may be sent.
 
 Signed blocks are opaque and go back unchanged, or not at all. All go back, or only the latest without a gap: a block
 whose predecessor is missing is bound to a conversation that is no longer sent.
@@ -26,8 +26,8 @@ from modelmux.wire.anthropic import (
 def apply(draft: Draft) -> None:
     """Restore remembered thinking, and drop what this model cannot read.
 
-    What the client sent back takes precedence. For other tool calls the memory is asked, from the end backwards, until
-    it does not know one: what is older would leave a gap.
+    Blocks from the client take precedence. Other tool calls are looked up in memory from the end backwards, until one
+    is unknown: older blocks would leave a gap.
     """
     if not draft.card.thinking:
         if has_thinking(draft.body):
@@ -69,7 +69,7 @@ def _restored(draft: Draft, blocks: list[Any], *, remembering: bool) -> tuple[li
 def _recalled(draft: Draft, call: ToolUseBlock) -> tuple[SignedThinking, ...] | None:
     client_id = draft.request.client_ids.get(call.id, call.id)
     if client_id.startswith(LEGACY_PREFIX):
-        return ()  # it has no id to be remembered by, and leaves no gap
+        return ()  # it has no id to look it up by, and leaves no gap
     return draft.recall(client_id)
 
 
@@ -131,7 +131,7 @@ def all_thinking(body: MessagesRequest) -> list[SignedThinking]:
 def without_thinking(
     body: MessagesRequest, rejected: Callable[[SignedThinking], bool] = lambda _: True
 ) -> MessagesRequest:
-    """A copy of a body without thinking blocks: legal, and the remedy where a signature is rejected.
+    """A copy of a body without thinking blocks: legal, and the remedy for a rejected signature.
 
     :param rejected: which ones to leave out; all by default.
     """

@@ -1,5 +1,4 @@
-"""Tool definitions: strict where the schema fits the subset that is enforced; a placeholder where only the history has
-tools."""
+"""Tool definitions: strict if the schema fits the enforced subset; a placeholder if only the history has tools."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock
 #: Strict tools of one request.
 MAX_STRICT: Final = 20
 #: The tool that is defined where only the history has tools: Anthropic requires ``tools`` there. It cannot be called.
-#: Always this one, whatever the history uses: tools come first in the prompt, so a list that grew with the
-#: conversation would be billed again with all that follows.
+#: Always this one, whatever the history uses: tools come first in the prompt, so a list that grows with the
+#: conversation would invalidate the cache of everything after it.
 PLACEHOLDER_TOOL: Final = Tool("unavailable", {"type": "object", "properties": {}}, "Not available.")
 
 
@@ -42,7 +41,7 @@ def _asks_to_be_strict(tool: Tool | WebSearch) -> bool:
 
 
 def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:
-    """A tool that asks to be strict, with its schema in the subset; or not strict, if that cannot be."""
+    """A strict tool with its schema in the subset, or the tool without ``strict`` if that is impossible."""
     fields = draft.request.fields
     path = fields.tools[tool.name]
     subset = to_subset(tool.input_schema)
@@ -56,7 +55,7 @@ def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:
 
 
 class _StrictBudget:
-    """What the strict tools of one request may have together, next to the schema of the answer's format."""
+    """The limits shared by all strict tools of a request and the schema of its answer format."""
 
     def __init__(self, draft: Draft) -> None:
         self._supported = draft.card.structured_output
@@ -67,7 +66,7 @@ class _StrictBudget:
             self._optional, self._unions = size.optional, size.unions
 
     def reject(self, subset: Subset) -> str:
-        """Why this schema cannot be strict; empty if it can, and then it counts."""
+        """Why this schema cannot be strict; empty if it can, in which case it is counted."""
         if not self._supported:
             return "this model does not support strict tools"
         if subset.unsupported_reason:

@@ -1,4 +1,4 @@
-"""Token counts of a reply: how the counts of a stream merge, and how those of several calls add up."""
+"""Token counts of a reply: merging those of a stream, adding those of several calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from modelmux.wire import anthropic
 
 
 def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
-    """Counts of a stream are cumulative and may leave fields out: a present value replaces."""
+    """Counts of a stream are cumulative and may omit fields: a present value replaces the earlier one."""
     if later is None or earlier is None:
         return later or earlier or anthropic.Usage()
     present = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
@@ -19,7 +19,7 @@ def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> ant
 
 
 def add(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage | None:
-    """The sum of two calls."""
+    """The sum of the counts of two calls."""
     if earlier is None or later is None:
         return earlier or later
     thinking = [u.output_tokens_details.thinking_tokens or 0 for u in (earlier, later) if u.output_tokens_details]

@@ -26,5 +26,5 @@ def apply(draft: Draft) -> None:
             hint=f"Rename the tool, or leave out '{field}'.",
         )
     if body.tool_choice is not None and body.tool_choice.type == "none":
-        body.tools, body.tool_choice = None, None  # searching needs a choice too, so the others must not be there
+        body.tools, body.tool_choice = None, None  # "none" would forbid the search too
     body.tools = [*(body.tools or ()), search]

@@ -82,10 +82,10 @@ def _show(translated: PreparedRequest, route: Route) -> None:
     click.echo(f"\n{msgspec.json.format(anthropic.encode_request(translated.body), indent=2).decode()}\n")
     click.echo("notices:" if translated.notices else "notices: none")
     for notice in translated.notices:
-        click.echo(f"  {_said(notice)}")
+        click.echo(f"  {_notice_line(notice)}")
 
 
-def _said(notice: Notice) -> str:
+def _notice_line(notice: Notice) -> str:
     return f"{notice.action} {notice.field}: {notice.reason}"
 
 

@@ -31,7 +31,7 @@ def read_aliases(models: Iterable[VertexModel], table: AliasTable) -> list[Alias
 def alias_problems(
     models: list[VertexModel], table: AliasTable, catalog: Catalog, why_not_served: WhyNotServed
 ) -> list[str]:
-    """Names used twice, find_cycles, targets that do not exist, incomplete successions."""
+    """Names used twice, cycles, targets that do not exist, incomplete successions."""
     aliases = read_aliases(models, table)
     routes = [model.name for model in models]
     problems = [*_names(models, table), *_duplicate_names(models, table), *_incomplete_successions(table)]

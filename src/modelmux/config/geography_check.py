@@ -38,7 +38,7 @@ def violations(route: Route) -> Iterator[str]:
 
 
 def is_inside(deployments: Iterable[Deployment], geographies: Iterable[str]) -> bool:
-    """Whether all the deployments are contains all the geographies, by every location their URLs name."""
+    """Whether all deployments are in all geographies, by every location their URLs name."""
     declared = list(geographies)
     return not any(True for d in deployments for geography in declared for _ in _violations(d, geography))
 

@@ -1,7 +1,8 @@
-"""The seam for client dialects: a dialect decodes a request and encodes the reply; the data path knows no more of it.
+"""The interface of client dialects: a dialect decodes a request and encodes the reply. The data path depends on nothing
+else of it.
 
-A dialect is one folder. Everything it promises clients (paths, fields, errors, stream grammar) is inside; routing,
-attempts, limits and settling are the same for all. ``registry.py`` says which path speaks which dialect.
+A dialect is one folder with everything it promises clients (fields, errors, stream grammar); routing, attempts, limits
+and settling are the same for all. ``registry.py`` maps paths to dialects.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Inbound(Struct, frozen=True):
     """A request as it arrived, without its body; made by the server, never changed.
 
     :param received_at: monotonic seconds.
-    :param strict: the client wants no changes to its request.
+    :param strict: reject the request instead of changing it.
     :param timeout: seconds the client allows, from ``received_at``.
     """
 
@@ -53,12 +54,12 @@ class Inbound(Struct, frozen=True):
 
 
 class Decoded(Struct, frozen=True):
-    """What a client asks for, free of its dialect and of any model.
+    """A request, independent of its dialect and of any model.
 
     :param request: in the form of Anthropic Messages.
     :param plan: how the reply is to be shown.
-    :param conversation_id: the client's own name for the conversation, where its body holds one.
-    :param native: the body as it came, for a provider that speaks this dialect.
+    :param conversation_id: the client's identifier of the conversation, if the body has one.
+    :param native: the unchanged body, for a provider that speaks this dialect.
     """
 
     model: str
@@ -102,7 +103,7 @@ class ReplyEncoder:
     def __init__(self, plan: ReplyPlan, state: ReplyState | None = None) -> None:
         self.plan = plan
         self.state = ReplyState(plan.max_continuations) if state is None else state
-        #: Whether the client has been shown any content: from there on the attempt is committed.
+        #: Whether any content was encoded: from then on the attempt is committed.
         self.content_started = False
 
     def message(self, message: Message) -> bytes:
@@ -128,7 +129,7 @@ class ReplyEncoder:
         return data
 
     def keep_alive(self, idle: float) -> bytes:
-        """What keeps a silent stream open; empty for nothing.
+        """Bytes that keep a silent stream open; may be empty.
 
         :param idle: seconds since something was sent.
         """
@@ -160,7 +161,7 @@ class ReplyEncoder:
 
 
 class ListingDialect(Protocol):
-    """What errors and the model list look like in a dialect. Pure."""
+    """Encodes errors and the model list. Pure."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
-"""Every path that is served: its dialect, what it does, and whether it needs a key. Data.
+"""Every served path: its dialect, its operation, and whether it needs a key. Data only.
 
-Whatever the path, a request is authenticated, limited, settled and refused by the same code; an error has the shape of
-the path's dialect.
+The same code authenticates, limits, settles and rejects requests on all paths; errors have the format of the path's
+dialect.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SURFACES: Final[tuple[Surface, ...]] = (
     *_with_and_without_version("POST", "/chat/completions", "generate"),
     *_with_and_without_version("GET", "/models", "list_models", ANTHROPIC_MESSAGES),
     *_with_and_without_version("GET", "/models/{name:path}", "list_models", ANTHROPIC_MESSAGES),
-    # They tell that the process lives, and its counters. First the gateway's own names, then those of LiteLLM.
+    # Probes and counters: first the gateway's own names, then those of LiteLLM.
     *_pages("/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", authenticated=False),
     *_pages("/readyz", "/health/readiness", authenticated=False),
     *_pages("/metrics", authenticated=True),

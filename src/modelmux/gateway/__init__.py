@@ -1,1 +1,1 @@
-"""The heart: one exchange from a decoded body to the last byte, and what has to be settled after it."""
+"""The data path: one exchange from its body to the last byte of the response, and its record."""

@@ -1,8 +1,8 @@
-"""Attempts: call a deployment, read until there is content, try again where it may help.
+"""Attempts: call a deployment, read until there is content, and retry if that may help.
 
-An attempt includes reading the first content: until then the client has been promised nothing, so an "Overloaded"
-inside a 200 stream is retried like any other. ``preparation.py`` makes the request for each model, ``retry_loop.py``
-tries deployments.
+An attempt includes reading the first content: nothing was sent to the client until then, so an "Overloaded" inside a
+200 stream is retried like any other error. ``preparation.py`` makes the request for each model, ``retry_loop.py`` tries
+deployments.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Attempts:
         self._preparation = Preparation(exchange, request, route, self._affinity_key)
         encoder = exchange.encoder
         assert encoder is not None
-        #: From which each attempt's encoder starts.
+        #: The encoder from which those of the attempts are derived.
         self._base_encoder = encoder
 
     async def message(self) -> Message:
         """The reply in one piece; one that pauses for its server tools is continued to its end.
 
-        :raises GatewayError: of the last attempt, once no further one is worth it.
+        :raises GatewayError: of the last attempt, if there is no further one.
         """
         message = latest = await self._run(self._route, self._read_message)
         prepared = self._exchange.prepared
@@ -84,7 +84,7 @@ class Attempts:
         return message
 
     async def first_content(self) -> CommittedStream:
-        """The reply as a stream whose first content has come.
+        """The reply as a stream whose first content was read.
 
         :raises GatewayError: as ``message``.
         """
@@ -99,7 +99,7 @@ class Attempts:
         return await self._continue(paused.encoder.continuation_turn, self._open_stream)
 
     async def _continue(self, turn: InputMessage, read: Read[T]) -> T:
-        """Ask the model that paused to continue; another one cannot."""
+        """Ask the model that paused to continue; another model cannot."""
         self._preparation.add_turn(turn)
         model = self._exchange.attempts[-1].card.id
         route = self._route
@@ -114,7 +114,7 @@ class Attempts:
         return await RetryLoop(self._exchange, self._preparation, route, self._affinity_key).run(attempt)
 
     async def _attempt(self, read: Read[T], deployment: Deployment, token: str, is_retry: bool) -> T:
-        """One attempt, recorded however it ends."""
+        """One attempt, recorded whatever its outcome."""
         exchange, services = self._exchange, self._services
         prepared = self._preparation.prepare(deployment)
         clock = services.runtime.clock
@@ -210,7 +210,7 @@ class Attempts:
     async def _source(self, reply: Reply, call: _Call) -> EventSource:
         """The events of a reply, in the client's stream mode."""
         provider, streams = self._services.provider, self._services.streams
-        if not _is_event_stream(reply):  # the upstream answered in one piece all the same
+        if not _is_event_stream(reply):  # the upstream replied in one piece nevertheless
             message = provider.message(await reply.read(MAX_REPLY_BODY))
             return MessageEventSource(reply, to_events(message))
         reader = provider.reader(call.deployment)
@@ -235,7 +235,7 @@ class Attempts:
         return fold.result()
 
     def _check_geography(self, deployment: Deployment) -> None:
-        """Configuration holds every deployment inside; this holds every call inside."""
+        """Check the geography at call time, in addition to the check of the configuration."""
         if not self._route.allows(deployment.location):
             raise OutsideGeography(
                 f"A call for '{self._route.name}' would leave its geography.",
@@ -243,7 +243,7 @@ class Attempts:
             )
 
     def _add_retirement_hint(self, error: GatewayError, deployment: Deployment) -> None:
-        """A model that is not found may have been retired: then the client is told."""
+        """Add a hint to a 404 for a model that may have been retired."""
         if error.kind.name == "not_found":
             warning = self._services.routes.warning(deployment.card)
             if warning is not None:

@@ -1,4 +1,4 @@
-"""The response to one client, as the gateway sees it. The server implements it; tests have a scripted one."""
+"""The gateway's interface to the response for one client. The server implements it; tests have a scripted one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClientStream(Protocol):
 
     @property
     def started(self) -> bool:
-        """The head is out: an error can only be sent inside the stream."""
+        """Whether the head was sent: then an error can only be sent inside the stream."""
         ...
 
     @property
@@ -26,7 +26,7 @@ class ClientStream(Protocol):
 
     @property
     def shutting_down(self) -> bool:
-        """The process ends: a cancellation means that the client is to be told so."""
+        """Whether the process is stopping: a cancellation then has to end the stream with an error."""
         ...
 
     @property
@@ -42,8 +42,8 @@ class ClientStream(Protocol):
         ...
 
     def connected(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Cancels what runs inside when the client leaves or the time is over, and raises ``ClientDisconnected`` or
-        ``UpstreamTimeout`` then."""
+        """Cancels its body when the client leaves or after ``seconds``, and then raises ``ClientDisconnected`` or
+        ``UpstreamTimeout``."""
         ...
 
     async def send(self, body: bytes, headers: Headers) -> None:
@@ -51,7 +51,7 @@ class ClientStream(Protocol):
         ...
 
     async def start(self, headers: Headers) -> None:
-        """The head of an event stream, unless it is out already."""
+        """Send the head of an event stream, unless it was sent already."""
         ...
 
     async def write(self, data: bytes) -> None: ...
@@ -61,8 +61,8 @@ class ClientStream(Protocol):
     def keep_alive(
         self, interval: float, sign_of_life: Callable[[float], bytes], headers: Callable[[], Headers]
     ) -> None:
-        """From now on a sign of life follows N seconds of silence, until ``stop_keep_alive``; the first may start the
-        stream.
+        """Send a keep-alive after every ``interval`` seconds of silence until ``stop_keep_alive``; the first one may
+        start the stream.
 
         :param sign_of_life: seconds of silence -> bytes.
         :param headers: of a stream that starts before its reply.

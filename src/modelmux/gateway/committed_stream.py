@@ -1,4 +1,4 @@
-"""A streamed reply whose first content has come: from here on nothing is retried, and the client gets it to its end.
+"""A streamed reply whose first content was read: there are no retries any more, and it is relayed to its end.
 
 ``open_stream`` belongs to the attempt: it reads up to the first content, and a failure there may still be retried.
 ``CommittedStream.read`` belongs to the response: a failure there becomes the error inside the stream.
@@ -41,7 +41,7 @@ class CommittedStream:
         self._pending = first_bytes
         self._failure = failure
         self._closed = False
-        #: The client has been given all it gets.
+        #: Nothing more follows for the client.
         self.ended = False
 
     @property
@@ -64,11 +64,11 @@ class CommittedStream:
 
     @property
     def is_over(self) -> bool:
-        """Whether ``message_stop`` came and nothing else is to be said."""
+        """Whether the reply is complete and nothing is left to send."""
         return self.state.done and self._failure is None
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that failed: what was held back, and the error. Empty if the stream has ended."""
+        """The end of a stream that failed: buffered text, and the error. Empty if the stream has ended."""
         if self.ended:
             return b""
         self.ended = True
@@ -80,7 +80,7 @@ class CommittedStream:
         return held + self.encoder.fail(error)
 
     def close_record(self, now: float) -> None:
-        """Enter into the attempt's record what its stream brought. Idempotent."""
+        """Complete the attempt's record with usage and times. Idempotent."""
         record, state = self.record, self.state
         if record.ended_at is None:
             record.ended_at = now
@@ -103,7 +103,7 @@ class CommittedStream:
 async def open_stream(
     encoder: ReplyEncoder, source: EventSource, reply: Reply, lease: AttemptLease, record: AttemptRecord
 ) -> CommittedStream:
-    """Read up to the first content. The client has got nothing of this reply yet, so a failure may be retried.
+    """Read up to the first content. Nothing of this reply was sent to the client yet, so a failure may be retried.
 
     On success the stream owns ``reply`` and ``lease``; on failure the caller still does.
 

@@ -1,7 +1,7 @@
-"""Limits of concurrency: a bound, a short queue in front of it, and 503 where no slot becomes free in time.
+"""Concurrency limits: a number of slots, a short queue, and 503 if no slot becomes free in time.
 
-One instance for the whole process, one for each deployment that has a limit. Limits and timeouts are configured;
-nothing is decided here.
+One instance for the whole process, one for each deployment that has a limit. Limits and timeouts come from the
+configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from modelmux.errors import GatewayOverloaded
 
-#: Seconds a rejected client is asked to wait: long enough for a slot to become free, short enough to be worth it.
+#: The ``retry-after`` of a rejected request in seconds: long enough for a slot to become free.
 RETRY_AFTER: Final = 2.0
 
 
@@ -22,7 +22,7 @@ class ConcurrencyLimiter:
     :param limit: slots; None for no limit.
     :param queue: how many may wait for one.
     :param queue_timeout: seconds one may wait.
-    :param subject: what has no slot left, for the message.
+    :param subject: what has the limit, for the message.
     """
 
     def __init__(self, limit: int | None, *, queue: int, queue_timeout: float, subject: str = "The gateway") -> None:
@@ -46,7 +46,7 @@ class ConcurrencyLimiter:
     async def acquire(self, time_left: float = float("inf")) -> None:
         """Take a slot; give it back with ``release``.
 
-        :param time_left: seconds until the request's deadline: there is no use in waiting longer.
+        :param time_left: seconds until the request's deadline, which also bounds the wait.
         :raises GatewayOverloaded: the queue is full, or no slot became free in time.
         """
         if self._limit is None or (self.running < self._limit and not self._queue):

@@ -1,4 +1,4 @@
-"""The routes of the current day: the one place where routing meets the calendar.
+"""The routes of the current day: the only module in which routing depends on the date.
 
 An alias may pass to its successor on a day, and a model may approach its retirement. Days are UTC, so that all
 gateways switch at the same moment; a running process needs no reload.
@@ -55,7 +55,7 @@ class DatedRoutes:
         return self.current.find(name)
 
     def warning(self, card: ModelCard) -> str | None:
-        """What a client of this model should know today, in a sentence."""
+        """A warning about this model for its clients today, as a sentence."""
         day = self.day
         if card.id not in self._warnings:
             self._warnings[card.id] = lifecycle_warning(card, day)

@@ -1,5 +1,5 @@
-"""Per-deployment state: circuit breaker, quota cooldown, attempts in flight. The decisions are pure (``routing``); here
-they get a clock and a memory.
+"""Per-deployment state: circuit breaker, quota cooldown, attempts in flight. Decisions are pure functions in
+``routing``; this module provides their clock and state.
 
 Deployments that share a quota bucket share its cooldown.
 """
@@ -31,7 +31,7 @@ PINNED_SECONDS: Final = 3600.0
 
 
 class DeploymentState:
-    """One deployment as this process knows it: how its last attempts ended, and what runs there now."""
+    """The state of one deployment in this process: the outcome of its last attempts, and those in flight."""
 
     __slots__ = ("breaker", "deployment", "limiter", "quota")
 
@@ -67,7 +67,7 @@ class AttemptLease:
         self._recorded = self._released = False
 
     def record_success(self) -> None:
-        """Content has come; what follows may still break."""
+        """Content was received; the rest of the reply may still fail."""
         self._recorded = True
         self._pool.record(self._state, None)
 
@@ -83,7 +83,7 @@ class AttemptLease:
         self._released = True
         state = self._state
         state.limiter.release()
-        if not self._recorded:  # the client left first: a probe that proved nothing
+        if not self._recorded:  # the client left first: the probe has no outcome
             state.breaker = circuit_breaker.on_end(state.breaker, 0.0, failed=None)
 
 
@@ -119,7 +119,7 @@ class DeploymentPool:
             yield state.deployment.id, state.breaker.state != "closed", limiter.running, limiter.queued
 
     def retain(self, deployments: Iterable[Deployment]) -> None:
-        """From now on there are these deployments: their limits apply, and the state of others is dropped."""
+        """Use these deployments from now on: apply their limits, and drop the state of others."""
         current = {deployment.url: deployment for deployment in deployments}
         self._states = {url: state for url, state in self._states.items() if url in current}
         buckets = {bucket_of(deployment) for deployment in current.values()}
@@ -153,7 +153,7 @@ class DeploymentPool:
         return [self.state(deployment).availability(now) for deployment in route.deployments]
 
     def first_choice(self, route: Route, affinity_key: bytes | None, random: float) -> Deployment:
-        """Where the first attempt goes.
+        """The deployment of the first attempt.
 
         :raises UpstreamRefused: the quota of every deployment seems to be zero.
         """
@@ -170,7 +170,7 @@ class DeploymentPool:
         return deployment
 
     def pin_model(self, affinity_key: bytes, model: str, *, default: str) -> None:
-        """A conversation stays with the model that answered, for its prompt cache and its thinking.
+        """Keep a conversation with the model that replied, for its prompt cache and its thinking.
 
         :param default: the route's own model, with which a conversation is unless it is pinned to another.
         """

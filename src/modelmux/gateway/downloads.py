@@ -31,7 +31,7 @@ async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeReq
         try:
             files[url] = _block(file, urls[url])
         except InvalidRequest:
-            downloads.forget(url)  # so that a corrected file is used at once
+            downloads.forget(url)  # so that a corrected file is used immediately
             raise
     return embed(request, files)
 

@@ -1,8 +1,8 @@
-"""The events of a streamed reply as they arrive: a reply's bytes through the provider's reader, one read at a time.
+"""The events of a streamed reply as they arrive: decodes its bytes with the provider's reader, one read at a time.
 
-``BufferedEventSource`` holds text back (mode ``buffered``). The upstream may fall silent in the middle of a sentence,
-so its wait for the next bytes has a limit. Cancelling a read would close the upstream's connection: the read continues
-as a task, owned here, and its result is taken when it comes.
+``BufferedEventSource`` buffers text (mode ``buffered``). The upstream may pause in the middle of a sentence, so the
+wait for the next bytes has a timeout. Cancelling a read would close the upstream's connection, so the read continues as
+a task owned here.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 
 #: Seconds that the end of a reply may take after its last event.
 DRAIN_SECONDS: Final = 0.25
-#: Longest stream that is folded into one message: several times the longest unary reply, for each delta has a frame.
+#: Longest stream that is folded into one message: several times the longest unary reply, because each delta has a
+#: frame.
 MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
 
 Events = Sequence[StreamEvent | TextDeltaRun]
 
 
 class EventSource:
-    """The events of one reply, as many at a time as one read brought.
+    """The events of one reply, in batches of one read each.
 
-    :param limit: bytes after which the reply is given up; None for no limit.
+    :param limit: bytes after which the reply is abandoned; None for no limit.
     """
 
     __slots__ = ("_bytes_left", "_chunks", "_ended", "_reader", "_reply", "chunk")
@@ -47,7 +48,7 @@ class EventSource:
 
     @property
     def holds_text(self) -> bool:
-        """Whether text has arrived that was not returned yet."""
+        """Whether text is buffered."""
         return False
 
     async def read(self) -> Events | None:
@@ -76,12 +77,12 @@ class EventSource:
         return self._reader.close()
 
     def flush(self) -> Events:
-        """Events that are held back."""
+        """The buffered events."""
         return ()
 
     async def drain(self) -> None:
-        """Read the rest of a complete reply, so that its connection can be used again. An upstream that does not end
-        the reply soon is not waited for."""
+        """Read the rest of a complete reply, so that its connection can be used again. Waits only briefly for its
+        end."""
         if self._ended or self._reply.is_complete:
             return
         with contextlib.suppress(TimeoutError, GatewayError):
@@ -177,7 +178,7 @@ class BufferedEventSource(EventSource):
                 events = self._take_result()
             else:
                 return self._buffer.flush()
-        except GatewayError as error:  # what came before it is sent before it
+        except GatewayError as error:  # earlier events are sent first
             held = self._buffer.flush()
             if not held:
                 raise

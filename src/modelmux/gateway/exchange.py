@@ -1,7 +1,7 @@
 """The life of one request: received, resolved, admitted, attempting, committed, ended, settled.
 
-``async with Exchange(...)`` guarantees the last step. Whatever ends a request (its regular end, an error of any kind,
-the client leaving, a shutdown), the client is told once in its own dialect and the request is settled exactly once.
+``async with Exchange(...)`` guarantees the last step. Whatever ends a request (completion, an error, a disconnect, a
+shutdown), the client gets at most one error, in its own dialect, and the request is settled exactly once.
 
     state        what is known                           what an error becomes
     received     inbound                                 an error response
@@ -58,7 +58,7 @@ class Exchange:
         #: Of the latest attempt.
         self.prepared: PreparedRequest | None = None
         self.encoder: ReplyEncoder | None = None
-        #: The stream whose first content has come; from there on nothing is retried.
+        #: The stream whose first content was read; there are no retries after that.
         self.committed: CommittedStream | None = None
         self.first_content_at: float | None = None
         #: Why there was no further attempt after a failed one.
@@ -113,7 +113,7 @@ class Exchange:
         return early + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
 
     def keep_alive(self) -> None:
-        """From now on a client that waits for its stream gets a sign of life."""
+        """Start the keep-alives of a client that waits for its stream."""
         interval, route, encoder = self.services.streams.keep_alive_interval, self.route, self.encoder
         if not interval or not self.sends_events or route is None or encoder is None:
             return
@@ -126,14 +126,14 @@ class Exchange:
         self.client.keep_alive(interval, sign_of_life, lambda: early_headers(request_id, model, mode))
 
     def note_first_content(self) -> None:
-        """There is content to show."""
+        """Record the time of the first content."""
         self.first_content_at = self.services.runtime.clock()
 
-    def settle(self, error: GatewayError | None, *, client_gone: bool = False) -> None:
+    def settle(self, error: GatewayError | None, *, client_disconnected: bool = False) -> None:
         """Hand the record of the ended exchange to the observers, once.
 
-        :param error: what the client is told, if it failed.
-        :param client_gone: the client left before the end.
+        :param error: the error sent to the client, if it failed.
+        :param client_disconnected: the client left before the end.
         """
         if self.settled:
             return
@@ -153,7 +153,7 @@ class Exchange:
             route=self.route.name if self.route is not None else None,
             attempts=self.attempts,
             stream=self.decoded is not None and self.decoded.stream,
-            outcome=outcome_of(error, client_gone=client_gone),
+            outcome=outcome_of(error, client_disconnected=client_disconnected),
             error=error,
             stop_reason=self.stop_reason,
             duration=now - inbound.received_at,
@@ -182,7 +182,7 @@ class Exchange:
             try:
                 await self._release()
             finally:
-                self.settle(None, client_gone=True)  # no effect if it is settled
+                self.settle(None, client_disconnected=True)  # no effect if it is settled
 
     async def _release(self) -> None:
         """Stop and close what runs for the client. It has its response, or its error is on the way: a failure here is
@@ -197,7 +197,7 @@ class Exchange:
             self._log_internal_error(error)
 
     async def _end_with(self, error: BaseException) -> bool:
-        """Tell the client, if it can be told here.
+        """Send the error to the client, if that is possible here.
 
         :returns: whether the error is dealt with; if not, nothing was sent, and the caller sends it.
         """

@@ -1,6 +1,7 @@
 """Admission: the steps a request passes before its first attempt, as a tuple in order.
 
-Each is left in reverse order, exactly once, however the request ends. One that refuses leaves those before it.
+Each is left in reverse order, exactly once, however the request ends. If one rejects the request, those before it are
+left.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Gate(Protocol):
 
 
 class ConcurrencyGate:
-    """A bound on requests that run at once."""
+    """A limit of concurrent requests."""
 
     def __init__(self, limiter: ConcurrencyLimiter) -> None:
         self._limiter = limiter
@@ -78,6 +79,6 @@ class _Admission:
             gate = self._entered.pop()
             try:
                 await gate.leave(self._inbound)
-            finally:  # the others are left too, whatever this one raises
+            finally:  # leave the others even if this one raises
                 if self._entered:
                     await self._leave()

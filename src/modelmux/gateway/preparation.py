@@ -1,4 +1,4 @@
-"""A request prepared for the model of each deployment that is tried: once for each model, encoded once.
+"""Prepares a request for the model of each deployment that is tried; prepared and encoded once per model.
 
 Thinking blocks that an upstream rejected before are left out: clients keep sending them, and each would cost an
 attempt.
@@ -20,7 +20,7 @@ from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_reques
 
 
 class Prepared(Struct):
-    """What is sent to the deployments of one model.
+    """The request for the deployments of one model.
 
     :param stream: whether the upstream is asked for a stream.
     """
@@ -46,7 +46,7 @@ class Preparation:
     def prepare(self, deployment: Deployment) -> Prepared:
         """The request for a deployment's model.
 
-        :raises InvalidRequest: the model cannot answer it, or strict mode forbids what has to be changed for it.
+        :raises InvalidRequest: the model does not support it, or strict mode forbids the changes it needs.
         """
         prepared = self._prepared.get(deployment.card.id)
         if prepared is None:
@@ -55,7 +55,7 @@ class Preparation:
         return prepared
 
     def add_turn(self, turn: InputMessage) -> None:
-        """Continue a paused reply: from now on the turn follows the conversation."""
+        """Continue a paused reply: add a turn to the end of the conversation."""
         self._continuation.append(turn)
         self._prepared = {model: self._encoded(p.request, p.body, turn) for model, p in self._prepared.items()}
 

@@ -1,8 +1,8 @@
-"""Sending a reply to its client: a committed stream read by read, or a message in the form the client gets it.
+"""Sending a reply to its client: a committed stream read by read, or a message in the client's form.
 
-All events that arrive in one read are encoded and sent together, so no byte waits and the cost of a write is shared. A
-broken upstream never looks like success: the regular end follows only ``message_stop``; any failure is raised, and the
-exchange ends the stream with an error that the official SDKs raise on.
+All events that arrive in one read are encoded and sent together, so no byte is delayed and one write serves several
+events. A broken upstream never looks like success: the regular end follows only ``message_stop``. Any failure is
+raised, and the exchange ends the stream with an error that the official SDKs raise as an exception.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Headers of ours on the responses of the data plane: which model and deployment answered, and what was changed."""
+"""The gateway's headers on responses of the data plane: the model and deployment that replied, and what was changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from modelmux.wire.http import Headers
 
 
 def early_headers(request_id: str, model: str | None, stream_mode: Mode) -> Headers:
-    """What is known before there is a reply.
+    """Headers of a response that starts before the reply.
 
-    :param model: the catalog's id of the model that answers; None if there are several candidates.
+    :param model: the catalog's id of the model; None if there are several candidates.
     """
     headers = [(b"x-request-id", request_id.encode())]
     if model is not None:
@@ -24,7 +24,7 @@ def early_headers(request_id: str, model: str | None, stream_mode: Mode) -> Head
 
 
 def reply_headers(attempts: Sequence[AttemptRecord], notices: Sequence[Notice], warning: str | None) -> Headers:
-    """What is known once a deployment has answered.
+    """Headers of a response with a reply.
 
     :param warning: a sentence about the model's retirement.
     """

@@ -1,6 +1,6 @@
-"""The retry loop: what was attempted for one reply, and whether, where and when to try again.
+"""The retry loop: makes attempts for one reply until one succeeds or no further one is worth it.
 
-The decision is pure (``routing/retry.py``); here it gets its facts and its consequences.
+The decision is a pure function (``routing/retry.py``); this module collects its arguments and carries it out.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class RetryLoop:
                 decision = self._decide(self._considered(error, deployment), deployment)
                 without_traceback(error)
             else:
-                self._stay_with_model(deployment)
+                self._pin_model(deployment)
                 return result
             if decision.renew_token:
                 token, self._token_renewed = await services.tokens.renew(token), True
             elif decision.drop_thinking:
                 self._preparation.drop_thinking(deployment)
-            else:  # the other two are not the upstream's failures
+            else:  # the other two do not count as retries of a failure
                 budget.withdraw()
             if decision.delay:
                 await runtime.sleep(decision.delay)
@@ -101,13 +101,13 @@ class RetryLoop:
         )
         if isinstance(decision, Stop):
             self._exchange.stop_reason = decision.reason
-            if decision.zero_quota is not None:  # says more than the last attempt's error
+            if decision.zero_quota is not None:  # more helpful than the last attempt's error
                 raise pool.zero_quota(decision.zero_quota) from error
             raise error
         return decision
 
-    def _stay_with_model(self, deployment: Deployment) -> None:
-        """After a fallback the conversation stays with the model that answered."""
+    def _pin_model(self, deployment: Deployment) -> None:
+        """After a fallback, keep the conversation with the model that replied."""
         key, route = self._affinity_key, self._exchange.route
         if key is not None and route is not None and route.has_several_models:
             self._services.deployments.pin_model(key, deployment.card.id, default=route.card.id)

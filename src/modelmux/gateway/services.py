@@ -1,4 +1,4 @@
-"""What the data path works with, built once for each configuration by ``app.py`` and the same for every request."""
+"""The dependencies of the data path, built by ``app.py`` once for each configuration."""
 
 from __future__ import annotations
 

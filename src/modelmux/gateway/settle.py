@@ -1,4 +1,4 @@
-"""The end of an exchange as one record, for whoever observes it."""
+"""The outcome of an exchange, for its record."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from modelmux.errors import GatewayError, RequestError, UpstreamError, UpstreamR
 from modelmux.telemetry import names
 from modelmux.telemetry.records import Outcome
 
-#: Statuses of an upstream's error that are the client's doing.
+#: Statuses of an upstream's error that the client caused.
 _CLIENT_STATUSES = (400, 404, 413)
 
 
-def outcome_of(error: GatewayError | None, *, client_gone: bool) -> Outcome:
+def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outcome:
     """How an exchange ended.
 
-    :param error: what the client was told, if it failed.
-    :param client_gone: the client left before the end.
+    :param error: the error sent to the client, if it failed.
+    :param client_disconnected: the client left before the end.
     """
-    if client_gone:
+    if client_disconnected:
         return names.OUTCOME_CLIENT_DISCONNECTED
     if error is None:
         return names.OUTCOME_OK

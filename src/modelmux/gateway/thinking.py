@@ -1,4 +1,4 @@
-"""What is remembered of a reply's thinking, for the next request of the same conversation."""
+"""Remembers the thinking of a reply for the next request of the same conversation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from modelmux.wire.anthropic import Block
 
 
 def remember_thinking(blocks: Iterable[Block], owner: str, model: str, store: ThinkingStore) -> None:
-    """Store the thinking of a reply that led to tool calls; also that there was none."""
+    """Store the thinking before each tool call of a reply, or that there was none."""
     for call_id, thinking in thinking_by_tool_call(blocks):
         store.put(owner, call_id, model, thinking)

@@ -19,7 +19,7 @@ from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.server.health import Readiness
 from modelmux.server.http.connection import HttpConnection
-from modelmux.server.http.limits import Phase
+from modelmux.server.http.limits import ShutdownPhase
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends them at once.
 DRAIN_TIMEOUT: Final = 30
@@ -82,7 +82,7 @@ class GatewayServer(uvicorn.Server):
         self._reload = reload
         self._readiness = readiness
         self._drain = drain
-        self._phase = Phase()
+        self._phase = ShutdownPhase()
         self.server_state.phase = self._phase  # type: ignore[attr-defined]  # where our connections look for it
         self._reload_task: asyncio.Task[None] | None = None
         if manager.watchdog is not None:
@@ -108,13 +108,13 @@ class GatewayServer(uvicorn.Server):
         self._manager.stopping(self._drain.total)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         state, self._readiness.draining = self.server_state, True
-        self._phase.leaving = True
+        self._phase.closing_connections = True
         await self._wait_until(lambda: self.force_exit, self._drain.delay)
         for server in self.servers:
             server.close()
         for sock in sockets or []:
             sock.close()
-        self._phase.refusing = True
+        self._phase.rejecting = True
         await self._wait_until(lambda: self.force_exit or not state.tasks, self._drain.timeout)
         await self._end_requests()
         for connection in list(state.connections):

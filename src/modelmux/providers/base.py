@@ -1,4 +1,4 @@
-"""The seam for upstreams: a provider prepares a request for a deployment, and reads what comes back.
+"""The interface of upstreams: a provider prepares a request for a deployment, and decodes the reply.
 
 A provider is one folder. Connections, tokens, retries and routing are the same for all.
 """
@@ -24,7 +24,7 @@ MAX_REPLY_BODY: Final = 32 * 1024 * 1024
 
 
 class ReplyReader(Protocol):
-    """The bytes of one streamed reply -> events. What is complete comes at once, however the bytes were cut."""
+    """The bytes of one streamed reply -> events. Complete events are returned at once, however the bytes were split."""
 
     @property
     def failure(self) -> GatewayError | None:
@@ -42,12 +42,12 @@ class ReplyReader(Protocol):
         ...
 
     def close(self) -> list[StreamEvent | TextDeltaRun]:
-        """What the end of the bytes completes. :raises GatewayError: as ``feed``."""
+        """The events that the end of the bytes completes. :raises GatewayError: as ``feed``."""
         ...
 
 
 class Provider(Protocol):
-    """One kind of upstream. Pure: no I/O, no clock."""
+    """One kind of upstream. Pure: no I/O and no clock."""
 
     @property
     def name(self) -> str:
@@ -71,8 +71,8 @@ class Provider(Protocol):
     ) -> PreparedRequest:
         """The request as the deployment's model accepts it.
 
-        :param other_model: the model is a fallback, not the one that was asked for.
-        :raises InvalidRequest: the model cannot answer it truthfully.
+        :param other_model: the model is a fallback, not the requested one.
+        :raises InvalidRequest: the model does not support it.
         """
         ...
 
@@ -94,10 +94,10 @@ class Provider(Protocol):
     def message(self, body: bytes) -> Message:
         """A reply in one piece.
 
-        :raises UpstreamBroken: the body is something else.
+        :raises UpstreamBroken: the body is not a message.
         """
         ...
 
     def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
-        """An error reply as an exception; nothing in it names the deployment's project."""
+        """An error reply as an exception; it never contains the deployment's project."""
         ...

@@ -1,1 +1,1 @@
-"""I/O in: the ASGI application, its endpoints and what they answer."""
+"""HTTP in: the ASGI application, its endpoints and responses."""

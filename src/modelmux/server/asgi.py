@@ -29,7 +29,7 @@ _NO_PARAMS: Final[dict[str, str]] = {}
 
 
 class Served(NamedTuple):
-    """A surface and what answers its requests."""
+    """A surface and its handler."""
 
     surface: Surface
     handler: Handler
@@ -89,8 +89,8 @@ class Application:
             await served.handler(scope, receive, send, request_id, caller, params)
         except GatewayError as error:
             await self._fail(send, error, request_id, dialect)
-            error.__traceback__ = None  # its frames refer to the error: a circle
-        except Exception as error:  # noqa: BLE001 - the last resort: no request may take the server down
+            error.__traceback__ = None  # break the reference cycle with its frames
+        except Exception as error:  # noqa: BLE001 - last resort: no request may stop the server
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
             hint = f"Its log has the details under the request id {request_id}."
             await self._fail(send, GatewayError(INTERNAL_MESSAGE, hint=hint), request_id, dialect)
@@ -102,7 +102,8 @@ class Application:
     def _match(self, scope: Scope, path: str) -> tuple[Served, Mapping[str, str]]:
         """The surface whose template matches.
 
-        :raises Unauthorized: before anything is told about paths. :raises MethodNotAllowed: :raises EndpointNotFound:
+        :raises Unauthorized: so that callers without a key learn nothing about paths. :raises MethodNotAllowed: :raises
+            EndpointNotFound:
         """
         method = scope["method"]
         for pattern, by_method in self._templates:
@@ -120,7 +121,7 @@ class Application:
         raise EndpointNotFound(f"There is no endpoint {method[:20]} {path[:200]}.", hint=self._suggest_path(path))
 
     def _suggest_path(self, path: str) -> str:
-        """A sentence with the path probably meant: a doubled or missing /v1, a slash, a typing error."""
+        """Suggest the path that was probably meant: fixes a doubled or missing /v1, slashes and typing errors."""
         wanted = re.sub(r"/{2,}", "/", path).rstrip("/").lower()
         wanted = "/v1/" + re.sub(r"^(/(v\d+|api|openai))+(?=/|$)", "", wanted).lstrip("/")
         matches = difflib.get_close_matches(wanted, self._methods, n=1)

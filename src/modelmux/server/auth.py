@@ -1,6 +1,6 @@
 """Authentication with the gateway's own API keys.
 
-Decided on the headers and the configured keys alone, never on anything rebuilt from Host or the URL.
+Depends on headers and configured keys alone, never on a value derived from Host or the URL.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ApiKeys:
     def authenticate(self, headers: list[_Header]) -> Caller:
         """The caller of a request with a valid key as ``Authorization: Bearer`` or ``x-api-key``; one is enough.
 
-        Every key is compared, each in constant time: the time taken says nothing about any of them.
+        Every key is compared, each in constant time, so timing reveals nothing about any of them.
 
         :raises Unauthorized: no key, or no valid one.
         """

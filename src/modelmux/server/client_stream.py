@@ -1,6 +1,6 @@
-"""One response of the data plane on its way out: started once, ended once.
+"""The response to one request that calls an upstream: started once, ended once.
 
-Implements the gateway's ``ClientStream`` on ASGI. What is sent is decided by the gateway.
+Implements the gateway's ``ClientStream`` on ASGI. The gateway decides what is sent.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class AsgiClientStream:
 
 
 class KeepAlive:
-    """Signs of life on a silent stream, so that neither the client nor a proxy takes the gateway for dead. The first
-    may start the stream: an error can only be sent inside it then."""
+    """Sends keep-alives on a silent stream, so that neither the client nor a proxy closes the connection. The first one
+    may start the stream: from then on an error can only be sent inside it."""
 
     __slots__ = ("_headers", "_interval", "_sign_of_life", "_stream", "_task", "_timer")
 
@@ -111,7 +111,7 @@ class KeepAlive:
         self._task: asyncio.Task[None] | None = None
 
     def _start(self) -> None:
-        """Most streams are over before: only the others get a task."""
+        """Create the task only now: most streams end before the first interval."""
         self._task = asyncio.create_task(self._run())  # owned here; ended and awaited in stop
 
     async def _run(self) -> None:
@@ -120,7 +120,7 @@ class KeepAlive:
             if not stream.started:
                 await stream.start(self._headers())
                 bytes_before = stream.bytes_sent
-            if bytes_before == stream.bytes_sent:  # a client that reads too slowly delays it like everything else
+            if bytes_before == stream.bytes_sent:  # waits for a slow client like any other write
                 data = self._sign_of_life(idle)
                 if data:
                     await stream.write(data)

@@ -1,7 +1,11 @@
-"""Pages of other origins: what a browser asks before it lets a page call us, and what it needs to see in the answer.
+"""CORS: answers preflight requests and marks responses, so that pages of configured origins may call the gateway.
 
-Credentials in the browser's sense (cookies) are never allowed: keys travel in headers that the page sets itself. So
-``*`` gives nothing away that the page did not have. Without configured origins nothing of this runs.
+Credentials in the sense of CORS (cookies) are never allowed: the page itself sets the header with the key, so ``*``
+grants nothing that the page did not have. Without configured origins this module is not used.
+
+Starlette's ``CORSMiddleware`` is not used: its list of exposed headers is fixed, it repeats requested headers
+unchecked, and it rejects an origin in plain text without the hint that names the setting. A subclass would have to
+override both of its response methods, which is all of it.
 """
 
 from __future__ import annotations
@@ -17,20 +21,20 @@ from modelmux.wire.http import find_raw_header
 
 _ANY: Final = b"*"
 _METHODS: Final = b"GET, HEAD, POST"
-#: Seconds a browser may remember the answer to its question.
+#: Seconds for which a browser may cache the response to a preflight request.
 _MAX_AGE: Final = b"600"
-#: Headers a page may read beside those with our prefix.
+#: Headers a page may read in addition to those with the gateway's prefix.
 _EXPOSED: Final = frozenset({b"x-request-id", b"retry-after", b"x-should-retry"})
-_OURS: Final = b"x-modelmux-"
+_PREFIX: Final = b"x-modelmux-"
 _HEADER_NAMES: Final = re.compile(rb"^[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}$")
 _VARY: Final = b"Origin"
 _VARY_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
 class Cors:
-    """An application that pages of certain origins may call.
+    """Wraps an application so that pages of certain origins may call it.
 
-    :param origins: as ``config.cors_origins`` reads them; ``*`` for any.
+    :param origins: as returned by ``config.cors_origins``; ``*`` allows any.
     """
 
     def __init__(self, application: Application, origins: frozenset[str]) -> None:
@@ -48,9 +52,9 @@ class Cors:
         ):
             await self._preflight(scope, send, origin)
         else:
-            await self._application(scope, receive, self._marked(send, origin))
+            await self._application(scope, receive, self._with_cors_headers(send, origin))
 
-    def _allowed(self, origin: bytes | None) -> bytes | None:
+    def _allow_origin(self, origin: bytes | None) -> bytes | None:
         """The value of Access-Control-Allow-Origin, or None."""
         if origin is None:
             return None
@@ -59,7 +63,7 @@ class Cors:
         return _ANY if _ANY in self._origins else None
 
     async def _preflight(self, scope: Scope, send: Send, origin: bytes) -> None:
-        allowed = self._allowed(origin)
+        allowed = self._allow_origin(origin)
         if allowed is None:
             error = InvalidRequest(
                 "Pages of this origin may not call this gateway.",
@@ -74,26 +78,26 @@ class Cors:
             (b"access-control-max-age", _MAX_AGE),
             (b"vary", _VARY_PREFLIGHT),
         ]
-        wanted = find_raw_header(scope["headers"], b"access-control-request-headers")
-        if wanted and _HEADER_NAMES.match(wanted):  # named one by one: * would not cover Authorization
-            headers.append((b"access-control-allow-headers", wanted))
+        requested = find_raw_header(scope["headers"], b"access-control-request-headers")
+        if requested and _HEADER_NAMES.match(requested):  # by name, because * does not cover Authorization
+            headers.append((b"access-control-allow-headers", requested))
         if allowed != _ANY and find_raw_header(scope["headers"], b"access-control-request-private-network") == b"true":
             headers.append((b"access-control-allow-private-network", b"true"))
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def _marked(self, send: Send, origin: bytes | None) -> Send:
-        """Sends with what the browser needs to see, errors included."""
-        allowed = self._allowed(origin)
+    def _with_cors_headers(self, send: Send, origin: bytes | None) -> Send:
+        """Adds the CORS headers to every response, errors included."""
+        allowed = self._allow_origin(origin)
 
-        async def marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], (b"vary", _VARY)]
                 if allowed is not None:
-                    exposed = [name for name, _ in headers if name.startswith(_OURS) or name in _EXPOSED]
+                    exposed = [name for name, _ in headers if name.startswith(_PREFIX) or name in _EXPOSED]
                     headers.append((b"access-control-allow-origin", allowed))
                     headers.append((b"access-control-expose-headers", b", ".join(exposed)))
                 message = {**message, "headers": headers}
             await send(message)
 
-        return marked
+        return send_with_headers

@@ -1,4 +1,4 @@
-"""Noticing that a client has left while its request is being worked on, or that its time is over."""
+"""Detects a client's disconnect and a request's deadline while the request is being handled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from modelmux.server.responses import Receive, Scope
 
 
 class DisconnectGuard:
-    """Cancels the work inside ``async with`` when the client leaves, and turns that into ``ClientDisconnected``; or at
-    the deadline, which becomes ``UpstreamTimeout``.
+    """Cancels the body of ``async with`` when the client leaves or at the deadline, and then raises
+    ``ClientDisconnected`` or ``UpstreamTimeout``.
 
-    Use it after the body was read: from then on a server has nothing else to report than the disconnect. Our own server
-    calls when that happens; for others a task waits for their message.
+    Use it after the body was read: from then on a server reports only the disconnect. The gateway's own server calls
+    back; for other servers a task waits for the message.
 
     :param seconds: time until the deadline.
     """
@@ -45,7 +45,7 @@ class DisconnectGuard:
         if self._seconds != math.inf:
             self._timer = self._owner.get_loop().call_later(self._seconds, self._on_deadline)
         if self._on_disconnect is not None:
-            self._on_disconnect(self._on_gone)
+            self._on_disconnect(self._on_client_disconnected)
         else:
             self._watcher = asyncio.create_task(self._watch())  # owned here; ended and awaited in __aexit__
         return self
@@ -70,9 +70,9 @@ class DisconnectGuard:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._on_gone()
+        self._on_client_disconnected()
 
-    def _on_gone(self) -> None:
+    def _on_client_disconnected(self) -> None:
         if not self._closed and self._owner is not None:
             self._disconnected = True
             if not self._deadline_passed:

@@ -1,4 +1,4 @@
-"""Endpoints that call an upstream: a request becomes an ``Inbound``, the gateway answers it on a ``ClientStream``."""
+"""Endpoints that call an upstream: makes an ``Inbound`` of a request and runs the gateway with a ``ClientStream``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pages for machines and newcomers: health, readiness, metrics, the root. The model list is in ``models.py``.
+"""Health, readiness, metrics and the root page. The model list is in ``models.py``.
 
-Where several workers serve, each answers for all of them. Not in this module: how it knows the others' numbers.
+With several workers, each reports the totals of all. Not in this module: how the totals are collected.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Readiness:
 
 
 def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
-    """The Starlette routes. No page waits for anything."""
+    """The Starlette routes. All pages respond at once, without waiting."""
 
     async def root(_: Request) -> Response:
         return JSONResponse({"name": "modelmux", "version": __version__, "openai_base_path": "/v1"})

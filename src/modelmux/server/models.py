@@ -42,7 +42,7 @@ class ModelList:
 
 
 def is_anthropic_client(headers: Mapping[bytes, bytes]) -> bool:
-    """Anthropic's clients send their version; some only their kind of key."""
+    """Whether Anthropic's API is spoken: its clients send ``anthropic-version``; some send only ``x-api-key``."""
     return b"anthropic-version" in headers or (b"x-api-key" in headers and b"authorization" not in headers)
 
 

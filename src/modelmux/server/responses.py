@@ -1,4 +1,4 @@
-"""Sending JSON responses and errors, with the headers that every response has."""
+"""Sending JSON responses and errors, with their common headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -
 
 
 async def send_error(send: Send, error: GatewayError, body: bytes, headers: HeaderList) -> None:
-    """An error with the headers that steer a client's retries.
+    """An error with the headers that control a client's retries.
 
     :param body: the error in the client's dialect.
     """

@@ -1,5 +1,5 @@
-"""What observes exchanges: the log and the metrics. Each gets the same records; further observers are further items of
-the tuple that ``app.py`` passes to the gateway.
+"""Observers of exchanges: the log and the metrics. Each gets the same records; others can be added to the tuple that
+``app.py`` passes to the gateway.
 """
 
 from __future__ import annotations

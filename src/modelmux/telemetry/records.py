@@ -1,5 +1,5 @@
 """What is recorded of a request: one ``AttemptRecord`` for each call to an upstream, one ``ExchangeRecord`` when it is
-over. Log, metrics and whatever else observes an exchange are built from these, and from nothing else.
+over. All observers, the log and the metrics among them, work from these records only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ExchangeRecord(Struct, frozen=True):
     """One request from its arrival to its end.
 
     :param route: the public model name; None if the request did not get that far.
-    :param error: what the client was told, if it failed.
+    :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param duration, time_to_first_token: seconds.
     """

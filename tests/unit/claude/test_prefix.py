@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.claude.prefix import first_difference, flattened
+from modelmux.claude.prefix import first_difference, prompt_sequence
 from modelmux.wire.anthropic import MessagesRequest
 from support.translation import SONNET, translate
 
@@ -33,7 +33,7 @@ def result(*parts: Json) -> Json:
 
 
 def test_the_sequence_is_what_anthropic_reads_without_markers() -> None:
-    read = flattened(body(SYSTEM, HI, HELLO, HI, tools=[TOOL]))
+    read = prompt_sequence(body(SYSTEM, HI, HELLO, HI, tools=[TOOL]))
     assert [(kind, block.get("text", block.get("name"))) for kind, block in read] == [
         ("tool", "look"),
         ("system prompt", "Be brief."),

@@ -38,7 +38,7 @@ from support.translation import OPUS, PREFILL, SONNET, translate
 Json = dict[str, Any]
 
 BUDGET = PREFILL
-PLAIN = replace(SONNET, mid_system=False)
+PLAIN = replace(SONNET, supports_mid_system=False)
 USER, REPLY, SYSTEM = [{"role": role, "content": role} for role in ("user", "assistant", "system")]
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 RESULT = {"role": "tool", "tool_call_id": "c", "content": "r"}

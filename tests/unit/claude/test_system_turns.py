@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from support.translation import SONNET, notices, sent
 
-WITH, WITHOUT = replace(SONNET, mid_system=True), replace(SONNET, mid_system=False)
+WITH, WITHOUT = replace(SONNET, supports_mid_system=True), replace(SONNET, supports_mid_system=False)
 MARK = {"cache_control": {"type": "ephemeral"}}
 
 Json = dict[str, Any]

@@ -99,7 +99,7 @@ SECTIONS = [
 ]
 
 
-def said(section: type[Struct]) -> dict[str, list[Doc]]:
+def docs_of(section: type[Struct]) -> dict[str, list[Doc]]:
     """What the table says of each setting that holds a value, not a section."""
     hints = typing.get_type_hints(section, include_extras=True)
     return {
@@ -112,7 +112,7 @@ def said(section: type[Struct]) -> dict[str, list[Doc]]:
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_setting_is_explained_in_one_sentence(section: type[Struct]) -> None:
     """The reference page and the template are made of these: one that is missing is a setting nobody finds."""
-    for name, found in said(section).items():
+    for name, found in docs_of(section).items():
         assert len(found) == 1, name
         assert found[0].text.endswith("."), name
         assert len(found[0].text) <= 120, name
@@ -124,7 +124,7 @@ def test_a_typing_mistake_is_never_a_setting(section: type[Struct]) -> None:
 
 
 def test_no_variable_sets_two_settings() -> None:
-    names = [env.name for section in SECTIONS for found in said(section).values() for env in found[0].env]
+    names = [env.name for section in SECTIONS for found in docs_of(section).values() for env in found[0].env]
     assert len(names) == len(set(names))
 
 

@@ -56,6 +56,8 @@ def phrases(root: Path, source: str) -> list[str]:
         ("match x:\n  case [bear, *goes]: pass\n  case {**care}: pass", ["bear", "goes", "care"]),
         ("[x for gone in y]", ["gone"]),
         ("x: int = (made := 1)", ["made"]),
+        ("def connection_made_once(): pass", ["made in connection_made_once"]),
+        ("class RouteNotFound: pass", ["found in RouteNotFound"]),
         ("found_and_kept = 1", ["found in found_and_kept"]),  # once, although two parts are banned
     ],
 )
@@ -67,6 +69,9 @@ def test_banned_identifiers(source: str, words: list[str], tmp_path: Path) -> No
     "source",
     [
         "place_breakpoints = 1",
+        "class Connection:\n  def connection_made(self): pass",
+        "metadata.PackageNotFoundError",
+        "class ModelNotFound(EndpointNotFound): pass",
         "placeholder = foundation = Marketplace = storytold = careful = 1",
         "print(found)",  # a plain read repeats the assignment
         "read(found=1)",  # a keyword repeats the argument

@@ -1,6 +1,6 @@
-"""What a client's JSON schema says, in whatever odd form it comes: its types, names, targets, two of them at once.
+"""Reads client JSON schemas, malformed ones included: types, names, references, and two schemas merged into one.
 
-Reads and joins only. What Claude takes of it is said in ``schema`` and ``to_object_root``.
+Not in this module: what Claude accepts (``subset.py``, ``root.py``).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from modelmux.claude.schema.size import DEFINITIONS
 
-#: Keywords that bind nothing but tell the model something: written into the description, too, without a notice.
+#: Keywords that constrain nothing but inform the model: moved into the description without a notice.
 ANNOTATIONS: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
-#: Of these the outermost says enough.
+#: Of these keywords the outermost value is used.
 _FIRST_WINS: Final = frozenset({*ANNOTATIONS, "description", "title", "nullable"})
-#: Keywords without meaning for the value; left out in silence, as are those that begin with ``x-``.
+#: Keywords without meaning for the value; left out without a notice, like those that begin with ``x-``.
 _DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 def item_schema(schema: Json) -> Any:
-    """What any item of an array may be: the subset has no word for their order."""
+    """The schema of any item of an array: the subset cannot express their order."""
     first, rest, most = list_in(schema.get("prefixItems")), schema.get("items"), schema.get("maxItems")
     if not first:
         return rest
@@ -32,9 +32,9 @@ def item_schema(schema: Json) -> Any:
 
 
 def merge_into(merged: Json, member: Json, left: list[Json]) -> None:
-    """Add a schema to another, so that both hold; what cannot be joined is added to ``left``.
+    """Merge a schema into another, so that both hold; keywords that cannot be merged are added to ``left``.
 
-    References and ``allOf`` are for the caller.
+    The caller handles references and ``allOf``.
     """
     for key, value in member.items():
         if key in ("$ref", "allOf", *DEFINITIONS):
@@ -70,18 +70,18 @@ def _in_both(one: list[str], other: list[str]) -> list[str]:
 
 
 def resolve_ref(root: Json, reference: str) -> Any:
-    """What a reference within ``root`` points to; None for nothing, and for a reference that leaves it."""
+    """The target of a reference within ``root``; None if there is no such target, or if it is outside."""
     path = reference.removeprefix("#")
     if not path.startswith("/"):
         return None
-    found: Any = root
+    target: Any = root
     for step in path[1:].split("/"):
-        found = dict_in(found).get(unescaped(step))
-    return found
+        target = dict_in(target).get(unescaped(step))
+    return target
 
 
 def too_deep(value: Any, levels: int) -> bool:
-    """Whether JSON is nested beyond so many levels; asked first, so that what follows may recurse."""
+    """Whether JSON is nested in more than N levels; checked first, so that later steps may recurse."""
     level = [value]
     for _ in range(levels):
         inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, list | dict))
@@ -90,10 +90,10 @@ def too_deep(value: Any, levels: int) -> bool:
 
 
 def types_of(schema: Json) -> list[str]:
-    """The types a schema names or shows, each once; none if it names none."""
+    """The types that a schema declares or implies, each once."""
     kind = schema.get("type")
-    given = kind if isinstance(kind, list) else [kind]
-    kinds = list(dict.fromkeys(k for k in given if isinstance(k, str) and k in _TYPES))
+    names = kind if isinstance(kind, list) else [kind]
+    kinds = list(dict.fromkeys(k for k in names if isinstance(k, str) and k in _TYPES))
     if not kinds:
         kinds = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
     if schema.get("nullable") is True and kinds and "null" not in kinds:
@@ -102,7 +102,7 @@ def types_of(schema: Json) -> list[str]:
 
 
 def names_in(required: Any) -> list[str]:
-    """The names of ``required``; clients also send ``true`` and other old forms, which name nothing."""
+    """The names in ``required``; other values, such as the ``true`` of old drafts, are ignored."""
     return [name for name in list_in(required) if isinstance(name, str)]
 
 
@@ -117,11 +117,11 @@ def list_in(value: Any) -> list[Any]:
 
 
 def is_significant(key: str, value: Any) -> bool:
-    """Whether a keyword says anything that has to be kept."""
+    """Whether a keyword has a meaning that must not be lost."""
     if key == "nullable":
         return value is True
     if value is None and key != "const":
-        return False  # a way to leave it out
+        return False  # null stands for an absent keyword
     return key not in _DROPPED and key not in ("$ref", *DEFINITIONS) and not key.startswith("x-")
 
 

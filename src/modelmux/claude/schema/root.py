@@ -1,7 +1,7 @@
-"""A tool's schema has a plain object at its root: Anthropic refuses other types and combining keywords there, and one
-refused tool would fail every request.
+"""Rewrites tool schemas so that their root is a plain object: Anthropic rejects other types and combining keywords
+there, and one rejected tool would fail every request.
 
-Everything below the root stays the client's own.
+Everything below the root is left unchanged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Json = dict[str, Any]
 class RootSchema(NamedTuple):
     """A schema with a plain object at its root.
 
-    :param change: what had to be changed about the client's, as a sentence; empty if nothing that means anything.
-    :param other: whether the client's allows values that are no objects.
+    :param change: what was changed, as a sentence; empty if the meaning is the same.
+    :param other: whether the client's schema also allows values other than objects.
     """
 
     schema: Json
@@ -33,15 +33,15 @@ class RootSchema(NamedTuple):
 
 
 def to_object_root(parameters: Json | None, where: str) -> RootSchema:
-    """The client's schema if its root is a plain object, else one that has the properties of all it combines.
+    """The client's schema if its root is a plain object, else one with the properties of all the schemas it combines.
 
-    References and ``allOf`` at the root are written out. Of variants it has all properties, and requires what every one
-    of them requires.
+    References and ``allOf`` at the root are expanded. The result has the properties of all variants, and requires those
+    that every variant requires.
 
     :param where: path of the schema in the request.
-    :raises InvalidRequest: what the root combines is too much, or goes round in a circle.
+    :raises InvalidRequest: the root combines too much, or refers to itself.
     """
-    if parameters and None in parameters.values():  # how clients in Go write an empty list
+    if parameters and None in parameters.values():  # Go clients encode an empty list as null
         parameters = {k: v for k, v in parameters.items() if v is not None}
     if not parameters:
         return RootSchema({"type": "object", "properties": {}})
@@ -63,9 +63,9 @@ def to_object_root(parameters: Json | None, where: str) -> RootSchema:
 
 
 class _Part(NamedTuple):
-    """What one schema says about an object.
+    """What one schema requires of an object.
 
-    :param rest: its other keywords; of variants those they agree on.
+    :param rest: its other keywords; for variants, those with the same value in all.
     :param kinds: the types of its values; None where it names none.
     """
 
@@ -76,7 +76,7 @@ class _Part(NamedTuple):
 
 
 class _RootMerger:
-    """Joins what a root combines. Its work is bounded: references may be used any number of times, in a circle too."""
+    """Merges the schemas that a root combines. Its work is bounded, because references may repeat and form cycles."""
 
     def __init__(self, root: Json, where: str) -> None:
         self._root = root
@@ -87,7 +87,7 @@ class _RootMerger:
             raise self._refused("is nested too deeply")
 
     def join(self, schema: Any, depth: int = 0) -> _Part:
-        """One schema and all it combines."""
+        """One schema merged with all it combines."""
         if depth > MAX_DEPTH:
             raise self._refused("is nested too deeply, or refers to itself")
         schema = dict_in(schema)
@@ -118,14 +118,14 @@ class _RootMerger:
     def _any_of(self, variants: list[_Part]) -> _Part:
         kinds = [part.kinds for part in variants]
         fit = [part for part in variants if part.kinds is None or "object" in part.kinds]
-        found: dict[str, dict[str, Any]] = {}
+        alternatives: dict[str, dict[str, Any]] = {}
         for part in fit:
             for name, schema in part.properties.items():
                 text = self._text(schema)
                 self._count(1 + len(text))
-                found.setdefault(name, {})[text] = schema
+                alternatives.setdefault(name, {})[text] = schema
         every = set[str]().union(*(part.required for part in fit)).intersection(*(part.required for part in fit))
-        several = {name: list(schemas.values()) for name, schemas in found.items()}
+        several = {name: list(schemas.values()) for name, schemas in alternatives.items()}
         return _Part(
             {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in several.items()},
             [name for name in fit[0].required if name in every] if fit else [],
@@ -134,7 +134,7 @@ class _RootMerger:
         )
 
     def _text(self, schema: Any) -> str:
-        """A schema as text, written once while it lives."""
+        """A schema as text, encoded once."""
         if id(schema) not in self._texts:
             self._texts[id(schema)] = schema, json.dumps(schema)
         return self._texts[id(schema)][1]

@@ -1,6 +1,6 @@
-"""How much there is to compile in a schema of the subset, every use of a definition counted, and whether it ends.
+"""The size of a schema of the subset as it is compiled: every use of a definition counts. Detects recursion.
 
-Counts only. What a size is allowed to be is said in ``schema``.
+Counting only; ``subset.py`` has the limits.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import graphlib
 from typing import Any, Final, NamedTuple
 
 DEFINITIONS: Final = ("$defs", "definitions")
-#: Counts stop here: definitions that use each other twice reach any number of digits within a few lines.
+#: Upper bound of all counts: definitions that use each other twice grow exponentially within a few lines.
 MANY: Final = 1_000_000
 _ROOT: Final = ""
 
 
 class Size(NamedTuple):
-    """Of one schema; a reference is_significant as what it refers to."""
+    """Counts of one schema; a reference counts as its target."""
 
     parts: int = 0
     depth: int = 0
@@ -24,13 +24,13 @@ class Size(NamedTuple):
 
 
 def size_of(schema: dict[str, Any]) -> Size | None:
-    """The size of a schema of the subset, each use of a definition counted; None if it never ends.
+    """The size of a schema of the subset, each use of a definition counted; None if it is recursive.
 
     Linear in the length of the schema, however its definitions use each other.
     """
     pieces = {_ROOT: _Piece(schema)}
-    for place in DEFINITIONS:
-        pieces |= {pointer(place, name): _Piece(part) for name, part in schema.get(place, {}).items()}
+    for keyword in DEFINITIONS:
+        pieces |= {pointer(keyword, name): _Piece(part) for name, part in schema.get(keyword, {}).items()}
     edges = {name: [reference for reference, _ in piece.uses] for name, piece in pieces.items()}
     totals: dict[str, Size] = {}
     try:
@@ -41,9 +41,9 @@ def size_of(schema: dict[str, Any]) -> Size | None:
     return totals[_ROOT]
 
 
-def pointer(place: str, name: str) -> str:
+def pointer(keyword: str, name: str) -> str:
     """The reference to a definition."""
-    return f"#/{place}/{name.replace('~', '~0').replace('/', '~1')}"
+    return f"#/{keyword}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 class _Piece:

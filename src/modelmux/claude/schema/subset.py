@@ -4,8 +4,8 @@ What the subset has no keyword for moves into the description, in a fixed order,
 the same bytes; a notice reports it. What cannot be expressed (free-form values, recursion, external references, too
 many optional parameters) is reported in ``Subset.unsupported_reason``, and the caller chooses another way.
 
-References stay references; where other keywords stand beside one, and in ``allOf``, what they refer to is written out
-and joined. ``oneOf`` becomes ``anyOf``: the subset cannot say that only one may hold.
+References are kept; one with other keywords next to it, or in ``allOf``, is expanded and merged. ``oneOf`` becomes
+``anyOf``: the subset cannot express that only one may hold.
 """
 
 from __future__ import annotations
@@ -34,12 +34,11 @@ from modelmux.claude.schema.size import DEFINITIONS, Size, pointer, size_of
 #: Limits of one request, over all its schemas.
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
-#: Schemas within schemas, references followed: far beyond what compiles upstream, far below Python's own limit.
+#: Nesting of schemas, references followed: far above what the upstream compiles, far below Python's recursion limit.
 MAX_DEPTH: Final = 60
-#: Parts of one schema, every use of a reference written out. No honest one comes near it; a hostile one of a few lines
-#: doubles with each.
+#: Parts of one schema, every reference expanded. Real schemas are far smaller; a hostile one doubles with each line.
 MAX_PARTS: Final = 5_000
-#: Characters and list entries of one schema, likewise: a long text in a definition must not be copied without end.
+#: Characters and list entries of one schema, likewise: a long text in a definition could be copied many times.
 MAX_TEXT: Final = 1_000_000
 #: JSON within JSON: a schema within a schema takes at most two levels, and its values are not deep.
 MAX_NESTING: Final = 3 * MAX_DEPTH
@@ -47,25 +46,25 @@ MAX_NESTING: Final = 3 * MAX_DEPTH
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
-#: What compiles upstream of regular expressions is known by what does not: looking around, referring back, and whatever
-#: else starts with ``(?``; boundaries, properties and hooks of other kinds (``\b``, ``\p{…}``) are not promised.
+#: Features of regular expressions that the upstream does not compile: lookaround, backreferences and everything else
+#: that starts with ``(?``; word boundaries and Unicode properties (``\b``, ``\p{…}``) are not documented.
 _NOT_PLAIN: Final = re.compile(r"\(\?(?!:)|\\[0-9kpPbBAzZGRXKQE]")
 MAX_PATTERN: Final = 500
-#: Keywords that constrain a value and are not in the subset, in the order they are written into the description. Those
-#: nobody knows come after them, in the client's order.
+#: Keywords that constrain a value and are not in the subset, in the order they are written into the description.
+#: Unknown ones come after them, in the client's order.
 _NOTED: Final = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern",
     "format", "minItems", "maxItems", "uniqueItems", "contains", "minProperties", "maxProperties", "propertyNames",
     "patternProperties", "additionalProperties", "dependentRequired", "dependentSchemas", "prefixItems", "not", "if",
     "then", "else", "examples", "enum", "const",
 )  # fmt: skip
-#: Keywords that have their own place.
-_PLACED: Final = frozenset(
+#: Keywords that are converted on their own.
+_CONVERTED: Final = frozenset(
     {"type", "properties", "required", "items", "anyOf", "oneOf", "allOf", "description", "title", "nullable", "$ref",
      *DEFINITIONS}
 )  # fmt: skip
-#: Keywords that may be written again beside every variant.
-_BESIDE: Final = ("type", "properties", "required", "items", "additionalProperties")
+#: Keywords that may be repeated in every variant.
+_REPEATABLE: Final = ("type", "properties", "required", "items", "additionalProperties")
 _DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
 
 Json = dict[str, Any]
@@ -75,7 +74,7 @@ class Subset(Struct, frozen=True):
     """A schema brought into the subset.
 
     :param demoted: keywords that went into descriptions, sorted, each once.
-    :param unsupported_reason: why the schema cannot be expressed, and then the rest is empty; empty when it can.
+    :param unsupported_reason: why the schema cannot be expressed; empty if it can. The other fields are empty then.
     """
 
     schema: Json
@@ -100,7 +99,7 @@ def to_subset(schema: Json) -> Subset:
     if too_deep(schema, MAX_NESTING):
         return Subset({}, unsupported_reason="it is nested too deeply")
     try:
-        result = work.whole()
+        result = work.convert_root()
         size = _allowed(size_of(result))
     except _NotExpressible as why:
         return Subset({}, unsupported_reason=str(why))
@@ -122,32 +121,32 @@ def _allowed(size: Size | None) -> Size:
 
 
 class _Converter:
-    """One conversion: the root for references, and what was counted on the way."""
+    """One conversion: the root for references, and the counts so far."""
 
     def __init__(self, root: Json) -> None:
         self._root = root
         self._depth = 0
         self._parts = 0
         self._text = 0
-        self._asked: list[str] = []
+        self._pending_refs: list[str] = []
         self.demoted: set[str] = set()
 
-    def whole(self) -> Json:
+    def convert_root(self) -> Json:
         """The root and the definitions it still refers to, in the client's order.
 
         :raises _NotExpressible: it cannot be expressed.
         """
         result = self.convert(self._root)
-        made: Json = {}
-        while self._asked:
-            reference = self._asked.pop()
-            if reference not in made:
-                made[reference] = self.convert(self._target(reference))
-        for place in DEFINITIONS:
-            names = {name: pointer(place, name) for name in dict_in(self._root.get(place))}
-            kept = {name: made[reference] for name, reference in names.items() if reference in made}
-            if kept:
-                result[place] = kept
+        converted: Json = {}
+        while self._pending_refs:
+            reference = self._pending_refs.pop()
+            if reference not in converted:
+                converted[reference] = self.convert(self._target(reference))
+        for keyword in DEFINITIONS:
+            names = {name: pointer(keyword, name) for name in dict_in(self._root.get(keyword))}
+            definitions = {name: converted[reference] for name, reference in names.items() if reference in converted}
+            if definitions:
+                result[keyword] = definitions
         return result
 
     def convert(self, schema: Any) -> Json:
@@ -156,9 +155,7 @@ class _Converter:
         :raises _NotExpressible: it cannot be expressed.
         """
         if not isinstance(schema, dict):
-            raise _NotExpressible(
-                "a part of it allows any value"
-            )  # true, false or nonsense: the subset has no word for it
+            raise _NotExpressible("a part of it allows any value")  # true, false or malformed: not in the subset
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise _NotExpressible(f"it has more than {MAX_PARTS} parts")
@@ -173,11 +170,11 @@ class _Converter:
         left: list[Json] = []
         if isinstance(schema.get("$ref"), str) and not any(is_significant(key, schema[key]) for key in schema):
             reference = self._reference(schema["$ref"])
-            self._asked.append(reference)
+            self._pending_refs.append(reference)
             return {"$ref": reference}
         if isinstance(schema.get("$ref"), str) or list_in(schema.get("allOf")):
             schema, left = self._merged(schema)
-        notes: Json = {k: v for k, v in schema.items() if k not in _PLACED and is_significant(k, v)}
+        notes: Json = {k: v for k, v in schema.items() if k not in _CONVERTED and is_significant(k, v)}
         if left:
             notes["allOf"] = left
         if list_in(schema.get("anyOf")) or list_in(schema.get("oneOf")):
@@ -193,24 +190,24 @@ class _Converter:
         return result
 
     def _variants(self, schema: Json, notes: Json) -> Json:
-        """One of several; what stands beside them holds for every one."""
+        """``anyOf`` or ``oneOf``; the keywords next to it apply to every variant."""
         first, second = list_in(schema.get("anyOf")), list_in(schema.get("oneOf"))
         if first and second:
             notes["oneOf"] = second
-        beside: Json = {k: schema[k] for k in _BESIDE if k in schema}
+        siblings: Json = {k: schema[k] for k in _REPEATABLE if k in schema}
         notes.pop("additionalProperties", None)
-        variants = [self.convert(self._variant(beside, variant)) for variant in first or second]
+        variants = [self.convert(self._variant(siblings, variant)) for variant in first or second]
         if schema.get("nullable") is True:
             variants.append({"type": "null"})
         return {"anyOf": variants}
 
-    def _variant(self, beside: Json, variant: Any) -> Any:
-        kinds = types_of(beside)
-        if isinstance(variant, dict) and isinstance(variant.get("$ref"), str) and beside.keys() == {"type"}:
-            found = types_of(dict_in(self._target(variant["$ref"])))
-            if found and set(found) <= set(kinds):
-                return variant  # it says so itself, and may stay a reference
-        return {**beside, "allOf": [variant]} if beside and isinstance(variant, dict) else variant
+    def _variant(self, siblings: Json, variant: Any) -> Any:
+        kinds = types_of(siblings)
+        if isinstance(variant, dict) and isinstance(variant.get("$ref"), str) and siblings.keys() == {"type"}:
+            target_types = types_of(dict_in(self._target(variant["$ref"])))
+            if target_types and set(target_types) <= set(kinds):
+                return variant  # its target has the types already
+        return {**siblings, "allOf": [variant]} if siblings and isinstance(variant, dict) else variant
 
     def _typed(self, schema: Json, notes: Json) -> Json:
         kinds = types_of(schema)
@@ -240,8 +237,8 @@ class _Converter:
             if notes.get(key) is False:
                 del notes[key]  # every object of the subset is closed
                 closed = True
-        said = isinstance(schema.get("properties"), dict) and "additionalProperties" not in notes
-        if not properties and (not (closed or said) or "patternProperties" in notes):
+        has_properties = isinstance(schema.get("properties"), dict) and "additionalProperties" not in notes
+        if not properties and (not (closed or has_properties) or "patternProperties" in notes):
             raise _NotExpressible("it has an object with arbitrary keys")
         result["properties"] = {name: self.convert(value) for name, value in properties.items()}
         result["required"] = [name for name in named if name in properties]
@@ -252,11 +249,11 @@ class _Converter:
 
     def _describe(self, schema: Json, result: Json, notes: Json) -> None:
         order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
-        said = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
+        constraints = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
         self.demoted.update(k for k in notes if k not in ANNOTATIONS)
         parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
-        if said:
-            parts.append("{" + ", ".join(said) + "}")
+        if constraints:
+            parts.append("{" + ", ".join(constraints) + "}")
         text = "\n\n".join(part for part in parts if part)
         if text:
             result["description"] = text
@@ -265,21 +262,21 @@ class _Converter:
         self._charge(len(text) + len(result.get("title", "")) + sum(len(str(v)) for v in result.get("enum", ())))
 
     def _reference(self, reference: str) -> str:
-        """A reference to a definition, in the one spelling."""
+        """A reference to a definition, in canonical spelling."""
         self._charge(len(reference))
         if self._target(reference) is None:
             raise _NotExpressible("it refers to something outside itself")
-        found = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
-        if found is None:
+        match = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
+        if match is None:
             raise _NotExpressible("it refers to a part of itself that is not a definition")
-        return pointer(found[1], unescaped(found[2]))
+        return pointer(match[1], unescaped(match[2]))
 
     def _target(self, reference: str) -> Any:
         return resolve_ref(self._root, reference)
 
     def _merged(self, schema: Json) -> tuple[Json, list[Json]]:
-        """``allOf`` and a reference with keywords beside it written out: all keywords side by side, and those of
-        which there were two, with different values that cannot be joined."""
+        """Expand ``allOf`` and a reference with other keywords: returns the merged keywords, and those with conflicting
+        values that cannot be merged."""
         merged: Json = {}
         left: list[Json] = []
         members: list[Any] = [schema]
@@ -293,7 +290,7 @@ class _Converter:
             self._charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
             if isinstance(member.get("$ref"), str):
                 reference = self._reference(member["$ref"])
-                if reference not in followed:  # a second time it would add nothing
+                if reference not in followed:  # a second time adds nothing
                     followed.add(reference)
                     members.append(self._target(reference))
             members += reversed(list_in(member.get("allOf")))

@@ -1,4 +1,4 @@
-"""What Anthropic's clients read: errors and the model list."""
+"""Errors and the model list for clients of Anthropic's API."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic.models import ModelInfo, ModelPage
 from modelmux.wire.openai.common import encode
 
-_MAX_PAGE: Final = 1000  # Anthropic's largest page; the whole list fits, so that is the default too
+_MAX_PAGE: Final = 1000  # Anthropic's maximum; the complete list fits, so it is the default too
 _UNKNOWN_DAY: Final = date(1970, 1, 1)
 
 
@@ -20,7 +20,7 @@ def encode_model(model: ListedModel) -> bytes:
 
 
 def encode_models(models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
-    """The part of the list that ``limit``, ``after_id`` and ``before_id`` ask for.
+    """The page of the list selected by ``limit``, ``after_id`` and ``before_id``.
 
     :raises InvalidRequest: a limit that is not a number in range, or an id that is not in the list.
     """

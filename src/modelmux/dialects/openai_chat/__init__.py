@@ -1,1 +1,1 @@
-"""OpenAI Chat Completions."""
+"""OpenAI Chat Completions: decodes requests, encodes replies."""

@@ -20,16 +20,16 @@ _decoder: Final = msgspec.json.Decoder(_Citation)
 def annotation(citation: Raw, start: int, end: int) -> dict[str, Any] | None:
     """One citation of the text from ``start`` to ``end`` (characters of the whole content); None if it has no URL."""
     try:
-        said = _decoder.decode(citation)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # raw JSON was skipped over, never checked
+        decoded = _decoder.decode(citation)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # raw JSON is not validated yet
         return None
-    if not said.url:
+    if not decoded.url:
         return None
-    found = {"start_index": start, "end_index": end, "url": said.url, "title": said.title or ""}
-    return {"type": "url_citation", "url_citation": found}
+    url_citation = {"start_index": start, "end_index": end, "url": decoded.url, "title": decoded.title or ""}
+    return {"type": "url_citation", "url_citation": url_citation}
 
 
 def annotations_of(citations: list[Raw] | None, start: int, end: int) -> list[dict[str, Any]]:
     """All citations of one text block, each URL once."""
-    found = [a for a in (annotation(c, start, end) for c in citations or ()) if a]
-    return list({a["url_citation"]["url"]: a for a in found}.values())
+    annotations = [a for a in (annotation(c, start, end) for c in citations or ()) if a]
+    return list({a["url_citation"]["url"]: a for a in annotations}.values())

@@ -25,7 +25,7 @@ def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | N
 
 
 def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, notices: Notices) -> CacheOptions:
-    """What the request says about caching as a whole.
+    """The request's options for caching.
 
     :raises InvalidRequest: an unknown lifetime or mode.
     """
@@ -40,8 +40,8 @@ def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, n
             notices.add("ignored", field, "Claude's prompt cache does not have this setting.")
     ttl = _ttl(options.get("ttl"), "prompt_cache_options.ttl")
     marker = request.cache_control
-    whole = CacheControl("ephemeral", _ttl(marker.ttl, "cache_control.ttl")) if marker is not None else None
-    return CacheOptions(whole, orphan_breakpoint, mode == "explicit", ttl)
+    prompt_marker = CacheControl("ephemeral", _ttl(marker.ttl, "cache_control.ttl")) if marker is not None else None
+    return CacheOptions(prompt_marker, orphan_breakpoint, mode == "explicit", ttl)
 
 
 def _ttl(value: Any, field: str) -> Literal["5m", "1h"] | None:

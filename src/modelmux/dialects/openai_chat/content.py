@@ -70,10 +70,10 @@ def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[Us
 
 
 def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheControl | None]:
-    """The blocks without blank text, because Anthropic rejects it. A cache breakpoint on it moves to the nearest
-    block, the one before or else the one after, unless that has its own.
+    """The blocks without blank text, because Anthropic rejects it. A cache breakpoint on it moves to the block before
+    it, or else to the one after it, unless that has its own.
 
-    :returns: the blocks, and a breakpoint for which there is no block.
+    :returns: the blocks, and a breakpoint without a block to set it on.
     """
     result: list[B] = []
     orphan: anthropic.CacheControl | None = None

@@ -1,4 +1,4 @@
-"""What the translation of one request collects on its way."""
+"""What the translation of one request collects."""
 
 from __future__ import annotations
 

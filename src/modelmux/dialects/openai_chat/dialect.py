@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions, as the gateway sees it."""
+"""OpenAI Chat Completions as a ``Dialect``."""
 
 from __future__ import annotations
 

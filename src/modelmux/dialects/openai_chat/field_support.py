@@ -20,8 +20,8 @@ Kind = Literal["mapped", "emulated", "ignored", "rejected"]
 class FieldSupport(NamedTuple):
     """How one field is supported.
 
-    :param explanation: for the reader of the table; of an ignored field also its notice, of a rejected one its hint.
-    :param neutral_values: values that ask for nothing and are therefore neither reported nor rejected.
+    :param explanation: text of the table; also the notice of an ignored field, or the hint of a rejected one.
+    :param neutral_values: values without an effect, which are neither reported nor rejected.
     """
 
     kind: Kind
@@ -110,7 +110,7 @@ _OVERRIDDEN_BY: Final = (
     ("reasoning_effort", ("thinking", "reasoning")),
 )
 
-# Most requests set none of these fields: one look at all of them together shows it.
+# Most requests set none of these fields, which one comparison of all of them shows.
 _rejected_values: Final = attrgetter(*(name for name, _ in _REJECTED))
 _ignored_values: Final = attrgetter(*(name for name, _ in _IGNORED))
 _overriding_values: Final = attrgetter(*dict.fromkeys(name for _, others in _OVERRIDDEN_BY for name in others))
@@ -121,7 +121,7 @@ _NO_OVERRIDING: Final = _overriding_values(_EMPTY)
 
 
 def reject_unsupported(request: ChatRequest) -> None:
-    """Reject what cannot be answered truthfully.
+    """Reject fields whose effect cannot be provided.
 
     :raises InvalidRequest: naming the field.
     """

@@ -7,7 +7,7 @@ from typing import Final
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_response import FinishReason
 
-#: A value that is not here is news to us and means a normal end, never an error.
+#: An unknown value means a normal end, never an error.
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -23,8 +23,8 @@ REFUSED: Final = "The model refused to answer."
 
 
 def finish_reason(stop_reason: str | None, *, called_tools: bool, legacy: bool = False) -> FinishReason:
-    """``tool_calls`` exactly when the client has calls to run; a cut or refused reply says so first. Calls of a reply
-    that ended in a way we do not know are shown, but nobody is told to run them.
+    """``tool_calls`` only if the client has calls to run; a truncated or refused reply takes precedence. The calls of a
+    reply with an unknown stop reason are included, but the client is not asked to run them.
 
     :param legacy: the client asked with ``functions`` and gets ``function_call``.
     """

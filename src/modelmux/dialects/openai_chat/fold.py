@@ -1,4 +1,4 @@
-"""Chat completion chunks -> the completion that a client would have received in one piece."""
+"""Chat completion chunks -> the equivalent completion in one piece."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from modelmux.wire.openai import chat_response
 def fold_chunks(
     chunks: Iterable[chat_response.DecodedChunk], usage: chat_response.Usage
 ) -> chat_response.ChatCompletion:
-    """Chat completion chunks -> the completion a client would have got whole.
+    """Fold the chunks of a stream into one completion.
 
-    :param usage: used where the stream carries none (the client did not ask).
+    :param usage: used if the stream has none, because the client did not request it.
     """
     parts = Parts("", None, [], [], "", [])
     calls: dict[int, Call] = {}

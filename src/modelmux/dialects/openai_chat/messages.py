@@ -1,7 +1,7 @@
 """The conversation: a client's messages in any order -> the turns Anthropic accepts.
 
 Append-only: what a message becomes depends on what came before it (see ``claude/conversation.py``), so the translation
-of a longer conversation starts with that of the shorter one wherever the model was asked (tests/properties).
+of a longer conversation starts with that of every shorter one (tests/properties).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def count_leading_system(messages: Sequence[ChatMessage]) -> int:
 def translate_system(
     messages: Sequence[ChatMessage], ctx: TranslationContext
 ) -> tuple[list[anthropic.TextBlock], anthropic.CacheControl | None]:
-    """The leading system messages as blocks, one for each part; with them a breakpoint for which there is no block.
+    """The leading system messages as blocks, one for each part; with them a breakpoint without a block to set it on.
 
-    Later system messages stay in their place: moving them here would change the prefix of the whole conversation.
+    Later system messages are not moved here: that would change the prefix of the conversation.
     """
     blocks: list[anthropic.TextBlock] = []
     for index, message in enumerate(messages):
@@ -87,7 +87,7 @@ def add_messages(
 def _note_name(
     message: UserMessage | AssistantMessage | SystemMessage | DeveloperMessage, path: str, ctx: TranslationContext
 ) -> None:
-    """A notice for the name of a participant. A tool message's name is that of its call, and known from there."""
+    """A notice for the name of a participant. The name of a tool message is not reported: its call has it too."""
     if message.name:
         ctx.notices.add("ignored", f"{path}.name", "Claude does not support names for participants.")
 
@@ -95,7 +95,7 @@ def _note_name(
 def _with_breakpoint(
     blocks: list[Any], message: SystemMessage | DeveloperMessage | UserMessage, path: str
 ) -> list[Any]:
-    """Blocks with the message's own breakpoint on the last; where there is no block, blank text carries it."""
+    """Blocks with the message's own breakpoint on the last one; without blocks, on a blank text."""
     marker = read_breakpoint(message.cache_control, None, path)
     if marker is not None and not set_on_last(blocks, marker):
         blocks.append(anthropic.TextBlock("", marker))
@@ -131,7 +131,9 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
     builder.close_user_turn()
     texts, orphan = drop_blank_text([*text_blocks(message.content, path), anthropic.TextBlock(message.refusal or "")])
     builder.set_cache_breakpoint(orphan)
-    if texts or message.tool_calls or message.function_call:  # no reply is thinking alone, or ends in it
+    if (
+        texts or message.tool_calls or message.function_call
+    ):  # a reply does not consist of thinking alone, or end with it
         builder.add_assistant(*returned_thinking(message), *texts)
     for index, call in enumerate(message.tool_calls or ()):
         call_path = f"{path}.tool_calls.{index}"
@@ -157,8 +159,8 @@ def _function_call(call: FunctionCall, ctx: TranslationContext, path: str) -> tu
 def _result(
     content: Content, ctx: TranslationContext, path: str
 ) -> tuple[str | list[Any] | None, anthropic.CacheControl | None]:
-    """A tool's result: a string where it is one text, blocks where it is more, None where it is empty; with it a
-    breakpoint for which there is no block inside."""
+    """A tool's result: a string for one text, blocks for more, None if it is empty; with it a breakpoint without a
+    block to set it on."""
     blocks, orphan = drop_blank_text(user_blocks(content, ctx, path))
     if len(blocks) == 1 and isinstance(blocks[0], anthropic.TextBlock) and blocks[0].cache_control is None:
         return blocks[0].text, None
@@ -166,7 +168,7 @@ def _result(
 
 
 def decode_arguments(text: str | None, ctx: TranslationContext, field: str) -> dict[str, Any]:
-    """A tool call's argument string as the object Anthropic requires; anything else is wrapped, never lost."""
+    """A tool call's argument string as the object Anthropic requires; any other value is wrapped in one."""
     if text is None or not text.strip():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The model list in OpenAI's shape. It has no pages."""
+"""The model list in OpenAI's format, which has no pagination."""
 
 from __future__ import annotations
 

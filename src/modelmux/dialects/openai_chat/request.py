@@ -1,4 +1,4 @@
-"""Chat Completions request -> a request for Claude, free of any model. Each step has its own module."""
+"""Chat Completions request -> model-independent request for Claude. Each step has its own module."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MAX_CONTINUATIONS: Final = 5
 
 
 def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tuple[ClaudeRequest, ReplyPlan]:
-    """Translate a request. Deterministic: the same request gives the same result, whatever model it is for.
+    """Translate a request. Deterministic: the same request gives the same result, for every model.
 
     :param unknown: names of fields of the request that ``ChatRequest`` does not have.
-    :returns: the request, and how the reply is presented as far as no model decides it.
-    :raises InvalidRequest: naming the field, when the request cannot be answered truthfully.
+    :returns: the request, and how to present the reply, as far as it does not depend on the model.
+    :raises InvalidRequest: naming the field that cannot be honoured.
     """
     ctx = TranslationContext()
     reject_unsupported(request)
@@ -93,7 +93,7 @@ def _reply_plan(request: ChatRequest, translated: ClaudeRequest, ctx: Translatio
         tool_names=ctx.tool_names.originals,
         custom_tools=frozenset(ctx.custom_tools),
         legacy_function=bool(request.functions and not request.tools),
-        strip_code_fence=answer_format is not None and answer_format.schema is None,
+        strip_code_block=answer_format is not None and answer_format.schema is None,
         show_reasoning=is_shown(request, translated.reasoning),
         max_continuations=MAX_CONTINUATIONS if translated.web_search is not None else 0,
         service_tier="default" if request.service_tier else UNSET,

@@ -1,4 +1,4 @@
-"""Messages reply -> chat completion, for replies that arrive whole."""
+"""Messages reply -> chat completion, for replies in one piece."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct
 
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_fence import strip_code_fence
+from modelmux.dialects.openai_chat.code_block import strip_code_block
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.usage import translate_usage
 from modelmux.wire import anthropic
@@ -19,7 +19,7 @@ Call = chat_response.ResponseToolCall | chat_response.ResponseCustomCall
 
 
 class Parts(Struct):
-    """What a reply holds, brought into OpenAI's categories. Shared by whole replies and folded streams."""
+    """The content of a reply in OpenAI's categories. Shared by complete replies and folded streams."""
 
     text: str
     refusal: str | None
@@ -32,9 +32,9 @@ class Parts(Struct):
 def translate_response(
     message: anthropic.Message, shape: ReplyPlan, *, id: str, created: int
 ) -> chat_response.ChatCompletion:
-    """Translate a whole reply.
+    """Translate a complete reply.
 
-    Blocks that are neither text, thinking nor a client's tool call (server tools and their results) stay out.
+    Other blocks than text, thinking and the client's tool calls (server tools and their results) are left out.
 
     :param id: the completion's id; ``created``: Unix seconds.
     """
@@ -53,7 +53,7 @@ def completion(
     id: str,
     created: int,
 ) -> chat_response.ChatCompletion:
-    """The completion that says ``parts``; null, not empty, where there is nothing."""
+    """The completion with these ``parts``; empty ones are null."""
     empty = not parts.text and bool(parts.calls or parts.refusal)
     reply = chat_response.ResponseMessage(
         content=None if empty else parts.text,
@@ -80,7 +80,7 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
         if block.type == "text" and block.text:
             start = len(parts.text)
             parts.text += block.text
-            if not shape.strip_code_fence:  # what is cut off the front would move them
+            if not shape.strip_code_block:  # the indices would be wrong after removing the fence
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
         elif block.type == "tool_use" and (block.name or "") == shape.answer_tool:
             parts.text += arguments_of(block)
@@ -90,8 +90,8 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
             parts.reasoning += (block.thinking or "") if block.type == "thinking" else ""
             thought = thinking_block(block)
             parts.thinking_blocks += [thought] if thought else []
-    if shape.strip_code_fence:
-        parts.text = strip_code_fence(parts.text)
+    if shape.strip_code_block:
+        parts.text = strip_code_block(parts.text)
     return parts
 
 
@@ -109,13 +109,14 @@ def tool_call(block: anthropic.Block, shape: ReplyPlan) -> Call:
 def arguments_of(block: anthropic.Block) -> str:
     """The argument text of a tool_use block; ``{}`` for none.
 
-    What is raw was never checked for UTF-8; a bad byte in it costs its own character, not the reply.
+    Raw JSON is not validated as UTF-8; an invalid byte is replaced instead of failing the reply.
     """
     return bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else "{}"
 
 
 def free_text(arguments: str) -> str:
-    """The text given to a custom tool: the one string of its arguments, or the arguments as they are if cut."""
+    """The text given to a custom tool: the string in its arguments, or the arguments unchanged if they are
+    truncated."""
     try:
         value = msgspec.json.decode(arguments)
     except (msgspec.DecodeError, RecursionError):

@@ -1,7 +1,7 @@
 """Events of a reply -> chat completion chunks, without I/O.
 
-Each event gives the chunks it adds; ``feed`` gives them encoded. A run of plain text deltas, by far the most frequent
-events, takes a fast path that builds no chunk.
+``chunks`` returns the chunks that an event adds; ``feed`` returns them encoded. A run of plain text deltas, by far the
+most frequent events, takes a fast path that builds no chunk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper
+from modelmux.dialects.openai_chat.code_block import CodeBlockStripper
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.response import free_text, thinking_block, translate_response
 from modelmux.dialects.openai_chat.usage import translate_usage
@@ -62,7 +62,7 @@ class _ThinkingBlock:
 
 
 class _HiddenBlock:
-    """An open block that shows the client nothing: server tools, their results, and unknown types."""
+    """An open block that the client does not see: server tools, their results, and unknown types."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ _HIDDEN = _HiddenBlock()
 
 
 class _TextBlock:
-    """An open text block: where it began in the content, and what it cites."""
+    """An open text block: its start in the content, and its citations."""
 
     __slots__ = ("citations", "start")
 
@@ -99,8 +99,8 @@ class ChatEncoder(ReplyEncoder):
         self._calls = 0  # of the client's tools
         self._length = 0  # of the content so far, in characters
         self._open: dict[int, _ToolUseBlock | _TextBlock | _ThinkingBlock | _HiddenBlock] = {}
-        self._fences = CodeFenceStripper() if plan.strip_code_fence else None
-        self._needs_full_path = plan.strip_code_fence or plan.max_continuations > 0  # text is not just passed on
+        self._code_block = CodeBlockStripper() if plan.strip_code_block else None
+        self._needs_full_path = plan.strip_code_block or plan.max_continuations > 0  # whether text needs processing
 
     def restart(self, plan: ReplyPlan) -> ChatEncoder:
         """For another attempt: fresh, or continuing after a pause."""
@@ -108,7 +108,7 @@ class ChatEncoder(ReplyEncoder):
         if self.state.paused:
             encoder.state = self.state.continued()
             encoder._role_sent, encoder._calls, encoder._length = True, self._calls, self._length
-            encoder._fences = self._fences
+            encoder._code_block = self._code_block
             encoder.content_started = True
         return encoder
 
@@ -163,8 +163,7 @@ class ChatEncoder(ReplyEncoder):
         return []
 
     def _plain_text(self, event: anthropic.StreamEvent) -> str | None:
-        """The text of an event that adds text to the content and does nothing else; None for any other event, and
-        nothing has happened then."""
+        """The text of an event that only adds text to the content; None, without side effects, for any other event."""
         delta = event.delta
         if delta is None or delta.type != "text_delta" or event.type != "content_block_delta":
             return None
@@ -189,8 +188,8 @@ class ChatEncoder(ReplyEncoder):
         return [chunk] if self._role_sent else [*self._role(), chunk]
 
     def _text(self, text: str | None) -> list[Chunk]:
-        if text and self._fences is not None:
-            text = self._fences.feed(text)
+        if text and self._code_block is not None:
+            text = self._code_block.feed(text)
         if not text:
             return []
         self._length += len(text)
@@ -203,7 +202,7 @@ class ChatEncoder(ReplyEncoder):
         block = self._open.get(event.index)
         match delta.type:
             case "text_delta":
-                if block is None:  # a delta of a block that never started
+                if block is None:  # a delta without a block
                     self._open[event.index] = _TextBlock(self._length)
                 elif not isinstance(block, _TextBlock):
                     return []
@@ -273,13 +272,13 @@ class ChatEncoder(ReplyEncoder):
         block = self._open.pop(index, None)
         if isinstance(block, _ToolUseBlock):
             return self._tool_stop(block)
-        if isinstance(block, _TextBlock) and self._fences is None and self._length > block.start:
+        if isinstance(block, _TextBlock) and self._code_block is None and self._length > block.start:
             annotations = annotations_of(block.citations, block.start, self._length)
             return self._content(ChunkDelta(annotations=annotations)) if annotations else []
         return []
 
     def _tool_stop(self, tool: _ToolUseBlock) -> list[Chunk]:
-        """The end of a tool call: arguments where no delta brought any, and a custom tool's text."""
+        """The end of a tool call: its initial arguments if no delta had any, and the text of a custom tool."""
         chunks = [] if tool.any_sent else self._arguments(tool, tool.initial or "{}")
         if tool.type == "custom":
             tool.index, self._calls = self._calls, self._calls + 1
@@ -293,9 +292,9 @@ class ChatEncoder(ReplyEncoder):
         if state.paused:
             return []
         chunks = self._role()
-        for index in list(self._open):  # blocks that never ended
+        for index in list(self._open):  # blocks without an end event
             chunks += self._block_stop(index)
-        rest = self._fences.finish() if self._fences is not None else ""
+        rest = self._code_block.finish() if self._code_block is not None else ""
         if rest:
             chunks.append(Chunk(ChunkDelta(content=rest)))
         thinking = [block for block in map(thinking_block, state.thinking_and_tools) if block]

@@ -12,7 +12,7 @@ from modelmux.wire.openai.chat_request import AssistantMessage, RedactedThinking
 def returned_thinking(message: AssistantMessage) -> list[SignedThinking]:
     """Signed blocks in any of the forms clients use: ``thinking_blocks``, ``reasoning_details``, content parts.
 
-    Unsigned ones and those of other providers are dropped, never turned into text.
+    Unsigned blocks and those of other providers are dropped, never converted to text.
     """
     blocks = [_from_block(raw) for raw in message.thinking_blocks or ()]
     if not any(blocks):
@@ -29,7 +29,8 @@ def _from_block(raw: dict[str, Any]) -> SignedThinking | None:
 
 
 def _from_detail(raw: dict[str, Any]) -> SignedThinking | None:
-    """OpenRouter's form. ``format`` names the provider: what another one signed or encrypted is not Claude's."""
+    """OpenRouter's form. ``format`` names the provider; blocks that another one signed or encrypted are not
+    Claude's."""
     provider = raw.get("format") or "unknown"
     if provider != "unknown" and not str(provider).startswith("anthropic"):
         return None

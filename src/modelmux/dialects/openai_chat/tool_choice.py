@@ -19,13 +19,13 @@ Choice = str | FunctionChoice | CustomChoice | AllowedToolsChoice | None
 _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
     "auto": "auto",
     "required": "any",
-    "any": "any",  # what several other providers call it
+    "any": "any",  # the word of several other providers
     "none": "none",
 }
 
 
 def translate_tool_choice(request: ChatRequest, tools: list[Tool]) -> tuple[list[Tool], ToolChoice | None]:
-    """The tools to send and the choice among them; None where the default means the same.
+    """The tools to send and the choice among them; None if it equals the default.
 
     :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
     """

@@ -27,7 +27,7 @@ class TranslatedTools(NamedTuple):
 
 
 def translate_tools(request: ChatRequest, ctx: TranslationContext) -> TranslatedTools:
-    """The tools with schemas whose root is an object; otherwise the schemas are the client's own, keys in its order.
+    """The tools, their schemas with an object at the root and otherwise unchanged, keys in the client's order.
 
     :raises InvalidRequest: two tools with one name, or a kind of tool that has no counterpart.
     """
@@ -69,7 +69,7 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
 
 def _translate(tool: Tool, path: str, ctx: TranslationContext) -> anthropic.Tool:
     marker = read_breakpoint(tool.cache_control, None, path.rpartition(".")[0])
-    if marker is None and tool.function is not None:  # where LiteLLM's clients set it
+    if marker is None and tool.function is not None:  # LiteLLM's clients set it here
         marker = read_breakpoint(tool.function.cache_control, None, path)
     if tool.type == "function":
         assert tool.function is not None
@@ -117,7 +117,7 @@ def translate_web_search(options: dict[str, Any] | None, ctx: TranslationContext
 
 
 def _user_location(location: Any, ctx: TranslationContext) -> dict[str, str] | None:
-    """Where the user is, as far as Claude accepts it; the rest is noted."""
+    """The user's location as far as Claude accepts it; a notice reports the rest."""
     if location is None:
         return None
     approximate = location.get("approximate") if isinstance(location, dict) else location

@@ -7,7 +7,7 @@ from modelmux.wire.openai import chat_response
 
 
 def translate_usage(usage: anthropic.Usage | None) -> chat_response.Usage:
-    """``input_tokens`` counts only what neither came from the cache nor went into it: the three add up."""
+    """``input_tokens`` excludes tokens read from the cache and written to it, so the three are added."""
     usage = usage or anthropic.Usage()
     read = usage.cache_read_input_tokens or 0
     written = usage.cache_creation_input_tokens or 0

@@ -1,8 +1,8 @@
 """Errors of Vertex AI -> the gateway's own.
 
 Anthropic's ``error.type``, Google's ``status`` and, failing both, the HTTP status each name one kind of the table in
-``error_kinds.py``; the kind decides what the client is told and whether another attempt is worth it. The upstream's
-own sentence is kept; resource names in it lose their project.
+``error_kinds.py``; the kind decides the client's error and whether to retry. The upstream's message is kept, with the
+project removed from resource names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.google.errors import UpstreamErrorBody
 
-#: Longest upstream sentence that is passed on: enough for every known one, short enough for a log line.
+#: Longest upstream message that is passed on: enough for every known one, short enough for a log line.
 MAX_MESSAGE: Final = 2_000
 
 #: Every kind that an error of Vertex AI may be read as.
@@ -66,7 +66,7 @@ _BY_STATUS: Final = {
     413: "too_large",
     422: "invalid_request",
     429: "rate_limit",
-    499: "server_error",  # cancelled, and not by the client: nobody would read the answer
+    499: "server_error",  # cancelled, and not by the client, which would not read a response
     500: "server_error",
     502: "server_error",
     503: "overloaded",
@@ -83,7 +83,7 @@ _CONTEXT_LENGTH: Final = re.compile(
     r"|context (?:window|length) (?:exceeded|limit)",
     re.IGNORECASE,
 )
-#: Texts of refused thinking blocks: forged, modified, or bound to another conversation.
+#: Messages about rejected thinking blocks: forged, modified, or bound to another conversation.
 _THINKING: Final = re.compile(
     r"Invalid `(?:signature|data)` in `(?:redacted_)?thinking`|bound to a different conversation"
     r"|`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified",
@@ -108,10 +108,10 @@ _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
 def translate_upstream_error(
     error: UpstreamErrorBody, *, retry_after: str | None = None, project: str = "", body: bytes = b""
 ) -> UpstreamRefused:
-    """An error reply as the error a client gets.
+    """An error reply as the client's error.
 
     :param retry_after: the upstream's Retry-After header, if any.
-    :param project: the project id, which must not reach a client.
+    :param project: the project id, which is removed.
     :param body: the reply as it came.
     """
     requested = _seconds(retry_after)
@@ -125,7 +125,7 @@ def translate_upstream_error(
 
 
 def translate_stream_error(event: StreamEvent, *, project: str = "") -> UpstreamRefused:
-    """An ``error`` event as the error a client gets."""
+    """An ``error`` event as the client's error."""
     body = event.error
     kind = _BY_NAME.get(body.type if body else "", "server_error")
     return translate_upstream_error(

@@ -25,7 +25,7 @@ from modelmux.wire.request_head import encode_prefix
 
 
 class VertexClaude:
-    """The provider. What depends on the deployment and the token alone is computed once."""
+    """The provider. Values that depend only on the deployment and the token are computed once."""
 
     name: Final = "gcp.vertex_ai"
     native_dialects: Final = frozenset({"anthropic_messages", "vertex_raw"})
@@ -84,7 +84,7 @@ class VertexClaude:
 
 
 class _CallTemplate(Struct, frozen=True):
-    """What the calls to one deployment have in common, as long as the token is the same."""
+    """The parts shared by all calls to one deployment with the same token."""
 
     token: str
     quota_project: str | None

@@ -17,9 +17,9 @@ Events = list[StreamEvent | TextDeltaRun]
 
 
 class ClaudeReplyReader:
-    """Bytes -> events. Where the model is ahead of the network, text deltas in a row come as one run.
+    """Bytes -> events. Consecutive text deltas that arrive together are returned as one run.
 
-    :param project: the project id, which no error may name.
+    :param project: the project id, which is removed from errors.
     """
 
     __slots__ = ("_any_read", "_decoder", "_project", "failure")
@@ -34,7 +34,9 @@ class ClaudeReplyReader:
         """See ``providers.base.ReplyReader``."""
         self._raise_failure()
         run = find_text_run(data) if self._decoder.is_idle and len(data) <= sse.MAX_EVENT_BYTES else None
-        if run is None or not (run[0] or self._any_read):  # no stream begins with a run: it may have a byte order mark
+        if run is None or not (
+            run[0] or self._any_read
+        ):  # the start of a stream is not a run: it may have a byte order mark
             self._any_read = True
             return self._decode(self._decoder.feed_data(data))
         self._any_read = True
@@ -55,7 +57,8 @@ class ClaudeReplyReader:
             raise self.failure
 
     def _decode(self, payloads: Iterable[bytes]) -> Events:
-        """The events before a failure are kept and the next call raises it: how the bytes were cut does not matter."""
+        """Keep the events before a failure for this call and let the next one raise it, so that the split of the bytes
+        does not matter."""
         events: Events = []
         try:
             for payload in payloads:

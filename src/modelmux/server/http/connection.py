@@ -1,9 +1,9 @@
-"""One client connection: bytes -> requests for the ASGI application, with a bound on every size and every wait.
+"""One client connection: parses bytes into requests for the ASGI application; every size and every wait is bounded.
 
-A drop-in for uvicorn's own protocol (``uvicorn.Config(http=HttpConnection)``): uvicorn keeps the listening, the signals
-and the shutdown. What this one adds: limits of the head, clocks for slow senders, errors in the client's dialect, one
-write for head and first body, and a call (no task) when the client leaves. ``http_request.py`` answers one request;
-what HTTP means beyond its framing belongs to ``asgi.py``.
+Replaces uvicorn's own protocol (``uvicorn.Config(http=HttpConnection)``); uvicorn still listens, handles signals and
+shuts down. This class adds limits for the head, timeouts for slow senders, errors in the client's dialect, one write
+for the head and the first part of the body, and a callback instead of a task for disconnects. ``request.py`` handles
+one request; the meaning of paths and headers belongs to ``asgi.py``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from uvicorn.server import ServerState
 
 from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
-from modelmux.server.http.limits import Limits, Phase
+from modelmux.server.http.limits import ConnectionLimits, ShutdownPhase
 from modelmux.server.http.request import HttpRequest, error_response
 from modelmux.server.responses import Receive, Scope, Send, send_error
 
 _NEVER: Final = float("inf")
-_SERVING: Final = Phase()
+_SERVING: Final = ShutdownPhase()
 
 
 class HttpConnection(asyncio.Protocol):
-    """See the module. ``limits`` is a class attribute: a subclass has others."""
+    """See the module. A subclass may set other ``limits``."""
 
-    limits = Limits()
+    limits = ConnectionLimits()
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class HttpConnection(asyncio.Protocol):
         self.app: Any = config.loaded_app
         self.root_path = config.root_path
         self.state = server_state
-        self.phase: Phase = getattr(server_state, "phase", _SERVING)
+        self.phase: ShutdownPhase = getattr(server_state, "phase", _SERVING)
         self._app_state = app_state
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set in connection_made
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int] | None = None
         self._scheme = "http"
@@ -54,18 +54,18 @@ class HttpConnection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._in_head = self._in_body = False
-        self._overhead = 0  # bytes of the present message that are no body
-        self._received = 0  # and those that are
-        self._mark = 0  # how many those were before the present read
-        self._read = 0  # bytes of that read
-        self._others = 0  # how many of them were body of messages before the present one
-        self._incoming: HttpRequest | None = None  # its body may still be on its way
-        self._active: HttpRequest | None = None  # it is being answered
+        self._overhead = 0  # bytes of the current message outside its body
+        self._body_received = 0  # bytes of its body
+        self._body_before_read = 0  # the same before the current read
+        self._read_size = 0  # bytes of the current read
+        self._other_body_bytes = 0  # of these, bytes of the bodies of earlier messages
+        self._incoming: HttpRequest | None = None  # its body may be incomplete
+        self._active: HttpRequest | None = None  # the one being handled
         self._queue: deque[HttpRequest] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = _NEVER
-        self._body_ends = _NEVER
-        self._broken = False
+        self._body_deadline = _NEVER
+        self._closed_for_input = False
         self._reading = True
         self.writable: asyncio.Future[None] | None = None  # set while the client reads too slowly
 
@@ -77,37 +77,37 @@ class HttpConnection(asyncio.Protocol):
         self._client = _address(transport.get_extra_info("peername"))
         self._server = _address(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._wait(self.limits.keep_alive)
+        self._set_timeout(self.limits.keep_alive)
 
     def data_received(self, data: bytes) -> None:
-        if self._broken:
+        if self._closed_for_input:
             return
-        self._mark, self._read, self._others = self._received, len(data), 0
+        self._body_before_read, self._read_size, self._other_body_bytes = self._body_received, len(data), 0
         try:
             self._parse(data)
-            self._overhead += len(data) - self._others - (self._received - self._mark)
+            self._overhead += len(data) - self._other_body_bytes - (self._body_received - self._body_before_read)
             self._check_overhead()
         except httptools.HttpParserError as error:
-            known = error.__context__
-            self._refuse(known if isinstance(known, GatewayError) else _malformed(error))
+            cause = error.__context__
+            self._reject(cause if isinstance(cause, GatewayError) else _malformed(error))
         except GatewayError as error:
-            self._refuse(error)
+            self._reject(error)
         if self._in_body and self._reading:
-            self._deadline = min(self._body_ends, self.loop.time() + self.limits.body_idle_seconds)
+            self._deadline = min(self._body_deadline, self.loop.time() + self.limits.body_idle_seconds)
 
     def eof_received(self) -> None:
-        """A client that ends its side has left: nobody who speaks to an API half-closes."""
+        """Treat a half-closed connection as closed: API clients do not half-close."""
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it was lost
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the cause does not matter
         self.state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        self._broken = True
+        self._closed_for_input = True
         del self._parser  # it refers to this connection
         self.resume_writing()
         for request in (self._active, *self._queue):
             if request is not None:
-                request.client_gone()
+                request.on_client_disconnected()
 
     def pause_writing(self) -> None:
         if self.writable is None:
@@ -120,7 +120,7 @@ class HttpConnection(asyncio.Protocol):
             self.writable = None
 
     def shutdown(self) -> None:
-        """uvicorn's word that the server goes down: idle connections close, busy ones after their answer."""
+        """Called by uvicorn when the server stops: close an idle connection now, a busy one after its response."""
         if self._active is None:
             self.transport.close()
         else:
@@ -132,17 +132,17 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url, self._headers = b"", []
         self._in_head, self._in_body = True, False
-        self._others += self._received - self._mark
-        self._overhead = self._received = self._mark = 0
+        self._other_body_bytes += self._body_received - self._body_before_read
+        self._overhead = self._body_received = self._body_before_read = 0
         if self._active is None:
-            self._wait(self.limits.head_seconds)
+            self._set_timeout(self.limits.head_seconds)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            return  # a trailer, which nobody reads
+            return  # trailers are ignored
         self._headers.append((name.lower(), value))
         if len(self._headers) > self.limits.headers:
             raise HeadTooLarge(f"The request has more than {self.limits.headers} headers.")
@@ -165,24 +165,24 @@ class HttpConnection(asyncio.Protocol):
         )
         self._incoming, self._in_body = request, True
         now = self.loop.time()
-        self._body_ends = now + self.limits.body_seconds
+        self._body_deadline = now + self.limits.body_seconds
         if self._active is None:
             self._start(request)
         elif len(self._queue) >= self.limits.pipelined:
-            raise InvalidRequest("Too many requests were sent without waiting for an answer.")
+            raise InvalidRequest("Too many requests were sent without waiting for a response.")
         else:
             self._queue.append(request)
             self.pause_reading()
 
     def on_body(self, body: bytes) -> None:
-        self._received += len(body)
+        self._body_received += len(body)
         request = self._incoming
         if request is None:
             return
         if not request.complete:
             request.feed(body)
-        elif self._received > self.limits.discard:
-            raise InvalidRequest("The request goes on although it was answered.")
+        elif self._body_received > self.limits.discard:
+            raise InvalidRequest("The request body continued after the response was sent.")
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -191,33 +191,33 @@ class HttpConnection(asyncio.Protocol):
             return
         request.feed_end()
         if request.complete:
-            self._go_on(request)
+            self._finish(request)
         elif request is self._active:
             self._deadline = _NEVER
 
-    # --- from the request being answered ----------------------------------------------------------------------------
+    # --- from the active request ------------------------------------------------------------------------------------
 
-    def answered(self, request: HttpRequest) -> None:
-        """Its response is complete: on to the next, or close."""
+    def on_response_complete(self, request: HttpRequest) -> None:
+        """Continue with the next request, or close."""
         self.state.total_requests += 1
         if self.transport.is_closing():
             return
         if self._incoming is request:
-            self.resume_reading()  # the rest of its body is read and thrown away: the client must see the answer
+            self.resume_reading()  # discard the rest of its body, so that the client gets to read the response
         else:
-            self._go_on(request)
+            self._finish(request)
 
     def pause_reading(self) -> None:
         if self._reading and not self.transport.is_closing():
             self._reading = False
-            self._deadline = _NEVER  # the client may not send: it is not late
+            self._deadline = _NEVER  # the client cannot send now, so it is not late
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         if not self._reading and not self.transport.is_closing():
             self._reading = True
             if self._in_body:
-                self._wait(min(self._body_ends - self.loop.time(), self.limits.body_idle_seconds))
+                self._set_timeout(min(self._body_deadline - self.loop.time(), self.limits.body_idle_seconds))
             self.transport.resume_reading()
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -245,20 +245,20 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, request: HttpRequest) -> None:
         self._active = request
-        refused = self.phase.refusing and request.method not in ("GET", "HEAD")
-        request.task = self.loop.create_task(request.run(self._refuse_new if refused else self.app))
+        rejected = self.phase.rejecting and request.method not in ("GET", "HEAD")
+        request.task = self.loop.create_task(request.run(self._reject_new if rejected else self.app))
         self.state.tasks.add(request.task)
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser. It stops at a wish to speak another protocol, body unread; here that wish is passed over, as
-        HTTP wants it, by parsing the request once more without it."""
+        """Feed the parser. It stops after a head with a protocol upgrade, which HTTP lets a server ignore: then the
+        request is parsed again without it."""
         while True:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 method = self._parser.get_method()
                 if method == b"CONNECT":
-                    raise InvalidRequest("This is no proxy: CONNECT is not served.") from None
+                    raise InvalidRequest("CONNECT is not supported: this server is not a forward proxy.") from None
                 lines = [b"%b: %b\r\n" % line for line in self._headers if line[0] not in (b"upgrade", b"connection")]
                 head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self._url, b"".join(lines))
                 self._parser = httptools.HttpRequestParser(self)
@@ -266,44 +266,44 @@ class HttpConnection(asyncio.Protocol):
             else:
                 return
 
-    def _go_on(self, request: HttpRequest) -> None:
-        """A request and its answer are both over."""
-        if request.keep_alive and not self._broken:
-            self._next()
+    def _finish(self, request: HttpRequest) -> None:
+        """The request and its response are both complete."""
+        if request.keep_alive and not self._closed_for_input:
+            self._start_next()
         else:
             self._active = None
             self.transport.close()
 
-    def _next(self) -> None:
+    def _start_next(self) -> None:
         self._active = None
         if self._queue:
             self._start(self._queue.popleft())
             if not self._in_body:
                 self._deadline = _NEVER
         else:
-            self._wait(self.limits.head_seconds if self._in_head else self.limits.keep_alive)
+            self._set_timeout(self.limits.head_seconds if self._in_head else self.limits.keep_alive)
         if not self._queue:
             self.resume_reading()
 
     def _check_head(self) -> None:
-        most = self.limits.head_bytes
-        if self._overhead + self._read <= most:
-            return  # all there was, and the head is a part of it
-        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > most:
-            raise self._large_head()
+        limit = self.limits.head_bytes
+        if self._overhead + self._read_size <= limit:
+            return  # the head is at most what was read
+        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > limit:
+            raise self._head_too_large()
 
-    def _large_head(self) -> HeadTooLarge:
+    def _head_too_large(self) -> HeadTooLarge:
         return HeadTooLarge(f"The request's head is larger than {self.limits.head_bytes // 1024} KiB.")
 
     def _check_overhead(self) -> None:
-        """Heads, chunk sizes, extensions and trailers are bounded; tiny chunks may cost some times their content."""
-        if self._overhead > self.limits.head_bytes + 8 * self._received and (self._in_head or self._in_body):
-            raise self._large_head()
+        """Bound heads, chunk sizes, extensions and trailers. Small chunks may have several times their content."""
+        if self._overhead > self.limits.head_bytes + 8 * self._body_received and (self._in_head or self._in_body):
+            raise self._head_too_large()
 
-    def _refuse(self, error: GatewayError) -> None:
-        """No request can be read here any more. One that is being answered is answered first: an error in the midst of
-        its response would be taken for a part of it."""
-        self._broken, self._deadline = True, _NEVER
+    def _reject(self, error: GatewayError) -> None:
+        """Stop reading requests and send the error. If a response is under way, it is completed instead: the client
+        would take the error for a part of it."""
+        self._closed_for_input, self._deadline = True, _NEVER
         incoming, self._incoming = self._incoming, None
         active = self._active
         if active is not None and active is not incoming:
@@ -316,22 +316,22 @@ class HttpConnection(asyncio.Protocol):
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:
-                active.client_gone()
+                active.on_client_disconnected()
 
-    async def _refuse_new(self, _: Scope, __: Receive, send: Send) -> None:
-        """The application of a server that is shutting down."""
+    async def _reject_new(self, _: Scope, __: Receive, send: Send) -> None:
+        """The application for new requests while the server shuts down."""
         error = GatewayDraining("The gateway is shutting down.")
         self.count_error(error)
         await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
 
     def count_error(self, error: GatewayError) -> None:
-        """The application counts the errors it never sees, if it is a gateway."""
+        """Let the gateway count an error that its application does not see."""
         count = getattr(self.app, "count_error", None)
         if count is not None:
             count(error)
 
     def _linger(self) -> None:
-        """Close, but read and drop what the client still sends for a moment: a reset would take the answer away."""
+        """Close after discarding what the client still sends for a moment: a reset could destroy the response."""
         if self._timer is not None:
             self._timer.cancel()
         self._active = None
@@ -341,8 +341,8 @@ class HttpConnection(asyncio.Protocol):
             self.transport.resume_reading()
         self._timer = self.loop.call_later(self.limits.linger_seconds, self.transport.close)
 
-    def _wait(self, seconds: float) -> None:
-        """Let the present wait last so long. The timer is only moved when it would come too late."""
+    def _set_timeout(self, seconds: float) -> None:
+        """Set the deadline of the current wait. The timer is moved only if it would fire too late."""
         self._deadline = deadline = self.loop.time() + seconds
         if self._timer is None or self._timer.when() > deadline:
             if self._timer is not None:
@@ -355,14 +355,14 @@ class HttpConnection(asyncio.Protocol):
             later = self._deadline if self._deadline != _NEVER else now + self.limits.body_idle_seconds
             self._timer = self.loop.call_at(later, self._on_timer)
         elif self._in_head or self._in_body:
-            self._refuse(RequestTimeout("The request did not arrive in time.", hint="Send it without pauses."))
+            self._reject(RequestTimeout("The request did not arrive in time.", hint="Send it without pauses."))
         else:
             self.transport.close()
 
 
 @lru_cache(maxsize=256)
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, path as it was sent, and query of a request's target."""
+    """The decoded path, the raw path and the query of a request target."""
     parsed = httptools.parse_url(url)
     raw_path = parsed.path or b"/"
     path = raw_path.decode("ascii", "replace")

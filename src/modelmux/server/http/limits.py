@@ -1,4 +1,4 @@
-"""What a client gets, in bytes and seconds, and how far a server is on its way out. Data only."""
+"""Limits for client connections, and the phases of a shutdown. Data only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Bytes and seconds a client gets. A head larger than this is no API client's; an honest one sends it at once.
+class ConnectionLimits:
+    """Limits in bytes and seconds. API clients send small heads, and at once.
 
-    :param discard: bytes of a body that are read and thrown away after the answer, so that the client sees it.
-    :param keep_alive: longer than the 60 s after which usual load balancers give an idle connection up: they should be
-        the ones to close it, or they meet a closed one.
+    :param discard: bytes of a body that are read and discarded after the response, so that the client gets to read it.
+    :param keep_alive: longer than the usual 60 s idle timeout of load balancers: they should close idle connections
+        first, or they would send requests on closed ones.
+    :param pipelined: requests that may wait for their turn.
     """
 
     head_bytes: int = 64 * 1024
@@ -26,12 +27,12 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Phase:
-    """How far a server is on its way out; one object for all its connections, the attribute ``phase`` of the state.
+class ShutdownPhase:
+    """Progress of a server's shutdown: one object for all its connections, the attribute ``phase`` of their state.
 
-    :param leaving: each answer is the last one of its connection, and says so.
-    :param refusing: what is asked now gets 503; looking (GET) is still allowed.
+    :param closing_connections: every response closes its connection, and says so in its ``connection`` header.
+    :param rejecting: new requests other than GET and HEAD get 503.
     """
 
-    leaving: bool = False
-    refusing: bool = False
+    closing_connections: bool = False
+    rejecting: bool = False

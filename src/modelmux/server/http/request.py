@@ -1,7 +1,7 @@
-"""One request on a client connection, as ASGI sees it: its body comes in, its response goes out.
+"""One request on a client connection as ASGI's ``receive`` and ``send``.
 
-Head and first body leave in one write; so do the chunks of a stream with their framing. Parsing and clocks are those of
-``http_connection.py``.
+The head and the first part of the body are sent in one write, as is every chunk with its framing. Parsing and timeouts
+belong to ``connection.py``.
 """
 
 from __future__ import annotations
@@ -9,24 +9,45 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
+
+from uvicorn.server import ServerState
 
 from modelmux.errors import INTERNAL_MESSAGE, GatewayError
 from modelmux.gateway.client_stream import ClientDisconnected
+from modelmux.server.http.limits import ShutdownPhase
 from modelmux.server.responses import HeaderList, Message, error_headers
 from modelmux.wire.openai import common
 
-if TYPE_CHECKING:
-    from modelmux.server.http.connection import HttpConnection
-
-#: Name of the extension by which an application is called when the client leaves, instead of waiting for it.
+#: ASGI extension with which an application sets a callback for the client's disconnect instead of waiting for it.
 ON_DISCONNECT: Final = "modelmux.on_disconnect"
-#: Unread bytes of a body beyond which no more are taken from the client.
+#: Unread bytes of a body above which reading from the client pauses.
 _HIGH_WATER: Final = 256 * 1024
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
 _BODILESS: Final = frozenset({204, 304})
+
+
+class Connection(Protocol):
+    """What a request uses of its connection.
+
+    :ivar writable: completes when the client has read enough; None while it reads fast enough.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    phase: ShutdownPhase
+    state: ServerState
+    transport: asyncio.Transport
+    writable: asyncio.Future[None] | None
+
+    def count_error(self, error: GatewayError) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def on_response_complete(self, request: HttpRequest) -> None: ...
 
 
 class HttpRequest:
@@ -35,15 +56,15 @@ class HttpRequest:
     __slots__ = (
         "_body",
         "_body_ended",
+        "_body_size",
         "_chunked",
         "_connection",
+        "_disconnect_callback",
+        "_disconnected",
+        "_end_delivered",
         "_expects_continue",
-        "_given",
-        "_gone",
         "_head",
-        "_held",
-        "_left",
-        "_on_gone",
+        "_length_left",
         "_scope",
         "_waiter",
         "complete",
@@ -53,7 +74,7 @@ class HttpRequest:
     )
 
     def __init__(
-        self, connection: HttpConnection, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool = False
+        self, connection: Connection, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool = False
     ) -> None:
         self._connection = connection
         self._scope = scope
@@ -61,15 +82,15 @@ class HttpRequest:
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
         self._body: list[bytes] = []
-        self._held = 0
-        self._body_ended = self._given = self._gone = False
+        self._body_size = 0
+        self._body_ended = self._end_delivered = self._disconnected = False
         self._waiter: asyncio.Future[None] | None = None
-        self._on_gone: Callable[[], None] | None = None
-        self._head: bytes | None = None  # built, not sent yet
+        self._disconnect_callback: Callable[[], None] | None = None
+        self._head: bytes | None = None  # not sent yet
         self.started = self.complete = False
-        self.task: asyncio.Task[None] | None = None  # which answers it
+        self.task: asyncio.Task[None] | None = None  # runs the application
         self._chunked = False
-        self._left: int | None = None  # of the announced length
+        self._length_left: int | None = None  # bytes of the announced content-length
 
     @property
     def method(self) -> str:
@@ -77,7 +98,7 @@ class HttpRequest:
         return method
 
     async def run(self, app: Any) -> None:
-        """Let the application answer. It answers for its own faults; a response it left undone ends the connection."""
+        """Call the application. The connection closes if it leaves the response incomplete."""
         try:
             await app(self._scope, self.receive, self.send)
         except ClientDisconnected:
@@ -86,22 +107,22 @@ class HttpRequest:
             if self.task is not None:
                 self._connection.state.tasks.discard(self.task)
                 self.task = None
-            self._scope["extensions"] = {}  # it refers to this request, and this one to it
+            self._scope["extensions"] = {}  # break the reference cycle
             if not self.complete:
                 self.complete = True
                 self.keep_alive = False
-                if not self.started and not self._gone:
+                if not self.started and not self._disconnected:
                     error = GatewayError(INTERNAL_MESSAGE)
                     self._connection.count_error(error)
                     self._connection.transport.write(error_response(error, self._connection.state.default_headers))
-                self._connection.answered(self)
+                self._connection.on_response_complete(self)
 
-    # --- what comes in ----------------------------------------------------------------------------------------------
+    # --- request body -----------------------------------------------------------------------------------------------
 
     def feed(self, body: bytes) -> None:
         self._body.append(body)
-        self._held += len(body)
-        if self._held > _HIGH_WATER:
+        self._body_size += len(body)
+        if self._body_size > _HIGH_WATER:
             self._connection.pause_reading()
         self._wake()
 
@@ -109,34 +130,34 @@ class HttpRequest:
         self._body_ended = True
         self._wake()
 
-    def client_gone(self) -> None:
-        """The connection is lost. After a complete response that is nobody's business."""
-        if not self._gone and not self.complete:
-            self._gone = True
-            if self._on_gone is not None:
-                self._on_gone()
+    def on_client_disconnected(self) -> None:
+        """The connection was lost. No effect after a complete response."""
+        if not self._disconnected and not self.complete:
+            self._disconnected = True
+            if self._disconnect_callback is not None:
+                self._disconnect_callback()
             self._wake()
 
     def on_disconnect(self, call: Callable[[], None] | None) -> asyncio.Task[None] | None:
-        """Have ``call`` called, once, when the client leaves before its response is complete; None for no more.
+        """Set the function to call once if the client leaves before its response is complete; None removes it.
 
-        :returns: the task that answers the request. To ask asyncio for it is a system call.
+        :returns: the task that runs the application; cheaper than ``asyncio.current_task``.
         """
-        self._on_gone = call
-        if self._gone and call is not None:
+        self._disconnect_callback = call
+        if self._disconnected and call is not None:
             call()
         return self.task
 
     async def receive(self) -> Message:
-        """ASGI's receive: what has arrived of the body, then the disconnect."""
+        """ASGI's receive: the next part of the body, then the disconnect."""
         while True:
-            if self._gone:
+            if self._disconnected:
                 return {"type": "http.disconnect"}
-            if self._body or (self._body_ended and not self._given):
+            if self._body or (self._body_ended and not self._end_delivered):
                 body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
                 self._body.clear()
-                self._held = 0
-                self._given = self._body_ended
+                self._body_size = 0
+                self._end_delivered = self._body_ended
                 self._connection.resume_reading()
                 return {"type": "http.request", "body": body, "more_body": not self._body_ended}
             if self.complete:
@@ -154,25 +175,25 @@ class HttpRequest:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # --- what goes out ----------------------------------------------------------------------------------------------
+    # --- response ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
         """ASGI's send. Waits while the client reads too slowly.
 
         :raises ClientDisconnected: the client has left.
         """
-        if self._gone:
+        if self._disconnected:
             raise ClientDisconnected
         if message["type"] == "http.response.start":
             self._begin(message["status"], message["headers"])
             return
         if not self.started or self.complete:
-            raise RuntimeError("a response body without its start, or after its end")
+            raise RuntimeError("a response body was sent before its start or after its end")
         self._write(message.get("body", b""), more=message.get("more_body", False))
         connection = self._connection
         while connection.writable is not None:
             await connection.writable
-            if self._gone:
+            if self._disconnected:
                 raise ClientDisconnected
         if not message.get("more_body", False):
             self._end()
@@ -187,15 +208,15 @@ class HttpRequest:
             if line[0] == b"content-length":
                 length = int(line[1])
         if bodiless:
-            self._left = 0
+            self._length_left = 0
         elif length is not None:
-            self._left = length
+            self._length_left = length
         elif self._scope["http_version"] == "1.1":
             self._chunked = True
             lines.append((b"transfer-encoding", b"chunked"))
         else:
             self.keep_alive = False
-        if self._connection.phase.leaving:
+        if self._connection.phase.closing_connections:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append((b"connection", b"close"))
@@ -203,9 +224,9 @@ class HttpRequest:
         self.started = True
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        if self._left is not None:
-            body = body[: self._left]
-            self._left -= len(body)
+        if self._length_left is not None:
+            body = body[: self._length_left]
+            self._length_left -= len(body)
         elif self._chunked:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
         if self._head is not None:
@@ -215,27 +236,27 @@ class HttpRequest:
 
     def _end(self) -> None:
         self.complete = True
-        if self._left and self._scope["method"] != "HEAD":
-            self.keep_alive = False  # less came than was announced: the client must not wait for the rest
+        if self._length_left and self._scope["method"] != "HEAD":
+            self.keep_alive = False  # shorter than announced: the client must not wait for the rest
         self._wake()
-        self._connection.answered(self)
+        self._connection.on_response_complete(self)
 
 
 def head(status: int, lines: HeaderList) -> bytes:
-    """A response's head.
+    """The head of a response.
 
-    :raises ValueError: a header that would end its line: nobody's value may become a header of its own.
+    :raises ValueError: a header contains a line break and could add headers of its own.
     """
-    made = b"".join(
+    data = b"".join(
         [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, *[b"%b: %b\r\n" % line for line in lines], b"\r\n"]
     )
-    if made.count(b"\n") != len(lines) + 2 or made.count(b"\r") != len(lines) + 2:
-        raise ValueError("a response header holds a line break")
-    return made
+    if data.count(b"\n") != len(lines) + 2 or data.count(b"\r") != len(lines) + 2:
+        raise ValueError("a response header contains a line break")
+    return data
 
 
 def error_response(error: GatewayError, default_headers: HeaderList) -> bytes:
-    """The whole answer to what could not be read as a request; the connection ends with it."""
+    """The complete response to an unreadable request; the connection closes after it."""
     body = common.encode(common.envelope(error))
     return head(
         error.status,

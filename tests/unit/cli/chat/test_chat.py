@@ -36,7 +36,7 @@ def direct(emulator: ThreadedEmulator, home: Path, *arguments: str, input: str |
                MODELMUX_API_KEYS="sk-own")  # fmt: skip
 
 
-def asked(emulator: ThreadedEmulator) -> Any:
+def last_request(emulator: ThreadedEmulator) -> Any:
     body = emulator.app.requests()[-1]["body"]
     return json.loads(bytes(body)) if not isinstance(body, dict) else body
 
@@ -44,7 +44,7 @@ def asked(emulator: ThreadedEmulator) -> Any:
 def test_a_message_is_answered_without_a_server(emulator: ThreadedEmulator, tmp_path: Path) -> None:
     said = direct(emulator, tmp_path, "say exactly: grüße 🎉", "--system", "Be brief.", "-m", "claude-sonnet-4-6")
     assert (said.code, said.stdout, said.stderr) == (0, "grüße 🎉\n", "")
-    body = asked(emulator)
+    body = last_request(emulator)
     assert body["system"][0]["text"] == "Be brief."
     assert emulator.app.requests()[-1]["path"].endswith("claude-sonnet-4-6:streamRawPredict")
 

@@ -28,7 +28,9 @@ from support.cli import CommandResult, check_snapshot, environment, run, run_pro
 CONFIG = Path(".config/modelmux/config.toml")
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str, input: str, **variables: str) -> CommandResult:
+def run_interactively(
+    monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str, input: str, **variables: str
+) -> CommandResult:
     """A command with a person at the terminal."""
     monkeypatch.setattr(prompts, "interactive", lambda: True)
     return run(*arguments, home=home, input=input, **variables)
@@ -126,7 +128,7 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gcloud_setup(tmp_path)
     key_file(tmp_path)
     answers = "Bad Project\n\neu\n99\nclaude-opus-55\n1, claude-haiku-4-5\nabsent.json\n~/key.json\nn\n"
-    said = asked(monkeypatch, tmp_path, "config", "init", input=answers)
+    said = run_interactively(monkeypatch, tmp_path, "config", "init", input=answers)
     shown = re.sub(r"(?m)^ +(\d+)  .*\n", "", said.stderr)  # the catalog's models
     check_snapshot("config_init_asked", dataclasses.replace(said, stderr=re.sub(r"1 to \d+", "1 to N", shown)))
     config = load(tmp_path / CONFIG)
@@ -137,13 +139,13 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_is_the_answer_that_enter_gives_to_replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.toml").write_text("# mine\n")
-    said = asked(monkeypatch, tmp_path, "config", "init", "--path", "mine.toml", input="\n")
+    said = run_interactively(monkeypatch, tmp_path, "config", "init", "--path", "mine.toml", input="\n")
     assert said.code == 1
     assert (tmp_path / "mine.toml").read_text() == "# mine\n"
 
 
 def test_the_end_of_the_answers_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert asked(monkeypatch, tmp_path, "config", "init", input="my-project\n").code == 130
+    assert run_interactively(monkeypatch, tmp_path, "config", "init", input="my-project\n").code == 130
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,9 +270,11 @@ def test_the_template_is_what_the_editor_gets(tmp_path: Path) -> None:
 def test_editing_again_until_it_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home").mkdir()
     command = editor(tmp_path, "[vertx]\n", GOOD)
-    said = asked(monkeypatch, tmp_path / "home", "config", "edit", input="y\n", EDITOR=command)
+    said = run_interactively(monkeypatch, tmp_path / "home", "config", "edit", input="y\n", EDITOR=command)
     assert (said.code, "Edit it again?" in said.stderr) == (0, True)
-    said = asked(monkeypatch, tmp_path / "home", "config", "edit", input="n\n", EDITOR=editor(tmp_path, "[x]\n"))
+    said = run_interactively(
+        monkeypatch, tmp_path / "home", "config", "edit", input="n\n", EDITOR=editor(tmp_path, "[x]\n")
+    )
     assert said.code == 1
 
 

@@ -85,7 +85,7 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyPlan, dict[str, Any]]] = [
     ("an answer by way of a tool", [text("so "), tool(name="answer", input={"x": 1}), tool("b")],
      ReplyPlan("m", answer_tool="answer"), {"content": 'so {"x": 1}', "tool_calls": [called("b", "f", "{}")]}),
     ("fences", [text("```json\n"), text('{"a":1}\n```', citations=[cite("https://a")])],
-     ReplyPlan("m", strip_code_fence=True), {"content": '{"a":1}'}),
+     ReplyPlan("m", strip_code_block=True), {"content": '{"a":1}'}),
     ("reasoning", [SIGNED, text("a"), {**SIGNED, "thinking": "more", "signature": "sig2"}, REDACTED], PLAIN,
      {"content": "a", "reasoning_content": "hmmore",
       "thinking_blocks": [SIGNED, {**SIGNED, "thinking": "more", "signature": "sig2"}, REDACTED]}),

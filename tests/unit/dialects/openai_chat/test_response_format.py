@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelmux.catalog import builtin
 from modelmux.claude.options import Options
 from modelmux.claude.structured_output import JSON_INSTRUCTION
-from modelmux.dialects.openai_chat.code_fence import CodeFenceStripper, strip_code_fence
+from modelmux.dialects.openai_chat.code_block import CodeBlockStripper, strip_code_block
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, PREFILL, SONNET, notices, sent, translate
 from support.work import assert_linear
@@ -60,8 +60,8 @@ def test_an_object_without_a_schema_is_asked_for_at_the_end_of_the_system_prompt
     assert sent(fields)["system"] == [{"type": "text", "text": JSON_INSTRUCTION}]
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
     assert [b["text"] for b in sent({**fields, "messages": messages})["system"]] == ["Be brief.", JSON_INSTRUCTION]
-    assert translate(fields).plan.strip_code_fence
-    assert not translate({}).plan.strip_code_fence
+    assert translate(fields).plan.strip_code_block
+    assert not translate({}).plan.strip_code_block
 
 
 BY_TOOL: list[tuple[str, Any, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
@@ -179,13 +179,13 @@ FENCES: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("text", "expected"), FENCES)
 def test_a_fence_around_the_whole_is_taken_off_however_it_is_cut(text: str, expected: str) -> None:
-    assert strip_code_fence(text) == expected
+    assert strip_code_block(text) == expected
     for size in (1, 2, 3, 5):
         assert in_pieces([text[i : i + size] for i in range(0, len(text), size)]) == expected
 
 
 def in_pieces(pieces: list[str]) -> str:
-    stripper = CodeFenceStripper()
+    stripper = CodeBlockStripper()
     return "".join(map(stripper.feed, pieces)) + stripper.finish()
 
 
@@ -196,22 +196,22 @@ SCRAPS = st.sampled_from(["```", "`", "``", "json", "\n", "\r\n", " ", "\t", "{}
 def test_the_cuts_never_matter(scraps: list[str], cuts: list[int]) -> None:
     text = "".join(scraps)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    assert in_pieces([text[a:b] for a, b in itertools.pairwise(places)]) == strip_code_fence(text)
-    assert in_pieces(list(text)) == strip_code_fence(text)
+    assert in_pieces([text[a:b] for a, b in itertools.pairwise(places)]) == strip_code_block(text)
+    assert in_pieces(list(text)) == strip_code_block(text)
 
 
 def test_text_is_held_back_no_longer_than_it_may_be_a_fence() -> None:
-    stripper = CodeFenceStripper()
+    stripper = CodeBlockStripper()
     assert [stripper.feed(piece) for piece in ("``", "`json", "\n", '{"a"', ": 1}", "\n``", "`", " x", "y")] == [
         "", "", "", '{"a"', ": 1}", "", "", "\n``` x", "y",
     ]  # fmt: skip
-    assert [CodeFenceStripper().feed(piece) for piece in ("{", "a b", " {")] == ["{", "a b", " {"]
+    assert [CodeBlockStripper().feed(piece) for piece in ("{", "a b", " {")] == ["{", "a b", " {"]
 
 
 @pytest.mark.parametrize("opening", ["", "```json\n", "```json\n{}"])
 def test_white_space_without_end_costs_linear_work_and_no_memory(opening: str) -> None:
     def strip(pieces: int) -> int:
-        stripper = CodeFenceStripper()
+        stripper = CodeBlockStripper()
         out = len(stripper.feed(opening))
         for _ in range(pieces):
             out += len(stripper.feed("    "))

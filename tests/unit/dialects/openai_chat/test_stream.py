@@ -49,10 +49,10 @@ def encoder(plan: ReplyPlan = PLAIN) -> ChatEncoder:
 
 def run(*shorts: Any, shape: ReplyPlan = PLAIN) -> list[Any]:
     """What comes out: each delta as JSON, the finish reason as a text, the usage as its total."""
-    return said(encoder(shape), *shorts)
+    return summaries(encoder(shape), *shorts)
 
 
-def said(stream: ChatEncoder, *shorts: Any) -> list[Any]:
+def summaries(stream: ChatEncoder, *shorts: Any) -> list[Any]:
     out: list[Any] = []
     for each in events(*map(event, shorts)):
         for chunk in stream.chunks(each):
@@ -216,11 +216,11 @@ SHAPED: list[tuple[str, ReplyPlan, list[Any], list[Any]]] = [
      [ROLE, begun(0, "a", ""), args(0, "{}"), "tool_calls"]),
     ("hidden reasoning", ReplyPlan("m", show_reasoning=False), [START, (0, THOUGHT), (0, "think", "x"), 0, STOP],
      [ROLE, "stop"]),
-    ("fences", ReplyPlan("m", strip_code_fence=True),
+    ("fences", ReplyPlan("m", strip_code_block=True),
      [START, (0, "text", "``"), (0, "text", "`json\n{"), (0, "text", "}\n``"), (0, "text", "`"), (0, "cite", CITE), 0,
       STOP],
      [ROLE, content("{"), content("}"), "stop"]),
-    ("what was no fence", ReplyPlan("m", strip_code_fence=True), [START, (0, "text", "``"), STOP],
+    ("what was no fence", ReplyPlan("m", strip_code_block=True), [START, (0, "text", "``"), STOP],
      [ROLE, content("``"), "stop"]),
 ]  # fmt: skip
 
@@ -232,7 +232,9 @@ def test_stream_in_the_shape_the_request_asked_for(shape: ReplyPlan, shorts: lis
 
 def test_what_is_news_is_remembered_for_the_log() -> None:
     stream = encoder()
-    said(stream, {"type": "news"}, {"type": "ping"}, (0, "hologram"), (0, "news", "x"), (1, "text"), (1, "cite", CITE))
+    summaries(
+        stream, {"type": "news"}, {"type": "ping"}, (0, "hologram"), (0, "news", "x"), (1, "text"), (1, "cite", CITE)
+    )
     assert stream.state.unknown_types == {"event:news", "block:hologram", "delta:news_delta"}
 
 
@@ -246,23 +248,23 @@ COMMITS: list[tuple[Any, bool]] = [
 @pytest.mark.parametrize(("short", "expected"), COMMITS)
 def test_an_attempt_is_committed_by_the_first_content_and_not_before(short: Any, expected: bool) -> None:
     stream = encoder()
-    said(stream, short)
+    summaries(stream, short)
     assert stream.content_started is expected
 
 
 def test_hidden_reasoning_commits_nothing() -> None:
     stream = encoder(ReplyPlan("m", show_reasoning=False))
-    said(stream, START, (0, THOUGHT), 0)
+    summaries(stream, START, (0, THOUGHT), 0)
     assert not stream.content_started
 
 
 def test_only_the_end_of_the_message_makes_a_stream_whole() -> None:
     stream = encoder()
-    said(stream, START, (0, "text", "a"), 0, ended())
+    summaries(stream, START, (0, "text", "a"), 0, ended())
     with pytest.raises(UpstreamBroken) as caught:
         stream.state.check_complete()
     assert caught.value.reply_started
-    said(stream, STOP)
+    summaries(stream, STOP)
     stream.state.check_complete()
     assert stream.state.done
 
@@ -271,13 +273,15 @@ def test_usage_is_merged_and_not_summed() -> None:
     stream = encoder()
     assert stream.state.usage is None
     more = {"type": "message_delta", "usage": {"input_tokens": None, "output_tokens": 3, "cache_read_input_tokens": 2}}
-    said(stream, START, more, more, ended())
+    summaries(stream, START, more, more, ended())
     assert stream.state.usage == stream.state.attempt_usage == Usage(5, None, 2, 9)
 
 
 def test_the_thinking_before_each_call_is_kept_even_if_it_is_not_shown() -> None:
     stream = encoder(ReplyPlan("m", show_reasoning=False))
-    said(stream, START, (0, "thinking"), (0, "think", "hm"), (0, "sign", "sig"), 0, (1, tool()), (1, "json", "{}"), 1)
+    summaries(
+        stream, START, (0, "thinking"), (0, "think", "hm"), (0, "sign", "sig"), 0, (1, tool()), (1, "json", "{}"), 1
+    )
     assert [(b.type, b.thinking, b.signature, b.id) for b in stream.state.thinking_and_tools] == [
         ("thinking", "hm", "sig", None), ("tool_use", None, None, "a"),
     ]  # fmt: skip
@@ -301,7 +305,7 @@ PAUSED = [START, (0, "text"), (0, "text", "Let me see. "), 0, (1, tool("a", inpu
 
 def test_a_pause_is_no_end_and_what_follows_goes_on_where_it_stood() -> None:
     stream = encoder(ReplyPlan("m", max_continuations=1, include_usage=True))
-    assert said(stream, *PAUSED, STOP) == [
+    assert summaries(stream, *PAUSED, STOP) == [
         ROLE, content("Let me see. "), begun(0, "a"), args(0, "{}"), content(" "),
     ]  # fmt: skip
     assert (stream.state.paused, stream.state.done) == (True, True)
@@ -312,8 +316,8 @@ def test_a_pause_is_no_end_and_what_follows_goes_on_where_it_stood() -> None:
     }
     later = stream.restart(stream.plan)
     assert later.content_started
-    out = said(later, START, {"type": "news"}, (0, "text"), (0, "text", "Done"), (0, "cite", CITE), 0, (1, tool("b")),
-               1, ended("pause_turn"), STOP)  # fmt: skip
+    out = summaries(later, START, {"type": "news"}, (0, "text"), (0, "text", "Done"), (0, "cite", CITE), 0,
+                    (1, tool("b")), 1, ended("pause_turn"), STOP)  # fmt: skip
     assert out == [
         content("Done"), cited(13, 17), begun(1, "b"), args(1, "{}"), "length", 28,
     ]  # fmt: skip
@@ -324,16 +328,16 @@ def test_a_pause_is_no_end_and_what_follows_goes_on_where_it_stood() -> None:
 
 def test_another_attempt_after_a_failure_begins_anew() -> None:
     stream = encoder(ReplyPlan("m", max_continuations=1))
-    said(stream, START, (0, "text", "a"))
+    summaries(stream, START, (0, "text", "a"))
     fresh = stream.restart(stream.plan)
-    assert said(fresh, START, (0, "text", "b"), ended(), STOP) == [ROLE, content("b"), "stop"]
+    assert summaries(fresh, START, (0, "text", "b"), ended(), STOP) == [ROLE, content("b"), "stop"]
     assert fresh.state.usage == Usage(5, output_tokens=9)
 
 
 def test_fences_go_on_over_a_pause() -> None:
-    stream = encoder(ReplyPlan("m", max_continuations=1, strip_code_fence=True))
-    assert said(stream, START, (0, "text", "```json\n{"), ended("pause_turn"), STOP) == [ROLE, content("{")]
-    assert said(stream.restart(stream.plan), START, (0, "text", "}\n```"), ended(), STOP) == [content("}"), "stop"]
+    stream = encoder(ReplyPlan("m", max_continuations=1, strip_code_block=True))
+    assert summaries(stream, START, (0, "text", "```json\n{"), ended("pause_turn"), STOP) == [ROLE, content("{")]
+    assert summaries(stream.restart(stream.plan), START, (0, "text", "}\n```"), ended(), STOP) == [content("}"), "stop"]
 
 
 def test_without_a_pause_nothing_is_folded() -> None:
@@ -355,7 +359,9 @@ def test_a_second_start_forgets_nothing() -> None:
     stream = encoder()
     refused = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "No."}}
     again = {"type": "message_start", "message": {"usage": {"output_tokens": 3}}}
-    out = said(stream, {"type": "message_start", "message": {"usage": {"input_tokens": 5}, **refused}}, again, STOP)
+    out = summaries(
+        stream, {"type": "message_start", "message": {"usage": {"input_tokens": 5}, **refused}}, again, STOP
+    )
     assert stream.state.usage is not None
     assert stream.state.usage.input_tokens == 5
     assert {"refusal": "No."} in out
@@ -363,7 +369,7 @@ def test_a_second_start_forgets_nothing() -> None:
 
 def test_a_signature_without_one_adds_nothing() -> None:
     stream = encoder()
-    said(stream, START, (0, {"type": "thinking", "thinking": "h"}), (0, "sign", "a"), (0, "sign", None))
+    summaries(stream, START, (0, {"type": "thinking", "thinking": "h"}), (0, "sign", "a"), (0, "sign", None))
     assert stream.state.thinking_and_tools[0].signature == "a"
 
 
@@ -377,7 +383,7 @@ def test_a_legacy_function_gets_its_arguments() -> None:
 def test_all_that_was_never_ended_is_told_and_the_unknown_ending_noted() -> None:
     tool = {"type": "tool_use", "id": "c", "name": "g", "input": {}}
     stream = encoder(ReplyPlan("m", custom_tools=frozenset({"g"})))
-    out = said(stream, (0, tool), (1, {**tool, "id": "d"}), ended("news"), STOP)
+    out = summaries(stream, (0, tool), (1, {**tool, "id": "d"}), ended("news"), STOP)
     assert [each["tool_calls"][0]["id"] for each in out if isinstance(each, dict) and "tool_calls" in each] == [
         "c",
         "d",
@@ -391,7 +397,7 @@ ENCODED: list[tuple[str, ReplyPlan, list[Any], bool]] = [
     ("another block", PLAIN, [START, (1, "text")], False),
     ("no text block", PLAIN, [START, (0, tool())], False),
     ("before the role was told", PLAIN, [(0, "text")], False),
-    ("fences to strip", ReplyPlan("m", strip_code_fence=True), [START, (0, "text")], False),
+    ("fences to strip", ReplyPlan("m", strip_code_block=True), [START, (0, "text")], False),
     ("behind the end", PLAIN, [START, (0, "text"), STOP], False),
 ]
 
@@ -401,7 +407,7 @@ def test_text_that_is_encoded_already_is_taken_where_it_needs_nothing_more(
     shape: ReplyPlan, before: list[Any], taken: bool
 ) -> None:
     stream = encoder(shape)
-    said(stream, *before)
+    summaries(stream, *before)
     started = stream.content_started
     assert (stream.feed_run(TextDeltaRun(0, [b"a", b"bc"], 3)) is not None) is taken
     assert stream.content_started is (taken or started)

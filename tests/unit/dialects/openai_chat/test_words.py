@@ -300,7 +300,7 @@ CASES: Final = [
 ]  # fmt: skip
 
 
-def said(case: Case) -> list[str]:
+def output_lines(case: Case) -> list[str]:
     """The lines of one case: what was refused, or else the notices."""
     body = {"model": "m", "messages": [user()], **case.fields}
     request = decode_request(json.dumps(body).encode())
@@ -335,7 +335,7 @@ def replies() -> list[str]:
 
 
 def test_no_sentence_changes_unread() -> None:
-    lines = [line for case in CASES for line in [f"# {case.title}", *said(case), ""]]
+    lines = [line for case in CASES for line in [f"# {case.title}", *output_lines(case), ""]]
     written = "\n".join([*lines, *replies()])
     if os.environ.get(UPDATE):
         WORDS.write_text(written, "utf-8")
@@ -343,7 +343,7 @@ def test_no_sentence_changes_unread() -> None:
 
 
 def test_every_case_says_something() -> None:
-    assert [case.title for case in CASES if not said(case)] == []
+    assert [case.title for case in CASES if not output_lines(case)] == []
     assert set(ASKS) == {name for name, fate in FIELD_SUPPORT.items() if fate.kind in ("ignored", "rejected")}
 
 
@@ -379,7 +379,7 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     ]:  # fmt: skip
         watch(owner, name)
     for case in CASES:
-        said(case)
+        output_lines(case)
     places = _places()
     assert len(places) > 100
     assert [f"{file}:{line} {words}" for (file, line), words in places.items() if (file, line) not in reached] == []

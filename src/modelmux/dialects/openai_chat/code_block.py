@@ -1,11 +1,11 @@
-"""Removes a code fence around an answer, also while it streams."""
+"""Removes the Markdown fence around an answer that is one code block, also while it streams."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Every repetition is bounded, so that the buffer is too: a model may end in any amount of white space.
+# Every repetition is bounded, and so is the buffer: a reply may end with any amount of white space.
 _OPENING: Final = re.compile(r"\s{0,64}```[A-Za-z0-9_-]{0,64}[ \t]{0,64}\r?\n?")
 _MAYBE_OPENING: Final = re.compile(r"\s{0,64}(`{0,2}|```[A-Za-z0-9_-]{0,64}[ \t]{0,64}\r?)\Z")
 _MAYBE_CLOSING: Final = re.compile(r"\s{0,64}(`{1,3}\s{0,64})?\Z")
@@ -14,8 +14,8 @@ _CLOSING: Final = re.compile(r"\s{0,64}```\s{0,64}\Z")
 _TAIL: Final = 64 + 3 + 64
 
 
-class CodeFenceStripper:
-    """Removes a code fence around a text that arrives in pieces; a text without one passes unchanged.
+class CodeBlockStripper:
+    """Removes the fence of a code block from a text that arrives in pieces; other text passes unchanged.
 
     Buffers only what may still turn out to be a fence.
     """
@@ -28,7 +28,7 @@ class CodeFenceStripper:
         self._fenced = False
 
     def feed(self, text: str) -> str:
-        """The text that is certain by now."""
+        """The text that is certain so far."""
         self._buffer += text
         if not self._started:
             if _MAYBE_OPENING.match(self._buffer):
@@ -56,7 +56,7 @@ class CodeFenceStripper:
         return text
 
 
-def strip_code_fence(text: str) -> str:
-    """A complete text without the code fence around it."""
-    stripper = CodeFenceStripper()
+def strip_code_block(text: str) -> str:
+    """A complete text without the fence of a code block around it."""
+    stripper = CodeBlockStripper()
     return stripper.feed(text) + stripper.finish()
