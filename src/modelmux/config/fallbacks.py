@@ -48,8 +48,7 @@ def _useless(routes: Routes) -> Iterator[str]:
     for route in routes.configured:
         extended = route
         for name, target in routes.fallbacks(route):
-            if target is None:  # an alias whose own problem is reported
-                continue
+            assert target is not None, "reported before, as a fallback or as an alias"
             before, extended = extended, extended.with_fallbacks([target])
             if extended is before:
                 yield f"{_setting(route.name)}: {_why_useless(name, target, route)}"
