@@ -112,7 +112,10 @@ class RetryLoop:
         self._exchange.stop_reason = decision.reason
         if decision.zero_quota is not None:
             raise self._services.deployments.zero_quota(decision.zero_quota) from error
-        raise self._error or error
+        reported = self._error or error
+        if reported is not error:  # which becomes its context
+            without_traceback(error)
+        raise reported
 
     def _decision(self, error: GatewayError, deployment: Deployment) -> Retry | Stop:
         services, pool = self._services, self._services.deployments

@@ -66,7 +66,7 @@ class Provider(Protocol):
     ) -> PreparedRequest:
         """The request as the deployment's model accepts it.
 
-        :param other_model: the model is a fallback, not the one that was asked for.
+        :param other_model: thinking in the history may be that of another model.
         :raises InvalidRequest: the model cannot answer it truthfully.
         """
         ...
