@@ -107,7 +107,7 @@ async def test_s31_open_pages_show_only_status_and_counters() -> None:
 
 #: Every field that a line about a request may have.
 LOGGED = {
-    "event", "level", "timestamp", "request_id", "route", "deployment", "attempts", "stream", "outcome",
+    "event", "level", "timestamp", "request_id", "route", "deployment", "model", "attempts", "stream", "outcome",
     "status", "code", "message", "duration_s", "time_to_first_token_s", "input_tokens", "cache_read_tokens",
     "cache_write_tokens",
     "output_tokens", "notices", "upstream_request_id",

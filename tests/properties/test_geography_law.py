@@ -28,6 +28,11 @@ HOMES = (
     (WORLD, (None, "eu", "europe", "us", "asia")),
 )
 
+FALLBACKS = {
+    "a": [["b"], ["claude-haiku-4-5"], ["b", "claude-haiku-4-5"], ["chat"]],
+    "b": [["a"], ["claude-haiku-4-5", "a"]],
+}
+
 
 def entry(
     name: str, location: st.SearchStrategy[str], geographies: st.SearchStrategy[str | None]
@@ -45,7 +50,12 @@ def entry(
         ),
         st.fixed_dictionaries({"url": st.one_of(google, proxy, st.just("https://proxy.example/m"))}),
     )
-    head = {"name": st.just(name), "model": st.just("claude-sonnet-4-6"), "geography": geographies}
+    head = {
+        "name": st.just(name),
+        "model": st.just("claude-sonnet-4-6"),
+        "geography": geographies,
+        "fallbacks": st.sampled_from([[], [], *FALLBACKS[name]]),
+    }
     return st.tuples(st.fixed_dictionaries(head), where).map(lambda parts: parts[0] | parts[1])
 
 
@@ -89,6 +99,7 @@ def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: s
         event("refused")
         return
     event("served with a geography" if any(route.geographies for route in routes.routes) else "served")
+    event("with fallbacks" if any(route.fallbacks for route in routes.routes) else "without fallbacks")
     declared = {entry["name"]: entry["geography"] for entry in vertex["models"]}
     chat_geographies = routes.find("chat").geographies
     for day in DAYS:

@@ -125,6 +125,7 @@ locations = ["global", "eu"]   # tried in this order
 name = "big"
 model = "claude-opus-5"
 prefill = "continue"
+fallbacks = ["claude-sonnet-5", "fast"]   # other models, when all deployments of this one have failed
 ```
 
 If models are listed here, `/v1/models` lists only these; the other models of the catalog are still served if
@@ -152,7 +153,13 @@ project = "another-project"
 [[vertex.models.deployments]]
 location = "global"
 order = 1                # when the others fail
+
+[[vertex.models.deployments]]
+model = "claude-haiku-5-5"
+order = 2                # another model, when those fail
 ```
+
+[Routing](routing.md) describes how deployments are chosen, and names that are served by several models.
 """,
     "streaming": """
 [Streaming](streaming.md) describes the modes, and which clients get which in mode `auto`.

@@ -26,7 +26,7 @@ class Draft:
     A rule assigns fields of ``body``, which is a copy; everything below those fields is shared with ``request`` and
     with the bodies for other models, and is replaced, never changed in place.
 
-    :param other_model: the request fell back to this model from the requested one.
+    :param other_model: thinking in the history may be that of another model.
     """
 
     __slots__ = (

@@ -85,8 +85,8 @@ def prepare(
     """Prepare a request for the model of ``card``.
 
     :param recall: thinking of this model that was remembered for the caller.
-    :param other_model: the request falls back to this model from another one: thinking blocks that are not remembered
-        as this model's own are dropped.
+    :param other_model: thinking in the history may be that of another model: blocks that are not remembered as this
+        model's own are dropped.
     :raises InvalidRequest: the model cannot do what the client asks for; names the client's field.
     """
     draft = Draft(request, card, options, recall, other_model=other_model)

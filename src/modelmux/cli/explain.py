@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
 
+from modelmux.catalog import ModelCard
 from modelmux.claude.embed import embed
 from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.notices import Notice
 from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import PreparedRequest, prepare
-from modelmux.claude.request import RemoteFile
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import GatewayError
-from modelmux.routing.model import Route
+from modelmux.routing.model import Deployment, Route
 from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request
@@ -32,24 +35,45 @@ _DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
 @click.option("--turn2", type=click.Path(path_type=Path), help="The next request of the same conversation.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
 def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
-    """Print the URL, the exact body and all notices for the Chat Completions request in the file REQUEST."""
+    """Print the URLs, the exact body and all notices for the Chat Completions request in the file REQUEST.
+
+    A name that is served by several models has a body for each, where they differ.
+    """
     try:
         config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
         routes = build_routes(config, config.build_catalog())
     except ConfigError as error:
         exit_with_config_error(error)
     try:
-        first, route = _translate(request, model, routes.find)
-        _show(first, route)
+        first = _translate(request, model, routes.find)
+        body = first.prepare(first.route.card)
+        _show(first, body)
         if turn2 is not None:
-            second, _ = _translate(turn2, model, routes.find)
-            _compare(first, second)
+            second = _translate(turn2, model, routes.find)
+            _compare(body, second.prepare(second.route.card))
     except GatewayError as error:
         where = f" ({error.param})" if error.param else ""
         exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
 
 
-def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> tuple[PreparedRequest, Route]:
+class _Translated(NamedTuple):
+    """A request, ready to be prepared for each model of its route."""
+
+    request: ClaudeRequest
+    plan: ReplyPlan
+    route: Route
+    wants_stream: bool
+
+    def prepare(self, card: ModelCard) -> PreparedRequest:
+        """:raises InvalidRequest: the model cannot answer it."""
+        is_other = card.id != self.route.card.id
+        prepared = prepare(self.request, self.plan, card, self.route.options, other_model=is_other)
+        streams = self.wants_stream or prepared.body.max_tokens > LONG_REPLY_TOKENS
+        prepared.body.stream = True if streams else None
+        return prepared
+
+
+def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> _Translated:
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -61,9 +85,7 @@ def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> t
     route = find(request.model)
     decoded, plan = to_claude_request(request, unknown)
     decoded = embed(decoded, {file.url: _placeholder(file) for file in reversed(decoded.remote_files)})
-    translated = prepare(decoded, plan, route.deployments[0].card, route.options)
-    translated.body.stream = True if request.stream or translated.body.max_tokens > LONG_REPLY_TOKENS else None
-    return translated, route
+    return _Translated(decoded, plan, route, bool(request.stream))
 
 
 def _placeholder(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentBlock:
@@ -74,14 +96,42 @@ def _placeholder(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentB
     return anthropic.DocumentBlock(anthropic.Base64Source("application/pdf", data))
 
 
-def _show(translated: PreparedRequest, route: Route) -> None:
-    for deployment in route.deployments:
-        click.echo(f"POST {deployment.url}{verb(stream=bool(translated.body.stream))}")
-    for beta in translated.betas:
+def _show(translated: _Translated, first: PreparedRequest) -> None:
+    """The calls for each model, in the order of the route; those of models that get the same body together."""
+    calls: list[tuple[PreparedRequest, list[Deployment]]] = [(first, [])]
+    refusals: list[tuple[ModelCard, GatewayError]] = []
+    for card in translated.route.models:
+        try:
+            prepared = translated.prepare(card)
+        except GatewayError as error:
+            refusals.append((card, error))
+            continue
+        deployments = [deployment for deployment in translated.route.deployments if deployment.card.id == card.id]
+        same = next((group for other, group in calls if _same(other, prepared)), None)
+        if same is None:
+            calls.append((prepared, deployments))
+        else:
+            same += deployments
+    for index, (prepared, deployments) in enumerate(calls):
+        if index:
+            click.echo()
+        _show_call(prepared, deployments)
+    for card, refusal in refusals:
+        click.echo(f"\n{card.id} is skipped, because it cannot answer this request: {refusal.message}")
+
+
+def _same(one: PreparedRequest, other: PreparedRequest) -> bool:
+    return (one.body, one.betas, one.notices) == (other.body, other.betas, other.notices)
+
+
+def _show_call(prepared: PreparedRequest, deployments: Iterable[Deployment]) -> None:
+    for deployment in deployments:
+        click.echo(f"POST {deployment.url}{verb(stream=bool(prepared.body.stream))}")
+    for beta in prepared.betas:
         click.echo(f"anthropic-beta: {beta}")
-    click.echo(f"\n{msgspec.json.format(anthropic.encode_request(translated.body), indent=2).decode()}\n")
-    click.echo("notices:" if translated.notices else "notices: none")
-    for notice in translated.notices:
+    click.echo(f"\n{msgspec.json.format(anthropic.encode_request(prepared.body), indent=2).decode()}\n")
+    click.echo("notices:" if prepared.notices else "notices: none")
+    for notice in prepared.notices:
         click.echo(f"  {_notice_line(notice)}")
 
 

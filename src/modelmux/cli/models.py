@@ -50,7 +50,7 @@ def _served(config: Config) -> list[dict[str, Any]]:
     routes = build_routes(config, config.build_catalog())
     return [
         {"name": name, "locations": list(dict.fromkeys(d.location for d in route.deployments if d.location))}
-        | _facts(route.deployments[0].card)
+        | _facts(*route.models)
         for name, route in routes.visible_names.items()
     ]
 
@@ -62,9 +62,14 @@ def _catalog(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def _facts(card: ModelCard) -> dict[str, Any]:
+def _facts(card: ModelCard, *others: ModelCard) -> dict[str, Any]:
+    """A model's capabilities.
+
+    :param others: models that may answer in its place.
+    """
     return {
         "model": card.id,
+        "other_models": [other.id for other in others],
         "context": card.context_window,
         "max_output": card.max_output,
         "thinking": list(card.thinking),
@@ -83,8 +88,9 @@ def _lines(rows: Iterable[dict[str, Any]]) -> list[str]:
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:
     return (
-        row["name"], row["model"], ",".join(row["locations"]) or "url", _tokens(row["context"]),
-        _tokens(row["max_output"]), ",".join(row["thinking"]) or "-", ",".join(row["effort"]) or "-",
+        row["name"], ",".join([row["model"], *row["other_models"]]), ",".join(row["locations"]) or "url",
+        _tokens(row["context"]), _tokens(row["max_output"]), ",".join(row["thinking"]) or "-",
+        ",".join(row["effort"]) or "-",
         row["retires"] or "-",
     )  # fmt: skip
 

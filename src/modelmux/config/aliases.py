@@ -46,12 +46,16 @@ def alias_problems(
             if key in lower or (key in known and key != name.lower()):
                 continue
             others = [*routes, *(a.name for a in aliases if a.name != name)]
-            problem = _unresolved_target(target, others, catalog, why_not_served)
+            problem = unresolved_target(target, others, catalog, why_not_served)
             problems += [f"{setting(name)}: {problem}"] if problem else []
     return problems
 
 
-def _unresolved_target(target: str, names: list[str], catalog: Catalog, why_not_served: WhyNotServed) -> str | None:
+def unresolved_target(target: str, names: list[str], catalog: Catalog, why_not_served: WhyNotServed) -> str | None:
+    """Why nothing is served by a name that is neither configured nor an alias; None if the catalog serves it.
+
+    :param names: what else may have been meant.
+    """
     card = catalog.find(target)
     if card is not None:
         return why_not_served(card.id)

@@ -50,7 +50,11 @@ def location_of(table: VertexConfig | VertexModel) -> ConfiguredLocation | None:
 def deployments_of(
     model: VertexModel, vertex: VertexConfig, catalog: Catalog, *, check_location: bool = True
 ) -> tuple[tuple[Deployment, ...], list[str]]:
-    """All deployments of a model, and the problems with them, each with the model's name."""
+    """All deployments of an entry, and the problems with them, each with the entry's name.
+
+    The id of a deployment names its model where that is not the first one's: ``fast@global``,
+    ``fast/claude-haiku-4-5@global``.
+    """
     where = f"vertex.models {model.name!r}"
     problems = _contradictions(model)
     default_id = model.model or (model_in(model.url) if model.url else None) or vertex.model or model.name
@@ -58,9 +62,11 @@ def deployments_of(
     for entry, label in _entries(model):
         own_id = entry.model or (model_in(entry.url) if entry.url and not model.model else None)
         card = catalog.card(own_id or default_id)
+        is_first_model = not deployments or card.id == deployments[0].card.id
+        prefix = model.name if is_first_model else f"{model.name}/{card.base}"
         location = _own_location(entry) or location_of(model) or location_of(vertex)
         if entry.url:
-            deployment = _by_url(model.name, wire.strip_verb(entry.url), card)
+            deployment = _by_url(prefix, wire.strip_verb(entry.url), card)
             entry_problems = _misplaced(card, [location_of_host(entry.url)]) if check_location else []
         else:
             project = entry.project or model.project or vertex.project
@@ -69,13 +75,13 @@ def deployments_of(
             if location and check_location:
                 inherited = not entry.location and location_of(model) is None
                 entry_problems += _misplaced(card, _distinct(location), ignore=_unknown(vertex) if inherited else [])
-            deployment = _by_parts(model, vertex, card, project or "", location or ConfiguredLocation("", ""))
+            deployment = _by_parts(
+                prefix, model.publisher or vertex.publisher, vertex, card, project or "",
+                location or ConfiguredLocation("", ""),
+            )  # fmt: skip
         problems += [f"{where}{label}: {problem}" for problem in entry_problems]
         limit = model.max_in_flight if entry.max_in_flight is None else entry.max_in_flight
         deployments.append(replace(deployment, weight=entry.weight, order=entry.order, max_in_flight=limit))
-    ids = sorted({deployment.card.id for deployment in deployments})
-    if len(ids) > 1:
-        problems.append(f"{where}: one name is served by one model, not by {_listed(ids)}; use a name for each")
     return _with_unique_ids(deployments), problems
 
 
@@ -104,16 +110,16 @@ def _entries(model: VertexModel) -> Iterator[tuple[VertexDeployment, str]]:
         yield VertexDeployment(), ""
 
 
-def _by_url(name: str, url: str, card: ModelCard) -> Deployment:
-    return Deployment(f"{name}@url", url, project_in_path(url) or "", location_in_path(url) or "", card)
+def _by_url(prefix: str, url: str, card: ModelCard) -> Deployment:
+    return Deployment(f"{prefix}@url", url, project_in_path(url) or "", location_in_path(url) or "", card)
 
 
 def _by_parts(
-    model: VertexModel, vertex: VertexConfig, card: ModelCard, project: str, location: ConfiguredLocation
+    prefix: str, publisher: str, vertex: VertexConfig, card: ModelCard, project: str, location: ConfiguredLocation
 ) -> Deployment:
-    path = wire.model_path(project, location.location, model.publisher or vertex.publisher, card.id)
+    path = wire.model_path(project, location.location, publisher, card.id)
     base = vertex.base_url.rstrip("/").removesuffix("/v1") if vertex.base_url else wire.base_url(location.region)
-    return Deployment(f"{model.name}@{location.location}", base + path, project, location.location, card)
+    return Deployment(f"{prefix}@{location.location}", base + path, project, location.location, card)
 
 
 def _with_unique_ids(deployments: list[Deployment]) -> tuple[Deployment, ...]:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelmux.catalog import Catalog, ModelCard, location_of_host
 from modelmux.claude.options import Options
 from modelmux.config.aliases import WhyNotServed, alias_problems, read_aliases, succession_problems
 from modelmux.config.errors import ConfigError
+from modelmux.config.fallbacks import fallback_problems, useless_fallbacks
 from modelmux.config.geography_check import default_violations, geography_problem, violations
 from modelmux.config.locations import (
     ConfiguredLocation,
@@ -38,9 +41,10 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
 
     :param today: the day for which aliases are resolved; the current one (UTC) by default.
     :raises ConfigError: a model without project or location, a name used twice, a model that is not served in its
-        region, an alias without a target, a deployment outside its geography, or nothing to serve. All problems at
-        once.
+        region, an alias or a fallback without a target, a deployment outside its geography, or nothing to serve. All
+        problems at once.
     """
+    day = today or datetime.now(UTC).date()
     vertex = config.vertex
     models = _models(vertex, catalog)
     common = location_of(vertex) if vertex.project is not None else None
@@ -50,24 +54,34 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
         route, route_problems = _route(model, config, catalog)
         problems += route_problems
         routes.append(route)
-    problems += alias_problems(models, config.aliases, catalog, _why_not_served(routes, common, catalog))
+    why_not_served = _why_not_served(routes, common, catalog)
+    problems += alias_problems(models, config.aliases, catalog, why_not_served)
+    problems += fallback_problems(models, config.aliases, catalog, why_not_served)
     if problems:
         raise ConfigError(problems, hint=_HINT if any(p.endswith(" is set") for p in problems) else None)
     if not routes and common is None:
         raise ConfigError(["no model can be served: no Google Cloud project and location are set"], hint=_HINT)
-    default = next((r for r in routes if vertex.model or vertex.url), None)
-    built = Routes(
-        routes,
-        catalog=catalog,
-        fallback=default if vertex.default_for_unknown_models else None,
-        catalog_route=_catalog_route_factory(config, catalog) if common is not None else None,
-        aliases=read_aliases(models, config.aliases),
-        day=today or datetime.now(UTC).date(),
-    )
-    problems = succession_problems(built)
+    built = _assemble(routes, config, catalog, day)
+    problems = [*succession_problems(built), *useless_fallbacks(built, day)]
     if problems:
         raise ConfigError(problems)
+    if config.retries.max == 0:  # falling back would be a retry
+        return _assemble([replace(route, fallbacks=()) for route in routes], config, catalog, day)
     return built
+
+
+def _assemble(routes: list[Route], config: Config, catalog: Catalog, day: date) -> Routes:
+    vertex = config.vertex
+    default = next((r for r in routes if vertex.model or vertex.url), None)
+    has_common_location = location_of(vertex) is not None and vertex.project is not None
+    return Routes(
+        routes,
+        catalog=catalog,
+        default_route=default if vertex.default_for_unknown_models else None,
+        catalog_route=_catalog_route_factory(config, catalog) if has_common_location else None,
+        aliases=read_aliases(_models(vertex, catalog), config.aliases),
+        day=day,
+    )
 
 
 def _models(vertex: VertexConfig, catalog: Catalog) -> list[VertexModel]:
@@ -97,7 +111,8 @@ def _route(
     deployments, problems = deployments_of(model, vertex, catalog, check_location=check_location)
     geographies = tuple(dict.fromkeys(filter(None, (vertex.geography, model.geography))))
     timeouts = build_timeouts(config, model.timeouts)
-    route = Route(model.name, deployments, _options(model, vertex), geographies, timeouts)
+    options, fallbacks = _options(model, vertex), tuple(model.fallbacks)
+    route = Route(model.name, deployments, options, geographies, timeouts, fallbacks)
     if not problems and all(geography_problem(geography) is None for geography in geographies):
         problems = [f"vertex.models {model.name!r}: {problem}" for problem in violations(route)]
     return route, problems

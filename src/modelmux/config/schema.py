@@ -162,7 +162,12 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
         str | None,
         doc("Complete resource URL, with or without the verb; takes precedence over its parts.", example=_URL),
     ] = None
-    deployments: Annotated[list[VertexDeployment], doc("Several deployments, with weights and an order.")] = []
+    deployments: Annotated[
+        list[VertexDeployment], doc("Several deployments, with weights and an order, of one model or of several.")
+    ] = []
+    fallbacks: Annotated[
+        list[str], doc("Names of other models, tried in this order after all deployments of this one have failed.")
+    ] = []
     max_in_flight: Annotated[
         int | None, doc("Maximum concurrent requests of each of its deployments.", example=100), Meta(ge=1)
     ] = None

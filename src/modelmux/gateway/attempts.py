@@ -20,6 +20,7 @@ from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
+from modelmux.gateway.conversation import conversation_of
 from modelmux.gateway.deployments import AttemptLease
 from modelmux.gateway.event_source import (
     MAX_FOLDED_BYTES,
@@ -33,7 +34,6 @@ from modelmux.gateway.preparation import Preparation, Prepared
 from modelmux.gateway.retry_loop import RetryLoop
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY
-from modelmux.routing.affinity import affinity_key
 from modelmux.routing.model import Deployment, Route
 from modelmux.telemetry.records import AttemptRecord
 from modelmux.upstream.base import Reply
@@ -54,12 +54,8 @@ class Attempts:
         self._exchange = exchange
         self._services = exchange.services
         self._route = route
-        self._affinity_key: bytes | None = None
-        if len(route.deployments) > 1:
-            assert exchange.decoded is not None
-            name, headers = exchange.decoded.conversation_id, exchange.inbound.headers
-            self._affinity_key = affinity_key(request.body, name, headers)
-        self._preparation = Preparation(exchange, request, route, self._affinity_key)
+        self._conversation = conversation_of(exchange, request, route)
+        self._preparation = Preparation(exchange, request, route, self._conversation)
         encoder = exchange.encoder
         assert encoder is not None
         #: The encoder from which those of the attempts are derived.
@@ -101,17 +97,13 @@ class Attempts:
     async def _continue(self, turn: InputMessage, read: Read[T]) -> T:
         """Ask the model that paused to continue; another model cannot."""
         self._preparation.add_turn(turn)
-        model = self._exchange.attempts[-1].card.id
-        route = self._route
-        if route.has_several_models:
-            route = route.limited_to(d for d in route.deployments if d.card.id == model)
-        return await self._run(route, read)
+        return await self._run(self._route.of_model(self._exchange.attempts[-1].card.id), read)
 
     async def _run(self, route: Route, read: Read[T]) -> T:
         async def attempt(deployment: Deployment, token: str, is_retry: bool) -> T:
             return await self._attempt(read, deployment, token, is_retry)
 
-        return await RetryLoop(self._exchange, self._preparation, route, self._affinity_key).run(attempt)
+        return await RetryLoop(self._exchange, self._preparation, route, self._conversation).run(attempt)
 
     async def _attempt(self, read: Read[T], deployment: Deployment, token: str, is_retry: bool) -> T:
         """One attempt, recorded whatever its outcome."""
@@ -236,7 +228,7 @@ class Attempts:
 
     def _check_geography(self, deployment: Deployment) -> None:
         """Check the geography at call time, in addition to the check of the configuration."""
-        if not self._route.allows(deployment.location):
+        if not self._route.allows_deployment(deployment):
             raise OutsideGeography(
                 f"A call for '{self._route.name}' would leave its geography.",
                 detail=f"deployment {deployment.id}, geographies {', '.join(self._route.geographies)}",

@@ -30,6 +30,10 @@ MAX_PINNED: Final = 20_000
 PINNED_SECONDS: Final = 3600.0
 
 
+#: Names a conversation: the route, the owner of the request, the affinity key.
+PinKey = tuple[str, str, bytes]
+
+
 class DeploymentState:
     """The state of one deployment in this process: the outcome of its last attempts, and those in flight."""
 
@@ -109,7 +113,7 @@ class DeploymentPool:
         self._states: dict[str, DeploymentState] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}
         self._budgets: dict[str, RetryBudget] = {}
-        self._pinned: OrderedDict[bytes, tuple[str, float]] = OrderedDict()  # conversation -> model, until when
+        self._pinned: OrderedDict[PinKey, tuple[str, float]] = OrderedDict()  # conversation -> model, until when
 
     def snapshot(self) -> Iterator[tuple[str, bool, int, int]]:
         """Of every deployment that was used: its id, whether its circuit is open, attempts that run, attempts that
@@ -152,7 +156,9 @@ class DeploymentPool:
         now = self._clock()
         return [self.state(deployment).availability(now) for deployment in route.deployments]
 
-    def first_choice(self, route: Route, affinity_key: bytes | None, random: float) -> Deployment:
+    def first_choice(
+        self, route: Route, affinity_key: bytes | None, random: float, pinned_model: str | None = None
+    ) -> Deployment:
         """The deployment of the first attempt.
 
         :raises UpstreamRefused: the quota of every deployment seems to be zero.
@@ -163,29 +169,29 @@ class DeploymentPool:
             if not self.state(deployment).quota.is_zero:
                 return deployment
         availability = self.availability(route)
-        deployment = select(route, (), random, availability, affinity_key, self.pinned_model(affinity_key))
+        deployment = select(route, (), random, availability, affinity_key, pinned_model)
         selected = availability[deployments.index(deployment)]
-        if selected.unavailable and selected.quota_is_zero:
-            raise self.zero_quota(deployment)
+        if selected.unavailable and selected.quota_is_zero:  # and so is that of the model that was asked for
+            raise self.zero_quota(deployments[0] if route.has_several_models else deployment)
         return deployment
 
-    def pin_model(self, affinity_key: bytes, model: str, *, default: str) -> None:
+    def pin_model(self, conversation: PinKey, model: str, *, default: str) -> None:
         """Keep a conversation with the model that replied, for its prompt cache and its thinking.
 
-        :param default: the route's own model, with which a conversation is unless it is pinned to another.
+        :param default: the model with which the conversation is unless it is pinned to another.
         """
         if model == default:
-            self._pinned.pop(affinity_key, None)
+            self._pinned.pop(conversation, None)
             return
-        self._pinned[affinity_key] = model, self._clock() + PINNED_SECONDS
-        self._pinned.move_to_end(affinity_key)
+        self._pinned[conversation] = model, self._clock() + PINNED_SECONDS
+        self._pinned.move_to_end(conversation)
         if len(self._pinned) > MAX_PINNED:
             self._pinned.popitem(last=False)
 
-    def pinned_model(self, affinity_key: bytes | None) -> str | None:
+    def pinned_model(self, conversation: PinKey) -> str | None:
         """The fallback model that a conversation stays with, if any."""
-        pinned = self._pinned.get(affinity_key) if affinity_key is not None and self._pinned else None
-        return pinned[0] if pinned is not None and pinned[1] > self._clock() else None
+        model, until = self._pinned.get(conversation, (None, 0.0))
+        return model if until > self._clock() else None
 
     def zero_quota(self, deployment: Deployment) -> UpstreamRefused:
         """The error where every deployment's quota seems to be zero; this one would be tried next."""

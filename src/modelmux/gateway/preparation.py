@@ -14,6 +14,7 @@ from modelmux.claude.notices import reject_notices
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
+from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.exchange import Exchange
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_request
@@ -34,12 +35,12 @@ class Prepared(Struct):
 class Preparation:
     """Prepares the request of one exchange, for whichever model is tried."""
 
-    def __init__(self, exchange: Exchange, request: ClaudeRequest, route: Route, affinity_key: bytes | None) -> None:
+    def __init__(self, exchange: Exchange, request: ClaudeRequest, route: Route, conversation: Conversation) -> None:
         self._exchange = exchange
         self._services = exchange.services
         self._request = request
         self._route = route
-        self._pinned_model = exchange.services.deployments.pinned_model(affinity_key)
+        self._conversation = conversation
         self._prepared: dict[str, Prepared] = {}
         self._continuation: list[InputMessage] = []
 
@@ -80,7 +81,7 @@ class Preparation:
             deployment,
             self._route,
             lambda call_id: services.thinking.get(owner, call_id, model),
-            other_model=model not in (self._route.card.id, self._pinned_model),
+            other_model=self._conversation.has_foreign_thinking(model),
         )
         if services.strict or exchange.inbound.strict:
             reject_notices(prepared.notices)

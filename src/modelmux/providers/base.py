@@ -71,7 +71,7 @@ class Provider(Protocol):
     ) -> PreparedRequest:
         """The request as the deployment's model accepts it.
 
-        :param other_model: the model is a fallback, not the requested one.
+        :param other_model: thinking in the history may be that of another model.
         :raises InvalidRequest: the model does not support it.
         """
         ...

@@ -2,8 +2,11 @@
 
 Called only before the client has received any content. Whether a retry can help is a column of the table of error
 kinds. The delay is full jitter over an exponential limit, or what the upstream asked for. An available deployment that
-was not attempted yet is tried at once; otherwise the retry waits. Deployments of fallback models come last in the order
-of a route, so falling back to another model is the same decision as trying another deployment.
+was not attempted yet is tried at once; otherwise the retry waits.
+
+A route may have deployments of several models, those of its fallbacks last in order, so falling back to another model
+is the same decision as trying another deployment. But a model may reject the request as such. That is final if it is
+the conversation's primary model, which the client asked for; any other model is left out from then on.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, RequestError, UpstreamRefused
 from modelmux.routing.availability import AVAILABLE, Availability
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.selection import select
@@ -44,7 +47,9 @@ class AttemptState(Struct, frozen=True):
     :param attempted: the deployment of each attempt so far, the failed one last.
     :param token_renewed: whether the access token was already renewed for this request.
     :param thinking_removed: whether the history holds no thinking blocks (any more).
-    :param rejected_models: models that did not accept the request (400): their deployments are not tried again.
+    :param primary_model: the model that the request is for; the route's own if None.
+    :param pinned_model: the model that the conversation stays with, preferred over the order of the deployments.
+    :param rejected_models: models that rejected the request, see ``rejects_model``: they are not tried again.
     :param availability: of the route's deployments, in their order; empty if all are available.
     :param affinity_key: names the conversation, see ``affinity``.
     :param now, deadline: seconds of one clock; no attempt starts at the deadline or later.
@@ -55,6 +60,8 @@ class AttemptState(Struct, frozen=True):
     attempted: tuple[Deployment, ...]
     token_renewed: bool = False
     thinking_removed: bool = False
+    primary_model: str | None = None
+    pinned_model: str | None = None
     rejected_models: frozenset[str] = frozenset()
     availability: Sequence[Availability] = ()
     affinity_key: bytes | None = None
@@ -100,14 +107,22 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
         return Retry(0.0, current, drop_thinking=True)
     if len(state.attempted) >= policy.max_attempts:
         return Stop("attempts_exhausted")
-    route, availability_of = _eligible(error, state)
+    primary, rejected = state.primary_model or state.route.card.id, state.rejected_models
+    if rejects_model(error, current.card.id, primary):
+        rejected |= {current.card.id}
+    elif kind.retry != "anywhere":
+        return Stop("not_retryable")
+    route, available = _without_models(rejected, state)
     if not route.deployments:
         return Stop("not_retryable")
-    target = select(route, state.attempted, jitter, list(availability_of.values()), state.affinity_key)
-    availability = availability_of[target.url]
-    if availability.unavailable and availability.quota_is_zero:
-        return Stop("quota_is_zero", target)
-    if target not in state.attempted and not availability.unavailable:
+    target = select(route, state.attempted, jitter, available, state.affinity_key, state.pinned_model)
+    availability = available[route.deployments.index(target)]
+    if availability.unavailable and availability.quota_is_zero:  # and so are the quotas of all others
+        own = [deployment for deployment in route.deployments if deployment.card.id == primary]
+        return Stop("quota_is_zero", target if target in own else own[0]) if own else Stop("not_retryable")
+    # After nothing but rejections the target gets its attempt as if it were the request's first.
+    nothing_tried = all(deployment.card.id in rejected for deployment in state.attempted)
+    if target not in state.attempted and (nothing_tried or not availability.unavailable):
         delay = 0.0
     else:
         retry_after = _retry_after(error, target == current, availability, state.now)
@@ -119,21 +134,28 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
     return Retry(delay, target) if state.can_retry else Stop("retry_budget")
 
 
-def _eligible(error: GatewayError, state: AttemptState) -> tuple[Route, dict[str, Availability]]:
-    """The route with the deployments that may succeed where the last attempt failed, and their availability."""
-    excluded, deployments = state.rejected_models, state.route.deployments
-    availability = state.availability or [AVAILABLE] * len(deployments)
+def rejects_model(error: GatewayError, model: str, primary_model: str) -> bool:
+    """Whether a model's error leaves no hope for its other deployments, but for other models.
+
+    True of a model that is not found. True of any final refusal, of the preparation or of the upstream, by a model that
+    is not the primary one: what it does not accept (a longer conversation, a parameter) another one may.
+    """
     if error.kind.retry == "other_model":
-        excluded |= {deployment.card.id for deployment in state.attempted}
-    elif error.kind.retry != "anywhere":
-        deployments = ()
-    eligible = {
-        deployment: known
-        for deployment, known in zip(deployments, availability, strict=False)
-        if deployment.card.id not in excluded
-    }
-    route = state.route if len(eligible) == len(state.route.deployments) else state.route.limited_to(eligible)
-    return route, {deployment.url: known for deployment, known in eligible.items()}
+        return True
+    is_refusal = isinstance(error, RequestError) or (
+        isinstance(error, UpstreamRefused) and error.kind.retry != "anywhere"
+    )
+    return is_refusal and model != primary_model
+
+
+def _without_models(rejected: frozenset[str], state: AttemptState) -> tuple[Route, list[Availability]]:
+    """The route without the deployments of some models, and the availability of the others."""
+    deployments = state.route.deployments
+    availability = list(state.availability) or [AVAILABLE] * len(deployments)
+    if not rejected:
+        return state.route, availability
+    left = [pair for pair in zip(deployments, availability, strict=True) if pair[0].card.id not in rejected]
+    return state.route.limited_to(deployment for deployment, _ in left), [known for _, known in left]
 
 
 def _retry_after(error: GatewayError, same_deployment: bool, availability: Availability, now: float) -> float | None:

@@ -1,7 +1,8 @@
 """Resolves a model name to the route that serves it.
 
-A *route* is a name that clients use; its *deployments* can serve it. An *alias* is an additional name for a route. Its
-target may change on a date, so a snapshot of all routes is valid for one day (``Routes.for_day``).
+A *route* is a name that clients use; its *deployments* can serve it. An *alias* is an additional name for a route, and
+a *fallback* is a name whose deployments are tried after those of a route. The target of an alias may change on a date,
+so a snapshot of all routes is valid for one day (``Routes.for_day``).
 """
 
 from __future__ import annotations
@@ -25,14 +26,63 @@ _MAX_CACHED_NAMES: Final = 512
 _MAX_SHOWN_LENGTH: Final = 100
 
 
+class _Names:
+    """What each name refers to on one day.
+
+    :param extend: adds the deployments of a route's fallbacks to it.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        catalog_routes: Iterable[Route],
+        aliases: Iterable[Alias],
+        catalog: Catalog,
+        day: date,
+        extend: Callable[[Route], Route] = lambda route: route,
+    ) -> None:
+        configured = [(route, extend(route)) for route in routes]
+        self._catalog = catalog
+        self.routes = tuple(extended for _, extended in configured)
+        self._by_name = {route.name.lower(): route for route in self.routes}
+        # A model's own name is served by that model. A configured route takes precedence over the one from the
+        # catalog, and a route that begins with the model over one in which it is a further model.
+        self._by_model = {route.card.id: route for route in catalog_routes}
+        for route, _ in reversed(configured):
+            self._by_model |= {card.id: extend(route.of_model(card.id)) for card in route.models[1:]}
+        for route, extended in reversed(configured):
+            several = route.has_several_models
+            self._by_model[route.card.id] = extend(route.of_model(route.card.id)) if several else extended
+        table = by_name(aliases)
+        targets = {name: self._target(follow(alias, table, day)) for name, alias in table.items()}
+        self._by_alias = {name: route for name, route in targets.items() if route is not None}
+
+    def _target(self, name: str) -> Route | None:
+        return self._by_name.get(name.lower()) or self._from_catalog(name)
+
+    def _from_catalog(self, name: str) -> Route | None:
+        card = self._catalog.find(name)
+        return self._by_model.get(card.id) if card is not None else None
+
+    def alias(self, name: str) -> Route | None:
+        """The route of an alias; None if it has no target."""
+        return self._by_alias.get(name.lower())
+
+    def find(self, name: str) -> Route | None:
+        """The route of a configured name, an alias or a model of the catalog."""
+        key = name.lower()
+        return self._by_name.get(key) or self._by_alias.get(key) or self._from_catalog(name)
+
+
 class Routes:
     """An immutable snapshot of all routes, for one day. Names match case-insensitively.
 
-    :param fallback: the route of the default model, if it also serves unknown names.
+    :param routes: as configured, with their own deployments only.
+    :param default_route: the one of ``routes`` that also serves unknown names, if any.
     :param catalog_route: makes the route of a Claude model that is in the catalog but not configured; None if the
         configuration has no project and location to serve it from.
     :param aliases: without cycles, see ``aliases.find_cycles``; an alias without a target is not served.
-    :param day: the day for which aliases are resolved.
+    :param day: the day for which aliases, and fallbacks that are aliases, are resolved.
     """
 
     def __init__(
@@ -40,55 +90,64 @@ class Routes:
         routes: Iterable[Route],
         *,
         catalog: Catalog,
-        fallback: Route | None = None,
+        default_route: Route | None = None,
         catalog_route: Callable[[ModelCard], Route] | None = None,
         aliases: Iterable[Alias] = (),
         day: date = date.min,
     ) -> None:
-        self.routes = tuple(routes)
-        self._by_name = {route.name.lower(): route for route in self.routes}
+        #: Without the deployments of their fallbacks.
+        self.configured = tuple(routes)
         self._catalog = catalog
-        self.fallback = fallback
-        # Built once, not per request. A configured route takes precedence over the one from the catalog.
-        catalog_routes = [catalog_route(card) for card in catalog.cards] if catalog_route is not None else []
-        self._catalog_routes = catalog_routes
-        self._by_model = {route.deployments[0].card.id: route for route in catalog_routes}
-        for route in reversed(self.routes):
-            self._by_model.update((deployment.card.id, route) for deployment in route.deployments)
+        self._default_route = default_route
+        # Built once, not per request.
+        self._catalog_routes = [catalog_route(card) for card in catalog.cards] if catalog_route is not None else []
         self.aliases = tuple(aliases)
-        self._by_alias = self._resolve(day)
-        self._cache: dict[str, Route] = {}  # by name as clients spell it
+        self._resolve(day)
 
     def for_day(self, day: date) -> Self:
-        """The same routes with the aliases resolved for another day."""
+        """The same routes with aliases and fallbacks resolved for another day."""
         if all(alias.from_date is None for alias in self.aliases):
             return self
         snapshot = copy.copy(self)
-        snapshot._by_alias, snapshot._cache = self._resolve(day), {}  # noqa: SLF001 - a copy of self
+        snapshot._resolve(day)  # noqa: SLF001 - a copy of self
         return snapshot
 
-    def _resolve(self, day: date) -> dict[str, Route]:
-        table = by_name(self.aliases)
-        targets = {name: self._target(follow(alias, table, day)) for name, alias in table.items()}
-        return {name: route for name, route in targets.items() if route is not None}
+    def _resolve(self, day: date) -> None:
+        parts = self.configured, self._catalog_routes, self.aliases, self._catalog, day
+        # A fallback's own fallbacks are not followed.
+        self._without_fallbacks = own = _Names(*parts)
+        fallbacks = any(route.fallbacks for route in self.configured)
+        self._names = _Names(*parts, self._with_fallbacks) if fallbacks else own
+        default = self._default_route
+        self._default = self._names.find(default.name) if default is not None else None
+        self._cache: dict[str, Route] = {}  # by name as clients spell it
 
-    def _target(self, name: str) -> Route | None:
-        return self._by_name.get(name.lower()) or self._from_catalog(name)
+    def _with_fallbacks(self, route: Route) -> Route:
+        return route.with_fallbacks(target for _, target in self.fallbacks(route) if target is not None)
+
+    def fallbacks(self, route: Route) -> list[tuple[str, Route | None]]:
+        """The names of a route's fallbacks, each with the route it refers to; None if it refers to none."""
+        return [(name, self._without_fallbacks.find(name)) for name in route.fallbacks]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The configured routes with the deployments of their fallbacks."""
+        return self._names.routes
 
     def route_of(self, alias: Alias) -> Route | None:
         """The route of an alias on this snapshot's day; None if it has no target."""
-        return self._by_alias.get(alias.name.lower())
+        return self._names.alias(alias.name)
 
     @property
     def deployments(self) -> list[Deployment]:
-        """Every deployment that a call may go to."""
-        return [deployment for route in (*self.routes, *self._catalog_routes) for deployment in route.deployments]
+        """Every deployment that a call may go to, on any day."""
+        return [deployment for route in (*self.configured, *self._catalog_routes) for deployment in route.deployments]
 
     @property
     def default_names(self) -> list[str]:
         """The configured names; without any, every Claude model of the catalog that is served in its location."""
-        if self.routes:
-            return [route.name for route in self.routes]
+        if self.configured:
+            return [route.name for route in self.configured]
         catalog_routes = self._catalog_routes
         return [r.name for r in catalog_routes if all(d.card.served_in(d.location) for d in r.deployments)]
 
@@ -97,8 +156,11 @@ class Routes:
         """All names shown to clients, with their routes: ``default_names``, then the aliases that add new names."""
         routes = {name: self.find(name) for name in self.default_names}
         listed = {name.lower() for name in routes}
-        added = [alias.name for alias in by_name(self.aliases).values() if alias.name.lower() not in listed]
-        return routes | {name: self._by_alias[name.lower()] for name in added if name.lower() in self._by_alias}
+        for alias in by_name(self.aliases).values():
+            route = self.route_of(alias)
+            if route is not None and alias.name.lower() not in listed:
+                routes[alias.name] = route
+        return routes
 
     def find(self, name: str) -> Route:
         """The route of a requested name.
@@ -110,20 +172,15 @@ class Routes:
             return cached
         if len(name) > MAX_NAME_LENGTH:
             raise self._unknown_model(name)
-        key = name.lower()
-        route = self._by_name.get(key) or self._by_alias.get(key) or self._from_catalog(name) or self.fallback
+        route = self._names.find(name) or self._default
         if route is None:
             raise self._unknown_model(name)
         if len(self._cache) < _MAX_CACHED_NAMES:
             self._cache[name] = route
         return route
 
-    def _from_catalog(self, name: str) -> Route | None:
-        card = self._catalog.find(name)
-        return self._by_model.get(card.id) if card is not None else None
-
     def _unknown_model(self, name: str) -> ModelNotFound:
-        names = [*(r.name for r in (*self.routes, *self._catalog_routes)), *(alias.name for alias in self.aliases)]
+        names = [*(r.name for r in (*self.configured, *self._catalog_routes)), *(alias.name for alias in self.aliases)]
         known = {other.lower(): other for other in names}
         matches = difflib.get_close_matches(normalise(name[:_MAX_SHOWN_LENGTH]), known, n=1)
         hint = f"Did you mean '{known[matches[0]]}'?" if matches else "GET /v1/models lists the models served here."

@@ -65,11 +65,13 @@ class LogObserver:
 
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
+        last = record.attempts[-1] if record.attempts else None
         self._log.info(
             names.EVENT_REQUEST,
             request_id=record.request_id,
             route=record.route or _UNRESOLVED_ROUTE,
-            deployment=record.attempts[-1].deployment if record.attempts else None,
+            deployment=last.deployment if last is not None else None,
+            model=last.card.id if last is not None else None,
             attempts=len(record.attempts),
             stream=record.stream,
             outcome=record.outcome,

@@ -68,3 +68,50 @@ def test_a_refused_request_names_the_field(tmp_path: Path) -> None:
     assert "400 (n)" in output
     assert "hint:" in output
     assert CliRunner().invoke(main, ["explain", str(tmp_path / "absent.json")]).exit_code == 1
+
+
+TWO_MODELS = """
+[vertex]
+project = "p"
+location = "global"
+
+[[vertex.models]]
+name = "smart"
+model = "{model}"
+locations = ["eu", "us"]
+fallbacks = {fallbacks}
+"""
+
+
+def explain_route(folder: Path, model: str, fallbacks: list[str], **fields: Any) -> str:
+    (folder / "c.toml").write_text(TWO_MODELS.format(model=model, fallbacks=json.dumps(fallbacks)))
+    (folder / "r.json").write_text(json.dumps(FIRST | {"model": "smart"} | fields))
+    result = CliRunner().invoke(main, ["explain", str(folder / "r.json"), "--config", str(folder / "c.toml")])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def calls(output: str) -> list[str]:
+    return [line.rpartition("/locations/")[2] for line in output.splitlines() if line.startswith("POST ")]
+
+
+def test_each_model_of_a_name_has_its_urls_and_its_body(tmp_path: Path) -> None:
+    output = explain_route(tmp_path, "claude-sonnet-4-6", ["claude-opus-5"], max_tokens=100)
+    own, other = output.split("\n\nPOST ")
+    anthropic = "publishers/anthropic/models"
+    assert calls(own) == [f"{location}/{anthropic}/claude-sonnet-4-6:rawPredict" for location in ("eu", "us")]
+    assert ('"temperature": 0.5' in own, "dropped temperature" in own) == (True, False)
+    assert calls(f"POST {other}") == [f"global/{anthropic}/claude-opus-5:rawPredict"]
+    assert ('"temperature"' in other, "dropped temperature" in other) == (False, True)
+
+
+def test_models_with_the_same_body_share_it(tmp_path: Path) -> None:
+    output = explain_route(tmp_path, "claude-opus-5", ["claude-opus-5-5"], max_tokens=100)
+    assert (len(calls(output)), output.count('"messages"')) == (3, 1)
+
+
+def test_a_model_that_cannot_answer_is_named_with_the_reason(tmp_path: Path) -> None:
+    prefill = [*FIRST["messages"], {"role": "assistant", "content": "I"}]
+    output = explain_route(tmp_path, "claude-haiku-4-5", ["claude-opus-5"], messages=prefill)
+    assert len(calls(output)) == 2
+    assert "\nclaude-opus-5 is skipped, because it cannot answer this request: " in output

@@ -56,6 +56,15 @@ def test_models_as_a_table(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_name_of_several_models_shows_them_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG + 'fallbacks = ["fast", "claude-opus-4-8"]\n')
+    result = run("models", "--config", "c.toml", home=tmp_path)
+    (own,) = [line.split() for line in result.stdout.splitlines() if line.startswith("own ")]
+    assert own[:4] == ["own", "claude-opus-5,claude-haiku-4-5@20251001,claude-opus-4-8", "eu,us", "1M"]
+    rows = json.loads(run("models", "--config", "c.toml", "--json", home=tmp_path).stdout)["models"]
+    assert [row["other_models"] for row in rows] == [[], [], ["claude-haiku-4-5@20251001", "claude-opus-4-8"]]
+
+
 def test_where_nothing_is_configured_the_catalog_is_listed(tmp_path: Path) -> None:
     said = run("models", home=tmp_path)
     assert (said.code, said.stderr[:45]) == (0, "hint: no model is served yet; this is the cat")

@@ -67,6 +67,10 @@ SERVED: list[tuple[str, dict[str, Any], list[dict[str, Any]], str, list[tuple[st
      [("claude-opus-4-8@url", BASE + "claude-opus-4-8", "claude-opus-4-8")]),
     ("a whole URL of a model by another name", {"url": "https://proxy/x:rawPredict", "model": "claude-opus-4-8"}, [],
      "claude-opus-4-8", [("claude-opus-4-8@url", "https://proxy/x", "claude-opus-4-8")]),
+    ("two models under one name", HERE,
+     [model(model="claude-opus-4-8", deployments=[{}, {"model": "claude-opus-5", "order": 1}])], "fast",
+     [("fast@global", BASE + "claude-opus-4-8", "claude-opus-4-8"),
+      ("fast/claude-opus-5@global", BASE + "claude-opus-5", "claude-opus-5")]),
     ("a URL of one model", {}, [model(url=BASE + "claude-haiku-4-5@20251001")], "fast",
      [("fast@url", BASE + "claude-haiku-4-5@20251001", "claude-haiku-4-5@20251001")]),
 ]  # fmt: skip
@@ -139,10 +143,6 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
      ["vertex.models 'fast': url and deployments are both set; remove one",
       "vertex.models 'fast': locations and deployments are both set; remove one",
       "vertex.models 'b': locations and url are both set; remove one"]),
-    ("two models under one name", HERE,
-     [model(model="claude-opus-4-8", deployments=[{}, {"model": "claude-opus-5", "order": 1}])],
-     [("vertex.models 'fast': one name is served by one model, not by claude-opus-4-8 and claude-opus-5; use a "
-      "name for each")]),
     ("a place outside", {**GEO, "geography": "eu"}, [model(model="claude-sonnet-4-6", locations=["eu", "us-east5"])],
      [("vertex.models 'fast': us-east5 is outside the geography eu; use eu, europe-central2, europe-north1, "
       "europe-southwest1 or another of its regions")]),

@@ -24,11 +24,11 @@ def routes(example: int, day: date = date(2026, 11, 23)) -> Routes:
     return build_routes(config, config.build_catalog(), today=day)
 
 
-@pytest.mark.parametrize("example", range(5))
+@pytest.mark.parametrize("example", range(6))
 def test_every_example_loads(example: int) -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     assert routes(example).visible_names
-    assert read_origins(parse(EXAMPLES[example]).server.cors_origins) or example != 4
+    assert read_origins(parse(EXAMPLES[example]).server.cors_origins) or example != 5
 
 
 def test_the_places_are_those_that_are_described() -> None:
@@ -41,9 +41,22 @@ def test_the_places_are_those_that_are_described() -> None:
     assert [select(smart, (), pick).project for pick in (0.0, 0.74, 0.75)] == ["my-project"] * 2 + ["my-other-project"]
 
 
+def test_the_models_are_those_that_are_described() -> None:
+    served = routes(2)
+    assert [d.id for d in served.find("smart").deployments] == [
+        "smart@eu", "smart@global", "cheap@global", "mixed/claude-opus-4-8@global"
+    ]  # fmt: skip
+    assert [d.order for d in served.find("smart").deployments] == [0, 1, 2, 4]
+    mixed = served.find("mixed")
+    assert [select(mixed, (), pick).card.id for pick in (0.0, 0.89, 0.9)] == [
+        "claude-sonnet-5", "claude-sonnet-5", "claude-haiku-5-5"
+    ]  # fmt: skip
+    assert select(mixed, mixed.deployments[:2]).card.id == "claude-opus-4-8"
+
+
 def test_the_aliases_are_those_that_are_described() -> None:
     for day, chat in ((date(2026, 12, 31), "claude-opus-4-8"), (date(2027, 1, 1), "claude-opus-5")):
-        found = routes(2, day)
+        found = routes(3, day)
         meant = {name: found.find(name).deployments[0].card.id for name in ("gpt-4o", "gw-sonnet", "best", "chat")}
         assert meant == {"gpt-4o": "claude-opus-4-8", "gw-sonnet": "claude-sonnet-5", "best": "claude-opus-4-8",
                          "chat": chat}  # fmt: skip

@@ -25,8 +25,6 @@ _PARAMS: Final = {
     "tpm": "token limits are enforced by Google, not by the gateway",
 }
 _REASONS: Final = {
-    "router_settings.fallbacks": "a name is served by one model; clients request the other model by its own name",
-    "litellm_settings.fallbacks": "a name is served by one model; clients request the other model by its own name",
     "router_settings.routing_strategy": "deployments are chosen by order and weight",
     "router_settings.timeout": "there is no such setting",
     "litellm_settings.request_timeout": "there is no such setting",
@@ -75,6 +73,8 @@ class Import:
     catalog: Catalog
     settings: dict[str, Any] = field(default_factory=dict)
     report: list[Line] = field(default_factory=list)
+    #: Read last, because they refer to models.
+    _pending_fallbacks: list[tuple[str, Any]] = field(default_factory=list)
 
     def read(self, tree: Any) -> None:
         """Convert a parsed YAML document.
@@ -91,6 +91,8 @@ class Import:
                     self._general(f"{key}.{name}", name, inner)
             elif value is not None:
                 self._skip(str(key), "it has no counterpart")
+        for path, value in self._pending_fallbacks:
+            self._fallbacks(path, value)
 
     # the model list
 
@@ -240,10 +242,43 @@ class Import:
         elif name == "num_retries" and type(value) is int and 0 <= value <= 100:
             self.settings.setdefault("retries", {}).setdefault("max", value)
             self._convert(path, f"retries.max = {value}")
+        elif name == "fallbacks" and isinstance(value, list):
+            self._pending_fallbacks.append((path, value))
         elif name == "model_group_alias" and isinstance(value, Mapping):
             self._aliases(path, value)
         else:
             self._skip(path, _REASONS.get(path, "it has no counterpart"))
+
+    def _fallbacks(self, path: str, entries: list[Any]) -> None:
+        """A list of tables: name -> names."""
+        models = {model["name"].lower(): model for model in self.settings.get("vertex", {}).get("models", ())}
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, Mapping):
+                self._skip(f"{path}[{index}]", "must be a table")
+                continue
+            for name, targets in entry.items():
+                where = f"{path}[{index}].{name}"
+                model = models.get(str(name).lower())
+                if model is None or not isinstance(targets, list):
+                    self._skip(where, "it is not the name of a converted model, with a list of names")
+                    continue
+                for target in targets:
+                    self._fallback(where, target, model)
+
+    def _fallback(self, path: str, target: Any, model: dict[str, Any]) -> None:
+        names = {other["name"].lower() for other in self.settings["vertex"]["models"]}
+        names |= {alias.lower() for alias in self.settings.get("aliases", ())}
+        fallbacks: list[str] = model.get("fallbacks", [])
+        text = self._text(target, path)
+        if text is None:
+            return
+        if text.lower() == model["name"].lower() or text.lower() in map(str.lower, fallbacks):
+            self._skip(path, f"{text!r} is the model itself, or listed twice")
+        elif text.lower() not in names and self.catalog.find(text) is None:
+            self._skip(path, f"{text!r} is not the name of a converted model")
+        else:
+            model["fallbacks"] = [*fallbacks, text]
+            self._convert(path, f"fallbacks of vertex.models {model['name']!r}: {text!r}")
 
     def _key(self, path: str, value: Any) -> None:
         if isinstance(value, str) and value.startswith(_ENVIRONMENT):

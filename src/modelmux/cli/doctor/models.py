@@ -45,13 +45,12 @@ def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
             yield Result("models", "fail", problem, error.hint or "correct the entry as the message says")
         return
     context.routes = routes
-    configured = {route.name for route in routes.routes}
-    for name in routes.default_names:
-        route = routes.find(name)
-        context.served.append((route, name in configured))
-        origin = _origin(loaded, name) if name in configured else "catalog"
-        for deployment in route.deployments:
-            yield Result(deployment.id, "ok", f"{redact_userinfo(deployment.url)} ({origin})")
+    entries = {d.url: route.name for route in reversed(routes.configured) for d in route.deployments}
+    context.served += [(routes.find(name), bool(routes.configured)) for name in routes.default_names]
+    for deployment, _ in context.deployments():
+        entry = entries.get(deployment.url)
+        origin = _origin(loaded, entry) if entry is not None else "catalog"
+        yield Result(deployment.id, "ok", f"{redact_userinfo(deployment.url)} ({origin})")
     remedy = "use a newer model for this name; `modelmux models` lists them"
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
 

@@ -118,6 +118,20 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     )
 
 
+def test_each_deployment_is_shown_once_with_the_entry_it_comes_from(tmp_path: Path) -> None:
+    entries = (
+        '[[vertex.models]]\nname = "a"\nmodel = "claude-sonnet-5"\nfallbacks = ["b", "claude-opus-4-8"]\n'
+        '[[vertex.models]]\nname = "b"\nmodel = "claude-opus-5"\n'
+    )
+    context = subject(tmp_path, PLAIN + entries)
+    list(check_files(context))
+    results = [(result.check, result.detail.rpartition(" ")[2]) for result in check_models(context, date(2026, 8, 1))]
+    assert results == [
+        ("a@global", "(config.toml:4)"), ("b@global", "(config.toml:8)"), ("claude-opus-4-8@global", "(catalog)")
+    ]  # fmt: skip
+    assert [deployment.id for deployment, _ in context.deployments()] == [check for check, _ in results]
+
+
 def test_a_login_in_a_url_is_masked(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN + 'base_url = "https://me:hush@vertex.example"\nmodel = "claude-opus-5"\n')
     list(check_files(one))
