@@ -31,9 +31,9 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import InvalidRequest
-from modelmux.wire.anthropic import ThinkingBlock, encode_request
+from modelmux.wire.anthropic import Thinking, ThinkingBlock, encode_request
 from modelmux.wire.openai.chat_request import ChatRequest
-from support.translation import OPUS, PREFILL, SONNET, translate
+from support.translation import OPUS, PREFILL, SONNET
 
 Json = dict[str, Any]
 
@@ -207,17 +207,17 @@ def test_another_model_gets_only_its_own_thinking(
 
 
 @pytest.mark.parametrize(
-    ("card", "fields", "keeps"),
+    ("mode", "default", "expected"),
     [
-        (OPUS, {}, True),
-        (replace(SONNET, thinking_default="off"), {}, False),
-        (SONNET, {"reasoning_effort": "low"}, True),
-        (
-            replace(SONNET, thinking=("adaptive", "disabled"), thinking_default="on"),
-            {"reasoning_effort": "none"},
-            False,
-        ),
+        (None, "on", True), (None, "off", False), (Thinking("disabled"), "on", False),
+        (Thinking("adaptive"), "off", True), (Thinking("enabled", 1024), "off", True),
+        (Thinking("between_tools"), "off", True),
     ],
-)
-def test_thinking_is_kept_where_the_model_may_think(card: ModelCard, fields: Json, keeps: bool) -> None:
-    assert translate(fields, card).keeps_thinking is keeps
+)  # fmt: skip
+def test_thinking_is_worth_keeping_where_the_model_may_think(
+    mode: Thinking | None, default: Any, expected: bool
+) -> None:
+    request, plan = decoded({})
+    request = replace(request, body=replace(request.body, thinking=mode))
+    card = replace(SONNET, thinking_default=default)
+    assert prepare.prepare(request, plan, card, Options()).keeps_thinking is expected

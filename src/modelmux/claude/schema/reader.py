@@ -1,28 +1,116 @@
-"""Reads client JSON schemas, malformed ones included: types, names, references, and two schemas merged into one.
+"""Reads a client's JSON schema in whatever form it comes: its types and names, what its references point to, and two
+schemas merged into one.
 
-Not in this module: what Claude accepts (``subset.py``, ``root.py``).
+What Claude accepts of it is decided in ``subset.py`` and ``root.py``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
-from modelmux.claude.schema.size import DEFINITIONS
+from modelmux.claude.schema.size import DEFINITIONS, pointer
 
-#: Keywords that constrain nothing but inform the model: moved into the description without a notice.
+#: Keywords that constrain nothing but inform the model: written into the description, without a notice.
 ANNOTATIONS: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
-#: Of these keywords the outermost value is used.
+#: Of these the outermost value is used.
 _FIRST_WINS: Final = frozenset({*ANNOTATIONS, "description", "title", "nullable"})
-#: Keywords without meaning for the value; left out without a notice, like those that begin with ``x-``.
+#: Keywords that do not concern the value; left out without a notice, like those that begin with ``x-``.
 _DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
+#: Characters and list entries of one schema: a long text in a definition must not be copied without limit.
+MAX_TEXT: Final = 1_000_000
+_DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 
 Json = dict[str, Any]
 
 
+class NotExpressible(Exception):
+    """The schema cannot be expressed in the subset; the text is the reason."""
+
+
+class SchemaReader:
+    """Reads the schemas of one document as plain keywords: references and ``allOf`` resolved and merged.
+
+    Its work is bounded: references may be used any number of times, and in a cycle.
+    """
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._size = 0
+
+    def read(self, schema: Json) -> tuple[Json | str, list[Json]]:
+        """One schema with what its references and ``allOf`` require, and the keywords that cannot be merged into it.
+
+        A reference without other keywords is returned as such, in its one spelling.
+
+        :raises NotExpressible: a reference to something that is not a definition, or too much to merge.
+        """
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and not any(is_significant(key, schema[key]) for key in schema):
+            return self._definition(reference), []
+        if isinstance(reference, str) or list_in(schema.get("allOf")):
+            return self._merged(schema)
+        return schema, []
+
+    def target(self, reference: str) -> Any:
+        """What a reference points to; None for nothing, and for a reference to another document."""
+        return resolve_ref(self._root, reference)
+
+    def definitions(self) -> list[tuple[str, dict[str, str]]]:
+        """The keywords that hold definitions, each with the names and their references, in the client's order."""
+        return [(k, {name: pointer(k, name) for name in dict_in(self._root.get(k))}) for k in DEFINITIONS]
+
+    def charge(self, size: int) -> None:
+        """Count what was read or written.
+
+        :raises NotExpressible: it is more than ``MAX_TEXT`` together.
+        """
+        self._size += size
+        if self._size > MAX_TEXT:
+            raise NotExpressible("it is too large")
+
+    def _definition(self, reference: str) -> str:
+        """A reference to a definition, in its one spelling."""
+        self.charge(len(reference))
+        if self.target(reference) is None:
+            raise NotExpressible("it refers to something outside itself")
+        match = _DEFINITION.fullmatch(reference if reference.startswith("#") else "#" + reference)
+        if match is None:
+            raise NotExpressible("it refers to a part of itself that is not a definition")
+        return pointer(match[1], unescaped(match[2]))
+
+    def _merged(self, schema: Json) -> tuple[Json, list[Json]]:
+        """All keywords of a schema, of what it refers to and of its ``allOf`` in one; with them those that occur twice
+        with values that cannot be merged."""
+        merged: Json = {}
+        unmerged: list[Json] = []
+        members: list[Any] = [schema]
+        followed: set[str] = set()
+        while members:
+            member = members.pop()
+            if member is True:
+                continue
+            if not isinstance(member, dict):
+                raise NotExpressible("a part of it is not a schema")
+            self.charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
+            if isinstance(member.get("$ref"), str):
+                reference = self._definition(member["$ref"])
+                if reference not in followed:  # a second time it would add nothing
+                    followed.add(reference)
+                    members.append(self.target(reference))
+            members += reversed(list_in(member.get("allOf")))
+            merge_into(merged, member, unmerged)
+        if merged.get("type") == []:
+            raise NotExpressible("parts of it contradict each other in their type")
+        if "required" in merged:
+            merged["required"] = list(merged["required"])
+        return merged, unmerged
+
+
 def item_schema(schema: Json) -> Any:
-    """The schema of any item of an array: the subset cannot express their order."""
+    """What any item of an array may be: the subset cannot express their order."""
     first, rest, most = list_in(schema.get("prefixItems")), schema.get("items"), schema.get("maxItems")
     if not first:
         return rest
@@ -31,10 +119,10 @@ def item_schema(schema: Json) -> Any:
     return parts[0] if len(parts) == 1 else {"anyOf": parts}
 
 
-def merge_into(merged: Json, member: Json, left: list[Json]) -> None:
-    """Merge a schema into another, so that both hold; keywords that cannot be merged are added to ``left``.
+def merge_into(merged: Json, member: Json, unmerged: list[Json]) -> None:
+    """Merge a schema into another, so that both hold; what cannot be merged is added to ``unmerged``.
 
-    The caller handles references and ``allOf``.
+    References and ``allOf`` are the caller's task.
     """
     for key, value in member.items():
         if key in ("$ref", "allOf", *DEFINITIONS):
@@ -46,9 +134,9 @@ def merge_into(merged: Json, member: Json, left: list[Json]) -> None:
         elif key == "required":
             merged.setdefault(key, {}).update(dict.fromkeys(names_in(value)))
         elif key == "type":
-            kinds = types_of(member)
-            if kinds:
-                merged[key] = kinds if key not in merged else _in_both(merged[key], kinds)
+            types = types_of(member)
+            if types:
+                merged[key] = types if key not in merged else _in_both(merged[key], types)
         elif key == "items":
             merged[key] = _both(merged[key], value) if key in merged else value
         elif key not in merged:
@@ -56,7 +144,7 @@ def merge_into(merged: Json, member: Json, left: list[Json]) -> None:
         elif (
             key not in _FIRST_WINS and is_significant(key, value) and merged[key] is not value and merged[key] != value
         ):
-            left.append({key: value})
+            unmerged.append({key: value})
 
 
 def _both(one: Any, other: Any) -> Any:
@@ -70,7 +158,7 @@ def _in_both(one: list[str], other: list[str]) -> list[str]:
 
 
 def resolve_ref(root: Json, reference: str) -> Any:
-    """The target of a reference within ``root``; None if there is no such target, or if it is outside."""
+    """What a reference within ``root`` points to; None for nothing, and for a reference to another document."""
     path = reference.removeprefix("#")
     if not path.startswith("/"):
         return None
@@ -81,7 +169,7 @@ def resolve_ref(root: Json, reference: str) -> Any:
 
 
 def too_deep(value: Any, levels: int) -> bool:
-    """Whether JSON is nested in more than N levels; checked first, so that later steps may recurse."""
+    """Whether JSON is nested beyond N levels; checked first, so that what follows may recurse."""
     level = [value]
     for _ in range(levels):
         inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, list | dict))
@@ -90,19 +178,19 @@ def too_deep(value: Any, levels: int) -> bool:
 
 
 def types_of(schema: Json) -> list[str]:
-    """The types that a schema declares or implies, each once."""
-    kind = schema.get("type")
-    names = kind if isinstance(kind, list) else [kind]
-    kinds = list(dict.fromkeys(k for k in names if isinstance(k, str) and k in _TYPES))
-    if not kinds:
-        kinds = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
-    if schema.get("nullable") is True and kinds and "null" not in kinds:
-        kinds.append("null")
-    return kinds
+    """The types a schema names or implies, each once; none if it does neither."""
+    value = schema.get("type")
+    names = value if isinstance(value, list) else [value]
+    types = list(dict.fromkeys(k for k in names if isinstance(k, str) and k in _TYPES))
+    if not types:
+        types = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
+    if schema.get("nullable") is True and types and "null" not in types:
+        types.append("null")
+    return types
 
 
 def names_in(required: Any) -> list[str]:
-    """The names in ``required``; other values, such as the ``true`` of old drafts, are ignored."""
+    """The names in ``required``; clients also send ``true`` and other old forms, which hold no names."""
     return [name for name in list_in(required) if isinstance(name, str)]
 
 
@@ -121,7 +209,7 @@ def is_significant(key: str, value: Any) -> bool:
     if key == "nullable":
         return value is True
     if value is None and key != "const":
-        return False  # null stands for an absent keyword
+        return False  # the same as leaving it out
     return key not in _DROPPED and key not in ("$ref", *DEFINITIONS) and not key.startswith("x-")
 
 

@@ -1,7 +1,7 @@
-"""Rewrites tool schemas so that their root is a plain object: Anthropic rejects other types and combining keywords
-there, and one rejected tool would fail every request.
+"""A tool's schema has a plain object at its root: Anthropic rejects other types and combining keywords there, and one
+rejected tool would fail every request.
 
-Everything below the root is left unchanged.
+Everything below the root remains the client's own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,17 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-from modelmux.claude.schema.reader import dict_in, list_in, merge_into, names_in, resolve_ref, too_deep, types_of
-from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING, MAX_TEXT
+from modelmux.claude.schema.reader import (
+    MAX_TEXT,
+    dict_in,
+    list_in,
+    merge_into,
+    names_in,
+    resolve_ref,
+    too_deep,
+    types_of,
+)
+from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING
 from modelmux.errors import InvalidRequest
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
@@ -23,8 +32,8 @@ Json = dict[str, Any]
 class RootSchema(NamedTuple):
     """A schema with a plain object at its root.
 
-    :param change: what was changed, as a sentence; empty if the meaning is the same.
-    :param other: whether the client's schema also allows values other than objects.
+    :param change: what was changed about the client's schema, as a sentence; empty if the meaning is the same.
+    :param other: whether the client's schema allows values that are not objects.
     """
 
     schema: Json
@@ -35,8 +44,8 @@ class RootSchema(NamedTuple):
 def to_object_root(parameters: Json | None, where: str) -> RootSchema:
     """The client's schema if its root is a plain object, else one with the properties of all the schemas it combines.
 
-    References and ``allOf`` at the root are expanded. The result has the properties of all variants, and requires those
-    that every variant requires.
+    References and ``allOf`` at the root are written out. Of variants it has all properties, and requires what each of
+    them requires.
 
     :param where: path of the schema in the request.
     :raises InvalidRequest: the root combines too much, or refers to itself.
@@ -48,35 +57,35 @@ def to_object_root(parameters: Json | None, where: str) -> RootSchema:
     if not _COMBINERS & parameters.keys():
         if parameters.get("type") == "object":
             return RootSchema(parameters)
-        kinds = types_of({"type": parameters.get("type")})
+        types = types_of({"type": parameters.get("type")})
         schema = {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
-        if not kinds or "object" in kinds:
-            return RootSchema(schema, other=len(kinds) > 1)
+        if not types or "object" in types:
+            return RootSchema(schema, other=len(types) > 1)
         return RootSchema(schema, "The root must be an object; its type was changed to that.", True)
-    part = _RootMerger(parameters, where).join(parameters)
+    part = _RootMerger(parameters, where).merge(parameters)
     own = {k: v for k, v in parameters.items() if k not in _COMBINERS}
     joined = {"type": "object", **{k: v for k, v in own.items() if k != "type"}, **part.rest}
     joined["properties"] = part.properties
     joined["required"] = list(dict.fromkeys(part.required))
-    other = part.kinds is not None and part.kinds != {"object"}
+    other = part.types is not None and part.types != {"object"}
     return RootSchema(joined, "The root must be one object; its variants were joined.", other)
 
 
 class _Part(NamedTuple):
     """What one schema requires of an object.
 
-    :param rest: its other keywords; for variants, those with the same value in all.
-    :param kinds: the types of its values; None where it names none.
+    :param rest: its other keywords; of variants those on which they agree.
+    :param types: the types of its values; None where it names none.
     """
 
     properties: Json
     required: list[str]
     rest: Json
-    kinds: frozenset[str] | None
+    types: frozenset[str] | None
 
 
 class _RootMerger:
-    """Merges the schemas that a root combines. Its work is bounded, because references may repeat and form cycles."""
+    """Merges what a root combines. Its work is bounded: references may be used any number of times, and in a cycle."""
 
     def __init__(self, root: Json, where: str) -> None:
         self._root = root
@@ -84,22 +93,22 @@ class _RootMerger:
         self._work = 0
         self._texts: dict[int, tuple[Any, str]] = {}
         if too_deep(root, MAX_NESTING):
-            raise self._refused("is nested too deeply")
+            raise self._rejected("is nested too deeply")
 
-    def join(self, schema: Any, depth: int = 0) -> _Part:
-        """One schema merged with all it combines."""
+    def merge(self, schema: Any, depth: int = 0) -> _Part:
+        """One schema and all it combines."""
         if depth > MAX_DEPTH:
-            raise self._refused("is nested too deeply, or refers to itself")
+            raise self._rejected("is nested too deeply, or refers to itself")
         schema = dict_in(schema)
-        kinds = types_of(schema)
+        types = types_of(schema)
         properties, required = dict_in(schema.get("properties")), names_in(schema.get("required"))
         rest = {k: v for k, v in schema.items() if k not in _OWN}
-        own = _Part(properties, required, rest, frozenset(kinds) if kinds else None)
+        own = _Part(properties, required, rest, frozenset(types) if types else None)
         self._count(20 + len(schema) + len(required))
-        always = [self.join(member, depth + 1) for member in list_in(schema.get("allOf"))]
+        always = [self.merge(member, depth + 1) for member in list_in(schema.get("allOf"))]
         if isinstance(schema.get("$ref"), str):
-            always.append(self.join(resolve_ref(self._root, schema["$ref"]), depth + 1))
-        alternatives = ([self.join(v, depth + 1) for v in list_in(schema.get(key))] for key in _ALTERNATIVES)
+            always.append(self.merge(resolve_ref(self._root, schema["$ref"]), depth + 1))
+        alternatives = ([self.merge(v, depth + 1) for v in list_in(schema.get(key))] for key in _ALTERNATIVES)
         return self._all_of(own, always, [self._any_of(variants) for variants in alternatives if variants])
 
     def _all_of(self, own: _Part, always: list[_Part], variants: list[_Part]) -> _Part:
@@ -112,29 +121,29 @@ class _RootMerger:
         for part in (*variants, *reversed(always), own):
             rest |= part.rest
         required = [name for part in (own, *reversed(always), *variants) for name in part.required]
-        kinds = [part.kinds for part in (own, *always, *variants) if part.kinds is not None]
-        return _Part(held["properties"], required, rest, frozenset.intersection(*kinds) if kinds else None)
+        types = [part.types for part in (own, *always, *variants) if part.types is not None]
+        return _Part(held["properties"], required, rest, frozenset.intersection(*types) if types else None)
 
     def _any_of(self, variants: list[_Part]) -> _Part:
-        kinds = [part.kinds for part in variants]
-        fit = [part for part in variants if part.kinds is None or "object" in part.kinds]
-        alternatives: dict[str, dict[str, Any]] = {}
+        types = [part.types for part in variants]
+        fit = [part for part in variants if part.types is None or "object" in part.types]
+        variants_of: dict[str, dict[str, Any]] = {}
         for part in fit:
             for name, schema in part.properties.items():
                 text = self._text(schema)
                 self._count(1 + len(text))
-                alternatives.setdefault(name, {})[text] = schema
+                variants_of.setdefault(name, {})[text] = schema
         every = set[str]().union(*(part.required for part in fit)).intersection(*(part.required for part in fit))
-        several = {name: list(schemas.values()) for name, schemas in alternatives.items()}
+        several = {name: list(schemas.values()) for name, schemas in variants_of.items()}
         return _Part(
             {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in several.items()},
             [name for name in fit[0].required if name in every] if fit else [],
             {k: v for k, v in fit[0].rest.items() if all(part.rest.get(k) == v for part in fit)} if fit else {},
-            None if None in kinds else frozenset().union(*(k for k in kinds if k is not None)),
+            None if None in types else frozenset().union(*(k for k in types if k is not None)),
         )
 
     def _text(self, schema: Any) -> str:
-        """A schema as text, encoded once."""
+        """A schema as text, encoded once for each object."""
         if id(schema) not in self._texts:
             self._texts[id(schema)] = schema, json.dumps(schema)
         return self._texts[id(schema)][1]
@@ -142,9 +151,9 @@ class _RootMerger:
     def _count(self, work: int) -> None:
         self._work += work
         if self._work > MAX_TEXT:
-            raise self._refused("combines too much")
+            raise self._rejected("combines too much")
 
-    def _refused(self, what: str) -> InvalidRequest:
+    def _rejected(self, what: str) -> InvalidRequest:
         return InvalidRequest(
             f"The root of the schema {what}.", param=self._where, hint="Give it a plain object with properties."
         )

@@ -1,6 +1,6 @@
-"""The size of a schema of the subset as it is compiled: every use of a definition counts. Detects recursion.
+"""How much a schema of the subset gives to compile, every use of a definition counted, and whether it ends.
 
-Counting only; ``subset.py`` has the limits.
+Counts only; ``subset.py`` has the limits.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_a_definition_that_includes_itself_ends() -> None:
     ],
 )
 def test_what_the_text_is_counted_by(root: dict[str, Any], text: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmux.claude.schema.subset.MAX_TEXT", text)
+    monkeypatch.setattr("modelmux.claude.schema.reader.MAX_TEXT", text)
     assert to_subset(root).unsupported_reason == ""
-    monkeypatch.setattr("modelmux.claude.schema.subset.MAX_TEXT", text - 1)
+    monkeypatch.setattr("modelmux.claude.schema.reader.MAX_TEXT", text - 1)
     assert to_subset(root).unsupported_reason == "it is too large"

@@ -26,7 +26,7 @@ from modelmux.claude.fold import MessageFold
 from modelmux.claude.notices import Notices, reject_notices
 from modelmux.claude.options import Options
 from modelmux.claude.reply_state import ReplyState
-from modelmux.claude.schema import root, subset
+from modelmux.claude.schema import reader, root
 from modelmux.dialects import openai_chat
 from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.error_kinds import KINDS
@@ -354,7 +354,7 @@ def _places() -> dict[tuple[str, int], str]:
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                ("InvalidRequest", "notices.add", "_NotExpressible", "._refused")
+                ("InvalidRequest", "notices.add", "NotExpressible", "._rejected")
             ):
                 found[path.name, node.lineno] = ast.unparse(node)
     return found
@@ -374,8 +374,8 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(owner, name, seen)
 
     for owner, name in [
-        (InvalidRequest, "__init__"), (Notices, "add"), (subset._NotExpressible, "__init__"),
-        (root._RootMerger, "_refused"),
+        (InvalidRequest, "__init__"), (Notices, "add"), (reader.NotExpressible, "__init__"),
+        (root._RootMerger, "_rejected"),
     ]:  # fmt: skip
         watch(owner, name)
     for case in CASES:
