@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 
-from modelmux.claude.context import Thought
-from modelmux.gateway.thinking_store import MemoryThoughts
-
+from modelmux.claude.draft import SignedThinking
+from modelmux.store.memory import MemoryThinkingStore
 from modelmux.wire.anthropic import ThinkingBlock
 from support.asgi import Response, request
 from support.fakes import FakeUpstream, event, message_reply, stream_reply, text_events
@@ -20,14 +19,14 @@ from support.work import TWICE, CountedCalls
 
 def test_g38_the_thinking_store_is_bounded() -> None:
     clock = [0.0]
-    store = MemoryThoughts(lambda: clock[0], max_entries=100, max_bytes=50_000)
+    store = MemoryThinkingStore(lambda: clock[0], max_entries=100, max_bytes=50_000)
     for number in range(5000):
-        block: Thought = ThinkingBlock(thinking="x" * 100, signature=f"s{number}")
+        block: SignedThinking = ThinkingBlock(thinking="x" * 100, signature=f"s{number}")
         store.put("owner", f"call_{number}", "m", (block,))
-        store.refuse("owner", (block,))
+        store.mark_rejected("owner", (block,))
     assert len(store) <= 100
     assert store.bytes <= 50_000
-    assert len(store._refused) <= 100
+    assert len(store._rejected) <= 100
 
 
 async def test_g38_a_request_leaves_no_objects_behind() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from modelmux.telemetry.metrics import Metrics
-from modelmux.telemetry.worker_metrics import Family, exposition, families, kept, merged
+from modelmux.telemetry.worker_metrics import FinishedWorkers, WorkerReport, add_finished, totals
 from support.fakes import FakeUpstream, message_reply, quota_exceeded
 from support.gateway import PATH, ask, gateway
 from support.security import BEARER, guarded, send
@@ -39,16 +40,27 @@ async def test_g48_every_refused_request_is_counted_with_a_reason(no_waiting: li
 
 def test_g53_totals_of_all_workers_never_fall() -> None:
     """Scraped twenty times while workers start, count and exit."""
-    workers, past, seen = {"0": Metrics(), "1": Metrics()}, list[Family](), list[float]()
-    counted = 0
+    slots, finished = [Metrics(), Metrics()], FinishedWorkers(supervisor=1, folded=[0, 0])
+    incarnations, seen, counted = [1, 1], list[float](), 0
+
+    def report(slot: int) -> WorkerReport:
+        metrics = slots[slot]
+        return WorkerReport(
+            pid=os.getpid(), incarnation=incarnations[slot], ready=True, problem=None, generation=1,
+            counts=metrics.counts(), metrics=metrics.values(),
+        )  # fmt: skip
+
     for number in range(20):
-        workers[str(number)] = Metrics() if str(number) not in workers else workers[str(number)]
-        for metrics in workers.values():
+        for metrics in slots:
             metrics.requests.add("m", "ok")
             counted += 1
-        if number >= 2:  # the oldest ends: its last report is kept
-            past = kept(past, families(workers.pop(str(number - 2)).registry))
-        text = exposition(merged(past, {name: families(m.registry) for name, m in workers.items()})).decode()
+        ended = number % 2
+        add_finished(finished, ended + 1, report(ended))
+        if number % 3:  # else it is still listed for a moment, and must not count twice
+            slots[ended], incarnations[ended] = Metrics(), incarnations[ended] + 1
+        text = Metrics().expose_all(totals(finished, {1: report(0), 2: report(1)})).decode()
+        if not number % 3:
+            slots[ended], incarnations[ended] = Metrics(), incarnations[ended] + 1
         match = re.search(r'^modelmux_requests_total\{outcome="ok",route="m"\} (\S+)$', text, re.MULTILINE)
         assert match is not None
         seen.append(float(match[1]))

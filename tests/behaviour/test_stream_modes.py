@@ -160,7 +160,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 
 @pytest.mark.parametrize(
     ("mode", "arguments"),
-    [("standard", ["", '{"a":', "1}"]), ("buffered", ["", '{"a":', "1}"]), ("single", ['{"a":1}'])],
+    [("standard", ["", '{"a":', "1}"]), ("buffered", ["", '{"a":', "1}"]), ("single", ["", '{"a":1}'])],
 )
 async def test_tool_calls_come_behind_the_text_before_them(mode: str, arguments: list[str]) -> None:
     response = await stream(app_in(mode, stream_reply(*TOOLS)), tools=[TOOL], **LONG)

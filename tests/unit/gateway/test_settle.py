@@ -39,8 +39,8 @@ from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
     ids=repr,
 )
 def test_outcomes_of_errors(error: GatewayError | None, outcome: str) -> None:
-    assert outcome_of(error, client_gone=False) == outcome
-    assert outcome_of(error, client_gone=True) == "client_gone"
+    assert outcome_of(error, client_disconnected=False) == outcome
+    assert outcome_of(error, client_disconnected=True) == "client_gone"
 
 
 #: Kinds of the upstream's errors that are the client's doing.
@@ -50,4 +50,6 @@ OF_THE_CLIENT = {"invalid_request", "context_length", "too_large", "thinking_ref
 @pytest.mark.parametrize("kind", UPSTREAM_KINDS)
 def test_outcomes_of_refusals(kind: str) -> None:
     refused = UpstreamRefused("no", KINDS[kind], UpstreamReply(KINDS[kind].status))
-    assert outcome_of(refused, client_gone=False) == ("client_error" if kind in OF_THE_CLIENT else "upstream_error")
+    assert outcome_of(refused, client_disconnected=False) == (
+        "client_error" if kind in OF_THE_CLIENT else "upstream_error"
+    )

@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.catalog import builtin
+from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.routing.affinity import affinity_key, preferred_deployment
 from modelmux.routing.model import Deployment
-from modelmux.wire.openai.chat_request import ChatRequest
+from modelmux.wire.openai.chat_request import decode_request
 
 CARD = builtin().card("claude-opus-4-6")
 DEPLOYMENTS = [Deployment(name, f"https://{name}", "p", name, CARD) for name in "abcd"]
@@ -20,7 +21,9 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 
 def key(*messages: tuple[str, Any], headers: Any = (), **fields: Any) -> bytes:
     body = {"model": "m", "messages": [{"role": role, "content": text} for role, text in messages], **fields}
-    return affinity_key(msgspec.convert(body, ChatRequest), headers)
+    request = decode_request(msgspec.json.encode(body))
+    claude_request, _ = to_claude_request(request)
+    return affinity_key(claude_request.body, request.prompt_cache_key, headers)
 
 
 FIRST = (("system", "Be brief."), ("user", "Hi"))

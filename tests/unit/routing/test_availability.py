@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from modelmux.error_kinds import KINDS
 from modelmux.errors import (
     CredentialsUnavailable,
     GatewayError,
@@ -11,18 +12,19 @@ from modelmux.errors import (
     InvalidRequest,
     UpstreamBroken,
     UpstreamRefused,
+    UpstreamReply,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.providers.vertex_claude.errors import RULES
+from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 from modelmux.routing.availability import counts_as_failure
 
 
 def upstream_error(kind: str) -> UpstreamRefused:
-    return UpstreamRefused("m", status=500, type="t", code=None, upstream_status=500, kind=kind)
+    return UpstreamRefused("m", KINDS[kind], UpstreamReply(500))
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", UPSTREAM_KINDS)
 def test_which_kinds_of_upstream_errors_count_as_failures(kind: str) -> None:
     assert counts_as_failure(upstream_error(kind)) is (
         True if kind in {"overloaded", "server_error", "timeout"} else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.errors import UpstreamRefused
+from modelmux.error_kinds import KINDS
+from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.routing.model import Deployment
 from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
 
@@ -14,9 +15,7 @@ SHARED = "Resource exhausted. Please try again later."
 
 
 def rate_limit(message: str = EXHAUSTED, retry_after: float | None = None) -> UpstreamRefused:
-    return UpstreamRefused(
-        message, status=429, type="t", code=None, upstream_status=429, kind="rate_limit", retry_after=retry_after
-    )
+    return UpstreamRefused(message, KINDS["rate_limit"], UpstreamReply(429), retry_after=retry_after)
 
 
 def after(*errors: UpstreamRefused, quota: Quota | None = None) -> Quota:

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from modelmux.catalog import builtin
+from modelmux.error_kinds import KINDS
 from modelmux.errors import (
     CredentialsUnavailable,
     GatewayError,
     InvalidRequest,
     UpstreamBroken,
     UpstreamRefused,
+    UpstreamReply,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from modelmux.providers.vertex_claude.errors import RULES
+from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 from modelmux.routing.availability import AVAILABLE, Availability
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.retry import AttemptState, Retry, RetryPolicy, Stop, decide_retry
@@ -28,9 +30,7 @@ ONE, TWO, THREE = Route("r", (A,)), Route("r", (A, B)), Route("r", (A, B, C))
 
 
 def upstream_error(kind: str, retry_after: float | None = None) -> UpstreamRefused:
-    return UpstreamRefused(
-        "m", status=500, type="t", code=None, upstream_status=500, kind=kind, retry_after=retry_after
-    )
+    return UpstreamRefused("m", KINDS[kind], UpstreamReply(500), retry_after=retry_after)
 
 
 def decision(
@@ -48,7 +48,7 @@ def decision(
 RETRYABLE = {"rate_limit", "overloaded", "server_error", "timeout"}
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", UPSTREAM_KINDS)
 def test_which_refusals_are_tried_again(kind: str) -> None:
     outcome = decision(upstream_error(kind), token_renewed=True, thinking_removed=True)
     assert outcome == (Retry(0.5, A) if kind in RETRYABLE else Stop("not_retryable"))

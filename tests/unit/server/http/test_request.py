@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelmux.errors import GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
-from modelmux.server.http.limits import Phase
+from modelmux.server.http.limits import ShutdownPhase
 from modelmux.server.http.request import error_response, head
 from support.served import Served
 
@@ -76,7 +76,7 @@ async def test_errors_that_the_application_does_not_send_are_counted(
 async def test_requests_that_a_server_refuses_on_its_way_out_are_counted() -> None:
     app = Counting()
     served = Served(app)
-    served.state.phase = Phase(leaving=True, refusing=True)  # type: ignore[attr-defined]
+    served.state.phase = ShutdownPhase(closing_connections=True, rejecting=True)  # type: ignore[attr-defined]
     async with served.listening() as server:
         assert (await server.talk(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n")).startswith(
             b"HTTP/1.1 503 "
