@@ -37,9 +37,9 @@ _MESSAGES = """
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
-| tool names and call ids that Vertex AI rejects | replaced by valid ones, always the same; responses have the originals |
+| tool names and call ids that Vertex AI rejects | replaced, always by the same ones; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
-| a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |
+| a trailing assistant message | continued, without thinking, if the model supports it; else see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
 """
 
