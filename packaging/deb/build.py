@@ -1,8 +1,8 @@
 """Build the Debian package: ``/usr/bin/python3 packaging/deb/build.py`` (``make deb``).
 
-The gateway and its dependencies, at the versions of the lock file and checked by their hashes, go to
-``/usr/lib/modelmux``: nothing of them is visible to other programs, and nothing is fetched at installation. They are
-compiled for one Python version, so the package depends on the very one that builds it: the distribution's own.
+The gateway and its dependencies, with the versions of the lock file and verified by their hashes, are installed to
+``/usr/lib/modelmux``: other programs do not see them, and nothing is downloaded at installation. They are compiled for
+one Python version, so the package depends on the one that builds it: that of the distribution.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The text of ``docs/compatibility.md``, made from the tables the translation runs on.
+"""The text of ``docs/compatibility.md``, made from the tables that the translation uses.
 
-``python -m tools.docs.compatibility > docs/compatibility.md`` renews it; a test holds the two equal.
+``python -m tools.docs.compatibility > docs/compatibility.md`` renews it; a test compares the two.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 
 _HEAD = """# Compatibility
 
-What becomes of every field of a Chat Completions request, by model where it differs, and how replies and errors map.
-This page is generated from the tables the code runs on; `make docs` renews it and a test holds it true.
+What happens to every field of a Chat Completions request, by model where it differs, and how replies and errors are
+mapped. This page is generated from the tables that the code uses: `make docs` renews it, and a test compares the two.
 
-A field that is *mapped* is said the same way, an *emulated* one is brought about another way, an *ignored* one leaves
-a notice in the response header `x-modelmux-notices`, a *rejected* one is a 400 that names it. With
-`server.strict = true`, or the request header `x-modelmux-strict: 1`, every notice is a 400 instead. Fields nobody
-knows are ignored with a notice.
+A *mapped* field has a counterpart with the same meaning. An *emulated* one is achieved in another way. An *ignored* one
+has no effect; the response header `x-modelmux-notices` names it. A *rejected* one gets a 400 that names it. With
+`server.strict = true`, or the request header `x-modelmux-strict: 1`, a 400 takes the place of every notice. Unknown
+fields are ignored with a notice. `modelmux explain request.json` shows the notices and the body for a request.
 """
 _MESSAGES = """
 ## Messages
 
 | what | becomes |
 |---|---|
-| leading system and developer messages | `system`, part boundaries kept |
-| later ones | stay in place: a system turn where model and position allow it, else part of a user turn |
-| user text, images, files | text, image and document blocks; http(s) URLs are fetched and inlined |
+| leading system and developer messages | `system`; each content part is a block of its own |
+| later ones | keep their position: a system turn if model and position allow it, otherwise part of a user turn |
+| user text, images, files | text, image and document blocks; http(s) URLs are downloaded and embedded |
 | assistant text, refusal, tool calls | text and tool_use blocks, all of them |
-| `thinking_blocks`, `reasoning_details`, thinking parts | signed ones go back as they are, others are dropped |
+| `thinking_blocks`, `reasoning_details`, thinking parts | signed ones are sent back unchanged, others are dropped |
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
-| arguments that are empty, not JSON or no object | `{}`, or wrapped in one, with a notice |
-| tool names and call ids Vertex AI refuses | renamed by a function of themselves; replies use the originals |
+| arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
+| tool names and call ids that Vertex AI rejects | replaced, always by the same ones; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
-| a trailing assistant message | continued, without thinking, where the model can; else see `vertex.prefill` |
+| a trailing assistant message | continued, without thinking, if the model supports it; else see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
 """
 
 
 def render() -> str:
-    """The whole page."""
+    """The complete page."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -58,18 +58,20 @@ def _lines() -> Iterator[str]:
         yield f"| `{name}` | {support.kind} | {support.explanation} |"
     yield _MESSAGES
     yield "## Models\n"
+    yield "Context and output in tokens. *Forced*: whether `tool_choice` can force a tool call. *Structured*: whether"
+    yield "structured output is native. *Cache from*: the shortest prompt, in tokens, that is cached.\n"
     yield "| model | context | output | thinking | effort | sampling | prefill | forced | structured | cache from |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     yield from map(_model, builtin().cards)
-    yield "\n## Why a reply ended\n"
-    yield "| Claude | OpenAI |"
+    yield "\n## Finish reasons\n"
+    yield "| `stop_reason` of Claude | `finish_reason` |"
     yield "|---|---|"
     for stop, reason in FINISH_REASONS.items():
         yield f"| `{stop}` | `{reason}` |"
-    yield "| none at all | `stop`, or `tool_calls` where there are calls |"
-    yield "| a reason nobody knows | `stop`; calls are shown, but nobody is told to run them |"
+    yield "| none | `stop`, or `tool_calls` if there are calls |"
+    yield "| unknown | `stop`; tool calls are included, but the client is not told to run them |"
     yield "\n## Errors\n"
-    yield "| what the upstream said | status | type | code |"
+    yield "| error of Vertex AI | status | type | code |"
     yield "|---|---|---|---|"
     for name in UPSTREAM_KINDS:
         kind = KINDS[name]

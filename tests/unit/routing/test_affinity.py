@@ -40,7 +40,7 @@ def test_later_turns_have_the_key_of_the_first() -> None:
     "other",
     [
         key(("system", "Be long."), ("user", "Hi")), key(("system", "Be brief."), ("user", "Ho")), key(("user", "Hi")),
-        key(*FIRST, tools=[TOOL]), key(*FIRST, prompt_cache_key="k"), key(), key(("user", [IMAGE])),
+        key(*FIRST, tools=[TOOL]), key(*FIRST, prompt_cache_key="k"), key(("user", "")), key(("user", [IMAGE])),
     ],
 )  # fmt: skip
 def test_other_prefixes_have_other_keys(other: bytes) -> None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
-
-from uvicorn.server import ServerState
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from modelmux.errors import INTERNAL_MESSAGE, GatewayError
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.http.limits import ShutdownPhase
 from modelmux.server.responses import HeaderList, Message, error_headers
 from modelmux.wire.openai import common
+
+if TYPE_CHECKING:  # uvicorn is imported only by a process that serves
+    from uvicorn.server import ServerState
 
 #: ASGI extension with which an application sets a callback for the client's disconnect instead of waiting for it.
 ON_DISCONNECT: Final = "modelmux.on_disconnect"

@@ -12,11 +12,10 @@ from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.errors import (
     MAX_MESSAGE,
     UPSTREAM_KINDS,
-    hide_project,
     translate_stream_error,
     translate_upstream_error,
 )
-from modelmux.wire.google.errors import UpstreamErrorBody
+from modelmux.wire.google.errors import UpstreamErrorBody as Body
 from support.translation import events
 from support.work import assert_linear
 
@@ -48,16 +47,16 @@ def test_what_a_client_gets_for_each_kind() -> None:
         assert kind.status not in (401, 403), "an error of Google's authentication is not the client's"
 
 
-UPSTREAM_ERRORS: list[tuple[UpstreamErrorBody, str]] = [
+UPSTREAM_ERRORS: list[tuple[Body, str]] = [
     # Anthropic's error types, whatever the status
-    *((UpstreamErrorBody(418, name), kind) for name, kind in [
+    *((Body(418, name), kind) for name, kind in [
         ("invalid_request_error", "invalid_request"), ("authentication_error", "unauthenticated"),
         ("billing_error", "billing"), ("permission_error", "permission"), ("not_found_error", "not_found"),
         ("conflict_error", "conflict"), ("request_too_large", "too_large"), ("rate_limit_error", "rate_limit"),
         ("api_error", "server_error"), ("timeout_error", "timeout"), ("overloaded_error", "overloaded"),
     ]),
     # google.rpc.Code
-    *((UpstreamErrorBody(418, name), kind) for name, kind in [
+    *((Body(418, name), kind) for name, kind in [
         ("INVALID_ARGUMENT", "invalid_request"), ("OUT_OF_RANGE", "invalid_request"),
         ("UNAUTHENTICATED", "unauthenticated"), ("PERMISSION_DENIED", "permission"), ("NOT_FOUND", "not_found"),
         ("ABORTED", "conflict"), ("ALREADY_EXISTS", "conflict"), ("RESOURCE_EXHAUSTED", "rate_limit"),
@@ -66,7 +65,7 @@ UPSTREAM_ERRORS: list[tuple[UpstreamErrorBody, str]] = [
         ("DEADLINE_EXCEEDED", "timeout"),
     ]),
     # the HTTP status, where the body says nothing known
-    *((UpstreamErrorBody(status, "NEWS"), kind) for status, kind in [
+    *((Body(status, "NEWS"), kind) for status, kind in [
         (400, "invalid_request"), (401, "unauthenticated"), (402, "billing"), (403, "permission"), (404, "not_found"),
         (408, "timeout"), (409, "conflict"), (413, "too_large"), (422, "invalid_request"), (429, "rate_limit"),
         (500, "server_error"), (502, "server_error"), (503, "overloaded"), (504, "timeout"), (529, "overloaded"),
@@ -74,53 +73,48 @@ UPSTREAM_ERRORS: list[tuple[UpstreamErrorBody, str]] = [
         (301, "unexpected"), (204, "unexpected"), (0, "unexpected"),
     ]),
     # texts
-    (UpstreamErrorBody(400, "FAILED_PRECONDITION", "Project `1` is not allowed to use Publisher Model `x`"), "not_enabled"),
-    (UpstreamErrorBody(400, "FAILED_PRECONDITION", "Something else."), "invalid_request"),
-    (UpstreamErrorBody(400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"), "context_length"),
-    (UpstreamErrorBody(400, "INVALID_ARGUMENT", "input length exceeds the model's maximum context"), "context_length"),
-    (UpstreamErrorBody(400, "", "Context window exceeded."), "context_length"),
-    (UpstreamErrorBody(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199211 + 8192 > 200000, "
+    (Body(400, "FAILED_PRECONDITION", "Project `1` is not allowed to use Publisher Model `x`"), "not_enabled"),
+    (Body(400, "FAILED_PRECONDITION", "Something else."), "invalid_request"),
+    (Body(400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"), "context_length"),
+    (Body(400, "INVALID_ARGUMENT", "input length exceeds the model's maximum context"), "context_length"),
+    (Body(400, "", "Context window exceeded."), "context_length"),
+    (Body(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199211 + 8192 > 200000, "
            "decrease input length or `max_tokens` and try again"), "context_length"),
-    (UpstreamErrorBody(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit"), "too_large"),
-    (UpstreamErrorBody(413, "invalid_request_error", "prompt is too long"), "too_large"),
+    (Body(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit"), "too_large"),
+    (Body(413, "invalid_request_error", "prompt is too long"), "too_large"),
     # the one name Anthropic has for most of 4xx says less than the status
-    (UpstreamErrorBody(408, "invalid_request_error", "Request timeout"), "timeout"),
-    (UpstreamErrorBody(499, "invalid_request_error", "Cancelled"), "server_error"),
-    (UpstreamErrorBody(422, "invalid_request_error", "prompt is too long"), "context_length"),
-    (UpstreamErrorBody(413, "request_too_large", "prompt is too long"), "too_large"),
-    (UpstreamErrorBody(500, "api_error", "prompt is too long"), "server_error"),
-    (UpstreamErrorBody(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
+    (Body(408, "invalid_request_error", "Request timeout"), "timeout"),
+    (Body(499, "invalid_request_error", "Cancelled"), "server_error"),
+    (Body(422, "invalid_request_error", "prompt is too long"), "context_length"),
+    (Body(413, "request_too_large", "prompt is too long"), "too_large"),
+    (Body(500, "api_error", "prompt is too long"), "server_error"),
+    (Body(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
      "thinking_refused"),
-    (UpstreamErrorBody(400, "invalid_request_error", "Invalid `data` in `redacted_thinking` block"), "thinking_refused"),
-    (UpstreamErrorBody(400, "invalid_request_error", "The block is bound to a different conversation."), "thinking_refused"),
-    (UpstreamErrorBody(400, "invalid_request_error", "`thinking` or `redacted_thinking` blocks in the latest assistant message "
+    (Body(400, "invalid_request_error", "Invalid `data` in `redacted_thinking` block"), "thinking_refused"),
+    (Body(400, "invalid_request_error", "The block is bound to a different conversation."), "thinking_refused"),
+    (Body(400, "invalid_request_error", "`thinking` or `redacted_thinking` blocks in the latest assistant message "
            "cannot be modified."), "thinking_refused"),
-    (UpstreamErrorBody(400, "invalid_request_error", "thinking.type: Input should be 'enabled'"), "invalid_request"),
-    (UpstreamErrorBody(500, "api_error", "Invalid `signature` in `thinking` block"), "server_error"),
+    (Body(400, "invalid_request_error", "thinking.type: Input should be 'enabled'"), "invalid_request"),
+    (Body(500, "api_error", "Invalid `signature` in `thinking` block"), "server_error"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "kind"), UPSTREAM_ERRORS)
-def test_every_error_has_its_kind(body: UpstreamErrorBody, kind: str) -> None:
+def test_every_error_has_its_kind(body: Body, kind: str) -> None:
     error = translate_upstream_error(body)
     assert (error.kind.name, error.reply.status) == (kind, body.status)
     assert (error.status, error.type, error.code, error.should_retry) == CLIENT[kind]
 
 
 def test_the_upstreams_own_sentence_is_kept_and_the_rest_is_for_the_operator() -> None:
-    body = UpstreamErrorBody(
-        429, "RESOURCE_EXHAUSTED", " Quota exceeded. ", reason="RATE_LIMIT", request_id="req_vrtx_1"
-    )
+    body = Body(429, "RESOURCE_EXHAUSTED", " Quota exceeded. ", reason="RATE_LIMIT", request_id="req_vrtx_1")
     error = translate_upstream_error(body)
     assert error.message == "Quota exceeded."
     assert error.detail == "upstream status 429 RESOURCE_EXHAUSTED RATE_LIMIT"
     assert error.reply.request_id == "req_vrtx_1"
-    assert (
-        translate_upstream_error(UpstreamErrorBody(429)).message
-        == "The Vertex AI quota of this model is used up for now."
-    )
-    assert translate_upstream_error(UpstreamErrorBody(502)).detail == "upstream status 502"
-    assert "Model Garden" in translate_upstream_error(UpstreamErrorBody(400, "FAILED_PRECONDITION", "is not allowed to use Publisher Model")
+    assert translate_upstream_error(Body(429)).message == "The Vertex AI quota of this model is used up for now."
+    assert translate_upstream_error(Body(502)).detail == "upstream status 502"
+    assert "Model Garden" in translate_upstream_error(Body(400, "FAILED_PRECONDITION", "is not allowed to use Publisher Model")
                                              ).public_message  # fmt: skip
 
 
@@ -145,7 +139,7 @@ AFTER: list[tuple[str | None, str | None, float | None]] = [
 
 @pytest.mark.parametrize(("header", "delay", "seconds"), AFTER)
 def test_how_long_to_wait(header: str | None, delay: str | None, seconds: float | None) -> None:
-    error = translate_upstream_error(UpstreamErrorBody(429, retry_delay=delay), retry_after=header)
+    error = translate_upstream_error(Body(429, retry_delay=delay), retry_after=header)
     assert error.retry_after == seconds
 
 
@@ -166,21 +160,21 @@ MESSAGES: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("message", "shown"), MESSAGES)
 def test_no_project_reaches_a_client(message: str, shown: str) -> None:
-    error = translate_upstream_error(UpstreamErrorBody(403, "PERMISSION_DENIED", message), hide="acme-prod")
+    error = translate_upstream_error(Body(403, "PERMISSION_DENIED", message), project="acme-prod")
     assert error.message == shown
     assert "acme" not in f"{error.public_message}{error.detail}"
 
 
 def test_a_long_text_is_cut() -> None:
-    assert translate_upstream_error(UpstreamErrorBody(400, "", "x" * 10_000)).message == "x" * MAX_MESSAGE
+    assert translate_upstream_error(Body(400, "", "x" * 10_000)).message == "x" * MAX_MESSAGE
 
 
 @pytest.mark.parametrize("piece", ["project:", "project a:a:", "consumer-", "projects/", "context length ", "`"])
 def test_the_work_is_linear_in_a_hostile_text(piece: str) -> None:
     """The patterns run in C: were one of them quadratic, a text of 1 MiB would take minutes and end in the timeout of
     the test."""
-    assert_linear(lambda size: translate_upstream_error(UpstreamErrorBody(400, "", piece * size), hide="p"), 1_000)
-    translate_upstream_error(UpstreamErrorBody(400, "", piece * (1024 * 1024 // len(piece))), hide="p")
+    assert_linear(lambda size: translate_upstream_error(Body(400, "", piece * size), project="p"), 1_000)
+    translate_upstream_error(Body(400, "", piece * (1024 * 1024 // len(piece))), project="p")
 
 
 IN_STREAM: list[tuple[dict[str, Any], int, str, str]] = [
@@ -206,13 +200,13 @@ def test_an_error_inside_a_stream_is_what_its_status_would_have_been(
     assert json.dumps(error.message)
 
 
-def test_a_project_is_hidden_in_what_a_stream_told_and_nothing_else_is_touched() -> None:
-    error = translate_upstream_error(UpstreamErrorBody(429, "rate_limit_error", "Quota of acme-prod is used up."))
-    hide_project(error, "acme-prod")
+def test_a_project_is_removed_from_an_error_inside_a_stream() -> None:
+    body = {"type": "rate_limit_error", "message": "Quota of acme-prod is used up."}
+    (event,) = events({"type": "error", "error": body})
+    error = translate_stream_error(event, project="acme-prod")
     assert (error.message, str(error)) == ("Quota of *** is used up.", "Quota of *** is used up.")
-    hide_project(error, "")
-    hide_project(error, "elsewhere")
-    assert error.message == "Quota of *** is used up."
+    assert translate_stream_error(event, project="elsewhere").message == body["message"]
+    assert translate_stream_error(event).message == body["message"]
 
 
 def test_an_error_event_that_says_nothing_is_the_upstreams_failure() -> None:
