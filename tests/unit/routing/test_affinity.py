@@ -28,7 +28,7 @@ def key(*messages: tuple[str, Any], headers: Any = (), **fields: Any) -> bytes:
 
 FIRST = (("system", "Be brief."), ("user", "Hi"))
 MARKED = [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}
 
 
 def test_later_turns_have_the_key_of_the_first() -> None:

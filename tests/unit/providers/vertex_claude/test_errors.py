@@ -114,8 +114,8 @@ def test_the_upstreams_own_sentence_is_kept_and_the_rest_is_for_the_operator() -
     assert error.reply.request_id == "req_vrtx_1"
     assert translate_upstream_error(Body(429)).message == "The Vertex AI quota of this model is used up for now."
     assert translate_upstream_error(Body(502)).detail == "upstream status 502"
-    assert "Model Garden" in translate_upstream_error(Body(400, "FAILED_PRECONDITION", "is not allowed to use Publisher Model")
-                                             ).public_message  # fmt: skip
+    not_enabled = Body(400, "FAILED_PRECONDITION", "is not allowed to use Publisher Model")
+    assert "Model Garden" in translate_upstream_error(not_enabled).public_message
 
 
 AFTER: list[tuple[str | None, str | None, float | None]] = [
