@@ -75,11 +75,6 @@ class ReplyState:
         return state
 
     @property
-    def reads_text(self) -> bool:
-        """Whether text deltas have to be fed; if not, the caller may skip them."""
-        return self._fold is not None
-
-    @property
     def usage(self) -> Usage | None:
         """Tokens of this reply and of those it continues."""
         return add(self._earlier_usage, self._own_usage)

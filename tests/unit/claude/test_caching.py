@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from modelmux.claude import caching
 from modelmux.claude.caching import set_on_last
+from modelmux.claude.draft import Draft
 from modelmux.claude.options import Options
+from modelmux.claude.prepare import no_memory
+from modelmux.claude.request import CacheOptions, ClaudeRequest
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import EPHEMERAL
@@ -269,3 +273,16 @@ def test_every_marker_has_its_type_and_lifetime() -> None:
     parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "b"}]
     body = sent({"messages": [{"role": "user", "content": parts}], "cache_control": hour})
     assert [block["cache_control"] for block in body["messages"][0]["content"]] == [hour, hour]
+
+
+def test_the_end_of_the_prompt_is_the_last_block_that_can_hold_a_breakpoint() -> None:
+    body = anthropic.MessagesRequest(anthropic.VERTEX_VERSION, 100, [
+        anthropic.InputMessage("user", [anthropic.TextBlock("a")]),
+        anthropic.InputMessage("assistant", [anthropic.ThinkingBlock("t", "s")]),
+    ])  # fmt: skip
+    request = ClaudeRequest(body, cache=CacheOptions(prompt_breakpoint=EPHEMERAL))
+    draft = Draft(request, SONNET, AUTO, no_memory)
+    caching.apply(draft)
+    assert draft.body.messages[0].content == [anthropic.TextBlock("a", EPHEMERAL)]
+    assert draft.body.messages[1] is body.messages[1], "unchanged parts are shared"
+    assert body.messages[0].content == [anthropic.TextBlock("a")]

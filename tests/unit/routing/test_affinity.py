@@ -12,6 +12,7 @@ from modelmux.catalog import builtin
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.routing.affinity import affinity_key, preferred_deployment
 from modelmux.routing.model import Deployment
+from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request
 
 CARD = builtin().card("claude-opus-4-6")
@@ -33,7 +34,8 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGOD
 
 def test_later_turns_have_the_key_of_the_first() -> None:
     assert key(*FIRST) == key(*FIRST, ("assistant", "Hello."), ("user", "And now?"))
-    assert key(("user", MARKED)) == key(("user", [{"type": "text", "text": "Hi"}]), ("user", MARKED))
+    later = (("user", [{"type": "text", "text": "Hi"}]), ("assistant", "Hello."), ("user", MARKED))
+    assert key(("user", MARKED)) == key(*later), "cache markers move"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,17 @@ def test_later_turns_have_the_key_of_the_first() -> None:
 )  # fmt: skip
 def test_other_prefixes_have_other_keys(other: bytes) -> None:
     assert other != key(*FIRST)
+
+
+def test_a_body_without_a_users_message_has_a_key() -> None:
+    """The upstream rejects it; until then it is routed like any other."""
+    body = anthropic.MessagesRequest(anthropic.VERTEX_VERSION, 1, [])
+    reply = anthropic.InputMessage("assistant", [anthropic.TextBlock("Hi")])
+    keys = {
+        affinity_key(replace(body, messages=messages), None, ())
+        for messages in ([], [reply], [reply, anthropic.InputMessage("user", [anthropic.TextBlock("Hi")])])
+    }
+    assert len(keys) == 3
 
 
 def test_the_clients_identifier_precedes_the_text_and_the_body_precedes_headers() -> None:

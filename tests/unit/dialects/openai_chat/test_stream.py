@@ -411,3 +411,7 @@ def test_text_that_is_encoded_already_is_taken_where_it_needs_nothing_more(
     started = stream.content_started
     assert (stream.feed_run(TextDeltaRun(0, [b"a", b"bc"], 3)) is not None) is taken
     assert stream.content_started is (taken or started)
+
+
+def test_a_silent_stream_gets_a_comment() -> None:
+    assert encoder().keep_alive(5.0) == b": ping\n\n"

@@ -1,0 +1,23 @@
+"""Risk: what follows the end of a reply changes what was recorded of it."""
+
+from __future__ import annotations
+
+from modelmux.claude.reply_state import ReplyState
+from support.translation import events
+
+
+def test_events_after_the_end_are_ignored() -> None:
+    state = ReplyState()
+    *reply, late = events(
+        {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+        {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 9}},
+    )
+    for event in reply:
+        state.feed(event)
+    before = state.stop_reason, state.usage
+    state.feed(late)
+    assert (state.stop_reason, state.usage) == before
+    assert state.usage is not None
+    assert state.usage.output_tokens == 2

@@ -1,0 +1,61 @@
+"""Risk: a call with another deployment's address, an old token, or without the project that pays."""
+
+from __future__ import annotations
+
+import json
+
+from modelmux.catalog import builtin
+from modelmux.providers.vertex_claude.provider import VertexClaude
+from modelmux.routing.model import Deployment, Route
+from modelmux.wire.http import find_header
+
+CARD = builtin().card("claude-opus-4-6")
+HERE, THERE = (
+    Deployment(name, f"https://{name}.example/v1/projects/acme-prod/models/m", "acme-prod", "eu", CARD)
+    for name in ("here", "there")
+)
+ROUTE = Route("r", (HERE, THERE))
+
+
+def test_a_call_has_the_verb_the_token_and_the_betas() -> None:
+    call = VertexClaude().call(HERE, b"{}", "t1", stream=True, betas=("one", "two"), route=ROUTE)
+    assert (call.origin.host, call.target) == ("here.example", "/v1/projects/acme-prod/models/m:streamRawPredict")
+    assert find_header(call.headers, b"authorization") == "Bearer t1"
+    assert find_header(call.headers, b"accept") == "text/event-stream"
+    assert find_header(call.headers, b"anthropic-beta") == "one,two"
+    assert find_header(call.headers, b"x-goog-user-project") is None
+    assert (call.body, call.timeouts) == (b"{}", ROUTE.timeouts)
+
+
+def test_what_is_computed_once_follows_every_value_it_was_made_of() -> None:
+    project: list[str | None] = [None]
+    provider = VertexClaude(quota_project=lambda: project[0])
+
+    def call(
+        deployment: Deployment = HERE, token: str = "t1", stream: bool = False, betas: tuple[str, ...] = ()
+    ) -> bytes:
+        head = provider.call(deployment, b"{}", token, stream=stream, betas=betas, route=ROUTE).head
+        assert head is not None
+        return head
+
+    first = call()
+    assert call() == first
+    assert b":rawPredict " in first
+    assert b"here.example" in first
+    assert b"there.example" in call(THERE)
+    assert b"Bearer t2" in call(token="t2")
+    assert b":streamRawPredict " in call(stream=True)
+    assert b"anthropic-beta: beta\r\n" in call(betas=("beta",))
+    project[0] = "payer"
+    assert b"x-goog-user-project: payer\r\n" in call()
+    project[0] = None
+    assert call() == first
+
+
+def test_an_error_reply_keeps_its_bytes_and_loses_the_project() -> None:
+    body = json.dumps(
+        {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota of acme-prod."}}
+    ).encode()
+    error = VertexClaude().error(429, [(b"retry-after", b"7")], body, HERE)
+    assert (error.message, error.kind.name, error.retry_after) == ("Quota of ***.", "rate_limit", 7.0)
+    assert (error.reply.status, error.reply.body) == (429, body)
