@@ -176,7 +176,7 @@ def test_structured_output_is_what_the_client_asked_for(value: Any) -> None:
 def test_a_forced_tool_is_called_or_refused_with_a_way_out(value: Any, model: str) -> None:
     if model == OPUS:
         assert value["kind"] is not None
-        assert "cannot be forced to call a tool. Use tool_choice 'auto'" in value["message"]
+        assert "does not support a forced tool choice. Use tool_choice 'auto'" in value["message"]
     else:
         assert value["kind"] is None
         assert "Oslo" in value["said"]

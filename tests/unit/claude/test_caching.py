@@ -286,3 +286,19 @@ def test_the_end_of_the_prompt_is_the_last_block_that_can_hold_a_breakpoint() ->
     assert draft.body.messages[0].content == [anthropic.TextBlock("a", EPHEMERAL)]
     assert draft.body.messages[1] is body.messages[1], "unchanged parts are shared"
     assert body.messages[0].content == [anthropic.TextBlock("a")]
+
+
+@pytest.mark.parametrize(("own", "kept"), [(None, "1h"), (EPHEMERAL, None)])
+def test_a_breakpoint_without_a_block_goes_to_the_next_one_that_has_none(
+    own: anthropic.CacheControl | None, kept: str | None
+) -> None:
+    """A breakpoint on an empty system prompt: it moves to the nearest block, whose own breakpoint precedes it."""
+    block = anthropic.TextBlock("a", own)
+    body = anthropic.MessagesRequest(anthropic.VERTEX_VERSION, 100, [anthropic.InputMessage("user", [block])])
+    orphan = anthropic.CacheControl("ephemeral", "1h")
+    draft = Draft(ClaudeRequest(body, cache=CacheOptions(orphan_breakpoint=orphan)), SONNET, AUTO, no_memory)
+    caching.apply(draft)
+    (sent_block,) = draft.body.messages[0].content
+    assert isinstance(sent_block, anthropic.TextBlock)
+    assert sent_block.cache_control is not None
+    assert sent_block.cache_control.ttl == kept
