@@ -203,7 +203,7 @@ def test_a_reply_that_does_not_validate_is_asked_for_again(value: Any) -> None:
 @having("asks_again_by_tool")
 def test_a_call_that_does_not_validate_is_asked_for_again(value: Any, model: str) -> None:
     if model == OPUS:
-        assert "cannot be forced" in value["message"]
+        assert "does not support a forced tool choice" in value["message"]
     else:
         assert value["said"] == "{'tries': 2}"
 
