@@ -169,8 +169,9 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta
 def disorder(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Events that stand where they should not: blocks left open, begun twice or not at all, deltas of another kind.
 
-    One thing is kept in order, because no one could say what is right without it: text and thinking go to the block of
-    their kind that was begun last.
+    Two things are kept in order, because nothing defines what is right without them: text and thinking go to the block
+    of their kind that was begun last, and a tool call ends before another one begins: a stream numbers calls in the
+    order it sends them, and a custom tool's call is sent when it ends.
     """
     events: list[dict[str, Any]] = []
     under_way: dict[int, str] = {}
@@ -180,6 +181,10 @@ def disorder(draw: st.DrawFn) -> list[dict[str, Any]]:
         index = draw(st.integers(-1, 2))
         if step == "start":
             kind = draw(st.sampled_from(_KINDS))
+            if kind == "tool_use":
+                for open_index in [i for i, k in under_way.items() if k == "tool_use"]:
+                    del under_way[open_index]
+                    events.append({"type": "content_block_stop", "index": open_index})
             under_way[index], latest[kind] = kind, index
             fields = {"id": f"toolu_{number}", "name": draw(st.sampled_from(["get_weather", "shell", None])),
                       "text": draw(TEXT), "thinking": draw(TEXT), "data": "x"}  # fmt: skip
