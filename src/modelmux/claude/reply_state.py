@@ -5,8 +5,6 @@ One instance for each upstream reply; ``continued`` starts the next one after a 
 
 from __future__ import annotations
 
-from typing import Self
-
 import msgspec
 
 from modelmux.claude.continuation import continuation_turn
@@ -59,20 +57,6 @@ class ReplyState:
         #: The reply pauses and is to be continued.
         self.paused = False
         self.unknown_types: set[str] = set()
-
-    @classmethod
-    def of_message(cls, message: Message) -> Self:
-        """The state after a reply that came in one piece."""
-        state = cls()
-        state._own_usage, state.stop_reason, state.stop_details = (
-            message.usage,
-            message.stop_reason,
-            message.stop_details,
-        )
-        for block in message.content or ():
-            state._add_block(block)
-        state._stop()
-        return state
 
     @property
     def usage(self) -> Usage | None:
@@ -174,4 +158,16 @@ class ReplyState:
             self._unknown("stop_reason", self.stop_reason)
 
     def _unknown(self, what: str, type: str) -> None:
-        self.unknown_types.add(f"{what}:{type[:_MAX_TYPE]}")
+        self.unknown_types.add(_named(what, type))
+
+
+def unknown_types(message: Message) -> set[str]:
+    """Undocumented types in a reply that came in one piece."""
+    unknown = {_named("block", b.type) for b in message.content or () if b.type not in _KNOWN_BLOCKS}
+    if message.stop_reason and message.stop_reason not in KNOWN_STOP_REASONS:
+        unknown.add(_named("stop_reason", message.stop_reason))
+    return unknown
+
+
+def _named(what: str, type: str) -> str:
+    return f"{what}:{type[:_MAX_TYPE]}"

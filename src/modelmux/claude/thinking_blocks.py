@@ -125,7 +125,13 @@ def has_thinking(body: MessagesRequest) -> bool:
 
 def all_thinking(body: MessagesRequest) -> list[SignedThinking]:
     """The thinking blocks of a body, in order."""
-    return [block for message in body.messages for block in message.content if isinstance(block, SignedThinking)]
+    return [
+        block
+        for message in body.messages
+        if message.role == "assistant"
+        for block in message.content
+        if isinstance(block, SignedThinking)
+    ]
 
 
 def without_thinking(

@@ -33,7 +33,10 @@ def apply(draft: Draft) -> None:
 
 
 def _uses_tools(messages: list[InputMessage]) -> bool:
-    return any(isinstance(block, ToolUseBlock) for message in messages for block in message.content)
+    for message in messages:
+        if message.role == "assistant" and any(isinstance(block, ToolUseBlock) for block in message.content):
+            return True
+    return False
 
 
 def _asks_to_be_strict(tool: Tool | WebSearch) -> bool:

@@ -147,8 +147,9 @@ class ReplyEncoder:
     def restart(self, plan: ReplyPlan) -> ReplyEncoder:
         """An encoder for another attempt, or for the continuation of a paused reply.
 
-        Called for each attempt on the same encoder, which may have been used only if its reply paused. What
-        ``keep_alive`` has sent cannot be taken back: its state is shared by all encoders of one exchange.
+        Called on the exchange's first encoder, or on the one whose reply paused. Of a first attempt that failed, the
+        encoder may have read events, but none of its bytes were sent. What ``keep_alive`` has sent cannot be taken
+        back: its state is shared by all encoders of one exchange.
 
         :param plan: of the attempt; another model may need another one.
         """

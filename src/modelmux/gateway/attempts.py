@@ -8,13 +8,14 @@ deployments.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
-from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.reply_state import ReplyState, unknown_types
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
@@ -56,10 +57,8 @@ class Attempts:
         self._route = route
         self._conversation = conversation_of(exchange, request, route)
         self._preparation = Preparation(exchange, request, route, self._conversation)
-        encoder = exchange.encoder
-        assert encoder is not None
-        #: The encoder from which those of the attempts are derived.
-        self._base_encoder = encoder
+        #: The encoder from which those of further attempts are made.
+        self._base_encoder: ReplyEncoder | None = None
 
     async def message(self) -> Message:
         """The reply in one piece; one that pauses for its server tools is continued to its end.
@@ -99,11 +98,9 @@ class Attempts:
         self._preparation.add_turn(turn)
         return await self._run(self._route.of_model(self._exchange.attempts[-1].card.id), read)
 
-    async def _run(self, route: Route, read: Read[T]) -> T:
-        async def attempt(deployment: Deployment, token: str, is_retry: bool) -> T:
-            return await self._attempt(read, deployment, token, is_retry)
-
-        return await RetryLoop(self._exchange, self._preparation, route, self._conversation).run(attempt)
+    def _run(self, route: Route, read: Read[T]) -> Awaitable[T]:
+        loop = RetryLoop(self._exchange, self._preparation, route, self._conversation)
+        return loop.run(functools.partial(self._attempt, read))
 
     async def _attempt(self, read: Read[T], deployment: Deployment, token: str, is_retry: bool) -> T:
         """One attempt, recorded whatever its outcome."""
@@ -113,7 +110,7 @@ class Attempts:
         record = AttemptRecord(len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock())
         exchange.attempts.append(record)
         exchange.prepared = prepared.request
-        exchange.encoder = encoder = self._base_encoder.restart(prepared.request.plan)
+        exchange.encoder = encoder = self._encoder(prepared.request.plan)
         call = _Call(deployment, prepared, token, encoder, record)
         lease: AttemptLease | None = None
         try:
@@ -140,15 +137,27 @@ class Attempts:
         self._notify(record)
         return result
 
+    def _encoder(self, plan: ReplyPlan) -> ReplyEncoder:
+        """A fresh encoder for an attempt."""
+        base = self._base_encoder or self._exchange.encoder
+        if base is None:
+            self._base_encoder = self._exchange.new_encoder(plan)
+            return self._base_encoder
+        self._base_encoder = base
+        return base.restart(plan)
+
     async def _read_message(self, call: _Call, lease: AttemptLease) -> Message:
         del lease
-        async with _closing(await self._send(call)) as reply:
+        reply = await self._send(call)
+        try:
             if _is_event_stream(reply):
                 return await self._fold(reply, call)
             message = self._services.provider.message(await reply.read(MAX_REPLY_BODY))
             call.record.usage = message.usage
-            call.record.unknown_types = ReplyState.of_message(message).unknown_types
+            call.record.unknown_types = unknown_types(message)
             return message
+        finally:
+            await reply.aclose()
 
     async def _open_stream(self, call: _Call, lease: AttemptLease) -> CommittedStream:
         seconds = self._route.timeouts.first_token
@@ -258,14 +267,6 @@ class _Call(NamedTuple):
 
 #: Reads the reply to a call: a message or a committed stream.
 Read = Callable[[_Call, AttemptLease], Awaitable[T]]
-
-
-@contextlib.asynccontextmanager
-async def _closing(reply: Reply) -> AsyncIterator[Reply]:
-    try:
-        yield reply
-    finally:
-        await reply.aclose()
 
 
 def _is_event_stream(reply: Reply) -> bool:

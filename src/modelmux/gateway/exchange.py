@@ -22,6 +22,7 @@ from typing import Self
 
 from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
@@ -55,7 +56,7 @@ class Exchange:
         self.route: Route | None = None
         self.stream_mode: Mode = "standard"
         self.attempts: list[AttemptRecord] = []
-        #: Of the latest attempt.
+        #: Of the latest attempt; before the first one, the encoder that has made keep-alives, if any were due.
         self.prepared: PreparedRequest | None = None
         self.encoder: ReplyEncoder | None = None
         #: The stream whose first content was read; there are no retries after that.
@@ -75,9 +76,13 @@ class Exchange:
         self.route = route = services.routes.find(decoded.model)
         if decoded.stream:
             self.stream_mode = services.streams.modes.find(self.inbound.headers)
-        runtime = services.runtime
-        self.encoder = self.dialect.encoder(decoded.plan, id=runtime.new_id(32), created=int(runtime.now()))
         return route
+
+    def new_encoder(self, plan: ReplyPlan) -> ReplyEncoder:
+        """The first encoder; all others are made from it."""
+        runtime = self.services.runtime
+        self.encoder = self.dialect.encoder(plan, id=runtime.new_id(32), created=int(runtime.now()))
+        return self.encoder
 
     @property
     def sends_events(self) -> bool:
@@ -114,14 +119,15 @@ class Exchange:
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""
-        interval, route, encoder = self.services.streams.keep_alive_interval, self.route, self.encoder
-        if not interval or not self.sends_events or route is None or encoder is None:
+        interval, route, decoded = self.services.streams.keep_alive_interval, self.route, self.decoded
+        if not interval or not self.sends_events or route is None or decoded is None:
             return
         model = None if route.has_several_models else route.card.id
         request_id, mode = self.inbound.request_id, self.stream_mode
 
         def sign_of_life(idle: float) -> bytes:
-            return self.encoder.keep_alive(idle) if self.encoder is not None else b""
+            encoder = self.encoder or self.new_encoder(decoded.plan)
+            return encoder.keep_alive(idle)
 
         self.client.keep_alive(interval, sign_of_life, lambda: early_headers(request_id, model, mode))
 

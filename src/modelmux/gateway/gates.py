@@ -58,13 +58,13 @@ class _Admission:
         self._inbound = inbound
         self._decoded = decoded
         self._route = route
-        self._entered: list[Gate] = []
+        self._entered = 0
 
     async def __aenter__(self) -> None:
         try:
             for gate in self._gates:
                 await gate.enter(self._inbound, self._decoded, self._route)
-                self._entered.append(gate)
+                self._entered += 1
         except BaseException:
             await self._leave()
             raise
@@ -76,9 +76,9 @@ class _Admission:
 
     async def _leave(self) -> None:
         while self._entered:
-            gate = self._entered.pop()
+            self._entered -= 1
             try:
-                await gate.leave(self._inbound)
+                await self._gates[self._entered].leave(self._inbound)
             finally:  # leave the others even if this one raises
                 if self._entered:
                     await self._leave()

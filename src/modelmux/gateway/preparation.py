@@ -88,8 +88,11 @@ class Preparation:
         return prepared
 
     def _allowed_thinking(self, body: MessagesRequest) -> MessagesRequest:
+        thinking = all_thinking(body)
+        if not thinking:
+            return body
         owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
-        if any(is_rejected(owner, block) for block in all_thinking(body)):
+        if any(is_rejected(owner, block) for block in thinking):
             return without_thinking(body, lambda block: is_rejected(owner, block))
         return body
 

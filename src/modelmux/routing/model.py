@@ -71,7 +71,8 @@ class Route(Struct, frozen=True):
 
     @property
     def has_several_models(self) -> bool:
-        return any(deployment.card.id != self.card.id for deployment in self.deployments)
+        deployments = self.deployments
+        return len(deployments) > 1 and any(deployment.card.id != self.card.id for deployment in deployments)
 
     def limited_to(self, deployments: Iterable[Deployment]) -> Self:
         """The same route with some of its deployments."""

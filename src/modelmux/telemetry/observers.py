@@ -90,7 +90,7 @@ class LogObserver:
             notices=header_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
         )
-        types = set().union(*(attempt.unknown_types for attempt in record.attempts)) if record.attempts else set()
+        types = {type for attempt in record.attempts for type in attempt.unknown_types}
         if types:
             self._log.warning(
                 names.EVENT_UNKNOWN_UPSTREAM_TYPE,

@@ -6,6 +6,7 @@ most frequent events, takes a fast path that builds no chunk.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Raw
@@ -92,15 +93,20 @@ class ChatEncoder(ReplyEncoder):
         super().__init__(plan, state)
         self._id = id
         self._created = created
-        self._chunks = ChunkEncoder(
-            id=id, created=created, model=plan.model, include_usage=plan.include_usage, tier=plan.service_tier
-        )
         self._role_sent = False
         self._calls = 0  # of the client's tools
         self._length = 0  # of the content so far, in characters
         self._open: dict[int, _ToolUseBlock | _TextBlock | _ThinkingBlock | _HiddenBlock] = {}
         self._code_block = CodeBlockStripper() if plan.strip_code_block else None
         self._needs_full_path = plan.strip_code_block or plan.max_continuations > 0  # whether text needs processing
+
+    @cached_property
+    def _chunks(self) -> ChunkEncoder:  # not made for a reply in one piece
+        plan = self.plan
+        return ChunkEncoder(
+            id=self._id, created=self._created, model=plan.model, include_usage=plan.include_usage,
+            tier=plan.service_tier,
+        )  # fmt: skip
 
     def restart(self, plan: ReplyPlan) -> ChatEncoder:
         """For another attempt: fresh, or continuing after a pause."""
