@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.reply_state import ReplyState, unknown_types
+from modelmux.wire.anthropic import Block, Message
 from support.translation import events
 
 
@@ -21,3 +22,12 @@ def test_events_after_the_end_are_ignored() -> None:
     assert (state.stop_reason, state.usage) == before
     assert state.usage is not None
     assert state.usage.output_tokens == 2
+
+
+def test_undocumented_types_of_a_message_are_named_and_bounded() -> None:
+    blocks = [Block("text", text="a"), Block("tool_use"), Block("server_tool_use"), Block("hologram"), Block("x" * 500)]
+    assert unknown_types(Message(content=blocks, stop_reason="tired")) == {
+        "block:hologram", f"block:{'x' * 80}", "stop_reason:tired",
+    }  # fmt: skip
+    assert unknown_types(Message(content=blocks[:3], stop_reason="end_turn")) == set()
+    assert unknown_types(Message()) == set()
