@@ -52,7 +52,7 @@ def test_serve_without_configuration_says_what_to_do(tmp_path: Path) -> None:
     ("toml", "says"),
     [
         ("[server]\nprot = 1\nhosst = 1\n", [":2: server.prot: unknown key: did you mean server.port?", "hosst"]),
-        ("[server]\nport = 'x'\n", ["server.port: 'x' is text; expected a whole number"]),
+        ("[server]\nport = 'x'\n", ["server.port: 'x' is a string; expected a whole number"]),
         ("[server\n", ["not valid TOML"]),
         ("", ["no Google Cloud project and location"]),
         ("[vertex]\nproject='p'\nlocation='global'\n[server]\nhost='0.0.0.0'\n", ["server.api_keys is empty", "hint:"]),

@@ -16,11 +16,11 @@ from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 _HEAD = """# Compatibility
 
 What happens to every field of a Chat Completions request, by model where it differs, and how replies and errors are
-mapped. This page is generated from the tables that the code uses: `make docs` renews it, and a test compares the two.
+mapped. This page is generated from the tables that the code uses: `make docs` rewrites it, and a test compares the two.
 
 A *mapped* field has a counterpart with the same meaning. An *emulated* one is achieved in another way. An *ignored* one
 has no effect; the response header `x-modelmux-notices` names it. A *rejected* one gets a 400 that names it. With
-`server.strict = true`, or the request header `x-modelmux-strict: 1`, a 400 takes the place of every notice. Unknown
+`server.strict = true`, or the request header `x-modelmux-strict: 1`, every notice becomes a 400. Unknown
 fields are ignored with a notice. `modelmux explain request.json` shows the notices and the body for a request.
 """
 _MESSAGES = """
@@ -37,9 +37,9 @@ _MESSAGES = """
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
-| tool names and call ids that Vertex AI rejects | replaced, always by the same ones; responses have the originals |
+| tool names and call ids that Vertex AI rejects | replaced, always in the same way; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
-| a trailing assistant message | continued, without thinking, if the model supports it; else see `vertex.prefill` |
+| a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
 """
 

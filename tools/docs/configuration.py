@@ -18,8 +18,8 @@ from modelmux.config.toml_writer import literal
 _HEAD: Final = """# Configuration
 
 Only a Google Cloud project and a location are required. `modelmux config init` asks for them and writes a file with
-every setting; this page lists the same settings. It is generated from the table that the code uses: `make docs` renews
-it, and a test compares the two.
+every setting; this page lists the same settings. It is generated from the table that the code uses: `make docs`
+rewrites it, and a test compares the two.
 
 ```toml
 [vertex]
@@ -27,13 +27,13 @@ project = "my-project"
 location = "global"
 ```
 
-With that, every Claude model of the catalog is served by its name (`modelmux models` lists them).
+With that, every Claude model in the catalog is served under its name (`modelmux models` lists them).
 
 ## Where settings come from
 
 Each setting is looked up on its own, in this order:
 
-1. the command line: `--port 8080`, or `--set server.port=8080` for any setting outside of lists of tables
+1. the command line: `--port 8080`, or `--set server.port=8080` for any setting that is not in a list of tables
 2. environment variables
 3. variables in the file `.env` in the working directory
 4. the user's file: `~/.config/modelmux/config.toml` (`$XDG_CONFIG_HOME/modelmux/config.toml`, on Windows
@@ -44,16 +44,16 @@ Each setting is looked up on its own, in this order:
 `--config FILE`, or the variable `MODELMUX_CONFIG`, names a file that is read instead of 4 and 5. Tables are merged key
 by key; lists are replaced. `modelmux config path` lists the files, `modelmux config show --origin` shows where every
 value comes from, and `modelmux config validate` reports every problem, with file and line. Unknown keys and values of
-a wrong type are errors; an unknown variable that begins with `MODELMUX_` is a warning.
+a wrong type are errors; an unknown variable that begins with `MODELMUX_` causes a warning.
 
 A running gateway reads its configuration again on `modelmux reload` or `SIGHUP`. If the new configuration has errors,
 the gateway keeps the previous one.
 
 ## How values are written
 
-Durations are numbers of seconds, or text with a unit: `"500ms"`, `"30s"`, `"5m"`, `"1h"`. Sizes are numbers of bytes,
-or text: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is the home directory. In variables and with
-`--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are accepted too.
+Durations are numbers of seconds, or strings with a unit: `"500ms"`, `"30s"`, `"5m"`, `"1h"`. Sizes are numbers of
+bytes, or strings: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is the home directory. In variables and
+with `--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are accepted too.
 
 The variable of a setting is `MODELMUX_` and its path, `MODELMUX_SERVER_PORT`; `MODELMUX_SERVER__PORT` works too. The
 tables list additional variables. If several are set, the first in the table wins. Variables that other programs read

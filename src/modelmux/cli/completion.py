@@ -11,9 +11,9 @@ from click.shell_completion import get_completion_class
 _PROGRAM: Final = "modelmux"
 _VARIABLE: Final = "_MODELMUX_COMPLETE"
 _HOW: Final = {
-    "bash": 'source <(modelmux completion bash), in ~/.bashrc: eval "$(modelmux completion bash)"',
+    "bash": 'in ~/.bashrc: eval "$(modelmux completion bash)"',
     "zsh": 'in ~/.zshrc, after compinit: eval "$(modelmux completion zsh)"',
-    "fish": "modelmux completion fish > ~/.config/fish/completions/modelmux.fish",
+    "fish": "run once: modelmux completion fish > ~/.config/fish/completions/modelmux.fish",
 }
 
 
@@ -21,7 +21,7 @@ _HOW: Final = {
 @click.argument("shell", type=click.Choice(list(_HOW)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script for SHELL."""
+    """Print the completion script for your shell."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(ctx.find_root().command, {}, _PROGRAM, _VARIABLE).source())

@@ -27,13 +27,15 @@ from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request
 
 _DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
+_CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
+_TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
 
 
 @click.command()
 @click.argument("request", type=click.Path(path_type=Path))
 @click.option("--model", help="Use this model instead of the one in the request.")
-@click.option("--turn2", type=click.Path(path_type=Path), help="The next request of the same conversation.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
 def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
     """Print the URLs, the exact body and all notices for the Chat Completions request in the file REQUEST.
 

@@ -17,8 +17,8 @@ TIMEOUT: Final = 10.0
 
 
 @click.command()
-@click.option("--port", type=int, help="Select the gateway that listens on this port, if several run.")
-@click.option("--pid", type=int, help="Select it by its process id.")
+@click.option("--port", type=int, help="Select the gateway that listens on this port, if several are running.")
+@click.option("--pid", type=int, help="Select the gateway with this process id.")
 def reload(port: int | None, pid: int | None) -> None:
     """Reload the configuration of the running gateway."""
     before = _find(port, pid)

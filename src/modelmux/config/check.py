@@ -129,10 +129,10 @@ def _unknown(key: str, path: KeyPath, known: Iterable[str]) -> str:
 def _describe_value(value: Any, *, secret: bool = False) -> str:
     """A value as an error shows it: its type, and the value itself if it is short and not a secret."""
     if isinstance(value, bool):
-        return f"{str(value).lower()} is true or false"
+        return f"{str(value).lower()} is a boolean"
     if isinstance(value, str):
         shown = "it" if secret or len(value) > _MAX_SHOWN else repr(value)
-        return f"{shown} is text"
+        return f"{shown} is a string"
     if isinstance(value, (int, float)):
         return "it is a number" if secret else f"{value} is a number"
     if isinstance(value, list):

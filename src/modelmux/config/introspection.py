@@ -16,8 +16,8 @@ from msgspec import Meta, Struct
 from modelmux.config.annotations import Doc
 from modelmux.config.values import Bytes, Milliseconds, Seconds, Secret
 
-_WORDS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-_PLURAL: Final = {str: "texts", int: "whole numbers", Secret: "texts"}
+_WORDS: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+_PLURAL: Final = {str: "strings", int: "whole numbers", Secret: "strings"}
 
 
 class TableField(NamedTuple):

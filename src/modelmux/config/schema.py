@@ -122,7 +122,7 @@ class VertexDeployment(Struct, forbid_unknown_fields=True, kw_only=True):
     model: Annotated[str | None, doc("Vertex AI model id of this deployment.", example="claude-sonnet-4-6")] = None
     project: Annotated[str | None, doc("Google Cloud project.", example="my-project")] = None
     location: Annotated[str | None, doc("global, us, eu or a region.", example="global")] = None
-    url: Annotated[str | None, doc("Complete resource URL; takes precedence over its parts.", example=_URL)] = None
+    url: Annotated[str | None, doc("Complete resource URL; overrides project and location.", example=_URL)] = None
     max_in_flight: Annotated[
         int | None,
         doc("Maximum concurrent requests; further ones wait or use another deployment.", example=100),
@@ -160,7 +160,7 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
     publisher: Annotated[str | None, doc("Publisher of the model.", example="anthropic")] = None
     url: Annotated[
         str | None,
-        doc("Complete resource URL, with or without the verb; takes precedence over its parts.", example=_URL),
+        doc("Complete resource URL, with or without the verb; overrides project and location.", example=_URL),
     ] = None
     deployments: Annotated[
         list[VertexDeployment], doc("Several deployments, with weights and an order, of one model or of several.")
@@ -215,7 +215,7 @@ class VertexConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     url: Annotated[
         str | None,
         doc(
-            "Complete resource URL of the default model, with or without the verb; takes precedence over its parts.",
+            "Complete resource URL of the default model, with or without the verb; overrides project and location.",
             "LLM_URL",
             example=_URL,
         ),

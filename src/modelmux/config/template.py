@@ -22,7 +22,7 @@ _HEAD: Final = """\
 """
 _WIDTH: Final = 118
 #: Types that are obvious from the default or the example.
-_OBVIOUS: Final = ("text", "true or false", "a list of texts")
+_OBVIOUS: Final = ("a string", "true or false", "a list of strings")
 
 
 def render(values: Mapping[str, Any]) -> str:

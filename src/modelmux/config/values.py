@@ -91,7 +91,7 @@ class Secret:
 
     __slots__ = ("_value",)
 
-    expected: Final = "text"
+    expected: Final = "a string"
 
     def __init__(self, value: str) -> None:
         self._value = value

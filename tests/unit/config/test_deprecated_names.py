@@ -285,16 +285,18 @@ def test_an_old_stream_mode_is_a_synonym_without_a_warning(machine: Machine, wor
 
 
 WRONG: list[tuple[str, list[str]]] = [
-    ("[server]\nenable_retries = 'perhaps'", [":2: server.enable_retries: 'perhaps' is text; expected true or false"]),
+    ("[server]\nenable_retries = 'perhaps'",
+     [":2: server.enable_retries: 'perhaps' is a string; expected true or false"]),
     ("[server]\nmax_retry_attempts = 101",
      [":2: server.max_retry_attempts: 101 is a number; expected a whole number from 0 to 100"]),
     ("[streaming]\nchunk_timeout_ms = 'soon'",
-     [(":2: streaming.chunk_timeout_ms: 'soon' is text; "
+     [(":2: streaming.chunk_timeout_ms: 'soon' is a string; "
        'expected a duration such as 5000 (milliseconds), "500ms" or "5s"')]),
     ("retries = 5\n[server]\nenable_retries = false", [":1: retries: 5 is a number; expected a table"]),
     ("[logs]\nkeep = 0\nfile = 5", [":2: logs.keep: 0 is a number; expected a whole number from 1 to 3650",
                                     ":3: logs.file: 5 is a number; expected true or false"]),
-    ("[streaming]\nmode = 'nevr'", [":2: streaming.mode: 'nevr' is text; expected auto, standard, buffered or single"]),
+    ("[streaming]\nmode = 'nevr'",
+     [":2: streaming.mode: 'nevr' is a string; expected auto, standard, buffered or single"]),
 ]  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def test_the_present_name_wins_over_the_deprecated_one(tmp_path: Path) -> None:
 def test_another_provider_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, LLM_PROVIDER="openai")
-    assert caught.value.problems == ["environment LLM_PROVIDER: provider: 'openai' is text; expected vertex"]
+    assert caught.value.problems == ["environment LLM_PROVIDER: provider: 'openai' is a string; expected vertex"]
 
 
 SERVICE = """\

@@ -74,10 +74,10 @@ def test_every_problem_of_every_source_is_said_at_once(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
         place.load(environment={"MODELMUX_SERVER_PORT": "http"}, options={"server.prt": "1"})
     assert caught.value.problems == [
-        f"{place.system}:2: server.port: 'x' is text; expected a whole number from 0 to 65535",
+        f"{place.system}:2: server.port: 'x' is a string; expected a whole number from 0 to 65535",
         f"{place.user}:1: sever: unknown key: did you mean server?",
-        f"{place.dotenv} MODELMUX_SERVER_STRICT: server.strict: 'perhaps' is text; expected true or false",
-        "environment MODELMUX_SERVER_PORT: server.port: 'http' is text; expected a whole number from 0 to 65535",
+        f"{place.dotenv} MODELMUX_SERVER_STRICT: server.strict: 'perhaps' is a string; expected true or false",
+        "environment MODELMUX_SERVER_PORT: server.port: 'http' is a string; expected a whole number from 0 to 65535",
         "command line (server.prt): server.prt: unknown key: did you mean server.port?",
     ]
 
@@ -131,7 +131,7 @@ def test_secrets_of_the_environment(place: Place) -> None:
 def test_another_provider_is_refused(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
         place.load(environment={"LLM_PROVIDER": "openai"})
-    assert caught.value.problems == ["environment LLM_PROVIDER: provider: 'openai' is text; expected vertex"]
+    assert caught.value.problems == ["environment LLM_PROVIDER: provider: 'openai' is a string; expected vertex"]
 
 
 def test_a_mistyped_variable_is_warned_of(place: Place) -> None:

@@ -35,7 +35,7 @@ _HELP = """\
 @click.argument("message", required=False)
 @click.option("-m", "--model", help="Model to talk to; by default the first one listed.")
 @click.option("-s", "--system", help="Instructions for the model.")
-@click.option("--direct", is_flag=True, help="Without a running server: start a gateway in this process.")
+@click.option("--direct", is_flag=True, help="Start a gateway in this process instead of using a running one.")
 @click.option("--url", help="URL of a gateway, instead of the configured host and port.")
 @click.option("--api-key", help="Key for the gateway; by default the first one in the configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Also print token usage and notices.")

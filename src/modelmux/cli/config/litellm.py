@@ -287,7 +287,7 @@ class Import:
             self.settings.setdefault("server", {})["api_keys"] = [value]
             self._convert(path, "server.api_keys")
         else:
-            self._skip(path, "must be text")
+            self._skip(path, "must be a string")
 
     def _aliases(self, path: str, aliases: Mapping[Any, Any]) -> None:
         for alias, value in aliases.items():
@@ -305,7 +305,7 @@ class Import:
     def _text(self, value: Any, path: str) -> str | None:
         if isinstance(value, str) and value.strip():
             return value.strip()
-        self._skip(path, "must be text")
+        self._skip(path, "must be a string")
         return None
 
     def _convert(self, path: str, outcome: str) -> None:

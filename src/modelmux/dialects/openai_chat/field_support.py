@@ -34,19 +34,15 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
         "mapped", "A configured name, or a Claude model by its Vertex AI id, first-party id or undated name."
     ),
     "messages": FieldSupport("mapped", "All roles, in any order; see below."),
-    "max_completion_tokens": FieldSupport(
-        "mapped", "`max_tokens`; the model's cap where unset, clamped to it where higher."
-    ),
+    "max_completion_tokens": FieldSupport("mapped", "`max_tokens`; by default, and at most, the model's maximum."),
     "max_tokens": FieldSupport("mapped", "As `max_completion_tokens`, which takes precedence."),
-    "temperature": FieldSupport("emulated", "Clamped to 1; dropped where the model does not accept it or thinks."),
-    "top_p": FieldSupport(
-        "emulated", "Dropped where `temperature` is also set, and where the model does not accept it."
-    ),
-    "top_k": FieldSupport("emulated", "Dropped where the model does not accept it or thinks."),
+    "temperature": FieldSupport("emulated", "Clamped to 1; dropped if the model does not accept it, or with thinking."),
+    "top_p": FieldSupport("emulated", "Dropped if `temperature` is also set, or if the model does not accept it."),
+    "top_k": FieldSupport("emulated", "Dropped if the model does not accept it, or with thinking."),
     "stop": FieldSupport("mapped", "`stop_sequences`; blank and repeated ones are dropped."),
     "stream": FieldSupport("mapped", "Server-sent events."),
     "stream_options": FieldSupport(
-        "mapped", "`include_usage`: a last chunk with the usage. Chunks are not padded (`include_obfuscation`)."
+        "mapped", "`include_usage`: a final chunk with the usage. Chunks are not padded (`include_obfuscation`)."
     ),
     "tools": FieldSupport(
         "mapped", "Functions; custom tools with text input as functions with one string. Grammars are rejected."
@@ -59,8 +55,8 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
     "function_call": FieldSupport("emulated", "As `tool_choice`."),
     "response_format": FieldSupport(
         "emulated",
-        "`json_schema` as structured output, or by a tool call where model or schema require it; `json_object` by "
-        "instruction.",
+        "`json_schema` as structured output, or by a tool call if the model or the schema requires it; `json_object` "
+        "by instruction.",
     ),
     "reasoning_effort": FieldSupport(
         "emulated", "`thinking` and `output_config.effort`, as far as the model supports them.", ("default",)
