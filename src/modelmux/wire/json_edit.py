@@ -1,0 +1,162 @@
+"""Edits of a JSON document in its own bytes: members are replaced, removed or added, everything else stays as it was
+written, spacing, escapes, order and numbers included.
+
+Only the containers on the way to an edit are read. An object that names a key twice is rejected: two readers could
+take different values from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+#: Keys and indexes from the root of a document to one value.
+Path = tuple[str | int, ...]
+#: Path -> the new value in JSON; None removes the member. A key that its object does not have yet is added in front.
+Edits = Mapping[Path, bytes | None]
+
+
+class DuplicateKey(ValueError):
+    """An object names a key twice. ``path`` is that of the key."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{dotted(path)} occurs twice")
+        self.path = path
+
+
+class Member(NamedTuple):
+    """A member of an object or array: ``[start, end)`` is all of it, ``[value, end)`` its value."""
+
+    key: str | int
+    start: int
+    value: int
+    end: int
+
+
+def dotted(path: Path) -> str:
+    """A path as it is shown to people: ``messages.0.content``."""
+    return ".".join(map(str, path))
+
+
+def members_of(data: bytes, path: Path = ()) -> list[Member]:
+    """The members of an object or array, in order.
+
+    :param data: valid JSON; white space around it is allowed.
+    :param path: of ``data`` in its document, for errors.
+    :raises DuplicateKey:
+    """
+    start = _opening(data)
+    if data[start : start + 1] == b"{":
+        return _object_members(data, start + 1, path)
+    return _array_members(data, start + 1)
+
+
+def edit(data: bytes, edits: Edits) -> bytes:
+    """The document with its edits.
+
+    :param data: valid JSON.
+    :param edits: every container on a path exists; only its last key may be new.
+    :raises DuplicateKey: in an object on the way to an edit.
+    """
+    return _edit(data, _tree(edits), ()) if edits else data
+
+
+class _Branch(dict[str | int, "_Branch | bytes | None"]):
+    """Edits below one container."""
+
+
+def _tree(edits: Edits) -> _Branch:
+    root = _Branch()
+    for path, value in edits.items():
+        branch = root
+        for key in path[:-1]:
+            below = branch.setdefault(key, _Branch())
+            if not isinstance(below, _Branch):  # the container is replaced or removed: that says it all
+                break
+            branch = below
+        else:
+            branch[path[-1]] = value
+    return root
+
+
+def _edit(data: bytes, branch: _Branch, path: Path) -> bytes:
+    members = members_of(data, path)
+    start = _opening(data) + 1
+    pieces: list[bytes] = []
+    first = True
+    known = {member.key for member in members}
+    for key, value in branch.items():
+        if key not in known and isinstance(value, bytes):
+            pieces += [b"" if first else b",", msgspec.json.encode(key), b":", value]
+            first = False
+    end = start
+    for member in members:
+        separator, end = data[end : member.start], member.end
+        change = branch.get(member.key, _UNCHANGED)
+        if change is None:
+            continue
+        comma = separator.find(b",")
+        if first:  # without the comma after a member that is removed
+            pieces.append(separator[comma + 1 :])
+        else:
+            pieces.append(separator if comma >= 0 else b"," + separator)
+        first = False
+        value = data[member.value : member.end]
+        if isinstance(change, _Branch):
+            value = _edit(value, change, (*path, member.key))
+        elif isinstance(change, bytes):
+            value = change
+        pieces += [data[member.start : member.value], value]
+    return data[:start] + b"".join(pieces) + data[end:]
+
+
+class _Unchanged:
+    pass
+
+
+_UNCHANGED: Final = _Unchanged()
+
+_objects: Final = msgspec.json.Decoder(dict[str, Raw])
+_arrays: Final = msgspec.json.Decoder(list[Raw])
+_keys: Final = msgspec.json.Decoder(str)
+_OPENING: Final = re.compile(rb"[ \t\r\n]*")
+_KEY: Final = re.compile(rb'[ \t\r\n,]*("(?:[^"\\]|\\.)*+")[ \t\r\n]*:[ \t\r\n]*')
+_GAP: Final = re.compile(rb"[ \t\r\n,]*")
+
+
+def _opening(data: bytes) -> int:
+    match = _OPENING.match(data)
+    assert match is not None  # it may be empty
+    return match.end()
+
+
+def _object_members(data: bytes, position: int, path: Path) -> list[Member]:
+    values = {key: bytes(value) for key, value in _objects.decode(data).items()}
+    members: list[Member] = []
+    while (match := _KEY.match(data, position)) is not None:
+        key = _keys.decode(match[1])
+        value = values.pop(key, None)  # of the last member of that name
+        end = match.end() + len(value or b"")
+        if value is None or data[match.end() : end] != value:
+            raise DuplicateKey((*path, key))
+        members.append(Member(key, match.start(1), match.end(), end))
+        position = end
+    return members
+
+
+def _array_members(data: bytes, position: int) -> list[Member]:
+    members: list[Member] = []
+    for index, size in enumerate(_sizes(_arrays.decode(data))):
+        match = _GAP.match(data, position)
+        assert match is not None  # it may be empty
+        position = match.end() + size
+        members.append(Member(index, match.end(), match.end(), position))
+    return members
+
+
+def _sizes(values: Iterable[Raw]) -> Iterable[int]:
+    return (memoryview(value).nbytes for value in values)
