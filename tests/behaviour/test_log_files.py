@@ -99,7 +99,7 @@ def test_logs_follows_a_running_gateway_until_ctrl_c(tmp_path: Path) -> None:
         events = [json.loads(follower.stdout.readline()) for _ in range(2)]
         assert [event["event"] for event in events] == ["attempt_failed", "request"]
         follower.send_signal(signal.SIGINT)
-        out, err = follower.communicate(timeout=40)
+        out, err = follower.communicate(timeout=100)
         assert (follower.returncode, out, err) == (130, "", "")
     finally:
         follower.kill()

@@ -77,6 +77,6 @@ def test_g50_g51_shutdown_is_bounded_with_an_idle_client(tmp_path: Path) -> None
             idle.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n")
             assert idle.recv(4096).startswith(b"HTTP/1.1 200")
             process.signal(signal.SIGTERM)
-            assert process.wait(40) == 0
+            assert process.wait(100) == 0
     finally:
         process.stop()

@@ -129,7 +129,7 @@ def test_serve_serves_until_interrupted() -> None:
         assert _status(port)["service"] == "modelmux emulator"
     finally:
         process.terminate()
-        process.wait(40)
+        process.wait(100)
 
 
 def _status(port: int) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from modelmux.emulator import EmulatorSettings
+from modelmux.emulator.faults.rules import FaultSpec, Match, Rule, Scenario
 from support.cli import environment, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.processes import Process
@@ -39,7 +40,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._main, text.encode())
 
-    def wait_for(self, text: str, seconds: float = 15) -> None:
+    def wait_for(self, text: str, seconds: float = 100) -> None:
         """Until ``text`` comes after all that was waited for before."""
         end = time.monotonic() + seconds
         while (at := self.output.find(text, self._seen)) < 0:
@@ -53,13 +54,14 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(40)
+        self.process.wait(100)
         os.close(self._main)
 
 
 @pytest.fixture
 def emulator() -> Iterator[ThreadedEmulator]:
-    with threaded(EmulatorSettings(tokens_per_second=40, first_token_delay=0)) as running:
+    endless = Rule(match=Match(text="without end"), fault=FaultSpec(stall_after_event=8))
+    with threaded(EmulatorSettings(first_token_delay=0, scenario=Scenario(rule=(endless,)))) as running:
         yield running
 
 
@@ -82,11 +84,11 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(terminal: Terminal, emulator: 
     terminal.type("say exactly: first\n")
     terminal.wait_for("\nfirst")
     terminal.wait_for("> ")
-    terminal.type("repeat after me: " + "word " * 300 + "\n")
+    terminal.type("repeat after me: " + "word " * 300 + "without end\n")
     terminal.wait_for("\nword word")
     terminal.process.send_signal(signal.SIGINT)
     terminal.wait_for("(stopped; ")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 100
     while "client_gone" not in outcomes(emulator) and time.monotonic() < end:
         time.sleep(0.01)
     assert outcomes(emulator)[-1] == "client_gone"
@@ -97,7 +99,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(terminal: Terminal, emulator: 
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
     terminal.wait_for("> ")
     terminal.type("\x04")
-    assert terminal.process.wait(40) == 0
+    assert terminal.process.wait(100) == 0
     assert "Traceback" not in terminal.output
 
 
@@ -107,7 +109,7 @@ def test_ctrl_c_twice_ends_it(terminal: Terminal) -> None:
     terminal.wait_for("Ctrl-C again")
     terminal.wait_for("> ")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.process.wait(40) == 130
+    assert terminal.process.wait(100) == 130
 
 
 def test_a_running_gateway_is_called_with_the_configured_key(

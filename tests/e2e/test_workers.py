@@ -250,7 +250,7 @@ def test_one_signal_is_one_drain_in_all_workers(start: Start, paced: Process, pr
     for pid in [*workers, gateway.pid] if process_group else [gateway.pid]:  # a terminal sends Ctrl-C to all of them
         os.kill(pid, signal.SIGINT if process_group else signal.SIGTERM)
     assert [s.complete for s in streams] == [True] * 9
-    assert gateway.wait(40) == 0
+    assert gateway.wait(100) == 0
     assert not any(map(alive, workers))
     assert " error " not in gateway.output()
     assert "Traceback" not in gateway.output()
@@ -261,7 +261,7 @@ def test_while_the_drain_is_delayed_it_serves_and_says_so(start: Start) -> None:
     gateway.signal(signal.SIGTERM)
     until(lambda: get(f"{gateway.url}/readyz")[0] == 503)
     assert [ask(gateway) for _ in range(10)] == [200] * 10
-    assert gateway.wait(40) == 0
+    assert gateway.wait(100) == 0
 
 
 def test_a_second_signal_ends_all_at_once_and_says_so(start: Start, paced: Process) -> None:
@@ -270,7 +270,7 @@ def test_a_second_signal_ends_all_at_once_and_says_so(start: Start, paced: Proce
     gateway.signal(signal.SIGINT)
     time.sleep(0.3)
     gateway.signal(signal.SIGINT)
-    assert gateway.wait(40) == 0
+    assert gateway.wait(100) == 0
     assert all(b"gateway_draining" in s.end() for s in streams)
     assert not any(s.complete for s in streams)
 
@@ -281,7 +281,7 @@ def test_no_worker_outlives_its_supervisor(start: Start, paced: Process) -> None
     workers = children(gateway.pid)
     stream = Stream(gateway, WORDS)
     gateway.signal(signal.SIGKILL)
-    gateway.wait(40)
+    gateway.wait(100)
     until(lambda: not listening(port))  # or a client of the successor could meet one that ends
     until(lambda: sum(map(alive, workers)) <= 1)  # the one with the stream lets it finish
     successor = start(workers=2, upstream=paced, port=port)
@@ -373,7 +373,7 @@ def test_a_hung_worker_holds_up_nobody_and_the_manager_hears_of_it(
         lambda: [t.splitlines()[0] for t in manager.told if t != "WATCHDOG=1"] == ["READY=1", "RELOADING=1", "READY=1"]
     )
     gateway.signal(signal.SIGTERM)
-    assert gateway.wait(40) == 0
+    assert gateway.wait(100) == 0
     assert [t for t in manager.told if t != "WATCHDOG=1"][-1].startswith("STOPPING=1")
 
 
@@ -402,7 +402,7 @@ def test_a_worker_that_hangs_when_all_are_to_end_holds_it_up_so_long_and_no_long
     os.kill(children(gateway.pid)[0], signal.SIGSTOP)
     gateway.signal(signal.SIGTERM)
     gateway.signal(signal.SIGTERM)
-    assert gateway.wait(40) == 0
+    assert gateway.wait(100) == 0
     assert "does not exit: killed" in gateway.output()
 
 

@@ -89,7 +89,7 @@ def nginx_server(settings: str = "", *, tls: tuple[str, str] | tuple[()] = ()) -
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 40
+    end = time.monotonic() + 100
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

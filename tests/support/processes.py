@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-START_SECONDS = 40.0
+START_SECONDS = 100.0
 
 
 def free_port() -> int:

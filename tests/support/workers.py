@@ -38,7 +38,7 @@ def listening(port: int) -> bool:
     return any(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in map(str.split, lines))
 
 
-def until(true: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 100.0) -> Any:
     """Wait until ``true`` returns a true value, and return it."""
     end = time.monotonic() + seconds
     while not (got := true()):

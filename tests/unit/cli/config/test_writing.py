@@ -157,7 +157,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     )  # fmt: skip
     os.close(theirs)
     shown = b""
-    end = time.monotonic() + 40
+    end = time.monotonic() + 100
     while b"project" not in shown and time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             shown += os.read(ours, 1024)
