@@ -25,6 +25,7 @@ from modelmux.gateway.concurrency import ConcurrencyLimiter
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
+from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
@@ -95,6 +96,7 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
+        self._refusals = Refusals(runtime.clock)
         self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=config.server.workers)
         self._limiter = ConcurrencyLimiter(**_limits(config))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
@@ -172,15 +174,16 @@ class Gateway:
         return ServerOptions(
             keys=ApiKeys(key.reveal() for key in config.server.api_keys),
             log=self._log,
+            keyless_vertex_paths=config.server.keyless_vertex_paths,
             new_request_id=lambda: f"req_{self._runtime.new_id(24)}",
             on_error=self.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
         )
 
-    def count_error(self, error: GatewayError) -> None:
+    def count_error(self, error: GatewayError, status: int | None = None) -> None:
         """Count an error response; also those that the HTTP parser sends before there is a request."""
-        self.metrics.count_error(error)
+        self.metrics.count_error(error, status)
 
     def _log_route_warnings(self, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each."""
@@ -197,6 +200,7 @@ class Gateway:
             tokens=tokens,
             downloads=fetcher,
             thinking=self._thinking,
+            refusals=self._refusals,
             gates=Gates((ConcurrencyGate(self._limiter),)),
             observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),

@@ -21,6 +21,7 @@ class ErrorKind(Struct, frozen=True, kw_only=True):
     :param name: in logs and in the label ``result`` of the attempts metric.
     :param openai_type, openai_code: ``error.type`` and ``error.code`` of OpenAI's dialects.
     :param anthropic_type: ``error.type`` of Anthropic's dialect.
+    :param anthropic_status: the status in Anthropic's dialect, where it is another one.
     :param blames_deployment: counts as a failure of the deployment for its circuit breaker.
     :param quotes_request: the message may quote what the client sent, so it is not logged.
     :param message: stands in where an upstream gave no readable message.
@@ -34,6 +35,7 @@ class ErrorKind(Struct, frozen=True, kw_only=True):
     openai_type: str
     openai_code: str | None = None
     anthropic_type: str
+    anthropic_status: int | None = None
     retry: Retry = "no"
     blames_deployment: bool = False
     quotes_request: bool = False
@@ -66,11 +68,12 @@ def _rejected(
     retry: Retry = "no",
     quotes_request: bool = True,
     remedy: str | None = None,
+    anthropic_status: int | None = None,
 ) -> ErrorKind:
     """The upstream did not accept the request."""
     return ErrorKind(
         name=name, status=status, openai_type="invalid_request_error", openai_code=code, anthropic_type=anthropic_type,
-        retry=retry, quotes_request=quotes_request, message=message, remedy=remedy,
+        anthropic_status=anthropic_status, retry=retry, quotes_request=quotes_request, message=message, remedy=remedy,
     )  # fmt: skip
 
 
@@ -86,11 +89,13 @@ def _server(
     remedy: str | None = None,
     should_retry: bool | None = None,
     retry_after: float | None = None,
+    anthropic_status: int | None = None,
 ) -> ErrorKind:
     """Not the client's fault."""
     return ErrorKind(
         name=name, status=status, openai_type="server_error", openai_code=code, anthropic_type=anthropic_type,
-        retry=retry, blames_deployment=blames, message=message, remedy=remedy, should_retry=should_retry,
+        anthropic_status=anthropic_status, retry=retry, blames_deployment=blames, message=message, remedy=remedy,
+        should_retry=should_retry,
         retry_after=retry_after,
     )  # fmt: skip
 
@@ -100,7 +105,7 @@ _TABLE: Final = (
     _client("bad_request", 400),
     ErrorKind(
         name="unauthorized", status=401, openai_type="authentication_error", openai_code="invalid_api_key",
-        anthropic_type="authentication_error", quotes_request=True,
+        anthropic_type="authentication_error", quotes_request=True, should_retry=False,
     ),
     _client("model_not_found", 404, "model_not_found", "not_found_error"),
     _client("endpoint_not_found", 404, "unknown_url", "not_found_error"),
@@ -109,6 +114,27 @@ _TABLE: Final = (
     _client("payload_too_large", 413, "request_too_large", "request_too_large"),
     _client("unsupported_media_type", 415, "unsupported_media_type"),
     _client("head_too_large", 431, "request_header_fields_too_large"),
+    # What a caller may do
+    ErrorKind(
+        name="not_permitted", status=403, openai_type="permission_error", openai_code="model_not_allowed",
+        anthropic_type="permission_error", should_retry=False,
+    ),
+    ErrorKind(
+        name="budget_spent", status=429, openai_type="insufficient_quota", openai_code="budget_exceeded",
+        anthropic_type="billing_error", should_retry=False,
+    ),
+    ErrorKind(
+        name="caller_rate_limit", status=429, openai_type="rate_limit_error", openai_code="rate_limit_exceeded",
+        anthropic_type="rate_limit_error", retry_after=1.0,
+    ),
+    ErrorKind(
+        name="policy_blocked", status=400, openai_type="invalid_request_error", openai_code="policy_blocked",
+        anthropic_type="policy_blocked", should_retry=False,
+    ),
+    ErrorKind(
+        name="not_supported", status=501, openai_type="invalid_request_error", openai_code="not_supported",
+        anthropic_type="not_supported", should_retry=False,
+    ),
     # The gateway itself
     _server("internal", 500, None),
     _server("outside_geography", 500, "outside_geography", remedy=_OPERATOR, should_retry=False),
@@ -120,8 +146,8 @@ _TABLE: Final = (
     _server("gateway_draining", 503, "gateway_draining", should_retry=True, retry_after=1.0),
     # The way to the upstream
     _server("upstream_error", 502, "upstream_error"),
-    _server("unreachable", 502, "upstream_unreachable", retry="anywhere", blames=True),
-    _server("broken", 502, "upstream_broken", retry="anywhere", blames=True),
+    _server("unreachable", 502, "upstream_unreachable", retry="anywhere", blames=True, anthropic_status=503),
+    _server("broken", 502, "upstream_broken", retry="anywhere", blames=True, anthropic_status=503),
     # A timeout that leaves no reply half computed upstream, or that is set in order to try elsewhere
     _server("slow_start", 504, "upstream_timeout", anthropic_type="timeout_error", retry="anywhere", blames=True),
     _server("slow_reply", 504, "upstream_timeout", anthropic_type="timeout_error", blames=True),
@@ -137,9 +163,13 @@ _TABLE: Final = (
         anthropic_type="request_too_large",
     ),
     _rejected("thinking_refused", "Vertex AI did not accept a thinking block.", retry="after_repair"),
+    _rejected("beta_refused", "Vertex AI does not know a beta feature.", retry="after_repair"),
+    # Google's front end rejected the size; clients that see these words compact their conversation.
+    _rejected("request_size", "Input is too long.", status=413, code="request_too_large", anthropic_status=400),
     _rejected(
         "not_enabled", "The model is not enabled for the gateway's Google Cloud project.", code="model_not_enabled",
         quotes_request=False, remedy="Enable it in the Model Garden of the Google Cloud console.",
+        anthropic_type="not_found_error", anthropic_status=404,
     ),
     _rejected(
         "not_found", "Vertex AI does not serve this model to the gateway's project in its location.", status=404,

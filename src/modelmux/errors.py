@@ -14,7 +14,12 @@ exception.
     │   ├── RequestTimeout           408  the client did not finish sending its body
     │   ├── PayloadTooLarge          413
     │   ├── UnsupportedMediaType     415  not JSON, or compressed
-    │   └── HeadTooLarge             431
+    │   ├── HeadTooLarge             431
+    │   ├── NotPermitted             403  the caller's key may not do this
+    │   ├── BudgetSpent              429  a budget of the caller is used up
+    │   ├── CallerRateLimited        429  a limit of the caller's key
+    │   ├── PolicyBlocked            400  the operator's content policy
+    │   └── NotSupported             501  this gateway does not do it
     ├── UpstreamError                Vertex AI, or the way to it, failed
     │   ├── UpstreamRefused          Vertex AI answered with an error of its own
     │   ├── UpstreamUnreachable      502  no connection could be made
@@ -31,6 +36,7 @@ says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from msgspec import Struct
@@ -70,6 +76,8 @@ class GatewayError(Exception):
         self.retry_after = self.kind.retry_after
         #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.
         self.should_retry = self.kind.should_retry
+        #: The model name that the client asked for, if the request got that far.
+        self.model: str | None = None
 
     @property
     def status(self) -> int:
@@ -153,6 +161,50 @@ class HeadTooLarge(RequestError):
     kind = KINDS["head_too_large"]
 
 
+class NotPermitted(RequestError):
+    """403: the caller's key may not use the model, or the route."""
+
+    kind = KINDS["not_permitted"]
+
+
+class BudgetSpent(RequestError):
+    """429: a budget of the caller is used up.
+
+    :param resets_in: seconds until it is renewed; None if it never is.
+    """
+
+    kind = KINDS["budget_spent"]
+
+    def __init__(self, message: str, *, resets_in: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = resets_in
+
+
+class CallerRateLimited(RequestError):
+    """429: the caller's key has reached its rate or its concurrency.
+
+    :param retry_after: seconds.
+    """
+
+    kind = KINDS["caller_rate_limit"]
+
+    def __init__(self, message: str, *, retry_after: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class PolicyBlocked(RequestError):
+    """400: the operator's policy does not allow the content."""
+
+    kind = KINDS["policy_blocked"]
+
+
+class NotSupported(RequestError):
+    """501: the gateway does not do this, now and later."""
+
+    kind = KINDS["not_supported"]
+
+
 class UpstreamError(GatewayError):
     """Vertex AI, or the way to it, failed."""
 
@@ -163,12 +215,15 @@ class UpstreamReply(Struct, frozen=True):
     """The error reply of an upstream as it came, for dialects that relay it.
 
     :param status: the HTTP status, or the one that the type of an in-stream error stands for.
-    :param body: at most the provider's bound; empty for an error inside a stream.
+    :param body: at most the provider's bound; empty if it names the project.
+    :param anthropic_type: ``error.type``, if the reply has Anthropic's shape.
     """
 
     status: int
     body: bytes = b""
     request_id: str | None = None
+    anthropic_type: str | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class UpstreamRefused(UpstreamError):

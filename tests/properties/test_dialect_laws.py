@@ -35,7 +35,7 @@ class Row:
     read_message: Callable[[bytes], Reply]
 
     def encoder(self) -> ReplyEncoder:
-        return self.dialect.encoder(PLAN, id="1", created=1)
+        return self.dialect.encoder(PLAN, id="1", created=1, request_id="r")
 
 
 def _events(raw: bytes) -> list[tuple[str, Any]]:
@@ -110,7 +110,7 @@ def test_a_stream_says_what_the_message_says(row: Row, data: st.DataObject, repl
     fold = MessageFold()
     for event in events:
         fold.feed(anthropic.decode_event(json.dumps(event).encode()))
-    message = row.read_message(row.encoder().message(fold.result()))
+    message = row.read_message(row.encoder().message(fold.result(), b""))
     assert row.read_stream(client_bytes([data.draw(framed(events))], row.encoder())) == message
 
 
@@ -122,7 +122,7 @@ def test_a_message_as_a_stream_says_the_same(row: Row, reply: dict[str, Any]) ->
     message = anthropic.decode_message(json.dumps(reply).encode())
     encoder = row.encoder()
     streamed = b"".join(map(encoder.feed, to_events(message))) + encoder.finish()
-    expected = row.read_message(row.encoder().message(anthropic.decode_message(json.dumps(reply).encode())))
+    expected = row.read_message(row.encoder().message(anthropic.decode_message(json.dumps(reply).encode()), b""))
     assert row.read_stream(streamed) == expected
 
 
@@ -179,6 +179,6 @@ def test_a_cut_stream_never_looks_complete(row: Row, data: st.DataObject, reply:
 @given(st.data(), replies())
 def test_native_bytes_pass_as_they_came(data: st.DataObject, reply: dict[str, Any]) -> None:
     raw = data.draw(framed(data.draw(streams(reply))))
-    passed = client_bytes(cut(data.draw, raw), TINY_NATIVE.encoder(PLAN, id="1", created=1))
+    passed = client_bytes(cut(data.draw, raw), TINY_NATIVE.encoder(PLAN, id="1", created=1, request_id="r"))
     assert raw.removeprefix(b"\xef\xbb\xbf").startswith(passed)
     assert b'"message_stop"' in passed

@@ -71,7 +71,7 @@ def dialect_of(surface: Surface, headers: dict[str, str]) -> ListingDialect:
 def check_shape(response: Response, dialect: ListingDialect, error: GatewayError) -> None:
     """The response has the shape of an error in a dialect, and the status of this one."""
     assert response.status == error.status
-    assert shape(response.json()) == shape(json.loads(dialect.error(error, "")))
+    assert shape(response.json()) == shape(json.loads(dialect.error(error, "").body))
 
 
 def shape(value: Any) -> Any:

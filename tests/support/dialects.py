@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
-from modelmux.dialects.base import Decoded, Inbound, ListedModel, ReplyEncoder
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, ReplyEncoder
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.wire import sse
 from modelmux.wire.anthropic import VERTEX_VERSION, InputMessage, Message, MessagesRequest, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
+from modelmux.wire.http import Headers
 
 
 def named(name: str, **fields: Any) -> bytes:
@@ -41,10 +42,15 @@ class _TinyDialect:
             raise InvalidRequest(f"The body is not a request: {error}.", param="prompt") from None
         messages = MessagesRequest(VERTEX_VERSION, request.get("max_tokens", 100), [InputMessage("user", prompt)])
         plan = ReplyPlan(model, max_continuations=request.get("continuations", 0))
-        return Decoded(model, stream, ClaudeRequest(messages), plan, native=body)
+        return Decoded(model, stream, ClaudeRequest(messages), plan)
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        return json.dumps({"failed": error.kind.name, "message": error.message, "request": request_id}).encode()
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        body = {"failed": error.kind.name, "message": error.message, "request": request_id}
+        return ErrorResponse(error.status, json.dumps(body).encode(), [])
+
+    def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
+        del request_id, upstream
+        return []
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query
@@ -59,8 +65,8 @@ class TinyHub(_TinyDialect):
 
     name: ClassVar[str] = "tiny_hub"
 
-    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> TinyHubEncoder:
-        del created
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> TinyHubEncoder:
+        del created, request_id
         return TinyHubEncoder(plan, id)
 
 
@@ -69,7 +75,8 @@ class TinyHubEncoder(ReplyEncoder):
         super().__init__(plan)
         self._id = id
 
-    def message(self, message: Message) -> bytes:
+    def message(self, message: Message, body: bytes) -> bytes:
+        del body
         text = "".join(block.text or "" for block in message.content or () if block.type == "text")
         return json.dumps({"id": self._id, "text": text, "stop": message.stop_reason}).encode()
 
@@ -107,8 +114,8 @@ class TinyNative(_TinyDialect):
 
     name: ClassVar[str] = "tiny_native"
 
-    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> TinyNativeEncoder:
-        del id, created
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> TinyNativeEncoder:
+        del id, created, request_id
         return TinyNativeEncoder(plan, itertools.count(1))
 
 
@@ -123,7 +130,8 @@ class TinyNativeEncoder(ReplyEncoder):
         super().__init__(replace(plan, max_continuations=0), state)
         self._numbers = numbers
 
-    def message(self, message: Message) -> bytes:
+    def message(self, message: Message, body: bytes) -> bytes:
+        del body
         blocks = [block.text for block in message.content or () if block.type == "text"]
         return json.dumps({"type": "message", "content": blocks, "stop_reason": message.stop_reason}).encode()
 

@@ -21,6 +21,7 @@ from modelmux.gateway.concurrency import ConcurrencyLimiter
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
+from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.run import run
 from modelmux.gateway.services import Downloads, Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -313,7 +314,8 @@ class RecordingObserver:
         assert request_id == "req_1"
         self.attempts.append(record)
 
-    def error_sent(self, error: GatewayError) -> None:
+    def error_sent(self, error: GatewayError, status: int) -> None:
+        del status
         self.errors.append(error)
 
     def settled(self, record: ExchangeRecord) -> None:
@@ -432,6 +434,7 @@ class World:
             tokens=setting.tokens or FakeTokens(),
             downloads=setting.downloads or NoDownloads(),
             thinking=self.thinking,
+            refusals=Refusals(loop_time),
             gates=Gates((self.gate, ConcurrencyGate(self.limiter))),
             observers=(self.observer, *setting.observers),
             retry_policy=RetryPolicy(max_attempts=setting.max_attempts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,8 +21,7 @@ def embed(request: ClaudeRequest, files: Mapping[str, ImageBlock | DocumentBlock
     """
     if not request.remote_files:
         return request
-    for file in request.remote_files:
-        _check(file, files.get(file.url))
+    check_files(request.remote_files, files)
     messages = [
         InputMessage(message.role, [_embedded(block, files) for block in message.content])
         if message.role == "user"
@@ -30,6 +29,12 @@ def embed(request: ClaudeRequest, files: Mapping[str, ImageBlock | DocumentBlock
         for message in request.body.messages
     ]
     return replace(request, body=replace(request.body, messages=messages), remote_files=())
+
+
+def check_files(remote: Iterable[RemoteFile], files: Mapping[str, ImageBlock | DocumentBlock]) -> None:
+    """:raises InvalidRequest: a URL that is not in ``files``, or holds the wrong kind of file."""
+    for file in remote:
+        _check(file, files.get(file.url))
 
 
 def _check(remote: RemoteFile, block: ImageBlock | DocumentBlock | None) -> None:

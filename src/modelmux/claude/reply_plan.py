@@ -19,6 +19,7 @@ class ReplyPlan(Struct, frozen=True):
     :param strip_code_block: remove the Markdown fence around an answer that is one code block.
     :param show_reasoning: False leaves reasoning out.
     :param max_continuations: how often a reply that pauses for its server tools is continued.
+    :param rename_model: a native reply shows ``model`` instead of the upstream's name.
     :param service_tier: the tier to report, for a client that named one.
     """
 
@@ -31,4 +32,5 @@ class ReplyPlan(Struct, frozen=True):
     strip_code_block: bool = False
     show_reasoning: bool = True
     max_continuations: int = 0
+    rename_model: bool = False
     service_tier: str | UnsetType = UNSET

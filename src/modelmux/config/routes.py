@@ -111,7 +111,7 @@ def _route(
     deployments, problems = deployments_of(model, vertex, catalog, check_location=check_location)
     geographies = tuple(dict.fromkeys(filter(None, (vertex.geography, model.geography))))
     timeouts = build_timeouts(config, model.timeouts)
-    options, fallbacks = _options(model, vertex), tuple(model.fallbacks)
+    options, fallbacks = _options(model, config), tuple(model.fallbacks)
     route = Route(model.name, deployments, options, geographies, timeouts, fallbacks)
     if not problems and all(geography_problem(geography) is None for geography in geographies):
         problems = [f"vertex.models {model.name!r}: {problem}" for problem in violations(route)]
@@ -158,9 +158,14 @@ def _why_not_served(routes: list[Route], common: ConfiguredLocation | None, cata
     return why
 
 
-def _options(model: VertexModel, vertex: VertexConfig) -> Options:
+def _options(model: VertexModel, config: Config) -> Options:
+    vertex = config.vertex
     return Options(
         forced_tool_choice=model.forced_tool_choice or vertex.forced_tool_choice,
         prefill=model.prefill or vertex.prefill,
         caching=vertex.prompt_caching if model.prompt_caching is None else model.prompt_caching,
+        unknown_betas=config.messages.unknown_betas,
+        web_search=config.messages.web_search,
+        reply_model=config.messages.reply_model,
+        strict_location=vertex.strict_location,
     )

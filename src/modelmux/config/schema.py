@@ -59,6 +59,10 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     allow_unauthenticated: Annotated[
         bool, doc("Allow a public address without api_keys, because a proxy in front authenticates clients.")
     ] = False
+    keyless_vertex_paths: Annotated[
+        bool,
+        doc("Serve Vertex AI's own paths (…:rawPredict) without a key, for clients in Vertex mode that send none."),
+    ] = False
     cors_origins: Annotated[
         list[str], doc('Origins of web pages that may call the gateway (CORS), such as "https://chat.example.com".')
     ] = []
@@ -242,7 +246,28 @@ class VertexConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     prompt_caching: Annotated[
         bool, doc("Add prompt-cache breakpoints where the client sets none and caching saves money.")
     ] = True
+    strict_location: Annotated[
+        bool,
+        doc("Reject requests whose URL names a location outside the geography; if false, the location is ignored."),
+    ] = False
     models: Annotated[list[VertexModel], doc("Models served under names of your choice.")] = []
+
+
+class MessagesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Requests of Anthropic's Messages API, which reach Vertex AI in the client's own bytes."""
+
+    unknown_betas: Annotated[
+        Literal["forward", "drop"],
+        doc("What becomes of anthropic-beta values that this version does not know: forward them, or drop them."),
+    ] = "forward"
+    web_search: Annotated[
+        Literal["error", "downgrade"],
+        doc("When a web search tool needs a later version than Google Cloud has: reject (error), or use its version."),
+    ] = "error"
+    reply_model: Annotated[
+        Literal["upstream", "requested"],
+        doc("The model name in responses: the upstream's, or the one that the client requested."),
+    ] = "upstream"
 
 
 class AliasConfig(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -282,8 +307,8 @@ class StreamingConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     buffer_timeout: Annotated[Seconds, doc("In mode buffered: how long text is held back at most.")] = Seconds(5)
     keep_alive_interval: Annotated[
         Seconds,
-        doc("How often a comment is sent on a silent stream, so that proxies do not close the connection; 0: never."),
-    ] = Seconds(15)
+        doc("How often a comment or ping is sent on a silent stream, so that nothing closes the connection; 0: never."),
+    ] = Seconds(10)
     clients: Annotated[list[StreamClient], doc("Rules by client, applied before the built-in ones.")] = []
 
 
@@ -346,6 +371,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     logs: LogsConfig = field(default_factory=LogsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     vertex: VertexConfig = field(default_factory=VertexConfig)
+    messages: MessagesConfig = field(default_factory=MessagesConfig)
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     retries: RetriesConfig = field(default_factory=RetriesConfig)

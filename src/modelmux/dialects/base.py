@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
+from modelmux.wire.http import Headers
 
 #: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
 Operation = Literal["generate", "count_tokens", "list_models", "page"]
@@ -56,18 +58,31 @@ class Inbound(Struct, frozen=True):
 class Decoded(Struct, frozen=True):
     """A request, independent of its dialect and of any model.
 
-    :param request: in the form of Anthropic Messages.
+    :param request: in the form of Anthropic Messages; None where only ``native`` can be sent.
     :param plan: how the reply is to be shown.
     :param conversation_id: the client's identifier of the conversation, if the body has one.
-    :param native: the unchanged body, for a provider that speaks this dialect.
+    :param native: the request in the client's own bytes, for a provider that speaks this dialect.
+    :param max_attempts: the most attempts that this request is worth, first included; None for the gateway's own limit.
     """
 
     model: str
     stream: bool
-    request: ClaudeRequest
+    request: ClaudeRequest | None
     plan: ReplyPlan
     conversation_id: str | None = None
-    native: bytes | None = None
+    native: NativeRequest | None = None
+    max_attempts: int | None = None
+
+
+class ErrorResponse(NamedTuple):
+    """An error as one dialect tells it.
+
+    :param headers: in addition to those of every error.
+    """
+
+    status: int
+    body: bytes
+    headers: Headers
 
 
 class ListedModel(Struct, frozen=True):
@@ -97,7 +112,8 @@ class ReplyEncoder:
     """
 
     #: If true, a stream passes in its own bytes: ``feed_chunk`` receives them with their events. ``feed`` is called for
-    #: events that have no bytes to pass: of a reply in one piece, and of the stream modes ``buffered`` and ``single``.
+    #: events that have no bytes to pass: those of the stream modes ``buffered`` and ``single``, which native requests
+    #: do not have.
     raw: ClassVar[bool] = False
 
     def __init__(self, plan: ReplyPlan, state: ReplyState | None = None) -> None:
@@ -106,8 +122,12 @@ class ReplyEncoder:
         #: Whether any content was encoded: from then on the attempt is committed.
         self.content_started = False
 
-    def message(self, message: Message) -> bytes:
-        """The body for a client that did not ask for a stream."""
+    def message(self, message: Message, body: bytes) -> bytes:
+        """The body for a client that did not ask for a stream.
+
+        :param body: the same as it came from the upstream, for a dialect that passes it on; empty if it consists of
+            several replies.
+        """
         raise NotImplementedError
 
     def feed(self, event: StreamEvent) -> bytes:
@@ -169,8 +189,8 @@ class ListingDialect(Protocol):
         """Label of metrics, log and spans: ``openai_chat``."""
         ...
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """The body of an error response."""
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        """An error response."""
         ...
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
@@ -190,9 +210,16 @@ class Dialect(ListingDialect, Protocol):
         """:raises InvalidRequest: naming the field."""
         ...
 
-    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> ReplyEncoder:
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> ReplyEncoder:
         """
         :param id: random hexadecimal digits, unique to the exchange.
         :param created: Unix seconds.
+        """
+        ...
+
+    def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
+        """The dialect's own headers of a response with a reply.
+
+        :param upstream: headers of the reply; empty if the response starts before it.
         """
         ...

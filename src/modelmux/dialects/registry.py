@@ -13,9 +13,12 @@ from msgspec import Struct
 from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
 from modelmux.dialects.base import Dialect, ListingDialect, Operation
 from modelmux.dialects.openai_chat.dialect import OpenAIChat
+from modelmux.dialects.vertex_raw.dialect import VertexRaw
 
 OPENAI_CHAT: Final[Dialect] = OpenAIChat()
-ANTHROPIC_MESSAGES: Final[ListingDialect] = AnthropicMessages()
+ANTHROPIC_MESSAGES: Final[Dialect] = AnthropicMessages()
+VERTEX_RAW: Final[Dialect] = VertexRaw(stream=False)
+VERTEX_RAW_STREAM: Final[Dialect] = VertexRaw(stream=True)
 
 
 class Surface(Struct, frozen=True):
@@ -25,6 +28,7 @@ class Surface(Struct, frozen=True):
     :param dialect: of the responses, errors included.
     :param anthropic_dialect: for clients that speak Anthropic's API, where the path belongs to both.
     :param authenticated: needs a key, if any keys are configured.
+    :param may_be_keyless: served without one where ``server.keyless_vertex_paths`` says so.
     """
 
     method: str
@@ -33,6 +37,7 @@ class Surface(Struct, frozen=True):
     dialect: ListingDialect = OPENAI_CHAT
     anthropic_dialect: ListingDialect | None = None
     authenticated: bool = True
+    may_be_keyless: bool = False
 
     @property
     def generates(self) -> Dialect | None:
@@ -41,22 +46,62 @@ class Surface(Struct, frozen=True):
 
 
 def _with_and_without_version(
-    method: str, path: str, operation: Operation, anthropic: ListingDialect | None = None
+    method: str,
+    path: str,
+    operation: Operation,
+    dialect: ListingDialect = OPENAI_CHAT,
+    anthropic: ListingDialect | None = None,
 ) -> list[Surface]:
     """Some clients leave /v1 out of the base URL."""
-    return [Surface(method, prefix + path, operation, anthropic_dialect=anthropic) for prefix in ("/v1", "")]
+    return [Surface(method, prefix + path, operation, dialect, anthropic) for prefix in ("/v1", "")]
+
+
+def _vertex(resource: str, operation: Operation, dialect: Dialect) -> list[Surface]:
+    """A path of Vertex AI, under any prefix: clients append it to whatever base URL they have."""
+    path = f"/projects/{{project}}/locations/{{location}}/publishers/anthropic/models/{resource}"
+    return [
+        Surface("POST", prefix + path, operation, dialect, may_be_keyless=True) for prefix in ("", "/{prefix:path}")
+    ]
 
 
 def _pages(*paths: str, authenticated: bool) -> list[Surface]:
     return [Surface("GET", path, "page", authenticated=authenticated) for path in paths]
 
 
+#: Beginnings of paths that only clients of Anthropic's API know, served or not.
+_ANTHROPIC_PATHS: Final = ("/v1/messages", "/messages", "/v1/files", "/v1/skills", "/v1/complete")
+
+
+def dialect_of_path(path: str, *, anthropic_client: bool) -> ListingDialect:
+    """The dialect of errors on a path that is not served.
+
+    :param anthropic_client: the request has the headers of Anthropic's API.
+    """
+    is_anthropic = anthropic_client or path.startswith(_ANTHROPIC_PATHS) or "/publishers/anthropic/models/" in path
+    return ANTHROPIC_MESSAGES if is_anthropic and not path.endswith(_OPENAI_PATH) else OPENAI_CHAT
+
+
+_OPENAI_PATH: Final = "/chat/completions"
+
 SURFACES: Final[tuple[Surface, ...]] = (
     *_with_and_without_version("POST", "/chat/completions", "generate"),
-    *_with_and_without_version("GET", "/models", "list_models", ANTHROPIC_MESSAGES),
-    *_with_and_without_version("GET", "/models/{name:path}", "list_models", ANTHROPIC_MESSAGES),
+    *_with_and_without_version("POST", "/messages", "generate", ANTHROPIC_MESSAGES),
+    *_vertex("{model}:rawPredict", "generate", VERTEX_RAW),
+    *_vertex("{model}:streamRawPredict", "generate", VERTEX_RAW_STREAM),
+    *_with_and_without_version("GET", "/models", "list_models", anthropic=ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/models/{name:path}", "list_models", anthropic=ANTHROPIC_MESSAGES),
     # Probes and counters: first the gateway's own names, then those of LiteLLM.
-    *_pages("/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", authenticated=False),
+    # Claude Code asks for /api/hello before its first request.
+    *_pages(
+        "/api/hello",
+        "/",
+        "/health",
+        "/livez",
+        "/healthz",
+        "/health/liveliness",
+        "/health/liveness",
+        authenticated=False,
+    ),
     *_pages("/readyz", "/health/readiness", authenticated=False),
     *_pages("/metrics", authenticated=True),
 )

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState, unknown_types
 from modelmux.claude.request import ClaudeRequest
@@ -32,6 +33,8 @@ from modelmux.gateway.event_source import (
 )
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Preparation, Prepared
+from modelmux.gateway.prepare_native import NativePreparation
+from modelmux.gateway.prepare_translated import TranslatedPreparation
 from modelmux.gateway.retry_loop import RetryLoop
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY
@@ -51,32 +54,37 @@ class Attempts:
     :param request: with its files embedded.
     """
 
-    def __init__(self, exchange: Exchange, request: ClaudeRequest, route: Route) -> None:
+    def __init__(self, exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> None:
         self._exchange = exchange
         self._services = exchange.services
         self._route = route
         self._conversation = conversation_of(exchange, request, route)
-        self._preparation = Preparation(exchange, request, route, self._conversation)
+        self._preparation: Preparation
+        if isinstance(request, NativeRequest):
+            self._preparation = NativePreparation(exchange, request, route, self._conversation)
+        else:
+            self._preparation = TranslatedPreparation(exchange, request, route, self._conversation)
         #: The encoder from which those of further attempts are made.
         self._base_encoder: ReplyEncoder | None = None
 
-    async def message(self) -> Message:
+    async def message(self) -> CompleteReply:
         """The reply in one piece; one that pauses for its server tools is continued to its end.
 
         :raises GatewayError: of the last attempt, if there is no further one.
         """
-        message = latest = await self._run(self._route, self._read_message)
+        message, body = await self._run(self._route, self._read_message)
+        latest = message
         prepared = self._exchange.prepared
         assert prepared is not None
         pauses = prepared.plan.max_continuations
         while latest.stop_reason == "pause_turn" and pauses > 0:
             pauses -= 1
-            latest = await self._continue(continuation_turn(latest), self._read_message)
+            latest, body = (await self._continue(continuation_turn(latest), self._read_message)).message, b""
             message = concatenate(message, latest)
         if prepared.keeps_thinking:
             record, owner = self._exchange.attempts[-1], self._exchange.inbound.caller.owner
             remember_thinking(message.content or (), owner, record.card.id, self._services.thinking)
-        return message
+        return CompleteReply(message, body)
 
     async def first_content(self) -> CommittedStream:
         """The reply as a stream whose first content was read.
@@ -109,8 +117,8 @@ class Attempts:
         clock = services.runtime.clock
         record = AttemptRecord(len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock())
         exchange.attempts.append(record)
-        exchange.prepared = prepared.request
-        exchange.encoder = encoder = self._encoder(prepared.request.plan)
+        exchange.prepared = prepared
+        exchange.encoder = encoder = self._encoder(prepared.plan)
         call = _Call(deployment, prepared, token, encoder, record)
         lease: AttemptLease | None = None
         try:
@@ -146,16 +154,17 @@ class Attempts:
         self._base_encoder = base
         return base.restart(plan)
 
-    async def _read_message(self, call: _Call, lease: AttemptLease) -> Message:
+    async def _read_message(self, call: _Call, lease: AttemptLease) -> CompleteReply:
         del lease
         reply = await self._send(call)
         try:
             if _is_event_stream(reply):
                 return await self._fold(reply, call)
-            message = self._services.provider.message(await reply.read(MAX_REPLY_BODY))
+            body = await reply.read(MAX_REPLY_BODY)
+            message = self._services.provider.message(body)
             call.record.usage = message.usage
             call.record.unknown_types = unknown_types(message)
-            return message
+            return CompleteReply(message, body)
         finally:
             await reply.aclose()
 
@@ -193,10 +202,11 @@ class Attempts:
         provider, prepared, deployment = self._services.provider, call.prepared, call.deployment
         reply = await self._services.upstream.send(
             provider.call(
-                deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.request.betas,
+                deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.betas,
                 route=self._route,
             )
         )  # fmt: skip
+        call.record.reply_headers = reply.headers
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:
             return reply
@@ -212,20 +222,23 @@ class Attempts:
         """The events of a reply, in the client's stream mode."""
         provider, streams = self._services.provider, self._services.streams
         if not _is_event_stream(reply):  # the upstream replied in one piece nevertheless
-            message = provider.message(await reply.read(MAX_REPLY_BODY))
-            return MessageEventSource(reply, to_events(message))
+            body = await reply.read(MAX_REPLY_BODY)
+            events = to_events(provider.message(body))
+            return MessageEventSource(reply, events, provider.stream_of(body) if call.encoder.raw else None)
         reader = provider.reader(call.deployment)
         if self._exchange.stream_mode != "buffered":
             return RawEventSource(reply, reader) if call.encoder.raw else EventSource(reply, reader)
         buffer = TextBuffer(streams.buffer_bytes, streams.buffer_seconds, call.encoder.plan.answer_tool)
         return BufferedEventSource(reply, reader, buffer, self._services.runtime.clock)
 
-    async def _fold(self, reply: Reply, call: _Call) -> Message:
+    async def _fold(self, reply: Reply, call: _Call) -> CompleteReply:
         """A long unary reply, streamed from the upstream so that no idle timeout on the way cuts it."""
-        fold, state = MessageFold(), ReplyState()
-        source = EventSource(reply, self._services.provider.reader(call.deployment), MAX_FOLDED_BYTES)
+        fold, state, chunks = MessageFold(), ReplyState(), list[bytes]()
+        provider, kind = self._services.provider, RawEventSource if call.encoder.raw else EventSource
+        source = kind(reply, provider.reader(call.deployment), MAX_FOLDED_BYTES)
         try:
             while not fold.done and (events := await source.read()) is not None:
+                chunks += [source.chunk] if source.chunk is not None else []
                 for item in events:
                     for event in item.events() if isinstance(item, TextDeltaRun) else (item,):
                         fold.feed(event)
@@ -233,7 +246,8 @@ class Attempts:
             await source.drain()
         finally:
             call.record.usage, call.record.unknown_types = fold.usage, state.unknown_types
-        return fold.result()
+        message = fold.result()
+        return CompleteReply(message, provider.body_of(b"".join(chunks)) if call.encoder.raw else b"")
 
     def _check_geography(self, deployment: Deployment) -> None:
         """Check the geography at call time, in addition to the check of the configuration."""
@@ -253,6 +267,16 @@ class Attempts:
     def _notify(self, record: AttemptRecord) -> None:
         for observer in self._services.observers:
             observer.attempted(self._exchange.inbound.request_id, record)
+
+
+class CompleteReply(NamedTuple):
+    """A reply in one piece.
+
+    :param body: the same as it came from the upstream; empty if it consists of several.
+    """
+
+    message: Message
+    body: bytes
 
 
 class _Call(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from modelmux.claude import native
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.request import ClaudeRequest
 from modelmux.gateway.deployments import DeploymentPool, PinKey
 from modelmux.gateway.exchange import Exchange
-from modelmux.routing.affinity import affinity_key
+from modelmux.routing.affinity import affinity_key, stable_prefix
 from modelmux.routing.model import Route
 from modelmux.routing.selection import select
 
@@ -30,26 +32,39 @@ class Conversation(Struct, frozen=True):
         """Whether thinking in the history may be that of a model other than this one."""
         return model != self.primary_model or self.pinned_model is not None
 
+    def is_first_with(self, model: str) -> bool:
+        """Whether a fallback model gets this conversation for the first time: all thinking in it is another model's."""
+        return model not in (self.primary_model, self.pinned_model)
+
     def record_answer(self, model: str, pool: DeploymentPool) -> None:
         """The conversation stays with the model that answered, for its prompt cache and its thinking."""
         if self.pin_key is not None:
             pool.pin_model(self.pin_key, model, default=self.primary_model)
 
 
-def conversation_of(exchange: Exchange, request: ClaudeRequest, route: Route) -> Conversation:
+def conversation_of(exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> Conversation:
     """The conversation of a request."""
     if len(route.deployments) == 1:
         return Conversation(route.card.id)
     assert exchange.decoded is not None
-    key = affinity_key(request.body, exchange.decoded.conversation_id, exchange.inbound.headers)
+    prefix = (
+        native.stable_prefix(request.content) if isinstance(request, NativeRequest) else stable_prefix(request.body)
+    )
+    key = affinity_key(prefix, exchange.decoded.conversation_id, exchange.inbound.headers)
     if not route.has_several_models:
         return Conversation(route.card.id, key)
     pin_key = route.name, exchange.inbound.caller.owner, key
     # A request without a reply in its history begins a conversation, even if another one has begun alike.
-    is_continued = any(message.role == "assistant" for message in request.body.messages)
+    is_continued = _has_reply(request)
     return Conversation(
         select(route, (), affinity_key=key).card.id,
         key,
         pin_key,
         exchange.services.deployments.pinned_model(pin_key) if is_continued else None,
     )
+
+
+def _has_reply(request: ClaudeRequest | NativeRequest) -> bool:
+    if isinstance(request, NativeRequest):
+        return native.has_reply(request.content)
+    return any(message.role == "assistant" for message in request.body.messages)

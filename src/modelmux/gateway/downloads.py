@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
 from modelmux.claude import media
-from modelmux.claude.embed import embed
+from modelmux.claude.embed import check_files, embed
+from modelmux.claude.native import NativeRequest, remote_files
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.services import Downloads
@@ -12,15 +18,39 @@ from modelmux.upstream.downloads.url_guard import DownloadRefused
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
 
 
-async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeRequest:
+async def embed_files(request: ClaudeRequest | NativeRequest, downloads: Downloads) -> ClaudeRequest | NativeRequest:
     """The request with the files in place of its http(s) URLs.
 
     :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
         path of its first occurrence.
     """
-    urls = request.urls
-    if not urls:
+    if isinstance(request, NativeRequest):
+        return await _embed_native(request, downloads)
+    if not request.remote_files:
         return request
+    return embed(request, await _download(request.urls, downloads))
+
+
+async def _embed_native(request: NativeRequest, downloads: Downloads) -> NativeRequest:
+    if b'"url"' not in request.body:
+        return request
+    remote = remote_files(request.content)
+    for file in remote.values():
+        if not file.url.lower().startswith("https://"):
+            raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)
+    if not remote:
+        return request
+    files = await _download({file.url: file.path for file in remote.values()}, downloads)
+    check_files(remote.values(), files)
+    sources = {path: msgspec.json.encode(files[file.url].source) for path, file in remote.items()}
+    return replace(request, files=sources)
+
+
+async def _download(urls: Mapping[str, str], downloads: Downloads) -> dict[str, ImageBlock | DocumentBlock]:
+    """The files as blocks.
+
+    :param urls: URL -> path of its first occurrence.
+    """
     try:
         fetched = await downloads.fetch_all(urls)
     except DownloadRefused as error:
@@ -33,7 +63,7 @@ async def embed_files(request: ClaudeRequest, downloads: Downloads) -> ClaudeReq
         except InvalidRequest:
             downloads.forget(url)  # so that a corrected file is used immediately
             raise
-    return embed(request, files)
+    return files
 
 
 def _block(file: Fetched, path: str) -> ImageBlock | DocumentBlock:

@@ -103,8 +103,8 @@ class RawEventSource(EventSource):
 
     __slots__ = ("_splitter",)
 
-    def __init__(self, reply: Reply, reader: ReplyReader) -> None:
-        super().__init__(reply, reader)
+    def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
+        super().__init__(reply, reader, limit)
         self._splitter = sse.EventSplitter()
 
     def _feed(self, chunk: bytes) -> Events:
@@ -132,14 +132,17 @@ class RawEventSource(EventSource):
 
 
 class MessageEventSource(EventSource):
-    """The events of a reply that came in one piece."""
+    """The events of a reply that came in one piece.
+
+    :param chunk: the same as a stream, for an encoder that passes it on.
+    """
 
     __slots__ = ("_events",)
 
-    def __init__(self, reply: Reply, events: Events) -> None:
+    def __init__(self, reply: Reply, events: Events, chunk: bytes | None = None) -> None:
         self._reply = reply
         self._events: Events | None = events
-        self.chunk = None
+        self.chunk = chunk
 
     async def read(self) -> Events | None:
         events, self._events = self._events, None

@@ -20,13 +20,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
-from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
+from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
 from modelmux.gateway.settle import outcome_of
@@ -57,7 +59,7 @@ class Exchange:
         self.stream_mode: Mode = "standard"
         self.attempts: list[AttemptRecord] = []
         #: Of the latest attempt; before the first one, the encoder that has made keep-alives, if any were due.
-        self.prepared: PreparedRequest | None = None
+        self.prepared: Prepared | None = None
         self.encoder: ReplyEncoder | None = None
         #: The stream whose first content was read; there are no retries after that.
         self.committed: CommittedStream | None = None
@@ -74,15 +76,38 @@ class Exchange:
         services = self.services
         self.decoded = decoded
         self.route = route = services.routes.find(decoded.model)
-        if decoded.stream:
+        if decoded.stream and self.native is None:  # a native client gets the stream that it knows
             self.stream_mode = services.streams.modes.find(self.inbound.headers)
         return route
 
     def new_encoder(self, plan: ReplyPlan) -> ReplyEncoder:
         """The first encoder; all others are made from it."""
         runtime = self.services.runtime
-        self.encoder = self.dialect.encoder(plan, id=runtime.new_id(32), created=int(runtime.now()))
+        request_id = self.inbound.request_id
+        self.encoder = self.dialect.encoder(
+            plan, id=runtime.new_id(32), created=int(runtime.now()), request_id=request_id
+        )
         return self.encoder
+
+    @property
+    def native(self) -> NativeRequest | None:
+        """The request in the client's own bytes, if the provider speaks the client's dialect."""
+        if self.decoded is None or self.dialect.name not in self.services.provider.native_dialects:
+            return None
+        return self.decoded.native
+
+    @property
+    def request(self) -> ClaudeRequest | NativeRequest:
+        """What is sent upstream, before it is prepared for a deployment."""
+        assert self.decoded is not None
+        request = self.native or self.decoded.request
+        assert request is not None  # a dialect that only passes requests on meets a provider that speaks it
+        return request
+
+    @property
+    def max_attempts(self) -> int | None:
+        """A limit of this request's own."""
+        return self.decoded.max_attempts if self.decoded is not None else None
 
     @property
     def sends_events(self) -> bool:
@@ -113,9 +138,10 @@ class Exchange:
     @property
     def headers(self) -> Headers:
         """Of a response with a reply."""
-        attempt = self.attempts[-1]
-        early = early_headers(self.inbound.request_id, attempt.card.id, self.stream_mode)
-        return early + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
+        attempt, request_id = self.attempts[-1], self.inbound.request_id
+        early = early_headers(request_id, attempt.card.id, self.stream_mode)
+        own = self.dialect.reply_headers(request_id, attempt.reply_headers)
+        return early + own + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""
@@ -129,7 +155,10 @@ class Exchange:
             encoder = self.encoder or self.new_encoder(decoded.plan)
             return encoder.keep_alive(idle)
 
-        self.client.keep_alive(interval, sign_of_life, lambda: early_headers(request_id, model, mode))
+        def headers() -> Headers:
+            return early_headers(request_id, model, mode) + self.dialect.reply_headers(request_id, [])
+
+        self.client.keep_alive(interval, sign_of_life, headers)
 
     def note_first_content(self) -> None:
         """Record the time of the first content."""
@@ -160,6 +189,7 @@ class Exchange:
             attempts=self.attempts,
             stream=self.decoded is not None and self.decoded.stream,
             outcome=outcome_of(error, client_disconnected=client_disconnected),
+            status=200 if error is None else self._status_of(error),
             error=error,
             stop_reason=self.stop_reason,
             duration=now - inbound.received_at,
@@ -208,6 +238,7 @@ class Exchange:
         :returns: whether the error is dealt with; if not, nothing was sent, and the caller sends it.
         """
         if isinstance(error, GatewayError):
+            error.model = self.decoded.model if self.decoded is not None else None
             dealt_with = await self._fail(error)
             without_traceback(error)
             return dealt_with
@@ -230,6 +261,9 @@ class Exchange:
         self._log_internal_error(error)
         return await self._fail(failure)
 
+    def _status_of(self, error: GatewayError) -> int:
+        return self.dialect.error(error, self.inbound.request_id).status
+
     def _log_internal_error(self, error: Exception) -> None:
         self.services.log.error(
             names.EVENT_INTERNAL_ERROR, request_id=self.inbound.request_id, traceback=error_location(error)
@@ -249,7 +283,7 @@ class Exchange:
         if not client.started:
             return False
         for observer in self.services.observers:
-            observer.error_sent(error)
+            observer.error_sent(error, self._status_of(error))
         with contextlib.suppress(OSError):  # the client has left
             await client.end(data)
         return True

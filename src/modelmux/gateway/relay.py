@@ -10,9 +10,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from modelmux.claude.fold import to_events
-from modelmux.gateway.attempts import Attempts
+from modelmux.gateway.attempts import Attempts, CompleteReply
 from modelmux.gateway.exchange import Exchange
-from modelmux.wire.anthropic import Message
 
 
 async def relay_stream(exchange: Exchange, attempts: Attempts) -> None:
@@ -36,14 +35,14 @@ async def relay_stream(exchange: Exchange, attempts: Attempts) -> None:
     await client.end(data + stream.encoder.finish())
 
 
-async def send_message(exchange: Exchange, message: Message) -> None:
+async def send_message(exchange: Exchange, reply: CompleteReply) -> None:
     """Send a complete reply: as one JSON body, or as the shortest event stream (mode ``single``)."""
     client, encoder = exchange.client, exchange.encoder
     assert encoder is not None
     exchange.note_first_content()
     if not exchange.sends_events:
-        await client.send(encoder.message(message), exchange.headers)
+        await client.send(encoder.message(reply.message, reply.body), exchange.headers)
         return
     encoder = encoder.restart(replace(encoder.plan, max_continuations=0))
     await client.start(exchange.headers)
-    await client.end(b"".join(map(encoder.feed, to_events(message))) + encoder.finish())
+    await client.end(b"".join(map(encoder.feed, to_events(reply.message))) + encoder.finish())

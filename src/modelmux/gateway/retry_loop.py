@@ -36,6 +36,7 @@ class RetryLoop:
         self._route = route
         self._conversation = conversation
         self._primary_model = conversation.primary_model if route.has_several_models else route.card.id
+        self._policy = self._services.retry_policy.limited_to(exchange.max_attempts)
         self._attempted: list[Deployment] = []
         self._token_renewed = False
         self._rejected_models: frozenset[str] = frozenset()
@@ -59,6 +60,7 @@ class RetryLoop:
             try:
                 result = await attempt(deployment, token, len(self._attempted) > 1)
             except GatewayError as error:
+                failure = error
                 decision = self._decide(error, deployment)
                 without_traceback(error)
             else:
@@ -66,8 +68,8 @@ class RetryLoop:
                 return result
             if decision.renew_token:
                 token, self._token_renewed = await services.tokens.renew(token), True
-            elif decision.drop_thinking:
-                self._preparation.drop_thinking(deployment)
+            elif decision.repair:
+                self._preparation.repair(failure, deployment)
             else:  # the other two do not count as retries of a failure
                 budget.withdraw()
             if decision.delay:
@@ -102,7 +104,7 @@ class RetryLoop:
     def _decide(self, error: GatewayError, deployment: Deployment) -> Retry:
         """:raises GatewayError: no further attempt is worth it."""
         decision = self._decision(error, deployment)
-        if isinstance(decision, Retry) and (decision.renew_token or decision.drop_thinking):
+        if isinstance(decision, Retry) and (decision.renew_token or decision.repair):
             return decision
         self._record(error, deployment)
         while isinstance(decision, Retry) and not self._accepts(decision.deployment):
@@ -123,7 +125,7 @@ class RetryLoop:
             self._route,
             tuple(self._attempted),
             token_renewed=self._token_renewed,
-            thinking_removed=not self._preparation.has_thinking(deployment),
+            can_repair=self._preparation.can_repair(error, deployment),
             primary_model=self._primary_model,
             pinned_model=self._conversation.pinned_model,
             rejected_models=self._rejected_models,
@@ -133,7 +135,7 @@ class RetryLoop:
             deadline=self._exchange.deadline,
             can_retry=pool.budget(self._route).has_retry,
         )
-        return decide_retry(error, state, services.retry_policy, services.runtime.jitter())
+        return decide_retry(error, state, self._policy, services.runtime.jitter())
 
     def _record(self, error: GatewayError, deployment: Deployment) -> None:
         """Remember what a failure means for the models that are left, and for the client."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
+from modelmux.gateway.refusals import Refusals
 from modelmux.providers.base import Provider
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.stream_mode import StreamModes
@@ -58,6 +59,7 @@ class Services:
     tokens: TokenSource
     downloads: Downloads
     thinking: ThinkingStore
+    refusals: Refusals
     gates: Gates
     observers: Sequence[ExchangeObserver]
     retry_policy: RetryPolicy

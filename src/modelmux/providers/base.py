@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from modelmux.claude.draft import RecallThinking
+from modelmux.claude.native import NativeRequest
+from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
@@ -21,6 +25,18 @@ from modelmux.wire.http import Headers, HttpCall
 #: pages a few kB; 128k output tokens are well below the second.
 MAX_ERROR_BODY: Final = 256 * 1024
 MAX_REPLY_BODY: Final = 32 * 1024 * 1024
+
+
+class NativePrepared(Struct, frozen=True):
+    """A native request for one deployment.
+
+    :param body: what is sent.
+    :param betas: values of the ``anthropic-beta`` header.
+    """
+
+    body: bytes
+    betas: tuple[str, ...]
+    notices: list[Notice]
 
 
 class ReplyReader(Protocol):
@@ -76,6 +92,27 @@ class Provider(Protocol):
         """
         ...
 
+    def prepare_native(
+        self,
+        request: NativeRequest,
+        deployment: Deployment,
+        route: Route,
+        *,
+        refused: frozenset[str],
+        without_thinking: bool,
+    ) -> NativePrepared:
+        """A request of a native dialect, in the client's own bytes but for what the deployment requires.
+
+        :param refused: betas that the deployment's location has refused lately.
+        :param without_thinking: leave the thinking of the history out.
+        :raises InvalidRequest: it asks for something that the provider does not offer.
+        """
+        ...
+
+    def refused_betas(self, error: GatewayError) -> frozenset[str]:
+        """The betas that the upstream says it does not know; empty for any other error."""
+        ...
+
     def call(
         self,
         deployment: Deployment,
@@ -96,6 +133,14 @@ class Provider(Protocol):
 
         :raises UpstreamBroken: the body is not a message.
         """
+        ...
+
+    def stream_of(self, body: bytes) -> bytes:
+        """A reply in one piece as the shortest stream of complete events, for a dialect that passes these on."""
+        ...
+
+    def body_of(self, stream: bytes) -> bytes:
+        """A complete stream as the reply in one piece, for a dialect that passes this on."""
         ...
 
     def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:

@@ -7,7 +7,7 @@ processes agree, and adding or removing a deployment moves only that deployment'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -17,16 +17,17 @@ from modelmux.routing.model import Deployment
 from modelmux.wire.anthropic import MessagesRequest
 
 #: Headers by which a client names its session; the first that is set is used.
-_HEADERS: Final = (b"x-session-affinity", b"x-session-id")
+_HEADERS: Final = (b"x-claude-code-session-id", b"x-session-affinity", b"x-session-id")
 _BITS: Final = 48  # few enough that no quotient is rounded to 1
 
 
-def affinity_key(body: MessagesRequest, name: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def affinity_key(prefix: Iterable[object], name: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A digest that is the same for every request of a conversation.
 
     Made from the client's own identifier, else from what a prompt cache would hold: the tools, the system prompt and
     the messages up to the first one of the user.
 
+    :param prefix: what is the same in every turn; read only if nothing names the conversation.
     :param name: what the client's body calls the conversation.
     """
     if name:
@@ -35,10 +36,10 @@ def affinity_key(body: MessagesRequest, name: str | None, headers: Sequence[tupl
         for key, value in headers:
             if key == header and value:
                 return _digest(value)
-    return _digest(msgspec.json.encode(list(_stable_prefix(body))))
+    return _digest(msgspec.json.encode(list(prefix)))
 
 
-def _stable_prefix(body: MessagesRequest) -> Iterator[object]:
+def stable_prefix(body: MessagesRequest) -> Iterator[object]:
     """The content that is the same in every turn, without cache markers, which move."""
     for block in (*(body.tools or ()), *(body.system or ())):
         yield _without_marker(block)

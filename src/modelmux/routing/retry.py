@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.errors import GatewayError, RequestError, UpstreamRefused
 from modelmux.routing.availability import AVAILABLE, Availability
@@ -40,13 +41,19 @@ class RetryPolicy(Struct, frozen=True):
     max_attempts: int = 4
     max_retry_after: float = 30.0
 
+    def limited_to(self, attempts: int | None) -> RetryPolicy:
+        """The same policy with a lower number of attempts; None for no other limit."""
+        if attempts is None or attempts >= self.max_attempts:
+            return self
+        return replace(self, max_attempts=attempts)
+
 
 class AttemptState(Struct, frozen=True):
     """What is known about a request when one of its attempts has failed.
 
     :param attempted: the deployment of each attempt so far, the failed one last.
     :param token_renewed: whether the access token was already renewed for this request.
-    :param thinking_removed: whether the history holds no thinking blocks (any more).
+    :param can_repair: whether the gateway can change the request so that the failed attempt's error does not recur.
     :param primary_model: the model that the request is for; the route's own if None.
     :param pinned_model: the model that the conversation stays with, preferred over the order of the deployments.
     :param rejected_models: models that rejected the request, see ``rejects_model``: they are not tried again.
@@ -59,7 +66,7 @@ class AttemptState(Struct, frozen=True):
     route: Route
     attempted: tuple[Deployment, ...]
     token_renewed: bool = False
-    thinking_removed: bool = False
+    can_repair: bool = False
     primary_model: str | None = None
     pinned_model: str | None = None
     rejected_models: frozenset[str] = frozenset()
@@ -74,13 +81,13 @@ class Retry(Struct, frozen=True):
     """Try again on ``deployment`` after ``delay`` seconds.
 
     :param renew_token: with a new access token, because the upstream rejected the current one.
-    :param drop_thinking: without the thinking blocks of the history, because the upstream rejected one of them.
+    :param repair: after the request was changed, because the upstream rejected a part of it that can be left out.
     """
 
     delay: float
     deployment: Deployment
     renew_token: bool = False
-    drop_thinking: bool = False
+    repair: bool = False
 
 
 class Stop(Struct, frozen=True):
@@ -103,8 +110,8 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
     current, kind = state.attempted[-1], error.kind
     if kind.name == "unauthenticated" and not state.token_renewed:
         return Retry(0.0, current, renew_token=True)
-    if kind.name == "thinking_refused" and not state.thinking_removed:
-        return Retry(0.0, current, drop_thinking=True)
+    if kind.retry == "after_repair" and state.can_repair:
+        return Retry(0.0, current, repair=True)
     if len(state.attempted) >= policy.max_attempts:
         return Stop("attempts_exhausted")
     primary, rejected = state.primary_model or state.route.card.id, state.rejected_models

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from starlette.routing import compile_path
 
 from modelmux.dialects.base import Caller, ListingDialect
-from modelmux.dialects.registry import OPENAI_CHAT, Surface
+from modelmux.dialects.registry import Surface, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.models import is_anthropic_client
@@ -38,14 +38,16 @@ class Served(NamedTuple):
 class ServerOptions(NamedTuple):
     """What an application needs in addition to its surfaces.
 
+    :param keyless_vertex_paths: serve the paths of Vertex AI to callers without a key.
     :param on_error: receives every error that is sent as a response, also to callers without a key.
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
     """
 
     keys: ApiKeys
+    keyless_vertex_paths: bool
     log: Log
     new_request_id: Callable[[], str]
-    on_error: Callable[[GatewayError], None]
+    on_error: Callable[[GatewayError, int], None]
     on_startup: Callable[[], Awaitable[None]]
     on_shutdown: Callable[[], Awaitable[None]]
 
@@ -77,27 +79,33 @@ class Application:
             await self._non_http(scope["type"], receive, send)
             return
         request_id, path = self._request_id(scope), _path(scope)
-        dialect: ListingDialect = OPENAI_CHAT
+        surface: Surface | None = None
         params: Mapping[str, str] = _NO_PARAMS
         try:
             served = self._exact.get((scope["method"], path))
             if served is None:
                 served, params = self._match(scope, path)
             surface = served.surface
-            dialect = _dialect_of(surface, scope)
-            caller = self._keys.authenticate(scope["headers"]) if surface.authenticated else _ANONYMOUS
+            caller = self._authenticate(surface, scope) if surface.authenticated else _ANONYMOUS
             await served.handler(scope, receive, send, request_id, caller, params)
         except GatewayError as error:
-            await self._fail(send, error, request_id, dialect)
+            await self._fail(send, error, request_id, _dialect_of(surface, scope, path))
             error.__traceback__ = None  # break the reference cycle with its frames
         except Exception as error:  # noqa: BLE001 - last resort: no request may stop the server
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
             hint = f"Its log has the details under the request id {request_id}."
+            dialect = _dialect_of(surface, scope, path)
             await self._fail(send, GatewayError(INTERNAL_MESSAGE, hint=hint), request_id, dialect)
 
+    def _authenticate(self, surface: Surface, scope: Scope) -> Caller:
+        if surface.may_be_keyless and self._options.keyless_vertex_paths:
+            return self._keys.authenticate_if_offered(scope["headers"])
+        return self._keys.authenticate(scope["headers"])
+
     async def _fail(self, send: Send, error: GatewayError, request_id: str, dialect: ListingDialect) -> None:
-        self._options.on_error(error)
-        await send_error(send, error, dialect.error(error, request_id), [(b"x-request-id", request_id.encode())])
+        response = dialect.error(error, request_id)
+        self._options.on_error(error, response.status)
+        await send_error(send, error, response, [(b"x-request-id", request_id.encode())])
 
     def _match(self, scope: Scope, path: str) -> tuple[Served, Mapping[str, str]]:
         """The surface whose template matches.
@@ -125,9 +133,8 @@ class Application:
         wanted = re.sub(r"/{2,}", "/", path).rstrip("/").lower()
         wanted = "/v1/" + re.sub(r"^(/(v\d+|api|openai))+(?=/|$)", "", wanted).lstrip("/")
         matches = difflib.get_close_matches(wanted, self._methods, n=1)
-        if matches:
-            return f"Did you mean {matches[0]}? The base URL of this gateway ends in /v1."
-        return "The base URL of this gateway ends in /v1; it serves /v1/chat/completions and /v1/models."
+        served = "POST /v1/chat/completions, POST /v1/messages and GET /v1/models"
+        return f"Did you mean {matches[0]}?" if matches else f"This gateway serves {served}."
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
@@ -157,7 +164,13 @@ class Application:
 _ANONYMOUS: Final = Caller()
 
 
-def _dialect_of(surface: Surface, scope: Scope) -> ListingDialect:
+def _dialect_of(surface: Surface | None, scope: Scope, path: str) -> ListingDialect:
+    """The dialect of errors.
+
+    :param surface: None for a path that is not served.
+    """
+    if surface is None:
+        return dialect_of_path(path, anthropic_client=is_anthropic_client(dict(scope["headers"])))
     if surface.anthropic_dialect is not None and is_anthropic_client(dict(scope["headers"])):
         return surface.anthropic_dialect
     return surface.dialect

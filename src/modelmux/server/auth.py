@@ -18,6 +18,7 @@ from modelmux.errors import Unauthorized
 #: Accepted header values that are remembered, so that their keys need not be compared again.
 _MAX_ACCEPTED: Final = 1024
 _ANONYMOUS: Final = Caller()
+_KEY_HEADERS: Final = (b"authorization", b"x-api-key")
 _Header = tuple[bytes, bytes]
 
 
@@ -46,12 +47,21 @@ class ApiKeys:
         if not self._digests:
             return _ANONYMOUS
         # In this order, however the client orders them: one that sends two valid keys is always the same owner.
-        offered = sorted(header for header in headers if header[0] in (b"authorization", b"x-api-key"))
+        offered = sorted(header for header in headers if header[0] in _KEY_HEADERS)
         for header in offered:
             caller = self._accepted.get(header) or self._accept(header)
             if caller is not None:
                 return caller
         raise self._unauthorized(offered)
+
+    def authenticate_if_offered(self, headers: list[_Header]) -> Caller:
+        """The caller of a request to a path that needs no key. A Google token is not a key: clients in Vertex mode send
+        their own, which goes no further.
+
+        :raises Unauthorized: a key that is not valid.
+        """
+        keys = [h for h in headers if h[0] in _KEY_HEADERS and not _is_google_token(_key_of(h))]
+        return self.authenticate(keys) if any(_key_of(header) for header in keys) else _ANONYMOUS
 
     def _accept(self, header: _Header) -> Caller | None:
         """The caller, if the header holds a valid key."""
@@ -75,10 +85,19 @@ class ApiKeys:
                 "No API key was sent.", hint="Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
             )
         name = "Authorization" if b"authorization" in with_key else "x-api-key"
+        if any(_is_google_token(_key_of(header)) for header in offered):
+            return Unauthorized(
+                f"The header '{name}' holds a Google access token; this gateway expects one of its own API keys.",
+                hint="Pass the gateway's key as the access token. The gateway has its own Google credentials.",
+            )
         return Unauthorized(
             f"The API key in the header '{name}' is not valid here.",
             hint="Use a key that the operator of this gateway gave out.",
         )
+
+
+def _is_google_token(key: bytes | None) -> bool:
+    return key is not None and key.startswith(b"ya29.")
 
 
 def _key_of(header: _Header) -> bytes | None:

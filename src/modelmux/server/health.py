@@ -59,6 +59,9 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
     async def root(_: Request) -> Response:
         return JSONResponse({"name": "modelmux", "version": __version__, "openai_base_path": "/v1"})
 
+    async def hello(_: Request) -> Response:
+        return Response()
+
     async def health(_: Request) -> Response:
         totals = readiness.all_workers()
         if totals is None:
@@ -83,6 +86,7 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
 
     return [
         Route("/", root),
+        Route("/api/hello", hello),
         Route("/health", health),
         *(Route(path, live) for path in _LIVE),
         *(Route(path, ready) for path in _READY),

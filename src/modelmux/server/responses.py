@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from modelmux.dialects.base import ErrorResponse
 from modelmux.errors import GatewayError, MethodNotAllowed
 
 Scope = MutableMapping[str, Any]
@@ -29,12 +30,14 @@ async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: GatewayError, body: bytes, headers: HeaderList) -> None:
+async def send_error(send: Send, error: GatewayError, response: ErrorResponse, headers: HeaderList) -> None:
     """An error with the headers that control a client's retries.
 
-    :param body: the error in the client's dialect.
+    :param response: the error in the client's dialect; its own headers take precedence.
     """
-    await send_json(send, error.status, body, [*headers, *error_headers(error)])
+    own = {name for name, _ in response.headers}
+    control = [header for header in error_headers(error) if header[0] not in own]
+    await send_json(send, response.status, response.body, [*headers, *response.headers, *control])
 
 
 def error_headers(error: GatewayError) -> HeaderList:

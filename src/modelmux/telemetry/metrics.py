@@ -82,10 +82,14 @@ class Metrics:
         if self.on_change is not None:
             self.on_change()
 
-    def count_error(self, error: GatewayError) -> None:
-        """Count an error response. Codes are those of the error tree and of the error table, never text of a client or
-        of an upstream."""
-        self.errors.add(str(error.status), error.code or error.type)
+    def count_error(self, error: GatewayError, status: int | None = None) -> None:
+        """Count an error response.
+
+        Codes are those of the error tree and of the error table, never text of a client or of an upstream.
+
+        :param status: in the client's dialect; the error's own if None.
+        """
+        self.errors.add(str(status or error.status), error.code or error.type)
         if self.on_change is not None:
             self.on_change()
 

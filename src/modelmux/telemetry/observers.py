@@ -29,8 +29,11 @@ class ExchangeObserver(Protocol):
         """An attempt failed before the client got any content, or gave content."""
         ...
 
-    def error_sent(self, error: GatewayError) -> None:
-        """A client was sent an error inside its stream."""
+    def error_sent(self, error: GatewayError, status: int) -> None:
+        """A client was sent an error inside its stream.
+
+        :param status: in the client's dialect.
+        """
         ...
 
     def settled(self, record: ExchangeRecord) -> None:
@@ -60,7 +63,7 @@ class LogObserver:
                 detail=error.detail,
             )
 
-    def error_sent(self, error: GatewayError) -> None:
+    def error_sent(self, error: GatewayError, status: int) -> None:
         pass
 
     def settled(self, record: ExchangeRecord) -> None:
@@ -75,7 +78,7 @@ class LogObserver:
             attempts=len(record.attempts),
             stream=record.stream,
             outcome=record.outcome,
-            status=error.status if error else 200,
+            status=record.status,
             code=error.code if error else None,
             message=error.loggable_message if error else None,
             retry_stopped=record.stop_reason if error else None,
@@ -116,8 +119,8 @@ class MetricsObserver:
         metrics.attempts.add(record.deployment, "ok" if error is None else result_label(error))
         metrics.quota_errors += error is not None and error.kind.name == "rate_limit"
 
-    def error_sent(self, error: GatewayError) -> None:
-        self._metrics.count_error(error)
+    def error_sent(self, error: GatewayError, status: int) -> None:
+        self._metrics.count_error(error, status)
 
     def settled(self, record: ExchangeRecord) -> None:
         metrics, route = self._metrics, record.route or _UNRESOLVED_ROUTE

@@ -14,6 +14,7 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.usage import add
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import Usage
+from modelmux.wire.http import Headers
 
 #: How an exchange ended.
 Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "client_gone"]
@@ -24,6 +25,7 @@ class AttemptRecord(Struct):
 
     :param number: from 1 on, over all attempts of the exchange.
     :param is_retry: it repeats an attempt that failed; false for the first, and for one that continues a paused reply.
+    :param reply_headers: of the upstream's reply.
     :param usage: tokens the upstream reported, also of a reply that broke off.
     """
 
@@ -37,12 +39,14 @@ class AttemptRecord(Struct):
     upstream_request_id: str | None = None
     error: GatewayError | None = None
     unknown_types: set[str] = set()
+    reply_headers: Headers = []
 
 
 class ExchangeRecord(Struct, frozen=True):
     """One request from its arrival to its end.
 
     :param route: the public model name; None if the request did not get that far.
+    :param status: HTTP status in the client's dialect; also of an error inside a stream.
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param duration, time_to_first_token: seconds.
@@ -55,6 +59,7 @@ class ExchangeRecord(Struct, frozen=True):
     attempts: Sequence[AttemptRecord]
     stream: bool
     outcome: Outcome
+    status: int
     error: GatewayError | None
     stop_reason: str | None
     duration: float

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.dialects.openai_chat.request import to_claude_request
-from modelmux.routing.affinity import affinity_key, preferred_deployment
+from modelmux.routing.affinity import affinity_key, stable_prefix, preferred_deployment
 from modelmux.routing.model import Deployment
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request
@@ -24,7 +24,7 @@ def key(*messages: tuple[str, Any], headers: Any = (), **fields: Any) -> bytes:
     body = {"model": "m", "messages": [{"role": role, "content": text} for role, text in messages], **fields}
     request = decode_request(msgspec.json.encode(body))
     claude_request, _ = to_claude_request(request)
-    return affinity_key(claude_request.body, request.prompt_cache_key, headers)
+    return affinity_key(stable_prefix(claude_request.body), request.prompt_cache_key, headers)
 
 
 FIRST = (("system", "Be brief."), ("user", "Hi"))
@@ -54,7 +54,7 @@ def test_a_body_without_a_users_message_has_a_key() -> None:
     body = anthropic.MessagesRequest(anthropic.VERTEX_VERSION, 1, [])
     reply = anthropic.InputMessage("assistant", [anthropic.TextBlock("Hi")])
     keys = {
-        affinity_key(replace(body, messages=messages), None, ())
+        affinity_key(stable_prefix(replace(body, messages=messages)), None, ())
         for messages in ([], [reply], [reply, anthropic.InputMessage("user", [anthropic.TextBlock("Hi")])])
     }
     assert len(keys) == 3

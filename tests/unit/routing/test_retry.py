@@ -50,7 +50,7 @@ RETRYABLE = {"rate_limit", "overloaded", "server_error", "timeout"}
 
 @pytest.mark.parametrize("kind", UPSTREAM_KINDS)
 def test_which_refusals_are_tried_again(kind: str) -> None:
-    outcome = decision(upstream_error(kind), token_renewed=True, thinking_removed=True)
+    outcome = decision(upstream_error(kind), token_renewed=True, can_repair=False)
     assert outcome == (Retry(0.5, A) if kind in RETRYABLE else Stop("not_retryable"))
 
 
@@ -106,10 +106,10 @@ DECISIONS: list[tuple[str, Retry | Stop, Retry | Stop]] = [
     ("the renewed token is rejected, no retries", decision(UNAUTHENTICATED, token_renewed=True, policy=NO_RETRIES),
      Stop("attempts_exhausted")),
     ("rejected thinking is dropped once, same deployment", decision(THINKING_REFUSED, (A, B), TWO),
-     Retry(0.0, B, drop_thinking=True)),
+     Retry(0.0, B, repair=True)),
     ("thinking is dropped even without retries", decision(THINKING_REFUSED, policy=NO_RETRIES),
-     Retry(0.0, A, drop_thinking=True)),
-    ("unless there was none", decision(THINKING_REFUSED, thinking_removed=True), Stop("not_retryable")),
+     Retry(0.0, A, repair=True)),
+    ("unless there was none", decision(THINKING_REFUSED, can_repair=False), Stop("not_retryable")),
     ("the same deployment if the other one is unavailable", decision(OVERLOADED, (A,), TWO,
      availability=(AVAILABLE, UNAVAILABLE)), Retry(0.5, A)),
     ("all unavailable: the first that will be available, after a delay", decision(OVERLOADED, (A,), TWO,

@@ -44,7 +44,7 @@ NO_QUOTA_SOONER = Availability(unavailable=True, available_at=5.0, quota_is_zero
 
 
 def decision(error: GatewayError, *attempted: Deployment, route: Route = ROUTE, **fields: Any) -> Retry | Stop:
-    repaired = {"token_renewed": True, "thinking_removed": True}
+    repaired = {"token_renewed": True, "can_repair": False}
     return decide_retry(error, AttemptState(route, attempted, **(repaired | fields)), RetryPolicy(), 1.0)
 
 
@@ -95,8 +95,8 @@ def test_decisions(outcome: Retry | Stop, expected: Retry | Stop) -> None:
 
 REPAIRS = [
     ("a token is renewed for a fallback", refused("unauthenticated"), {"token_renewed": False}, Retry(0.0, F, True)),
-    ("thinking is dropped for a fallback", refused("thinking_refused"), {"thinking_removed": False},
-     Retry(0.0, F, drop_thinking=True)),
+    ("thinking is dropped for a fallback", refused("thinking_refused"), {"can_repair": True},
+     Retry(0.0, F, repair=True)),
     ("a second time the fallback is out", refused("thinking_refused"), {}, Retry(1.0, A)),
 ]  # fmt: skip
 

@@ -1,25 +1,37 @@
-"""Errors and the model list for clients of Anthropic's API."""
+"""Anthropic Messages as a ``Dialect``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.anthropic_messages.errors import error_response, response_headers
 from modelmux.dialects.anthropic_messages.models import encode_model, encode_models
-from modelmux.dialects.base import ListedModel
+from modelmux.dialects.anthropic_messages.request import decode_native
+from modelmux.dialects.anthropic_messages.stream import MessagesEncoder
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
 from modelmux.errors import GatewayError
-from modelmux.wire.anthropic.models import ErrorBody, ErrorReply
-from modelmux.wire.openai.common import encode
+from modelmux.wire.http import Headers
 
 
 class AnthropicMessages:
-    """Anthropic's shape of errors and of ``GET /v1/models``."""
+    """The dialect of ``POST /v1/messages``: requests and replies pass in their own bytes."""
 
     name: Final = "anthropic_messages"
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        del request_id
-        return encode(ErrorReply(error=ErrorBody(type=error.kind.anthropic_type, message=error.public_message)))
+    def decode(self, inbound: Inbound, body: bytes) -> Decoded:
+        return decode_native(inbound.headers, body)
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> MessagesEncoder:
+        del id, created
+        return MessagesEncoder(plan, request_id)
+
+    def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
+        return response_headers(request_id, upstream)
+
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        return error_response(error, request_id)
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         return encode_models(models, query)

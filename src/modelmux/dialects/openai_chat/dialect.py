@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.dialects.base import Decoded, Inbound, ListedModel
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_chat.stream import ChatEncoder
 from modelmux.errors import GatewayError
+from modelmux.wire.http import Headers
 from modelmux.wire.openai import common
 from modelmux.wire.openai.chat_request import decode_request_with_unknown
 
@@ -26,12 +27,17 @@ class OpenAIChat:
         claude_request, plan = to_claude_request(request, unknown)
         return Decoded(request.model, bool(request.stream), claude_request, plan, request.prompt_cache_key or None)
 
-    def encoder(self, plan: ReplyPlan, *, id: str, created: int) -> ChatEncoder:
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> ChatEncoder:
+        del request_id
         return ChatEncoder(plan, id=f"chatcmpl-{id}", created=created)
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
+    def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
+        del request_id, upstream
+        return []
+
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         del request_id
-        return common.encode(common.envelope(error))
+        return ErrorResponse(error.status, common.encode(common.envelope(error)), [])
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query

@@ -118,7 +118,8 @@ class ChatEncoder(ReplyEncoder):
             encoder.content_started = True
         return encoder
 
-    def message(self, message: anthropic.Message) -> bytes:
+    def message(self, message: anthropic.Message, body: bytes) -> bytes:
+        del body
         return common.encode(translate_response(message, self.plan, id=self._id, created=self._created))
 
     def feed(self, event: anthropic.StreamEvent) -> bytes:

@@ -8,6 +8,7 @@ project removed from resource names.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from modelmux.error_kinds import KINDS
@@ -22,7 +23,7 @@ MAX_MESSAGE: Final = 2_000
 UPSTREAM_KINDS: Final = (
     "invalid_request", "context_length", "too_large", "thinking_refused", "not_enabled", "not_found",
     "unauthenticated", "permission", "billing", "conflict", "rate_limit", "timeout", "overloaded", "server_error",
-    "unexpected",
+    "unexpected", "beta_refused", "request_size",
 )  # fmt: skip
 _BY_NAME: Final = {
     # Anthropic error.type
@@ -89,6 +90,9 @@ _THINKING: Final = re.compile(
     r"|`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified",
     re.IGNORECASE,
 )
+#: Google's front end: "The request size (30037042 bytes) exceeds 30.000MB limit."
+_REQUEST_SIZE: Final = re.compile(r"request size \([^)]*\) exceeds", re.IGNORECASE)
+_BETAS: Final = re.compile(r"Unexpected value\(s\).*\banthropic-beta\b", re.DOTALL)
 _NOT_ALLOWED: Final = re.compile(r"is not allowed to use Publisher Model", re.IGNORECASE)
 #: Resource names and project mentions in Google's sentences, e.g. "Project `123` is not allowed …".
 _PROJECTS: Final = (
@@ -106,34 +110,44 @@ _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
 def translate_upstream_error(
-    error: UpstreamErrorBody, *, retry_after: str | None = None, project: str = "", body: bytes = b""
+    error: UpstreamErrorBody,
+    *,
+    retry_after: str | None = None,
+    project: str = "",
+    body: bytes = b"",
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> UpstreamRefused:
     """An error reply as the client's error.
 
     :param retry_after: the upstream's Retry-After header, if any.
     :param project: the project id, which is removed.
-    :param body: the reply as it came.
+    :param body, headers: the reply as it came.
     """
-    requested = _seconds(retry_after)
+    requested, kind = _seconds(retry_after), _kind(error)
+    message = _redacted(error.message, project)
+    is_safe = message == error.message[:MAX_MESSAGE].strip() and not (project and project.encode() in body)
     return UpstreamRefused(
-        _redacted(error.message, project),
-        KINDS[_kind(error)],
-        UpstreamReply(error.status, body, error.request_id),
+        "" if kind == "request_size" else message,
+        KINDS[kind],
+        UpstreamReply(error.status, body if is_safe else b"", error.request_id, error.anthropic_type, headers),
         detail=f"upstream status {error.status} {error.kind} {error.reason or ''}".rstrip(),
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
     )
 
 
-def translate_stream_error(event: StreamEvent, *, project: str = "") -> UpstreamRefused:
-    """An ``error`` event as the client's error."""
+def translate_stream_error(event: StreamEvent, *, project: str = "", data: bytes = b"") -> UpstreamRefused:
+    """An ``error`` event as the client's error.
+
+    :param data: of the event, as it came.
+    """
     body = event.error
     kind = _BY_NAME.get(body.type if body else "", "server_error")
     return translate_upstream_error(
         UpstreamErrorBody(
             _STATUS_OF.get(kind, 500), body.type if body else "", body.message if body else "",
-            request_id=event.request_id,
+            request_id=event.request_id, anthropic_type=body.type if body and body.type in _BY_NAME else None,
         ),
-        project=project,
+        project=project, body=data,
     )  # fmt: skip
 
 
@@ -144,6 +158,10 @@ def _kind(error: UpstreamErrorBody) -> str:
     kind = _BY_NAME.get(error.kind, by_status)
     if kind == "invalid_request" and error.status > 400:
         kind = by_status  # the name is coarser: Google's INVALID_ARGUMENT, Anthropic's for "also other 4xx"
+    if error.anthropic_type is None and _REQUEST_SIZE.search(error.message):
+        return "request_size"
+    if kind == "invalid_request" and _BETAS.search(error.message):
+        return "beta_refused"
     if kind == "invalid_request" and _CONTEXT_LENGTH.search(error.message):
         return "context_length"
     if kind == "invalid_request" and _THINKING.search(error.message):

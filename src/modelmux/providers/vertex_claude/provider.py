@@ -9,15 +9,19 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from modelmux.claude.draft import RecallThinking
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
-from modelmux.errors import UpstreamRefused
+from modelmux.errors import GatewayError, UpstreamRefused
+from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.errors import translate_upstream_error
+from modelmux.providers.vertex_claude.native.betas import refused_values
+from modelmux.providers.vertex_claude.native.prepare import prepare_native
 from modelmux.providers.vertex_claude.reader import ClaudeReplyReader, decode_reply
 from modelmux.routing.model import Deployment, Route
 from modelmux.version import __version__
-from modelmux.wire.anthropic import Message
+from modelmux.wire.anthropic import Message, raw_reply
 from modelmux.wire.google import vertex as wire
 from modelmux.wire.google.errors import decode_error
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Origin, find_header
@@ -47,6 +51,24 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         return prepare(request, plan, deployment.card, route.options, recall, other_model=other_model)
 
+    def prepare_native(
+        self,
+        request: NativeRequest,
+        deployment: Deployment,
+        route: Route,
+        *,
+        refused: frozenset[str],
+        without_thinking: bool,
+    ) -> NativePrepared:
+        """See ``providers.base.Provider``."""
+        return prepare_native(
+            request, deployment.card, route.options, refused=refused, without_thinking=without_thinking
+        )
+
+    def refused_betas(self, error: GatewayError) -> frozenset[str]:
+        """See ``providers.base.Provider``."""
+        return refused_values(error.message) if error.kind.name == "beta_refused" else frozenset()
+
     def call(
         self,
         deployment: Deployment,
@@ -75,11 +97,23 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         return decode_reply(body)
 
+    def stream_of(self, body: bytes) -> bytes:
+        """See ``providers.base.Provider``."""
+        return raw_reply.to_stream(body)
+
+    def body_of(self, stream: bytes) -> bytes:
+        """See ``providers.base.Provider``."""
+        return raw_reply.to_body(stream)
+
     def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
         """See ``providers.base.Provider``."""
         retry_after = find_header(headers, b"retry-after")
         return translate_upstream_error(
-            decode_error(status, body), retry_after=retry_after, project=deployment.project, body=body
+            decode_error(status, body),
+            retry_after=retry_after,
+            project=deployment.project,
+            body=body,
+            headers=headers,
         )
 
 

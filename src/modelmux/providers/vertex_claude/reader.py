@@ -64,7 +64,7 @@ class ClaudeReplyReader:
             for payload in payloads:
                 event = anthropic.decode_event(payload)
                 if event.type == "error":
-                    self.failure = translate_stream_error(event, project=self._project)
+                    self.failure = translate_stream_error(event, project=self._project, data=payload)
                     break
                 events.append(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -36,6 +36,7 @@ class UpstreamErrorBody(Struct, frozen=True):
 
     :param kind: Anthropic's ``error.type``, Google's ``status``, or ``""`` for an unknown shape.
     :param message: the upstream's own message; empty for an unknown shape.
+    :param anthropic_type: ``error.type`` of Anthropic's shape; None for any other shape.
     """
 
     status: int
@@ -44,6 +45,7 @@ class UpstreamErrorBody(Struct, frozen=True):
     reason: str | None = None
     retry_delay: str | None = None
     request_id: str | None = None
+    anthropic_type: str | None = None
 
 
 class _GoogleErrorBody(Struct):
@@ -83,7 +85,9 @@ def decode_error(status: int, body: bytes) -> UpstreamErrorBody:
     anthropic = _first(_anthropic, body)
     if anthropic is not None:
         error = anthropic.error
-        return UpstreamErrorBody(status, error.type, error.message, request_id=anthropic.request_id)
+        return UpstreamErrorBody(
+            status, error.type, error.message, request_id=anthropic.request_id, anthropic_type=error.type
+        )
     google = _first(_google, body)
     if google is None:
         loose = _first(_loose, body)

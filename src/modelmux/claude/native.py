@@ -1,0 +1,138 @@
+"""A Messages request in the client's own bytes, for an upstream that speaks Messages.
+
+It is decoded once, for routing, checks and accounting. What is sent are the client's bytes with few edits
+(``wire/json_edit.py``), so that key order, spacing, unknown fields and large numbers stay as they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from modelmux.claude.request import RemoteFile
+from modelmux.wire.json_edit import Path, dotted
+
+#: Content of a request may be of any type: only the upstream checks it.
+Content = Mapping[str, Any]
+
+
+class NativeRequest(Struct, frozen=True):
+    """A request of Anthropic Messages, or of Vertex AI's raw endpoints.
+
+    :param body: as it came.
+    :param content: the same, decoded.
+    :param stream: whether the client gets a stream; ``stream`` in the body may differ.
+    :param betas: values of ``anthropic-beta``, in order.
+    :param version: the ``anthropic-version`` header.
+    :param location: the location in the client's URL, if it has one. Calls go where the deployments are.
+    :param files: path of a URL source -> the source with the downloaded file, in JSON.
+    """
+
+    body: bytes
+    content: Content
+    stream: bool = False
+    betas: tuple[str, ...] = ()
+    version: str | None = None
+    location: str | None = None
+    files: Mapping[Path, bytes] = {}
+
+
+def messages_of(content: Content) -> list[tuple[int, Content]]:
+    """The messages that are objects, with their indexes."""
+    messages = content.get("messages")
+    return _objects(messages)
+
+
+def blocks_of(content: Content) -> Iterator[tuple[Path, Content]]:
+    """Every block and tool, in order, also those inside of others, such as the images of a tool result."""
+    for field in ("tools", "system"):
+        yield from _blocks(content.get(field), (field,))
+    for index, message in messages_of(content):
+        yield from _blocks(message.get("content"), ("messages", index, "content"))
+
+
+def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Content]]:
+    for index, block in _objects(value):
+        here = (*path, index)
+        yield here, block
+        inner = block.get("content")
+        if isinstance(inner, list):
+            yield from _blocks(inner, (*here, "content"))
+        source = block.get("source")
+        if isinstance(source, dict) and isinstance(source.get("content"), list):
+            yield from _blocks(source["content"], (*here, "source", "content"))
+
+
+def remote_files(content: Content) -> dict[Path, RemoteFile]:
+    """The URL sources of images and documents, by the path of the source."""
+    files: dict[Path, RemoteFile] = {}
+    for path, block in blocks_of(content):
+        kind, source = block.get("type"), block.get("source")
+        if kind in ("image", "document") and isinstance(source, dict) and source.get("type") == "url":
+            url, field = source.get("url"), dotted((*path, "source", "url"))
+            if isinstance(url, str):
+                files[*path, "source"] = RemoteFile(url, kind, field, field)
+    return files
+
+
+def has_reply(content: Content) -> bool:
+    """Whether the conversation has a turn of the model."""
+    return any(message.get("role") == "assistant" for _, message in messages_of(content))
+
+
+def stable_prefix(content: Content) -> Iterator[object]:
+    """What stays the same in every turn of a conversation, for its affinity: tools, system and the messages up to the
+    first of the user, without cache markers; a string is the same as one text block.
+
+    Clients move the markers, and with them the form of the text around them.
+    """
+    yield _without_markers(content.get("tools") or [])
+    yield _without_markers(_as_blocks(content.get("system") or []))
+    for _, message in messages_of(content):
+        yield _without_markers(_as_blocks(message.get("content")))
+        if message.get("role") == "user":
+            break
+
+
+def thinking_paths(content: Content) -> dict[Path, Content]:
+    """The thinking blocks of the history, by their paths."""
+    return {path: block for path, block in blocks_of(content) if block.get("type") in _THINKING}
+
+
+def edits_without_thinking(content: Content) -> dict[Path, bytes | None]:
+    """Edits that remove all thinking blocks of the history, and turns that consist of nothing else."""
+    edits: dict[Path, bytes | None] = {}
+    for index, message in messages_of(content):
+        blocks = message.get("content")
+        thinking = [at for at, block in _objects(blocks) if block.get("type") in _THINKING]
+        if isinstance(blocks, list) and thinking and len(thinking) == len(blocks):
+            edits["messages", index] = None
+        else:
+            edits.update({("messages", index, "content", at): None for at in thinking})
+    return edits
+
+
+_THINKING = ("thinking", "redacted_thinking")
+
+
+def _objects(value: Any) -> list[tuple[int, Content]]:
+    if not isinstance(value, list):
+        return []
+    return [(index, item) for index, item in enumerate(value) if isinstance(item, dict)]
+
+
+def _as_blocks(value: Any) -> Any:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+def _without_markers(blocks: Any) -> Any:
+    if not isinstance(blocks, list):
+        return blocks
+    return [
+        {key: value for key, value in block.items() if key != "cache_control"}
+        if isinstance(block, dict) and "cache_control" in block
+        else block
+        for block in blocks
+    ]

@@ -1,0 +1,75 @@
+"""Decodes Messages requests for native use: what routing and the reply need is read, the rest stays in its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from modelmux.claude.native import NativeRequest
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.base import Decoded
+from modelmux.errors import InvalidRequest
+from modelmux.wire.openai.common import decode_body
+
+#: Attempts for a request that the client's SDK already repeats, fallbacks included: its retries and ours multiply.
+ATTEMPTS_OF_A_RETRY: Final = 2
+_LARGE_CONTEXT: Final = "[1m]"  # a client's mark for the window it assumes; part of no model's name
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def decode_native(
+    headers: Sequence[tuple[bytes, bytes]],
+    body: bytes,
+    *,
+    model: str | None = None,
+    stream: bool | None = None,
+    location: str | None = None,
+) -> Decoded:
+    """
+    :param model, stream, location: where the path of the request says it, not the body.
+    :raises InvalidRequest: naming the field.
+    """
+    content = decode_body(_decoder, body)
+    name = _model(content) if model is None else model
+    name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
+    wants_stream = _stream(content) if stream is None else stream
+    native = NativeRequest(
+        body, content, wants_stream, _betas(headers), _header(headers, b"anthropic-version"), location
+    )
+    is_retry = (_header(headers, b"x-stainless-retry-count") or "0") != "0"
+    return Decoded(
+        name,
+        wants_stream,
+        None,
+        ReplyPlan(name),
+        native=native,
+        max_attempts=ATTEMPTS_OF_A_RETRY if is_retry else None,
+    )
+
+
+def _model(content: dict[str, Any]) -> str:
+    model = content.get("model")
+    if not isinstance(model, str) or not model:
+        problem = "Input should be a string." if "model" in content else "Field required."
+        raise InvalidRequest(f"model: {problem}", param="model", hint="GET /v1/models lists the models served here.")
+    return model
+
+
+def _stream(content: dict[str, Any]) -> bool:
+    stream = content.get("stream", False)
+    if stream is None:
+        return False
+    if not isinstance(stream, bool):
+        raise InvalidRequest("stream: Input should be true or false.", param="stream")
+    return stream
+
+
+def _header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
+    return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
+
+
+def _betas(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    values = (part.strip() for key, value in headers if key == b"anthropic-beta" for part in value.split(b","))
+    return tuple(dict.fromkeys(value.decode("latin-1") for value in values if value))

@@ -1,0 +1,72 @@
+"""Native replies: the upstream's bytes, with pings while it is silent, and an error event where it breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import msgspec
+
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.reply_state import ReplyState
+from modelmux.dialects.anthropic_messages.errors import error_body
+from modelmux.dialects.base import ReplyEncoder
+from modelmux.errors import GatewayError
+from modelmux.wire import sse
+from modelmux.wire.anthropic import Message, StreamEvent
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
+from modelmux.wire.json_edit import edit
+
+_PING: Final = sse.encode_named(b"ping", b'{"type": "ping"}')
+#: From these on the attempt is committed: what follows cannot come from another deployment any more.
+_CONTENT: Final = frozenset({"content_block_start", "content_block_delta", "message_delta", "message_stop"})
+
+
+class MessagesEncoder(ReplyEncoder):
+    """Passes the upstream's bytes."""
+
+    raw: ClassVar[bool] = True
+
+    def __init__(self, plan: ReplyPlan, request_id: str, state: ReplyState | None = None) -> None:
+        super().__init__(plan, state)
+        self._request_id = request_id
+
+    def message(self, message: Message, body: bytes) -> bytes:
+        del message
+        return edit(body, {("model",): self._model}) if self.plan.rename_model else body
+
+    def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
+        state = self.state
+        for event in events:
+            if isinstance(event, TextDeltaRun) or event.type == "content_block_delta":
+                self.content_started = True
+                continue
+            if event.type in _CONTENT:
+                self.content_started = True
+            elif event.type == "message_start" and self.plan.rename_model:
+                data = self._renamed(data)
+            state.feed(event)
+        return data
+
+    def keep_alive(self, idle: float) -> bytes:
+        """A comment until ``message_start``: clients expect no event before it."""
+        del idle
+        return _PING if self.content_started else sse.KEEP_ALIVE
+
+    def fail(self, error: GatewayError) -> bytes:
+        body = error_body(error, self._request_id)
+        return sse.encode_named(b"error", body if b"\n" not in body else msgspec.json.format(body, indent=-1))
+
+    def restart(self, plan: ReplyPlan) -> MessagesEncoder:
+        return MessagesEncoder(plan, self._request_id)
+
+    @property
+    def _model(self) -> bytes:
+        return msgspec.json.encode(self.plan.model)
+
+    def _renamed(self, data: bytes) -> bytes:
+        """The events with the requested model in ``message_start``, which is the first with data."""
+        start, end = next(iter(sse.data_spans(data)))
+        event = sse.SSEDecoder().feed(data[start:end])[0]
+        payload = edit(event.data, {("message", "model"): self._model})
+        return data[:start] + sse.encode_named(event.name, payload) + data[end:]

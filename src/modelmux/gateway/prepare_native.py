@@ -1,0 +1,100 @@
+"""Prepares a native request: the client's bytes, with what the deployment requires changed.
+
+What an upstream has refused is left out once, before any byte of the reply was sent: betas that its location does not
+know, and thinking of another model on routes with fallbacks.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from modelmux.claude.native import NativeRequest, thinking_paths
+from modelmux.claude.notices import Notice, reject_notices
+from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.gateway.conversation import Conversation
+from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.preparation import Prepared
+from modelmux.routing.model import Deployment, Route
+from modelmux.wire.anthropic import InputMessage
+
+
+class NativePreparation:
+    """See ``gateway.preparation.Preparation``."""
+
+    def __init__(self, exchange: Exchange, request: NativeRequest, route: Route, conversation: Conversation) -> None:
+        self._exchange = exchange
+        self._services = exchange.services
+        self._request = request
+        self._route = route
+        self._conversation = conversation
+        self._prepared: dict[str, Prepared] = {}
+        self._repaired_locations: set[str] = set()
+        self._without_thinking: set[str] = set()
+
+    def prepare(self, deployment: Deployment) -> Prepared:
+        prepared = self._prepared.get(deployment.id)
+        if prepared is None:
+            prepared = self._prepared[deployment.id] = self._prepare(deployment)
+        return prepared
+
+    def add_turn(self, turn: InputMessage) -> None:
+        """A native reply that pauses is the client's to continue."""
+        raise NotImplementedError
+
+    def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
+        if error.kind.name == "thinking_refused":
+            is_new = deployment.card.id not in self._without_thinking
+            return self._route.has_several_models and is_new and bool(thinking_paths(self._request.content))
+        return bool(self._refused(error, deployment)) and _location(deployment) not in self._repaired_locations
+
+    def repair(self, error: GatewayError, deployment: Deployment) -> None:
+        if error.kind.name == "thinking_refused":
+            self._without_thinking.add(deployment.card.id)
+        else:
+            location = _location(deployment)
+            self._repaired_locations.add(location)
+            self._services.refusals.add(location, self._refused(error, deployment))
+        self._prepared.clear()
+
+    def _refused(self, error: GatewayError, deployment: Deployment) -> frozenset[str]:
+        """The betas of this request that the upstream does not know."""
+        prepared = self._prepared.get(deployment.id)
+        names = self._services.provider.refused_betas(error)
+        return names.intersection(prepared.betas) if prepared is not None else frozenset()
+
+    def _prepare(self, deployment: Deployment) -> Prepared:
+        exchange, services, model = self._exchange, self._services, deployment.card.id
+        decoded = exchange.decoded
+        assert decoded is not None
+        native = services.provider.prepare_native(
+            self._request,
+            deployment,
+            self._route,
+            refused=services.refusals.of(_location(deployment)),
+            without_thinking=model in self._without_thinking or self._conversation.is_first_with(model),
+        )
+        notices = [*self._location_notices(), *native.notices]
+        if services.strict or exchange.inbound.strict:
+            reject_notices(notices)
+        plan = replace(decoded.plan, rename_model=self._route.options.reply_model == "requested")
+        return Prepared(native.body, decoded.stream, plan, notices, native.betas)
+
+    def _location_notices(self) -> list[Notice]:
+        """The client's URL may name a location outside the route's geography; calls stay inside.
+
+        :raises InvalidRequest: where the configuration is strict about it.
+        """
+        location = self._request.location
+        if location is None or self._route.allows(location):
+            return []
+        if self._route.options.strict_location:
+            raise InvalidRequest(
+                f"location: '{location[:40]}' is outside the geography of this model.",
+                param="location",
+                hint=f"Use a location in {', '.join(self._route.geographies)}.",
+            )
+        return [Notice("ignored", "location", "It is outside the geography of this model; the call stays inside.")]
+
+
+def _location(deployment: Deployment) -> str:
+    return deployment.location or deployment.id

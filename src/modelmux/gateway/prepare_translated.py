@@ -1,0 +1,96 @@
+"""Prepares a translated request for the model of each deployment that is tried; prepared and encoded once per model.
+
+Thinking blocks that an upstream rejected before are left out: clients keep sending them, and each would cost an
+attempt.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.claude.limits import LONG_REPLY_TOKENS
+from modelmux.claude.notices import reject_notices
+from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
+from modelmux.errors import GatewayError
+from modelmux.gateway.conversation import Conversation
+from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.preparation import Prepared
+from modelmux.routing.model import Deployment, Route
+from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_request
+
+
+class _ForModel(Struct):
+    """What one model gets, decoded and encoded."""
+
+    request: PreparedRequest
+    body: MessagesRequest
+    prepared: Prepared
+
+
+class TranslatedPreparation:
+    """See ``gateway.preparation.Preparation``."""
+
+    def __init__(self, exchange: Exchange, request: ClaudeRequest, route: Route, conversation: Conversation) -> None:
+        self._exchange = exchange
+        self._services = exchange.services
+        self._request = request
+        self._route = route
+        self._conversation = conversation
+        self._models: dict[str, _ForModel] = {}
+
+    def prepare(self, deployment: Deployment) -> Prepared:
+        model = self._models.get(deployment.card.id)
+        if model is None:
+            request = self._prepare(deployment)
+            model = self._models[deployment.card.id] = self._encoded(request, self._allowed_thinking(request.body))
+        return model.prepared
+
+    def add_turn(self, turn: InputMessage) -> None:
+        self._models = {id: self._encoded(model.request, model.body, turn) for id, model in self._models.items()}
+
+    def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
+        model = self._models.get(deployment.card.id)
+        return error.kind.name == "thinking_refused" and model is not None and has_thinking(model.body)
+
+    def repair(self, error: GatewayError, deployment: Deployment) -> None:
+        """The upstream rejected a thinking block: leave all of them out, now and in later requests."""
+        del error
+        model = self._models[deployment.card.id]
+        self._services.thinking.mark_rejected(self._exchange.inbound.caller.owner, all_thinking(model.body))
+        self._models[deployment.card.id] = self._encoded(model.request, without_thinking(model.body))
+
+    def _prepare(self, deployment: Deployment) -> PreparedRequest:
+        exchange, services = self._exchange, self._services
+        decoded, owner, model = exchange.decoded, exchange.inbound.caller.owner, deployment.card.id
+        assert decoded is not None
+        prepared = services.provider.prepare(
+            self._request,
+            decoded.plan,
+            deployment,
+            self._route,
+            lambda call_id: services.thinking.get(owner, call_id, model),
+            other_model=self._conversation.has_foreign_thinking(model),
+        )
+        if services.strict or exchange.inbound.strict:
+            reject_notices(prepared.notices)
+        return prepared
+
+    def _allowed_thinking(self, body: MessagesRequest) -> MessagesRequest:
+        thinking = all_thinking(body)
+        if not thinking:
+            return body
+        owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
+        if any(is_rejected(owner, block) for block in thinking):
+            return without_thinking(body, lambda block: is_rejected(owner, block))
+        return body
+
+    def _encoded(self, request: PreparedRequest, body: MessagesRequest, *turns: InputMessage) -> _ForModel:
+        stream = self._exchange.relays_events or body.max_tokens > LONG_REPLY_TOKENS
+        body = msgspec.structs.replace(body, messages=[*body.messages, *turns], stream=True if stream else None)
+        prepared = Prepared(
+            encode_request(body), stream, request.plan, request.notices, request.betas, request.keeps_thinking
+        )
+        return _ForModel(request, body, prepared)
