@@ -51,6 +51,7 @@ def _measure_all(session: Session) -> None:
             suite.added_latency(session, targets[:2], direct)
         if plan.growth:
             suite.growth(session, targets[1])
+    suite.relayed(session)
     with suite.paced_upstream(session.folder, session.back) as upstream:
         suite.paced_streams(session, upstream)
         if plan.open_streams:
@@ -71,7 +72,9 @@ def check() -> int:
     for _ in range(2):
         result = measure(PLANS["quick"])
         print(report.table(result))
-        messages = report.regressions(result, stored)
+        messages = report.regressions(result, stored) | report.more_expensive(
+            result, suite.RELAYED_ROW, than=suite.TRANSLATED_ROW
+        )
         regressions = {row: text for row, text in messages.items() if not regressions or row in regressions}
         if not regressions:
             return 0

@@ -23,6 +23,16 @@ def request(size: int, *, stream: bool, messages: int = 1) -> bytes:
     return json.dumps(body | ({"stream": True} if stream else {})).encode()
 
 
+def messages_request(size: int, *, stream: bool) -> bytes:
+    """A Messages request of about ``size`` bytes."""
+    text = (_SENTENCE * (size // len(_SENTENCE) + 1))[:size]
+    body: dict[str, Any] = {
+        "model": MODEL, "max_tokens": 500, "system": "You are a helpful assistant.",
+        "messages": [{"role": "user", "content": text}],
+    }  # fmt: skip
+    return json.dumps(body | ({"stream": True} if stream else {})).encode()
+
+
 def message() -> bytes:
     """A complete reply."""
     return _compact(

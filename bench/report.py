@@ -98,6 +98,15 @@ def regressions(now: Result, stored: Result, target: str = "ModelMux") -> dict[s
     return messages
 
 
+def more_expensive(result: Result, name: str, *, than: str, target: str = "ModelMux") -> dict[str, str]:
+    """Whether a row that has to be cheaper than another one is not: row -> message. Nothing if one was not measured."""
+    rows = {row.name: row.values[target] for row in result.rows if target in row.values}
+    if name not in rows or than not in rows:
+        return {}
+    cost, limit = median(rows[name]), median(rows[than])
+    return {name: f"{name}: {cost:.0f} us, not below {than} ({limit:.0f} us)"} if cost >= limit else {}
+
+
 def table(result: Result) -> str:
     """The figures as a Markdown table, with the environment below it."""
     targets = list(dict.fromkeys(name for row in result.rows for name in row.values))

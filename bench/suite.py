@@ -7,7 +7,7 @@ import math
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,9 @@ from bench.session import Session
 from bench.stats import exponent, median
 
 DELTAS: Final = 100
+RELAYED_DELTAS: Final = 200
+TRANSLATED_ROW: Final = f"stream of {RELAYED_DELTAS} deltas, translated"
+RELAYED_ROW: Final = f"stream of {RELAYED_DELTAS} deltas, relayed"
 #: Seconds between the events of a paced stream.
 EVENT_INTERVAL: Final = 0.02
 #: Events per second over all streams, where only the number of streams varies.
@@ -92,6 +95,20 @@ def closed_loops(session: Session, targets: list[Target], mock: Target) -> None:
             cores=session.back_list,
         )  # fmt: skip
         session.remark("upstream's own cost", f"{figures.cpu:.0f} us {name}")
+
+
+def relayed(session: Session, deltas: int = RELAYED_DELTAS) -> None:
+    """What a native request costs in comparison with a translated one: the same reply to both dialects."""
+    with (
+        nginx.mock(session.folder, deltas=deltas, cores=session.back, name="mock-relayed") as (_, mock),
+        with_baseline(session, mock, "relayed") as (proxy, modelmux),
+    ):
+        native = replace(modelmux, unary="/v1/messages", stream="/v1/messages")
+        chat, messages = payloads.request(1_000, stream=True), payloads.messages_request(1_000, stream=True)
+        closed_loop_row(session, [proxy, modelmux], TRANSLATED_ROW, chat, stream=True)
+        closed_loop_row(session, [proxy, native], RELAYED_ROW, messages, stream=True)
+        prompt = payloads.messages_request(47_000, stream=False)
+        closed_loop_row(session, [proxy, native], "unary, 47 kB prompt, relayed", prompt, stream=False)
 
 
 def closed_loop_run(

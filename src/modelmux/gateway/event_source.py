@@ -119,16 +119,20 @@ class RawEventSource(EventSource):
         return events
 
     def _bytes_of(self, events: Events, data: bytes) -> bytes:
-        """The beginning of ``data`` that holds these events."""
-        count = 0
-        for event in events:
-            if isinstance(event, TextDeltaRun):
-                count += len(event.texts)
-                continue
-            count += 1
-            if event.type == "message_stop":
-                return data[: sse.data_spans(data)[count - 1][1]]
-        return data if self._reader.failure is None else data[: sse.data_spans(data)[count][0]]
+        """The beginning of ``data`` that holds these events, without what follows ``message_stop``."""
+        stop = next((n for n, event in enumerate(events) if _is_stop(event)), None)
+        if self._reader.failure is None:
+            is_last = stop is not None and stop == len(events) - 1 and sse.ends_with(data, b"message_stop")
+            if stop is None or is_last:
+                return data
+        counted = events if stop is None else events[: stop + 1]
+        count = sum(len(event.texts) if isinstance(event, TextDeltaRun) else 1 for event in counted)
+        spans = sse.data_spans(data)
+        return data[: spans[count][0]] if stop is None else data[: spans[count - 1][1]]
+
+
+def _is_stop(event: StreamEvent | TextDeltaRun) -> bool:
+    return not isinstance(event, TextDeltaRun) and event.type == "message_stop"
 
 
 class MessageEventSource(EventSource):

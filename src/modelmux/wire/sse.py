@@ -219,9 +219,13 @@ class EventSplitter:
 
     def _take(self) -> bytes:
         """The complete events of what is held, up to the first that is too long."""
-        match = _EVENTS.match(self._held)
-        assert match is not None  # it may be empty
-        end = match.end()
+        held = self._held
+        if b"\r" not in held and (end := held.rfind(b"\n\n")) >= 0:  # the usual framing
+            end += 2
+        else:
+            match = _EVENTS.match(held)
+            assert match is not None  # it may be empty
+            end = match.end()
         if end > self._max:
             for event in _EVENT.finditer(self._held, 0, end):
                 if len(event[0]) > self._max:
@@ -235,6 +239,11 @@ class EventSplitter:
 def data_spans(events: bytes) -> list[tuple[int, int]]:
     """Start and end of each event that has data, among complete events: those that ``SSEDecoder`` returns."""
     return [match.span() for match in _EVENT.finditer(events) if _DATA_LINE.search(match[0])]
+
+
+def ends_with(events: bytes, data: bytes) -> bool:
+    """Whether the last of complete events in the usual framing contains ``data``; false for any other framing."""
+    return _is_complete(events) and events.rfind(data) > events.rfind(b"\n\n", 0, -2)
 
 
 def _is_complete(chunk: bytes) -> bool:

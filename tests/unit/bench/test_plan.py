@@ -23,6 +23,14 @@ def result(ratio: float) -> report.Result:
     return report.Result({}, [report.Row("unary", "us", {"nginx": [10.0] * 3, "ModelMux": [10.0 * ratio] * 3})])
 
 
+@pytest.mark.parametrize(("relayed", "fails"), [(9.0, False), (10.0, True)])
+def test_a_row_that_has_to_be_cheaper_than_another_one(relayed: float, fails: bool) -> None:
+    rows = [report.Row(name, "us", {"ModelMux": [cost] * 3}) for name, cost in (("a", relayed), ("b", 10.0))]
+    messages = report.more_expensive(report.Result({}, rows), "a", than="b")
+    assert messages == ({"a": "a: 10 us, not below b (10 us)"} if fails else {})
+    assert report.more_expensive(report.Result({}, rows[:1]), "a", than="b") == {}
+
+
 @pytest.mark.parametrize(("ratios", "fails"), [([5.0], False), ([7.0, 5.0], False), ([7.0, 7.0], True), ([2.0], False)])
 def test_only_a_regression_seen_twice_fails(
     ratios: list[float],
