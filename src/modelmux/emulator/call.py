@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard
+from modelmux.emulator.model_facts import context_window
 
 CLASSIC: Final = "vertex-2023-10-16"
 NEW_API: Final = "2026-10-21"
@@ -32,6 +33,11 @@ class EmulatedCall(Struct, kw_only=True):
     def first_party_id(self) -> str:
         """The dated form of the model id, as replies give it."""
         return self.card.id.replace("@", "-")
+
+    @property
+    def context_window(self) -> int:
+        """The context window of the model under the betas of the call."""
+        return context_window(self.card, self.betas)
 
     @property
     def tools(self) -> list[dict[str, Any]]:
