@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from modelmux.catalog import Catalog, builtin
-from modelmux.emulator import Emulator, EmulatorSettings, create_emulator
-from support.emulator_calls import EmulatorReply, Json, send
+from modelmux.emulator import EmulatorSettings, create_emulator
+from support.emulator_calls import EmulatorReply, Json, send, with_fable_5_2
 from support.recordings import FOLDER, load
 
 #: What each request is refused for, with the message of the refusal; the files are named without prefix and hash.
@@ -51,6 +50,9 @@ WITHOUT_BETAS: Final = {
 SIGNATURE: Final = base64.b64encode(b"\x12" + bytes(range(120))).decode()
 
 
+APP: Final = create_emulator(EmulatorSettings(tokens_per_second=0), catalog=with_fable_5_2())
+
+
 def _name(recording: Json) -> str:
     return re.sub(r"^mreq-|-[0-9a-f]{6}$", "", str(recording["id"]))
 
@@ -60,19 +62,6 @@ def messages_requests(*surfaces: str) -> list[Any]:
     paths = sorted((FOLDER.parent / "messages_requests").glob("*.json"))
     params = [pytest.param(load(path), id=path.stem) for path in paths if load(path)["surface"] in surfaces]
     return params or [pytest.param({}, marks=pytest.mark.skip(reason="the recorded traffic (../shared) is not here"))]
-
-
-def _catalog() -> Catalog:
-    """The catalog, with the model that Claude Code was recorded with."""
-    catalog = builtin()
-    if catalog.find("claude-fable-5-2") is not None:
-        return catalog
-    fields = {"context": 1_000_000, "max_output": 128_000, "mid_system": True, "regional": False}
-    return catalog.with_cards([{"id": "claude-fable-5-2", "lineage": "anthropic-claude-fable", **fields}])
-
-
-def _emulator() -> Emulator:
-    return create_emulator(EmulatorSettings(tokens_per_second=0), catalog=_catalog())
 
 
 def _with_real_signatures(value: Any) -> Any:
@@ -91,7 +80,7 @@ async def _replay(recording: Json, *, betas: bool = True) -> EmulatorReply:
     headers = {k: v for k, v in recording["request_headers"].items() if k.lower() in kept}
     body = json.dumps(_with_real_signatures(recording["request"])).encode()
     path = str(recording["endpoint"])
-    return await send(_emulator(), "POST", path, body, {**headers, "authorization": "Bearer token"})
+    return await send(APP, "POST", path, body, {**headers, "authorization": "Bearer token"})
 
 
 @pytest.mark.parametrize("recording", messages_requests("vertex", "vertex_count_tokens"))

@@ -53,6 +53,17 @@ class EmulatedCall(Struct, kw_only=True):
         return self.tool_choice.get("type") in ("any", "tool")
 
     @property
+    def speed(self) -> str | None:
+        """The requested ``speed``, on models that have fast mode."""
+        speed = self.body.get("speed")
+        return speed if isinstance(speed, str) else None
+
+    @property
+    def quota_lineage(self) -> str:
+        """The lineage whose quota the call uses; fast mode has a bucket of its own."""
+        return f"{self.card.lineage}-fast" if self.speed == "fast" else self.card.lineage
+
+    @property
     def effort(self) -> str | None:
         config = self.body.get("output_config") or {}
         effort = config.get("effort") or self.card.effort_default

@@ -153,8 +153,8 @@ def _validate(state: EmulatorState, call: EmulatedCall) -> SignatureCheck:
     if state.settings.history_needs_tools:
         check_history_has_tools(call)
     signature_check = check_thinking_blocks(call, state.signer, state.settings.prefix_check)
-    if not state.within_quota(call.project, call.location, call.card.id, call.card.lineage):
-        raise errors.quota_exceeded(call.card.lineage or f"anthropic-{call.card.base}")
+    if not state.within_quota(call.project, call.location, call.card.id, call.quota_lineage):
+        raise errors.quota_exceeded(call.quota_lineage or f"anthropic-{call.card.base}")
     return signature_check
 
 
