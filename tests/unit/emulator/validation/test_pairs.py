@@ -48,8 +48,11 @@ LOOP = [
     user(tool_result(content=[{"type": "tool_reference", "tool_name": "b"}])),
 ]
 PAIRS = [
-    Pair("context-management-2025-06-27", edits(type="clear_tool_uses_20250919", keep={"type": "tool_uses", "value": 3}),
+    Pair("context-management-2025-06-27",
+         edits(type="clear_tool_uses_20250919", keep={"type": "tool_uses", "value": 3}, clear_tool_inputs=["b"]),
          "context_management"),
+    Pair("context-management-2025-06-27",
+         edits(type="clear_thinking_20251015", keep={"type": "thinking_turns", "value": 1}), "context_management"),
     Pair("context-management-2025-06-27", edits(type="clear_thinking_20251015", keep="all"), "context_management"),
     Pair("compact-2026-01-12", edits(type="compact_20260112", trigger={"type": "input_tokens", "value": 1000}),
          "context_management"),
