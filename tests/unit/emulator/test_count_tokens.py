@@ -41,6 +41,7 @@ async def count(body: Json | None = None, app: Emulator = APP, **options: Any) -
         {},
         {"system": "Be brief. " * 50},
         {"system": [text("Be brief."), text("x" * 9000, **CACHED)], "cache_control": {"type": "ephemeral"}},
+        {"tools": [tool(), tool("b", defer_loading=True)]},
         {"tools": [tool(), tool("b", cache_control={"type": "ephemeral", "ttl": "1h"})]},
         {
             "tools": [tool()],
@@ -52,13 +53,15 @@ async def count(body: Json | None = None, app: Emulator = APP, **options: Any) -
         },
         {"messages": [user(text("中文" * 40), text("more")), user("again")], "thinking": {"type": "adaptive"}},
     ],
-    ids=["plain", "system", "cached system", "cached tools", "tool loop", "several turns"],
+    ids=["plain", "system", "cached system", "deferred tools", "cached tools", "tool loop", "several turns"],
 )
 async def test_the_count_is_the_input_usage_of_a_call_with_the_same_prompt(fields: Json) -> None:
     app = emulator()
     counted = await count(count_body(**fields), app)
     assert list(counted.json) == ["input_tokens"]
-    usage = (await ask(app, body_of(**{"messages": [user("Hi")], **fields}), model="claude-opus-5")).json["usage"]
+    body = body_of(**{"messages": [user("Hi")], **fields})
+    reply = await ask(app, body, model="claude-opus-5", betas="tool-search-tool-2025-10-19")
+    usage = reply.json["usage"]
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     assert counted.json["input_tokens"] == sum(usage[name] for name in names)
 

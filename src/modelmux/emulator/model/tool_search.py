@@ -1,7 +1,7 @@
-"""Tool search: before its first call of a deferred tool, the model searches for it.
+"""Deferred tools: which of them the model knows, and its search for one before it calls it for the first time.
 
-The search finds exactly the tools that the reply is about to call. All tools are in the prompt, deferred or not, so the
-token counts are those of a request without deferral.
+The search finds exactly the tools that the reply is about to call. A client may have a search of its own, whose results
+are ``tool_reference`` blocks; then the model calls deferred tools only after such a reference.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Json = dict[str, Any]
 
 def search_blocks(call: EmulatedCall, names: list[str], use_id: str) -> list[Json]:
     """The search for the deferred tools among ``names``, with its result; empty if there is nothing to search for."""
-    search_tool = next((str(tool["name"]) for tool in call.tools if _is_search(tool)), None)
-    deferred = {str(tool.get("name")) for tool in call.tools if tool.get("defer_loading")}
-    missing = [name for name in dict.fromkeys(names) if name in deferred - _loaded(call)]
+    search_tool = _search_tool(call)
+    not_loaded = _not_loaded(call)
+    missing = [name for name in dict.fromkeys(names) if name in not_loaded]
     if search_tool is None or not missing:
         return []
     query = {"pattern": "|".join(missing)} if "regex" in search_tool else {"query": " ".join(missing), "limit": 5}
@@ -33,13 +33,19 @@ def search_blocks(call: EmulatedCall, names: list[str], use_id: str) -> list[Jso
     ]
 
 
-def _is_search(tool: Json) -> bool:
-    return str(tool.get("type") or "").startswith(_PREFIX)
+def hidden_tools(call: EmulatedCall) -> set[str]:
+    """The deferred tools that the model cannot know: not referenced, and without a search tool to find them."""
+    return set() if _search_tool(call) else _not_loaded(call)
 
 
-def _loaded(call: EmulatedCall) -> set[str]:
-    """Deferred tools that an earlier search, of the service or of the client, has found."""
-    return {str(reference.get("tool_name")) for reference in _references(call)}
+def _search_tool(call: EmulatedCall) -> str | None:
+    return next((str(tool["name"]) for tool in call.tools if str(tool.get("type") or "").startswith(_PREFIX)), None)
+
+
+def _not_loaded(call: EmulatedCall) -> set[str]:
+    """Deferred tools that no earlier search, of the service or of the client, has found."""
+    deferred = {str(tool.get("name")) for tool in call.tools if tool.get("defer_loading") is True}
+    return deferred - {str(reference.get("tool_name")) for reference in _references(call)} if deferred else deferred
 
 
 def _references(call: EmulatedCall) -> Iterator[Json]:

@@ -63,8 +63,32 @@ async def test_a_tool_that_the_client_has_found_is_not_searched_for() -> None:
     assert kinds(await content_of(REGEX, messages=messages)) == ["tool_use"]
 
 
-async def test_without_a_search_tool_a_deferred_tool_is_called_directly() -> None:
-    assert kinds(await content_of(None)) == ["tool_use"]
+async def test_without_a_search_tool_a_deferred_tool_is_not_known() -> None:
+    assert kinds(await content_of(None)) == []
+
+
+async def test_a_client_adds_deferred_tools_between_turns_without_changing_the_prefix() -> None:
+    """Claude Code does: after its own ToolSearch, the tools it found are in ``tools``, and referenced in the result."""
+    own_search = tool("ToolSearch", {"query": {"type": "string"}})
+    content = await content_of(None, tools=[own_search], messages=[user("Use ToolSearch for the weather")])
+    assert kinds(content) == ["tool_use"]
+    assert content[0]["type"] == "thinking"
+    reference = {"type": "tool_reference", "tool_name": "get_weather"}
+    messages = [
+        user("Use ToolSearch for the weather"),
+        assistant(*content),
+        user(tool_result(content[-1]["id"], [reference]), text("Tool loaded.")),
+    ]
+    answer = await content_of(None, tools=[own_search, *DEFERRED], messages=messages)
+    messages += [assistant(*answer), user("get_weather in Paris")]
+    called = await content_of(None, tools=[own_search, *DEFERRED], messages=messages)
+    assert [block["name"] for block in called if block["type"] == "tool_use"] == ["get_weather"]
+
+
+async def test_deferred_tools_cost_no_tokens() -> None:
+    plain = await ask(APP, body_of(tools=[tool()]), model=OPUS, betas=BETA)
+    deferred = await ask(APP, body_of(tools=[tool(), tool("b", defer_loading=True)]), model=OPUS, betas=BETA)
+    assert plain.json["usage"]["input_tokens"] == deferred.json["usage"]["input_tokens"]
 
 
 async def test_tools_that_are_not_deferred_are_called_directly() -> None:
