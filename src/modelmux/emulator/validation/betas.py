@@ -1,7 +1,7 @@
 """The values of ``anthropic-beta`` that Vertex AI accepts (messages.md 3), and the words in which it refuses others.
 
-A value is refused when its feature is not served on Vertex AI, when the model does not have it, or when the emulator
-was told to refuse it. A value that no table names is accepted unless ``strict_betas`` is set.
+A value is refused if Vertex AI or the model does not have its feature, or if the emulator is configured to refuse it. A
+value that is not in a table is accepted unless ``strict_betas`` is set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Fields that a fault or a setting has the emulator refuse, wherever they are in a body.
+"""Fields that a fault or a setting makes the emulator refuse, at any depth of a body.
 
-This is how tests reach what the real service does on some stacks only: ``cache_control`` in token counting, a field
-whose beta is not known in one location.
+With it, tests reproduce what the real service does on some stacks only, such as refusing ``cache_control`` in token
+counting.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelmux.emulator.validation.checks import field_error, join_path
 
-#: What the client's own data is under; its keys are not fields of the API.
+#: Fields that hold the client's own data: keys in them are not fields of the API.
 _OPAQUE: Final = frozenset({"input", "input_schema", "input_examples", "schema"})
 
 
