@@ -60,6 +60,7 @@ ROWS: Final = [
     Row("status=404 shape=google", 404, "model_not_found"),
     Row("status=408", 503, "upstream_timeout", again=True),
     Row("status=409", 409, "conflict"),
+    Row("refused_fields=max_tokens", 400),
     Row("status=413", 413, "request_too_large"),
     Row("status=429", 429, "rate_limit_exceeded", again=True),
     Row("status=429 shape=google_array", 429, "rate_limit_exceeded", again=True),
@@ -101,6 +102,7 @@ ROWS: Final = [
     Row("first_token_delay=50ms", None),
     Row("tokens_per_second=500", None),
     Row("redacted", None),
+    Row("refused_betas=tomorrow-*", None),  # chat requests have none of them
 ]  # fmt: skip
 #: Words that say when, how often or what is answered, and are no faults of their own.
 NO_FAULTS: Final = {

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 _SERVER_TOOLS = ("code_execution_", "web_fetch_", "advisor_", "web_search_20260", "mcp_toolset")
 _FIRST_PARTY = {"service_tier", "container", "mcp_servers", "output_format"}
+_DROPPED_BETAS = "mcp-|advanced-|advisor-|code-exec|skills-|files-|web-fetch"
 _NEEDS_BETA = ("tool_search_tool_", "computer_")
 
 
@@ -36,12 +37,14 @@ def _betas(recording: Json) -> str:
 #: What Vertex AI does not accept (anthropic-vertex.md 1.3, 3, 4), with the message of the error. The lambda gets the
 #: recording and its request.
 _REASONS: list[tuple[str, Callable[[Json, Json], bool], str]] = [
-    ("first-party betas", lambda r, q: re.search("structured-|tools-2024|mcp-|advanced", _betas(r)) is not None,
+    ("first-party betas", lambda r, q: re.search(_DROPPED_BETAS, _betas(r)) is not None,
      r"Unexpected value\(s\) `.*` for the `anthropic-beta` header"),
     ("server tools not on Vertex", lambda r, q: any(t.startswith(_SERVER_TOOLS) for t in _tool_types(q)),
      r"tools\.\d+: Input tag '.*' found using 'type' does not match"),
     ("tools that need a beta", lambda r, q: any(t.startswith(_NEEDS_BETA) for t in _tool_types(q)),
      r"tools\.\d+: Input tag '(tool_search|computer).*' found|defer_loading: Extra inputs"),
+    ("references to deferred tools need a beta", lambda r, q: _anywhere(q, '"type": "tool_reference"'),
+     "Input tag 'tool_reference' found"),
     ("deferred tools need a beta", lambda r, q: _anywhere(q, '"defer_loading": true'), r"defer_loading: Extra inputs"),
     ("fields of the first party", lambda r, q: bool(_FIRST_PARTY & set(q)),
      r"(service_tier|container|mcp_servers|output_format): Extra inputs are not permitted"),

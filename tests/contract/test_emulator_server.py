@@ -36,9 +36,9 @@ async def test_the_error_for_a_body_over_the_limit_reaches_the_client(promised: 
         head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t\r\ncontent-length: {promised}\r\n\r\n"
         writer.write(head.encode() + bytes(sent))
         answer = await reader.read(1000)
-        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"connection: close" in answer
-        assert b"request_too_large" in answer
+        assert f"The request size ({promised} bytes) exceeds 0.100MB limit.".encode() in answer
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from modelmux.catalog import Catalog, builtin
 from modelmux.emulator import Emulator, EmulatorSettings, create_emulator
 from modelmux.wire.sse import SSEDecoder
 
@@ -42,6 +43,15 @@ class EmulatorReply:
     @property
     def calls(self) -> list[tuple[str, Json]]:
         return [(block["name"], block["input"]) for block in self.json["content"] if block["type"] == "tool_use"]
+
+
+def with_fable_5_2() -> Catalog:
+    """The catalog, with the one model that has fast mode."""
+    catalog = builtin()
+    if catalog.find("claude-fable-5-2") is not None:
+        return catalog
+    fields = {"context": 1_000_000, "max_output": 128_000, "mid_system": True, "lineage": "anthropic-claude-fable"}
+    return catalog.with_cards([{"id": "claude-fable-5-2", "regional": False, **fields}])
 
 
 def emulator(**settings: Any) -> Emulator:

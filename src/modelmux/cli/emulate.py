@@ -37,6 +37,14 @@ access_token = "any-token"
 @click.option("--seed", default=0, show_default=True, help="Seed of ids and of random faults.")
 @click.option("--require-token", is_flag=True, help="Accept only access tokens from the emulator's own token endpoint.")
 @click.option("--requests-per-minute", type=click.IntRange(1), help="Quota of each bucket; unlimited by default.")
+@click.option("--strict-betas", is_flag=True, help="Refuse values of anthropic-beta that the emulator does not know.")
+@click.option(
+    "--refuse-beta",
+    "refused_betas",
+    multiple=True,
+    metavar="VALUE[@LOCATION]",
+    help="Refuse this value of anthropic-beta; may be repeated.",
+)
 def emulate(
     host: str,
     port: int,
@@ -45,6 +53,8 @@ def emulate(
     seed: int,
     require_token: bool,
     requests_per_minute: int | None,
+    strict_betas: bool,
+    refused_betas: tuple[str, ...],
 ) -> None:
     """Run an offline Vertex AI for Claude, with the real wire format, real errors, and faults on demand."""
     try:
@@ -58,6 +68,8 @@ def emulate(
         seed=seed,
         require_token=require_token,
         requests_per_minute=requests_per_minute,
+        strict_betas=strict_betas,
+        refused_betas=refused_betas,
         scenario=script,
     )
     try:

@@ -15,7 +15,6 @@ import msgspec
 
 from modelmux.catalog import Catalog, builtin
 from modelmux.emulator import errors, oauth
-from modelmux.emulator.errors import ApiError
 from modelmux.emulator.faults.matching import RequestFacts
 from modelmux.emulator.faults.unary import apply_before_reply
 from modelmux.emulator.http import JSON, BodyTooLarge, HttpExchange, Receive, Scope, Send
@@ -53,10 +52,11 @@ class Emulator:
         exchange = HttpExchange(scope, receive, send)
         try:
             await self._route(exchange)
-        except BodyTooLarge:
-            error = ApiError(413, "request_too_large", "Request exceeds the maximum size")
-            body = error.body("req_vrtx_011Ctoolarge", streaming=False)
-            await exchange.respond(413, body, (JSON, (b"connection", b"close")))
+        except BodyTooLarge as error:
+            refusal = errors.request_too_large(error.size, self.settings.max_body_bytes)
+            body = refusal.body("", streaming=exchange.path.endswith(":streamRawPredict"))
+            await exchange.respond(refusal.status, body, (JSON, (b"connection", b"close")))
+            exchange.outcome = "refused"
 
     async def _route(self, exchange: HttpExchange) -> None:
         match = _PREDICT.match(exchange.path)

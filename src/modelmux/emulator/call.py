@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard
+from modelmux.emulator.model_facts import context_window
 
 CLASSIC: Final = "vertex-2023-10-16"
 NEW_API: Final = "2026-10-21"
@@ -34,6 +35,11 @@ class EmulatedCall(Struct, kw_only=True):
         return self.card.id.replace("@", "-")
 
     @property
+    def context_window(self) -> int:
+        """The context window of the model under the betas of the call."""
+        return context_window(self.card, self.betas)
+
+    @property
     def tools(self) -> list[dict[str, Any]]:
         return self.body.get("tools") or []
 
@@ -45,6 +51,17 @@ class EmulatedCall(Struct, kw_only=True):
     def forced(self) -> bool:
         """Whether the model must call a tool."""
         return self.tool_choice.get("type") in ("any", "tool")
+
+    @property
+    def speed(self) -> str | None:
+        """The requested ``speed``, on models that have fast mode."""
+        speed = self.body.get("speed")
+        return speed if isinstance(speed, str) else None
+
+    @property
+    def quota_lineage(self) -> str:
+        """The lineage whose quota the call uses; fast mode has a bucket of its own."""
+        return f"{self.card.lineage}-fast" if self.speed == "fast" else self.card.lineage
 
     @property
     def effort(self) -> str | None:

@@ -177,6 +177,17 @@ def quota_exceeded(base_model: str) -> ApiError:
     return ApiError(429, "RESOURCE_EXHAUSTED", message, google=True)
 
 
+def request_too_large(size: int, limit: int) -> ApiError:
+    """The 400 of Google's front end for a body over the limit (messages.md 4)."""
+    message = f"The request size ({size} bytes) exceeds {limit / 1_000_000:.3f}MB limit."
+    return ApiError(400, "FAILED_PRECONDITION", message, google=True)
+
+
+def not_countable(model: str) -> ApiError:
+    """The 400 of token counting for a name that it does not know, or that has a version."""
+    return invalid_request(f"{model} is not supported for token counting")
+
+
 def html_error(status: int) -> bytes:
     """The error page of Google's load balancer."""
     title = {404: "Not Found", 502: "Server Error", 503: "Service Unavailable"}.get(status, "Error")

@@ -21,7 +21,14 @@ _DISCARD_FACTOR: Final = 4
 
 
 class BodyTooLarge(Exception):
-    """The request body exceeds the limit; it was discarded."""
+    """The request body exceeds the limit; it was discarded.
+
+    :param size: bytes of the body: the declared length, else what was received.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
 
 
 class HttpExchange:
@@ -74,14 +81,18 @@ class HttpExchange:
                 if size > limit:
                     parts.clear()
                 if size > limit * _DISCARD_FACTOR:
-                    raise BodyTooLarge
+                    raise BodyTooLarge(self._declared_size() or size)
             if size > limit:
-                raise BodyTooLarge
+                raise BodyTooLarge(size)
             body = b"".join(parts)
         if len(body) > limit:
-            raise BodyTooLarge
+            raise BodyTooLarge(len(body))
         self.body = body
         return body
+
+    def _declared_size(self) -> int:
+        declared = self.header(b"content-length")
+        return int(declared) if declared.isdecimal() else 0
 
     async def start(self, status: int, headers: Headers) -> None:
         self.status = status

@@ -24,9 +24,11 @@ from modelmux.emulator.model.reply import EmulatedReply
 from modelmux.emulator.model.reply_events import reply_events
 from modelmux.emulator.model.reply_writer import write_reply
 from modelmux.emulator.model.signatures import SignatureCheck
+from modelmux.emulator.model_facts import COUNT_LOCATIONS, can_be_counted
 from modelmux.emulator.state import EmulatorState
-from modelmux.emulator.validation.betas import enabled_betas
+from modelmux.emulator.validation.betas import BetaPolicy, check_no_betas, enabled_betas, names_in
 from modelmux.emulator.validation.limits import check_lengths
+from modelmux.emulator.validation.refused_fields import check_refused_fields
 from modelmux.emulator.validation.thinking import check_thinking_blocks
 from modelmux.emulator.validation.tool_results import check_history_has_tools
 from modelmux.emulator.validation.validate import validate_count, validate_request
@@ -65,16 +67,15 @@ async def _serve(state: EmulatorState, exchange: HttpExchange, target: Target, n
     body = _decode_body(exchange.body)
     model = str(body.get("model", "")) if counting else target["model"]
     prompt = read_prompt(body)
-    fault = _find_fault(state, exchange, target, model, prompt, counting)
+    fault = _find_fault(state, exchange, target, model, prompt, body)
     streaming = target["verb"] == "streamRawPredict"
     request_id = ids.request_id(nonce)
     if fault is not None and await apply_before_reply(exchange, fault, streaming=streaming, request_id=request_id):
         return
-    call = _parse_call(state, exchange, target, body, model)
+    call = _parse_call(state, exchange, target, body, model, fault)
+    check_refused_fields(body, fault.field_names if fault is not None else ())
     if counting:
-        validate_count(call)
-        count = msgspec.json.encode({"input_tokens": tokens.of_request(body)})
-        await exchange.respond(200, count, _unary_headers(nonce))
+        await _serve_count(state, exchange, call, fault, nonce)
         return
     signature_check = _validate(state, call)
     usage = state.prompt_cache.account(call, state.clock())
@@ -89,22 +90,55 @@ async def _serve(state: EmulatorState, exchange: HttpExchange, target: Target, n
         await _send_unary(exchange, reply, pace, fault, nonce)
 
 
+async def _serve_count(
+    state: EmulatorState, exchange: HttpExchange, call: EmulatedCall, fault: FaultSpec | None, nonce: str
+) -> None:
+    """Count the tokens of a prompt, as the usage of a reply to it would.
+
+    :raises ApiError: the request is not valid, or the quota of token counting is exhausted.
+    """
+    if not state.settings.count_cache_control:
+        check_refused_fields(call.body, ("cache_control",))
+    validate_count(call)
+    if not state.within_quota(call.project, call.location, _COUNT):
+        raise errors.quota_exceeded(f"anthropic-{_COUNT}")
+    count = tokens.of_request(call.body)
+    document: dict[str, Any] = {"input_tokens": count}
+    if call.body.get("context_management") is not None:
+        document["context_management"] = {"original_input_tokens": count}
+    await send_unary(exchange, msgspec.json.encode(document), _unary_headers(nonce), fault)
+
+
 def _parse_call(
-    state: EmulatorState, exchange: HttpExchange, target: Target, body: dict[str, Any], model: str
+    state: EmulatorState,
+    exchange: HttpExchange,
+    target: Target,
+    body: dict[str, Any],
+    model: str,
+    fault: FaultSpec | None,
 ) -> EmulatedCall:
     """The parsed call.
 
-    :raises ApiError: the model is not served here, or a beta is unknown.
+    :raises ApiError: the model is not served here, or a beta is refused.
     """
     counting = target["model"] == _COUNT
     card = _model_card(state, target, model, counting)
+    header = exchange.header(b"anthropic-beta")
+    betas: frozenset[str] = frozenset()
+    if counting:
+        check_no_betas(header)
+    else:
+        refused = state.settings.refused_betas + (fault.beta_patterns if fault is not None else ())
+        policy = BetaPolicy(strict=state.settings.strict_betas, refused=refused)
+        location = target["location"]
+        betas = enabled_betas(header, body.get("anthropic_beta"), card=card, location=location, policy=policy)
     return EmulatedCall(
         project=target["project"],
         location=target["location"],
         model=model,
         card=card,
         body=body,
-        betas=enabled_betas(exchange.header(b"anthropic-beta"), body.get("anthropic_beta")),
+        betas=betas,
         streaming=body.get("stream") is True,
         counting=counting,
     )
@@ -119,8 +153,8 @@ def _validate(state: EmulatorState, call: EmulatedCall) -> SignatureCheck:
     if state.settings.history_needs_tools:
         check_history_has_tools(call)
     signature_check = check_thinking_blocks(call, state.signer, state.settings.prefix_check)
-    if not state.within_quota(call.project, call.location, call.card):
-        raise errors.quota_exceeded(call.card.lineage or f"anthropic-{call.card.base}")
+    if not state.within_quota(call.project, call.location, call.card.id, call.quota_lineage):
+        raise errors.quota_exceeded(call.quota_lineage or f"anthropic-{call.card.base}")
     return signature_check
 
 
@@ -173,7 +207,7 @@ def _decode_body(body: bytes) -> dict[str, Any]:
 
 
 def _find_fault(
-    state: EmulatorState, exchange: HttpExchange, target: Target, model: str, prompt: Prompt, counting: bool
+    state: EmulatorState, exchange: HttpExchange, target: Target, model: str, prompt: Prompt, body: dict[str, Any]
 ) -> FaultSpec | None:
     """The fault for this request: the prompt's directive, otherwise the scenario's rule."""
     directive = directives.find(prompt.raw)
@@ -184,12 +218,14 @@ def _find_fault(
         exchange.fault = key
         return fault
     facts = RequestFacts(
-        endpoint="count_tokens" if counting else "messages",
+        endpoint="count_tokens" if target["model"] == _COUNT else "messages",
         project=target["project"],
         location=target["location"],
         model=model,
         stream=target["verb"] == "streamRawPredict",
         text=prompt.text,
+        betas=tuple(names_in(exchange.header(b"anthropic-beta"))),
+        body=body,
     )
     match = state.rules.match(facts)
     if match is None:
@@ -204,22 +240,33 @@ def _model_card(state: EmulatorState, target: Target, model: str, counting: bool
     :raises ApiError: 404 or 403, in Google's words.
     """
     project, location, publisher = target["project"], target["location"], target["publisher"]
-    unknown_model = errors.unknown_model(project, location, publisher, model)
+    unknown_model = errors.unknown_model(project, location, publisher, target["model"])
     if publisher != "anthropic" or not _LOCATION.match(location):
         raise unknown_model
     if state.settings.projects is not None and project not in state.settings.projects:
         raise errors.permission_denied(project, location, target["model"])
     card = state.catalog.find(model)
     if counting:
-        # Counting accepts names without a version only (anthropic-vertex.md 1.1).
-        if card is None or "@" in model:
-            raise ApiError(404, "not_found_error", f"model: {model}")
-        return card
+        return _counted_card(unknown_model, location, model, card)
     exact = card is not None and model in (card.id, f"{card.base}@default" if "@" not in card.id else card.id)
     if card is None or not exact or normalise(model) != card.id or not card.served_in(location):
         raise unknown_model
     if card.id in _NEEDS_DATA_SHARING and not state.settings.data_sharing:
         raise errors.data_sharing_required()
+    return card
+
+
+def _counted_card(unknown_model: ApiError, location: str, model: str, card: ModelCard | None) -> ModelCard:
+    """The card of a model whose tokens are counted: it is named without its version (messages.md 8).
+
+    :raises ApiError: 404 where tokens cannot be counted or for an unknown model, 400 for a name with a version.
+    """
+    if location not in COUNT_LOCATIONS:
+        raise unknown_model
+    if "@" in model or (card is not None and not can_be_counted(card)):
+        raise errors.not_countable(model)
+    if card is None or model != card.base:
+        raise ApiError(404, "not_found_error", f"model: {model}")
     return card
 
 

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from modelmux.emulator.faults.rules import Scenario
 
-#: Body limit of Claude on Vertex AI (anthropic-vertex.md 1.4; Anthropic's own API accepts 32 MB).
-MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+#: Body limit of Claude on Vertex AI: the real service says that 30037042 bytes exceed 30.000MB (messages.md 4).
+MAX_BODY_BYTES: Final = 30_000_000
 
 
 class EmulatorSettings(Struct, frozen=True, kw_only=True):
@@ -27,6 +27,9 @@ class EmulatorSettings(Struct, frozen=True, kw_only=True):
     :param prefix_check: handling of thinking blocks of another conversation, on models with preserved thinking.
     :param history_needs_tools: reject tool blocks in the history of a request without tools. Older service versions
         did; a request recorded in 2026 was accepted, so it is off by default.
+    :param strict_betas: refuse every value of ``anthropic-beta`` that the emulator does not know.
+    :param refused_betas: further values to refuse, each as ``value`` or ``value@location``; both may be globs.
+    :param count_cache_control: False: token counting refuses ``cache_control``, as it did in 2025.
     :param data_sharing: False: 403 for models that require the publisher data-sharing setting.
     :param keep_requests: how many of the last requests ``/_emulator/requests`` lists.
     :param scenario: scripted faults, see ``load_scenario``.
@@ -43,6 +46,9 @@ class EmulatorSettings(Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     prefix_check: Literal["error", "drop", "off"] = "error"
     history_needs_tools: bool = False
+    strict_betas: bool = False
+    refused_betas: tuple[str, ...] = ()
+    count_cache_control: bool = True
     data_sharing: bool = True
     keep_requests: int = 200
     max_body_bytes: int = MAX_BODY_BYTES

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelmux.catalog import Catalog, ModelCard
+from modelmux.catalog import Catalog
 from modelmux.emulator.faults.matching import RuleMatcher
 from modelmux.emulator.http import HttpExchange
 from modelmux.emulator.model.prompt_cache import PromptCache
@@ -63,16 +63,16 @@ class EmulatorState:
         self.directive_uses[key] += 1
         return self.directive_uses[key] <= times
 
-    def within_quota(self, project: str, location: str, card: ModelCard) -> bool:
+    def within_quota(self, project: str, location: str, model: str, lineage: str = "") -> bool:
         """Take one request from the quota bucket; False when it is empty for this minute.
 
-        Models of one lineage share a bucket on global and multi-region endpoints.
+        Models of one lineage share a bucket on global and multi-region endpoints. Token counting has its own.
         """
         limit = self.settings.requests_per_minute
         if limit is None:
             return True
-        shared = card.lineage if location in ("global", "us", "eu") else ""
-        window = self._windows.setdefault(f"{project}/{location}/{shared or card.id}", deque())
+        shared = lineage if location in ("global", "us", "eu") else ""
+        window = self._windows.setdefault(f"{project}/{location}/{shared or model}", deque())
         now = self.clock()
         while window and window[0] <= now - 60:
             window.popleft()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from fnmatch import fnmatchcase
+from typing import Any
 
 from msgspec import Struct
 
 from modelmux.emulator.faults.rules import FaultSpec, Match, Scenario
+from modelmux.emulator.validation.refused_fields import path_of
 
 
 class RequestFacts(Struct, frozen=True, kw_only=True):
@@ -23,6 +25,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     model: str = ""
     stream: bool = False
     text: str = ""
+    betas: tuple[str, ...] = ()
+    body: dict[str, Any] = {}
 
 
 class RuleMatcher:
@@ -41,7 +45,7 @@ class RuleMatcher:
     def match(self, facts: RequestFacts) -> tuple[FaultSpec, str] | None:
         """The fault of the first rule that applies, with the rule's name; counts the match."""
         for index, rule in enumerate(self._scenario.rule):
-            if not _matches(rule.match, facts):
+            if not (_matches(rule.match, facts) and _concerns(rule.fault, facts)):
                 continue
             self._matches[index] += 1
             if not _is_due(rule.match, self._matches[index]):
@@ -65,6 +69,16 @@ def _matches(match: Match, facts: RequestFacts) -> bool:
         return False
     names = ((match.model, facts.model), (match.location, facts.location), (match.project, facts.project))
     return all(pattern is None or fnmatchcase(name, pattern) for pattern, name in names)
+
+
+def _concerns(fault: FaultSpec, facts: RequestFacts) -> bool:
+    """Whether a fault that refuses betas or fields has one to refuse; any other fault concerns every request."""
+    patterns, names = fault.beta_patterns, fault.field_names
+    if not patterns and not names:
+        return True
+    return any(fnmatchcase(beta, pattern) for beta in facts.betas for pattern in patterns) or any(
+        path_of(facts.body, name) is not None for name in names
+    )
 
 
 def _is_due(match: Match, count: int) -> bool:

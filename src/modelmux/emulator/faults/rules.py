@@ -23,7 +23,8 @@ class FaultSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     """One fault. Durations are in seconds; events count from 1, which is ``message_start``.
 
     Before the reply: ``delay``, ``status`` (with ``shape``, ``type``, ``message``, ``retry_after``, ``times``),
-    ``reset``, ``close``. In the reply: everything else. ``times=N``: only the first N requests fail.
+    ``reset``, ``close``, ``refused_betas``, ``refused_fields``. In the reply: everything else. ``times=N``: only the
+    first N requests fail.
     """
 
     times: int | None = None
@@ -36,6 +37,9 @@ class FaultSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     retry_after: str | None = None
     reset: bool = False
     close: bool = False
+    #: Comma-separated; betas may be globs, fields may be dotted.
+    refused_betas: str | None = None
+    refused_fields: str | None = None
 
     reset_after_event: int | None = None
     close_after_event: int | None = None
@@ -61,6 +65,18 @@ class FaultSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     redacted: bool = False
     bad_json: bool = False
     answer: str | None = None
+
+    @property
+    def beta_patterns(self) -> tuple[str, ...]:
+        return _items(self.refused_betas)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return _items(self.refused_fields)
+
+
+def _items(text: str | None) -> tuple[str, ...]:
+    return tuple(item for item in (each.strip() for each in (text or "").split(",")) if item)
 
 
 class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -62,4 +62,6 @@ def _rule(number: int, table: Any) -> Rule:
 def _word(value: Any) -> str | None:
     if value is True:
         return None
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
     return "false" if value is False else str(value)

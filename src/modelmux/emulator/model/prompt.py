@@ -59,6 +59,12 @@ def messages_of(body: Any) -> list[Any]:
     return [m for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
 
 
+def tools_in_prompt(body: Any) -> list[Any]:
+    """The tools that are part of the prompt: deferred ones are not, so a client may add them between turns."""
+    tools = body.get("tools") or []
+    return [tool for tool in tools if not (isinstance(tool, dict) and tool.get("defer_loading") is True)]
+
+
 def read_prompt(body: Any) -> Prompt:
     """Read the last turn of a request."""
     messages = messages_of(body)

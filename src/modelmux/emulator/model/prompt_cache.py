@@ -14,7 +14,7 @@ import msgspec
 
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.model import tokens
-from modelmux.emulator.model.prompt import blocks_of, messages_of
+from modelmux.emulator.model.prompt import blocks_of, messages_of, tools_in_prompt
 from modelmux.emulator.model.reply import EmulatedUsage
 
 _LOOKBACK: Final = 20
@@ -101,7 +101,7 @@ def _segments(call: EmulatedCall) -> Iterator[Segment]:
     body = call.body
     last = _last_cacheable_block(body) if isinstance(body.get("cache_control"), dict) else None
     extra = 3
-    for index, tool in enumerate(body.get("tools") or []):
+    for index, tool in enumerate(tools_in_prompt(body)):
         extra += tokens.TOOL_PREAMBLE if index == 0 else 0
         yield _segment("tool", tool, tokens.of_tool(tool) + extra, _ttl(tool))
         extra = 0

@@ -19,10 +19,11 @@ class EmulatedUsage(Struct, kw_only=True):
     output: int = 0
     thinking: int = 0
     web_searches: int = 0
+    speed: str | None = None
 
     def at_start(self) -> Json:
         """The usage in ``message_start``: the input side, and the few output tokens up to then."""
-        return {
+        usage: Json = {
             "input_tokens": self.input,
             "cache_creation_input_tokens": self.cache_5m + self.cache_1h,
             "cache_read_input_tokens": self.cache_read,
@@ -31,7 +32,11 @@ class EmulatedUsage(Struct, kw_only=True):
                 "ephemeral_1h_input_tokens": self.cache_1h,
             },
             "output_tokens": min(self.output, 4),
+            "service_tier": "standard",
         }
+        if self.speed is not None:
+            usage["speed"] = self.speed
+        return usage
 
     def at_end(self) -> Json:
         """The cumulative usage in ``message_delta``."""
@@ -65,6 +70,8 @@ class EmulatedReply(Struct, kw_only=True):
     partial: dict[int, str] = {}
     hidden_thinking: dict[int, str] = {}
     input_transformations: list[Json] | None = None
+    #: Of ``context_management``; None unless the request has it.
+    applied_edits: list[Json] | None = None
 
     def head(self) -> Json:
         """The message in ``message_start``."""
@@ -83,6 +90,10 @@ class EmulatedReply(Struct, kw_only=True):
             message["input_transformations"] = self.input_transformations
         return message
 
+    def context_management(self) -> Json:
+        """The field of the same name, at the end of a unary reply or in ``message_delta``; empty if there is none."""
+        return {} if self.applied_edits is None else {"context_management": {"applied_edits": self.applied_edits}}
+
     def to_message(self) -> Json:
         """The complete message of a unary reply."""
         message = self.head()
@@ -91,4 +102,5 @@ class EmulatedReply(Struct, kw_only=True):
         message["stop_sequence"] = self.stop_sequence
         message["stop_details"] = self.stop_details
         message["usage"] = {**self.usage.at_start(), **self.usage.at_end()}
+        message.update(self.context_management())
         return message

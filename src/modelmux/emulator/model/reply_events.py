@@ -31,7 +31,8 @@ def reply_events(reply: EmulatedReply) -> Iterator[StreamEvent]:
         "stop_sequence": reply.stop_sequence,
         "stop_details": reply.stop_details,
     }
-    yield StreamEvent("message_delta", {"type": "message_delta", "delta": delta, "usage": reply.usage.at_end()})
+    end = {"type": "message_delta", "delta": delta, "usage": reply.usage.at_end(), **reply.context_management()}
+    yield StreamEvent("message_delta", end)
     yield StreamEvent("message_stop", {"type": "message_stop"})
 
 

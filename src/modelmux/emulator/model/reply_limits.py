@@ -36,7 +36,7 @@ def apply_limits(draft: ReplyDraft, call: EmulatedCall, usage: EmulatedUsage) ->
     """Cut a draft to the request's limits and count its tokens."""
     _stop_at_sequence(draft, call.body.get("stop_sequences") or [])
     prompt_tokens = usage.input + usage.cache_read + usage.cache_5m + usage.cache_1h
-    available = max(call.card.context_window - prompt_tokens, 0)
+    available = max(call.context_window - prompt_tokens, 0)
     limit = int(call.body.get("max_tokens") or 0)
     output = _cut(draft, min(limit, available), "max_tokens" if limit <= available else "model_context_window_exceeded")
     usage.output = output

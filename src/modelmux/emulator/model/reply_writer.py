@@ -13,7 +13,7 @@ from typing import Final
 from modelmux.emulator import ids
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.faults.rules import FaultSpec
-from modelmux.emulator.model import search
+from modelmux.emulator.model import search, tool_search
 from modelmux.emulator.model.prompt import Block, Prompt, blocks_of, messages_of, pending_search, prefill_of
 from modelmux.emulator.model.reply import EmulatedReply, EmulatedUsage, Json
 from modelmux.emulator.model.reply_limits import ReplyDraft, apply_limits
@@ -42,6 +42,9 @@ def write_reply(
     reply = apply_limits(writer.draft, call, usage)
     reply.id = ids.message_id(nonce)
     reply.model = call.first_party_id
+    reply.usage.speed = call.speed
+    if call.body.get("context_management") is not None:
+        reply.applied_edits = []
     if signature_check.transformations and BINDING_BETA in call.betas:
         reply.input_transformations = list(signature_check.transformations)
     if not (writer.resumed and writer.fault.stop_reason == "pause_turn"):
@@ -125,6 +128,10 @@ class ReplyWriter:
                 self._add_thinking(sentence)
             else:
                 self._add_text(sentence)
+        if not self.call.forced:
+            use_id = ids.server_tool_id(self.nonce, 0)
+            for block in tool_search.search_blocks(self.call, [name for name, _ in calls], use_id):
+                self._add(block)
         for index, (name, arguments) in enumerate(calls):
             block = {"type": "tool_use", "id": ids.tool_id(self.nonce, index), "name": name, "input": arguments}
             self._add(block)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from modelmux.emulator.model.prompt import Block
+from modelmux.emulator.model.prompt import Block, tools_in_prompt
 
 BINDING_BETA: Final = "thinking-binding-controls-2026-08-01"
 THINKING_TYPES: Final = ("thinking", "redacted_thinking")
@@ -85,7 +85,7 @@ class PrefixDigest:
         self._role: str | None = None
         system = body.get("system") or []
         blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
-        tools = body.get("tools") or []
+        tools = tools_in_prompt(body)
         self._hash.update(_encode([[_normalised(block) for block in blocks], [_normalised(tool) for tool in tools]]))
 
     def add(self, role: str, block: Block) -> None:

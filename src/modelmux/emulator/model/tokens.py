@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from modelmux.emulator.model.prompt import tools_in_prompt
+
 MESSAGE_OVERHEAD: Final = 4  # role markers around a message
 _IMAGE: Final = 1600  # upper bound, after downsizing
 _PDF_PAGE: Final = 2000
@@ -100,7 +102,7 @@ def of_tool(tool: Any) -> int:
 
 def of_request(body: dict[str, Any]) -> int:
     """Input tokens of a complete request, cached or not."""
-    tools = body.get("tools") or []
+    tools = tools_in_prompt(body)
     system = body.get("system") or []
     blocks = [system] if isinstance(system, str) else system
     return (

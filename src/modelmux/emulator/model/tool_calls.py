@@ -13,6 +13,7 @@ from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.model.phrases import Phrases
 from modelmux.emulator.model.prompt import blocks_of, messages_of
 from modelmux.emulator.model.schema_sample import SchemaSampler
+from modelmux.emulator.model.tool_search import hidden_tools
 
 
 def _words(text: str) -> frozenset[str]:
@@ -79,7 +80,8 @@ def plan_calls(call: EmulatedCall, question: str) -> list[PlannedCall]:
     if choice == "tool":
         chosen = [tool for tool in tools if tool.get("name") == call.tool_choice.get("name")]
     else:
-        chosen = _tools_mentioned(tools, phrases)
+        hidden = hidden_tools(call)
+        chosen = _tools_mentioned([tool for tool in tools if tool.get("name") not in hidden], phrases)
         if not chosen and choice == "any":
             chosen = tools[:1]
     calls = [planned for tool in chosen for planned in _calls_of(tool, phrases, alone=len(chosen) == 1)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from modelmux.emulator.validation.betas import TOOL_SEARCH
 from modelmux.emulator.validation.checks import (
     Check,
     anything,
@@ -61,29 +62,24 @@ TOOL_USE: Final = record(
     {**_TYPE, "id": ID, "name": string(min_length=1, max_length=200), "input": mapping},
     {**_CACHED, "caller": nullable(mapping), "toolset_name": nullable(string())},
 )
-TOOL_RESULT: Final = record(
-    {**_TYPE, "tool_use_id": ID},
-    {
-        **_CACHED,
-        "content": nullable(
-            string_or(
-                array(
-                    tagged(
-                        {
-                            "text": TEXT,
-                            "image": IMAGE,
-                            "document": DOCUMENT,
-                            "search_result": SEARCH_RESULT,
-                            "tool_reference": record({**_TYPE, "tool_name": string()}, _CACHED),
-                        }
-                    )
-                )
-            )
-        ),
-        "is_error": nullable(boolean),
-        "toolset_name": nullable(string()),
-    },
-)
+_RESULT_BLOCKS: Final = {"text": TEXT, "image": IMAGE, "document": DOCUMENT, "search_result": SEARCH_RESULT}
+_TOOL_REFERENCE: Final = record({**_TYPE, "tool_name": string()}, _CACHED)
+
+
+def tool_result(betas: frozenset[str]) -> Check:
+    """The check of a ``tool_result``; references to deferred tools require a beta."""
+    blocks = {**_RESULT_BLOCKS, "tool_reference": _TOOL_REFERENCE} if TOOL_SEARCH in betas else _RESULT_BLOCKS
+    return record(
+        {**_TYPE, "tool_use_id": ID},
+        {
+            **_CACHED,
+            "content": nullable(string_or(array(tagged(blocks)))),
+            "is_error": nullable(boolean),
+            "toolset_name": nullable(string()),
+        },
+    )
+
+
 SERVER_TOOL_USE: Final = record(
     {
         **_TYPE,
@@ -98,14 +94,13 @@ _SERVER_RESULT: Final = record(
     {**_CACHED, "caller": nullable(mapping)},
 )
 
-#: Every block of a request. ``check_messages`` has the rules on roles.
+#: Every block of a request except ``tool_result``. ``check_messages`` has the rules on roles.
 BLOCKS: Final[dict[str, Check]] = {
     "text": TEXT,
     "image": IMAGE,
     "document": DOCUMENT,
     "search_result": SEARCH_RESULT,
     "tool_use": TOOL_USE,
-    "tool_result": TOOL_RESULT,
     "thinking": record({**_TYPE, "thinking": string(), "signature": string()}),
     "redacted_thinking": record({**_TYPE, "data": string()}),
     "server_tool_use": SERVER_TOOL_USE,
@@ -116,7 +111,16 @@ BLOCKS: Final[dict[str, Check]] = {
 BETA_BLOCKS: Final[dict[str, tuple[tuple[str, ...], Check]]] = {
     "compaction": (
         ("compact-2026-01-12", "compact-2026-09-04"),
-        record(_TYPE, {**_CACHED, "content": nullable(string()), "encrypted_content": nullable(string())}),
+        record(
+            _TYPE,
+            {
+                **_CACHED,
+                "content": nullable(string()),
+                "encrypted_content": nullable(string()),
+                "signature": nullable(string()),
+                "tool_changes": nullable(array(mapping)),
+            },
+        ),
     ),
     "tool_addition": (("mid-conversation-tool-changes-2026-07-01",), mapping),
     "tool_removal": (("mid-conversation-tool-changes-2026-07-01",), mapping),

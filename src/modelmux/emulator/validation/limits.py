@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.errors import invalid_request
-from modelmux.emulator.validation.model import is_4_5_or_newer
+from modelmux.emulator.model_facts import is_4_5_or_newer
 
 
 def check_lengths(call: EmulatedCall, prompt_tokens: int) -> None:
@@ -18,10 +18,11 @@ def check_lengths(call: EmulatedCall, prompt_tokens: int) -> None:
             f"max_tokens: {max_tokens} > {card.max_output}, which is the maximum allowed number of output tokens for "
             f"{call.first_party_id}"
         )
-    if prompt_tokens > card.context_window:
-        raise invalid_request(f"prompt is too long: {prompt_tokens} tokens > {card.context_window} maximum")
-    if not is_4_5_or_newer(card) and prompt_tokens + max_tokens > card.context_window:
+    window = call.context_window
+    if prompt_tokens > window:
+        raise invalid_request(f"prompt is too long: {prompt_tokens} tokens > {window} maximum")
+    if not is_4_5_or_newer(card) and prompt_tokens + max_tokens > window:
         raise invalid_request(
             f"input length and `max_tokens` exceed context limit: {prompt_tokens} + {max_tokens} > "
-            f"{card.context_window}, decrease input length or `max_tokens` and try again"
+            f"{window}, decrease input length or `max_tokens` and try again"
         )

@@ -43,7 +43,7 @@ def check_messages(call: EmulatedCall) -> None:
     _check_roles(call, messages)
     for i, message in enumerate(messages):
         last_assistant = i == len(messages) - 1 and message["role"] == "assistant"
-        if not message["content"] and not last_assistant:
+        if not message.get("content") and not last_assistant and not message.get("output_config"):
             raise invalid_request(
                 f"messages.{i}: all messages must have non-empty content except for "
                 "the optional final assistant message"
@@ -104,7 +104,7 @@ def _check_block(
     if role == "assistant" and kind == "tool_result":
         raise invalid_request(f"{path}: `tool_result` blocks can only be in `user` messages")
     if kind == "text":
-        is_string = isinstance(message["content"], str)
+        is_string = isinstance(message.get("content"), str)
         check_text(block, path, allow_blank=last_assistant and is_string)
     elif kind == "tool_result" and isinstance(block.get("content"), list):
         for k, inner in enumerate(block["content"]):

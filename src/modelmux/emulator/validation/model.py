@@ -10,6 +10,7 @@ from typing import Any, Final
 from modelmux.catalog import ModelCard
 from modelmux.emulator.call import NEW_API, VERSIONS, EmulatedCall
 from modelmux.emulator.errors import invalid_request
+from modelmux.emulator.model_facts import is_4_5_or_newer
 from modelmux.emulator.validation.checks import field_error, quoted_list
 
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
@@ -46,11 +47,6 @@ def _check_sampling(call: EmulatedCall) -> None:
         return
     if "temperature" in present and "top_p" in present and is_4_5_or_newer(call.card):
         raise invalid_request("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
-
-
-def is_4_5_or_newer(card: ModelCard) -> bool:
-    """Structured output is new in the 4.5 generation, so the catalog's field tells it from older ones."""
-    return card.structured_output
 
 
 def _check_thinking(call: EmulatedCall) -> None:

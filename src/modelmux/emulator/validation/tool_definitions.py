@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.errors import invalid_request
+from modelmux.emulator.model.prompt import blocks_of
 from modelmux.emulator.validation import json_schema
+from modelmux.emulator.validation.betas import TOOL_SEARCH
 from modelmux.emulator.validation.checks import field_error
 
 _MAX_STRICT: Final = 20
@@ -39,7 +41,7 @@ def _check_tool(call: EmulatedCall, tool: dict[str, Any], index: int) -> None:
         raise invalid_request(
             f"tools.{index}.{kind}: Only one of `allowed_domains` or `blocked_domains` may be specified"
         )
-    if tool.get("defer_loading") and "tool-search-tool-2025-10-19" not in call.betas:
+    if tool.get("defer_loading") and TOOL_SEARCH not in call.betas and not call.counting:
         raise field_error(f"tools.{index}.{kind}.defer_loading", "Extra inputs are not permitted")
 
 
@@ -97,7 +99,7 @@ def _check_compiled_schemas(call: EmulatedCall) -> None:
 
 def _check_citations(call: EmulatedCall) -> None:
     for message in call.body["messages"]:
-        for block in message["content"] if isinstance(message["content"], list) else ():
+        for block in blocks_of(message):
             if (
                 (block.get("citations") or {})
                 and isinstance(block["citations"], dict)

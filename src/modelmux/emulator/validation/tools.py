@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from modelmux.emulator.validation.betas import TOOL_SEARCH
 from modelmux.emulator.validation.checks import (
     Check,
     anything,
@@ -85,8 +86,8 @@ TOOLS: Final[dict[str, Check]] = {
 }
 #: Tools that require one of these betas.
 BETA_TOOLS: Final[dict[str, tuple[tuple[str, ...], Check]]] = {
-    "tool_search_tool_regex_20251119": (("tool-search-tool-2025-10-19",), _named("tool_search_tool_regex")),
-    "tool_search_tool_bm25_20251119": (("tool-search-tool-2025-10-19",), _named("tool_search_tool_bm25")),
+    "tool_search_tool_regex_20251119": ((TOOL_SEARCH,), _named("tool_search_tool_regex")),
+    "tool_search_tool_bm25_20251119": ((TOOL_SEARCH,), _named("tool_search_tool_bm25")),
     "computer_20250124": (("computer-use-2025-01-24",), _COMPUTER),
     "computer_20251124": (("computer-use-2025-11-24",), _COMPUTER),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelmux.emulator.call import EmulatedCall
-from modelmux.emulator.validation.body import body_check
+from modelmux.emulator.validation.body import check_body
 from modelmux.emulator.validation.cache import check_cache
 from modelmux.emulator.validation.media import check_media
 from modelmux.emulator.validation.messages import check_messages
@@ -17,7 +17,7 @@ def validate_request(call: EmulatedCall) -> None:
 
     :raises ApiError: with the status and the words of the real service.
     """
-    body_check(call.betas, counting=False)(call.body, "")
+    check_body(call.body, call.betas, counting=False)
     check_model(call)
     check_messages(call)
     check_tools(call)
@@ -31,7 +31,7 @@ def validate_count(call: EmulatedCall) -> None:
 
     :raises ApiError: with the status and the words of the real service.
     """
-    body_check(call.betas, counting=True)(call.body, "")
+    check_body(call.body, call.betas, counting=True)
     check_messages(call)
     check_tools(call)
     check_media(call)

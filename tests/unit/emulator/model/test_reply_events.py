@@ -78,6 +78,7 @@ def fold(events: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         elif name == "message_delta":
             message.update(data["delta"])
             message["usage"].update(data["usage"])
+            message.update({key: value for key, value in data.items() if key not in ("type", "delta", "usage")})
     for index, raw in partial.items():
         message["content"][index]["input"] = json.loads(raw) if raw else {}
     return message
@@ -102,12 +103,41 @@ def nameless(message: dict[str, Any]) -> Any:
     return json.loads(raw.replace(nonce, "NONCE"))
 
 
-async def both(body: dict[str, Any], model: str) -> None:
-    unary = await ask(APP, body, model=model)
+async def both(body: dict[str, Any], model: str, betas: str = "") -> dict[str, Any]:
+    """The unary reply, which the stream must fold to."""
+    unary = await ask(APP, body, model=model, betas=betas)
     assert unary.status == 200, unary.body
-    streamed = await ask(APP, {**body, "stream": True}, model=model)
+    streamed = await ask(APP, {**body, "stream": True}, model=model, betas=betas)
     check_grammar(streamed.events)
     assert nameless(fold(streamed.events)) == nameless(unary.json)
+    reply: dict[str, Any] = unary.json
+    return reply
+
+
+async def test_context_management_is_reported_at_the_end_of_a_reply() -> None:
+    body = body_of(context_management={"edits": [{"type": "clear_tool_uses_20250919"}]})
+    betas = "context-management-2025-06-27"
+    assert (await both(body, "claude-opus-5", betas))["context_management"] == {"applied_edits": []}
+    assert "context_management" not in await both(body_of(), "claude-opus-5", betas)
+
+
+async def test_a_tool_search_streams_in_the_real_order() -> None:
+    search = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+    body = body_of("weather in Paris?", tools=[search, tool(defer_loading=True)])
+    reply = await both(body, "claude-opus-5", "tool-search-tool-2025-10-19")
+    assert [b["type"] for b in reply["content"]][-3:] == ["server_tool_use", "tool_search_tool_result", "tool_use"]
+
+
+async def test_the_usage_at_the_start_has_the_input_side_and_the_service_tier() -> None:
+    cached = [{"type": "text", "text": "x" * 20_000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    streamed = await ask(APP, body_of(system=cached, stream=True), model="claude-opus-5")
+    usage = streamed.events[0][1]["message"]["usage"]
+    written = usage["cache_creation_input_tokens"]
+    assert written > 5000
+    assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": written}
+    assert usage["service_tier"] == "standard"
+    assert streamed.events[1] == ("ping", {"type": "ping"})
+    assert streamed.headers["request-id"].startswith("req_vrtx_")
 
 
 @settings(max_examples=300, deadline=None)

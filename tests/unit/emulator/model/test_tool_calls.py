@@ -88,3 +88,7 @@ async def test_the_tools_of_anthropic_are_called_with_their_own_arguments() -> N
     bash = {"type": "bash_20250124", "name": "bash"}
     editor = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"}
     assert await calls("Use bash please", bash, editor) == [("bash", {"command": "ls -la"})]
+    memory = {"type": "memory_20250818", "name": "memory"}
+    assert await calls("Look at your memory", bash, memory) == [("memory", {"command": "view", "path": "/memories"})]
+    opened = await calls("Use the str_replace_based_edit_tool", bash, editor)
+    assert opened == [("str_replace_based_edit_tool", {"command": "view", "path": "README.md"})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -176,6 +177,12 @@ BODIES: list[tuple[dict[str, Any], str]] = [
             "billing_policy",
             "betas",
             "diagnostics",
+            "tags",
+            "user_profile_id",
+            "workspace_id",
+            "fallback_credit_token",
+            "safeguards",
+            "anthropic_betas",
             "output_format",
             "context_management",
             "compaction",
@@ -228,7 +235,14 @@ async def test_a_body_that_is_not_an_object_is_a_400(raw: bytes) -> None:
     assert answer.json["error"]["type"] == "invalid_request_error"
 
 
-async def test_a_body_over_the_limit_is_a_413() -> None:
-    answer = await ask(emulator(max_body_bytes=1000), body_of("x" * 1000))
-    assert answer.status == 413
-    assert answer.json["error"]["type"] == "request_too_large"
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_body_over_the_limit_is_googles_400(stream: bool) -> None:
+    body = body_of("x" * 1000, stream=stream)
+    answer = await ask(emulator(max_body_bytes=1000), body)
+    assert answer.status == 400
+    document = answer.json[0] if stream else answer.json
+    assert document["error"] == {
+        "code": 400,
+        "message": f"The request size ({len(json.dumps(body))} bytes) exceeds 0.001MB limit.",
+        "status": "FAILED_PRECONDITION",
+    }
