@@ -197,6 +197,7 @@ class Exchange:
             request_bytes=self.client.bytes_received,
             response_bytes=self.client.bytes_sent,
             notices=self.notices,
+            headers=inbound.headers,
         )
         for observer in services.observers:
             observer.settled(record)

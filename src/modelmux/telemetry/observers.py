@@ -9,6 +9,7 @@ from typing import Protocol
 from modelmux.claude.notices import header_value
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.telemetry import names
+from modelmux.telemetry.client_tags import client_tags
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
@@ -92,6 +93,7 @@ class LogObserver:
             output_tokens=usage.output_tokens,
             notices=header_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
+            **client_tags(record.headers),
         )
         types = {type for attempt in record.attempts for type in attempt.unknown_types}
         if types:

@@ -49,6 +49,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param status: HTTP status in the client's dialect; also of an error inside a stream.
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
+    :param headers: of the request.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -67,6 +68,7 @@ class ExchangeRecord(Struct, frozen=True):
     request_bytes: int
     response_bytes: int
     notices: Sequence[Notice]
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def usage(self) -> Usage | None:

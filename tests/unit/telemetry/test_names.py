@@ -10,6 +10,7 @@ from pathlib import Path
 
 import modelmux
 from modelmux.telemetry import names
+from modelmux.telemetry.client_tags import TAGS
 from modelmux.telemetry.log import error_location, make_log
 from modelmux.telemetry.metrics import Metrics
 
@@ -53,7 +54,7 @@ def test_the_names_are_these() -> None:
         "outcome", "status", "code", "kind", "message", "detail", "action", "retry_stopped", "duration_s",
         "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-        "notices", "upstream_request_id", "types", "url", "workers", "worker", "pid", "restart_in_s", "traceback",
+        "notices", "upstream_request_id", "user_agent", "session_id", "agent_id", "parent_agent_id", "types", "url", "workers", "worker", "pid", "restart_in_s", "traceback",
         "cause", "retry_in_s", "token_left_s", "lifetime_s",
     ]  # fmt: skip
     assert names.LABELS == {
@@ -88,6 +89,7 @@ def logged_fields(source: str) -> set[str]:
 def test_every_field_that_is_logged_is_in_the_table_and_the_other_way_round() -> None:
     sources = Path(modelmux.__file__).parent.rglob("*.py")
     fields = set().union(*(logged_fields(path.read_text("utf-8")) for path in sources))
+    fields |= set(TAGS.values())  # passed as one dict
     assert fields | {"timestamp", "level", "event"} == set(names.FIELDS)
 
 
