@@ -24,7 +24,7 @@ _METHODS: Final = b"GET, HEAD, POST"
 #: Seconds for which a browser may cache the response to a preflight request.
 _MAX_AGE: Final = b"600"
 #: Headers a page may read in addition to those with the gateway's prefix.
-_EXPOSED: Final = frozenset({b"x-request-id", b"retry-after", b"x-should-retry"})
+_EXPOSED: Final = frozenset({b"x-request-id", b"request-id", b"retry-after", b"x-should-retry"})
 _PREFIX: Final = b"x-modelmux-"
 _HEADER_NAMES: Final = re.compile(rb"^[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}$")
 _VARY: Final = b"Origin"

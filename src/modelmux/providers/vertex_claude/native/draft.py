@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from modelmux.catalog import ModelCard
-from modelmux.claude.native import NativeRequest
+from modelmux.claude.native import Content, NativeRequest, blocks_of
 from modelmux.claude.notices import Notices
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest
@@ -22,7 +22,9 @@ class NativeDraft:
     :param count_tokens: the request counts tokens, it generates nothing.
     """
 
-    __slots__ = ("betas", "card", "content", "count_tokens", "edits", "native", "notices", "options", "refused")
+    __slots__ = (
+        "_blocks", "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options", "refused",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,6 +44,14 @@ class NativeDraft:
         self.betas = list(native.betas)
         self.edits: dict[Path, bytes | None] = {}
         self.notices = Notices()
+        self._blocks: list[tuple[Path, Content]] | None = None
+
+    @property
+    def blocks(self) -> list[tuple[Path, Content]]:
+        """All blocks and tools, see ``blocks_of``."""
+        if self._blocks is None:
+            self._blocks = list(blocks_of(self.content))
+        return self._blocks
 
     def value(self, *path: str | int) -> Any:
         """The client's value; None where a part of the path does not exist."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from modelmux.catalog.betas import betas
-from modelmux.claude.native import blocks_of
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 
 #: Removed: they change how a request is handled or billed, not what is asked.
@@ -46,7 +45,7 @@ def effort(draft: NativeDraft) -> None:
 
 def cache_scope(draft: NativeDraft) -> None:
     """``scope`` of a cache marker; the rest of the marker stays."""
-    marked: list[tuple[tuple[str | int, ...], Any]] = [((), draft.content), *blocks_of(draft.content)]
+    marked: list[tuple[tuple[str | int, ...], Any]] = [((), draft.content), *draft.blocks]
     for path, block in marked:
         marker = block.get("cache_control")
         if isinstance(marker, dict) and "scope" in marker:

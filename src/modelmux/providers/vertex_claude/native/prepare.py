@@ -16,7 +16,7 @@ from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.native import betas, envelope, fields, server_tools
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, NativeRule
 from modelmux.wire.anthropic import MAX_BODY_BYTES
-from modelmux.wire.json_edit import DuplicateKey, dotted, edit
+from modelmux.wire.json_edit import DuplicateKey, dotted, edit, members_of
 
 #: In this order: the betas are filtered last, because fields that are removed or added may need one.
 RULES: Final[tuple[NativeRule, ...]] = (
@@ -88,6 +88,8 @@ def encode(draft: NativeDraft) -> bytes:
     :raises InvalidRequest: an object names a key twice. :raises PayloadTooLarge:
     """
     try:
+        if not draft.edits:
+            members_of(draft.native.body)  # for the keys that occur twice
         body = edit(draft.native.body, draft.edits)
     except DuplicateKey as error:
         raise InvalidRequest(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from modelmux.claude.native import blocks_of, messages_of
+from modelmux.claude.native import messages_of
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path
 
@@ -56,7 +56,7 @@ def _check_type(draft: NativeDraft, path: Path, type: str) -> None:
 
 def blocks(draft: NativeDraft) -> None:
     """:raises InvalidRequest: a block that refers to a file or a container of Anthropic's own platform."""
-    for path, block in blocks_of(draft.content):
+    for path, block in draft.blocks:
         source = block.get("source")
         if isinstance(source, dict) and source.get("type") == "file":
             raise refuse(
