@@ -6,7 +6,7 @@ It is decoded once, for routing, checks and accounting. What is sent are the cli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -14,8 +14,8 @@ from msgspec import Struct
 from modelmux.claude.request import RemoteFile
 from modelmux.wire.json_edit import Path, dotted
 
-#: Content of a request may be of any type: only the upstream checks it.
-Content = Mapping[str, Any]
+#: A JSON object. Its values may be of any type: only the upstream checks them.
+Content = dict[str, Any]
 
 
 class NativeRequest(Struct, frozen=True):
@@ -23,6 +23,7 @@ class NativeRequest(Struct, frozen=True):
 
     :param body: as it came.
     :param content: the same, decoded.
+    :param blocks: every block and tool with its path, see ``blocks_of``.
     :param stream: whether the client gets a stream; ``stream`` in the body may differ.
     :param betas: values of ``anthropic-beta``, in order.
     :param version: the ``anthropic-version`` header.
@@ -32,6 +33,7 @@ class NativeRequest(Struct, frozen=True):
 
     body: bytes
     content: Content
+    blocks: Sequence[tuple[Path, Content]]
     stream: bool = False
     betas: tuple[str, ...] = ()
     version: str | None = None
@@ -65,10 +67,10 @@ def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Content]]:
             yield from _blocks(source["content"], (*here, "source", "content"))
 
 
-def remote_files(content: Content) -> dict[Path, RemoteFile]:
+def remote_files(request: NativeRequest) -> dict[Path, RemoteFile]:
     """The URL sources of images and documents, by the path of the source."""
     files: dict[Path, RemoteFile] = {}
-    for path, block in blocks_of(content):
+    for path, block in request.blocks:
         kind, source = block.get("type"), block.get("source")
         if kind in ("image", "document") and isinstance(source, dict) and source.get("type") == "url":
             url, field = source.get("url"), dotted((*path, "source", "url"))
@@ -96,9 +98,9 @@ def stable_prefix(content: Content) -> Iterator[object]:
             break
 
 
-def thinking_paths(content: Content) -> dict[Path, Content]:
-    """The thinking blocks of the history, by their paths."""
-    return {path: block for path, block in blocks_of(content) if block.get("type") in _THINKING}
+def has_thinking(request: NativeRequest) -> bool:
+    """Whether the history has thinking blocks."""
+    return any(block.get("type") in _THINKING for _, block in request.blocks)
 
 
 def edits_without_thinking(content: Content) -> dict[Path, bytes | None]:

@@ -32,9 +32,7 @@ async def embed_files(request: ClaudeRequest | NativeRequest, downloads: Downloa
 
 
 async def _embed_native(request: NativeRequest, downloads: Downloads) -> NativeRequest:
-    if b'"url"' not in request.body:
-        return request
-    remote = remote_files(request.content)
+    remote = remote_files(request)
     for file in remote.values():
         if not file.url.lower().startswith("https://"):
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from modelmux.claude.native import NativeRequest, thinking_paths
+from modelmux.claude.native import NativeRequest, has_thinking
 from modelmux.claude.notices import Notice, reject_notices
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.gateway.conversation import Conversation
@@ -44,7 +44,7 @@ class NativePreparation:
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         if error.kind.name == "thinking_refused":
             is_new = deployment.card.id not in self._without_thinking
-            return self._route.has_several_models and is_new and bool(thinking_paths(self._request.content))
+            return self._route.has_several_models and is_new and has_thinking(self._request)
         return bool(self._refused(error, deployment)) and _location(deployment) not in self._repaired_locations
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:

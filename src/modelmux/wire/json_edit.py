@@ -86,32 +86,37 @@ def _tree(edits: Edits) -> _Branch:
 def _edit(data: bytes, branch: _Branch, path: Path) -> bytes:
     members = members_of(data, path)
     start = _opening(data) + 1
-    pieces: list[bytes] = []
-    first = True
-    known = {member.key for member in members}
-    for key, value in branch.items():
-        if key not in known and isinstance(value, bytes):
-            pieces += [b"" if first else b",", msgspec.json.encode(key), b":", value]
-            first = False
-    end = start
-    for member in members:
-        separator, end = data[end : member.start], member.end
+    added = _added(branch, {member.key for member in members})
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = [view[:start], added]
+    if added and members and branch.get(members[0].key, _UNCHANGED) is not None:
+        pieces.append(b",")
+    copied, end, is_first = start, start, not added  # what is copied, and the end of the last member that stays
+    for index, member in enumerate(members):
         change = branch.get(member.key, _UNCHANGED)
         if change is None:
+            pieces.append(view[copied:end])
+            is_last = index + 1 == len(members)
+            # The comma after a first member goes with it; otherwise the one before the member does.
+            copied = member.end if is_last or not is_first else data.index(b",", member.end) + 1
+            end = copied
             continue
-        comma = separator.find(b",")
-        if first:  # without the comma after a member that is removed
-            pieces.append(separator[comma + 1 :])
-        else:
-            pieces.append(separator if comma >= 0 else b"," + separator)
-        first = False
-        value = data[member.value : member.end]
-        if isinstance(change, _Branch):
-            value = _edit(value, change, (*path, member.key))
-        elif isinstance(change, bytes):
-            value = change
-        pieces += [data[member.start : member.value], value]
-    return data[:start] + b"".join(pieces) + data[end:]
+        is_first, end = False, member.end
+        if not isinstance(change, _Unchanged):
+            value = data[member.value : end]
+            new = _edit(value, change, (*path, member.key)) if isinstance(change, _Branch) else change
+            pieces += [view[copied : member.value], new]
+            copied = end
+    return b"".join([*pieces, view[copied:]])
+
+
+def _added(branch: _Branch, known: set[str | int]) -> bytes:
+    """The members that an object does not have yet."""
+    return b",".join(
+        msgspec.json.encode(key) + b":" + value
+        for key, value in branch.items()
+        if isinstance(value, bytes) and key not in known
+    )
 
 
 class _Unchanged:
@@ -140,11 +145,10 @@ def _object_members(data: bytes, position: int, path: Path) -> list[Member]:
     while (match := _KEY.match(data, position)) is not None:
         key = _keys.decode(match[1])
         value = values.pop(key, None)  # of the last member of that name
-        end = match.end() + len(value or b"")
-        if value is None or data[match.end() : end] != value:
+        if value is None or not data.startswith(value, match.end()):
             raise DuplicateKey((*path, key))
-        members.append(Member(key, match.start(1), match.end(), end))
-        position = end
+        position = match.end() + len(value)
+        members.append(Member(key, match.start(1), match.end(), position))
     return members
 
 

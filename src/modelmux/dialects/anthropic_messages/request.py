@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelmux.claude.native import NativeRequest
+from modelmux.claude.native import NativeRequest, blocks_of
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded
 from modelmux.errors import InvalidRequest
@@ -36,7 +36,13 @@ def decode_native(
     name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
     wants_stream = _stream(content) if stream is None else stream
     native = NativeRequest(
-        body, content, wants_stream, _betas(headers), _header(headers, b"anthropic-version"), location
+        body,
+        content,
+        list(blocks_of(content)),
+        wants_stream,
+        _betas(headers),
+        _header(headers, b"anthropic-version"),
+        location,
     )
     is_retry = (_header(headers, b"x-stainless-retry-count") or "0") != "0"
     return Decoded(

@@ -80,6 +80,8 @@ def _serves(draft: NativeDraft, beta: str) -> bool:
 
 def _remove_orphans(draft: NativeDraft, sent: list[str], forwarded: list[str]) -> None:
     """Remove fields whose beta the client sent and that is not forwarded."""
+    if not sent:
+        return
     groups = {value: betas().find(value) for value in sent}
     names = {(group.to if group is not None else None) or value for value, group in groups.items()}
     for pair in betas().pair:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from modelmux.catalog import ModelCard
-from modelmux.claude.native import Content, NativeRequest, blocks_of
+from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notices
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest
@@ -23,7 +23,7 @@ class NativeDraft:
     """
 
     __slots__ = (
-        "_blocks", "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options", "refused",
+        "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options", "refused",
     )  # fmt: skip
 
     def __init__(
@@ -44,20 +44,12 @@ class NativeDraft:
         self.betas = list(native.betas)
         self.edits: dict[Path, bytes | None] = {}
         self.notices = Notices()
-        self._blocks: list[tuple[Path, Content]] | None = None
-
-    @property
-    def blocks(self) -> list[tuple[Path, Content]]:
-        """All blocks and tools, see ``blocks_of``."""
-        if self._blocks is None:
-            self._blocks = list(blocks_of(self.content))
-        return self._blocks
 
     def value(self, *path: str | int) -> Any:
         """The client's value; None where a part of the path does not exist."""
         value: Any = self.content
         for key in path:
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 value = value.get(key)
             elif isinstance(value, list) and isinstance(key, int) and key < len(value):
                 value = value[key]

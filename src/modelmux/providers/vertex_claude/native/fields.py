@@ -45,7 +45,7 @@ def effort(draft: NativeDraft) -> None:
 
 def cache_scope(draft: NativeDraft) -> None:
     """``scope`` of a cache marker; the rest of the marker stays."""
-    marked: list[tuple[tuple[str | int, ...], Any]] = [((), draft.content), *draft.blocks]
+    marked: list[tuple[tuple[str | int, ...], Any]] = [((), draft.content), *draft.native.blocks]
     for path, block in marked:
         marker = block.get("cache_control")
         if isinstance(marker, dict) and "scope" in marker:

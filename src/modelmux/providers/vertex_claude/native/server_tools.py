@@ -56,7 +56,7 @@ def _check_type(draft: NativeDraft, path: Path, type: str) -> None:
 
 def blocks(draft: NativeDraft) -> None:
     """:raises InvalidRequest: a block that refers to a file or a container of Anthropic's own platform."""
-    for path, block in draft.blocks:
+    for path, block in draft.native.blocks:
         source = block.get("source")
         if isinstance(source, dict) and source.get("type") == "file":
             raise refuse(
