@@ -6,12 +6,14 @@ It is decoded once, for routing, checks and accounting. What is sent are the cli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from modelmux.claude.draft import SignedThinking
 from modelmux.claude.request import RemoteFile
+from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.json_edit import Path, dotted
 
 #: A JSON object. Its values may be of any type: only the upstream checks them.
@@ -98,25 +100,36 @@ def stable_prefix(content: Content) -> Iterator[object]:
             break
 
 
-def has_thinking(request: NativeRequest) -> bool:
-    """Whether the history has thinking blocks."""
-    return any(block.get("type") in _THINKING for _, block in request.blocks)
+def thinking_of(request: NativeRequest) -> list[SignedThinking]:
+    """The signed thinking of the history."""
+    return [signed for _, block in request.blocks if (signed := signed_thinking(block)) is not None]
 
 
-def edits_without_thinking(content: Content) -> dict[Path, bytes | None]:
-    """Edits that remove all thinking blocks of the history, and turns that consist of nothing else."""
+def signed_thinking(block: Content) -> SignedThinking | None:
+    """A thinking block; None for any other block, and for one that has not the fields of its type."""
+    kind, signature = block.get("type"), block.get("signature")
+    if kind == "thinking" and isinstance(thinking := block.get("thinking"), str) and isinstance(signature, str):
+        return ThinkingBlock(thinking, signature)
+    if kind == "redacted_thinking" and isinstance(data := block.get("data"), str):
+        return RedactedThinkingBlock(data)
+    return None
+
+
+def edits_without_thinking(content: Content, drops: Callable[[SignedThinking], bool]) -> dict[Path, bytes | None]:
+    """Edits that remove thinking blocks of the history, and turns that consist of nothing else.
+
+    :param drops: whether a block is removed.
+    """
     edits: dict[Path, bytes | None] = {}
     for index, message in messages_of(content):
         blocks = message.get("content")
-        thinking = [at for at, block in _objects(blocks) if block.get("type") in _THINKING]
-        if isinstance(blocks, list) and thinking and len(thinking) == len(blocks):
+        signed = [(at, signed_thinking(block)) for at, block in _objects(blocks)]
+        dropped = [at for at, block in signed if block is not None and drops(block)]
+        if isinstance(blocks, list) and dropped and len(dropped) == len(blocks):
             edits["messages", index] = None
         else:
-            edits.update({("messages", index, "content", at): None for at in thinking})
+            edits.update({("messages", index, "content", at): None for at in dropped})
     return edits
-
-
-_THINKING = ("thinking", "redacted_thinking")
 
 
 def _objects(value: Any) -> list[tuple[int, Content]]:

@@ -6,9 +6,12 @@ know, and thinking of another model on routes with fallbacks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
-from modelmux.claude.native import NativeRequest, has_thinking
+from modelmux.claude.draft import SignedThinking
+from modelmux.claude.native import NativeRequest, thinking_of
 from modelmux.claude.notices import Notice, reject_notices
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.gateway.conversation import Conversation
@@ -44,12 +47,14 @@ class NativePreparation:
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         if error.kind.name == "thinking_refused":
             is_new = deployment.card.id not in self._without_thinking
-            return self._route.has_several_models and is_new and has_thinking(self._request)
+            return self._route.has_several_models and is_new and bool(thinking_of(self._request))
         return bool(self._refused(error, deployment)) and _location(deployment) not in self._repaired_locations
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
         if error.kind.name == "thinking_refused":
             self._without_thinking.add(deployment.card.id)
+            owner = self._exchange.inbound.caller.owner
+            self._services.thinking.mark_rejected(owner, thinking_of(self._request))
         else:
             location = _location(deployment)
             self._repaired_locations.add(location)
@@ -71,13 +76,23 @@ class NativePreparation:
             deployment,
             self._route,
             refused=services.refusals.of(_location(deployment)),
-            without_thinking=model in self._without_thinking or self._conversation.is_first_with(model),
+            drops=self._dropped_thinking(model),
         )
         notices = [*self._location_notices(), *native.notices]
         if services.strict or exchange.inbound.strict:
             reject_notices(notices)
         plan = replace(decoded.plan, rename_model=self._route.options.reply_model == "requested")
         return Prepared(native.body, decoded.stream, plan, notices, native.betas)
+
+    def _dropped_thinking(self, model: str) -> Callable[[SignedThinking], bool] | None:
+        """What this model cannot read of the history, on a route with several: clients keep sending it, and each block
+        that was refused would cost an attempt."""
+        if not self._route.has_several_models:
+            return None
+        if model in self._without_thinking or self._conversation.is_first_with(model):
+            return bool  # all: a block is never false
+        owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
+        return lambda block: is_rejected(owner, block)
 
     def _location_notices(self) -> list[Notice]:
         """The client's URL may name a location outside the route's geography; calls stay inside.

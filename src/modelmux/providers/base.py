@@ -5,11 +5,12 @@ A provider is one folder. Connections, tokens, retries and routing are the same 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from modelmux.claude.draft import RecallThinking
+from modelmux.claude.draft import RecallThinking, SignedThinking
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
@@ -99,12 +100,12 @@ class Provider(Protocol):
         route: Route,
         *,
         refused: frozenset[str],
-        without_thinking: bool,
+        drops: Callable[[SignedThinking], bool] | None,
     ) -> NativePrepared:
         """A request of a native dialect, in the client's own bytes but for what the deployment requires.
 
         :param refused: betas that the deployment's location has refused lately.
-        :param without_thinking: leave the thinking of the history out.
+        :param drops: which thinking of the history is left out; None for none.
         :raises InvalidRequest: it asks for something that the provider does not offer.
         """
         ...

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from modelmux.claude.draft import RecallThinking
+from modelmux.claude.draft import RecallThinking, SignedThinking
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
@@ -58,12 +58,10 @@ class VertexClaude:
         route: Route,
         *,
         refused: frozenset[str],
-        without_thinking: bool,
+        drops: Callable[[SignedThinking], bool] | None,
     ) -> NativePrepared:
         """See ``providers.base.Provider``."""
-        return prepare_native(
-            request, deployment.card, route.options, refused=refused, without_thinking=without_thinking
-        )
+        return prepare_native(request, deployment.card, route.options, refused=refused, drops=drops)
 
     def refused_betas(self, error: GatewayError) -> frozenset[str]:
         """See ``providers.base.Provider``."""

@@ -6,9 +6,11 @@ for Vertex AI, GC Google's model cards, P Anthropic's documentation for gateways
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from modelmux.catalog import ModelCard
+from modelmux.claude.draft import SignedThinking
 from modelmux.claude.native import NativeRequest, edits_without_thinking
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest, PayloadTooLarge
@@ -62,20 +64,20 @@ def prepare_native(
     options: Options,
     *,
     refused: frozenset[str] = frozenset(),
-    without_thinking: bool = False,
+    drops: Callable[[SignedThinking], bool] | None = None,
 ) -> NativePrepared:
     """A native request for the model of ``card``.
 
     :param refused: betas that the location has refused lately.
-    :param without_thinking: leave the thinking of the history out: it is another model's, or was refused.
+    :param drops: which thinking of the history is left out: another model's, or what was refused.
     :raises InvalidRequest: it asks for something that Google Cloud does not offer; names the field.
     :raises PayloadTooLarge: with its downloaded files it is larger than Vertex AI accepts.
     """
     draft = NativeDraft(native, card, options, refused=refused)
     for rule in RULES:
         rule.apply(draft)
-    if without_thinking:
-        removed = edits_without_thinking(native.content)
+    if drops is not None:
+        removed = edits_without_thinking(native.content, drops)
         if removed:
             draft.edits.update(removed)
             draft.notices.add("dropped", "messages", "Thinking that this model cannot read is not sent.")
