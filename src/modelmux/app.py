@@ -97,8 +97,9 @@ class Gateway:
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._refusals = Refusals(runtime.clock)
-        self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=config.server.workers)
-        self._limiter = ConcurrencyLimiter(**_limits(config))
+        self._workers = config.server.workers  # a reload starts no further ones
+        self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=self._workers)
+        self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         try:
             self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
@@ -148,12 +149,13 @@ class Gateway:
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
         services = self._services(config, tokens, fetcher)
-        self._deployments.retain(services.routes.current.deployments)
-        self._limiter.resize(**_limits(config))
         application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
+        origins = read_origins(config.server.cors_origins)
+        # Nothing below fails: what outlives configurations changes only for one that can be used.
+        self._deployments.retain(services.routes.current.deployments)
+        self._limiter.resize(**_limits(config, self._workers))
         if self._logs_route_warnings:
             self._log_route_warnings(services.routes)
-        origins = read_origins(config.server.cors_origins)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
 
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
@@ -289,9 +291,9 @@ class _Limits(TypedDict):
     queue_timeout: float
 
 
-def _limits(config: Config) -> _Limits:
+def _limits(config: Config, workers: int) -> _Limits:
     """The concurrency of this process: its share of what all workers may have."""
-    limits, workers = config.limits, config.server.workers
+    limits = config.limits
     return _Limits(
         limit=math.ceil(limits.max_concurrent_requests / workers),
         queue=math.ceil(limits.max_queued_requests / workers),

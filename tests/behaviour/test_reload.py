@@ -106,6 +106,38 @@ async def test_what_cannot_be_used_changes_nothing(bad: dict[str, Any]) -> None:
     await app.aclose()
 
 
+async def answers_beside_a_stream(app: Gateway, slow: SlowReply) -> bool:
+    """Whether a request is answered while a stream runs."""
+    stream = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "m", "stream": True}))
+    await slow.reached.wait()
+    response = await call(app, "m")
+    slow.go_on.set()
+    await stream
+    await app.aclose()
+    return response.status == 200
+
+
+@pytest.mark.parametrize("bad", [{"server": {"api_keys": ["changeme"]}}, {"fetch": {"deny": ["not a pattern!"]}}])
+async def test_what_cannot_be_used_does_not_change_limits(bad: dict[str, Any]) -> None:
+    slow = SlowReply()
+    app = gateway(FakeUpstream([slow, message_reply()]), config("m"))
+    with pytest.raises(ConfigError):
+        await app.reload(config("m", limits={"max_concurrent_requests": 1, "max_queued_requests": 0}, **bad))
+    assert await answers_beside_a_stream(app, slow)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2)])
+async def test_limits_are_shared_by_the_workers_that_run(before: int, after: int) -> None:
+    def limited(workers: int, requests: int) -> Config:
+        limits = {"max_concurrent_requests": requests, "max_queued_requests": 0}
+        return config("m", server={"workers": workers}, limits=limits)
+
+    slow = SlowReply()
+    app = gateway(FakeUpstream([slow, message_reply()]), limited(before, before))
+    assert await app.reload(limited(after, 4)) == ["server.workers"]
+    assert await answers_beside_a_stream(app, slow) == (before == 2)
+
+
 async def test_settings_that_need_a_restart_are_reported() -> None:
     app = gateway(FakeUpstream([]), config("m"))
     server = {"port": 1, "host": "::1", "log_level": "debug", "strict": True}

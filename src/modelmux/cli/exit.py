@@ -26,6 +26,16 @@ def wants_debug(arguments: list[str], environment: Mapping[str, str]) -> tuple[l
     return [*others, *arguments[end:]], len(others) < end or environment.get("MODELMUX_DEBUG", "") not in ("", "0")
 
 
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that was closed at the start: a file or a connection would get its
+    descriptor, and other programs' output with it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # in this order: the lowest free descriptor is used
+            stream = open(os.devnull, mode)  # noqa: PTH123, SIM115 - open as long as the process
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
 def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
     """Run a command, and exit."""
     try:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.exit import run_and_exit, wants_debug
+from modelmux.cli.exit import open_closed_streams, run_and_exit, wants_debug
 from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.output import colours
 from modelmux.version import __version__
@@ -57,6 +57,7 @@ class _Main(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
+        open_closed_streams()
         arguments, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
         run = super().main
         run_and_exit(

@@ -71,8 +71,8 @@ class ConcurrencyLimiter:
             self._queue.pop(slot, None)
 
     def release(self) -> None:
-        """Give a slot back: to the first in the queue, if there is one."""
-        while self._queue:
+        """Give a slot back: to the first in the queue, if there is one and the limit was not lowered meanwhile."""
+        while self._queue and (self._limit is None or self.running <= self._limit):
             slot, _ = self._queue.popitem(last=False)
             if not slot.done():
                 slot.set_result(None)

@@ -276,10 +276,7 @@ class Exchange:
         if client.ended:  # it has been sent all of its response, though it may not have read it yet
             self.settle(None)
             return True
-        if self.committed is not None:
-            data = self.committed.fail(error)
-        else:
-            data = self.encoder.fail(error) if self.encoder is not None else b""
+        data = self._failure(error)
         self.settle(error)
         if not client.started:
             return False
@@ -288,6 +285,15 @@ class Exchange:
         with contextlib.suppress(OSError):  # the client has left
             await client.end(data)
         return True
+
+    def _failure(self, error: GatewayError) -> bytes:
+        """The end of a stream that failed."""
+        if self.committed is not None:
+            return self.committed.fail(error)
+        if self.decoded is None or not self.sends_events:
+            return b""
+        encoder = self.encoder or self.new_encoder(self.decoded.plan)  # the first keep-alive may still wait to be sent
+        return encoder.fail(error)
 
 
 def _uncancel() -> None:

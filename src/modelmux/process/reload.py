@@ -39,7 +39,10 @@ class ReloadResult:
             status = file.status
             status.problems, status.advisories = self.problems, self.advisories
             status.generation += 1
-            file.write()
+            try:
+                file.write()
+            except OSError as error:  # no space left: serving goes on, only `modelmux reload` cannot see the result
+                log.error(names.EVENT_CONFIG, message=f"{file.path}: cannot be written: {error.strerror}")
 
 
 class Reloader:

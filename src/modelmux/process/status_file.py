@@ -64,10 +64,10 @@ class StatusFile:
         self.write()
 
     def write(self) -> None:
-        """Write the current status to the file."""
+        """Write the current status to the file, which is complete at any time for those who read it."""
         data = msgspec.json.encode(self.status)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        os.pwrite(self._fd, data.ljust(os.fstat(self._fd).st_size), 0)
+        os.ftruncate(self._fd, len(data))
 
     def detach(self) -> None:
         """In a forked process: close the file, which still belongs to the parent."""

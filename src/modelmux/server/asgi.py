@@ -115,7 +115,7 @@ class Application:
         """
         method = scope["method"]
         for pattern, by_method in self._templates:
-            match = pattern.match(path)
+            match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
                 if method in by_method:
                     return by_method[method], match.groupdict()

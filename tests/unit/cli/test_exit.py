@@ -94,3 +94,16 @@ def test_a_broken_pipe_is_silent(tmp_path: Path) -> None:
         ["sh", "-c", command], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("arguments", [["models"], ["chat"], ["config", "init"]], ids=lambda words: words[0])
+def test_closed_standard_streams_are_empty_ones(arguments: list[str], closed: tuple[int, ...], tmp_path: Path) -> None:
+    closing = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    code = f"{sys.executable} -m modelmux {' '.join(arguments)} {closing}"
+    result = subprocess.run(
+        ["sh", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(tmp_path),
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "internal error" not in result.stderr
+    assert result.returncode == {"models": 0, "chat": 2, "config": 1}[arguments[0]]

@@ -112,6 +112,22 @@ async def test_a_higher_limit_lets_waiters_run() -> None:
     await waiters[2]
 
 
+async def test_a_lower_limit_takes_effect_while_others_wait() -> None:
+    slots = limiter(3)
+    for _ in range(3):
+        await slots.acquire()
+    waiters = [asyncio.create_task(slots.acquire()) for _ in range(2)]
+    await asyncio.sleep(0)
+    slots.resize(1, queue=8, queue_timeout=5.0)
+    seen = []
+    for _ in range(5):
+        slots.release()
+        await asyncio.sleep(0)
+        seen.append((slots.running, slots.queued))
+    await asyncio.gather(*waiters)
+    assert seen == [(2, 2), (1, 2), (1, 1), (1, 0), (0, 0)]
+
+
 @pytest.mark.virtual_time
 async def test_slots_are_neither_lost_nor_invented_under_random_load() -> None:
     rng, slots, most = random.Random(7), limiter(3, queue=20, queue_timeout=0.01), 0

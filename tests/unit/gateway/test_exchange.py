@@ -30,6 +30,7 @@ from support.playbook import (
     not_settled,
     pause,
     raises,
+    reads_again,
     refuses,
     replies,
     sends,
@@ -111,6 +112,18 @@ async def test_a_request_error_after_keep_alives_is_in_band() -> None:
         >> replies(INVALID, 400) << ends(failed("invalid_request")) << settled("client_error")
     ).play()  # fmt: skip
     assert errors_sent(world) == ["invalid_request"], "an error in-band is counted (F2)"
+
+
+async def test_an_error_before_the_first_attempt_is_in_band_while_the_first_keep_alive_waits() -> None:
+    class SlowTokens(FakeTokens):
+        async def token(self) -> str:
+            await asyncio.sleep(60)
+            raise CredentialsUnavailable("none")
+
+    await (
+        hub(tokens=SlowTokens()) << not_settled() >> stops_reading() >> keep_alive() << starts() >> pause(61)
+        << ends(failed("credentials")) >> reads_again() << settled("gateway_error", attempts=[])
+    ).play()  # fmt: skip
 
 
 async def test_an_upstream_error_after_keep_alives_is_in_band() -> None:

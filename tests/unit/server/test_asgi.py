@@ -156,6 +156,13 @@ async def test_an_unknown_path_suggests_another(path: str, suggestion: str | Non
     assert (f"Did you mean {suggestion}?" in message) if suggestion else ("/v1/chat/completions" in message)
 
 
+async def test_a_line_break_is_part_of_a_path() -> None:
+    for path in ("/v1/list/a%0A", "/v1/list/a%0Ab", "/v1/list%0A"):
+        site = Site()
+        assert (await request(site.app, "GET", path.replace("%0A", "\n"))).status == 404
+        assert site.calls == []
+
+
 async def test_without_a_key_nothing_is_told_about_paths() -> None:
     """But for pages that everyone may see."""
     site = Site((KEY,))

@@ -25,15 +25,16 @@ def encode_models(models: Sequence[ListedModel], query: Mapping[str, str]) -> by
     :raises InvalidRequest: a limit that is not a number in range, or an id that is not in the list.
     """
     limit = _limit(query.get("limit"))
-    start, end = 0, len(models)
+    first, end = 0, len(models)
     ids = [model.name for model in models]
     if "after_id" in query:
-        start = _position(query["after_id"], ids, "after_id") + 1
+        first = _position(query["after_id"], ids, "after_id") + 1
+    start = first
     if "before_id" in query:
         end = _position(query["before_id"], ids, "before_id")
-        start = max(start, end - limit)
+        start = max(first, end - limit)
     page = models[start:end][:limit]
-    has_more = start > 0 if "before_id" in query else end - start > limit
+    has_more = end - first > limit
     return encode(
         ModelPage(
             data=[_info(model) for model in page],

@@ -38,6 +38,9 @@ PAGES: list[tuple[dict[str, str], list[str], bool]] = [
     ({"limit": "2", "before_id": "m2"}, ["m0", "m1"], False),
     ({"limit": "9", "before_id": "m1"}, ["m0"], False),
     ({"before_id": "m0"}, [], False),
+    ({"after_id": "m0", "before_id": "m3"}, ["m1", "m2"], False),
+    ({"limit": "1", "after_id": "m0", "before_id": "m3"}, ["m2"], True),
+    ({"after_id": "m3", "before_id": "m1"}, [], False),
 ]
 
 
