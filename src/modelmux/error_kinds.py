@@ -132,7 +132,7 @@ _TABLE: Final = (
         anthropic_type="policy_blocked", should_retry=False,
     ),
     ErrorKind(
-        name="not_supported", status=501, openai_type="invalid_request_error", openai_code="not_supported",
+        name="not_supported", status=501, openai_type="server_error", openai_code="not_supported",
         anthropic_type="not_supported", should_retry=False,
     ),
     # The gateway itself

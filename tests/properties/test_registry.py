@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from modelmux.app import Gateway
 from modelmux.dialects.base import Dialect, ListingDialect
-from modelmux.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, SURFACES, Surface
+from modelmux.dialects.registry import OPENAI_CHAT, SURFACES, Surface
 from modelmux.errors import EndpointNotFound, GatewayError, InvalidRequest, MethodNotAllowed, Unauthorized
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.wire.http import HttpCall
@@ -32,19 +32,26 @@ KEYS = {"server": {"api_keys": ["sk-modelmux-first"]}}
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 #: Paths that need no key. They say that the process lives, and nothing else.
 OPEN = {
-    "/", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", "/readyz", "/health/readiness",
+    "/", "/api/hello", "/health", "/livez", "/healthz", "/health/liveliness", "/health/liveness", "/readyz",
+    "/health/readiness",
 }  # fmt: skip
 #: A request that each generating dialect answers, and one that it does not.
 REQUESTS: dict[str, Any] = {
     "openai_chat": {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]},
-}
+    "anthropic_messages": {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]},
+    "vertex_raw": {
+        "anthropic_version": "vertex-2023-10-16", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}],
+    },
+}  # fmt: skip
+#: What stands for the parameters of a path, but for those that name a model.
+PARAMETERS = {"project": "a-project", "location": "us-east5", "prefix": "vertex_ai/v1"}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"]
 GENERATING = [surface for surface in SURFACES if surface.operation in ("generate", "count_tokens")]
 READING = [surface for surface in SURFACES if surface.method == "GET"]
 
 
 def path_of(surface: Surface, name: str = MODEL) -> str:
-    return re.sub(r"\{\w+(:path)?\}", name, surface.path)
+    return re.sub(r"\{(\w+)(:path)?\}", lambda match: PARAMETERS.get(match[1], name), surface.path)
 
 
 def name_of(surface: Surface) -> str:
@@ -70,8 +77,10 @@ def dialect_of(surface: Surface, headers: dict[str, str]) -> ListingDialect:
 
 def check_shape(response: Response, dialect: ListingDialect, error: GatewayError) -> None:
     """The response has the shape of an error in a dialect, and the status of this one."""
-    assert response.status == error.status
-    assert shape(response.json()) == shape(json.loads(dialect.error(error, "").body))
+    expected = dialect.error(error, "req_1")
+    assert response.status == expected.status
+    assert shape(response.json()) == shape(json.loads(expected.body))
+    assert {name.decode() for name, _ in expected.headers} <= set(response.headers)
 
 
 def shape(value: Any) -> Any:
@@ -82,8 +91,9 @@ def shape(value: Any) -> Any:
 def test_no_path_is_served_twice_and_dialects_have_names_of_their_own() -> None:
     served = [(surface.method, surface.path) for surface in SURFACES]
     assert len(set(served)) == len(served)
-    dialects = {id(d): d.name for s in SURFACES for d in (s.dialect, s.anthropic_dialect) if d is not None}
-    assert len(set(dialects.values())) == len(dialects)
+    dialects = [d for s in SURFACES for d in (s.dialect, s.anthropic_dialect) if d is not None]
+    names = {type(dialect): dialect.name for dialect in dialects}
+    assert len(set(names.values())) == len(names)
     assert {surface.dialect.name for surface in GENERATING} == set(REQUESTS)
 
 
@@ -190,8 +200,8 @@ async def test_an_unknown_name_fails_in_the_clients_dialect(surface: Surface, cl
     app = gateway(FakeUpstream([]), vertex={"models": [{"name": "only", "model": MODEL}]}, **KEYS)
     response = await call(surface, app, KEY | client, path=path_of(surface, "unknown"))
     check_shape(response, dialect_of(surface, client), EndpointNotFound("no"))
-    expected = ANTHROPIC_MESSAGES if client and surface.anthropic_dialect else OPENAI_CHAT
-    assert ("type" in response.json()) is (expected is ANTHROPIC_MESSAGES)
+    speaks_openai = surface.dialect is OPENAI_CHAT and not (client and surface.anthropic_dialect)
+    assert ("type" in response.json()) is not speaks_openai
 
 
 # HTTP

@@ -11,6 +11,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 REQUESTS = FOLDER.parent / "openai_requests"
+MESSAGES_REQUESTS = FOLDER.parent / "messages_requests"
 _ABSENT = pytest.mark.skip(reason="the recorded traffic (../shared) is not here")
 
 
@@ -31,3 +32,10 @@ def openai_requests() -> list[Any]:
     """pytest parameters: one for each recorded client request, or a single skipped one."""
     paths = sorted(REQUESTS.glob("*.json")) if REQUESTS.is_dir() else []
     return [pytest.param(load(path), id=path.stem) for path in paths] or [pytest.param({}, marks=_ABSENT)]
+
+
+def messages_requests(*surfaces: str) -> list[Any]:
+    """pytest parameters: one for each recorded request to these surfaces, or a single skipped one."""
+    paths = sorted(MESSAGES_REQUESTS.glob("*.json")) if MESSAGES_REQUESTS.is_dir() else []
+    params = [pytest.param(load(path), id=path.stem) for path in paths if load(path)["surface"] in surfaces]
+    return params or [pytest.param({}, marks=_ABSENT)]

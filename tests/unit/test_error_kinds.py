@@ -22,8 +22,13 @@ from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 OTHER = {"quota_zero"}
 #: Types that the Messages API sends; the SDK's list lacks the one of 413 (its documentation has it).
 ANTHROPIC_TYPES = {*get_args(ErrorType), "request_too_large"}
+#: Types of refusals that only gateways make. The SDKs go by their statuses.
+GATEWAY_TYPES = {"policy_blocked", "not_supported"}
 #: Types that OpenAI's API sends.
-OPENAI_TYPES = {"invalid_request_error", "authentication_error", "rate_limit_error", "server_error"}
+OPENAI_TYPES = {
+    "invalid_request_error", "authentication_error", "permission_error", "insufficient_quota", "rate_limit_error",
+    "server_error",
+}  # fmt: skip
 CLASSES: list[type[GatewayError]] = [
     cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, GatewayError)
 ]
@@ -65,19 +70,24 @@ def test_an_error_is_what_its_kind_says() -> None:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_statuses_and_types_are_those_of_the_sdks(kind: ErrorKind) -> None:
     assert kind.status in {status.value for status in http.HTTPStatus}
-    assert kind.anthropic_type in ANTHROPIC_TYPES
+    assert kind.anthropic_type in ANTHROPIC_TYPES | GATEWAY_TYPES
     assert kind.openai_type in OPENAI_TYPES
-    name = {
-        400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError",
-        429: "RateLimitError",
-    }.get(kind.status, "InternalServerError" if kind.status >= 500 else "APIStatusError")  # fmt: skip
-    assert isinstance(sdk_error(openai.OpenAI(api_key="x"), kind), getattr(openai, name))
-    assert isinstance(sdk_error(anthropic.Anthropic(api_key="x"), kind), getattr(anthropic, name))
+    assert isinstance(sdk_error(openai.OpenAI(api_key="x"), kind.status), getattr(openai, name_of(kind.status)))
+    status = kind.anthropic_status or kind.status
+    assert isinstance(sdk_error(anthropic.Anthropic(api_key="x"), status), getattr(anthropic, name_of(status)))
 
 
-def sdk_error(client: Any, kind: ErrorKind) -> Exception:
+def name_of(status: int) -> str:
+    """The name of an SDK's exception for a status."""
+    return {
+        400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError", 404: "NotFoundError",
+        409: "ConflictError", 429: "RateLimitError",
+    }.get(status, "InternalServerError" if status >= 500 else "APIStatusError")  # fmt: skip
+
+
+def sdk_error(client: Any, status: int) -> Exception:
     """What an SDK raises for a status."""
-    response = httpx2.Response(kind.status, request=httpx2.Request("POST", "http://h"), json={})
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://h"), json={})
     error: Exception = client._make_status_error("", body={}, response=response)
     return error
 
@@ -88,7 +98,9 @@ def test_types_agree_with_the_status() -> None:
             assert kind.status >= 500
         else:
             assert 400 <= kind.status < 500
-        assert (kind.anthropic_type in ("api_error", "overloaded_error", "timeout_error")) == (kind.status >= 500)
+        status = kind.anthropic_status or kind.status
+        is_servers = kind.anthropic_type in ("api_error", "overloaded_error", "timeout_error", "not_supported")
+        assert is_servers == (status >= 500)
 
 
 def test_what_the_operator_has_to_fix_is_not_retried_by_clients() -> None:
@@ -102,11 +114,14 @@ DECISIONS = {
     "bad_request": ("no", False), "unauthorized": ("no", False), "model_not_found": ("no", False),
     "endpoint_not_found": ("no", False), "method_not_allowed": ("no", False), "request_timeout": ("no", False),
     "payload_too_large": ("no", False), "unsupported_media_type": ("no", False), "head_too_large": ("no", False),
+    "not_permitted": ("no", False), "budget_spent": ("no", False), "caller_rate_limit": ("no", False),
+    "policy_blocked": ("no", False), "not_supported": ("no", False),
     "internal": ("no", False), "outside_geography": ("no", False), "credentials": ("no", False),
     "gateway_overloaded": ("no", False), "gateway_draining": ("no", False), "upstream_error": ("no", False),
     "unreachable": ("anywhere", True), "broken": ("anywhere", True), "slow_start": ("anywhere", True),
     "slow_reply": ("no", True), "deadline": ("no", False), "invalid_request": ("no", False),
     "context_length": ("no", False), "too_large": ("no", False), "thinking_refused": ("after_repair", False),
+    "beta_refused": ("after_repair", False), "request_size": ("no", False),
     "not_enabled": ("no", False), "not_found": ("other_model", False), "conflict": ("no", False),
     "unauthenticated": ("after_repair", False), "permission": ("no", False), "billing": ("no", False),
     "rate_limit": ("anywhere", False), "quota_zero": ("other_model", False), "timeout": ("anywhere", True),

@@ -21,13 +21,12 @@ from modelmux.config.schema import (
     ModelTimeouts,
     RetriesConfig,
     ServerConfig,
-    StreamClient,
-    StreamingConfig,
     TimeoutsConfig,
     VertexConfig,
     VertexDeployment,
     VertexModel,
 )
+from modelmux.config.streaming_schema import StreamClient, StreamingConfig
 from modelmux.config.values import Secret
 
 SETTINGS = {

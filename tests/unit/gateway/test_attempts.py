@@ -244,7 +244,8 @@ def _hello(world: World) -> None:
     data = b"".join(effect.data for effect in world.effects)  # type: ignore[union-attr]
     world.effects.clear()
     assert data.count(b"Hello!") == 1
-    assert data.endswith((named("end", stop="end_turn"), named("message_stop", type="message_stop")))
+    stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    assert data.endswith((named("end", stop="end_turn"), stop))
 
 
 async def test_a_reply_that_is_neither_is_an_error() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.dialects.openai_chat.request import to_claude_request
-from modelmux.routing.affinity import affinity_key, stable_prefix, preferred_deployment
+from modelmux.routing.affinity import affinity_key, preferred_deployment, stable_prefix
 from modelmux.routing.model import Deployment
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import decode_request

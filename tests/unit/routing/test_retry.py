@@ -79,7 +79,7 @@ ZERO_QUOTA = Availability(unavailable=True, available_at=7.0, quota_is_zero=True
 NO_RETRIES = RetryPolicy(max_attempts=1)
 
 OVERLOADED, UNAUTHENTICATED = upstream_error("overloaded"), upstream_error("unauthenticated")
-THINKING_REFUSED = upstream_error("thinking_refused")
+THINKING_REFUSED, BETA_REFUSED = upstream_error("thinking_refused"), upstream_error("beta_refused")
 
 
 def rate_limit(retry_after: float) -> UpstreamRefused:
@@ -105,10 +105,14 @@ DECISIONS: list[tuple[str, Retry | Stop, Retry | Stop]] = [
     ("even without retries", decision(UNAUTHENTICATED, policy=NO_RETRIES), Retry(0.0, A, renew_token=True)),
     ("the renewed token is rejected, no retries", decision(UNAUTHENTICATED, token_renewed=True, policy=NO_RETRIES),
      Stop("attempts_exhausted")),
-    ("rejected thinking is dropped once, same deployment", decision(THINKING_REFUSED, (A, B), TWO),
+    ("rejected thinking is dropped once, same deployment", decision(THINKING_REFUSED, (A, B), TWO, can_repair=True),
      Retry(0.0, B, repair=True)),
-    ("thinking is dropped even without retries", decision(THINKING_REFUSED, policy=NO_RETRIES),
+    ("thinking is dropped even without retries", decision(THINKING_REFUSED, policy=NO_RETRIES, can_repair=True),
      Retry(0.0, A, repair=True)),
+    ("a rejected beta is left out once", decision(BETA_REFUSED, can_repair=True, can_retry=False),
+     Retry(0.0, A, repair=True)),
+    ("only these two can be repaired", decision(upstream_error("invalid_request"), can_repair=True),
+     Stop("not_retryable")),
     ("unless there was none", decision(THINKING_REFUSED, can_repair=False), Stop("not_retryable")),
     ("the same deployment if the other one is unavailable", decision(OVERLOADED, (A,), TWO,
      availability=(AVAILABLE, UNAVAILABLE)), Retry(0.5, A)),

@@ -10,7 +10,7 @@ import pytest
 
 from modelmux.dialects.base import Caller
 from modelmux.dialects.registry import ANTHROPIC_MESSAGES, Surface
-from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.errors import GatewayError, InvalidRequest, UpstreamUnreachable
 from modelmux.server.asgi import Application, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
 from modelmux.server.responses import Receive, Scope, Send, send_json
@@ -20,6 +20,7 @@ from support.exchange_world import RecordingLog
 
 KEY = "sk-modelmux-first"
 AUTH = {"authorization": f"Bearer {KEY}"}
+ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
 
 class Site:
@@ -28,20 +29,22 @@ class Site:
     :param failure: raised by the handler.
     """
 
-    def __init__(self, keys: tuple[str, ...] = (), failure: Exception | None = None) -> None:
+    def __init__(self, keys: tuple[str, ...] = (), failure: Exception | None = None, *, keyless: bool = False) -> None:
         self.failure = failure
         self.calls: list[tuple[str, Caller, dict[str, str]]] = []
         self.errors: list[GatewayError] = []
+        self.statuses: list[int] = []
         self.log: Any = RecordingLog()
         self.lifespan: list[str] = []
         surfaces = [
             Surface("POST", "/v1/talk", "generate", TINY_HUB),
             Surface("GET", "/v1/list", "list_models", TINY_HUB, ANTHROPIC_MESSAGES),
             Surface("GET", "/v1/list/{name:path}", "list_models", TINY_HUB),
+            Surface("POST", "/v1/keyless", "generate", TINY_HUB, may_be_keyless=True),
             Surface("GET", "/open", "page", TINY_HUB, authenticated=False),
         ]
         options = ServerOptions(
-            ApiKeys(keys), self.log, lambda: "req_new", self.errors.append, self._startup, self._shutdown
+            ApiKeys(keys), keyless, self.log, lambda: "req_new", self._on_error, self._startup, self._shutdown
         )
         self.app = Application([Served(surface, self.handle) for surface in surfaces], options)
 
@@ -52,6 +55,10 @@ class Site:
         if self.failure is not None:
             raise self.failure
         await send_json(send, 200, b'"served"', [])
+
+    def _on_error(self, error: GatewayError, status: int) -> None:
+        self.errors.append(error)
+        self.statuses.append(status)
 
     async def _startup(self) -> None:
         self.lifespan.append("startup")
@@ -108,12 +115,54 @@ async def test_an_error_has_the_shape_of_the_paths_dialect_and_is_counted() -> N
     assert (response.status, response.headers["x-request-id"]) == (400, "r1")
     assert response.json() == {"failed": "bad_request", "message": "no", "request": "r1"}
     response = await site.get("/v1/list", headers={"anthropic-version": "2023-06-01"})
-    assert response.json() == {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    assert response.json() == {
+        "type": "error", "error": {"type": "invalid_request_error", "message": "no"}, "request_id": "req_new",
+    }  # fmt: skip
+    assert response.headers["request-id"] == "req_new"
     response = await site.get("/v1/list", headers={"x-api-key": "k"})
     assert response.json()["type"] == "error"
     response = await site.get("/v1/list", headers={"x-api-key": "k", "authorization": "Bearer k"})
     assert response.json()["failed"] == "bad_request"
     assert site.errors == [site.failure] * 4
+    assert site.statuses == [400] * 4
+
+
+async def test_an_error_is_counted_with_the_status_of_its_dialect() -> None:
+    site = Site(failure=UpstreamUnreachable("no route"))
+    statuses = [(await site.get(path, headers=ANTHROPIC)).status for path in ("/v1/list", "/v1/list/x")]
+    assert statuses == site.statuses == [503, 502]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "is_anthropic"),
+    [
+        ("/v1/messages/batches", {}, True), ("/messages/x", {}, True), ("/v1/files", {}, True),
+        ("/v1/skills/x", {}, True), ("/v1/complete", {}, True), ("/x", {}, False), ("/x", {"x-api-key": "k"}, True),
+        ("/a/publishers/anthropic/models/m:x", {}, True), ("/v1/messages/chat/completions", {}, False),
+        ("/x/chat/completions", {"anthropic-version": "2023-06-01"}, False),
+    ],
+)  # fmt: skip
+async def test_a_path_that_is_not_served_fails_in_the_dialect_of_its_clients(
+    path: str, headers: dict[str, str], is_anthropic: bool
+) -> None:
+    response = await Site().get(path, "POST", headers)
+    assert (response.status, "type" in response.json()) == (404, is_anthropic)
+
+
+async def test_a_path_may_be_open_to_callers_without_a_key() -> None:
+    """A Google token is not a key: it is neither checked nor used. A wrong key stays wrong."""
+    for keyless, headers, status in [
+        (False, {}, 401), (True, {}, 200), (True, {"authorization": "Bearer ya29.x"}, 200),
+        (False, {"authorization": "Bearer ya29.x"}, 401), (True, {"authorization": "Bearer wrong"}, 401),
+        (True, {"x-api-key": "wrong", "authorization": "Bearer ya29.x"}, 401),
+        (True, {"x-api-key": KEY, "authorization": "Bearer ya29.x"}, 200), (True, {"authorization": "Basic x"}, 200),
+    ]:  # fmt: skip
+        site = Site((KEY,), keyless=keyless)
+        assert (await site.get("/v1/keyless", "POST", headers)).status == status, (keyless, headers)
+        owners = [caller.owner for _, caller, _ in site.calls]
+        assert len(owners) == (status == 200)
+        assert all((owner == "anonymous") == (KEY not in headers.values()) for owner in owners)
+    assert (await Site((KEY,), keyless=True).get("/v1/talk", "POST")).status == 401, "only where the path may be"
 
 
 async def test_an_unexpected_exception_is_logged_and_sent_without_its_text() -> None:

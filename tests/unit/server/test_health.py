@@ -30,10 +30,10 @@ class Pages:
 
         async def nothing() -> None: ...
 
-        def ignore(error: GatewayError) -> None: ...
+        def ignore(error: GatewayError, status: int) -> None: ...
 
         log: Any = RecordingLog()
-        options = ServerOptions(ApiKeys([]), log, lambda: "req_1", ignore, nothing, nothing)
+        options = ServerOptions(ApiKeys([]), False, log, lambda: "req_1", ignore, nothing, nothing)
         self.app = Application([Served(surface, page_handler(pages[surface.path])) for surface in PAGES], options)
 
     async def get(self, path: str, method: str = "GET") -> Response:

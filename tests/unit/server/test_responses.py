@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelmux.errors import GatewayOverloaded, InvalidRequest, MethodNotAllowed
+from modelmux.dialects.base import ErrorResponse
+from modelmux.errors import GatewayDraining, GatewayOverloaded, InvalidRequest, MethodNotAllowed
 from modelmux.server.responses import HeaderList, error_headers, send_error, send_json
 
 
@@ -32,10 +33,18 @@ async def test_a_json_response_says_its_type_and_length() -> None:
 
 async def test_an_error_has_its_status_and_headers() -> None:
     sent, error = Sent(), GatewayOverloaded("full")
-    await send_error(sent.send, error, b"{}", [(b"x", b"y")])
+    await send_error(sent.send, error, ErrorResponse(529, b"{}", [(b"a", b"b")]), [(b"x", b"y")])
     start = sent.messages[0]
-    assert start["status"] == 503
-    assert start["headers"][2:] == [(b"x", b"y"), (b"retry-after", b"1")]
+    assert start["status"] == 529, "the dialect's"
+    assert start["headers"][2:] == [(b"x", b"y"), (b"a", b"b"), (b"retry-after", b"1")]
+    assert sent.messages[1]["body"] == b"{}"
+
+
+async def test_the_dialects_own_headers_replace_those_of_the_error() -> None:
+    sent = Sent()
+    own = [(b"retry-after", b"7"), (b"x-should-retry", b"false")]
+    await send_error(sent.send, GatewayDraining("ending"), ErrorResponse(503, b"{}", own), [])
+    assert sent.messages[0]["headers"][2:] == own
 
 
 @pytest.mark.parametrize(

@@ -15,5 +15,7 @@ def test_headers_become_fields_that_the_log_knows() -> None:
 
 
 def test_values_are_short_and_printable() -> None:
-    assert client_tags([(b"user-agent", b"a\tb\xc3\xa4\x1b[31m" + b"x" * 200)])["user_agent"] == "a?b???[31m" + "x" * 110
+    assert (
+        client_tags([(b"user-agent", b"a\tb\xc3\xa4\x1b[31m" + b"x" * 200)])["user_agent"] == "a?b???[31m" + "x" * 110
+    )
     assert client_tags([(b"user-agent", b"")]) == {}

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.wire import sse
+from modelmux.wire.json_prefix import completed
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -52,7 +53,7 @@ def to_body(stream: bytes) -> bytes:
             _end(message, event)
     for index, parts in inputs.items():
         if text := "".join(parts):
-            blocks[index]["input"] = msgspec.Raw(text.encode())
+            blocks[index]["input"] = _input(text.encode())
     return _encode({**message, "content": [blocks[index] for index in sorted(blocks)]})
 
 
@@ -67,6 +68,17 @@ def _add_delta(block: dict[str, Any], delta: dict[str, Any], inputs: list[str]) 
         block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
     else:
         block.update((key, value) for key, value in delta.items() if key != "type")
+
+
+def _input(text: bytes) -> Any:
+    """The input of a tool in its own bytes. A reply may stop inside it; what is not even the beginning of an object is
+    shown as the string that it is."""
+    try:
+        _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        beginning = completed(text)
+        return text.decode() if beginning is None else msgspec.Raw(beginning)
+    return msgspec.Raw(text)
 
 
 def _end(message: dict[str, Any], event: dict[str, Any]) -> None:

@@ -90,6 +90,6 @@ def test_a_model_shows_its_dates_and_limits() -> None:
 
 def test_errors_have_anthropics_shape_and_types() -> None:
     refused = UpstreamRefused("Slow down.", KINDS["rate_limit"], UpstreamReply(429))
-    shown = json.loads(DIALECT.error(refused, "req_1"))
+    shown = json.loads(DIALECT.error(refused, "req_1").body)
     assert shown["type"] == "error"
     assert (shown["error"]["type"], shown["error"]["message"]) == ("rate_limit_error", "Slow down.")

@@ -36,6 +36,8 @@ CLIENT: dict[str, tuple[int, str, str | None, bool | None]] = {
     "overloaded": (503, "server_error", "overloaded", None),
     "server_error": (503, "server_error", "upstream_error", None),
     "unexpected": (502, "server_error", "upstream_error", None),
+    "beta_refused": (400, "invalid_request_error", None, None),
+    "request_size": (413, "invalid_request_error", "request_too_large", None),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from modelmux.catalog import builtin
+from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.http import find_header
@@ -52,10 +53,17 @@ def test_what_is_computed_once_follows_every_value_it_was_made_of() -> None:
     assert call() == first
 
 
-def test_an_error_reply_keeps_its_bytes_and_loses_the_project() -> None:
-    body = json.dumps(
-        {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota of acme-prod."}}
-    ).encode()
-    error = VertexClaude().error(429, [(b"retry-after", b"7")], body, HERE)
+def test_an_error_reply_keeps_its_bytes_unless_they_name_the_project() -> None:
+    def error_of(message: str, **fields: str) -> UpstreamRefused:
+        bodies.append(json.dumps({"error": {"status": "RESOURCE_EXHAUSTED", "message": message} | fields}).encode())
+        return VertexClaude().error(429, [(b"retry-after", b"7")], bodies[-1], HERE)
+
+    bodies: list[bytes] = []
+    error = error_of("Quota of acme-prod.")
     assert (error.message, error.kind.name, error.retry_after) == ("Quota of ***.", "rate_limit", 7.0)
-    assert (error.reply.status, error.reply.body) == (429, body)
+    assert (error.reply.status, error.reply.body) == (429, b"")
+    assert error_of("Quota.", resource="acme-prod").reply.body == b""
+    assert error_of("Quota of projects/123456.").reply.body == b""
+    error = error_of(" Quota. ")
+    assert (error.message, error.reply.body) == ("Quota.", bodies[-1])
+    assert error.reply.headers == [(b"retry-after", b"7")]

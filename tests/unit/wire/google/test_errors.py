@@ -21,10 +21,15 @@ GOOGLE = {
     }
 }  # fmt: skip
 GOOGLE_ERROR = UpstreamErrorBody(429, "RESOURCE_EXHAUSTED", "Quota", reason="RATE_LIMIT_EXCEEDED", retry_delay="34s")
+BUSY = UpstreamErrorBody(429, "overloaded_error", "Busy", request_id="req_vrtx_1", anthropic_type="overloaded_error")
 ERRORS: list[tuple[str, Any, UpstreamErrorBody]] = [
-    ("Anthropic", ANTHROPIC, UpstreamErrorBody(429, "overloaded_error", "Busy", request_id="req_vrtx_1")),
-    ("Anthropic in an array", [ANTHROPIC], UpstreamErrorBody(429, "overloaded_error", "Busy", request_id="req_vrtx_1")),
-    ("Anthropic without an id", {"type": "error", "error": {}}, UpstreamErrorBody(429, "api_error")),
+    ("Anthropic", ANTHROPIC, BUSY),
+    ("Anthropic in an array", [ANTHROPIC], BUSY),
+    (
+        "Anthropic without an id",
+        {"type": "error", "error": {}},
+        UpstreamErrorBody(429, "api_error", anthropic_type="api_error"),
+    ),
     ("Google", GOOGLE, GOOGLE_ERROR),
     ("Google in an array", [GOOGLE], GOOGLE_ERROR),
     (
