@@ -115,7 +115,8 @@ class Exchange:
         """Of a response with a reply."""
         attempt = self.attempts[-1]
         early = early_headers(self.inbound.request_id, attempt.card.id, self.stream_mode)
-        return early + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
+        routes = self.services.routes
+        return early + reply_headers(self.attempts, self.notices, routes.warning(attempt.card), routes.day)
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""
