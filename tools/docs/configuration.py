@@ -192,9 +192,9 @@ input = 0                              # provisioned throughput: a fixed fee, so
 
 `modelmux models` shows them in place of the list prices. A table has `input` and, if they differ from the usual
 multiples of it, `output` (5 times), `cache_write` (for 5 minutes, 1.25 times), `cache_write_1h` (twice) and
-`cache_read` (a tenth), each per million tokens; and `web_search` per 1,000 searches, by default `10`. Values are whole numbers or
-strings with at most four decimals. They apply on every day, to prompts of every length, and are multiplied by nothing
-except `regional_multiplier`. The list prices are in `src/modelmux/catalog/prices.toml`.
+`cache_read` (a tenth), each per million tokens; and `web_search` per 1,000 searches, by default `10`. Values are whole
+numbers or strings with at most four decimals. They apply on every day, to prompts of every length, and are multiplied
+by nothing except `regional_multiplier`. The list prices are in `src/modelmux/catalog/prices.toml`.
 """,
     "fetch": """
 ```toml

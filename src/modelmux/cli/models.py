@@ -55,11 +55,11 @@ def _configured(config: Config) -> bool:
 
 def model_rows(config: Config, today: date, *, with_retired: bool = False) -> list[dict[str, Any]]:
     """The models, as JSON. :raises ConfigError:"""
-    rows = _served(config, today) if _configured(config) else []
-    if not rows or with_retired:
-        names = {row["model"] for row in rows}
-        rows += [row for row in _catalog(config, today) if not rows or (row["model"] not in names and _retired(row))]
-    return [row for row in rows if with_retired or not _retired(row)]
+    rows = _served(config, today) if _configured(config) else _catalog(config, today)
+    if not with_retired:
+        return [row for row in rows if not _retired(row)]
+    models = {row["model"] for row in rows}
+    return rows + [row for row in _catalog(config, today) if _retired(row) and row["model"] not in models]
 
 
 def _retired(row: dict[str, Any]) -> bool:
