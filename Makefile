@@ -11,7 +11,7 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 NODE_CLIENTS := tests/e2e/clients/node
 CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
-CORE_TESTS := $(wildcard $(addprefix tests/unit/,wire claude dialects providers routing)) tests/properties
+CORE_TESTS := $(wildcard $(addprefix tests/unit/,wire catalog claude dialects providers routing)) tests/properties
 CLIENT_TESTS := tests/e2e/clients
 PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
@@ -50,7 +50,8 @@ contracts: $(DEV_READY) ## Who may import whom
 
 coverage-core: $(DEV_READY) ## Tests of the pure core: 100 % line and branch coverage
 	$(BIN)/pytest -q -n auto $(CORE_TESTS) $(PYTEST_ARGS) --cov-branch --cov-fail-under=100 \
-	  --cov=modelmux.wire --cov=modelmux.claude --cov=modelmux.dialects --cov=modelmux.providers --cov=modelmux.routing
+	  --cov=modelmux.wire --cov=modelmux.catalog --cov=modelmux.claude --cov=modelmux.dialects \
+	  --cov=modelmux.providers --cov=modelmux.routing
 
 test-rest: $(DEV_READY) ## All other tests, except test-clients
 	$(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)

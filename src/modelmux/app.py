@@ -148,6 +148,8 @@ class Gateway:
             fetcher = before.fetcher if before is not None and same_fetch else Fetcher(_fetch_settings(config))
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
+        if config.accounts.prices:
+            config.build_prices()  # only checked: nothing is charged yet
         services = self._services(config, tokens, fetcher)
         application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
         origins = read_origins(config.server.cors_origins)
@@ -195,7 +197,7 @@ class Gateway:
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
         runtime, streaming = self._runtime, config.streaming
         return Services(
-            routes=DatedRoutes(build_routes(config, config.build_catalog()), runtime.now),
+            routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
             provider=VertexClaude(quota_project=_quota_project(tokens, self._environment)),
             upstream=self._upstream,

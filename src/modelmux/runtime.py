@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Final
 
 _BYTES_AT_ONCE: Final = 4096
@@ -60,3 +61,7 @@ class Runtime:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     new_id: Callable[[int], str] = IDS.draw
+
+    def today(self) -> date:
+        """The current day. Days are UTC everywhere, so that all gateways change at the same moment."""
+        return datetime.fromtimestamp(self.now(), UTC).date()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ async def test_g32_no_call_leaves_the_geography(no_waiting: list[float]) -> None
     outside = {"project": "p", "geography": "eu", "location": "us-east5", "model": "claude-sonnet-4-6"}
     config = Config.from_dict({"vertex": outside})
     with pytest.raises(ConfigError):
-        build_routes(config, config.build_catalog())
+        build_routes(config, config.build_catalog(), date(2026, 12, 1))
 
 
 def _serving(*names: str, **tables: Any) -> Config:
@@ -111,7 +112,7 @@ async def test_g63_a_reload_applies_to_every_later_request() -> None:
 def test_g74_no_location_is_guessed(vertex: dict[str, str]) -> None:
     config = Config.from_dict({"vertex": {**vertex, "models": [{"name": "m", "model": "claude-sonnet-4-6"}]}})
     with pytest.raises(ConfigError):
-        build_routes(config, config.build_catalog())
+        build_routes(config, config.build_catalog(), date(2026, 12, 1))
     assert not [file for file in SOURCE.rglob("*.py") if re.search(r"=\s*\"us-central1\"", file.read_text("utf-8"))]
 
 

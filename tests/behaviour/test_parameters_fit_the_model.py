@@ -11,13 +11,13 @@ from support.asgi import request
 from support.blocks import BARE, BUDGET, NEW, SONNET, WEATHER, Json, json_schema, reply_of, text, tool
 from support.chat import chat
 from support.fakes import FakeUpstream, message_reply
-from support.gateway import PATH, ask, gateway
+from support.gateway import PATH, ask, gateway, named
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 SAMPLING_REFUSED = [
-    "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1", "claude-fable-5", "claude-opus-5",
-    "claude-sonnet-5", "claude-opus-4-8", "claude-opus-4-7",
+    "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-2", "claude-fable-5-1",
+    "claude-fable-5", "claude-opus-5", "claude-sonnet-5", "claude-opus-4-8", "claude-opus-4-7",
 ]  # fmt: skip
 
 
@@ -48,7 +48,7 @@ CAPS = {
     "claude-sonnet-5": 128_000,
     "claude-sonnet-4-5": 64_000,
     "claude-opus-4-1": 32_000,
-    "claude-3-5-haiku": 8_000,
+    "claude-3-5-haiku": 8_192,
 }
 
 
@@ -57,9 +57,9 @@ async def test_e56_missing_token_limit_is_the_models_own() -> None:
     sent = {}
     for card in builtin().cards:
         for name in {card.id, card.base}:
-            sent[name] = (await chat(model=name, max_tokens=None)).sent["max_tokens"]
+            sent[name] = (await chat(model=name, max_tokens=None, settings=named(name))).sent["max_tokens"]
     assert {name: sent[name] for name in CAPS} == CAPS
-    assert min(sent.values()) == 8_000
+    assert min(sent.values()) == 8_192
     assert sent["claude-sonnet-4-5@20250929"] == sent["claude-sonnet-4-5"]
 
 
@@ -97,7 +97,7 @@ async def test_e57_every_effort_maps_to_every_model(
     model: str, requested: Any, thinking: Json | None, effort: str | None, notices: list[str]
 ) -> None:
     """From none to max, as a word or as an object: the nearest value of the model, with a notice where it differs."""
-    got = await chat(model=model, reasoning_effort=requested, max_tokens=None)
+    got = await chat(model=model, reasoning_effort=requested, max_tokens=None, settings=named(model))
     assert got.sent.get("thinking") == thinking
     assert got.sent.get("output_config", {}).get("effort") == effort
     assert got.notices == notices
@@ -213,12 +213,13 @@ async def test_e99_token_limit_above_the_maximum_is_clamped(card: ModelCard, nam
     """To the maximum of the model, with a notice; strict mode names the maximum. The maximum itself is not changed."""
     reply = [reply_of(text("Hello"), stream=card.max_output > 8192)]
     fields: Json = {"max_tokens": None, name: card.max_output + 1}
-    got = await chat(*reply, model=card.id, **fields)
+    settings = named(card.id)
+    got = await chat(*reply, model=card.id, settings=settings, **fields)
     assert (got.sent["max_tokens"], got.notices) == (card.max_output, [f"clamped={name}"])
-    got = await chat(*reply, model=card.id, headers={"x-modelmux-strict": "1"}, **fields)
+    got = await chat(*reply, model=card.id, headers={"x-modelmux-strict": "1"}, settings=settings, **fields)
     assert (got.status, got.error["param"]) == (400, name)
     assert str(card.max_output) in got.error["message"]
-    got = await chat(reply_of(text("Hello"), stream=card.max_output > 8192), model=card.id,
+    got = await chat(reply_of(text("Hello"), stream=card.max_output > 8192), model=card.id, settings=settings,
                     **{"max_tokens": None, name: card.max_output})  # fmt: skip
     assert (got.sent["max_tokens"], got.notices) == (card.max_output, [])
 
@@ -231,7 +232,7 @@ WAYS = [False, True]
 async def test_e100_missing_token_limit_comes_from_the_catalog(card: ModelCard, stream: bool) -> None:
     """The catalog's, not one number for all models: a small one would cut messages short."""
     reply = reply_of(text("Hello"), stream=stream or card.max_output > 8192)
-    got = await chat(reply, model=card.id, max_tokens=None, stream=stream)
+    got = await chat(reply, model=card.id, max_tokens=None, stream=stream, settings=named(card.id))
     assert (got.sent["max_tokens"], got.notices) == (card.max_output, [])
     assert got.message["content"] == "Hello"
 

@@ -7,6 +7,7 @@ import pytest
 from modelmux.catalog import ModelCard, builtin
 from support.blocks import BARE, BUDGET, NEW, SONNET, USER, assistant, text, tool, tool_call
 from support.chat import chat
+from support.gateway import named
 
 NO_PREFILL = [card.id for card in builtin().cards if not card.prefill]
 
@@ -39,16 +40,17 @@ CONTINUED = {
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
 async def test_e101_prefill_is_sent_only_to_models_that_accept_it(card: ModelCard) -> None:
     """By each model's own card, at every effort: sent as it is, or a 400 that says what to send."""
+    messages, settings = [USER, assistant("It is ")], named(card.id)
     for effort in (None, "none", "low", "high", "max"):
-        got = await chat(model=card.id, messages=[USER, assistant("It is ")], reasoning_effort=effort)
+        got = await chat(model=card.id, messages=messages, reasoning_effort=effort, settings=settings)
         if card.id in CONTINUED:
             assert got.turns[-1] == {"role": "assistant", "content": [text("It is")]}
             assert got.sent.get("thinking", {"type": "disabled"}) == {"type": "disabled"}  # no thought before "It is"
         else:
             assert (got.status, got.error["param"], got.upstream.calls) == (400, "messages", [])
             assert "user message" in got.error["message"]
-    settings = {"vertex": {"prefill": "continue"}}
-    got = await chat(model=card.id, messages=[USER, assistant("It is ")], settings=settings)
+    settings["vertex"]["prefill"] = "continue"
+    got = await chat(model=card.id, messages=messages, settings=settings)
     assert got.turns[-1]["role"] == ("assistant" if card.id in CONTINUED else "user")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -88,30 +89,92 @@ async def test_a_running_process_changes_to_the_successor_at_midnight(monkeypatc
 
 
 async def test_every_response_of_a_retiring_model_has_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    at(monkeypatch, 2026, 11, 23)
+    at(monkeypatch, 2026, 11, 29)
     upstream = FakeUpstream([message_reply(), stream_reply(*text_events("Hi")), message_reply()])
     app = gateway(upstream)
-    warning = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
+    warning = "claude-sonnet-4-5@20250929 may be retired from 2026-11-30 on, in 1 day; move to claude-sonnet-5-5"
     for fields in ({}, {"stream": True}):
-        assert (await call(app, "claude-opus-4-5", **fields)).headers["x-modelmux-warning"] == warning
-    assert "x-modelmux-warning" not in (await call(app, "claude-opus-4-8")).headers
+        headers = (await call(app, "claude-sonnet-4-5", **fields)).headers
+        assert headers["x-modelmux-warning"] == warning
+        assert headers["deprecation"] == f"@{int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())}"
+        assert headers["sunset"] == "Mon, 30 Nov 2026 00:00:00 GMT"
+    headers = (await call(app, "claude-opus-4-8")).headers
+    assert not {"x-modelmux-warning", "deprecation", "sunset"} & headers.keys()
+
+
+async def test_an_overdue_model_is_called_and_a_new_one_is_not_deprecated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at(monkeypatch, 2027, 6, 1)
+    app = gateway(FakeUpstream([message_reply()]))
+    response = await call(app, "claude-sonnet-4-5")
+    assert (response.status, response.headers["sunset"]) == (200, "Mon, 30 Nov 2026 00:00:00 GMT")
+    at(monkeypatch, 2026, 5, 1)
+    headers = (await call(gateway(FakeUpstream([message_reply()])), "claude-opus-5")).headers
+    assert "is released on 2026-07-24" in headers["x-modelmux-warning"]
+    assert not {"deprecation", "sunset"} & headers.keys()
+
+
+async def test_a_retired_model_is_not_served_from_the_catalog_and_the_error_names_its_successor() -> None:
+    upstream = FakeUpstream([])
+    app = gateway(upstream)
+    for name, successor in (("claude-opus-4", "claude-opus-5-5"), ("claude-3-7-sonnet-20250219", "claude-sonnet-5-5")):
+        response = await call(app, name)
+        assert (response.status, response.json()["error"]["code"]) == (404, "model_not_found")
+        assert f"move to {successor}." in response.json()["error"]["message"]
+        assert "was retired on 2026-" in response.json()["error"]["message"]
+    listed = [model["id"] for model in (await request(app, "GET", "/v1/models")).json()["data"]]
+    assert not {"claude-opus-4", "claude-sonnet-4", "claude-3-5-haiku"} & set(listed)
+    assert "claude-opus-4-1" in listed
+    assert upstream.calls == []
+
+
+CONFIGURED: list[dict[str, Any]] = [
+    {"vertex": {"models": [{"name": "chat", "model": "claude-opus-4"}]}},
+    {"aliases": {"chat": "claude-opus-4"}},
+    {"vertex": {"models": [{"name": "chat", "model": "claude-opus-4-8", "fallbacks": ["claude-opus-4"]}]}},
+]
+
+
+@pytest.mark.parametrize("settings", CONFIGURED)
+async def test_a_retired_model_that_is_configured_is_called_and_its_404_names_the_successor(
+    settings: dict[str, Any],
+) -> None:
+    replies = [message_reply(), error_reply(404, RETIRED)]
+    if "fallbacks" in str(settings):
+        replies = [reply for final in replies for reply in (error_reply(529, OVERLOADED), final)]
+    app = gateway(FakeUpstream(replies), **copy.deepcopy(settings))
+    response = await call(app, "chat")
+    assert (response.status, response.headers["x-modelmux-model"]) == (200, "claude-opus-4@20250514")
+    assert response.headers["x-modelmux-warning"] == (
+        "claude-opus-4@20250514 was retired on 2026-09-14; move to claude-opus-5-5"
+    )
+    assert response.headers["sunset"] == "Mon, 14 Sep 2026 00:00:00 GMT"
+    message = (await call(app, "chat")).json()["error"]["message"]
+    if "fallbacks" not in str(settings):
+        assert "was retired on 2026-09-14; move to claude-opus-5-5." in message
+
+
+async def test_a_404_of_opus_4_1_names_its_successor_although_no_day_is_known() -> None:
+    error = (await call(gateway(FakeUpstream([error_reply(404, RETIRED)])), "claude-opus-4-1")).json()["error"]
+    assert "claude-opus-4-1@20250805 may have been retired; move to claude-opus-5-5." in error["message"]
 
 
 async def test_a_404_of_a_retired_model_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    at(monkeypatch, 2026, 11, 23)
+    at(monkeypatch, 2026, 11, 30)
     app = gateway(FakeUpstream([error_reply(404, RETIRED), error_reply(404, RETIRED)]))
     message = (await call(app, "claude-sonnet-4-5")).json()["error"]["message"]
-    assert "claude-sonnet-4-5@20250929 may be retired since 2026-09-29; move to claude-sonnet-5-5." in message
-    assert "may be retired" not in (await call(app, "claude-opus-5")).json()["error"]["message"]
+    assert "claude-sonnet-4-5@20250929 may be retired since 2026-11-30; move to claude-sonnet-5-5." in message
+    assert "may be retired" not in (await call(app, "claude-opus-5-5")).json()["error"]["message"]
 
 
 async def test_retirements_are_logged_at_start_and_at_reload(monkeypatch: pytest.MonkeyPatch) -> None:
-    at(monkeypatch, 2026, 11, 23)
+    at(monkeypatch, 2026, 11, 29)
     vertex, log = {"project": "p", "location": "global"}, Lines()
-    old = {"name": "old", "model": "claude-opus-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
-    config = Config.from_dict({"vertex": {**vertex, "models": [old, {"name": "new", "model": "claude-opus-5"}]}})
+    old = {"name": "old", "model": "claude-sonnet-4-5", "locations": ["eu", "us", "global"], "aliases": ["older"]}
+    config = Config.from_dict({"vertex": {**vertex, "models": [old, {"name": "new", "model": "claude-opus-5-5"}]}})
     app = Gateway(config, log=log, upstream=FakeUpstream([]), tokens=FakeTokens(), runtime=current_runtime())
-    message = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
+    message = "claude-sonnet-4-5@20250929 may be retired from 2026-11-30 on, in 1 day; move to claude-sonnet-5-5"
     warning = ("config", {"route": "old", "message": message})
     assert log.warnings == [warning]
     await app.reload(config)
@@ -119,15 +182,16 @@ async def test_retirements_are_logged_at_start_and_at_reload(monkeypatch: pytest
     await app.aclose()
     quiet = Lines()
     await Gateway(
-        Config.from_dict({"vertex": vertex}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens()
-    ).aclose()
+        Config.from_dict({"vertex": vertex}), log=quiet, upstream=FakeUpstream([]), tokens=FakeTokens(),
+        runtime=current_runtime(),
+    ).aclose()  # fmt: skip
     assert quiet.warnings == [], "models that the operator did not choose cause no warning"
 
 
 async def test_no_call_leaves_its_geography_whatever_fails() -> None:
     replies = [error_reply(529, OVERLOADED) for _ in range(4 * len(builtin().cards))]
     upstream = FakeUpstream(replies)
-    fenced = {"name": "own", "model": "claude-sonnet-4-6", "locations": ["eu", "europe-west1", "europe-west4"]}
+    fenced = {"name": "own", "model": "claude-tomorrow", "locations": ["eu", "europe-west1", "europe-west4"]}
     app = gateway(
         upstream,
         vertex={"location": "eu", "geography": "eu", "models": [fenced], "default_for_unknown_models": True,

@@ -114,7 +114,7 @@ async def test_the_emulator_accepts_it(recording: dict[str, Any], model: str) ->
     async with RunningEmulator(EmulatorSettings(tokens_per_second=0)) as emulator:
         vertex = {
             "project": "p", "location": "global", "base_url": emulator.base_url, "forced_tool_choice": "downgrade",
-            "prefill": "continue",
+            "prefill": "continue", "models": [{"name": model, "model": model}],
         }  # fmt: skip
         app = Gateway(
             Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}),

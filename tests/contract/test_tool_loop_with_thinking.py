@@ -33,7 +33,8 @@ CITIES = ["Paris", "London", "Rome", "Berlin", "Madrid", "Vienna", "Lisbon", "Os
 @pytest.fixture
 async def world() -> AsyncIterator[tuple[Gateway, RunningEmulator]]:
     async with RunningEmulator(EmulatorSettings(tokens_per_second=0)) as emulator:
-        vertex = {"project": "p", "location": "global", "base_url": emulator.base_url}
+        vertex: dict[str, Any] = {"project": "p", "location": "global", "base_url": emulator.base_url}
+        vertex["models"] = [{"name": model, "model": model} for model in MODELS]  # the retired ones too
         app = Gateway(
             Config.from_dict({"vertex": vertex, "auth": {"access_token": "t"}}),
             environment={},

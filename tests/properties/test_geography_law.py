@@ -93,7 +93,7 @@ def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: s
     alias = {"model": model, "successor": successor, "from": DAYS[1]}
     config = Config.from_dict({"vertex": {"project": "p", **vertex}, "aliases": {"chat": alias}})
     try:
-        routes = build_routes(config, builtin(), today=DAYS[0])
+        routes = build_routes(config, builtin(), DAYS[0])
     except ConfigError as error:
         assert error.problems
         event("refused")

@@ -18,7 +18,9 @@ from unittest import mock
 
 from click.testing import CliRunner
 
+from modelmux.runtime import Runtime
 from modelmux.version import __version__
+from support.clock import TODAY
 from support.processes import clean_environment
 
 SNAPSHOTS = Path(__file__).resolve().parents[1] / "unit" / "cli" / "snapshots"
@@ -59,7 +61,11 @@ def run(*arguments: str, home: Path, input: str | None = None, **variables: str)
     """Run a command in this process; ``home`` is its home and working directory."""
     from modelmux.cli.main import main
 
-    with mock.patch.dict(os.environ, environment(home, **variables), clear=True), contextlib.chdir(home):
+    with (
+        mock.patch.dict(os.environ, environment(home, **variables), clear=True),
+        mock.patch.object(Runtime, "today", return_value=TODAY),
+        contextlib.chdir(home),
+    ):
         result = CliRunner().invoke(main, list(arguments), input=input, prog_name="modelmux")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

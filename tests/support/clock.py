@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import selectors
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -37,8 +38,12 @@ class Clock:
         self.now += seconds
 
 
+#: The day on which tests run, whatever the day is: no test depends on the date.
+TODAY = date(2026, 12, 1)
+#: A time on that day, Unix seconds.
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC).timestamp()
 #: What ``support.gateway.gateway`` gives a gateway unless a test passes another one; fixtures replace it.
-RUNTIME = Runtime()
+RUNTIME = Runtime(now=lambda: NOW)
 
 
 def use_runtime(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Runtime:

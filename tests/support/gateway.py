@@ -19,6 +19,11 @@ def ask(text: str = "Hi", **fields: Any) -> dict[str, Any]:
     return {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": text}], **fields}
 
 
+def named(model: str) -> dict[str, Any]:
+    """Settings in which a model is configured by its own name, so that it is served although it is retired."""
+    return {"vertex": {"models": [{"name": model, "model": model}]}}
+
+
 def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
     """``settings``: tables of the configuration, merged over a minimal one. Retries are on, waiting is not."""
     vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})

@@ -78,7 +78,8 @@ max_output = 128_000
 ```
 
 The fields of a card are listed at the head of `src/modelmux/catalog/models.toml`; those left out have conservative
-defaults.
+defaults, or the values of the model's own card. So `mid_system = false`, or `regions = ["europe-west4"]`, corrects one
+fact of a known model.
 """,
     "server": """
 To accept connections from other machines:
@@ -147,7 +148,7 @@ location = "europe-west1"
 weight = 3
 
 [[vertex.models.deployments]]
-location = "europe-west4"
+location = "europe-west1"
 project = "another-project"
 
 [[vertex.models.deployments]]
@@ -174,6 +175,26 @@ mode = "standard"
 header = "x-batch"
 mode = "single"
 ```
+""",
+    "accounts": """
+```toml
+[accounts.prices]
+claude-next = "claude-opus-5-5"        # the prices of another model
+
+[accounts.prices.claude-opus-5-5]
+input = "3.6"                          # USD per million tokens
+output = "18"
+regional_multiplier = "1.1"            # in every location except global
+
+[accounts.prices.claude-haiku-5-5]
+input = 0                              # provisioned throughput: a fixed fee, so tokens cost nothing
+```
+
+`modelmux models` shows them in place of the list prices. A table has `input` and, if they differ from the usual
+multiples of it, `output` (5 times), `cache_write` (for 5 minutes, 1.25 times), `cache_write_1h` (twice) and
+`cache_read` (a tenth), each per million tokens; and `web_search` per 1,000 searches, by default `10`. Values are whole
+numbers or strings with at most four decimals. They apply on every day, to prompts of every length, and are multiplied
+by nothing except `regional_multiplier`. The list prices are in `src/modelmux/catalog/prices.toml`.
 """,
     "fetch": """
 ```toml

@@ -38,9 +38,13 @@ class Geography(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Locations(Struct, frozen=True, forbid_unknown_fields=True):
-    """All known locations."""
+    """All known locations.
+
+    :param count_tokens_locations: those that offer count-tokens, in order of preference.
+    """
 
     multi_regions: tuple[str, ...]
+    count_tokens_locations: tuple[str, ...]
     regions: tuple[str, ...]
     geographies: dict[str, Geography]
 

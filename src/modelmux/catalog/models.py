@@ -32,8 +32,12 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one model accepts. The head of ``models.toml`` explains the fields; sizes are in tokens."""
 
     id: str
+    display_name: str = ""
     context_window: int = field(name="context")
     max_output: int
+    #: The context window of requests with the beta ``context_beta``; None if there is no such beta.
+    beta_context_window: int | None = field(default=None, name="beta_context")
+    context_beta: str | None = None
     thinking: tuple[ThinkingType, ...]
     thinking_default: Literal["on", "off"]
     display_default: Literal["summarized", "omitted"]
@@ -46,8 +50,13 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     supports_mid_system: bool = field(name="mid_system")
     preserved_thinking: bool
     cache_minimum: int
+    #: Whether Vertex AI's count-tokens knows it, under ``base``.
+    count_tokens: bool = True
+    fast_mode: bool = False
     regional: bool
     lineage: str
+    #: Quota bucket of requests in fast mode.
+    fast_lineage: str = ""
     source: str
     effort_default: Effort | None = None
     #: Effort values that are accepted together with ``thinking: disabled``; None means all of them.
@@ -55,7 +64,10 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Single regions that serve it, if they are known; None means any.
     regions: tuple[str, ...] | None = None
     released_on: date | None = field(default=None, name="launched")
+    #: The earliest day of its retirement; Google sets the actual one.
     retires_on: date | None = field(default=None, name="retires")
+    #: The day of a confirmed shutdown.
+    retired_on: date | None = field(default=None, name="retired")
     replacement: str | None = None
     known: bool = True
 
@@ -64,11 +76,24 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The id without its version (``claude-sonnet-4-5``)."""
         return self.id.partition("@")[0]
 
+    def is_retired(self, day: date) -> bool:
+        """Whether its shutdown is confirmed and has happened by a day. A date in ``retires_on`` alone is not enough."""
+        return self.retired_on is not None and day >= self.retired_on
+
     def served_in(self, location: str) -> bool:
         """Whether Vertex AI serves this model in a location, as far as the catalog knows."""
         if location in MULTI_REGION_LOCATIONS:
             return True
         return self.regional and (self.regions is None or location in self.regions)
+
+
+class RetiredModel(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of which only its retirement is known."""
+
+    id: str
+    retired_on: date = field(name="retired")
+    replacement: str
+    source: str
 
 
 def normalise(name: str) -> str:
@@ -87,10 +112,14 @@ def normalise(name: str) -> str:
 
 
 class Catalog:
-    """An immutable set of cards, with look-up by Vertex id, first-party id or undated name."""
+    """An immutable set of cards, with look-up by Vertex id, first-party id or undated name.
 
-    def __init__(self, cards: Iterable[ModelCard]) -> None:
+    :param retired: models without a card.
+    """
+
+    def __init__(self, cards: Iterable[ModelCard], retired: Iterable[RetiredModel] = ()) -> None:
         self.cards: tuple[ModelCard, ...] = tuple(cards)
+        self.retired: tuple[RetiredModel, ...] = tuple(retired)
         self._by_name: dict[str, ModelCard] = {}
         for card in self.cards:
             self._by_name[normalise(card.id)] = card
@@ -102,7 +131,14 @@ class Catalog:
 
     def card(self, name: str) -> ModelCard:
         """The card of a model; for an unknown one a conservative card under that name."""
-        return self.find(name) or _unknown(name)
+        return self.find(name) or self._unknown(name)
+
+    def _unknown(self, name: str) -> ModelCard:
+        card, key = _unknown(name), normalise(name)
+        for model in self.retired:
+            if key in (model.id, model.id.partition("@")[0]):
+                return msgspec.structs.replace(card, retired_on=model.retired_on, replacement=model.replacement)
+        return card
 
     def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
         """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card), one by one."""
@@ -113,11 +149,11 @@ class Catalog:
 
     def _with_card(self, override: Mapping[str, Any]) -> Catalog:
         name = str(override.get("id", ""))
-        known = self.find(name) or _unknown(name)
+        known = self.card(name)
         current = {info.encode_name: getattr(known, info.name) for info in msgspec.structs.fields(ModelCard)}
         cards = {card.id: card for card in self.cards}
         cards[known.id] = msgspec.convert({**current, **override, "id": known.id, "known": True}, ModelCard)
-        return Catalog(cards.values())
+        return Catalog(cards.values(), self.retired)
 
 
 def _unknown(name: str) -> ModelCard:
@@ -149,5 +185,7 @@ def _unknown(name: str) -> ModelCard:
 def builtin() -> Catalog:
     """The catalog that ships with the package."""
     text = resources.files(__package__).joinpath("models.toml").read_text("utf-8")
-    rows = tomllib.loads(text)["model"]
-    return Catalog(msgspec.convert(rows, list[ModelCard]))
+    tables = tomllib.loads(text)
+    return Catalog(
+        msgspec.convert(tables["model"], list[ModelCard]), msgspec.convert(tables["retired"], list[RetiredModel])
+    )

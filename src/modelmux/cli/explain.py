@@ -22,6 +22,7 @@ from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import GatewayError
 from modelmux.routing.model import Deployment, Route
+from modelmux.runtime import Runtime
 from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
 from modelmux.wire.openai import chat_request
@@ -43,7 +44,7 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
     """
     try:
         config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
-        routes = build_routes(config, config.build_catalog())
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_config_error(error)
     try:

@@ -6,7 +6,7 @@ It combines ``locations.py`` (project, location, URL), ``geography_check.py`` an
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
 from msgspec.structs import replace
@@ -36,15 +36,14 @@ _HINT: Final = (
 )
 
 
-def build_routes(config: Config, catalog: Catalog, *, today: date | None = None) -> Routes:
+def build_routes(config: Config, catalog: Catalog, today: date) -> Routes:
     """All routes of a configuration.
 
-    :param today: the day for which aliases are resolved; the current one (UTC) by default.
+    :param today: the day for which aliases are resolved, and on which retired models are not offered.
     :raises ConfigError: a model without project or location, a name used twice, a model that is not served in its
         region, an alias or a fallback without a target, a deployment outside its geography, or nothing to serve. All
         problems at once.
     """
-    day = today or datetime.now(UTC).date()
     vertex = config.vertex
     models = _models(vertex, catalog)
     common = location_of(vertex) if vertex.project is not None else None
@@ -61,12 +60,12 @@ def build_routes(config: Config, catalog: Catalog, *, today: date | None = None)
         raise ConfigError(problems, hint=_HINT if any(p.endswith(" is set") for p in problems) else None)
     if not routes and common is None:
         raise ConfigError(["no model can be served: no Google Cloud project and location are set"], hint=_HINT)
-    built = _assemble(routes, config, catalog, day)
-    problems = [*succession_problems(built), *useless_fallbacks(built, day)]
+    built = _assemble(routes, config, catalog, today)
+    problems = [*succession_problems(built), *useless_fallbacks(built, today)]
     if problems:
         raise ConfigError(problems)
     if config.retries.max == 0:  # falling back would be a retry
-        return _assemble([replace(route, fallbacks=()) for route in routes], config, catalog, day)
+        return _assemble([replace(route, fallbacks=()) for route in routes], config, catalog, today)
     return built
 
 

@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta, Struct, field
 
-from modelmux.catalog import Catalog, builtin
+from modelmux.catalog import Catalog, PriceList, builtin, builtin_prices
 from modelmux.config.annotations import Env, doc
 from modelmux.config.catalog_overrides import add_cards
 from modelmux.config.check import convert
 from modelmux.config.deprecated_names import rewrite
 from modelmux.config.paths import copy_tree
+from modelmux.config.price_overrides import AccountsConfig, add_prices
 from modelmux.config.streaming_schema import StreamingConfig
 from modelmux.config.values import Bytes, Seconds, Secret
 
@@ -346,6 +347,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     retries: RetriesConfig = field(default_factory=RetriesConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     fetch: FetchConfig = field(default_factory=FetchConfig)
+    accounts: AccountsConfig = field(default_factory=AccountsConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],
         doc(
@@ -382,3 +384,10 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
         :raises ConfigError: naming every card that cannot be used.
         """
         return add_cards(builtin(), self.catalog)
+
+    def build_prices(self) -> PriceList:
+        """The prices with this configuration's own.
+
+        :raises ConfigError: naming every price that cannot be used.
+        """
+        return add_prices(builtin_prices(), self.accounts.prices, self.build_catalog())

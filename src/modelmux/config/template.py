@@ -35,10 +35,12 @@ def render(values: Mapping[str, Any]) -> str:
 
 def _lines(values: Mapping[str, Any]) -> Iterator[str]:
     yield _HEAD
-    open_ended = [s for s in sections()[0].settings if _is_open(s)]
+    open_ended = [s for section in sections() for s in section.settings if _is_open(s)]
     for section in sections():
         if "[]" in section.path:
             yield from _example(section, set_already=_at(values, section.path[: section.path.index("[]")]) or [])
+            continue
+        if all(setting in open_ended for setting in section.settings):
             continue
         if section.path:
             yield from _comment(section.description)
@@ -86,10 +88,13 @@ def _example(section: Section, set_already: list[Mapping[str, Any]]) -> Iterator
 
 def _open(setting: Setting, value: Any) -> Iterator[str]:
     """A table with arbitrary keys, or a list of such tables."""
-    name = setting.path[-1]
+    name = ".".join(setting.path)
     yield from _comment(setting.description)
     if value:
-        yield tables({name: value})
+        tree: Any = value
+        for part in reversed(setting.path):
+            tree = {part: tree}
+        yield tables(tree)
         return
     yield f"#[[{name}]]" if get_origin(setting.kind) is list else f"#[{name}]"
     yield from (f"#{key(k)} = {literal(v)}" for k, v in setting.example.items())

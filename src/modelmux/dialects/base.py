@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from modelmux.catalog import Lifecycle
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
@@ -89,12 +90,17 @@ class ListedModel(Struct, frozen=True):
     """One entry of the model list, before it is encoded.
 
     :param created_at: Unix seconds, for dialects that have to show a time.
-    :param released_on, retires_on: None where the catalog does not know.
+    :param display_name: for people.
+    :param released_on: None where the catalog does not know.
+    :param deprecated_on, retires_on: None while the model is active.
     """
 
     name: str
+    display_name: str
     created_at: int
     released_on: date | None
+    lifecycle: Lifecycle
+    deprecated_on: date | None
     retires_on: date | None
     max_input_tokens: int
     max_output_tokens: int

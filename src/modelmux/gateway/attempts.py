@@ -12,6 +12,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+from modelmux.catalog import missing_model_hint
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
 from modelmux.claude.native import NativeRequest
@@ -260,9 +261,9 @@ class Attempts:
     def _add_retirement_hint(self, error: GatewayError, deployment: Deployment) -> None:
         """Add a hint to a 404 for a model that may have been retired."""
         if error.kind.name == "not_found":
-            warning = self._services.routes.warning(deployment.card)
-            if warning is not None:
-                error.hint = f"{error.hint} {warning}." if error.hint else f"{warning}."
+            hint = missing_model_hint(deployment.card, self._services.routes.day)
+            if hint is not None:
+                error.hint = f"{error.hint} {hint}." if error.hint else f"{hint}."
 
     def _notify(self, record: AttemptRecord) -> None:
         for observer in self._services.observers:

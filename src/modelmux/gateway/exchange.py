@@ -141,7 +141,8 @@ class Exchange:
         attempt, request_id = self.attempts[-1], self.inbound.request_id
         early = early_headers(request_id, attempt.card.id, self.stream_mode)
         own = self.dialect.reply_headers(request_id, attempt.reply_headers)
-        return early + own + reply_headers(self.attempts, self.notices, self.services.routes.warning(attempt.card))
+        routes = self.services.routes
+        return early + own + reply_headers(self.attempts, self.notices, routes.warning(attempt.card), routes.day)
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from email.utils import format_datetime
 
+from modelmux.catalog import ModelCard, deprecation_day, lifecycle, retirement_day
 from modelmux.claude.notices import Notice, header_value
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry.records import AttemptRecord
@@ -23,7 +26,9 @@ def early_headers(request_id: str, model: str | None, stream_mode: Mode) -> Head
     return headers
 
 
-def reply_headers(attempts: Sequence[AttemptRecord], notices: Sequence[Notice], warning: str | None) -> Headers:
+def reply_headers(
+    attempts: Sequence[AttemptRecord], notices: Sequence[Notice], warning: str | None, today: date
+) -> Headers:
     """Headers of a response with a reply.
 
     :param warning: a sentence about the model's retirement.
@@ -36,7 +41,24 @@ def reply_headers(attempts: Sequence[AttemptRecord], notices: Sequence[Notice], 
         headers.append((b"x-modelmux-notices", header_value(notices).encode()))
     if warning:
         headers.append((b"x-modelmux-warning", _ascii(" ".join(warning.split()))))
-    return headers
+    return headers + _lifecycle_headers(attempts[-1].card, today)
+
+
+def _lifecycle_headers(card: ModelCard, today: date) -> Headers:
+    """``deprecation`` (RFC 9745) and ``sunset`` (RFC 8594) of a model that is deprecated or retired."""
+    if lifecycle(card, today) == "active":
+        return []
+    deprecated_on, retires_on = deprecation_day(card), retirement_day(card)
+    assert deprecated_on is not None, "only a model with a date is not active"
+    assert retires_on is not None
+    return [
+        (b"deprecation", f"@{int(_midnight(deprecated_on).timestamp())}".encode()),
+        (b"sunset", format_datetime(_midnight(retires_on), usegmt=True).encode()),
+    ]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _ascii(text: str) -> bytes:

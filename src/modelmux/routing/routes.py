@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import difflib
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Final, Self
 
-from modelmux.catalog import Catalog, ModelCard, normalise
+from modelmux.catalog import Catalog, ModelCard, lifecycle_warning, normalise
 from modelmux.errors import ModelNotFound
 from modelmux.routing.aliases import Alias, by_name, follow
 from modelmux.routing.model import Deployment, Route
@@ -43,8 +44,11 @@ class _Names:
     ) -> None:
         configured = [(route, extend(route)) for route in routes]
         self._catalog = catalog
+        self._day = day
         self.routes = tuple(extended for _, extended in configured)
         self._by_name = {route.name.lower(): route for route in self.routes}
+        #: The models that a configured route serves: they can be requested by their own names although retired.
+        self._configured_models = {card.id for route, _ in configured for card in route.models}
         # A model's own name is served by that model. A configured route takes precedence over the one from the
         # catalog, and a route that begins with the model over one in which it is a further model.
         self._by_model = {route.card.id: route for route in catalog_routes}
@@ -69,9 +73,19 @@ class _Names:
         return self._by_alias.get(name.lower())
 
     def find(self, name: str) -> Route | None:
-        """The route of a configured name, an alias or a model of the catalog."""
+        """The route of a configured name, an alias or a model of the catalog, retired or not."""
         key = name.lower()
         return self._by_name.get(key) or self._by_alias.get(key) or self._from_catalog(name)
+
+    def requested(self, name: str) -> Route | None:
+        """The route for a client that requests a name: as ``find``, but no route made from the catalog for a retired
+        model. What the configuration names (aliases and fallbacks too) is called whatever the catalog says."""
+        route = self.find(name)
+        if route is None or not route.card.is_retired(self._day):
+            return route
+        key, card = name.lower(), route.card
+        is_configured = key in self._by_name or key in self._by_alias or card.id in self._configured_models
+        return route if is_configured else None
 
 
 class Routes:
@@ -82,7 +96,8 @@ class Routes:
     :param catalog_route: makes the route of a Claude model that is in the catalog but not configured; None if the
         configuration has no project and location to serve it from.
     :param aliases: without cycles, see ``aliases.find_cycles``; an alias without a target is not served.
-    :param day: the day for which aliases, and fallbacks that are aliases, are resolved.
+    :param day: the day for which aliases, and fallbacks that are aliases, are resolved, and on which models retired
+        before are not offered.
     """
 
     def __init__(
@@ -102,17 +117,25 @@ class Routes:
         # Built once, not per request.
         self._catalog_routes = [catalog_route(card) for card in catalog.cards] if catalog_route is not None else []
         self.aliases = tuple(aliases)
+        self._retired = _retired_cards(catalog)
+        #: The days on which something changes.
+        self._changes = sorted(filter(None, self._dates()))
         self._resolve(day)
 
     def for_day(self, day: date) -> Self:
-        """The same routes with aliases and fallbacks resolved for another day."""
-        if all(alias.from_date is None for alias in self.aliases):
+        """The same routes for another day: aliases and fallbacks resolved, retired models left out."""
+        if bisect(self._changes, day) == bisect(self._changes, self._day):
             return self
         snapshot = copy.copy(self)
         snapshot._resolve(day)  # noqa: SLF001 - a copy of self
         return snapshot
 
+    def _dates(self) -> set[date | None]:
+        cards = [*self._catalog.cards, *(deployment.card for deployment in self.deployments)]
+        return {*(alias.from_date for alias in self.aliases), *(card.retired_on for card in cards)}
+
     def _resolve(self, day: date) -> None:
+        self._day = day
         parts = self.configured, self._catalog_routes, self.aliases, self._catalog, day
         # A fallback's own fallbacks are not followed.
         self._without_fallbacks = own = _Names(*parts)
@@ -145,15 +168,30 @@ class Routes:
 
     @property
     def default_names(self) -> list[str]:
-        """The configured names; without any, every Claude model of the catalog that is served in its location."""
+        """The configured names; without any, every Claude model of the catalog that is served in its location and not
+        retired."""
         if self.configured:
             return [route.name for route in self.configured]
-        catalog_routes = self._catalog_routes
-        return [r.name for r in catalog_routes if all(d.card.served_in(d.location) for d in r.deployments)]
+        return [route.name for route in self._catalog_routes if self._is_offered(route)]
+
+    def _is_offered(self, route: Route) -> bool:
+        """Whether a route made from the catalog is listed."""
+        return not route.card.is_retired(self._day) and all(d.card.served_in(d.location) for d in route.deployments)
 
     @property
     def visible_names(self) -> dict[str, Route]:
-        """All names shown to clients, with their routes: ``default_names``, then the aliases that add new names."""
+        """All names shown to clients, with their routes: ``default_names``, then the aliases that add new names.
+
+        Without the names that only retired models serve.
+        """
+        return {name: route for name, route in self.all_names.items() if not self._has_retired(route)}
+
+    def _has_retired(self, route: Route) -> bool:
+        return all(card.is_retired(self._day) for card in route.models)
+
+    @property
+    def all_names(self) -> dict[str, Route]:
+        """As ``visible_names``, with the configured names that only retired models serve."""
         routes = {name: self.find(name) for name in self.default_names}
         listed = {name.lower() for name in routes}
         for alias in by_name(self.aliases).values():
@@ -172,7 +210,7 @@ class Routes:
             return cached
         if len(name) > MAX_NAME_LENGTH:
             raise self._unknown_model(name)
-        route = self._names.find(name) or self._default
+        route = self._names.requested(name) or self._default
         if route is None:
             raise self._unknown_model(name)
         if len(self._cache) < _MAX_CACHED_NAMES:
@@ -180,8 +218,24 @@ class Routes:
         return route
 
     def _unknown_model(self, name: str) -> ModelNotFound:
-        names = [*(r.name for r in (*self.configured, *self._catalog_routes)), *(alias.name for alias in self.aliases)]
+        shown = name[:_MAX_SHOWN_LENGTH]
+        key = normalise(shown)
+        card = self._retired.get(key)
+        if card is not None and card.is_retired(self._day):
+            hint = f"{lifecycle_warning(card, self._day)}."
+        else:
+            hint = self._suggestion(key)
+        return ModelNotFound(f"The model '{shown}' does not exist here.", param="model", hint=hint)
+
+    def _suggestion(self, key: str) -> str:
+        offered = [route for route in self._catalog_routes if not route.card.is_retired(self._day)]
+        names = [*(r.name for r in (*self.configured, *offered)), *(alias.name for alias in self.aliases)]
         known = {other.lower(): other for other in names}
-        matches = difflib.get_close_matches(normalise(name[:_MAX_SHOWN_LENGTH]), known, n=1)
-        hint = f"Did you mean '{known[matches[0]]}'?" if matches else "GET /v1/models lists the models served here."
-        return ModelNotFound(f"The model '{name[:_MAX_SHOWN_LENGTH]}' does not exist here.", param="model", hint=hint)
+        matches = difflib.get_close_matches(key, known, n=1)
+        return f"Did you mean '{known[matches[0]]}'?" if matches else "GET /v1/models lists the models served here."
+
+
+def _retired_cards(catalog: Catalog) -> dict[str, ModelCard]:
+    """The cards of models whose retirement is confirmed, by each of their names."""
+    cards = [*catalog.cards, *(catalog.card(model.id) for model in catalog.retired)]
+    return {normalise(name): card for card in cards if card.retired_on for name in (card.base, card.id)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl
 
+from modelmux.catalog import deprecation_day, lifecycle, retirement_day
 from modelmux.dialects.base import ListedModel, ListingDialect
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.routing.model import Route
@@ -32,13 +33,23 @@ class ModelList:
             models = [self._listed(public, route) for public, route in routes.visible_names.items()]
             return dialect.models(models, dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
         route = routes.find(name)
-        public = next((known for known in routes.visible_names if known.lower() == name.lower()), name)
+        public = next((known for known in routes.all_names if known.lower() == name.lower()), name)
         return dialect.model(self._listed(public, route))
 
     def _listed(self, name: str, route: Route) -> ListedModel:
         card = route.card
-        created = _seconds(card.released_on) if card.released_on else self._started
-        return ListedModel(name, created, card.released_on, card.retires_on, card.context_window, card.max_output)
+        stage = lifecycle(card, self._routes.day)
+        return ListedModel(
+            name=name,
+            display_name=(card.display_name if name.lower() in (card.base, card.id) else "") or name,
+            created_at=_seconds(card.released_on) if card.released_on else self._started,
+            released_on=card.released_on,
+            lifecycle=stage,
+            deprecated_on=None if stage == "active" else deprecation_day(card),
+            retires_on=None if stage == "active" else retirement_day(card),
+            max_input_tokens=card.context_window,
+            max_output_tokens=card.max_output,
+        )
 
 
 def is_anthropic_client(headers: Mapping[bytes, bytes]) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
 import msgspec
 import pytest
 
-from modelmux.catalog import Catalog, ModelCard, builtin, normalise
+from modelmux.catalog import Catalog, ModelCard, builtin, locations, normalise
 
 CARDS = builtin().cards
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-GENERATION_5_5 = {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1"}
+GENERATION_5_5 = {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1", "claude-fable-5-2"}
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
@@ -30,6 +31,12 @@ def test_the_facts_of_a_card_hold_together(card: ModelCard) -> None:
     assert card.retires_on is None or isinstance(card.retires_on, date)
     assert not ("enabled" in card.thinking and card.sampling == "reject")
     assert card.preserved_thinking == (card.id in GENERATION_5_5)
+    assert re.fullmatch(r"Claude [A-Z][a-z]+ \d(\.\d)?", card.display_name)
+    assert sorted(card.display_name.lower().replace(".", " ").split()) == sorted(card.base.split("-"))
+    assert (card.beta_context_window is None) is (card.context_beta is None)
+    assert card.beta_context_window is None or card.beta_context_window > card.context_window
+    assert card.fast_mode is bool(card.fast_lineage)
+    assert card.regions is None or (card.regional and set(card.regions) <= set(locations().regions))
 
 
 #: The rows of the fact sheet that a wrong value turns into an upstream 400.
@@ -40,9 +47,9 @@ WHO: list[tuple[str, set[str]]] = [
     ("sampling", {"claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-5@20251101", "claude-sonnet-4-5@20250929",
                   "claude-haiku-4-5@20251001", "claude-opus-4-1@20250805", "claude-opus-4@20250514",
                   "claude-sonnet-4@20250514", "claude-3-5-haiku@20241022"}),
-    ("unforced", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5-1"}),
-    ("mid_system", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1", "claude-fable-5",
-                    "claude-opus-5", "claude-opus-4-8"}),
+    ("unforced", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5-1", "claude-fable-5-2"}),
+    ("mid_system", {"claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-2", "claude-fable-5-1",
+                    "claude-fable-5", "claude-opus-5", "claude-sonnet-5", "claude-opus-4-8"}),
 ]  # fmt: skip
 
 
@@ -57,7 +64,32 @@ def test_who_takes_what() -> None:
 
 
 def test_ids_and_undated_names_are_unique() -> None:
-    assert len({card.id for card in CARDS}) == len({card.base for card in CARDS}) == len(CARDS) == 18
+    assert len({card.id for card in CARDS}) == len({card.base for card in CARDS}) == len(CARDS) == 19
+
+
+def test_the_newest_fable() -> None:
+    newest, before = builtin().card("claude-fable-5-2"), builtin().card("claude-fable-5-1")
+    assert (newest.released_on, newest.fast_mode, newest.fast_lineage) == (
+        date(2026, 11, 9), True, "anthropic-claude-fable-fast",
+    )  # fmt: skip
+    same = {name: getattr(before, name) for name in ("id", "display_name", "released_on", "retires_on", "replacement",
+                                                     "source", "fast_mode", "fast_lineage")}  # fmt: skip
+    assert msgspec.structs.replace(newest, **same) == before, "otherwise as Fable 5.1"
+    assert [card.base for card in CARDS if card.fast_mode] == ["claude-fable-5-2"]
+
+
+def test_defaults_and_limits_that_were_wrong_once() -> None:
+    haiku, sonnet = builtin().card("claude-haiku-5-5"), builtin().card("claude-sonnet-4-5")
+    assert (haiku.thinking_default, haiku.effort_default, haiku.disabled_effort) == (
+        "on", "medium", ("low", "medium", "high"),
+    )  # fmt: skip
+    assert builtin().card("claude-sonnet-4-6").max_output == 128_000
+    assert builtin().card("claude-3-5-haiku").max_output == 8192
+    assert (sonnet.context_window, sonnet.beta_context_window, sonnet.context_beta) == (
+        200_000, 1_000_000, "context-1m-2025-08-07",
+    )  # fmt: skip
+    assert builtin().card("claude-sonnet-5-5").released_on == date(2026, 9, 28)
+    assert builtin().card("claude-opus-4-7").released_on == date(2026, 4, 15)
 
 
 NAMES: list[tuple[str, str]] = [
@@ -116,6 +148,16 @@ def test_an_unknown_model_gets_only_what_every_model_takes() -> None:
         ("claude-opus-4-8", "eu", True),
         ("claude-opus-4-8", "us-east5", False),
         ("claude-sonnet-4-5", "us-east5", True),
+        ("claude-opus-4-6", "us-east5", True),
+        ("claude-opus-4-6", "europe-west1", True),
+        ("claude-opus-4-6", "asia-southeast1", True),
+        ("claude-opus-4-6", "us-central1", False),
+        ("claude-haiku-4-5", "europe-west4", False),
+        ("claude-fable-5", "asia-southeast1", True),
+        ("claude-fable-5", "us-east5", False),
+        ("claude-fable-5-2", "asia-southeast1", False),
+        ("claude-3-5-haiku", "asia-southeast1", False),
+        ("claude-opus-4-1", "us-central1", True),
     ],
 )
 def test_where_a_model_is_served(name: str, location: str, served: bool) -> None:

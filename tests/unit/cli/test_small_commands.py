@@ -16,6 +16,7 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.cli.version import DISTRIBUTION
 from support.cli import check_snapshot, environment, run
+from support.clock import TODAY
 
 CONFIG = """\
 [vertex]
@@ -50,7 +51,7 @@ def test_models_as_a_table(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(CONFIG)
     said = run("models", "--config", "c.toml", home=tmp_path)
     lines = [line.split() for line in said.stdout.splitlines()]
-    assert lines[0] == ["NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "THINKING", "EFFORT", "RETIRES"]
+    assert lines[0] == ["NAME", "MODEL", "LOCATIONS", "CONTEXT", "OUTPUT", "PRICE", "THINKING", "EFFORT", "RETIRES"]
     assert [line[:3] for line in lines[1:]] == [
         ["fast", "claude-haiku-4-5@20251001", "eu,us"], ["new", "claude-next", "eu"], ["own", "claude-opus-5", "eu"],
     ]  # fmt: skip
@@ -68,7 +69,37 @@ def test_a_name_of_several_models_shows_them_in_their_order(tmp_path: Path) -> N
 def test_where_nothing_is_configured_the_catalog_is_listed(tmp_path: Path) -> None:
     said = run("models", home=tmp_path)
     assert (said.code, said.stderr[:45]) == (0, "hint: no model is served yet; this is the cat")
-    assert [line.split()[1] for line in said.stdout.splitlines()[1:]] == [card.id for card in builtin().cards]
+    assert [line.split()[1] for line in said.stdout.splitlines()[1:]] == [
+        card.id for card in builtin().cards if not card.is_retired(TODAY)
+    ]
+
+
+def test_all_adds_the_retired_models(tmp_path: Path) -> None:
+    def names(*options: str) -> list[str]:
+        return [line.split()[0] for line in run("models", *options, home=tmp_path).stdout.splitlines()[1:]]
+
+    retired = [card.base for card in builtin().cards if card.is_retired(TODAY)]
+    assert names("--all") == [card.base for card in builtin().cards]
+    everything = ("--set", "vertex.project=p", "--set", "vertex.location=us-east5")
+    assert "claude-opus-4-8" not in names(*everything)
+    assert names(*everything, "--all") == [*names(*everything), *retired]
+    (tmp_path / "c.toml").write_text(CONFIG + '\n[[vertex.models]]\nname = "gone"\nmodel = "claude-opus-4"\n')
+    assert names("--config", "c.toml") == ["fast", "new", "own"]
+    assert names("--config", "c.toml", "--all") == ["fast", "new", "own", "gone", *retired[1:]]
+
+
+def test_prices_are_those_of_the_location_and_the_operators_own_come_first(tmp_path: Path) -> None:
+    def price(*options: str) -> str:
+        lines = run("models", *options, home=tmp_path).stdout.splitlines()[1:]
+        return {row[0]: row[5] for row in map(str.split, lines)}["claude-haiku-5-5"]
+
+    here = ("--set", "vertex.project=p", "--set")
+    assert price() == price(*here, "vertex.location=global") == "0.1/0.5,>100k:0.5/2.5"
+    assert price(*here, "vertex.location=eu") == "0.11/0.55,>100k:0.55/2.75"
+    (tmp_path / "c.toml").write_text('[accounts.prices.claude-haiku-5-5]\ninput = "0"\n')
+    assert price(*here, "vertex.location=eu", "--config", "c.toml") == "0/0"
+    (tmp_path / "c.toml").write_text("[accounts.prices.claude-haiku-5-5]\ninput = 0.5\n")
+    assert "accounts.prices.claude-haiku-5-5.input" in run("models", "--config", "c.toml", home=tmp_path).stderr
 
 
 def test_version(tmp_path: Path) -> None:

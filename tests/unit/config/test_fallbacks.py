@@ -18,7 +18,7 @@ SONNET, HAIKU, OPUS = "claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-8"
 def routes(*models: dict[str, Any], aliases: dict[str, Any] | None = None, **settings: Any) -> Routes:
     vertex = {**HERE, **settings.pop("vertex", {}), "models": list(models)}
     config = Config.from_dict({"vertex": vertex, "aliases": aliases or {}, **settings})
-    return build_routes(config, builtin(), today=date(2026, 12, 1))
+    return build_routes(config, builtin(), date(2026, 12, 1))
 
 
 def smart(*fallbacks: str, **fields: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def loaded(home: Path, text: str = "", dotenv: str = "", system: str = "", **env
 
 def routes(config: Config) -> Routes:
     build_stream_modes(config)
-    return build_routes(config, builtin())
+    return build_routes(config, builtin(), date(2026, 12, 1))
 
 
 def url(found: Routes, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 from modelmux.config import Config, build_routes, parse
@@ -17,7 +18,7 @@ TEXT = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text("utf-8"
 def test_the_example_loads_and_its_clocks_are_the_models_own() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     config = parse('[vertex]\nproject = "p"\n' + example)
-    route = build_routes(config, config.build_catalog()).find("quick")
+    route = build_routes(config, config.build_catalog(), date(2026, 12, 1)).find("quick")
     assert (route.timeouts.first_token, route.timeouts.total, route.timeouts.connect) == (8, 120, 5)
 
 

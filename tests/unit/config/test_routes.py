@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes
 
 HERE = {"project": "p", "location": "global"}
+DAY = date(2026, 12, 1)
 BASE = "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/"
 
 EAST = "https://us-east5-aiplatform.googleapis.com/v1/projects/q/locations/us-east5/publishers/o/models/"
 
 
 def routes(*models: dict[str, Any], **vertex: Any) -> Routes:
-    return build_routes(Config.from_dict({"vertex": {**vertex, "models": list(models)}}), builtin())
+    return build_routes(Config.from_dict({"vertex": {**vertex, "models": list(models)}}), builtin(), DAY)
 
 
 def places(found: Routes, name: str) -> list[tuple[str, str, str]]:
@@ -128,6 +130,9 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
      ["vertex.region: 'moon' is not a location of Vertex AI; use global, us, eu or a region such as europe-west1"]),
     ("a typing error of a model's own", HERE, [model(model="claude-sonnet-4-6", location="europe-wset1")],
      ["vertex.models 'fast': 'europe-wset1' is not a location of Vertex AI; did you mean 'europe-west1'?"]),
+    ("a region that does not serve it", HERE, [model(model="claude-sonnet-4-6", location="europe-west4")],
+     [("vertex.models 'fast': claude-sonnet-4-6 is not served in europe-west4; use global, us, eu, us-east5, "
+       "europe-west1 or asia-southeast1")]),
     ("no region is suggested that does not serve it", HERE, [model(model="claude-opus-4-8", location="us-eats5")],
      ["vertex.models 'fast': 'us-eats5' is not a location of Vertex AI; use global, us or eu"]),
     ("the host is checked too", HERE, [model(model="claude-opus-4-8", location="us", region="us-east5")],
@@ -143,7 +148,7 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
      ["vertex.models 'fast': url and deployments are both set; remove one",
       "vertex.models 'fast': locations and deployments are both set; remove one",
       "vertex.models 'b': locations and url are both set; remove one"]),
-    ("a place outside", {**GEO, "geography": "eu"}, [model(model="claude-sonnet-4-6", locations=["eu", "us-east5"])],
+    ("a place outside", {**GEO, "geography": "eu"}, [model(model="claude-tomorrow", locations=["eu", "us-east5"])],
      [("vertex.models 'fast': us-east5 is outside the geography eu; use eu, europe-central2, europe-north1, "
       "europe-southwest1 or another of its regions")]),
     ("global lies in none", GEO, [model(model="claude-opus-4-8", geography="us", location="global")],
@@ -159,7 +164,7 @@ MISPLACED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
      [("vertex.geography: models without an entry are served from global, which is outside the "
       "geography us; set vertex.location to us, us-central1, us-east1, us-east4 or another of its regions")]),
     ("the host lies outside", {"project": "p"},
-     [model(model="claude-sonnet-4-6", geography="eu", location="eu", region="us")],
+     [model(model="claude-tomorrow", geography="eu", location="eu", region="us")],
      [("vertex.models 'fast': us is outside the geography eu; use eu, europe-central2, europe-north1, "
       "europe-southwest1 or another of its regions")]),
     ("a URL that says nothing of its place", {}, [model(url=ELSEWHERE, geography="eu")],
@@ -187,7 +192,7 @@ def test_a_place_that_cannot_be_right_is_said_with_what_would_be(
 def test_what_lies_inside_is_served_and_bears_its_fence() -> None:
     inside = routes(
         model(model="claude-sonnet-4-6", geography="europe", locations=["eu", "europe-west1"]),
-        model(name="tokyo", model="claude-sonnet-4-6", geography="eu", url=EAST.replace("us-east5", "europe-west4")),
+        model(name="tokyo", model="claude-tomorrow", geography="eu", url=EAST.replace("us-east5", "europe-west4")),
         geography="eu", **GEO,
     )  # fmt: skip
     assert inside.find("fast").geographies == ("eu", "europe")
@@ -225,10 +230,12 @@ def test_an_operators_card_may_know_newer_regions_than_we_do() -> None:
     cards = [{"id": "claude-opus-4-8", "regional": True, "regions": ["europe-west99"]}]
     vertex = {"project": "p", "location": "europe-west99", "model": "claude-opus-4-8"}
     config = Config.from_dict({"vertex": vertex, "catalog": cards})
-    assert build_routes(config, config.build_catalog()).find("claude-opus-4-8").deployments[0].location[-2:] == "99"
+    assert (
+        build_routes(config, config.build_catalog(), DAY).find("claude-opus-4-8").deployments[0].location[-2:] == "99"
+    )
     with pytest.raises(ConfigError) as caught:
         config = Config.from_dict({"vertex": {**vertex, "location": "us-east5"}, "catalog": cards})
-        build_routes(config, config.build_catalog())
+        build_routes(config, config.build_catalog(), DAY)
     assert caught.value.problems[0].endswith("not served in us-east5; use global, us, eu or europe-west99")
 
 
@@ -243,7 +250,7 @@ def test_unknown_names_go_to_the_default_only_if_the_operator_says_so() -> None:
 
 def test_only_what_has_a_place_is_listed() -> None:
     assert routes(model(), **HERE).default_names == ["fast"]
-    assert len(routes(**HERE).default_names) == len(builtin().cards)
+    assert routes(**HERE).default_names == [card.base for card in builtin().cards if not card.is_retired(DAY)]
     regional = routes(project="p", location="us-east5").default_names
     assert "claude-sonnet-4-5" in regional
     assert "claude-opus-4-8" not in regional

@@ -21,7 +21,7 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 
 def routes(example: int, day: date = date(2026, 11, 23)) -> Routes:
     config = parse(EXAMPLES[example])
-    return build_routes(config, config.build_catalog(), today=day)
+    return build_routes(config, config.build_catalog(), day)
 
 
 @pytest.mark.parametrize("example", range(6))

@@ -17,6 +17,7 @@ VALUES: dict[str, Any] = {
     "server": {"port": 8080, "api_keys": ["k"]},
     "vertex": {"project": "p", "location": "eu", "models": [{"name": "fast", "model": "claude-haiku-4-5@20251001"}]},
     "aliases": {"gpt-4o": "fast"},
+    "accounts": {"prices": {"claude-next": {"input": "4"}}},
 }
 
 
@@ -44,7 +45,7 @@ def test_every_setting_is_in_it_with_its_sentence() -> None:
             assert f"#[[{setting.name.replace('[]', '')}]]" in flowing, setting.name
             continue
         assert setting.description.removesuffix(".") in flowing, setting.name
-        if setting.name not in ("aliases", "catalog"):
+        if setting.name not in ("aliases", "catalog", "accounts.prices"):
             assert re.search(rf"^#{setting.path[-1]} = ", flowing, re.MULTILINE), setting.name
 
 

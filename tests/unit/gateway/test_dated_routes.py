@@ -39,7 +39,7 @@ def test_a_successor_takes_over_at_midnight_utc_and_not_before() -> None:
 def test_warnings_are_those_of_the_day() -> None:
     clock = [MIDNIGHT]
     dated = DatedRoutes(routes(), lambda: clock[0])
-    card = replace(OLD, retires_on=date(2027, 1, 31))
+    card = replace(OLD, retires_on=date(2027, 1, 31), replacement=None)
     assert dated.warning(card) is None
     clock[0] += 86_400
     assert dated.warning(card) == "claude-opus-4-8 may be retired from 2027-01-31 on, in 60 days; move to a newer model"

@@ -11,7 +11,7 @@ from modelmux.routing.aliases import Alias, by_name, find_cycles, follow
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
 
-DAY = date(2026, 12, 1)
+EVE, DAY = date(2026, 11, 30), date(2026, 12, 1)
 CATALOG = builtin()
 
 
@@ -56,8 +56,8 @@ def test_the_first_alias_of_a_name_wins() -> None:
 def test_an_alias_without_a_target_is_not_served() -> None:
     card = CATALOG.card("claude-opus-5")
     route = Route("r", (Deployment("d", "u", "p", "eu", card),))
-    routes = Routes([route], catalog=CATALOG, aliases=[Alias("ghost", "nobody"), Alias("R2", "r")])
+    routes = Routes([route], catalog=CATALOG, aliases=[Alias("ghost", "nobody"), Alias("R2", "r")], day=EVE)
     assert list(routes.visible_names) == ["r", "R2"]
     assert routes.route_of(routes.aliases[0]) is None
     assert routes.find("r2") is route
-    assert routes.for_day(DAY) is routes, "no alias has a date"
+    assert routes.for_day(DAY) is routes, "no alias has a date, and no model is retired in between"

@@ -96,6 +96,63 @@ def test_the_error_for_an_unknown_name_suggests_the_most_similar_one(name: str, 
     assert caught.value.message == f"The model '{name}' does not exist here."
 
 
+RETIRED = CATALOG.card("claude-opus-4")
+
+
+def everywhere(card: ModelCard) -> Route:
+    return Route(card.base, (deployment(card),))
+
+
+@pytest.mark.parametrize(
+    "name", ["claude-opus-4", "claude-opus-4-0", "claude-opus-4@20250514", "claude-opus-4-20250514"]
+)
+def test_a_retired_model_of_the_catalog_is_not_served_from_its_day_on(name: str) -> None:
+    before = routes(catalog_route=everywhere, day=date(2026, 9, 13))
+    assert before.find(name).card is RETIRED
+    after = before.for_day(date(2026, 9, 14))
+    assert "claude-opus-4" in before.default_names
+    assert "claude-opus-4" not in after.default_names
+    with pytest.raises(ModelNotFound) as caught:
+        after.find(name)
+    assert caught.value.hint == "claude-opus-4@20250514 was retired on 2026-09-14; move to claude-opus-5-5."
+    assert after.for_day(date(2027, 1, 1)) is after, "nothing changes in between"
+    with_default = routes(SMART, catalog_route=everywhere, default_route=SMART, day=date(2026, 9, 14))
+    assert with_default.find(name) is SMART, "as every other name that nothing serves"
+
+
+def test_a_model_without_a_card_is_known_to_be_retired() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes(FAST, day=date(2026, 5, 11)).find("claude-3-7-sonnet-20250219")
+    assert caught.value.hint == "claude-3-7-sonnet@20250219 was retired on 2026-05-11; move to claude-sonnet-5-5."
+    with pytest.raises(ModelNotFound) as caught:
+        routes(FAST, day=date(2026, 5, 10)).find("claude-3-7-sonnet-20250219")
+    assert caught.value.hint == "GET /v1/models lists the models served here."
+
+
+def test_a_retired_model_is_not_suggested() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes(catalog_route=everywhere, day=date(2026, 9, 14)).find("claude-sonnet-4x")
+    assert caught.value.hint == "Did you mean 'claude-sonnet-4-6'?"
+
+
+def test_what_the_configuration_names_is_served_although_retired() -> None:
+    old, day = route("old", RETIRED), date(2026, 12, 1)
+    mine = routes(old, FAST, catalog_route=everywhere, day=day)
+    assert mine.find("old") is mine.find("claude-opus-4") is old, "its own name too"
+    assert list(mine.visible_names) == ["Fast"]
+    assert list(mine.all_names) == ["old", "Fast"]
+    alias = routes(FAST, catalog_route=everywhere, aliases=[Alias("chat", "claude-opus-4")], day=day)
+    assert alias.find("chat").card is RETIRED
+    assert list(alias.visible_names) == ["Fast"]
+    with pytest.raises(ModelNotFound):
+        alias.find("claude-opus-4")
+    fallback = msgspec.structs.replace(FAST, fallbacks=("claude-opus-4",))
+    elsewhere = msgspec.structs.replace(deployment(RETIRED), url="https://h/old")
+    extended = routes(fallback, catalog_route=lambda card: Route(card.base, (elsewhere,)), day=day)
+    assert [card.id for card in extended.find("fast").models] == [HAIKU.id, RETIRED.id]
+    assert list(extended.visible_names) == ["Fast"], "one of its models is not retired"
+
+
 def test_what_cannot_be_served_is_not_suggested() -> None:
     with pytest.raises(ModelNotFound) as caught:
         routes(FAST).find("claude-opus-4-9")

@@ -10,7 +10,7 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
 from modelmux.routing.warnings import route_warnings
 
-TODAY = date(2026, 11, 23)
+TODAY = date(2026, 11, 29)
 CATALOG = builtin()
 
 
@@ -28,21 +28,28 @@ def warnings(*routes: Route, aliases: tuple[Alias, ...] = (), today: date = TODA
 
 
 def test_a_configured_model_near_retirement_is_reported_once() -> None:
-    retiring = route("claude-opus-4-5", "https://a/x", "https://b/x")
-    message = "claude-opus-4-5@20251101 may be retired from 2026-11-24 on, in 1 day; move to claude-opus-5-5"
-    assert warnings(retiring, route("claude-opus-5")) == [("claude-opus-4-5", message)]
-    assert warnings(retiring, aliases=(Alias("chat", "claude-opus-4-5"),)) == [("claude-opus-4-5", message)]
+    retiring = route("claude-sonnet-4-5", "https://a/x", "https://b/x")
+    message = "claude-sonnet-4-5@20250929 may be retired from 2026-11-30 on, in 1 day; move to claude-sonnet-5-5"
+    assert warnings(retiring, route("claude-opus-5-5")) == [("claude-sonnet-4-5", message)]
+    assert warnings(retiring, aliases=(Alias("chat", "claude-sonnet-4-5"),)) == [("claude-sonnet-4-5", message)]
+
+
+def test_a_retired_model_that_is_configured_or_an_aliass_target_is_reported() -> None:
+    message = "claude-opus-4@20250514 was retired on 2026-09-14; move to claude-opus-5-5"
+    assert warnings(route("claude-opus-4")) == [("claude-opus-4", message)]
+    assert warnings(aliases=(Alias("chat", "claude-opus-4"),)) == [("chat", message)]
+    assert warnings(aliases=(Alias("chat", "claude-opus-4"),), today=date(2026, 7, 1)) == []
 
 
 def test_models_that_are_not_configured_are_not_reported() -> None:
     assert warnings() == []
-    assert warnings(route("claude-opus-5")) == []
+    assert warnings(route("claude-opus-5-5")) == []
 
 
 def test_aliases_are_reported_for_today_and_after_the_switch() -> None:
-    chat = Alias("chat", "claude-opus-5", "claude-sonnet-4-5", date(2026, 12, 1))
+    chat = Alias("chat", "claude-opus-5-5", "claude-sonnet-4-5", date(2026, 12, 1))
     assert [name for name, _ in warnings(aliases=(chat, Alias("dangling", "unknown")))] == ["chat"]
-    switched = Alias("chat", "claude-sonnet-4-5", "claude-opus-5", TODAY)
+    switched = Alias("chat", "claude-sonnet-4-5", "claude-opus-5-5", TODAY)
     assert warnings(aliases=(switched,)) == []
 
 
@@ -53,6 +60,6 @@ def test_a_mismatch_of_host_and_path_is_reported() -> None:
     message = (
         "requests go to the host of europe-west1 with the location us-east5; give region and location the same value"
     )
-    assert warnings(route("claude-opus-5", mismatched, matching, f"https://proxy{path}", f"https://{google}/x")) == [
-        ("claude-opus-5", message)
+    assert warnings(route("claude-opus-5-5", mismatched, matching, f"https://proxy{path}", f"https://{google}/x")) == [
+        ("claude-opus-5-5", message)
     ]

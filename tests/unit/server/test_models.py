@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from modelmux.catalog import Catalog, builtin
+from modelmux.catalog import Catalog, ModelCard, builtin
 from modelmux.dialects.base import Caller
 from modelmux.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, Surface
 from modelmux.errors import ModelNotFound
@@ -41,6 +41,50 @@ def test_the_list_has_names_and_aliases_with_the_models_day_or_the_start() -> No
     page = body()
     assert [model["id"] for model in page["data"]] == ["Smart", "new", "gpt-4o"]
     assert [model["created"] for model in page["data"]] == [1_779_926_400, STARTED, 1_779_926_400]
+
+
+TODAY = datetime(2027, 5, 28, tzinfo=UTC).timestamp()
+
+
+def shown(name: str, card: ModelCard, now: float = TODAY, entry: str | None = None) -> Any:
+    """A list with one model, in Anthropic's shape, or an entry."""
+    route = Route(name, (Deployment(name, name, "p", "eu", card),))
+    models = ModelList(DatedRoutes(Routes([route], catalog=Catalog([card])), lambda: now), STARTED)
+    return json.loads(models.body(ANTHROPIC_MESSAGES, {"name": entry} if entry else {}, b""))
+
+
+def test_both_shapes_have_the_limits() -> None:
+    ours, theirs = body(name="Smart"), body(ANTHROPIC_MESSAGES, name="Smart")
+    assert {ours[key] for key in ("context_window", "context_length", "max_model_len")} == {CARD.context_window}
+    assert {ours[key] for key in ("max_output_tokens", "max_completion_tokens")} == {CARD.max_output}
+    assert (theirs["max_input_tokens"], theirs["max_tokens"]) == (CARD.context_window, CARD.max_output)
+
+
+@pytest.mark.parametrize(
+    ("name", "display_name"),
+    [("claude-opus-4-8", "Claude Opus 4.8"), ("Claude-Opus-4-8", "Claude Opus 4.8"), ("fast", "fast")],
+)
+def test_the_catalogs_own_name_is_shown_as_people_write_it(name: str, display_name: str) -> None:
+    assert shown(name, CARD)["data"][0]["display_name"] == display_name
+    assert shown(name, replace(CARD, display_name=""))["data"][0]["display_name"] == name
+
+
+def test_a_model_is_deprecated_once_its_retirement_is_near_and_not_before() -> None:
+    retiring = replace(CARD, retires_on=date(2027, 7, 27))
+    (before,) = shown("m", retiring, TODAY - 1)["data"]
+    assert (before["lifecycle"], before["deprecated_at"], before["retires_at"]) == ("active", None, None)
+    (after,) = shown("m", retiring)["data"]
+    assert (after["lifecycle"], after["deprecated_at"], after["retires_at"]) == (
+        "deprecated", "2027-05-28T00:00:00Z", "2027-07-27T00:00:00Z",
+    )  # fmt: skip
+
+
+def test_a_retired_model_is_not_listed_but_can_be_looked_up() -> None:
+    retired = replace(CARD, retires_on=None, retired_on=date(2027, 5, 28))
+    assert [model["id"] for model in shown("Old", retired, TODAY - 1)["data"]] == ["Old"]
+    assert shown("Old", retired)["data"] == []
+    entry = shown("Old", retired, entry="old")
+    assert (entry["id"], entry["lifecycle"], entry["retires_at"]) == ("Old", "retired", "2027-05-28T00:00:00Z")
 
 
 @pytest.mark.parametrize("name", ["Smart", "smart", "SMART"])

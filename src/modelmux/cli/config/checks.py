@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from modelmux.app import check_exposure
-from modelmux.catalog import builtin
+from modelmux.catalog import Catalog, builtin, builtin_prices
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.paths import KeyPath
+from modelmux.config.price_overrides import add_prices
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
+from modelmux.runtime import Runtime
 from modelmux.upstream.downloads.url_guard import UrlGuard
 
 _SETTING: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
@@ -26,7 +28,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """All problems, each with the origin of the setting, and hints without repetitions."""
     problems: list[str] = []
     hints: list[str] = []
-    for check in (_cards, _routes, _streams, _origins, _keys, check_exposure):
+    for check in (_cards, _prices, _routes, _streams, _origins, _keys, check_exposure):
         try:
             check(loaded.config)
         except ConfigError as error:
@@ -40,12 +42,19 @@ def _cards(config: Config) -> None:
     config.build_catalog()
 
 
+def _prices(config: Config) -> None:
+    add_prices(builtin_prices(), config.accounts.prices, _catalog(config))
+
+
 def _routes(config: Config) -> None:
+    build_routes(config, _catalog(config), Runtime().today())
+
+
+def _catalog(config: Config) -> Catalog:
     try:
-        catalog = config.build_catalog()
+        return config.build_catalog()
     except ConfigError:  # reported by _cards
-        catalog = builtin()
-    build_routes(config, catalog)
+        return builtin()
 
 
 def _streams(config: Config) -> None:

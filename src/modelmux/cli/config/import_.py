@@ -14,6 +14,7 @@ from modelmux.cli.config.litellm import Import
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.toml_writer import tables
+from modelmux.runtime import Runtime
 
 
 @click.command("import")
@@ -74,6 +75,6 @@ def _check(text: str) -> None:
     except ConfigError as error:
         exit_with_config_error(error)
     try:
-        build_routes(config, config.build_catalog())
+        build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         warn(error.problems)

@@ -27,6 +27,7 @@ from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
+from modelmux.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -138,7 +139,7 @@ def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
     text = render(answers.settings())
     try:
         config = parse(text)
-        build_routes(config, config.build_catalog())
+        build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_error(error.problems, error.hint)
     warn(_unknown(answers.models))

@@ -21,6 +21,7 @@ from modelmux.cli.config.parsers import (
     parse_project,
 )
 from modelmux.cli.output import print_lines
+from modelmux.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -43,7 +44,8 @@ def ask_location() -> str:
 
 def ask_models(location: str) -> list[Model]:
     """The models to serve; an empty list for the whole catalog."""
-    cards = [card for card in builtin().cards if card.served_in(location)]
+    today = Runtime().today()
+    cards = [card for card in builtin().cards if card.served_in(location) and not card.is_retired(today)]
     click.echo(f"Models served in {location}:", err=True)
     for number, card in enumerate(cards, 1):
         click.echo(f"  {number:>2}  {card.base}", err=True)

@@ -11,6 +11,7 @@ from modelmux.cli.config.checks import config_problems, describe_sources
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, warn
 from modelmux.config import Loaded, build_routes
+from modelmux.runtime import Runtime
 
 
 @click.command()
@@ -36,6 +37,6 @@ def report(loaded: Loaded) -> None:
 
 def _summary(loaded: Loaded) -> str:
     config = loaded.config
-    names = build_routes(config, config.build_catalog()).default_names
+    names = build_routes(config, config.build_catalog(), Runtime().today()).default_names
     count = f"{len(names)} model{'s' if len(names) != 1 else ''}"
     return f"{count} on {config.server.host}:{config.server.port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
 from modelmux.cli.options import config_options, load_dotenv_into_environment
 from modelmux.cli.sanitize import one_line
+from modelmux.runtime import Runtime
 from modelmux.version import __version__
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
@@ -50,7 +51,7 @@ def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_j
 def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
     """Run all sections in order and print results as they arrive. Exits with 1 if a check failed."""
     results: list[tuple[str, Result]] = []
-    for name, title, check in _sections(context, datetime.now(UTC).date(), live=live):
+    for name, title, check in _sections(context, Runtime().today(), live=live):
         first = True
         for result in check():
             results.append((name, result))

@@ -158,11 +158,11 @@ def _missing(deployment: Deployment, today: date) -> tuple[str, str]:
     card = deployment.card
     if not card.served_in(deployment.location):
         return f"{card.id} is not served in {deployment.location}", _other_location(deployment)
+    successor = f"use {card.replacement}" if card.replacement else "use a newer model; `modelmux models` lists them"
+    if card.is_retired(today):
+        return f"{card.id} is retired (since {card.retired_on})", successor
     if card.retires_on is not None and card.retires_on <= today:
-        return (
-            f"{card.id} is probably retired (since {card.retires_on})",
-            "use a newer model; `modelmux models` lists them",
-        )
+        return f"{card.id} is probably retired (since {card.retires_on})", successor
     if not card.known:
         return (
             f"{card.id} is not in the catalog",

@@ -39,7 +39,7 @@ def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
     if loaded is None:
         return
     try:
-        routes = build_routes(loaded.config, loaded.config.build_catalog())
+        routes = build_routes(loaded.config, loaded.config.build_catalog(), today)
     except ConfigError as error:
         for problem in error.problems:
             yield Result("models", "fail", problem, error.hint or "correct the entry as the message says")

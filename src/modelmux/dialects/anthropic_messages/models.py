@@ -48,9 +48,10 @@ def encode_models(models: Sequence[ListedModel], query: Mapping[str, str]) -> by
 def _info(model: ListedModel) -> ModelInfo:
     return ModelInfo(
         id=model.name,
-        display_name=model.name,
+        display_name=model.display_name,
         created_at=_instant(model.released_on or _UNKNOWN_DAY),
-        lifecycle="active" if model.retires_on is None else "deprecated",
+        lifecycle=model.lifecycle,
+        deprecated_at=_instant(model.deprecated_on) if model.deprecated_on else None,
         retires_at=_instant(model.retires_on) if model.retires_on else None,
         max_input_tokens=model.max_input_tokens,
         max_tokens=model.max_output_tokens,

@@ -17,4 +17,13 @@ def encode_model(model: ListedModel) -> bytes:
 
 
 def _model(model: ListedModel) -> Model:
-    return Model(id=model.name, created=model.created_at)
+    context, output = model.max_input_tokens, model.max_output_tokens
+    return Model(
+        id=model.name,
+        created=model.created_at,
+        context_window=context,
+        context_length=context,
+        max_model_len=context,
+        max_output_tokens=output,
+        max_completion_tokens=output,
+    )

@@ -1,6 +1,6 @@
 """The model list in Anthropic's shape. Data only.
 
-Source: the ``anthropic`` SDK 2.12.0 (``types/model_info.py``, ``pagination.py``).
+Source: the ``anthropic`` SDK 2.14.0 (``types/model_info.py``, ``pagination.py``).
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ class ModelInfo(Struct, kw_only=True):
     """One model.
 
     :param created_at: RFC 3339; 1970 if the date is unknown.
-    :param lifecycle: ``deprecated`` once a retirement is scheduled; only Google knows whether it has happened.
+    :param lifecycle: ``deprecated`` once a retirement is near or overdue, ``retired`` once it is confirmed.
+    :param deprecated_at, retires_at: None while ``lifecycle`` is ``active``.
     """
 
     type: Literal["model"] = "model"
     id: str
     display_name: str
     created_at: str
-    lifecycle: Literal["active", "deprecated"]
+    lifecycle: Literal["active", "deprecated", "retired"]
     deprecated_at: str | None = None
     retires_at: str | None
     line: None = None

@@ -30,12 +30,22 @@ class ErrorEnvelope(Struct):
 
 
 class Model(Struct, kw_only=True):
-    """One entry of ``/v1/models``. ``created`` is in seconds."""
+    """One entry of ``/v1/models``. ``created`` is in seconds.
+
+    OpenAI's has no limits. Other servers add them, each under a name of its own, and clients look for several: Groq
+    (``context_window``, ``max_completion_tokens``), OpenRouter and LM Studio (``context_length``), vLLM
+    (``max_model_len``). ``max_output_tokens`` is OpenAI's own name of the limit in a request.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "anthropic"
+    context_window: int
+    context_length: int
+    max_model_len: int
+    max_output_tokens: int
+    max_completion_tokens: int
 
 
 class ModelList(Struct, kw_only=True):

@@ -15,7 +15,7 @@ from modelmux.errors import InvalidRequest, UpstreamRefused, UpstreamReply
 
 DIALECT = AnthropicMessages()
 NAMES = [f"m{number}" for number in range(5)]
-MODELS = [ListedModel(name, 0, None, None, 10, 5) for name in NAMES]
+MODELS = [ListedModel(name, name.upper(), 0, None, "active", None, None, 10, 5) for name in NAMES]
 
 
 def page(models: Any = MODELS, **query: str) -> dict[str, Any]:
@@ -78,14 +78,18 @@ def test_a_wrong_query_names_its_parameter(query: dict[str, str]) -> None:
 
 
 def test_a_model_shows_its_dates_and_limits() -> None:
-    old = ListedModel("old", 0, date(2026, 1, 2), date(2027, 1, 2), 200_000, 64_000)
+    old = ListedModel(
+        "old", "Old One", 0, date(2026, 1, 2), "deprecated", date(2026, 11, 3), date(2027, 1, 2), 200_000, 64_000
+    )
     shown = json.loads(DIALECT.model(old))
-    assert (shown["id"], shown["type"], shown["display_name"]) == ("old", "model", "old")
+    assert (shown["id"], shown["type"], shown["display_name"]) == ("old", "model", "Old One")
     assert (shown["created_at"], shown["retires_at"]) == ("2026-01-02T00:00:00Z", "2027-01-02T00:00:00Z")
+    assert shown["deprecated_at"] == "2026-11-03T00:00:00Z"
     assert (shown["lifecycle"], shown["max_input_tokens"], shown["max_tokens"]) == ("deprecated", 200_000, 64_000)
     assert ids(page([old])) == ["old"]
     unknown = json.loads(DIALECT.model(MODELS[0]))
     assert (unknown["created_at"], unknown["lifecycle"]) == ("1970-01-01T00:00:00Z", "active")
+    assert unknown["deprecated_at"] is unknown["retires_at"] is None
 
 
 def test_errors_have_anthropics_shape_and_types() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.claude.fold import to_events
@@ -24,7 +25,7 @@ from modelmux.wire.openai.chat_request import ChatRequest, decode_request
 from support.translation import OPUS, PREFILL, SONNET, body_of, chunks_of, notices, sent, translate, translate_request
 
 #: Binds thoughts to their prefix, and thinks only if asked to.
-HAIKU = builtin().card("claude-haiku-5-5")
+HAIKU = replace(builtin().card("claude-haiku-5-5"), thinking_default="off")
 UNKNOWN = builtin().card("claude-of-tomorrow")
 
 
@@ -90,7 +91,7 @@ def test_fields_nobody_knows_are_noted_and_cut() -> None:
 
 def test_the_smallest_request_to_the_byte() -> None:
     assert encode_request(translate({}).body) == (
-        b'{"anthropic_version":"vertex-2023-10-16","max_tokens":64000,'
+        b'{"anthropic_version":"vertex-2023-10-16","max_tokens":128000,'
         b'"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}'
     )
 
@@ -191,6 +192,11 @@ BOUND: list[tuple[str, Any, dict[str, Any], dict[str, Any] | None, tuple[str, ..
     ("on one nobody knows", UNKNOWN, {}, None, ()),
     ("on a model that thinks only if asked", HAIKU, {}, None, ()),
     ("asked not to", HAIKU, {"reasoning_effort": "none"}, None, ()),
+    ("on one that thinks unless asked not to", builtin().card("claude-haiku-5-5"), {},
+     {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
+     ("thinking-binding-controls-2026-08-01",)),
+    ("that one, asked not to", builtin().card("claude-haiku-5-5"), {"reasoning_effort": "none"},
+     {"type": "disabled"}, ()),
     ("asked to", HAIKU, {"reasoning": {"enabled": True}},
      {"type": "adaptive", "display": "summarized", "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
      ("thinking-binding-controls-2026-08-01",)),

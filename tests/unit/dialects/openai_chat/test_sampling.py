@@ -24,8 +24,8 @@ LIMITS: list[tuple[dict[str, Any], int, list[tuple[str, str]]]] = [
     ({"max_completion_tokens": 7}, 7, []),
     ({"max_completion_tokens": 7, "max_tokens": 9}, 7, [("ignored", "max_tokens")]),
     ({"max_completion_tokens": None, "max_tokens": 9}, 9, []),
-    ({"max_tokens": 10**400}, 64_000, [("clamped", "max_tokens")]),
-    ({"max_completion_tokens": 64_001}, 64_000, [("clamped", "max_completion_tokens")]),
+    ({"max_tokens": 10**400}, 128_000, [("clamped", "max_tokens")]),
+    ({"max_completion_tokens": 128_001}, 128_000, [("clamped", "max_completion_tokens")]),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_every_example_is_a_configuration(number: int) -> None:
     build_stream_modes(config)
     whole = text if "[vertex]" in text else GROUND + text
     parsed = parse(whole)
-    build_routes(parsed, parsed.build_catalog())
+    build_routes(parsed, parsed.build_catalog(), date(2026, 12, 1))
 
 
 def test_there_are_examples() -> None:

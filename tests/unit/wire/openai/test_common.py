@@ -24,10 +24,19 @@ def test_an_error_has_all_four_keys_and_no_details_for_the_operator() -> None:
 
 
 def test_a_model_list_has_the_shape_the_sdks_read() -> None:
-    assert json.loads(encode(ModelList(data=[Model(id="m", created=5)]))) == {
+    model = Model(
+        id="m", created=5, context_window=9, context_length=9, max_model_len=9, max_output_tokens=4,
+        max_completion_tokens=4,
+    )  # fmt: skip
+    assert json.loads(encode(ModelList(data=[model]))) == {
         "object": "list",
-        "data": [{"id": "m", "object": "model", "created": 5, "owned_by": "anthropic"}],
-    }
+        "data": [
+            {
+                "id": "m", "object": "model", "created": 5, "owned_by": "anthropic", "context_window": 9,
+                "context_length": 9, "max_model_len": 9, "max_output_tokens": 4, "max_completion_tokens": 4,
+            }
+        ],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

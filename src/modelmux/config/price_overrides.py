@@ -1,0 +1,110 @@
+"""``[accounts.prices]``: an operator's own prices, in place of those of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from modelmux.catalog import Catalog, ModelCard, Price, PriceList
+from modelmux.catalog.prices import amount, multiplier, per_search, rates_from_input
+from modelmux.config.annotations import doc
+from modelmux.config.check import Problem
+from modelmux.config.errors import ConfigError
+
+_PER_MILLION: Final = "USD per million tokens"
+
+
+class PriceConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The prices of one model: decimal strings or whole numbers, in USD per million tokens."""
+
+    input: Annotated[str | int, doc(f"Input, {_PER_MILLION}; 0 if you pay a fixed fee.", example="4")]
+    output: Annotated[str | int | None, doc("Output; 5 times the price of input by default.")] = None
+    cache_write: Annotated[
+        str | int | None, doc("Written to the cache for 5 minutes; 1.25 times the price of input by default.")
+    ] = None
+    cache_write_1h: Annotated[
+        str | int | None, doc("Written to the cache for an hour; twice the price of input by default.")
+    ] = None
+    cache_read: Annotated[str | int | None, doc("Read from the cache; a tenth of the price of input by default.")] = (
+        None
+    )
+    web_search: Annotated[str | int, doc("USD per 1,000 web searches.")] = 10
+    regional_multiplier: Annotated[
+        str | int, doc("Multiplies all prices but those of web searches in every location except global.")
+    ] = 1
+
+
+class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What requests cost."""
+
+    prices: Annotated[
+        dict[str, str | PriceConfig],
+        doc(
+            "Your own prices by model: a table, or the name of a model with the same prices.",
+            example={"claude-next": "claude-opus-5-5"},
+        ),
+    ] = {}
+
+
+def add_prices(prices: PriceList, own: Mapping[str, str | PriceConfig], catalog: Catalog) -> PriceList:
+    """The prices with those of ``[accounts.prices]``, which apply on every day.
+
+    A table is taken as it stands: no multiplier applies unless it names one. A string is the name of a model of the
+    catalog, all of whose prices and conditions apply.
+
+    :raises ConfigError: naming every value that is not a price, and every model without one.
+    """
+    problems: list[Problem] = []
+    added: list[Price] = []
+    for name, entry in own.items():
+        card = catalog.card(name)
+        if isinstance(entry, str):
+            rows = [row for row in prices.prices if row.model == catalog.card(entry).id]
+            added += [replace(row, model=card.id) for row in rows]
+            if not rows:
+                problems.append(Problem(("accounts", "prices", name), f"the price of {entry!r} is not known"))
+            continue
+        price, price_problems = _price(card, entry)
+        problems += [Problem(("accounts", "prices", name, key), message) for key, message in price_problems]
+        added += [price] if price is not None else []
+    if problems:
+        raise ConfigError([str(problem) for problem in problems])
+    return prices.with_prices(added) if added else prices
+
+
+def _price(card: ModelCard, entry: PriceConfig) -> tuple[Price | None, list[tuple[str, str]]]:
+    """A table as a price, and the problems with it: pairs of a key and a message."""
+    problems: list[tuple[str, str]] = []
+
+    def optional(key: str) -> int | None:
+        value = getattr(entry, key)
+        return None if value is None else read(key)
+
+    def read(key: str) -> int:
+        try:
+            return amount(str(getattr(entry, key)))
+        except ValueError as error:
+            problems.append((key, str(error)))
+            return 0
+
+    rates = rates_from_input(
+        read("input"),
+        output=optional("output"),
+        cache_write=optional("cache_write"),
+        cache_write_1h=optional("cache_write_1h"),
+        cache_read=optional("cache_read"),
+        web_search=per_search(read("web_search")),
+    )
+    try:
+        regional = multiplier(str(entry.regional_multiplier))
+    except ValueError as error:
+        problems.append(("regional_multiplier", str(error)))
+        regional = multiplier("1")
+    if problems:
+        return None, problems
+    fast = multiplier("1") if card.fast_mode else None
+    source = "accounts.prices"
+    return Price(model=card.id, rates=rates, source=source, regional_multiplier=regional, fast_multiplier=fast), []
