@@ -57,7 +57,7 @@ test-rest: $(DEV_READY) ## All other tests, except test-clients
 	$(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)
 
 test-clients: $(DEV_READY) $(CLIENTS_READY) ## Other people's clients against the gateway; installs them
-	MODELMUX_REQUIRE_CLIENTS=1 $(BIN)/pytest -q -n auto $(CLIENT_TESTS) $(PYTEST_ARGS)
+	MODELMUX_REQUIRE_CLIENTS=1 $(BIN)/pytest -q -n auto --dist loadfile $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
@@ -90,7 +90,7 @@ test-lowest: ## The tests with the lowest versions of every dependency
 	$(VENV)-lowest/bin/pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
 
-clients: $(CLIENTS_READY) ## Install the clients of test-clients (about 1 GB)
+clients: $(CLIENTS_READY) ## Install the clients of test-clients (about 1.5 GB)
 
 lock: $(DEV_READY) ## Renew the lock files
 	$(BIN)/pip install -q uv

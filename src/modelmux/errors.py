@@ -36,8 +36,8 @@ says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
@@ -52,6 +52,7 @@ class GatewayError(Exception):
     :param hint: what to do about it; shown after the message.
     :param detail: for the operator's log only.
     :param code: replaces the kind's own code.
+    :param details: more about the error for programs, in Anthropic's dialects.
     """
 
     #: The class's row of the table; an instance may have another one.
@@ -65,6 +66,7 @@ class GatewayError(Exception):
         hint: str | None = None,
         detail: str | None = None,
         code: str | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -72,6 +74,7 @@ class GatewayError(Exception):
         self.hint = hint
         self.detail = detail
         self.code = code or self.kind.openai_code
+        self.details = details
         #: Seconds for ``retry-after``; None sends no header.
         self.retry_after = self.kind.retry_after
         #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.

@@ -49,6 +49,13 @@ async def test_openais_clients_get_names_aliases_and_days() -> None:
     assert models["new"].created == NOW, "without a known launch date: the time the gateway started"
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/smart"])
+async def test_anthropics_clients_find_the_id_of_the_request(path: str) -> None:
+    response = await get(path, ANTHROPIC)
+    assert response.headers["request-id"] == response.headers["x-request-id"]
+    assert "request-id" not in (await get(path)).headers
+
+
 @pytest.mark.parametrize(
     "headers", [ANTHROPIC, {"x-api-key": "k"}, {**ANTHROPIC, "authorization": "Bearer k"}]
 )  # fmt: skip

@@ -23,9 +23,10 @@ PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 PYTHON_LITELLM = ROOT / ".venv-clients-litellm" / "bin" / "python"
 NODE = ROOT / ".venv-clients" / "bin" / "node"
 OPENCODE = MODULES / "opencode-linux-x64-baseline" / "bin" / "opencode"
+CLAUDE_CODE = MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude"
 PICTURE = png()
 #: Far above what any of them takes, even on a busy machine.
-SECONDS = 100
+SECONDS = 250
 
 
 def needed(*files: Path) -> None:
@@ -53,8 +54,13 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def run_script(interpreter: Path, script: Path, url: str, models: list[str], home: Path) -> dict[str, Any]:
-    """Run all cases of a script against the gateway at ``url``; what came of each, by ``"case model"``."""
+def run_script(
+    interpreter: Path, script: Path, url: str, models: list[str], home: Path, **variables: str
+) -> dict[str, Any]:
+    """Run all cases of a script against the gateway at ``url``; what came of each, by ``"case model"``.
+
+    :param variables: more of its environment.
+    """
     needed(interpreter, *([MODULES / "ai"] if script.suffix == ".mjs" else []))
     result = home / "result.json"
     ended = subprocess.run(
@@ -65,6 +71,7 @@ def run_script(interpreter: Path, script: Path, url: str, models: list[str], hom
             "OPENAI_API_KEY": "sk-anything",
             "CLIENTS_PICTURE": data_url(PICTURE),
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            **variables,
         },
         cwd=home,
         stdin=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ import pytest
 from support import clients
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 SONNET, OPUS, HAIKU = "claude-sonnet-4-6", "claude-opus-5-5", "claude-haiku-4-5"
 MODELS = [SONNET, OPUS, HAIKU]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import pytest
 
 from support import clients
+from support.emulator_log import Received
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 MODEL = "claude-sonnet-4-6"
 SMALL = "claude-haiku-4-5"
@@ -48,22 +48,6 @@ def settings(url: str) -> dict[str, Any]:
     }
 
 
-class Received:
-    """What a service of one's own got; the emulator that all share has seen others' requests too."""
-
-    def __init__(self, emulator: Process) -> None:
-        self.url = emulator.url
-
-    def of(self, model: str) -> list[dict[str, Any]]:
-        """Bodies of the requests to a model, oldest first."""
-        with urllib.request.urlopen(f"{self.url}/_emulator/requests") as reply:
-            entries = json.load(reply)["requests"]
-        return [entry["body"] for entry in entries if f"/{model}" in entry["path"]]
-
-    def forget(self) -> None:
-        urllib.request.urlopen(f"{self.url}/_emulator/reset", data=b"").close()
-
-
 @pytest.fixture(scope="module")
 def upstream(emulate: Callable[..., Process]) -> Process:
     return emulate()
@@ -76,7 +60,7 @@ def front(serve: Callable[..., Process], upstream: Process) -> Process:
 
 @pytest.fixture
 def received(upstream: Process) -> Iterator[Received]:
-    received = Received(upstream)
+    received = Received(upstream.url)
     received.forget()
     return received
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import UNSET
+
 from modelmux.dialects.base import ErrorResponse
 from modelmux.errors import GatewayError, UpstreamRefused, UpstreamReply
-from modelmux.wire.anthropic import ErrorBody, ErrorReply
+from modelmux.wire.anthropic.errors import ErrorDetail, ErrorEnvelope
 from modelmux.wire.http import Headers
 from modelmux.wire.openai.common import encode
 
@@ -42,7 +44,9 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
     message = error.public_message
     if error.kind.name in _ABOUT_THE_MODEL and error.model is not None:
         message = f"model: {error.model}. {message}"
-    return encode(ErrorReply(error=ErrorBody(error.kind.anthropic_type, message), request_id=request_id))
+    details = UNSET if error.details is None else dict(error.details)
+    detail = ErrorDetail(type=error.kind.anthropic_type, message=message, details=details)
+    return encode(ErrorEnvelope(error=detail, request_id=request_id))
 
 
 def relayable(error: GatewayError) -> UpstreamReply | None:

@@ -38,15 +38,3 @@ class ModelPage(Struct, kw_only=True):
     has_more: bool
     first_id: str | None
     last_id: str | None
-
-
-class ErrorBody(Struct, kw_only=True):
-    type: str
-    message: str
-
-
-class ErrorReply(Struct, kw_only=True):
-    """An error as Anthropic's clients expect it."""
-
-    type: Literal["error"] = "error"
-    error: ErrorBody

@@ -10,7 +10,7 @@ const get_weather = tool({
 });
 const used = (usage) => ({ input: usage.inputTokens, output: usage.outputTokens });
 
-async function streamed(given) {
+export async function streamed(given) {
   const pieces = [];
   let failure;
   const result = streamText({ maxRetries: 0, ...given, onError: ({ error }) => (failure = error) });
@@ -24,8 +24,10 @@ const looped = async (steps, text) => ({
   text: await text,
 });
 
-// `chatModel(name)`: the model. `shows`: whether the provider reads reasoning. `think`: its options for it.
-export function run({ chatModel, shows, think }) {
+// `chatModel(name)`: the model. `shows`: whether the provider reads reasoning. `think`: its options for it, or a function
+// of the model that has them. `more`: other cases, and those that a provider has in another form.
+export function run({ chatModel, shows, think, more = {} }) {
+  const thinkOf = typeof think === "function" ? think : () => think;
   const looping = { prompt: WEATHER, tools: { get_weather }, stopWhen: stepCountIs(4) };
   return main({
     async chat(model) {
@@ -67,14 +69,14 @@ export function run({ chatModel, shows, think }) {
     },
 
     async reasoning(model) {
-      const asked = { model: chatModel(model), prompt: ECHO, maxOutputTokens: 20000, providerOptions: think };
+      const asked = { model: chatModel(model), prompt: ECHO, maxOutputTokens: 20000, providerOptions: thinkOf(model) };
       const { text, reasoningText, usage } = await generateText(asked);
       const reasoning = shows ? reasoningText : null;
       return { text, reasoning, reasoning_tokens: usage.outputTokenDetails.reasoningTokens };
     },
 
     async reasoning_stream(model) {
-      const asked = { model: chatModel(model), prompt: ECHO, maxOutputTokens: 20000, providerOptions: think };
+      const asked = { model: chatModel(model), prompt: ECHO, maxOutputTokens: 20000, providerOptions: thinkOf(model) };
       const { result, pieces } = await streamed(asked);
       const reasoning = shows ? await result.reasoningText : null;
       const { outputTokenDetails } = await result.usage;
@@ -82,7 +84,7 @@ export function run({ chatModel, shows, think }) {
     },
 
     async reasoning_tools(model) {
-      const asked = { model: chatModel(model), ...looping, maxOutputTokens: 20000, providerOptions: think };
+      const asked = { model: chatModel(model), ...looping, maxOutputTokens: 20000, providerOptions: thinkOf(model) };
       const { result } = await streamed(asked);
       return looped(result.steps, result.text);
     },
@@ -92,5 +94,6 @@ export function run({ chatModel, shows, think }) {
     bad_request: (model) =>
       caught(() => generateText({ model: chatModel(model), prompt: ECHO, temperature: 3, maxRetries: 0 })),
     broken_stream: (model) => caught(() => streamed({ model: chatModel(model), prompt: BROKEN })),
+    ...more,
   });
 }

@@ -29,7 +29,8 @@ export async function caught(run) {
   try {
     return { kind: null, said: JSON.stringify(await run()) };
   } catch (error) {
-    return { kind: error.constructor.name, status: error.status ?? error.statusCode ?? null, message: error.message };
+    const { message, requestID = null } = error;
+    return { kind: error.constructor.name, status: error.status ?? error.statusCode ?? null, message, request_id: requestID };
   }
 }
 

@@ -69,6 +69,7 @@ def caught(run: Callable[[], Any]) -> dict[str, Any]:
             "kind": f"{type(error).__module__.partition('.')[0]}.{type(error).__name__}",
             "status": getattr(error, "status_code", None),
             "message": str(error),
+            "request_id": getattr(error, "request_id", None),
         }
     return {"kind": None, "said": repr(said)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -67,9 +67,11 @@ class NativeDraft:
         self.edits[path] = msgspec.json.encode(value)
 
 
-def refuse(path: Path, message: str, hint: str | None = None) -> InvalidRequest:
+def refuse(
+    path: Path, message: str, hint: str | None = None, *, details: Mapping[str, Any] | None = None
+) -> InvalidRequest:
     """An error about one field, in the form of Anthropic's own."""
-    return InvalidRequest(f"{dotted(path)}: {message}", param=dotted(path), hint=hint)
+    return InvalidRequest(f"{dotted(path)}: {message}", param=dotted(path), hint=hint, details=details)
 
 
 class NativeRule(NamedTuple):

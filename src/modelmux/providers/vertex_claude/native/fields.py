@@ -19,6 +19,9 @@ REJECTED: Final = {
     "fallbacks": "fallbacks on the server",
     "thread": "message threads",
 }
+#: By these the SDKs' tool runners (anthropic 2.14, @anthropic-ai/sdk 1.14) learn that there are no message threads, and
+#: send the whole conversation from then on.
+_DETAILS: Final = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
 _NOT_ON_VERTEX: Final = "Vertex AI does not accept this field."
 
 
@@ -71,7 +74,12 @@ def rejected(draft: NativeDraft) -> None:
     """:raises InvalidRequest: see ``REJECTED``."""
     for field, feature in REJECTED.items():
         if draft.content.get(field) not in (None, []):
-            raise refuse((field,), f"Claude on Google Cloud does not offer {feature}.", f"Leave {field} out.")
+            raise refuse(
+                (field,),
+                f"Claude on Google Cloud does not offer {feature}.",
+                f"Leave {field} out.",
+                details=_DETAILS.get(field),
+            )
 
 
 def url_sources(draft: NativeDraft) -> None:
