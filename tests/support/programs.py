@@ -38,6 +38,11 @@ def is_served(api: str) -> bool:
     return any(_PATHS[api] in surface.path for surface in SURFACES)
 
 
+def counts_tokens() -> bool:
+    """Whether the gateway has the paths that count tokens."""
+    return any("count" in surface.path for surface in SURFACES)
+
+
 def run_program(program: Program, interpreter: Path, url: str, home: Path) -> str:
     """What the program prints when it talks to the gateway at ``url``. Its prompt is that of the page.
 
