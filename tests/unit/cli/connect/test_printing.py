@@ -144,6 +144,12 @@ def test_names_are_those_of_the_configuration(tmp_path: Path) -> None:
     assert settings(tmp_path, "openai-python", "--model", "best")["model"] == "best"
 
 
+def test_the_list_for_machines(tmp_path: Path) -> None:
+    listed = json.loads(connect(tmp_path, "--json").stdout)
+    assert {"client": "claude-code", "modes": ["messages", "vertex"], "title": "Claude Code"} in listed
+    assert len(listed) == len(clients().names)
+
+
 def test_warnings_about_names(tmp_path: Path) -> None:
     assert "gw-sonnet-5-5" in connect(tmp_path, "cursor").stderr
     chosen = connect(tmp_path, "cursor", "--model", "claude-opus-5-5")
