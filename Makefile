@@ -110,6 +110,7 @@ docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m tools.docs.compatibility > docs/compatibility.md
 	$(BIN)/python -m tools.docs.configuration > docs/configuration.md
 	$(BIN)/python -m tools.docs.layers
+	$(BIN)/python -m tools.docs.clients
 
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build

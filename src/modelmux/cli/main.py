@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "serve": ("serve", "serve", "Run the gateway (the default command)."),
     "demo": ("demo.command", "demo", "Show what the gateway does, offline, without a Google account."),
     "config": ("config.command", "config", "Create, show, check and edit the configuration."),
+    "connect": ("connect.command", "connect", "Print what to set in a client, write it, and check it."),
     "models": ("models", "models", "List the models that are served, and their capabilities."),
     "reload": ("reload", "reload", "Reload the configuration of the running gateway."),
     "service": ("service.command", "service", "Run the gateway as a systemd or launchd service."),

@@ -150,7 +150,7 @@ def complete(home: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["modelmux", "con"], ["config"]),
+        (["modelmux", "con"], ["config", "connect"]),
         (["modelmux", "config", "v"], ["validate"]),
         (["modelmux", "config", "show", "--or"], ["--origin"]),
         (["modelmux", "serve", "--set", "server.po"], ["server.port="]),

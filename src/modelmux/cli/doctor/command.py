@@ -59,7 +59,7 @@ def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
                 if first:
                     click.echo(click.style(title, bold=True))
                 first = False
-                click.echo(_line(result))
+                click.echo(result_line(result))
     failed = sum(result.status == "fail" for _, result in results)
     warned = sum(result.status == "warn" for _, result in results)
     if as_json:
@@ -85,7 +85,8 @@ def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Secti
     return sections
 
 
-def _line(result: Result) -> str:
+def result_line(result: Result) -> str:
+    """One line of a report."""
     # Padded before it is coloured: colour codes have no width.
     mark = click.style(f"{result.status:<4}", fg=_COLOURS[result.status])
     hint = f"  {click.style('hint', fg='cyan')}: {result.hint}" if result.hint else ""

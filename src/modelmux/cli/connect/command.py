@@ -1,0 +1,281 @@
+"""``modelmux connect``: prints what to set in a client, writes it, and checks it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+import msgspec
+from click.shell_completion import CompletionItem
+from msgspec import Struct
+
+from modelmux.catalog import ModelCard, builtin
+from modelmux.cli.connect.check import Checker
+from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
+from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names, visible
+from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, lines, render
+from modelmux.cli.connect.table import API_TITLES, Client, clients
+from modelmux.cli.connect.write import location, writable_file, write_settings
+from modelmux.cli.doctor.command import result_line
+from modelmux.cli.doctor.result import Result
+from modelmux.cli.exit import USAGE
+from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, print_lines, warn
+from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.values import Secret
+from modelmux.errors import ModelNotFound
+from modelmux.routing.routes import Routes
+from modelmux.upstream.pool import HttpPool
+from modelmux.upstream.proxy import Proxies
+
+_HEAD: Final = ("CLIENT", "MODES", "NAME")
+
+
+class _Gateway(Struct, frozen=True):
+    """What is known about the gateway.
+
+    :param served: names -> model.
+    :param configured: whether the operator listed these names; if not, they are the catalog's.
+    :param routes: None if no configuration of this machine says what is served.
+    :param key: one that it accepts, if known.
+    :param needs_key: None if that is not known.
+    """
+
+    url: GatewayUrl
+    served: dict[str, ModelCard]
+    configured: bool
+    routes: Routes | None
+    key: Secret | None
+    needs_key: bool | None
+
+
+def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    table = clients()
+    return [
+        CompletionItem(name, help=table.modes(name)[0].title) for name in table.names if name.startswith(incomplete)
+    ]
+
+
+@click.command()
+@click.argument("client", required=False, shell_complete=_complete)
+@click.option("--mode", type=click.Choice(list(API_TITLES)), help="API to use, for clients that speak several.")
+@click.option("-m", "--model", help="Model that the client is to use; by default one that the gateway serves.")
+@click.option("--url", help="URL of the gateway as the client sees it, instead of the configured host and port.")
+@click.option(
+    "--api-key", metavar="KEY", help=f"Key for the gateway; by default ${KEY_VARIABLE}, then the configured one."
+)
+@click.option("--show-key", is_flag=True, help="Print the key itself instead of a reference to it.")
+@click.option("--write", is_flag=True, help="Write the client's own settings file, after showing what changes.")
+@click.option("--yes", is_flag=True, help="With --write: do not ask.")
+@click.option("--check", is_flag=True, help="Call the gateway as the client would (two answers of a few tokens).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@config_options
+def connect(
+    client: str | None, mode: str | None, model: str | None, url: str | None, api_key: str | None, show_key: bool,
+    write: bool, yes: bool, check: bool, as_json: bool, config_path: Path | None, overrides: dict[str, Any],
+) -> None:  # fmt: skip
+    """Print what to set in CLIENT so that it uses this gateway; without CLIENT, list the clients."""
+    if client is None:
+        _list(as_json=as_json)
+        return
+    if write and as_json:
+        exit_with_error(["--write and --json exclude each other"], "--json prints the settings.", code=USAGE)
+    entry = _entry(client, mode)
+    gateway = _gateway(config_path, overrides, url, api_key)
+    names = _names(entry, gateway, model)
+    warn([*names.warnings, *_url_warnings(entry, gateway.url)])
+    if write:
+        _write(entry, gateway, names, yes=yes)
+    if check:
+        _check(entry, gateway, names, as_json=as_json)
+    elif not write:
+        _print(entry, gateway, names, show_key=show_key, as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    table = clients()
+    rows = [
+        (name, ",".join(each.api for each in table.modes(name)), table.modes(name)[0].title) for name in table.names
+    ]
+    if as_json:
+        print_json([{"client": name, "modes": modes.split(","), "title": title} for name, modes, title in rows])
+        return
+    widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(2)]
+    for name, modes, title in (_HEAD, *rows):
+        click.echo(f"{name:<{widths[0]}}  {modes:<{widths[1]}}  {title}")
+    print_lines("hint", ["`modelmux connect CLIENT` prints what to set; --write writes it, --check tries it"], "cyan")
+
+
+def _entry(name: str, mode: str | None) -> Client:
+    table = clients()
+    entries = table.modes(name)
+    if not entries:
+        _exit_unknown(name)
+    if mode is None:
+        return entries[0]
+    entry = next((entry for entry in entries if entry.api == mode), None)
+    if entry is None:
+        modes = ", ".join(entry.api for entry in entries)
+        exit_with_error([f"{entries[0].title} has no mode {mode}"], f"Its modes: {modes}.", code=USAGE)
+    return entry
+
+
+def _exit_unknown(name: str) -> NoReturn:
+    import difflib
+
+    table = clients()
+    for unsupported in table.unsupported:
+        if unsupported.name == name:
+            exit_with_error([f"{unsupported.title} {unsupported.reason}"], unsupported.remedy)
+    matches = difflib.get_close_matches(name, table.names, n=1)
+    exit_with_error(
+        [f"unknown client {name!r}" + (f": did you mean {matches[0]}?" if matches else "")],
+        "`modelmux connect` lists the clients; others work with the settings of openai-python or anthropic-python.",
+        code=USAGE,
+    )
+
+
+def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | None, api_key: str | None) -> _Gateway:
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    load_dotenv_into_environment()
+    config = loaded.config
+    keys = config.server.api_keys
+    offered = api_key or os.environ.get(KEY_VARIABLE)
+    # A configured key is not for whatever gateway a URL names.
+    key = Secret(offered) if offered else keys[0] if keys and url is None else None
+    try:
+        address = parse_url(url) if url is not None else configured_url(config.server)
+    except BadUrl as error:
+        exit_with_error([error.problem], error.hint)
+    if url is None and listens_everywhere(config.server):
+        print_lines("note", ["other machines reach the gateway under the name of this one: pass it with --url"], "cyan")
+    served, routes = _served(config, url)
+    configured = routes is not None and bool(routes.configured)
+    return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None)
+
+
+def _served(config: Config, url: str | None) -> tuple[dict[str, ModelCard], Routes | None]:
+    """Names with their models, and the routes that serve them; of the catalog if nothing is configured."""
+    try:
+        routes = build_routes(config, config.build_catalog())
+    except ConfigError as error:
+        if config.vertex.models or config.vertex.model or config.vertex.url:
+            exit_with_config_error(error)
+        if url is None:
+            warn(["no model is served yet: the names are those of the catalog; `modelmux config init` changes that"])
+        return {card.base: card for card in builtin().cards}, None
+    return visible(routes), routes
+
+
+def _names(entry: Client, gateway: _Gateway, model: str | None) -> ModelNames:
+    served = gateway.served
+    if model is not None and gateway.routes is not None:
+        name = model.removesuffix(LONG_CONTEXT)
+        try:
+            served = {**served, name: gateway.routes.find(name).card}
+        except ModelNotFound as error:
+            warn([f"{error.message.removesuffix('.')}: the gateway rejects requests for it ({error.hint})"])
+    return choose_names(entry, served, model, configured=gateway.configured)
+
+
+def _url_warnings(entry: Client, url: GatewayUrl) -> list[str]:
+    if entry.public and (url.is_loopback or not url.is_encrypted):
+        return [f"{entry.title} cannot reach {url.root}: pass a public https URL with --url"]
+    if not url.is_encrypted and not url.is_loopback:
+        return [f"the key and all requests go to {url.host} unencrypted; use https on networks that others can read"]
+    return []
+
+
+def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: bool, as_json: bool) -> None:
+    key = gateway.key.reveal() if gateway.key is not None and show_key else None
+    if show_key and gateway.key is None and gateway.needs_key is not False:
+        warn(["the key is not known here: pass it with --api-key"])
+    if key is None and gateway.needs_key is False and gateway.key is None:
+        key = NO_KEY
+    setup = render(entry, gateway.url, names, key)
+    notes = [*_key_notes(gateway, setup), *entry.notes, *_file_notes(entry)]
+    if as_json:
+        print_json({
+            "client": entry.name, "mode": entry.api, "title": entry.title, "url": gateway.url.root,
+            "model": names.model, **{k: v for k, v in msgspec.to_builtins(setup).items() if v}, "notes": notes,
+        })  # fmt: skip
+        return
+    for line in lines(entry, setup, gateway.url):
+        click.echo(line)
+    print_lines("note", notes, "cyan")
+
+
+def _key_notes(gateway: _Gateway, setup: Setup) -> list[str]:
+    """What to do about the key where the settings only refer to it."""
+    variable, placeholder = setup.mentions(KEY_VARIABLE), setup.mentions(KEY_PLACEHOLDER)
+    if not variable and not placeholder:
+        return []
+    if gateway.needs_key is False and gateway.key is None:
+        return [f"this gateway needs no key, but clients insist on one: export {KEY_VARIABLE}={NO_KEY}"]
+    source = "one of server.api_keys" if gateway.needs_key else "a key of the gateway"
+    action = f"set {KEY_VARIABLE} to it" if variable else f"write it in place of {KEY_PLACEHOLDER}"
+    return [f"the key is {source}: {action}; --show-key prints it"]
+
+
+def _file_notes(entry: Client) -> list[str]:
+    if entry.file is None or entry.file.write:
+        return []
+    return [
+        f"`modelmux connect {entry.name} --mode {entry.api} --write` adds this to {location(entry.file, os.environ)}"
+    ]
+
+
+def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) -> None:
+    file = writable_file(entry)
+    key = gateway.key.reveal() if gateway.key is not None else None
+    if key is None and gateway.needs_key is False:
+        key = NO_KEY
+    if key is None and file.secret:
+        exit_with_error(
+            [f"{file.path} has to hold the key, which is not known here"],
+            f"Pass it with --api-key, or set {KEY_VARIABLE}.",
+        )
+    setup = render(entry, gateway.url, names, key)
+    write_settings(entry, file, setup, gateway.key.reveal() if gateway.key is not None else None, yes=yes)
+    reference = render(entry, gateway.url, names, None)
+    if not file.secret:
+        print_lines("note", _key_notes(gateway, reference), "cyan")
+
+
+def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool) -> None:
+    """Prints the result of each step; exits with 1 if one failed."""
+    try:
+        proxies = Proxies.from_environment(os.environ)
+    except ValueError as error:
+        exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
+    key = gateway.key.reveal() if gateway.key is not None else None
+    results = asyncio.run(_run(entry, gateway.url, names, key, proxies, quiet=as_json))
+    failed = any(result.status == "fail" for result in results)
+    if as_json:
+        print_json({"client": entry.name, "mode": entry.api, "url": gateway.url.root, "model": names.model,
+                    "ok": not failed, "checks": msgspec.to_builtins(results)})  # fmt: skip
+    elif not failed:
+        click.echo(f"\n{entry.title} can use {gateway.url.root}.")
+    if failed:
+        sys.exit(1)
+
+
+async def _run(
+    entry: Client, url: GatewayUrl, names: ModelNames, key: str | None, proxies: Proxies, *, quiet: bool
+) -> list[Result]:
+    pool = HttpPool(proxies=proxies)
+    results = []
+    try:
+        async for result in Checker(pool, entry, url, names.model.removesuffix(LONG_CONTEXT), key).results():
+            results.append(result)
+            if not quiet:
+                click.echo(result_line(result))
+    finally:
+        await pool.aclose()
+    return results
