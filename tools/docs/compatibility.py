@@ -17,7 +17,8 @@ from tools.docs import messages
 _HEAD = """# Compatibility
 
 What happens to every field of a request, by model where it differs, and how replies and errors are mapped: first for
-Chat Completions, which is translated, then for Anthropic Messages, which is relayed. This page is generated from the tables that the code uses: `make docs` rewrites it, and a test compares the two.
+Chat Completions, which is translated, then for Anthropic Messages, which is relayed. This page is generated from the
+tables that the code uses: `make docs` rewrites it, and a test compares the two.
 
 A *mapped* field has a counterpart with the same meaning. An *emulated* one is achieved in another way. An *ignored* one
 has no effect; the response header `x-modelmux-notices` names it. A *rejected* one gets a 400 that names it. With

@@ -16,8 +16,8 @@ _HEAD = """
 
 Requests of `POST /v1/messages`, and of Vertex AI's own paths, reach Vertex AI in the client's own bytes. This is the
 complete list of what changes; key order, spacing, unknown fields and numbers stay as they were sent. Thinking blocks,
-signatures and `cache_control` are never touched, histories are not repaired, and no cache breakpoints are added. The one
-exception: on a route with `fallbacks`, thinking of another model is left out for a model that cannot read it.
+signatures and `cache_control` are never touched, histories are not repaired, and no cache breakpoints are added. The
+one exception: on a route with `fallbacks`, thinking of another model is left out for a model that cannot read it.
 
 Sources: *SDK* the `anthropic` SDK, *LL* LiteLLM's filter for Vertex AI, *GC* Google's model cards, *P* Anthropic's
 documentation, *S* seen in real traffic.
@@ -28,15 +28,15 @@ _BETAS = """
 ### Betas
 
 Values of the header `anthropic-beta`, in order. Values that no row lists are forwarded (`messages.unknown_betas`). A
-value that Vertex AI refuses is left out, the request is repeated once without it, and the location is not sent that value
-for an hour. Token counting sends none. Evidence: *A* Claude Code sends it to Vertex AI, *L* LiteLLM forwards it, *H*
+value that Vertex AI refuses is left out, the request is repeated once without it, and the location is not sent that
+value for an hour. Token counting sends none. Evidence: *A* Claude Code sends it to Vertex AI, *L* LiteLLM forwards it, *H*
 also, as a header only, *P* Anthropic's documentation.
 
 | value | on Vertex AI | evidence |
 |---|---|---|"""
 _PAIRS = """
-If a client sends one of these betas and none of its row is forwarded, the fields are removed too: alone they would be an
-error.
+If a client sends one of these betas and none of its row is forwarded, the fields are removed too: alone they would be
+an error.
 
 | field | needs one of |
 |---|---|"""

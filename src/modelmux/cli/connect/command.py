@@ -30,6 +30,7 @@ from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.values import Secret
 from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes
+from modelmux.runtime import Runtime
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 
@@ -163,7 +164,7 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
 def _served(config: Config, url: str | None) -> tuple[dict[str, ModelCard], Routes | None]:
     """Names with their models, and the routes that serve them; of the catalog if nothing is configured."""
     try:
-        routes = build_routes(config, config.build_catalog())
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         if config.vertex.models or config.vertex.model or config.vertex.url:
             exit_with_config_error(error)
