@@ -29,8 +29,8 @@ _BETAS = """
 
 Values of the header `anthropic-beta`, in order. Values that no row lists are forwarded (`messages.unknown_betas`). A
 value that Vertex AI refuses is left out, the request is repeated once without it, and the location is not sent that
-value for an hour. Token counting sends none. Evidence: *A* Claude Code sends it to Vertex AI, *L* LiteLLM forwards it, *H*
-also, as a header only, *P* Anthropic's documentation.
+value for an hour. Token counting sends none. Evidence: *A* Claude Code sends it to Vertex AI, *L* LiteLLM forwards it,
+*H* also, as a header only, *P* Anthropic's documentation.
 
 | value | on Vertex AI | evidence |
 |---|---|---|"""
