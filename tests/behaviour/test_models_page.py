@@ -94,9 +94,11 @@ async def test_one_model_by_any_of_its_names(name: str, shown: str) -> None:
 async def test_an_unknown_model_is_an_error_in_the_clients_dialect() -> None:
     theirs, ours = await get("/v1/models/smrt", ANTHROPIC), await get("/v1/models/smrt")
     message = "The model 'smrt' does not exist here. Did you mean 'Smart'?"
+    request_id = theirs.headers["request-id"]
     assert (theirs.status, theirs.json()) == (
-        404, {"type": "error", "error": {"type": "not_found_error", "message": message}},
-    )  # fmt: skip
+        404,
+        {"type": "error", "error": {"type": "not_found_error", "message": message}, "request_id": request_id},
+    )
     assert (ours.status, ours.json()["error"]["message"], ours.json()["error"]["code"]) == (
         404,
         message,

@@ -213,7 +213,8 @@ async def test_head_is_answered_like_get(surface: Surface) -> None:
     for headers in ({}, KEY, KEY | ANTHROPIC):
         get, head = await call(surface, app, headers), await call(surface, app, headers, method="HEAD")
         assert head.status == get.status
-        ignored = {"x-request-id", "content-length"} if surface.path == "/metrics" else {"x-request-id"}
+        ids = {"x-request-id", "request-id"}
+        ignored = ids | {"content-length"} if surface.path == "/metrics" else ids
         assert without(head.headers, ignored) == without(get.headers, ignored)
 
 
