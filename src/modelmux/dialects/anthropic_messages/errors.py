@@ -8,7 +8,7 @@ from typing import Final
 
 from modelmux.dialects.base import ErrorResponse
 from modelmux.errors import GatewayError, UpstreamRefused, UpstreamReply
-from modelmux.wire.anthropic import ErrorBody, ErrorReply
+from modelmux.wire.anthropic.models import ErrorBody, ErrorReply
 from modelmux.wire.http import Headers
 from modelmux.wire.openai.common import encode
 
@@ -42,7 +42,7 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
     message = error.public_message
     if error.kind.name in _ABOUT_THE_MODEL and error.model is not None:
         message = f"model: {error.model}. {message}"
-    return encode(ErrorReply(error=ErrorBody(error.kind.anthropic_type, message), request_id=request_id))
+    return encode(ErrorReply(error=ErrorBody(type=error.kind.anthropic_type, message=message), request_id=request_id))
 
 
 def relayable(error: GatewayError) -> UpstreamReply | None:

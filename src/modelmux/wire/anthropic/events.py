@@ -103,14 +103,6 @@ class StreamEvent(Struct, omit_defaults=True):
     request_id: str | None = None
 
 
-class ErrorReply(Struct):
-    """``{"type":"error","error":{...},"request_id":...}``"""
-
-    error: ErrorBody
-    type: str = "error"
-    request_id: str | None = None
-
-
 class _TypeOnly(Struct):
     type: str = ""
 

@@ -49,3 +49,4 @@ class ErrorReply(Struct, kw_only=True):
 
     type: Literal["error"] = "error"
     error: ErrorBody
+    request_id: str

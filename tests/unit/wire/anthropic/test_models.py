@@ -18,6 +18,6 @@ def test_the_sdk_finds_every_field_it_knows() -> None:
     assert set(ours.__struct_fields__) == set(Theirs.model_fields)
     page = encode(ModelPage(data=[ours], has_more=False, first_id="m", last_id="m"))
     assert page.endswith(b'"has_more":false,"first_id":"m","last_id":"m"}')
-    assert encode(ErrorReply(error=ErrorBody(type="not_found_error", message="x"))) == (
-        b'{"type":"error","error":{"type":"not_found_error","message":"x"}}'
+    assert encode(ErrorReply(error=ErrorBody(type="not_found_error", message="x"), request_id="r")) == (
+        b'{"type":"error","error":{"type":"not_found_error","message":"x"},"request_id":"r"}'
     )
