@@ -88,9 +88,9 @@ async def test_one_model_by_any_of_its_names(name: str, shown: str) -> None:
 async def test_an_unknown_model_is_an_error_in_the_clients_dialect() -> None:
     theirs, ours = await get("/v1/models/smrt", ANTHROPIC), await get("/v1/models/smrt")
     message = "The model 'smrt' does not exist here. Did you mean 'Smart'?"
-    assert (theirs.status, theirs.json()) == (
-        404, {"type": "error", "error": {"type": "not_found_error", "message": message}},
-    )  # fmt: skip
+    error = {"type": "not_found_error", "message": message}
+    assert theirs.status == 404
+    assert theirs.json() == {"type": "error", "error": error, "request_id": theirs.headers["request-id"]}
     assert (ours.status, ours.json()["error"]["message"], ours.json()["error"]["code"]) == (
         404,
         message,

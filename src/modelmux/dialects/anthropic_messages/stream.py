@@ -55,7 +55,7 @@ class MessagesEncoder(ReplyEncoder):
 
     def fail(self, error: GatewayError) -> bytes:
         body = error_body(error, self._request_id)
-        return sse.encode_named(b"error", body if b"\n" not in body else msgspec.json.format(body, indent=-1))
+        return sse.encode_named(b"error", body if len(body.splitlines()) == 1 else msgspec.json.format(body, indent=-1))
 
     def restart(self, plan: ReplyPlan) -> MessagesEncoder:
         return MessagesEncoder(plan, self._request_id)
