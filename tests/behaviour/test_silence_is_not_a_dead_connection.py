@@ -32,7 +32,7 @@ async def test_g24_comments_are_sent_while_the_model_thinks() -> None:
     response = await request(app, "POST", PATH, ask(stream=True))
     assert response.body.count(b": ping\n\n") >= 2
     assert response.events()[-1] == "[DONE]"
-    assert Config().streaming.keep_alive_interval == 15, "by default, below the 60 s of common proxies"
+    assert Config().streaming.keep_alive_interval == 10, "by default, below the 60 s of common proxies"
 
 
 @pytest.mark.parametrize("mode", ["standard", "buffered", "single"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from modelmux.claude.fold import MessageFold, to_events
 from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
 from modelmux.dialects.base import Dialect, ReplyEncoder
 from modelmux.dialects.openai_chat.dialect import OpenAIChat
 from modelmux.wire import anthropic, sse
@@ -91,10 +92,16 @@ def _native_stream(raw: bytes) -> Reply:
     return "".join(block.text or "" for block in message.content or () if block.type == "text"), message.stop_reason
 
 
+def _messages_message(raw: bytes) -> Reply:
+    message = anthropic.decode_message(raw)
+    return "".join(block.text or "" for block in message.content or () if block.type == "text"), message.stop_reason
+
+
 ROWS = [
     Row(OpenAIChat(), _chat_stream, _chat_message),
     Row(TINY_HUB, _hub_stream, _tiny_message),
     Row(TINY_NATIVE, _native_stream, _tiny_message),
+    Row(AnthropicMessages(), _native_stream, _messages_message),
 ]
 #: Each law holds for three dialects, and in its own file for the largest of them with more examples.
 LIGHT = settings(max_examples=50)

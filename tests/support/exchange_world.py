@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from modelmux.catalog import Catalog, builtin
+from modelmux.claude.options import Options
 from modelmux.dialects.base import Caller, Decoded, Dialect, Inbound
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from modelmux.gateway.client_stream import ClientDisconnected
@@ -383,6 +384,7 @@ class Setting:
     timeout: float = math.inf
     request: dict[str, Any] = field(default_factory=dict)
     headers: Sequence[tuple[bytes, bytes]] = ()
+    path_params: dict[str, str] = field(default_factory=dict)
     owner: str = "ann"
     body: bytes | BaseException | None = None
     gate: RecordingGate | None = None
@@ -391,6 +393,8 @@ class Setting:
     observers: tuple[Any, ...] = ()
     strict: bool = False
     thinking: MemoryThinkingStore | None = None
+    refusals: Refusals | None = None
+    options: Options = field(default_factory=Options)
 
 
 class World:
@@ -415,10 +419,19 @@ class World:
         self.pool = DeploymentPool(loop_time)
         self.thinking = setting.thinking or MemoryThinkingStore(loop_time)
         self.route = Route(
-            MODEL, tuple(setting.deployments), geographies=setting.geographies, timeouts=setting.timeouts
+            MODEL,
+            tuple(setting.deployments),
+            geographies=setting.geographies,
+            options=setting.options,
+            timeouts=setting.timeouts,
         )
         self.inbound = Inbound(
-            "req_1", loop_time(), headers=setting.headers, caller=Caller(setting.owner), timeout=setting.timeout
+            "req_1",
+            loop_time(),
+            headers=setting.headers,
+            path_params=setting.path_params,
+            caller=Caller(setting.owner),
+            timeout=setting.timeout,
         )
         self.task: asyncio.Task[None] | None = None
 
@@ -434,7 +447,7 @@ class World:
             tokens=setting.tokens or FakeTokens(),
             downloads=setting.downloads or NoDownloads(),
             thinking=self.thinking,
-            refusals=Refusals(loop_time),
+            refusals=setting.refusals or Refusals(loop_time),
             gates=Gates((self.gate, ConcurrencyGate(self.limiter))),
             observers=(self.observer, *setting.observers),
             retry_policy=RetryPolicy(max_attempts=setting.max_attempts),

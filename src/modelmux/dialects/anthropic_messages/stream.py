@@ -55,7 +55,7 @@ class MessagesEncoder(ReplyEncoder):
 
     def fail(self, error: GatewayError) -> bytes:
         body = error_body(error, self._request_id)
-        return sse.encode_named(b"error", body if b"\n" not in body else msgspec.json.format(body, indent=-1))
+        return sse.encode_named(b"error", body if len(body.splitlines()) == 1 else msgspec.json.format(body, indent=-1))
 
     def restart(self, plan: ReplyPlan) -> MessagesEncoder:
         return MessagesEncoder(plan, self._request_id)
@@ -65,8 +65,8 @@ class MessagesEncoder(ReplyEncoder):
         return msgspec.json.encode(self.plan.model)
 
     def _renamed(self, data: bytes) -> bytes:
-        """The events with the requested model in ``message_start``, which is the first with data."""
-        start, end = next(iter(sse.data_spans(data)))
+        """The events with the requested model in ``message_start``."""
+        start, end = next(span for span in sse.data_spans(data) if b"message_start" in data[span[0] : span[1]])
         event = sse.SSEDecoder().feed(data[start:end])[0]
         payload = edit(event.data, {("message", "model"): self._model})
         return data[:start] + sse.encode_named(event.name, payload) + data[end:]

@@ -45,6 +45,7 @@ def to_body(stream: bytes) -> bytes:
         kind, index = event.get("type"), event.get("index", -1)
         if kind == "message_start":
             message = dict(event["message"])
+            blocks = dict(enumerate(message.get("content") or ()))  # a turn that continues has its blocks so far
         elif kind == "content_block_start":
             blocks[index] = dict(event["content_block"])
         elif kind == "content_block_delta" and index in blocks:

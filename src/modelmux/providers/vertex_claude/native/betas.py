@@ -25,11 +25,6 @@ _TOOL_SEARCH: Final = "tool-search-tool-2025-10-19"
 _WEB_SEARCH: Final = "web-search-2025-03-05"
 
 
-def parse_header(value: str) -> tuple[str, ...]:
-    """The values of ``anthropic-beta``, each once, in order."""
-    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-
-
 def refused_values(message: str) -> frozenset[str]:
     """The values that an upstream's error says it does not know."""
     match = _UNEXPECTED.search(message)
