@@ -22,6 +22,7 @@ from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import CredentialsUnavailable, GatewayError
 from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
@@ -97,6 +98,7 @@ class Gateway:
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._refusals = Refusals(runtime.clock)
+        self._counts = CountState(runtime.clock)
         self._workers = config.server.workers  # a reload starts no further ones
         self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=self._workers)
         self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
@@ -205,6 +207,7 @@ class Gateway:
             downloads=fetcher,
             thinking=self._thinking,
             refusals=self._refusals,
+            counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter),)),
             observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
@@ -217,6 +220,7 @@ class Gateway:
             log=self._log,
             runtime=runtime,
             strict=config.server.strict,
+            estimates_tokens=config.messages.count_tokens_estimates,
         )
 
     async def _close_retired(self, *, every: bool = False) -> None:

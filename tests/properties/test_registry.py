@@ -46,7 +46,8 @@ REQUESTS: dict[str, Any] = {
 #: What stands for the parameters of a path, but for those that name a model.
 PARAMETERS = {"project": "a-project", "location": "us-east5", "prefix": "vertex_ai/v1"}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"]
-GENERATING = [surface for surface in SURFACES if surface.operation in ("generate", "count_tokens")]
+CALLING = [surface for surface in SURFACES if surface.operation in ("generate", "count_tokens")]
+GENERATING = [surface for surface in CALLING if surface.operation == "generate"]
 READING = [surface for surface in SURFACES if surface.method == "GET"]
 
 
@@ -64,10 +65,17 @@ def by_surface(surfaces: list[Surface] | tuple[Surface, ...]) -> pytest.MarkDeco
 
 async def call(surface: Surface, app: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> Response:
     """A valid request for a surface, with a key."""
-    app = gateway(FakeUpstream([message_reply()]), **KEYS) if app is None else app
+    app = gateway(FakeUpstream([reply_of(surface)]), **KEYS) if app is None else app
     body = REQUESTS.get(surface.dialect.name, b"") if surface.method == "POST" else b""
+    if surface.operation == "count_tokens":  # there the model is in the body, on all paths
+        body |= {"model": changes.get("model", MODEL)}
     method, path = changes.get("method", surface.method), changes.get("path", path_of(surface))
     return await request(app, method, path, changes.get("body", body), KEY if headers is None else headers)
+
+
+def reply_of(surface: Surface) -> FakeReply:
+    """What the upstream answers."""
+    return message_reply(**{"input_tokens": 7} if surface.operation == "count_tokens" else {})
 
 
 def dialect_of(surface: Surface, headers: dict[str, str]) -> ListingDialect:
@@ -94,7 +102,7 @@ def test_no_path_is_served_twice_and_dialects_have_names_of_their_own() -> None:
     dialects = [d for s in SURFACES for d in (s.dialect, s.anthropic_dialect) if d is not None]
     names = {type(dialect): dialect.name for dialect in dialects}
     assert len(set(names.values())) == len(names)
-    assert {surface.dialect.name for surface in GENERATING} == set(REQUESTS)
+    assert {surface.dialect.name for surface in CALLING} == set(REQUESTS)
 
 
 @by_surface(SURFACES)
@@ -128,7 +136,7 @@ async def test_it_needs_a_key_unless_it_is_open(surface: Surface, headers: dict[
 
 
 @by_surface(GENERATING)
-async def test_a_call_to_an_upstream_passes_the_gates(surface: Surface) -> None:
+async def test_a_request_for_a_reply_passes_the_gates(surface: Surface) -> None:
     release = asyncio.Event()
 
     class Waiting(FakeUpstream):
@@ -147,7 +155,16 @@ async def test_a_call_to_an_upstream_passes_the_gates(surface: Surface) -> None:
     assert len(upstream.calls) == 1
 
 
-@by_surface([surface for surface in SURFACES if surface not in GENERATING])
+@by_surface([surface for surface in CALLING if surface not in GENERATING])
+async def test_a_count_has_a_limit_of_its_own(surface: Surface) -> None:
+    upstream = FakeUpstream([reply_of(surface)])
+    app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 0}, **KEYS)
+    await app._limiter.acquire()
+    assert (await call(surface, app)).json()["input_tokens"] == 7
+    assert len(upstream.calls) == 1
+
+
+@by_surface([surface for surface in SURFACES if surface not in CALLING])
 async def test_nothing_else_calls_an_upstream_or_waits_for_a_gate(surface: Surface) -> None:
     upstream = FakeUpstream([])
     app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 0}, **KEYS)
@@ -159,7 +176,7 @@ async def test_nothing_else_calls_an_upstream_or_waits_for_a_gate(surface: Surfa
 # Measured
 
 
-@by_surface(GENERATING)
+@by_surface(CALLING)
 @pytest.mark.parametrize("body", [None, b"{"])
 async def test_it_is_measured_in_its_dialect(
     surface: Surface, body: bytes | None, monkeypatch: pytest.MonkeyPatch
@@ -168,7 +185,7 @@ async def test_it_is_measured_in_its_dialect(
     recording: ExchangeObserver = observer
     monkeypatch.setattr(observer, "attempted", lambda *_: None)  # it expects another request id
     monkeypatch.setattr("modelmux.app.LogObserver", lambda _: recording)
-    app = gateway(FakeUpstream([message_reply()]), **KEYS)
+    app = gateway(FakeUpstream([reply_of(surface)]), **KEYS)
     await call(surface, app, **({} if body is None else {"body": body}))
     (record,) = observer.records
     assert (record.dialect, record.operation) == (surface.dialect.name, surface.operation)
@@ -187,7 +204,7 @@ async def test_its_errors_are_counted(surface: Surface) -> None:
 # Fails in its own dialect
 
 
-@by_surface(GENERATING)
+@by_surface(CALLING)
 async def test_a_bad_request_fails_in_its_dialect(surface: Surface) -> None:
     response = await call(surface, body=b"{")
     check_shape(response, surface.dialect, InvalidRequest("no"))
@@ -198,7 +215,7 @@ async def test_a_bad_request_fails_in_its_dialect(surface: Surface) -> None:
 @pytest.mark.parametrize("client", [{}, ANTHROPIC], ids=["openai", "anthropic"])
 async def test_an_unknown_name_fails_in_the_clients_dialect(surface: Surface, client: dict[str, str]) -> None:
     app = gateway(FakeUpstream([]), vertex={"models": [{"name": "only", "model": MODEL}]}, **KEYS)
-    response = await call(surface, app, KEY | client, path=path_of(surface, "unknown"))
+    response = await call(surface, app, KEY | client, path=path_of(surface, "unknown"), model="unknown")
     check_shape(response, dialect_of(surface, client), EndpointNotFound("no"))
     speaks_openai = surface.dialect is OPENAI_CHAT and not (client and surface.anthropic_dialect)
     assert ("type" in response.json()) is not speaks_openai

@@ -19,6 +19,7 @@ from modelmux.dialects.base import Caller, Decoded, Dialect, Inbound
 from modelmux.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
@@ -448,6 +449,7 @@ class World:
             downloads=setting.downloads or NoDownloads(),
             thinking=self.thinking,
             refusals=setting.refusals or Refusals(loop_time),
+            counts=CountState(loop_time),
             gates=Gates((self.gate, ConcurrencyGate(self.limiter))),
             observers=(self.observer, *setting.observers),
             retry_policy=RetryPolicy(max_attempts=setting.max_attempts),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
+from modelmux.catalog import locations
 from modelmux.catalog.betas import BetaGroup, betas
 from modelmux.dialects.anthropic_messages.errors import error_response
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
+from modelmux.gateway.count_state import MAX_IN_FLIGHT, RESULT_SECONDS
+from modelmux.gateway.token_counter import TIMEOUT
 from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
+from modelmux.providers.vertex_claude.native.count_tokens import COUNTED, removable_fields
 from modelmux.providers.vertex_claude.native.prepare import RULES
 
 _HEAD = """
@@ -40,6 +45,22 @@ an error.
 
 | field | needs one of |
 |---|---|"""
+_COUNT = """
+### Token counting
+
+`POST /v1/messages/count_tokens`, and Vertex AI's `…/models/count-tokens:rawPredict`. The model goes into the body,
+without its version. {counted} count and are sent, with the changes above; all else is left out, and no betas are sent.
+If a location refuses `cache_control`, or a field that came with a beta ({removable}), the call is repeated without it,
+and the location is not sent that field for an hour.
+
+Only some locations count tokens: {locations}. The deployment's own location is asked first. If it does not count this
+model, one other location is asked, if there is one in the geography of the route; a route without a geography stays in
+that of the deployment. Counts do not count towards the limit of concurrent requests; at most {in_flight} calls of a
+process are in flight, identical ones share one call, and their result is kept for {seconds:g} s.
+
+If Vertex AI does not count the tokens (404, 429, 5xx, no answer within {timeout:g} s, a model that it does not count),
+the response is an estimate with the header `x-modelmux-estimate: true`, rather too high than too low. With
+`messages.count_tokens_estimates = false` it is a 501 instead, and clients estimate themselves."""
 _REPLIES = """
 ### Replies and errors of Messages
 
@@ -63,11 +84,27 @@ def lines() -> Iterator[str]:
     yield _PAIRS
     for pair in betas().pair:
         yield f"| {_code(pair.fields)} | {_code(pair.betas)} |"
+    yield from _token_counting()
     yield _REPLIES
     for name in UPSTREAM_KINDS:
         error = UpstreamRefused("", KINDS[name], UpstreamReply(KINDS[name].status))
         response = error_response(error, "")
         yield f"| {name.replace('_', ' ')} | {response.status} | `{error.kind.anthropic_type}` |"
+
+
+def _token_counting() -> Iterator[str]:
+    text = _COUNT.format(
+        counted=_code(COUNTED),
+        removable=_code(tuple(removable_fields())),
+        locations=_code(locations().count_tokens_locations),
+        in_flight=MAX_IN_FLIGHT,
+        seconds=RESULT_SECONDS,
+        timeout=TIMEOUT,
+    )
+    for paragraph in text.split("\n\n"):
+        if paragraph:
+            yield ""
+            yield textwrap.fill(" ".join(paragraph.split()), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _group(group: BetaGroup) -> str:

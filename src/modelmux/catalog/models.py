@@ -50,6 +50,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     supports_mid_system: bool = field(name="mid_system")
     preserved_thinking: bool
     cache_minimum: int
+    tokenizer: Literal["claude-3", "claude-4-7"] = "claude-4-7"
     #: Whether Vertex AI's count-tokens knows it, under ``base``.
     count_tokens: bool = True
     fast_mode: bool = False

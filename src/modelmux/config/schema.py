@@ -270,6 +270,10 @@ class MessagesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         Literal["upstream", "requested"],
         doc("The model name in responses: the upstream's, or the one that the client requested."),
     ] = "upstream"
+    count_tokens_estimates: Annotated[
+        bool,
+        doc("Estimate token counts that Vertex AI cannot give (x-modelmux-estimate: true); if false, answer 501."),
+    ] = True
 
 
 class AliasConfig(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -41,8 +41,14 @@ class Surface(Struct, frozen=True):
 
     @property
     def generates(self) -> Dialect | None:
-        """The dialect of an operation that calls an upstream; None for the others."""
+        """The dialect of an operation that generates a reply; None for the others."""
         return self.dialect if isinstance(self.dialect, Dialect) and self.operation == "generate" else None
+
+    @property
+    def calls_upstream(self) -> Dialect | None:
+        """The dialect of an operation that calls an upstream; None for the others."""
+        is_call = self.operation in ("generate", "count_tokens")
+        return self.dialect if isinstance(self.dialect, Dialect) and is_call else None
 
 
 def _with_and_without_version(
@@ -86,6 +92,8 @@ _OPENAI_PATH: Final = "/chat/completions"
 SURFACES: Final[tuple[Surface, ...]] = (
     *_with_and_without_version("POST", "/chat/completions", "generate"),
     *_with_and_without_version("POST", "/messages", "generate", ANTHROPIC_MESSAGES),
+    *_with_and_without_version("POST", "/messages/count_tokens", "count_tokens", ANTHROPIC_MESSAGES),
+    *_vertex("count-tokens:rawPredict", "count_tokens", VERTEX_RAW),  # before the template that it matches as well
     *_vertex("{model}:rawPredict", "generate", VERTEX_RAW),
     *_vertex("{model}:streamRawPredict", "generate", VERTEX_RAW_STREAM),
     *_with_and_without_version("GET", "/models", "list_models", anthropic=ANTHROPIC_MESSAGES),

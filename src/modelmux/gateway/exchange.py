@@ -138,11 +138,13 @@ class Exchange:
     @property
     def headers(self) -> Headers:
         """Of a response with a reply."""
-        attempt, request_id = self.attempts[-1], self.inbound.request_id
-        early = early_headers(request_id, attempt.card.id, self.stream_mode)
-        own = self.dialect.reply_headers(request_id, attempt.reply_headers)
+        assert self.route is not None
+        attempt, request_id = self.attempts[-1] if self.attempts else None, self.inbound.request_id
+        card = attempt.card if attempt is not None else self.route.card
+        early = early_headers(request_id, card.id, self.stream_mode)
+        own = self.dialect.reply_headers(request_id, attempt.reply_headers if attempt is not None else [])
         routes = self.services.routes
-        return early + own + reply_headers(self.attempts, self.notices, routes.warning(attempt.card), routes.day)
+        return early + own + reply_headers(self.attempts, card, self.notices, routes.warning(card), routes.day)
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""
@@ -199,6 +201,7 @@ class Exchange:
             response_bytes=self.client.bytes_sent,
             notices=self.notices,
             headers=inbound.headers,
+            is_estimate=self.prepared is not None and self.prepared.is_estimate,
         )
         for observer in services.observers:
             observer.settled(record)

@@ -25,6 +25,7 @@ class Prepared(Struct):
     :param notices: all changes.
     :param betas: values of the ``anthropic-beta`` header.
     :param keeps_thinking: the thinking that leads to tool calls is worth remembering.
+    :param is_estimate: the gateway estimates the tokens of the request, because the upstream could not count them.
     """
 
     encoded: bytes
@@ -33,6 +34,7 @@ class Prepared(Struct):
     notices: Sequence[Notice]
     betas: tuple[str, ...] = ()
     keeps_thinking: bool = False
+    is_estimate: bool = False
 
 
 class Preparation(Protocol):

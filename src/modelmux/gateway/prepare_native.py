@@ -48,7 +48,7 @@ class NativePreparation:
         if error.kind.name == "thinking_refused":
             is_new = deployment.card.id not in self._without_thinking
             return self._route.has_several_models and is_new and bool(thinking_of(self._request))
-        return bool(self._refused(error, deployment)) and _location(deployment) not in self._repaired_locations
+        return bool(self._refused(error, deployment)) and location_of(deployment) not in self._repaired_locations
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
         if error.kind.name == "thinking_refused":
@@ -56,7 +56,7 @@ class NativePreparation:
             owner = self._exchange.inbound.caller.owner
             self._services.thinking.mark_rejected(owner, thinking_of(self._request))
         else:
-            location = _location(deployment)
+            location = location_of(deployment)
             self._repaired_locations.add(location)
             self._services.refusals.add(location, self._refused(error, deployment))
         self._prepared.clear()
@@ -75,10 +75,10 @@ class NativePreparation:
             self._request,
             deployment,
             self._route,
-            refused=services.refusals.of(_location(deployment)),
+            refused=services.refusals.of(location_of(deployment)),
             drops=self._dropped_thinking(model),
         )
-        notices = [*self._location_notices(), *native.notices]
+        notices = [*location_notices(self._request, self._route), *native.notices]
         if services.strict or exchange.inbound.strict:
             reject_notices(notices)
         plan = replace(decoded.plan, rename_model=self._route.options.reply_model == "requested")
@@ -94,22 +94,24 @@ class NativePreparation:
         owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
         return lambda block: is_rejected(owner, block)
 
-    def _location_notices(self) -> list[Notice]:
-        """The client's URL may name a location outside the route's geography; calls stay inside.
 
-        :raises InvalidRequest: where the configuration is strict about it.
-        """
-        location = self._request.location
-        if location is None or self._route.allows(location):
-            return []
-        if self._route.options.strict_location:
-            raise InvalidRequest(
-                f"location: '{location[:40]}' is outside the geography of this model.",
-                param="location",
-                hint=f"Use a location in {', '.join(self._route.geographies)}.",
-            )
-        return [Notice("ignored", "location", "It is outside the geography of this model; the call stays inside.")]
+def location_notices(request: NativeRequest, route: Route) -> list[Notice]:
+    """The client's URL may name a location outside the route's geography; calls stay inside.
+
+    :raises InvalidRequest: where the configuration is strict about it.
+    """
+    location = request.location
+    if location is None or route.allows(location):
+        return []
+    if route.options.strict_location:
+        raise InvalidRequest(
+            f"location: '{location[:40]}' is outside the geography of this model.",
+            param="location",
+            hint=f"Use a location in {', '.join(route.geographies)}.",
+        )
+    return [Notice("ignored", "location", "It is outside the geography of this model; the call stays inside.")]
 
 
-def _location(deployment: Deployment) -> str:
+def location_of(deployment: Deployment) -> str:
+    """What refusals are remembered by."""
     return deployment.location or deployment.id

@@ -27,21 +27,21 @@ def early_headers(request_id: str, model: str | None, stream_mode: Mode) -> Head
 
 
 def reply_headers(
-    attempts: Sequence[AttemptRecord], notices: Sequence[Notice], warning: str | None, today: date
+    attempts: Sequence[AttemptRecord], card: ModelCard, notices: Sequence[Notice], warning: str | None, today: date
 ) -> Headers:
     """Headers of a response with a reply.
 
+    :param attempts: empty if the response needed no call.
+    :param card: of the model that replied.
     :param warning: a sentence about the model's retirement.
     """
-    headers = [
-        (b"x-modelmux-deployment", _ascii(attempts[-1].deployment)),
-        (b"x-modelmux-attempts", str(len(attempts)).encode()),
-    ]
+    headers = [(b"x-modelmux-deployment", _ascii(attempts[-1].deployment))] if attempts else []
+    headers.append((b"x-modelmux-attempts", str(len(attempts)).encode()))
     if notices:
         headers.append((b"x-modelmux-notices", header_value(notices).encode()))
     if warning:
         headers.append((b"x-modelmux-warning", _ascii(" ".join(warning.split()))))
-    return headers + _lifecycle_headers(attempts[-1].card, today)
+    return headers + _lifecycle_headers(card, today)
 
 
 def _lifecycle_headers(card: ModelCard, today: date) -> Headers:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
@@ -60,6 +61,7 @@ class Services:
     downloads: Downloads
     thinking: ThinkingStore
     refusals: Refusals
+    counts: CountState
     gates: Gates
     observers: Sequence[ExchangeObserver]
     retry_policy: RetryPolicy
@@ -67,3 +69,4 @@ class Services:
     log: Log
     runtime: Runtime
     strict: bool = False
+    estimates_tokens: bool = True

@@ -5,7 +5,7 @@ A provider is one folder. Connections, tokens, retries and routing are the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -63,6 +63,41 @@ class ReplyReader(Protocol):
         ...
 
 
+class TokenCounting(Protocol):
+    """How one kind of upstream counts the tokens of a native request. Pure."""
+
+    def deployments(self, deployment: Deployment, route: Route) -> Sequence[Deployment]:
+        """Where to ask, in order: first the deployment itself, then the same project in other locations of the route's
+        geography."""
+        ...
+
+    def prepare(
+        self, request: NativeRequest, deployment: Deployment, route: Route, *, refused: frozenset[str]
+    ) -> NativePrepared:
+        """The request whose tokens are counted.
+
+        :param refused: fields that the deployment's location has refused lately.
+        :raises InvalidRequest: it asks for something that the provider does not offer.
+        """
+        ...
+
+    def refused_fields(self, error: GatewayError, request: NativeRequest) -> frozenset[str]:
+        """The fields that the upstream does not count, and that may be left out; empty for any other error."""
+        ...
+
+    def is_unavailable(self, error: GatewayError) -> bool:
+        """Whether the upstream does not count for this model in this location."""
+        ...
+
+    def call(self, deployment: Deployment, body: bytes, token: str, *, route: Route) -> HttpCall:
+        """The HTTP call that sends a prepared body."""
+        ...
+
+    def check(self, body: bytes) -> None:
+        """:raises UpstreamBroken: the reply does not say how many tokens there are."""
+        ...
+
+
 class Provider(Protocol):
     """One kind of upstream. Pure: no I/O and no clock."""
 
@@ -74,6 +109,11 @@ class Provider(Protocol):
     @property
     def native_dialects(self) -> frozenset[str]:
         """Dialects whose requests pass through in their own form."""
+        ...
+
+    @property
+    def counting(self) -> TokenCounting | None:
+        """None if the upstream cannot count tokens."""
         ...
 
     def prepare(

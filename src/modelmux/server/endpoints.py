@@ -10,6 +10,7 @@ from typing import Final
 from modelmux.dialects.base import Caller, Inbound
 from modelmux.dialects.registry import Surface
 from modelmux.errors import InvalidRequest
+from modelmux.gateway.count_tokens import count_tokens
 from modelmux.gateway.run import run
 from modelmux.gateway.services import Services
 from modelmux.server.body import check_headers
@@ -27,9 +28,10 @@ class Endpoint:
     """
 
     def __init__(self, surface: Surface, services: Services, readiness: Readiness, max_body_bytes: int) -> None:
-        assert surface.generates is not None
+        assert surface.calls_upstream is not None
         self._surface = surface
-        self._dialect = surface.generates
+        self._dialect = surface.calls_upstream
+        self._run = count_tokens if surface.operation == "count_tokens" else run
         self._services = services
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes
@@ -57,7 +59,7 @@ class Endpoint:
             _timeout(headers.get(b"x-modelmux-timeout")),
         )
         client = AsgiClientStream(scope, receive, send, headers, self._max_body_bytes, self._readiness)
-        await run(inbound, self._dialect, client, self._services)
+        await self._run(inbound, self._dialect, client, self._services)
 
 
 def _timeout(value: bytes | None) -> float:

@@ -73,11 +73,13 @@ class LogObserver:
         self._log.info(
             names.EVENT_REQUEST,
             request_id=record.request_id,
+            operation=record.operation,
             route=record.route or _UNRESOLVED_ROUTE,
             deployment=last.deployment if last is not None else None,
             model=last.card.id if last is not None else None,
             attempts=len(record.attempts),
             stream=record.stream,
+            estimate=record.is_estimate or None,
             outcome=record.outcome,
             status=record.status,
             code=error.code if error else None,

@@ -50,6 +50,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param headers: of the request.
+    :param is_estimate: the response is an estimate of the gateway's own.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -69,6 +70,7 @@ class ExchangeRecord(Struct, frozen=True):
     response_bytes: int
     notices: Sequence[Notice]
     headers: Sequence[tuple[bytes, bytes]] = ()
+    is_estimate: bool = False
 
     @property
     def usage(self) -> Usage | None:

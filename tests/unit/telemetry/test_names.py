@@ -50,8 +50,9 @@ def test_the_names_are_these() -> None:
         "OUTCOME_CLIENT_DISCONNECTED": "client_gone",
     }
     assert list(names.FIELDS) == [
-        "timestamp", "level", "event", "request_id", "route", "deployment", "model", "attempt", "attempts", "stream",
-        "outcome", "status", "code", "kind", "message", "detail", "action", "retry_stopped", "duration_s",
+        "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "model", "attempt", "attempts",
+        "stream", "estimate", "outcome", "status", "code", "kind", "message", "detail", "action", "retry_stopped",
+        "duration_s",
         "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
         "notices", "upstream_request_id", "user_agent", "session_id", "agent_id", "parent_agent_id",

@@ -21,7 +21,7 @@ class AnthropicMessages:
     name: Final = "anthropic_messages"
 
     def decode(self, inbound: Inbound, body: bytes) -> Decoded:
-        return decode_native(inbound.headers, body)
+        return decode_native(inbound.headers, body, stream=False if inbound.operation == "count_tokens" else None)
 
     def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> MessagesEncoder:
         del id, created

@@ -25,4 +25,6 @@ class VertexRaw(AnthropicMessages):
 
     def decode(self, inbound: Inbound, body: bytes) -> Decoded:
         path = inbound.path_params
-        return decode_native(inbound.headers, body, model=path["model"], stream=self._stream, location=path["location"])
+        # Token counting has a resource of its own; there the model is in the body.
+        model = None if inbound.operation == "count_tokens" else path["model"]
+        return decode_native(inbound.headers, body, model=model, stream=self._stream, location=path["location"])

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from modelmux.claude.draft import RecallThinking, SignedThinking
 from modelmux.claude.native import NativeRequest
@@ -15,17 +12,16 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.providers.base import NativePrepared
+from modelmux.providers.vertex_claude.call_template import CallTemplate, build_template
 from modelmux.providers.vertex_claude.errors import translate_upstream_error
 from modelmux.providers.vertex_claude.native.betas import refused_values
 from modelmux.providers.vertex_claude.native.prepare import prepare_native
 from modelmux.providers.vertex_claude.reader import ClaudeReplyReader, decode_reply
+from modelmux.providers.vertex_claude.token_counting import VertexTokenCounting
 from modelmux.routing.model import Deployment, Route
-from modelmux.version import __version__
 from modelmux.wire.anthropic import Message, raw_reply
-from modelmux.wire.google import vertex as wire
 from modelmux.wire.google.errors import decode_error
-from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Origin, find_header
-from modelmux.wire.request_head import encode_prefix
+from modelmux.wire.http import Headers, HttpCall, find_header
 
 
 class VertexClaude:
@@ -36,7 +32,8 @@ class VertexClaude:
 
     def __init__(self, *, quota_project: Callable[[], str | None] = lambda: None) -> None:
         self._quota_project = quota_project
-        self._templates: dict[tuple[str, bool, tuple[str, ...]], _CallTemplate] = {}
+        self.counting = VertexTokenCounting(self._template)
+        self._templates: dict[tuple[str, bool, tuple[str, ...]], CallTemplate] = {}
 
     def prepare(
         self,
@@ -78,14 +75,15 @@ class VertexClaude:
         route: Route,
     ) -> HttpCall:
         """See ``providers.base.Provider``."""
-        key = (deployment.url, stream, betas)
+        return self._template(deployment.url, token, stream=stream, betas=betas).call(body, route.timeouts)
+
+    def _template(self, url: str, token: str, *, stream: bool = False, betas: tuple[str, ...] = ()) -> CallTemplate:
+        key = (url, stream, betas)
         quota_project = self._quota_project()
         template = self._templates.get(key)
         if template is None or template.token != token or template.quota_project != quota_project:
-            template = self._templates[key] = _build_template(
-                deployment.url, token, quota_project, stream=stream, betas=betas
-            )
-        return HttpCall(template.origin, template.target, template.headers, body, route.timeouts, "POST", template.head)
+            template = self._templates[key] = build_template(url, token, quota_project, stream=stream, betas=betas)
+        return template
 
     def reader(self, deployment: Deployment) -> ClaudeReplyReader:
         """See ``providers.base.Provider``."""
@@ -113,36 +111,3 @@ class VertexClaude:
             body=body,
             headers=headers,
         )
-
-
-class _CallTemplate(Struct, frozen=True):
-    """The parts shared by all calls to one deployment with the same token."""
-
-    token: str
-    quota_project: str | None
-    origin: Origin
-    target: str
-    headers: Headers
-    head: bytes
-
-
-def _build_template(
-    url: str, token: str, quota_project: str | None, *, stream: bool, betas: tuple[str, ...]
-) -> _CallTemplate:
-    parts = urlsplit(url)
-    headers: Headers = [
-        (b"authorization", b"Bearer " + token.encode("latin-1")),
-        (b"content-type", b"application/json"),
-        (b"accept", b"text/event-stream" if stream else b"application/json"),
-        (b"user-agent", _USER_AGENT),
-    ]
-    if betas:
-        headers.append((b"anthropic-beta", ",".join(betas).encode()))
-    if quota_project:
-        headers.append((b"x-goog-user-project", quota_project.encode("latin-1")))
-    origin, target = Origin.parse(url), parts.path + wire.verb(stream=stream)
-    call = HttpCall(origin, target, headers, b"", DEFAULT_TIMEOUTS)
-    return _CallTemplate(token, quota_project, origin, target, headers, encode_prefix(call))
-
-
-_USER_AGENT = f"modelmux/{__version__}".encode()

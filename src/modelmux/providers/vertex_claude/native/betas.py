@@ -82,20 +82,20 @@ def _remove_orphans(draft: NativeDraft, sent: list[str], forwarded: list[str]) -
     for pair in betas().pair:
         if names.intersection(pair.betas) and not set(forwarded).intersection(pair.betas):
             for field in pair.fields:
-                for path in _matches(draft.content, tuple(field.split("."))):
+                for path in matches(draft.content, tuple(field.split("."))):
                     draft.edits[path] = None
                     draft.notices.add("dropped", dotted(path), "Its beta is not forwarded.")
 
 
-def _matches(value: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[Path]:
+def matches(value: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[Path]:
     """The paths of existing values that match a pattern, in which ``*`` is any index."""
     if not pattern:
         yield path
     elif pattern[0] == "*":
         for index, item in enumerate(value if isinstance(value, list) else ()):
-            yield from _matches(item, pattern[1:], (*path, index))
+            yield from matches(item, pattern[1:], (*path, index))
     elif isinstance(value, dict) and pattern[0] in value:
-        yield from _matches(value[pattern[0]], pattern[1:], (*path, pattern[0]))
+        yield from matches(value[pattern[0]], pattern[1:], (*path, pattern[0]))
 
 
 def _implied(draft: NativeDraft) -> Iterator[str]:

@@ -35,7 +35,7 @@ def prepare(
     return prepare_native(native(body, **fields), card, options)
 
 
-def sent(body: dict[str, Any], card: Any = CARD, options: Options = DEFAULT, **fields: Any) -> dict[str, Any]:  # noqa: B008
+def sent(body: dict[str, Any], card: Any = CARD, options: Options = DEFAULT, **fields: Any) -> dict[str, Any]:
     """The body without the version."""
     content: dict[str, Any] = msgspec.json.decode(prepare(body, card, options, **fields).body)
     del content["anthropic_version"]
