@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from modelmux.catalog import builtin, location_in_path, location_of_host, locations
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.errors import ModelNotFound
+from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.geography import contains
 from modelmux.routing.model import Route
 from modelmux.routing.routes import Routes
@@ -18,6 +19,9 @@ from modelmux.wire.google.vertex import host_for
 
 DAYS = (date(2026, 11, 30), date(2026, 12, 1))
 NAMES = ("a", "b", "c", "chat", "unknown", *(card.base for card in builtin().cards))
+
+#: Where tokens are counted.
+COUNTING = VertexClaude().counting
 
 WORLD = ("eu", "us", "global", "europe-west1", "europe-west2", "us-east5", "asia-east1")
 #: Places and geographies to draw from: mostly such as go together, or nearly everything would be refused.
@@ -109,7 +113,8 @@ def test_no_route_leads_outside(vertex: dict[str, Any], model: str, successor: s
                 declared.get(name),
                 *(chat_geographies if name == "chat" else ()),
             } - {None}
-            for deployment in route.deployments:
+            counting = [target for own in route.deployments for target in COUNTING.deployments(own, route)]
+            for deployment in (*route.deployments, *counting):
                 used = {location_in_path(deployment.url), location_of_host(deployment.url)} - {None}
                 for geography in geographies_to_hold:
                     assert used
