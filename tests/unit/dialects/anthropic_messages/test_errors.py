@@ -91,11 +91,12 @@ def test_headers_that_control_retries_pass_and_limits_do_not() -> None:
     assert DIALECT.error(error, "req_1").headers == [(b"request-id", b"req_1"), (b"anthropic-organization-id", b"o")]
 
 
+NOT_ALLOWED = "Project is not allowed to use Publisher Model x"
+TOO_LARGE = "The request size (30037042 bytes) exceeds 30.000MB limit."
 TABLE: list[tuple[str, GatewayError, int, str, str]] = [
     ("Google's 400", upstream(400, google("INVALID_ARGUMENT")), 400, "invalid_request_error", "Words of Google."),
     ("a precondition", upstream(400, google("FAILED_PRECONDITION")), 400, "invalid_request_error", "Words of Google."),
-    ("not allowed to use the model",
-     upstream(400, google("FAILED_PRECONDITION", "Project is not allowed to use Publisher Model x")),
+    ("not allowed to use the model", upstream(400, google("FAILED_PRECONDITION", NOT_ALLOWED)),
      404, "not_found_error", "model: claude-x"),
     ("Google's 404", upstream(404, google("NOT_FOUND")), 404, "not_found_error", "model: claude-x"),
     ("our credentials, 401", upstream(401, anthropic("authentication_error")), 502, "api_error", ""),
@@ -105,11 +106,10 @@ TABLE: list[tuple[str, GatewayError, int, str, str]] = [
     ("Google's 499", upstream(499, google("CANCELLED")), 503, "api_error", ""),
     ("Google's 504", upstream(504, google("DEADLINE_EXCEEDED")), 503, "timeout_error", ""),
     ("HTML", upstream(502, b"<html>Bad Gateway</html>"), 503, "api_error", ""),
-    ("a body that is too large for Google",
-     upstream(413, google("INVALID_ARGUMENT", "The request size (30037042 bytes) exceeds 30.000MB limit.")),
+    ("a body that is too large for Google", upstream(413, google("INVALID_ARGUMENT", TOO_LARGE)),
      400, "invalid_request_error", "Input is too long."),
-    ("it names the project", upstream(400, anthropic("invalid_request_error", "Project acme-prod")), 400,
-     "invalid_request_error", "Project ***"),
+    ("it names the project", upstream(400, anthropic("invalid_request_error", "Project acme-prod")),
+     400, "invalid_request_error", "Project ***"),
     ("the connection was reset", UpstreamBroken("cut", reply_started=False), 503, "api_error", "cut"),
     ("no connection", UpstreamUnreachable("none"), 503, "api_error", "none"),
     ("too late", UpstreamTimeout("late", clock="total"), 504, "timeout_error", "late"),

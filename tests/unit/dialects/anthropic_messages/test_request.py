@@ -86,8 +86,8 @@ def test_vertex_paths_name_the_model_the_location_and_the_verb(
 
 def test_headers_of_replies() -> None:
     upstream = [
-        (b"request-id", b"req_u"), (b"anthropic-organization-id", b"o"),
-        (b"anthropic-ratelimit-tokens-limit", b"5"), (b"server", b"x"),
+        (b"request-id", b"req_u"), (b"anthropic-organization-id", b"o"), (b"anthropic-ratelimit-tokens-limit", b"5"),
+        (b"server", b"x"),
     ]  # fmt: skip
     assert ANTHROPIC_MESSAGES.reply_headers("req_1", upstream) == upstream[:2]
     assert ANTHROPIC_MESSAGES.reply_headers("req_1", []) == [(b"request-id", b"req_1")]
