@@ -23,6 +23,9 @@ from modelmux.wire.anthropic import Message, raw_reply
 from modelmux.wire.google.errors import decode_error
 from modelmux.wire.http import Headers, HttpCall, find_header
 
+#: More than there are deployments with their usual betas. Clients name betas, so the number has to have a limit.
+_MAX_TEMPLATES: Final = 1024
+
 
 class VertexClaude:
     """The provider. Values that depend only on the deployment and the token are computed once."""
@@ -82,6 +85,8 @@ class VertexClaude:
         quota_project = self._quota_project()
         template = self._templates.get(key)
         if template is None or template.token != token or template.quota_project != quota_project:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
             template = self._templates[key] = build_template(url, token, quota_project, stream=stream, betas=betas)
         return template
 

@@ -67,3 +67,11 @@ def test_an_error_reply_keeps_its_bytes_unless_they_name_the_project() -> None:
     error = error_of(" Quota. ")
     assert (error.message, error.reply.body) == ("Quota.", bodies[-1])
     assert error.reply.headers == [(b"retry-after", b"7")]
+
+
+def test_betas_that_clients_invent_do_not_fill_the_memory() -> None:
+    provider, kept = VertexClaude(), 0
+    for number in range(3000):
+        provider.call(HERE, b"{}", "token", stream=False, betas=(f"beta-{number}",), route=ROUTE)
+        kept = max(kept, len(provider._templates))
+    assert kept == 1024
