@@ -168,3 +168,9 @@ def test_a_deployment_not_tried_comes_first_then_the_one_tried_longest_ago(
     route: Route, attempted: tuple[Deployment, ...], expected: Deployment
 ) -> None:
     assert select(route, attempted) == expected
+
+
+def test_a_request_may_allow_fewer_attempts_than_the_policy() -> None:
+    policy = RetryPolicy(max_attempts=3)
+    assert [policy.limited_to(attempts).max_attempts for attempts in (None, 1, 2, 3, 4)] == [3, 1, 2, 3, 3]
+    assert policy.limited_to(2).max_retry_after == policy.max_retry_after

@@ -46,3 +46,31 @@ def test_a_restarted_encoder_has_seen_nothing() -> None:
     again = first.restart(ReplyPlan("other"))
     assert (first.content_started, again.content_started, again.plan.model) == (True, False, "other")
     assert again.finish() == b""
+
+
+def read(rename_model: bool, *chunks: bytes) -> tuple[bytes, Any]:
+    """What a client gets of these chunks, and the encoder."""
+    ours, reader = encoder(ReplyPlan("asked", rename_model=rename_model)), VertexClaude().reader(HERE)
+    return b"".join(ours.feed_chunk(chunk, reader.feed(chunk)) for chunk in chunks), ours
+
+
+START = (
+    b'event: ping\ndata: {"type":"ping"}\n\n'
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-x","id":"m"}}\n\n'
+)
+DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"claude-x"}}\n\n'  # noqa: E501
+
+
+def test_a_stream_has_the_requested_model_in_its_head_only() -> None:
+    assert read(False, START + DELTA)[0] == START + DELTA
+    assert read(True, START + DELTA)[0] == START.replace(b"claude-x", b"asked") + DELTA
+
+
+def test_content_begins_with_the_first_block() -> None:
+    _, ours = read(False, START)
+    assert not ours.content_started
+    assert ours.keep_alive(10.0).startswith(b":")
+    assert read(False, START, DELTA)[1].content_started
+    ours = read(False, START, b'event: content_block_start\ndata: {"type":"content_block_start","index":0}\n\n')[1]
+    assert ours.content_started
+    assert ours.keep_alive(10.0) == b'event: ping\ndata: {"type": "ping"}\n\n'

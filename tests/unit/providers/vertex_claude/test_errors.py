@@ -15,7 +15,9 @@ from modelmux.providers.vertex_claude.errors import (
     translate_stream_error,
     translate_upstream_error,
 )
+from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.wire.google.errors import UpstreamErrorBody as Body
+from modelmux.wire.google.errors import decode_error
 from support.translation import events
 from support.work import assert_linear
 
@@ -215,3 +217,13 @@ def test_an_error_event_that_says_nothing_is_the_upstreams_failure() -> None:
     (event,) = events({"type": "error"})
     error = translate_stream_error(event)
     assert (error.kind.name, error.reply.status, error.detail) == ("server_error", 500, "upstream status 500")
+
+
+def test_betas_that_are_refused_have_a_kind_of_their_own() -> None:
+    message = "Unexpected value(s) `a-2026`, `b-2026` for the `anthropic-beta` header."
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    error = translate_upstream_error(decode_error(400, json.dumps(body).encode()))
+    assert error.kind.name == "beta_refused"
+    assert VertexClaude().refused_betas(error) == {"a-2026", "b-2026"}
+    other = translate_upstream_error(decode_error(400, json.dumps(body).replace("anthropic-beta", "other").encode()))
+    assert (other.kind.name, VertexClaude().refused_betas(other)) == ("invalid_request", frozenset())

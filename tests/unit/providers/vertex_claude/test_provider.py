@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from modelmux.catalog import builtin
+from modelmux.claude.native import NativeRequest
 from modelmux.errors import UpstreamRefused
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment, Route
@@ -75,3 +76,12 @@ def test_betas_that_clients_invent_do_not_fill_the_memory() -> None:
         provider.call(HERE, b"{}", "token", stream=False, betas=(f"beta-{number}",), route=ROUTE)
         kept = max(kept, len(provider._templates))
     assert kept == 1024
+
+
+def test_a_native_request_and_its_reply_keep_their_bytes() -> None:
+    provider, body = VertexClaude(), b'{"model":"m", "x" : 1.0,"anthropic_version":"vertex-2023-10-16"}'
+    native = NativeRequest(body, json.loads(body), [])
+    prepared = provider.prepare_native(native, HERE, ROUTE, refused=frozenset(), drops=None)
+    assert prepared.body == b'{ "x" : 1.0,"anthropic_version":"vertex-2023-10-16"}'
+    reply = b'{"type":"message","content":[],"stop_reason":"end_turn","new":1,"usage":{}}'
+    assert json.loads(provider.body_of(provider.stream_of(reply))) == json.loads(reply)
