@@ -174,3 +174,9 @@ def test_a_request_may_allow_fewer_attempts_than_the_policy() -> None:
     policy = RetryPolicy(max_attempts=3)
     assert [policy.limited_to(attempts).max_attempts for attempts in (None, 1, 2, 3, 4)] == [3, 1, 2, 3, 3]
     assert policy.limited_to(2).max_retry_after == policy.max_retry_after
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(None, 4), (2, 2), (4, 4), (9, 4), (1, 1)])
+def test_a_request_may_be_worth_fewer_attempts_but_never_more(attempts: int | None, expected: int) -> None:
+    policy = RetryPolicy(max_attempts=4, max_retry_after=7.0)
+    assert policy.limited_to(attempts) == RetryPolicy(max_attempts=expected, max_retry_after=7.0)

@@ -74,3 +74,32 @@ def test_content_begins_with_the_first_block() -> None:
     ours = read(False, START, b'event: content_block_start\ndata: {"type":"content_block_start","index":0}\n\n')[1]
     assert ours.content_started
     assert ours.keep_alive(10.0) == b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+HEAD = b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","model":"claude-x","new":1.0}}\n\n'
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+@pytest.mark.parametrize("before", [b"", PING, b": comment\n\n"])
+def test_only_the_head_shows_the_requested_model(before: bytes) -> None:
+    events = [anthropic.decode_event(data) for data in sse.SSEDecoder().feed_data(before + HEAD)]
+    renaming, passing = encoder(ReplyPlan("asked", rename_model=True)), encoder()
+    assert renaming.feed_chunk(before + HEAD, events) == before + HEAD.replace(b"claude-x", b"asked")
+    assert passing.feed_chunk(before + HEAD, events) == before + HEAD
+    assert not renaming.content_started
+
+
+@pytest.mark.parametrize(
+    ("data", "is_content"),
+    [
+        (b'{"type":"message_start","message":{}}', False), (b'{"type":"ping"}', False), (b'{"type":"news"}', False),
+        (b'{"type":"content_block_start","index":0,"content_block":{"type":"text"}}', True),
+        (b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}', True),
+        (b'{"type":"message_delta","delta":{}}', True), (b'{"type":"message_stop"}', True),
+    ],
+)  # fmt: skip
+def test_from_the_first_content_on_an_attempt_is_committed(data: bytes, is_content: bool) -> None:
+    subject = encoder()
+    subject.feed_chunk(b"data: " + data + b"\n\n", [anthropic.decode_event(data)])
+    assert subject.content_started is is_content
+    assert subject.keep_alive(10.0) == (PING if is_content else b": ping\n\n")

@@ -227,3 +227,21 @@ def test_betas_that_are_refused_have_a_kind_of_their_own() -> None:
     assert VertexClaude().refused_betas(error) == {"a-2026", "b-2026"}
     other = translate_upstream_error(decode_error(400, json.dumps(body).replace("anthropic-beta", "other").encode()))
     assert (other.kind.name, VertexClaude().refused_betas(other)) == ("invalid_request", frozenset())
+
+
+@pytest.mark.parametrize("shape", ["google", "anthropic"])
+def test_a_request_that_googles_front_end_finds_too_large(shape: str) -> None:
+    """Clients shorten their conversation when they see these words. What Anthropic says stays as it is."""
+    message = "The request size (30037042 bytes) exceeds 30.000MB limit."
+    is_anthropic = shape == "anthropic"
+    error = translate_upstream_error(
+        Body(413, "", message, anthropic_type="request_too_large" if is_anthropic else None)
+    )
+    assert error.kind.name == ("too_large" if is_anthropic else "request_size")
+    assert error.message == (message if is_anthropic else "Input is too long.")
+
+
+def test_a_beta_that_is_refused_has_a_kind_of_its_own() -> None:
+    message = "Unexpected value(s) `a-1` for the `anthropic-beta` header."
+    assert translate_upstream_error(Body(400, "invalid_request_error", message)).kind.name == "beta_refused"
+    assert translate_upstream_error(Body(500, "api_error", message)).kind.name == "server_error"

@@ -85,3 +85,25 @@ def test_a_native_request_and_its_reply_keep_their_bytes() -> None:
     assert prepared.body == b'{ "x" : 1.0,"anthropic_version":"vertex-2023-10-16"}'
     reply = b'{"type":"message","content":[],"stop_reason":"end_turn","new":1,"usage":{}}'
     assert json.loads(provider.body_of(provider.stream_of(reply))) == json.loads(reply)
+
+
+def test_a_native_request_is_prepared_for_the_deployments_model_and_the_routes_options() -> None:
+    provider, content = VertexClaude(), {"model": "x", "thinking": 1}
+    request = NativeRequest(b'{"model":"x","thinking":1}', content, [], betas=("a-1", "b-2"))
+    prepared = provider.prepare_native(request, HERE, ROUTE, refused=frozenset({"a-1"}), drops=None)
+    assert prepared.body == b'{"anthropic_version":"vertex-2023-10-16","thinking":1}'
+    assert prepared.betas == ("b-2",)
+
+
+def test_only_a_refused_beta_names_values() -> None:
+    def refused(message: str) -> frozenset[str]:
+        body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+        return VertexClaude().refused_betas(VertexClaude().error(400, [], json.dumps(body).encode(), HERE))
+
+    assert refused("Unexpected value(s) `a-1` for the `anthropic-beta` header.") == {"a-1"}
+    assert refused("Another `a-1`.") == frozenset()
+
+
+def test_replies_change_their_form_without_losing_a_field() -> None:
+    body = b'{"id":"m","content":[{"type":"text","text":"a","new":1}],"stop_reason":"end_turn","usage":{"x":1}}'
+    assert json.loads(VertexClaude().body_of(VertexClaude().stream_of(body))) == json.loads(body)
