@@ -101,5 +101,5 @@ def test_thinking_is_removed_and_turns_of_nothing_else() -> None:
     assert edits_without_thinking(content, lambda _: True) == {
         ("messages", 1, "content", 0): None, ("messages", 1, "content", 2): None, ("messages", 3): None,
     }  # fmt: skip
-    kept = edits_without_thinking(content, lambda block: isinstance(block, RedactedThinkingBlock))
-    assert kept == {("messages", 1, "content", 2): None}
+    edits = edits_without_thinking(content, lambda block: isinstance(block, RedactedThinkingBlock))
+    assert edits == {("messages", 1, "content", 2): None}

@@ -36,7 +36,7 @@ from support.playbook import (
 )
 
 START, PING, BLOCK, TEXT, STOP_BLOCK, DELTA, STOP = text_events("Hello!")
-WHOLE = b"".join(text_events("Hello!"))
+STREAM = b"".join(text_events("Hello!"))
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "req_u"}
 OVERLOADED_EVENT = f"event: error\ndata: {json.dumps(OVERLOADED)}\n\n".encode()
 CUT = UpstreamBroken("The connection was cut.", reply_started=True)
@@ -105,15 +105,15 @@ async def test_limits_and_machines_of_the_upstream_are_not_shown() -> None:
 
     await (
         messages() << calls("a")
-        >> head(server="x", via="y", anthropic_ratelimit_requests_limit="5", x_goog_x="z") >> streams(WHOLE) << check
+        >> head(server="x", via="y", anthropic_ratelimit_requests_limit="5", x_goog_x="z") >> streams(STREAM) << check
     ).play()  # fmt: skip
 
 
 async def test_an_error_event_before_content_fails_over() -> None:
     await (
         messages(deployments=(A, B)) << calls("a") >> head() >> sends(START, PING, OVERLOADED_EVENT) << calls("b")
-        >> head(request_id="req_b") >> streams(WHOLE) << starts(request_id="req_b", x_modelmux_attempts="2")
-        << completes(WHOLE) << settled("ok")
+        >> head(request_id="req_b") >> streams(STREAM) << starts(request_id="req_b", x_modelmux_attempts="2")
+        << completes(STREAM) << settled("ok")
     ).play()  # fmt: skip
 
 
@@ -189,7 +189,7 @@ async def test_a_refused_beta_is_left_out_once(max_attempts: int, stream: bool) 
     """With retries off too."""
     world = await (
         messages(stream=stream, headers=headers(anthropic_beta=f"effort-2025-11-24,{BETA}"), max_attempts=max_attempts)
-        << calls("a") >> replies(REFUSAL, 400) << calls("a") >> head() >> streams(WHOLE) << anything() << settled("ok")
+        << calls("a") >> replies(REFUSAL, 400) << calls("a") >> head() >> streams(STREAM) << anything() << settled("ok")
     ).play()  # fmt: skip
     assert [sent_betas(world, index) for index in (0, 1)] == [
         [f"effort-2025-11-24,{BETA}".encode()],
@@ -224,7 +224,7 @@ async def test_a_refusal_is_remembered_for_the_location() -> None:
     refusals.add("us-east5", [BETA])
     for where, expected in [((A,), []), ((B,), [BETA.encode()])]:
         playbook = messages(headers=asked, refusals=refusals, deployments=where)
-        world = await (playbook << calls(where[0].id) >> head() >> streams(WHOLE) << anything()).play()
+        world = await (playbook << calls(where[0].id) >> head() >> streams(STREAM) << anything()).play()
         assert sent_betas(world, 0) == expected
 
 
@@ -250,7 +250,7 @@ def calls_any() -> Any:
 async def test_on_a_route_with_fallbacks_it_is_repaired_once() -> None:
     world = await (
         messages(deployments=(A, FALLBACK), request={"messages": HISTORY}, max_attempts=1) << calls("a")
-        >> replies(SIGNATURE, 400) << calls("a") >> head() >> streams(WHOLE) << anything() << settled("ok")
+        >> replies(SIGNATURE, 400) << calls("a") >> head() >> streams(STREAM) << anything() << settled("ok")
     ).play()  # fmt: skip
     assert world.upstream.body(0)["messages"] == HISTORY
     assert world.upstream.body(1)["messages"][1]["content"] == [{"type": "text", "text": "Hello."}]
@@ -298,4 +298,4 @@ async def test_a_folded_reply_has_every_field_of_the_stream() -> None:
         assert json.loads(response.body)["usage"] == {"input_tokens": 7, "output_tokens": 3}
         world.effects.clear()
 
-    await (messages(stream=False) << calls("a") >> head() >> streams(WHOLE) << check << settled("ok")).play()
+    await (messages(stream=False) << calls("a") >> head() >> streams(STREAM) << check << settled("ok")).play()

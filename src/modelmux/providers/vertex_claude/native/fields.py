@@ -42,8 +42,10 @@ def effort(draft: NativeDraft) -> None:
     """Models without effort reject it; clients send it to every model they do not know."""
     config = draft.content.get("output_config")
     if not draft.card.effort and draft.card.known and isinstance(config, dict) and "effort" in config:
-        whole = len(config) == 1 and ("output_config", "format") not in draft.edits
-        draft.remove(("output_config",) if whole else ("output_config", "effort"), "This model has no effort setting.")
+        removes_all = len(config) == 1 and ("output_config", "format") not in draft.edits
+        draft.remove(
+            ("output_config",) if removes_all else ("output_config", "effort"), "This model has no effort setting."
+        )
 
 
 def cache_scope(draft: NativeDraft) -> None:

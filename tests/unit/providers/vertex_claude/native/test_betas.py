@@ -112,8 +112,8 @@ def test_a_field_goes_with_its_beta(beta: str, body: dict[str, Any], without: di
         return decoded
 
     name = SEARCH if beta == ADVANCED else beta
-    kept = prepare(beta, body=body)
-    assert (content(kept), name in kept.betas) == (body, True)
+    forwarded = prepare(beta, body=body)
+    assert (content(forwarded), name in kept.betas) == (body, True)
     dropped = prepare(beta, body=body, refused=(name,))
     assert content(dropped) == without
     assert name not in dropped.betas
