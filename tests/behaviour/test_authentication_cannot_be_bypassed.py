@@ -81,6 +81,9 @@ async def test_s2_no_spelling_of_a_path_gets_past_the_key(target: str) -> None:
 ROUTES = {
     ("POST", "/v1/chat/completions"), ("POST", "/chat/completions"),
     ("POST", "/v1/messages"), ("POST", "/messages"),
+    ("POST", "/v1/messages/count_tokens"), ("POST", "/messages/count_tokens"),
+    ("POST", "/projects/x/locations/x/publishers/anthropic/models/count-tokens:rawPredict"),
+    ("POST", "/x/projects/x/locations/x/publishers/anthropic/models/count-tokens:rawPredict"),
     ("POST", "/projects/x/locations/x/publishers/anthropic/models/x:rawPredict"),
     ("POST", "/projects/x/locations/x/publishers/anthropic/models/x:streamRawPredict"),
     ("POST", "/x/projects/x/locations/x/publishers/anthropic/models/x:rawPredict"),

@@ -113,7 +113,7 @@ def test_a_field_goes_with_its_beta(beta: str, body: dict[str, Any], without: di
 
     name = SEARCH if beta == ADVANCED else beta
     forwarded = prepare(beta, body=body)
-    assert (content(forwarded), name in kept.betas) == (body, True)
+    assert (content(forwarded), name in forwarded.betas) == (body, True)
     dropped = prepare(beta, body=body, refused=(name,))
     assert content(dropped) == without
     assert name not in dropped.betas
