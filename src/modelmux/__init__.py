@@ -1,4 +1,4 @@
-"""ModelMux: an OpenAI-compatible gateway to Claude on Google Cloud Vertex AI.
+"""ModelMux: a gateway to Claude on Google Cloud Vertex AI, for OpenAI and Anthropic clients.
 
     from modelmux import Config, create_app
 

@@ -94,7 +94,10 @@ class GatewayError(Exception):
     @property
     def public_message(self) -> str:
         """Message and hint as one text, the way a client sees it."""
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        end = "" if self.message.endswith((".", "!", "?", ":")) else "."  # an upstream's message may lack it
+        return f"{self.message}{end} {self.hint}"
 
     @property
     def loggable_message(self) -> str | None:

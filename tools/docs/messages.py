@@ -20,9 +20,11 @@ _HEAD = """
 ## Anthropic Messages
 
 Requests of `POST /v1/messages`, and of Vertex AI's own paths, reach Vertex AI in the client's own bytes. This is the
-complete list of what changes; key order, spacing, unknown fields and numbers stay as they were sent. Thinking blocks,
-signatures and `cache_control` are never touched, histories are not repaired, and no cache breakpoints are added. The
-one exception: on a route with `fallbacks`, thinking of another model is left out for a model that cannot read it.
+complete list of what changes, with the fields that are removed because their beta is not forwarded (below). Key order,
+spacing, unknown fields and numbers stay as they were sent. Thinking blocks, signatures and cache breakpoints are never
+moved or changed, except that the field `scope` of a breakpoint is removed. Histories are not repaired, and no
+breakpoints are added. On a route with `fallbacks`, thinking of another model is left out for a model that cannot read it.
+The header `x-modelmux-notices` names every change, and strict mode rejects it, as for Chat Completions.
 
 Sources: *SDK* the `anthropic` SDK, *LL* LiteLLM's filter for Vertex AI, *GC* Google's model cards, *P* Anthropic's
 documentation, *S* seen in real traffic.
@@ -35,13 +37,13 @@ _BETAS = """
 Values of the header `anthropic-beta`, in order. Values that no row lists are forwarded (`messages.unknown_betas`). A
 value that Vertex AI refuses is left out, the request is repeated once without it, and the location is not sent that
 value for an hour. Token counting sends none. Evidence: *A* Claude Code sends it to Vertex AI, *L* LiteLLM forwards it,
-*H* also, as a header only, *P* Anthropic's documentation.
+*H* LiteLLM forwards it, but only as a header, *P* Anthropic's documentation.
 
 | value | on Vertex AI | evidence |
 |---|---|---|"""
 _PAIRS = """
-If a client sends one of these betas and none of its row is forwarded, the fields are removed too: alone they would be
-an error.
+A field of this table needs one of the betas in its row. If a client sends such a beta, and none of the row is
+forwarded, the field is removed too: without its beta it would be an error.
 
 | field | needs one of |
 |---|---|"""
@@ -67,9 +69,10 @@ _REPLIES = """
 Replies pass byte by byte, as whole events. The gateway adds `event: ping` on a silent stream (a comment before
 `message_start`), and `event: error` where a stream breaks off. `model` is the upstream's
 (`messages.reply_model = "requested"` shows the client's). Errors of the model itself keep their status and body, unless
-they name the project; its 401 and 403 are about the gateway's credentials. All others have Anthropic's envelope:
+they name the project; its 401 and 403 are about the gateway's credentials. Errors that do not come from the model
+(Google's JSON or HTML, a reply that breaks off, no reply) have Anthropic's envelope:
 
-| error of Vertex AI | status | type |
+| error | status | type |
 |---|---|---|"""
 
 

@@ -70,4 +70,4 @@ class _Main(LazyGroup):
 @click.version_option(__version__, "-V", "--version", message="modelmux %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be anywhere on the line.")
 def main() -> None:
-    """An OpenAI-compatible gateway to Claude on Google Cloud Vertex AI."""
+    """A gateway to Claude on Google Cloud Vertex AI, for OpenAI and Anthropic clients."""

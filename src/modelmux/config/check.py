@@ -7,6 +7,7 @@ converted on its own here, and the tables are put together afterwards.
 from __future__ import annotations
 
 import difflib
+import tomllib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
@@ -142,8 +143,13 @@ def _describe_value(value: Any, *, secret: bool = False) -> str:
 
 def from_text(text: str, kind: Any) -> Any:
     """The value of an environment variable or an option as TOML would hold it. Text that does not fit is returned
-    unchanged, for ``check`` to report. Lists are separated by commas."""
+    unchanged, for ``check`` to report. Lists are separated by commas, or written as in TOML."""
     item = item_of(kind)
+    if item is not None and text.strip().startswith("["):
+        try:
+            return tomllib.loads(f"list = {text.strip()}")["list"]
+        except tomllib.TOMLDecodeError:
+            return text
     if item is not None:
         return [from_text(part.strip(), item) for part in text.split(",") if part.strip()]
     if kind in (bool, int, float):

@@ -12,6 +12,7 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, load, load_all, parse
+from modelmux.config.check import check_value, from_text
 from modelmux.config.values import Secret
 
 
@@ -217,3 +218,18 @@ def test_a_fallback_to_nothing_is_told(tmp_path: Path, more: str, warned: bool) 
     file.write_text(f"[vertex]\nproject = 'p'\nlocation = 'global'\ndefault_for_unknown_models = true\n{more}")
     warnings = load_all(file=file, environment={}, dotenv=None).warnings
     assert any("default_for_unknown_models has no effect" in warning for warning in warnings) == warned
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [("[]", []), ('["a1", "b,2"]', ["a1", "b,2"]), (" [ 'a1' ] ", ["a1"]), ("a1, b2", ["a1", "b2"]), ("", [])],
+)
+def test_a_list_may_be_written_as_in_toml(text: str, keys: list[str]) -> None:
+    """Or an operator who clears the keys would leave the key ``[]``."""
+    value, problems = check_value(from_text(text, list[str]), list[str], None, ())
+    assert (value, problems) == (keys, [])
+
+
+def test_a_list_that_is_no_toml_is_reported() -> None:
+    _, problems = check_value(from_text("[a1, b2]", list[str]), list[str], None, ("server", "api_keys"))
+    assert len(problems) == 1
