@@ -7,7 +7,7 @@ It is decoded once, for routing, checks and accounting. What is sent are the cli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ from modelmux.claude.request import RemoteFile
 from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.json_edit import Path, dotted
 
+#: Levels of blocks inside of blocks that are read: several times what the API defines. Without a limit, the paths of a
+#: small body with many levels would need gigabytes.
+MAX_BLOCK_DEPTH: Final = 8
 #: A JSON object. Its values may be of any type: only the upstream checks them.
 Content = dict[str, Any]
 
@@ -50,23 +53,28 @@ def messages_of(content: Content) -> list[tuple[int, Content]]:
 
 
 def blocks_of(content: Content) -> Iterator[tuple[Path, Content]]:
-    """Every block and tool, in order, also those inside of others, such as the images of a tool result."""
+    """Every block and tool, in order, also those inside of others, such as the images of a tool result.
+
+    Deeper than ``MAX_BLOCK_DEPTH`` levels nothing is read: the upstream rejects such blocks.
+    """
     for field in ("tools", "system"):
         yield from _blocks(content.get(field), (field,))
     for index, message in messages_of(content):
         yield from _blocks(message.get("content"), ("messages", index, "content"))
 
 
-def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Content]]:
+def _blocks(value: Any, path: Path, depth: int = 1) -> Iterator[tuple[Path, Content]]:
     for index, block in _objects(value):
         here = (*path, index)
         yield here, block
+        if depth == MAX_BLOCK_DEPTH:
+            continue
         inner = block.get("content")
         if isinstance(inner, list):
-            yield from _blocks(inner, (*here, "content"))
+            yield from _blocks(inner, (*here, "content"), depth + 1)
         source = block.get("source")
         if isinstance(source, dict) and isinstance(source.get("content"), list):
-            yield from _blocks(source["content"], (*here, "source", "content"))
+            yield from _blocks(source["content"], (*here, "source", "content"), depth + 1)
 
 
 def remote_files(request: NativeRequest) -> dict[Path, RemoteFile]:

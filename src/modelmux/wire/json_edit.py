@@ -131,6 +131,7 @@ _keys: Final = msgspec.json.Decoder(str)
 _OPENING: Final = re.compile(rb"[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[ \t\r\n,]*("(?:[^"\\]|\\.)*+")[ \t\r\n]*:[ \t\r\n]*')
 _GAP: Final = re.compile(rb"[ \t\r\n,]*")
+_AFTER_VALUE: Final = b" \t\r\n,}"
 
 
 def _opening(data: bytes) -> int:
@@ -148,6 +149,8 @@ def _object_members(data: bytes, position: int, path: Path) -> list[Member]:
         if value is None or not data.startswith(value, match.end()):
             raise DuplicateKey((*path, key))
         position = match.end() + len(value)
+        if data[position] not in _AFTER_VALUE:  # the first of two numbers, 12 and 1
+            raise DuplicateKey((*path, key))
         members.append(Member(key, match.start(1), match.end(), position))
     return members
 

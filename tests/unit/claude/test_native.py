@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from modelmux.claude.native import (
+    MAX_BLOCK_DEPTH,
     NativeRequest,
     blocks_of,
     edits_without_thinking,
@@ -43,6 +44,16 @@ def test_every_block_is_seen_also_inside_of_others() -> None:
         ("messages", 0, "content", 1): document, ("messages", 0, "content", 1, "source", "content", 0): IMAGE,
     }  # fmt: skip
     assert [index for index, _ in messages_of(content)] == [0, 2]
+
+
+def test_blocks_inside_of_blocks_are_read_to_a_limited_depth() -> None:
+    """The paths of a body of 60 kB with 400 levels would take 160 MB."""
+    blocks: list[Any] = [TEXT]
+    for _ in range(400):
+        blocks = [{"type": "tool_result", "content": blocks}]
+    paths = [path for path, _ in blocks_of({"messages": [{"role": "user", "content": blocks}]})]
+    assert len(paths) == MAX_BLOCK_DEPTH
+    assert len(paths[-1]) == 2 + 2 * MAX_BLOCK_DEPTH
 
 
 @pytest.mark.parametrize("odd", [None, "x", 5, {}, [None], [[]], [{"content": 5}], [{"content": [7]}]])

@@ -49,6 +49,9 @@ def test_members_are_added_to_empty_objects() -> None:
         (b'{"a":2,"b":0,"a":2}', {("b",): b"0"}, "a"),
         (b'{"a":1,"\\u0061":1}', {("b",): b"0"}, "a"),
         (b'{"m":[{"t":1,"t":1}]}', {("m", 0, "t"): None}, "m.0.t"),
+        (b'{"a":12,"a":1,"model":"x"}', {("model",): None}, "a"),
+        (b'{"a":1,"a":12}', {("a",): b"0"}, "a"),
+        (b'{"a":1.5e3 ,"a":1}', {("b",): b"0"}, "a"),
     ],
 )
 def test_a_key_that_occurs_twice_is_rejected(document: bytes, edits: dict[Path, bytes | None], path: str) -> None:
