@@ -140,7 +140,7 @@ _TABLE: Final = (
     _server("outside_geography", 500, "outside_geography", remedy=_OPERATOR, should_retry=False),
     _server(
         "credentials", 500, "upstream_auth_error", remedy="Check [auth] in the gateway's configuration.",
-        should_retry=False,
+        anthropic_status=502, should_retry=False,
     ),
     _server("gateway_overloaded", 503, "gateway_overloaded", anthropic_type="overloaded_error", retry_after=1.0),
     _server("gateway_draining", 503, "gateway_draining", should_retry=True, retry_after=1.0),

@@ -11,11 +11,11 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.anthropic_messages.errors import error_body
 from modelmux.dialects.base import ReplyEncoder
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.wire import sse
-from modelmux.wire.anthropic import Message, StreamEvent
+from modelmux.wire.anthropic import Message, StreamEvent, decode_event
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
-from modelmux.wire.json_edit import edit
+from modelmux.wire.json_edit import DuplicateKey, Path, edit
 
 _PING: Final = sse.encode_named(b"ping", b'{"type": "ping"}')
 #: From these on the attempt is committed: what follows cannot come from another deployment any more.
@@ -33,18 +33,20 @@ class MessagesEncoder(ReplyEncoder):
 
     def message(self, message: Message, body: bytes) -> bytes:
         del message
-        return edit(body, {("model",): self._model}) if self.plan.rename_model else body
+        return _with_model(body, ("model",), self._model) if self.plan.rename_model else body
 
     def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
         state = self.state
+        if self.plan.rename_model and any(
+            not isinstance(e, TextDeltaRun) and e.type == "message_start" for e in events
+        ):
+            data = self._renamed(data)
         for event in events:
             if isinstance(event, TextDeltaRun) or event.type == "content_block_delta":
                 self.content_started = True
                 continue
             if event.type in _CONTENT:
                 self.content_started = True
-            elif event.type == "message_start" and self.plan.rename_model:
-                data = self._renamed(data)
             state.feed(event)
         return data
 
@@ -54,8 +56,7 @@ class MessagesEncoder(ReplyEncoder):
         return _PING if self.content_started else sse.KEEP_ALIVE
 
     def fail(self, error: GatewayError) -> bytes:
-        body = error_body(error, self._request_id)
-        return sse.encode_named(b"error", body if len(body.splitlines()) == 1 else msgspec.json.format(body, indent=-1))
+        return sse.encode_named(b"error", _one_line(error_body(error, self._request_id)))
 
     def restart(self, plan: ReplyPlan) -> MessagesEncoder:
         return MessagesEncoder(plan, self._request_id)
@@ -65,8 +66,28 @@ class MessagesEncoder(ReplyEncoder):
         return msgspec.json.encode(self.plan.model)
 
     def _renamed(self, data: bytes) -> bytes:
-        """The events with the requested model in ``message_start``."""
-        start, end = next(span for span in sse.data_spans(data) if b"message_start" in data[span[0] : span[1]])
-        event = sse.SSEDecoder().feed(data[start:end])[0]
-        payload = edit(event.data, {("message", "model"): self._model})
-        return data[:start] + sse.encode_named(event.name, payload) + data[end:]
+        """The events with the requested model in each ``message_start``."""
+        pieces: list[bytes] = []
+        copied = 0
+        for start, end in sse.data_spans(data):
+            event = sse.SSEDecoder().feed(data[start:end])[0]
+            if decode_event(event.data).type == "message_start":
+                payload = _one_line(_with_model(event.data, ("message", "model"), self._model))
+                pieces += [data[copied:start], sse.encode_named(event.name, payload)]
+                copied = end
+        return b"".join([*pieces, data[copied:]])
+
+
+def _with_model(body: bytes, path: Path, model: bytes) -> bytes:
+    """:raises UpstreamBroken: the model cannot be replaced, such as one that is named twice."""
+    try:
+        return edit(body, {path: model})
+    except (DuplicateKey, msgspec.DecodeError) as error:
+        raise UpstreamBroken(
+            "The upstream's reply cannot be read.", reply_started=True, detail=str(error)[:200]
+        ) from None
+
+
+def _one_line(data: bytes) -> bytes:
+    """JSON that may be in several lines, in one."""
+    return data if len(data.splitlines()) == 1 else msgspec.json.format(data, indent=-1)

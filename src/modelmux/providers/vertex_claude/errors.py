@@ -125,7 +125,7 @@ def translate_upstream_error(
     """
     requested, kind = _seconds(retry_after), _kind(error)
     message = _redacted(error.message, project)
-    is_safe = message == error.message[:MAX_MESSAGE].strip() and not (project and project.encode() in body)
+    is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_project(body, project)
     return UpstreamRefused(
         "" if kind == "request_size" else message,
         KINDS[kind],
@@ -169,6 +169,11 @@ def _kind(error: UpstreamErrorBody) -> str:
     if kind == "not_enabled" and not _NOT_ALLOWED.search(error.message):
         return "invalid_request"
     return kind
+
+
+def _names_project(body: bytes, project: str) -> bool:
+    """Whether there is a resource name or the project anywhere in a body, details and the end of a message included."""
+    return b"projects/" in body or bool(project and project.encode() in body)
 
 
 def _redacted(message: str, project: str) -> str:

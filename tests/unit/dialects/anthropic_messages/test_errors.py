@@ -13,6 +13,7 @@ from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
 from modelmux.errors import (
     BudgetSpent,
     CallerRateLimited,
+    CredentialsUnavailable,
     GatewayDraining,
     GatewayError,
     GatewayOverloaded,
@@ -102,6 +103,12 @@ TABLE: list[tuple[str, GatewayError, int, str, str]] = [
     ("our credentials, 401", upstream(401, anthropic("authentication_error")), 502, "api_error", ""),
     ("our credentials, 403", upstream(403, google("PERMISSION_DENIED")), 502, "api_error", ""),
     ("our credentials, 403 of Anthropic", upstream(403, anthropic("permission_error")), 502, "api_error", ""),
+    ("no access token of ours", CredentialsUnavailable("no token"), 502, "api_error", "no token"),
+    ("its details name a project", upstream(400, {"type": "error", "error": {
+        "type": "invalid_request_error", "message": "As it is.", "details": {"name": "projects/123456789/x"}}}),
+     400, "invalid_request_error", "As it is."),
+    ("its end names a project", upstream(400, anthropic("invalid_request_error", "x" * 2_000 + " projects/123456789")),
+     400, "invalid_request_error", "xxx"),
     ("Google's quota", upstream(429, google("RESOURCE_EXHAUSTED")), 429, "rate_limit_error", "Words"),
     ("Google's 499", upstream(499, google("CANCELLED")), 503, "api_error", ""),
     ("Google's 504", upstream(504, google("DEADLINE_EXCEEDED")), 503, "timeout_error", ""),
@@ -134,7 +141,9 @@ TABLE: list[tuple[str, GatewayError, int, str, str]] = [
 def test_everything_else_is_in_the_gateways_words(error: GatewayError, status: int, type: str, message: str) -> None:
     assert shown(error)[:2] == (status, type)
     assert shown(error)[2].startswith(message)
-    assert "acme-prod" not in str(DIALECT.error(error, "req_1").body)
+    body = str(DIALECT.error(error, "req_1").body)
+    assert "acme-prod" not in body
+    assert "123456789" not in body
 
 
 @pytest.mark.parametrize(

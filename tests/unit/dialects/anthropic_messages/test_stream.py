@@ -66,6 +66,34 @@ def test_a_stream_has_the_requested_model_in_its_head_only() -> None:
     assert read(True, START + DELTA)[0] == START.replace(b"claude-x", b"asked") + DELTA
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'data: {"type":"ping","x":"message_start"}\n\n' + START, None),
+        (b'data: {"type":"message_st\\u0061rt","message":{"model":"claude-x"}}\n\n', None),
+        (START + START, None),
+        (
+            b'data: {"type":"message_start",\ndata: "message":{"model":"claude-x"}}\n\n',
+            b'data: {"type":"message_start","message":{"model":"asked"}}\n\n',
+        ),
+    ],
+)
+def test_the_model_is_replaced_however_the_head_is_framed(data: bytes, expected: bytes | None) -> None:
+    result = read(True, data)[0]
+    wanted = sse.SSEDecoder().feed(data.replace(b"claude-x", b"asked") if expected is None else expected)
+    assert [json.loads(event.data) for event in sse.SSEDecoder().feed(result)] == [
+        json.loads(event.data) for event in wanted
+    ]
+
+
+@pytest.mark.parametrize("message", [b'{"model":"a","model":"b"}', b"null"])
+def test_a_model_that_cannot_be_replaced_is_a_broken_reply(message: bytes) -> None:
+    with pytest.raises(UpstreamBroken):
+        read(True, b'data: {"type":"message_start","message":' + message + b"}\n\n")
+    with pytest.raises(UpstreamBroken):
+        encoder(ReplyPlan("asked", rename_model=True)).message(MESSAGE, message)
+
+
 def test_content_begins_with_the_first_block() -> None:
     _, ours = read(False, START)
     assert not ours.content_started
