@@ -201,6 +201,28 @@ def test_it_calls_two_tools_at_once_and_thinks_over_several_turns(
     assert len(calls) == 2
 
 
+def test_plain_requests_end_after_few_calls(claude: ClaudeCode, received: Received) -> None:
+    """An emulated model that calls its tool for subagents by any word of its description never ends."""
+    assert claude("list the files").end["is_error"] is False
+    assert len(received.all()) == 1
+    assert claude("say exactly: use the Agent tool").end["result"] == "use the Agent tool"
+    assert len(received.all()) == 2
+
+
+def test_a_subagent_does_not_start_another(claude: ClaudeCode, received: Received) -> None:
+    result = claude("Use the Agent tool to list the files")
+    assert [call["name"] for call in result.blocks("assistant", "tool_use")] == ["Agent"]
+    assert result.end["is_error"] is False
+    assert 3 <= len(received.all()) <= 4  # its own two, the subagent's, and perhaps one for a notification
+
+
+def test_a_command_that_is_not_quoted_lists_the_folder(claude: ClaudeCode) -> None:
+    result = claude("use the Bash tool to run ls", "--allowedTools", "Bash")
+    (call,) = result.blocks("assistant", "tool_use")
+    assert (call["name"], call["input"]["command"]) == ("Bash", "ls -la")
+    assert "note.sh" in result.end["result"]
+
+
 @pytest.mark.skipif(not COUNTS, reason="the gateway has no operation count_tokens yet")
 def test_it_counts_what_fills_its_context(claude: ClaudeCode, received: Received) -> None:
     result = claude("/context")

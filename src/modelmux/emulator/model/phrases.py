@@ -52,6 +52,10 @@ class Phrases:
         pattern = r"[\s_-]+".join(re.escape(part) for part in re.split(r"[\s_-]+", word.lower()) if part)
         return bool(pattern) and re.search(rf"(?<!\w){pattern}(?!\w)", self.lower) is not None
 
+    def contains_name(self, name: str) -> bool:
+        """Whether the text contains exactly this name."""
+        return bool(name) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.text) is not None
+
     def expression(self) -> str | None:
         """An arithmetic expression in the text."""
         candidates = (m.group().strip() for m in _ARITHMETIC.finditer(self.text))

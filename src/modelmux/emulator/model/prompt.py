@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from modelmux.emulator.faults import directives
 
-_REMINDER: Final = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+#: What clients add to the text of the user.
+_CLIENT_TEXT: Final = re.compile(r"<(system-reminder|task-notification)>.*?</\1>", re.DOTALL)
 
 Block = dict[str, Any]
 
@@ -69,7 +70,7 @@ def read_prompt(body: Any) -> Prompt:
     """Read the last turn of a request."""
     messages = messages_of(body)
     tail = list(_last_turn(messages))
-    raw = _text(tail)
+    raw = user_text(tail)
     text = directives.strip(raw)
     results = _results(tail, messages)
     question = text or next((q for q in _earlier_questions(messages) if q), "")
@@ -107,15 +108,16 @@ def _last_turn(messages: list[Any]) -> Iterator[Block]:
             yield from blocks_of(message)
 
 
-def _text(blocks: list[Block]) -> str:
+def user_text(blocks: list[Block]) -> str:
+    """The text of the user in the blocks of user messages, without what the client has added."""
     texts = (str(b.get("text", "")) for b in blocks if b.get("type") == "text")
-    return "\n".join(t for t in (_REMINDER.sub("", text).strip() for text in texts) if t)
+    return "\n".join(t for t in (_CLIENT_TEXT.sub("", text).strip() for text in texts) if t)
 
 
 def _earlier_questions(messages: list[Any]) -> Iterator[str]:
     for message in reversed(messages):
         if message.get("role") == "user":
-            yield directives.strip(_text(blocks_of(message)))
+            yield directives.strip(user_text(blocks_of(message)))
 
 
 def _results(tail: list[Block], messages: list[Any]) -> list[ToolResult]:

@@ -19,7 +19,7 @@ from modelmux.emulator.model.reply import EmulatedReply, EmulatedUsage, Json
 from modelmux.emulator.model.reply_limits import ReplyDraft, apply_limits
 from modelmux.emulator.model.schema_sample import SchemaSampler
 from modelmux.emulator.model.signatures import BINDING_BETA, SignatureCheck, Signer
-from modelmux.emulator.model.text import phrases_of, plain_reply
+from modelmux.emulator.model.text import exact_text, phrases_of, plain_reply
 from modelmux.emulator.model.tool_calls import PlannedCall, plan_calls
 
 _NO_FAULT: Final = FaultSpec()
@@ -81,8 +81,9 @@ class ReplyWriter:
         if pending is not None:
             self._resume_search(pending)
             return
-        query = search.search_query(self.call, self.prompt)
-        calls = [] if query else plan_calls(self.call, self.prompt.question)
+        text_only = not self.call.forced and exact_text(self.prompt.question) is not None
+        query = None if text_only else search.search_query(self.call, self.prompt)
+        calls = [] if query or text_only else plan_calls(self.call, self.prompt.question)
         if self._thinks(bool(calls)):
             self._add_thinking(_thinking_text(self.call, self.prompt, calls))
         if self.fault.unknown_block:

@@ -68,6 +68,7 @@ _SAMPLES: Final = {
     "name": "Alex Johnson",
     "title": "A plausible title",
     "id": "id-1",
+    "command": "ls -la",
     "unit": "celsius",
     "currency": "EUR",
 }

@@ -63,7 +63,7 @@ def plain_reply(prompt: Prompt, model: str) -> str:
     if prompt.results:
         return quote_results(prompt.results)
     text = prompt.text
-    for rule in (_exact_text, _counting, _long_text, _arithmetic):
+    for rule in (exact_text, _counting, _long_text, _arithmetic):
         reply = rule(text)
         if reply is not None:
             return reply
@@ -88,7 +88,8 @@ def _one_result(result: ToolResult) -> str:
     return f"{name} returned: {result.text}" if result.text else f"{name} returned nothing."
 
 
-def _exact_text(text: str) -> str | None:
+def exact_text(text: str) -> str | None:
+    """The text that the user asks for word by word, as in ``say exactly: X``; None if there is none."""
     match = _EXACTLY.search(text) or _EXACTLY_WORD.search(text)
     if match is None:
         return None

@@ -1,7 +1,10 @@
 """Which tools the emulated model calls, how often, and with which arguments.
 
-It calls a tool if the text has its name, or a keyword of the name, or two keywords of the description. Several names in
+It calls the tools that the text names; if there are none, those with a word of their name in the text. Several names in
 one sentence, such as cities, make several calls of the same tool; "then" makes the calls sequential.
+
+A tool with a property ``prompt`` delegates: its client may start a conversation with that prompt and the same tools. So
+that this ends, it is called only by its exact name, and not in a conversation that such a call has started.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import Any, Final
 
 from modelmux.emulator.call import EmulatedCall
 from modelmux.emulator.model.phrases import Phrases
-from modelmux.emulator.model.prompt import blocks_of, messages_of
+from modelmux.emulator.model.prompt import blocks_of, messages_of, user_text
 from modelmux.emulator.model.schema_sample import SchemaSampler
 from modelmux.emulator.model.tool_search import hidden_tools
 
@@ -35,6 +38,11 @@ _NO_TOOLS: Final = re.compile(
 _SEQUENCE: Final = re.compile(
     r"\bthen\b|\bafter that\b|\bone (?:at a time|after (?:another|the other))\b|\bstep by step\b", re.IGNORECASE
 )
+#: How a delegated prompt begins; a client may put lines of its own before it.
+_DELEGATED: Final = "Delegated: "
+_IS_DELEGATED: Final = re.compile(rf"^{_DELEGATED}", re.MULTILINE)
+#: Keywords of a schema that a mark could violate.
+_FIXED: Final = frozenset({"const", "enum", "pattern", "format"})
 _NAME_PROPERTIES: Final = (
     "city",
     "location",
@@ -81,7 +89,9 @@ def plan_calls(call: EmulatedCall, question: str) -> list[PlannedCall]:
         chosen = [tool for tool in tools if tool.get("name") == call.tool_choice.get("name")]
     else:
         hidden = hidden_tools(call)
-        chosen = _tools_mentioned([tool for tool in tools if tool.get("name") not in hidden], phrases)
+        known = [tool for tool in tools if tool.get("name") not in hidden]
+        delegated = _is_delegated(call)
+        chosen = _tools_mentioned([tool for tool in known if not (delegated and _delegates(tool))], phrases)
         if not chosen and choice == "any":
             chosen = tools[:1]
     calls = [planned for tool in chosen for planned in _calls_of(tool, phrases, alone=len(chosen) == 1)]
@@ -105,34 +115,43 @@ def _remaining_calls(
 
 
 def _calls_in_this_turn(call: EmulatedCall) -> int:
-    """Tool calls since the last user message that has no tool result."""
+    """Tool calls since the last message of the user without tool results; text that the client adds does not count."""
     count = 0
     for message in reversed(messages_of(call.body)):
         blocks = blocks_of(message)
         if message.get("role") == "assistant":
             count += sum(1 for block in blocks if block.get("type") == "tool_use")
-        elif message.get("role") == "user" and any(block.get("type") != "tool_result" for block in blocks):
-            has_results = any(block.get("type") == "tool_result" for block in blocks)
-            if not has_results:
+        elif message.get("role") == "user":
+            kinds = {block.get("type") for block in blocks}
+            if "tool_result" not in kinds and (kinds - {"text"} or user_text(blocks)):
                 break
     return count
 
 
+def _is_delegated(call: EmulatedCall) -> bool:
+    """Whether this conversation was started by a call of a tool that delegates."""
+    users = (message for message in messages_of(call.body) if message.get("role") == "user")
+    return any(_IS_DELEGATED.search(user_text(blocks_of(message))) for message in users)
+
+
+def _delegates(tool: dict[str, Any]) -> bool:
+    """Whether a tool takes a prompt, perhaps for a conversation with the same tools."""
+    properties = _schema_of(tool).get("properties")
+    return isinstance(properties, dict) and "prompt" in properties
+
+
 def _tools_mentioned(tools: list[dict[str, Any]], phrases: Phrases) -> list[dict[str, Any]]:
-    """The tools a text calls for, by the strongest evidence: names, keywords of names, keywords of descriptions."""
+    """The tools a text calls for, by the strongest evidence: names, then keywords of names."""
     if not phrases.text or _NO_TOOLS.search(phrases.text):
         return []
-    by_name = [tool for tool in tools if phrases.contains_word(_name(tool))]
-    if by_name:
-        return by_name
-    by_keyword = [tool for tool in tools if any(_mentions_word(phrases, word) for word in _keywords(_name(tool)))]
-    if by_keyword:
-        return by_keyword
-    described = [
-        (sum(_mentions_word(phrases, w) for w in _keywords(str(tool.get("description", "")))), tool) for tool in tools
+    by_name = [
+        tool for tool in tools if (phrases.contains_name if _delegates(tool) else phrases.contains_word)(_name(tool))
     ]
-    best = max((score for score, _ in described), default=0)
-    return [tool for score, tool in described if score == best][:1] if best >= 2 else []
+    return by_name or [
+        tool
+        for tool in tools
+        if not _delegates(tool) and any(_mentions_word(phrases, word) for word in _keywords(_name(tool)))
+    ]
 
 
 def _calls_of(tool: dict[str, Any], phrases: Phrases, *, alone: bool) -> list[PlannedCall]:
@@ -152,7 +171,21 @@ def _calls_of(tool: dict[str, Any], phrases: Phrases, *, alone: bool) -> list[Pl
 
 def _arguments(schema: dict[str, Any], phrases: Phrases, names: list[str]) -> dict[str, Any]:
     sample = SchemaSampler(schema, phrases, include_optional=False, names=names).value()
-    return sample if isinstance(sample, dict) else {}
+    if not isinstance(sample, dict):
+        return {}
+    prompt = sample.get("prompt")
+    properties = schema.get("properties")
+    if isinstance(prompt, str) and isinstance(properties, dict):
+        sample["prompt"] = _delegated_prompt(prompt, properties.get("prompt"))
+    return sample
+
+
+def _delegated_prompt(prompt: str, schema: Any) -> str:
+    """The prompt with the mark of a delegated one, as far as the schema of the property allows it."""
+    if not isinstance(schema, dict) or _FIXED & schema.keys():
+        return prompt
+    max_length = schema.get("maxLength")
+    return (_DELEGATED + prompt)[: max_length if isinstance(max_length, int) else None]
 
 
 def _schema_of(tool: dict[str, Any]) -> dict[str, Any]:

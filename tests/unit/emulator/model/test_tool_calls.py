@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from support.emulator_calls import ask, assistant, body_of, emulator, tool, tool_result, user
+from support.emulator_calls import ask, assistant, body_of, emulator, text, tool, tool_result, tool_use, user
 
 APP = emulator()
 WEATHER = tool(
@@ -92,3 +93,101 @@ async def test_the_tools_of_anthropic_are_called_with_their_own_arguments() -> N
     assert await calls("Look at your memory", bash, memory) == [("memory", {"command": "view", "path": "/memories"})]
     opened = await calls("Use the str_replace_based_edit_tool", bash, editor)
     assert opened == [("str_replace_based_edit_tool", {"command": "view", "path": "README.md"})]
+
+
+AGENT = tool("Agent", {"prompt": {"type": "string"}})
+AGENT["input_schema"]["required"] = ["prompt"]
+AGENT["description"] = "Start an agent that can list a file, or search files and folders, and reports what it found."
+BASH = tool("Bash", {"command": {"type": "string"}})
+BASH["input_schema"]["required"] = ["command"]
+MID_SYSTEM = {"role": "system", "content": "Use Bash, and the Agent tool. " * 200}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "list the files",
+        "search the files and the folders",
+        "ask an agent to list the files",
+        "what do agents do?",
+    ],
+)
+async def test_a_tool_that_delegates_is_called_only_by_its_exact_name(words: str) -> None:
+    assert await calls(words, AGENT, BASH) == []
+
+
+async def test_a_delegated_conversation_does_not_delegate_again() -> None:
+    """A client that hands the prompt to another conversation with the same tools would never end."""
+    words = "Use the Agent tool to list the files"
+    ((name, arguments),) = await calls(words, AGENT, BASH)
+    assert (name, arguments) == ("Agent", {"prompt": f"Delegated: {words}"})
+    assert await calls(arguments["prompt"], AGENT, BASH) == []
+    reminded = [text("<system-reminder>Agent</system-reminder>"), text(arguments["prompt"])]
+    assert await calls(reminded, AGENT, BASH) == []
+    later = [user(arguments["prompt"]), assistant(text("Ok.")), user("Use the Agent tool and the Bash tool")]
+    assert [name for name, _ in await calls("", AGENT, BASH, messages=later)] == ["Bash"]
+
+
+async def test_a_delegated_prompt_fits_its_schema() -> None:
+    short = {"name": "Agent", "input_schema": {"type": "object", "properties": {}, "required": ["prompt"]}}
+    for prompt, expected in (
+        ({"type": "string", "maxLength": 14}, "Delegated: Use"),
+        ({"type": "string", "enum": ["a", "b"]}, "a"),
+        ({"type": "integer"}, 1),
+        ({"type": "string"}, "Delegated: Use Agent"),
+        ({}, "Delegated: Use Agent"),
+    ):
+        schema = {**short["input_schema"], "properties": {"prompt": prompt}}
+        assert await calls("Use Agent", {**short, "input_schema": schema}) == [("Agent", {"prompt": expected})]
+
+
+async def test_the_end_of_a_background_task_does_not_start_it_again() -> None:
+    notification = text('<task-notification><summary>Agent "files" completed</summary></task-notification>')
+    messages = [
+        user("Use the Agent tool to list the files"),
+        assistant(tool_use("a", "Agent", prompt="x")),
+        user(tool_result("a", "started")),
+        assistant(text("It runs.")),
+        user(notification),
+    ]
+    assert await calls("", AGENT, BASH, messages=messages) == []
+    messages += [assistant(text("Ok.")), user("Use the Agent tool again")]
+    assert [name for name, _ in await calls("", AGENT, BASH, messages=messages)] == ["Agent"]
+
+
+async def test_words_of_a_description_are_no_keywords() -> None:
+    described = {**BASH, "name": "Run", "description": "Works on a file, or on files."}
+    assert await calls("delete the files", described) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["say exactly: use Bash", "Say exactly: Agent", "reply with: the weather in Paris", "Reply with only Bash"]
+)
+async def test_an_exact_text_wins_over_the_names_of_tools(words: str) -> None:
+    for more in ([], [MID_SYSTEM]):
+        body = body_of(messages=[user(words), *more], tools=[AGENT, BASH, WEATHER])
+        answer = await ask(APP, body, model="claude-opus-5-5")
+        assert answer.status == 200, answer.body
+        assert (answer.calls, answer.text) == ([], re.split(r"with only |: ", words, maxsplit=1)[1])
+
+
+async def test_an_exact_text_wins_over_a_search() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    answer = await ask(APP, body_of("say exactly: search the web", tools=[search]))
+    assert answer.text == "search the web"
+
+
+async def test_a_forced_tool_is_called_in_spite_of_an_exact_text() -> None:
+    choice = {"type": "any"}
+    assert await calls("say exactly: X", BASH, tool_choice=choice) == [("Bash", {"command": "ls -la"})]
+
+
+async def test_only_the_text_of_the_user_has_keywords() -> None:
+    body = body_of(messages=[user("How do you do, all of you?"), MID_SYSTEM], tools=[AGENT, BASH])
+    answer = await ask(APP, body, model="claude-opus-5-5")
+    assert (answer.status, answer.calls) == (200, [])
+
+
+async def test_a_command_is_harmless_unless_it_is_quoted() -> None:
+    assert await calls("use the Bash tool to run ls", BASH) == [("Bash", {"command": "ls -la"})]
+    assert await calls("use the Bash tool to run `pwd`", BASH) == [("Bash", {"command": "pwd"})]
