@@ -46,7 +46,7 @@ class TokenCounter:
         self._request = request
         self._route = route
         self._counting = counting
-        self._deadline = math.inf  # of the event loop's clock; set when it is this count's turn
+        self._deadline = math.inf  # of the event loop's clock; the wait for its turn counts
         # As for inference, without regard to load: counting has a quota of its own.
         self._deployment = min(route.of_model(route.card.id).deployments, key=lambda deployment: deployment.order)
 
@@ -76,8 +76,8 @@ class TokenCounter:
     async def _ask(self) -> CountReply:
         """One count, which identical requests share."""
         limiter = self._state.limiter
-        await limiter.acquire()
         self._deadline = asyncio.get_running_loop().time() + TIMEOUT
+        await limiter.acquire()
         try:
             return await self._ask_locations()
         finally:
