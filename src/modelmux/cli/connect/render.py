@@ -26,6 +26,8 @@ KEY_PLACEHOLDER: Final = "YOUR_KEY"
 NO_KEY: Final = "unused"
 
 _REFERENCE: Final = f"${KEY_VARIABLE}"
+#: The same for a shell, which stops where the variable is not set or empty, rather than export an empty key.
+_REQUIRED: Final = f"${{{KEY_VARIABLE}:?set it to a key of the gateway}}"
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _COMMENTS: Final = {"javascript": "//"}
 
@@ -121,7 +123,7 @@ def parsed_content(setup: Setup, file: SettingsFile) -> Any:
 
 def export(name: str, text: str) -> str:
     """A variable as a line of a shell."""
-    return f'export {name}="{text}"' if text == _REFERENCE else f"export {name}={shlex.quote(text)}"
+    return f'export {name}="{_REQUIRED}"' if text == _REFERENCE else f"export {name}={shlex.quote(text)}"
 
 
 def lines(client: Client, setup: Setup, url: GatewayUrl) -> Iterator[str]:
