@@ -76,3 +76,13 @@ def test_the_printed_variables_are_read_by_a_shell(tmp_path: Path) -> None:
         ["/bin/sh", "-eu"], input=script, env={"MODELMUX_KEY": KEY}, capture_output=True, text=True, check=False
     )
     assert ended.stdout == f"https://gw.example.com/llm|{KEY}|a'b\n", ended.stderr
+
+
+def test_a_shell_exports_no_empty_key(tmp_path: Path) -> None:
+    printed = run("connect", "claude-code", "--url", "https://gw.example.com", home=tmp_path)
+    for variables in ({}, {"MODELMUX_KEY": ""}):
+        script = f"{printed.stdout}\necho reached"
+        ended = subprocess.run(["/bin/sh"], input=script, env=variables, capture_output=True, text=True, check=False)
+        assert ended.returncode != 0
+        assert ended.stdout == ""
+        assert "MODELMUX_KEY: set it to a key of the gateway" in ended.stderr

@@ -17,6 +17,8 @@ from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, RemoteFile
+from modelmux.cli.exit import USAGE
+from modelmux.cli.explain_messages import explain_messages, is_messages_request
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, build_routes, load
 from modelmux.dialects.openai_chat.request import to_claude_request
@@ -29,6 +31,7 @@ from modelmux.wire.openai import chat_request
 
 _DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
 _CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
+_DIALECT_HELP = "API of the request; by default messages if only Messages has its fields, else chat."
 _TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
 
 
@@ -37,8 +40,13 @@ _TURN2_HELP = "The next request of the same conversation; checks that the first 
 @click.option("--model", help="Use this model instead of the one in the request.")
 @click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
-def explain(request: Path, model: str | None, turn2: Path | None, config_path: Path | None) -> None:
-    """Print the URLs, the exact body and all notices for the Chat Completions request in the file REQUEST.
+@click.option("--dialect", type=click.Choice(["chat", "messages"]), help=_DIALECT_HELP)
+@click.option("--beta", "betas", multiple=True, metavar="VALUE", help="Value of the header anthropic-beta; repeatable.")
+def explain(
+    request: Path, model: str | None, turn2: Path | None, config_path: Path | None, dialect: str | None,
+    betas: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Print the URLs, the exact body and all notices for the request in the file REQUEST.
 
     A name that is served by several models has a body for each, where they differ.
     """
@@ -47,13 +55,22 @@ def explain(request: Path, model: str | None, turn2: Path | None, config_path: P
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_config_error(error)
+    body = _read(request)
+    is_messages = dialect == "messages" or (dialect is None and is_messages_request(body))
+    if turn2 is not None and is_messages:
+        exit_with_error(["--turn2 is for Chat Completions"], "Messages are sent as they are.", code=USAGE)
+    if betas and not is_messages:
+        exit_with_error(["--beta is for Messages"], "Add --dialect messages, or leave it out.", code=USAGE)
     try:
-        first = _translate(request, model, routes.find)
-        body = first.prepare(first.route.card)
-        _show(first, body)
+        if is_messages:
+            explain_messages(body, model, betas, routes.find)
+            return
+        first = _translate(body, model, routes.find)
+        prepared = first.prepare(first.route.card)
+        _show(first, prepared)
         if turn2 is not None:
-            second = _translate(turn2, model, routes.find)
-            _compare(body, second.prepare(second.route.card))
+            second = _translate(_read(turn2), model, routes.find)
+            _compare(prepared, second.prepare(second.route.card))
     except GatewayError as error:
         where = f" ({error.param})" if error.param else ""
         exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
@@ -76,13 +93,14 @@ class _Translated(NamedTuple):
         return prepared
 
 
-def _translate(path: Path, model: str | None, find: Callable[[str], Route]) -> _Translated:
+def _read(path: Path) -> bytes:
     try:
-        body = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        exit_with_error(
-            [f"{path}: cannot be read: {error.strerror}"], "Pass a file with a Chat Completions request body."
-        )
+        exit_with_error([f"{path}: cannot be read: {error.strerror}"], "Pass a file with the body of a request.")
+
+
+def _translate(body: bytes, model: str | None, find: Callable[[str], Route]) -> _Translated:
     request, unknown = chat_request.decode_request_with_unknown(body)
     request.model = model or request.model
     route = find(request.model)

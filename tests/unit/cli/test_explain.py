@@ -115,3 +115,54 @@ def test_a_model_that_cannot_answer_is_named_with_the_reason(tmp_path: Path) -> 
     output = explain_route(tmp_path, "claude-haiku-4-5", ["claude-opus-5"], messages=prefill)
     assert len(calls(output)) == 2
     assert "\nclaude-opus-5 is skipped, because it cannot answer this request: " in output
+
+
+MESSAGES: dict[str, Any] = {
+    "model": "claude-opus-5",
+    "max_tokens": 100,
+    "system": "Be brief.",
+    "messages": [{"role": "user", "content": "hi"}],
+}
+
+
+def explain_file(folder: Path, body: Any, *arguments: str) -> tuple[int, str]:
+    (folder / "1.json").write_text(json.dumps(body))
+    result = CliRunner().invoke(main, ["explain", str(folder / "1.json"), *arguments])
+    return result.exit_code, result.output
+
+
+def test_a_messages_request_is_not_explained_as_chat(tmp_path: Path) -> None:
+    used = [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]
+    plain = {key: value for key, value in MESSAGES.items() if key != "system"}
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    for body, arguments in [
+        (MESSAGES, ()),
+        (plain | {"anthropic_version": "vertex-2023-10-16"}, ()),
+        (plain | {"messages": [{"role": "user", "content": used}]}, ()),
+        (plain, ("--dialect", "messages")),
+        (plain | {"messages": [{"role": "user", "content": [image]}]}, ("--dialect", "messages")),
+    ]:
+        code, output = explain_file(tmp_path, body, *arguments)
+        assert code == 0, output
+        assert "claude-opus-5:rawPredict\n" in output
+        assert '"anthropic_version": "vertex-2023-10-16"' in output
+        assert '"model"' not in output
+        assert "notices:" in output
+    assert "<fetched from https://example.com/a.png>" in output
+
+
+def test_betas_of_a_messages_request(tmp_path: Path) -> None:
+    betas = ("--beta", "interleaved-thinking-2025-05-14", "--beta", "files-api-2025-04-14")
+    code, output = explain_file(tmp_path, MESSAGES | {"stream": True}, *betas)
+    assert code == 0, output
+    assert "claude-opus-5:streamRawPredict" in output
+    assert "files-api" not in output.partition("notices:")[0]
+    assert "files-api" in output.partition("notices:")[2]
+
+
+def test_options_of_the_other_dialect_are_refused(tmp_path: Path) -> None:
+    for body, arguments in [(FIRST, ("--beta", "x")), (MESSAGES, ("--turn2", "x")),
+                            (MESSAGES, ("--dialect", "chat", "--beta", "x"))]:  # fmt: skip
+        code, output = explain_file(tmp_path, body, *arguments)
+        assert code == 2
+        assert "hint: " in output

@@ -100,7 +100,8 @@ class Checker:
         self._key = key
 
     async def results(self) -> AsyncIterator[Result]:
-        """The result of each step. After one that shows that no gateway responds, the others are left out."""
+        """The result of each step. After one that shows that no gateway responds, or that the key is not accepted, the
+        others are left out."""
         for step in steps(self._client, self._model):
             started = time.monotonic()
             try:
@@ -116,6 +117,8 @@ class Checker:
                 yield Result(step.check, "fail", f"{step.method} {step.path}: {error.message}", hint)
                 continue
             yield self._judge(step, response, round(1000 * (time.monotonic() - started)))
+            if response.status == 401:
+                return
 
     def _judge(self, step: Step, response: Response, ms: int) -> Result:
         failure: Status = "fail" if step.required else "warn"

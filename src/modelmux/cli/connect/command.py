@@ -261,8 +261,8 @@ def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool
     if as_json:
         print_json({"client": entry.name, "mode": entry.api, "url": gateway.url.root, "model": names.model,
                     "ok": not failed, "checks": msgspec.to_builtins(results)})  # fmt: skip
-    elif not failed:
-        click.echo(f"\n{entry.title} can use {gateway.url.root}.")
+    else:
+        click.echo(f"\n{entry.title} {'cannot' if failed else 'can'} use {gateway.url.root}.")
     if failed:
         sys.exit(1)
 

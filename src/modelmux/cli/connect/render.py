@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from modelmux.cli.connect.gateway_url import GatewayUrl
 from modelmux.cli.connect.names import ModelNames
-from modelmux.cli.connect.table import API_TITLES, Client, SettingsFile
+from modelmux.cli.connect.table import API_TITLES, Client, SettingsFile, clients
 
 #: The variable that holds the key on the client's machine.
 KEY_VARIABLE: Final = "MODELMUX_KEY"
@@ -26,6 +26,8 @@ KEY_PLACEHOLDER: Final = "YOUR_KEY"
 NO_KEY: Final = "unused"
 
 _REFERENCE: Final = f"${KEY_VARIABLE}"
+#: The same for a shell, which stops where the variable is not set or empty, rather than export an empty key.
+_REQUIRED: Final = f"${{{KEY_VARIABLE}:?set it to a key of the gateway}}"
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _COMMENTS: Final = {"javascript": "//"}
 
@@ -34,6 +36,7 @@ class Setup(Struct, frozen=True):
     """What to set in one client.
 
     :param environment: variable -> value.
+    :param unset: variables of the client's other modes, which must not be set.
     :param code: a program.
     :param fields: label of a settings page -> value.
     :param path: the client's settings file, with ``~``; empty if it has none.
@@ -41,6 +44,7 @@ class Setup(Struct, frozen=True):
     """
 
     environment: dict[str, str] = {}
+    unset: tuple[str, ...] = ()
     code: str = ""
     fields: dict[str, str] = {}
     path: str = ""
@@ -78,6 +82,7 @@ def render(client: Client, url: GatewayUrl, names: ModelNames, key: str | None) 
     in_file = {**values, "key": key or KEY_PLACEHOLDER}
     return Setup(
         environment=environment,
+        unset=clients().variables_of_other_modes(client),
         code=code if key is None or client.language != "python" else code.replace("import os\n\n", "", 1),
         fields={label: _fill(template, in_file) for label, template in client.fields.items()},
         path=client.file.path if client.file is not None else "",
@@ -118,7 +123,7 @@ def parsed_content(setup: Setup, file: SettingsFile) -> Any:
 
 def export(name: str, text: str) -> str:
     """A variable as a line of a shell."""
-    return f'export {name}="{text}"' if text == _REFERENCE else f"export {name}={shlex.quote(text)}"
+    return f'export {name}="{_REQUIRED}"' if text == _REFERENCE else f"export {name}={shlex.quote(text)}"
 
 
 def lines(client: Client, setup: Setup, url: GatewayUrl) -> Iterator[str]:
@@ -126,6 +131,8 @@ def lines(client: Client, setup: Setup, url: GatewayUrl) -> Iterator[str]:
     shell and programs can be run."""
     comment = _COMMENTS.get(client.language, "#")
     yield f"{comment} {client.title} ({API_TITLES[client.api]}), through {url.root}"
+    if setup.unset:
+        yield f"unset {' '.join(setup.unset)}"
     for name, text in setup.environment.items():
         yield export(name, text)
     if setup.code:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -26,9 +28,10 @@ class CannotMerge(Exception):
         self.hint = hint
 
 
-def merge_json(text: str, wanted: Any) -> str:
+def merge_json(text: str, wanted: Any, remove: Mapping[str, Collection[str]] = MappingProxyType({})) -> str:
     """A JSON document with the wanted settings; ``text`` itself if it has them.
 
+    :param remove: key of an object that has wanted settings -> keys that it must not have.
     :raises CannotMerge: it is not a JSON object, or has comments or repeated keys, which would be lost.
     """
     if not text.strip():
@@ -41,6 +44,8 @@ def merge_json(text: str, wanted: Any) -> str:
             f"it is not valid JSON: {error}", "Correct it first; if it has comments, add the settings by hand."
         ) from None
     merged = _merged(tree, wanted, ())
+    for name, keys in remove.items():
+        merged[name] = {key: value for key, value in merged[name].items() if key not in keys}
     if merged == tree:
         return text
     indent = _INDENT.match(document)

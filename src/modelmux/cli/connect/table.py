@@ -88,6 +88,19 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
         """The entries of a client, the default first; empty if there is none."""
         return [client for client in self.client if client.name == name]
 
+    def variables_of_other_modes(self, client: Client) -> tuple[str, ...]:
+        """Variables that only other modes of a client set, and that would keep it in such a mode.
+
+        Where a variable of both modes has the mode as its value (``GOOSE_PROVIDER``), the others do no harm, and may
+        belong to other programs.
+        """
+        own = client.environment
+        names: dict[str, None] = {}
+        for mode in self.modes(client.name):
+            if all(own.get(name, template) == template for name, template in mode.environment.items()):
+                names |= dict.fromkeys(name for name in mode.environment if name not in own)
+        return tuple(names)
+
 
 @cache
 def clients() -> Table:

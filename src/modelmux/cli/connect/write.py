@@ -62,7 +62,10 @@ def write_settings(client: Client, file: SettingsFile, setup: Setup, key: str | 
     text = before or ""
     try:
         wanted = parsed_content(setup, file)
-        after = merge_json(text, wanted) if file.format == "json" else merge_yaml(text, wanted, file.keep)
+        if file.format == "json":
+            after = merge_json(text, wanted, {file.environment_key: setup.unset} if file.environment_key else {})
+        else:
+            after = merge_yaml(text, wanted, file.keep)
     except CannotMerge as error:
         exit_with_error([f"{path}: {error.problem}"], error.hint)
     if after == before:

@@ -126,6 +126,15 @@ def test_what_goes_wrong_is_named(
     assert text in f"{result['detail']} {result['hint']}"
 
 
+def test_a_refused_key_is_tried_once(tmp_path: Path) -> None:
+    answers = {"GET": as_json(ERROR, 401), "POST": as_json(ERROR, 401)}
+    with stub_gateway(answers) as stub:
+        result = check(tmp_path, stub, "claude-code")
+    assert [request.method for request in stub.received] == ["HEAD", "GET"]
+    assert result.code == 1
+    assert result.stdout.splitlines()[-1] == f"Claude Code cannot use {stub.url}/llm."
+
+
 @pytest.mark.parametrize(
     ("answers", "step", "text"),
     [

@@ -117,6 +117,17 @@ def test_claude_code_in_both_modes(tmp_path: Path) -> None:
     assert "ANTHROPIC_VERTEX_PROJECT_ID" in vertex
 
 
+def test_the_variables_of_the_other_mode_are_unset(tmp_path: Path) -> None:
+    for mode, other in (("messages", "vertex"), ("vertex", "messages")):
+        lines = connect(tmp_path, "claude-code", "--mode", mode).stdout.splitlines()
+        (unset,) = (set(line.split()[1:]) for line in lines if line.startswith("unset "))
+        assert unset == set(settings(tmp_path, "claude-code", "--mode", mode)["unset"])
+        exported = set(settings(tmp_path, "claude-code", "--mode", mode)["environment"])
+        assert exported.isdisjoint(unset)
+        assert unset >= set(settings(tmp_path, "claude-code", "--mode", other)["environment"]) - exported
+    assert "unset" not in connect(tmp_path, "goose").stdout, "its provider selects the mode"
+
+
 def config_file(home: Path, text: str) -> None:
     path = home / ".config" / "modelmux" / "config.toml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -79,6 +79,22 @@ def test_claude_code_keeps_everything_else(tmp_path: Path) -> None:
     assert after["env"]["OTHER_API_KEY"] == "sk-other"
 
 
+def test_the_other_mode_of_claude_code_is_removed(tmp_path: Path) -> None:
+    """A variable of the other mode that remains keeps Claude Code in that mode."""
+    put(tmp_path / CLAUDE, '{"env": {"FOO": "1"}}')
+    keys: dict[str, set[str]] = {}
+    for mode in ("messages", "vertex", "messages", "vertex"):
+        result = write(tmp_path, "claude-code", "--mode", mode)
+        assert result.code == 0
+        environment = json.loads((tmp_path / CLAUDE).read_text())["env"]
+        assert keys.setdefault(mode, set(environment)) == set(environment)
+        assert environment["FOO"] == "1"
+    assert '-    "ANTHROPIC_BASE_URL": ' in result.stderr
+    assert {"CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_SKIP_VERTEX_AUTH", "ANTHROPIC_VERTEX_BASE_URL"} <= keys["vertex"]
+    assert not any("VERTEX" in key or key == "CLOUD_ML_REGION" for key in keys["messages"])
+    assert "ANTHROPIC_BASE_URL" not in keys["vertex"]
+
+
 def test_a_changed_key_is_not_shown_with_the_old_lines(tmp_path: Path) -> None:
     write(tmp_path, "claude-code")
     result = write(tmp_path, "claude-code", MODELMUX_KEY="sk-new")
