@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from modelmux.server.body import read_body
 from modelmux.server.disconnect import DisconnectGuard
 from modelmux.server.health import Readiness
 from modelmux.server.responses import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
+
+#: Seconds by which a timer may be early.
+_TOLERANCE: Final = 0.001
 
 
 class AsgiClientStream:
@@ -22,8 +26,19 @@ class AsgiClientStream:
     """
 
     __slots__ = (
-        "_headers", "_keep_alive", "_max_body_bytes", "_readiness", "_receive", "_scope", "_send", "bytes_received",
-        "bytes_sent", "ended", "started",
+        "_clock",
+        "_headers",
+        "_keep_alive",
+        "_max_body_bytes",
+        "_readiness",
+        "_receive",
+        "_scope",
+        "_send",
+        "bytes_received",
+        "bytes_sent",
+        "ended",
+        "sent_at",
+        "started",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +58,9 @@ class AsgiClientStream:
         self._readiness = readiness
         self._keep_alive: KeepAlive | None = None
         self.bytes_received = self.bytes_sent = 0
+        self._clock = asyncio.get_running_loop().time
+        #: When something was sent last; at first, when the request arrived. Seconds of the event loop's clock.
+        self.sent_at = self._clock()
         self.started = self.ended = False
 
     @property
@@ -70,6 +88,7 @@ class AsgiClientStream:
     async def write(self, data: bytes) -> None:
         """Send complete events. Waits while the client reads too slowly."""
         self.bytes_sent += len(data)
+        self.sent_at = self._clock()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
@@ -115,18 +134,19 @@ class KeepAlive:
         self._task = asyncio.create_task(self._run())  # owned here; ended and awaited in stop
 
     async def _run(self) -> None:
-        stream, bytes_before, idle = self._stream, -1, self._interval
+        stream, clock = self._stream, asyncio.get_running_loop().time
         while not stream.ended:
+            idle = clock() - stream.sent_at
+            if self._interval - idle > _TOLERANCE:  # something was sent since the last look
+                await asyncio.sleep(self._interval - idle)
+                continue
             if not stream.started:
                 await stream.start(self._headers())
-                bytes_before = stream.bytes_sent
-            if bytes_before == stream.bytes_sent:  # waits for a slow client like any other write
-                data = self._sign_of_life(idle)
-                if data:
-                    await stream.write(data)
-            idle = idle + self._interval if bytes_before == stream.bytes_sent else self._interval
-            bytes_before = stream.bytes_sent
-            await asyncio.sleep(self._interval)
+            data = self._sign_of_life(idle)
+            if data:
+                await stream.write(data)  # waits for a slow client like any other write
+            else:
+                await asyncio.sleep(self._interval)
 
     async def stop(self) -> None:
         self._timer.cancel()
