@@ -48,8 +48,7 @@ class NativeRequest(Struct, frozen=True):
 
 def messages_of(content: Content) -> list[tuple[int, Content]]:
     """The messages that are objects, with their indexes."""
-    messages = content.get("messages")
-    return _objects(messages)
+    return _objects(content.get("messages"))
 
 
 def blocks_of(content: Content) -> Iterator[tuple[Path, Content]]:

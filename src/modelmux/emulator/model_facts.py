@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelmux.catalog import ModelCard
+from modelmux.catalog import ModelCard, locations
 
-#: Where tokens can be counted; the last two are of older stacks.
-COUNT_LOCATIONS: Final = frozenset({"global", "us", "eu", "asia-southeast1", "us-east5", "europe-west1"})
-#: Models that token counting no longer knows.
-_UNCOUNTED: Final = frozenset({"claude-opus-4", "claude-opus-4-1", "claude-sonnet-4"})
-_FAST_MODE: Final = frozenset({"claude-fable-5-2"})
+#: Where tokens can be counted; the two regions are of older stacks.
+COUNT_LOCATIONS: Final = frozenset({*locations().count_tokens_locations, "us-east5", "europe-west1"})
 LONG_CONTEXT_BETA: Final = "context-1m-2025-08-07"
 _LONG_CONTEXT: Final = frozenset({"claude-sonnet-4-5", "claude-sonnet-4"})
 _LONG_CONTEXT_WINDOW: Final = 1_000_000
@@ -19,16 +16,6 @@ _LONG_CONTEXT_WINDOW: Final = 1_000_000
 def is_4_5_or_newer(card: ModelCard) -> bool:
     """Structured output is new in the 4.5 generation, so the catalog's field tells it from older ones."""
     return card.structured_output
-
-
-def can_be_counted(card: ModelCard) -> bool:
-    """Whether token counting knows the model."""
-    return card.base not in _UNCOUNTED
-
-
-def has_fast_mode(card: ModelCard) -> bool:
-    """Whether ``speed`` is served for the model."""
-    return card.base in _FAST_MODE
 
 
 def context_window(card: ModelCard, betas: frozenset[str]) -> int:

@@ -24,7 +24,7 @@ from modelmux.emulator.model.reply import EmulatedReply
 from modelmux.emulator.model.reply_events import reply_events
 from modelmux.emulator.model.reply_writer import write_reply
 from modelmux.emulator.model.signatures import SignatureCheck
-from modelmux.emulator.model_facts import COUNT_LOCATIONS, can_be_counted
+from modelmux.emulator.model_facts import COUNT_LOCATIONS
 from modelmux.emulator.state import EmulatorState
 from modelmux.emulator.validation.betas import BetaPolicy, check_no_betas, enabled_betas, names_in
 from modelmux.emulator.validation.limits import check_lengths
@@ -263,7 +263,7 @@ def _counted_card(unknown_model: ApiError, location: str, model: str, card: Mode
     """
     if location not in COUNT_LOCATIONS:
         raise unknown_model
-    if "@" in model or (card is not None and not can_be_counted(card)):
+    if "@" in model or (card is not None and not card.count_tokens):
         raise errors.not_countable(model)
     if card is None or model != card.base:
         raise ApiError(404, "not_found_error", f"model: {model}")

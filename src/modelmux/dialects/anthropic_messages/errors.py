@@ -11,7 +11,7 @@ from msgspec import UNSET
 from modelmux.dialects.base import ErrorResponse
 from modelmux.errors import GatewayError, UpstreamRefused, UpstreamReply
 from modelmux.wire.anthropic.errors import ErrorDetail, ErrorEnvelope
-from modelmux.wire.http import Headers
+from modelmux.wire.http import Headers, find_raw_header
 from modelmux.wire.openai.common import encode
 
 #: Kinds whose message begins with the model, as Anthropic's do.
@@ -62,8 +62,8 @@ def relayable(error: GatewayError) -> UpstreamReply | None:
 def response_headers(request_id: str, upstream: Sequence[tuple[bytes, bytes]]) -> Headers:
     """``request-id``, and what else of the upstream's headers concerns the client. Not its limits: they are the
     gateway's, not the caller's."""
-    own = next((value for name, value in upstream if name == b"request-id"), request_id.encode("latin-1"))
-    passed = [(b"request-id", own)]
+    own = find_raw_header(upstream, b"request-id")
+    passed = [(b"request-id", request_id.encode("latin-1") if own is None else own)]
     for name, value in upstream:
         if name.startswith(b"anthropic-") and not name.startswith(_LIMITS):
             passed.append((name, value))
@@ -72,8 +72,7 @@ def response_headers(request_id: str, upstream: Sequence[tuple[bytes, bytes]]) -
 
 def _retry_headers(status: int, upstream: Sequence[tuple[bytes, bytes]]) -> Headers:
     passed = [(name, value) for name, value in upstream if name in _PASSED]
-    names = {name for name, _ in passed}
-    if status == 429 and not names.intersection(_PASSED):
+    if status == 429 and not passed:
         passed.append(_retry_after())
     return passed
 

@@ -11,6 +11,7 @@ from modelmux.claude.native import NativeRequest, blocks_of
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded
 from modelmux.errors import InvalidRequest
+from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
 
 #: Attempts for a request that the client's SDK already repeats, fallbacks included: its retries and ours multiply.
@@ -35,16 +36,17 @@ def decode_native(
     name = _model(content) if model is None else model
     name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
     wants_stream = _stream(content) if stream is None else stream
+    version = find_header(headers, b"anthropic-version")
     native = NativeRequest(
         body,
         content,
         list(blocks_of(content)),
         wants_stream,
         _betas(headers),
-        _header(headers, b"anthropic-version"),
+        version.strip() if version is not None else None,
         location,
     )
-    is_retry = (_header(headers, b"x-stainless-retry-count") or "0") != "0"
+    is_retry = (find_header(headers, b"x-stainless-retry-count") or "0").strip() != "0"
     return Decoded(
         name,
         wants_stream,
@@ -70,10 +72,6 @@ def _stream(content: dict[str, Any]) -> bool:
     if not isinstance(stream, bool):
         raise InvalidRequest("stream: Input should be true or false.", param="stream")
     return stream
-
-
-def _header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
-    return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
 
 
 def _betas(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, ...]:

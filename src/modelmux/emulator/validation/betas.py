@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.emulator.errors import ApiError, invalid_request
-from modelmux.emulator.model_facts import has_fast_mode, is_4_5_or_newer
+from modelmux.emulator.model_facts import is_4_5_or_newer
 
 #: Sent by Claude Code's own Vertex mode to the real service.
 _SENT_BY_CLAUDE_CODE: Final = frozenset(
@@ -103,7 +103,7 @@ class BetaPolicy(Struct, frozen=True, kw_only=True):
     def refuses(self, beta: str, card: ModelCard, location: str) -> bool:
         if beta.startswith(_NOT_SERVED):
             return True
-        if beta.startswith("fast-mode-") and not has_fast_mode(card):
+        if beta.startswith("fast-mode-") and not card.fast_mode:
             return True
         if beta == TOOL_SEARCH and not is_4_5_or_newer(card):
             return True
