@@ -1,8 +1,10 @@
-"""How hypothesis runs: no deadlines (machines are shared), a bounded number of examples, repeatable under CI."""
+"""How hypothesis runs: no deadlines (machines are shared), a bounded number of examples, repeatable under CI. And what
+the processes that tests start inherit."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +16,7 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None, max_examples=150, suppress_health_check=_SLOW_IS_FINE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+# A shell lets its background jobs ignore Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
