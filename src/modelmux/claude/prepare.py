@@ -92,8 +92,8 @@ def prepare(
     draft = Draft(request, card, options, recall, other_model=other_model)
     for rule in RULES:
         rule(draft)
-    if draft.answer_tool is not None:
-        plan = replace(plan, answer_tool=draft.answer_tool.name)
+    answer_tool = draft.answer_tool.name if draft.answer_tool is not None else None
+    plan = replace(plan, model_id=card.id, answer_tool=answer_tool)
     mode = draft.body.thinking
     may_think = card.thinking_default == "on" if mode is None else mode.type != "disabled"
     return PreparedRequest(draft.body, plan, draft.notices.items, draft.betas, may_think)

@@ -20,6 +20,7 @@ class ReplyPlan(Struct, frozen=True):
     :param show_reasoning: False leaves reasoning out.
     :param max_continuations: how often a reply that pauses for its server tools is continued.
     :param rename_model: a native reply shows ``model`` instead of the upstream's name.
+    :param model_id: the catalog's id of the model that replies; set when the request is prepared for it.
     :param service_tier: the tier to report, for a client that named one.
     """
 
@@ -33,4 +34,5 @@ class ReplyPlan(Struct, frozen=True):
     show_reasoning: bool = True
     max_continuations: int = 0
     rename_model: bool = False
+    model_id: str = ""
     service_tier: str | UnsetType = UNSET

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from modelmux.claude.notices import Notice
-from modelmux.wire.anthropic import CacheControl, MessagesRequest, WebSearch
+from modelmux.wire.anthropic import CacheControl, MessagesRequest, RedactedThinkingBlock, ThinkingBlock, WebSearch
 
 Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 LEVELS: Final[tuple[Level, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -86,6 +86,20 @@ class LateSystem(Struct, frozen=True):
     placeholder: bool = False
 
 
+class ThinkingRun(Struct, frozen=True):
+    """Signed thinking that came back with proof of its origin.
+
+    :param model: the catalog's id of the model that it came from.
+    :param index: its place among the runs of thinking of its response, from 0.
+    :param blocks: adjacent blocks of one reply, as they came.
+    """
+
+    model: str
+    response_id: str
+    index: int
+    blocks: tuple[ThinkingBlock | RedactedThinkingBlock, ...]
+
+
 class FieldNames(Struct, frozen=True):
     """The client's names of the fields that notices and errors mention. The defaults are those of Messages.
 
@@ -108,6 +122,7 @@ class ClaudeRequest(Struct, frozen=True):
     :param body: the request as a Messages body. It may exceed what a given model accepts.
     :param late_system: system turns inside the conversation, in order.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
+    :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
     :param notices: what was changed so far.
     """
 
@@ -120,6 +135,7 @@ class ClaudeRequest(Struct, frozen=True):
     client_ids: Mapping[str, str] = {}
     remote_files: tuple[RemoteFile, ...] = ()
     fields: FieldNames = FieldNames()
+    thinking_runs: tuple[ThinkingRun, ...] = ()
     notices: tuple[Notice, ...] = ()
 
     @property

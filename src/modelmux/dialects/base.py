@@ -8,7 +8,7 @@ and settling are the same for all. ``registry.py`` maps paths to dialects.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -19,6 +19,8 @@ from modelmux.claude.native import NativeRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
+from modelmux.dialects.sealer import Sealer
+from modelmux.dialects.stored_responses import History, HistoryQuery, StoredResponse
 from modelmux.errors import GatewayError
 from modelmux.wire.anthropic import InputMessage, Message, StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
@@ -38,6 +40,27 @@ class Caller(Struct, frozen=True):
     owner: str = "anonymous"
 
 
+class DialectOptions(Struct, frozen=True):
+    """What a dialect needs to know of the gateway's configuration.
+
+    :param sealer: seals what a client keeps for the gateway; None if nothing can be sealed.
+    :param stores_responses: whether responses can be stored.
+    :param max_stored_bytes: the largest response that is stored, its request included.
+    :param drops_hosted_tools: leave out tools that need a service of OpenAI's, instead of rejecting the request.
+    :param web_search: run the model's web search for a client that declares one.
+    :param sends_done: end streams of OpenAI Responses with ``data: [DONE]``.
+    :param codex_refusals_as_text: show refusals to Codex as text, because it shows nothing of a refusal part.
+    """
+
+    sealer: Sealer | None = None
+    stores_responses: bool = False
+    max_stored_bytes: int = 8 * 1024 * 1024
+    drops_hosted_tools: bool = False
+    web_search: bool = False
+    sends_done: bool = False
+    codex_refusals_as_text: bool = True
+
+
 class Inbound(Struct, frozen=True):
     """A request as it arrived, without its body; made by the server, never changed.
 
@@ -54,6 +77,18 @@ class Inbound(Struct, frozen=True):
     caller: Caller = Caller()
     strict: bool = False
     timeout: float = math.inf
+    options: DialectOptions = DialectOptions()
+
+
+class Unresolved(Struct, frozen=True):
+    """A request that refers to stored responses.
+
+    :param query: what it refers to.
+    :param complete: the decoded request, given what the store knows. Raises ``InvalidRequest`` if that is not enough.
+    """
+
+    query: HistoryQuery
+    complete: Callable[[History], Decoded]
 
 
 class Decoded(Struct, frozen=True):
@@ -64,6 +99,7 @@ class Decoded(Struct, frozen=True):
     :param conversation_id: the client's identifier of the conversation, if the body has one.
     :param native: the request in the client's own bytes, for a provider that speaks this dialect.
     :param max_attempts: the most attempts that this request is worth, first included; None for the gateway's own limit.
+    :param unresolved: what has to be looked up before ``request`` can be made; that is None until then.
     """
 
     model: str
@@ -73,6 +109,7 @@ class Decoded(Struct, frozen=True):
     conversation_id: str | None = None
     native: NativeRequest | None = None
     max_attempts: int | None = None
+    unresolved: Unresolved | None = None
 
 
 class ErrorResponse(NamedTuple):
@@ -127,6 +164,8 @@ class ReplyEncoder:
         self.state = ReplyState(plan.max_continuations) if state is None else state
         #: Whether any content was encoded: from then on the attempt is committed.
         self.content_started = False
+        #: When the reply was complete, in Unix seconds; set by the gateway before it asks for the end.
+        self.ended_at: int | None = None
 
     def message(self, message: Message, body: bytes) -> bytes:
         """The body for a client that did not ask for a stream.
@@ -161,6 +200,17 @@ class ReplyEncoder:
         """
         del idle
         return b""
+
+    def stored_response(self, message: Message | None = None) -> StoredResponse | None:
+        """What has to be stored before the end of the reply is sent; None for nothing.
+
+        :param message: the reply, for a client that did not ask for a stream.
+        """
+        del message
+        return None
+
+    def not_stored(self) -> None:
+        """What ``stored_response`` returned could not be stored: the end of the reply says so."""
 
     def finish(self) -> bytes:
         """The end of a complete stream."""
