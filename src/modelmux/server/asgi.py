@@ -154,12 +154,13 @@ class Application:
     async def _non_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] != "websocket":
-            return
-        elif "websocket.http.response" in scope.get("extensions", {}):  # the handshake gets an HTTP response
-            await self({**scope, "type": "http", "method": "GET"}, receive, _as_denial(send))
-        else:
-            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "websocket":
+            served = self._exact.get(("GET", _path(scope)))
+            is_known = served is not None and served.surface.operation == "websocket"
+            if is_known and "websocket.http.response" in (scope.get("extensions") or {}):
+                await self({**scope, "type": "http", "method": "GET"}, receive, _as_denial(send))
+            else:
+                await send({"type": "websocket.close", "code": 1000})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
