@@ -41,6 +41,7 @@ from modelmux.server.health import Readiness, page_routes
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
+from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
 from modelmux.store.base import ResponseStore
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.no_responses import NoResponseStore
@@ -168,6 +169,7 @@ class Gateway:
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
         """What answers the requests of each surface."""
         pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
+        responses = StoredResponses(services.responses)
         models = ModelList(services.routes, started=int(self._runtime.now()))
 
         def handler(surface: Surface) -> Handler:
@@ -175,6 +177,10 @@ class Gateway:
                 return page_handler(pages[surface.path])
             if surface.operation == "list_models":
                 return model_list_handler(surface, models)
+            if surface.operation == "websocket":
+                return websocket_handler(surface)
+            if surface.calls_upstream is None:
+                return stored_response_handler(surface, responses)
             return Endpoint(surface, services, self.readiness, max_body_bytes)
 
         return [Served(surface, handler(surface)) for surface in SURFACES]
