@@ -67,7 +67,14 @@ class ReplyItems:
     def open_text(self, index: int) -> OpenMessage | None:
         """The message to which text of this block can be added without a look at it."""
         block = self._block
-        return block if index == self._index and type(block) is OpenMessage and block.takes_runs else None
+        return block if index == self._index and type(block) is OpenMessage and block.plain else None
+
+    def can_begin_text(self, index: int, text: str) -> bool:
+        """Whether ``open_text`` is the message of this block once this text was read."""
+        block = self._block
+        if index != self._index or not isinstance(block, OpenMessage):
+            return False
+        return block.keeps_text and not text.isspace()
 
     def feed(self, event: anthropic.StreamEvent) -> None:
         """Read one event. Others than those of blocks have no effect."""

@@ -222,6 +222,16 @@ def test_a_run_of_text_is_the_same_as_its_deltas() -> None:
     assert stream.feed_run(run) is None, "the stream is over"
 
 
+@pytest.mark.parametrize("shorts", [[START, (0, "text")], [START, (0, "text"), (0, "text", " ")]])
+def test_a_run_may_begin_the_text(shorts: list[Any]) -> None:
+    run, blank = TextDeltaRun(0, ["é".encode(), b"\\n", b"b"], 3), TextDeltaRun(0, [b"\\n", b"a"], 2)
+    stream, single = encoder(), encoder()
+    assert feed(stream, *shorts) == feed(single, *shorts) == b""
+    assert stream.feed_run(blank) is None, "the text does not begin with it"
+    assert stream.feed_run(run) == b"".join(map(single.feed, run.events()))
+    assert feed(stream, 0, ended(), STOP) + finish(stream) == feed(single, 0, ended(), STOP) + finish(single)
+
+
 def test_a_percent_sign_in_an_id_is_no_template() -> None:
     run = TextDeltaRun(0, [b"%d", b"%b"], 4)
     stream = ResponsesEncoder(PLAN, id="%b", created=1)
@@ -236,13 +246,13 @@ def test_a_percent_sign_in_an_id_is_no_template() -> None:
     ("shorts", "fields"),
     [
         ([START], {}),
-        ([START, (0, "text")], {}),
-        ([START, (0, "text"), (0, "text", " ")], {}),
         ([START, (1, "text"), (1, "text", "a")], {}),
+        ([START, (1, "text")], {}),
         ([START, (0, "text"), (0, "text", "a"), 0], {}),
         ([START, (0, "thinking"), (0, "think", "a")], {}),
         (TEXT, {"max_continuations": 1}),
         (TEXT, {"strip_code_block": True}),
+        ([START, (0, "text")], {"strip_code_block": True}),
         (TEXT, {"compaction": "item"}),
     ],
 )
