@@ -6,7 +6,7 @@ ends after a text with citations, because the events of a part are its text, the
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Raw
 
@@ -14,8 +14,6 @@ from modelmux.dialects.openai_responses.output import Output
 from modelmux.dialects.openai_shared.citations import cited_urls
 from modelmux.dialects.openai_shared.code_block import CodeBlockStripper
 from modelmux.wire.openai import responses_reply as wire
-
-_LOGPROBS: Final = b'"logprobs":[]'
 
 
 class OpenMessage:
@@ -26,7 +24,7 @@ class OpenMessage:
 
     __slots__ = (
         "_block_start", "_citations", "_frames", "_held", "_id", "_index", "_length", "_output", "_parts", "_stripper",
-        "_texts",
+        "_texts", "plain",
     )  # fmt: skip
 
     def __init__(self, output: Output, *, strip: bool) -> None:
@@ -38,14 +36,16 @@ class OpenMessage:
         self._parts: list[bytes] = []
         self._texts: list[bytes] = []  # of the open part, each as the inside of a JSON string
         self._frames: wire.DeltaFrames | None = None  # while a part is open
+        #: The same, if text can be added without a look at it.
+        self.plain: wire.DeltaFrames | None = None
         self._length = 0  # of the open part, in characters
         self._block_start = 0
         self._citations: list[Raw] = []
 
     @property
-    def takes_runs(self) -> bool:
-        """Whether text can be added without a look at it."""
-        return self._frames is not None and self._stripper is None
+    def keeps_text(self) -> bool:
+        """Whether text is added as it comes."""
+        return self._stripper is None
 
     def start_block(self, citations: list[Raw] | None) -> None:
         """Another text block begins."""
@@ -58,19 +58,26 @@ class OpenMessage:
     def add_text(self, text: str) -> None:
         self._write(text if self._stripper is None else self._stripper.feed(text))
 
-    def add_run(self, texts: list[bytes], characters: int) -> None:
-        """Many texts, each as the inside of a JSON string. Only if ``takes_runs``."""
-        assert self._frames is not None
+    def add_run(self, texts: list[bytes], characters: int) -> bytes:
+        """Add many texts, each as the inside of a JSON string. Only if ``plain``.
+
+        :returns: their frames.
+        """
+        assert self.plain is not None
         self._texts += texts
         self._length += characters
-        self._output.emit_run(self._frames, texts)
+        return self.plain.encode_run(texts, self._output.next_number(len(texts)))
 
-    def add_escaped(self, text: bytes, characters: int) -> None:
-        """One text as the inside of a JSON string. Only if ``takes_runs``."""
-        assert self._frames is not None
-        self._texts.append(text)
-        self._length += characters
-        self._output.emit_delta(self._frames, text)
+    def add_plain(self, text: str) -> bytes:
+        """Add one text that is not empty. Only if ``plain``.
+
+        :returns: its frame.
+        """
+        assert self.plain is not None
+        escaped = wire.encode(text)[1:-1]
+        self._texts.append(escaped)
+        self._length += len(text)
+        return self.plain.encode(escaped, self._output.next_number())
 
     def end_block(self) -> None:
         """The end of a text block: its citations become annotations of its text."""
@@ -104,14 +111,18 @@ class OpenMessage:
             text = self._held + text
             self._id = self._output.new_id("msg")
             self._output.added(wire.MessageItem(id=self._id, status="in_progress"))
-        if self._frames is None:
-            self._start_part()
-        self.add_escaped(wire.encode(text)[1:-1], len(text))
+        frames = self._frames or self._start_part()
+        escaped = wire.encode(text)[1:-1]
+        self._texts.append(escaped)
+        self._length += len(text)
+        self._output.emit_delta(frames, escaped)
 
-    def _start_part(self) -> None:
+    def _start_part(self) -> wire.DeltaFrames:
         place = self._place()
         self._output.emit("response.content_part.added", **place, part=wire.OutputText(""))
-        self._frames = wire.DeltaFrames("response.output_text.delta", place, _LOGPROBS)
+        frames = self._frames = wire.DeltaFrames("response.output_text.delta", place)
+        self.plain = frames if self._stripper is None else None
+        return frames
 
     def _end_part(self, annotations: list[wire.UrlCitation]) -> None:
         text = Raw(b'"%b"' % b"".join(self._texts))
@@ -119,7 +130,7 @@ class OpenMessage:
         self._emit("output_text.done", text=text, logprobs=[])
         self._emit("content_part.done", part=part)
         self._parts.append(bytes(part))
-        self._texts, self._frames, self._length = [], None, 0
+        self._texts, self._frames, self.plain, self._length = [], None, None, 0
 
     def _emit(self, type: str, **fields: Any) -> None:
         self._output.emit(f"response.{type}", **self._place(), **fields)

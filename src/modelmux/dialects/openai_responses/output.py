@@ -79,7 +79,7 @@ class Output:
             return
         if not self.state.begun:
             self.begin()
-        self._frames.append(wire.encode_event(type, self._next_number(), fields))
+        self._frames.append(wire.encode_event(type, self.next_number(), fields))
 
     def emit_delta(self, frames: DeltaFrames, text: bytes) -> None:
         """One delta.
@@ -87,14 +87,7 @@ class Output:
         :param text: the inside of a JSON string.
         """
         if self.streamed:
-            self._frames.append(frames.encode(text, self._next_number()))
-
-    def emit_run(self, frames: DeltaFrames, texts: list[bytes]) -> None:
-        """One delta for each text."""
-        if self.streamed:
-            first = self.state.next_number
-            self.state.next_number = first + len(texts)
-            self._frames.append(frames.encode_run(texts, first))
+            self._frames.append(frames.encode(text, self.next_number()))
 
     def added(self, item: wire.Item) -> None:
         """An item that has begun."""
@@ -110,7 +103,10 @@ class Output:
         self.items.append(shown)
         self.stored.append(StoredItem(item.id, shown if stored is None else wire.encode(stored)))
 
-    def _next_number(self) -> int:
-        number = self.state.next_number
-        self.state.next_number = number + 1
+    def next_number(self, count: int = 1) -> int:
+        """The number of the next event, of which there are ``count``."""
+        state = self.state
+        number = state.next_number
+        state.next_number = number + count
+        state.silence = 0.0
         return number

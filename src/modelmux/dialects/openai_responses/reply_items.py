@@ -45,6 +45,8 @@ class _Hidden:
 
 
 _HIDDEN: Final = _Hidden()
+#: A text block of a compaction.
+_SUMMARY: Final = _Hidden()
 
 
 class ReplyItems:
@@ -65,7 +67,14 @@ class ReplyItems:
     def open_text(self, index: int) -> OpenMessage | None:
         """The message to which text of this block can be added without a look at it."""
         block = self._block
-        return block if index == self._index and type(block) is OpenMessage and block.takes_runs else None
+        return block if index == self._index and type(block) is OpenMessage and block.plain else None
+
+    def can_begin_text(self, index: int, text: str) -> bool:
+        """Whether ``open_text`` is the message of this block once this text was read."""
+        block = self._block
+        if index != self._index or not isinstance(block, OpenMessage):
+            return False
+        return block.keeps_text and not text.isspace()
 
     def feed(self, event: anthropic.StreamEvent) -> None:
         """Read one event. Others than those of blocks have no effect."""
@@ -120,7 +129,7 @@ class ReplyItems:
     def _start(self, index: int, block: anthropic.Block) -> None:
         self._index = index
         if self.plan.compaction is not None:
-            self._block = _HIDDEN
+            self._block = _SUMMARY if block.type == "text" else _HIDDEN
             self._summary.append((block.text or "") if block.type == "text" else "")
         elif block.type == "text":
             message = self._block = self._message()
@@ -137,7 +146,7 @@ class ReplyItems:
         if block.type in ("thinking", "redacted_thinking"):
             reasoning = self._reasoning()
             reasoning.start_block(block)
-            return reasoning
+            return reasoning if block.type == "thinking" else _HIDDEN  # redacted: complete from its start
         if block.type == "tool_use":
             self._close("completed")
             call = self._item = open_call(self.output, self._client_tool(block.name or ""), block)
@@ -178,8 +187,8 @@ class ReplyItems:
                 block = self._block
             if isinstance(block, OpenMessage):
                 block.add_text(delta.text or "")
-            elif self.plan.compaction is not None and delta.text:
-                self._summary.append(delta.text)
+            elif block is _SUMMARY:
+                self._summary.append(delta.text or "")
         elif delta.type == "input_json_delta":
             if isinstance(block, _Answer) and delta.partial_json:
                 block.any = True

@@ -23,8 +23,7 @@ from modelmux.dialects.openai_responses.response_object import TRUNCATED, Respon
 from modelmux.dialects.stored_responses import StoredResponse
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic, sse
-from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
-from modelmux.wire.openai.responses_reply import encode
+from modelmux.wire.anthropic.text_delta_run import TextDeltaRun, decode_text
 
 #: Seconds without an event after which ``response.in_progress`` is repeated: comments do not reset the idle timer of
 #: Codex, which is 300 s.
@@ -78,24 +77,33 @@ class ResponsesEncoder(ReplyEncoder):
         if delta is not None and delta.type == "text_delta" and delta.text and not self._needs_state:
             open_text = items.open_text(event.index)
             if open_text is not None and event.type == "content_block_delta":
-                open_text.add_escaped(encode(delta.text)[1:-1], len(delta.text))
-                return self._sent()
+                return open_text.add_plain(delta.text)
         self.state.feed(event)
         items.feed(event)
         if event.type == "message_start":
             check_sealer(self.plan)
         elif event.type == "message_stop":
             self._message_stop()
-        return self._sent() if items.output.has_frames else b""
+        if not items.output.has_frames:
+            return b""
+        self.content_started = True
+        return items.output.take()
 
     def feed_run(self, run: TextDeltaRun) -> bytes | None:
         if self._needs_state or self.state.done or self._stream.ended:
             return None
-        open_text = self._items.open_text(run.index)
-        if open_text is None:
+        message = self._items.open_text(run.index)
+        if message is not None:
+            return message.add_run(run.texts, run.characters)
+        first = decode_text(run.texts[0])
+        if not self._items.can_begin_text(run.index, first):
             return None
-        open_text.add_run(run.texts, run.characters)
-        return self._sent()
+        head = self.feed(
+            anthropic.StreamEvent("content_block_delta", run.index, delta=anthropic.Delta("text_delta", text=first))
+        )
+        rest = self.feed_run(TextDeltaRun(run.index, run.texts[1:], run.characters - len(first)))
+        assert rest is not None
+        return head + rest
 
     def keep_alive(self, idle: float) -> bytes:
         stream, output = self._stream, self._items.output
@@ -103,17 +111,21 @@ class ResponsesEncoder(ReplyEncoder):
             return b""
         if not stream.begun:
             output.begin()
-            return self._taken()
+            return output.take()
         stream.silence += idle
         if stream.silence < REPEAT_AFTER:
             return sse.KEEP_ALIVE
         output.emit("response.in_progress", response=Raw(self._response.in_progress(with_tools=False)))
-        return self._taken()
+        return output.take()
+
+    @property
+    def stores_response(self) -> bool:
+        return self.plan.store and self.plan.compaction is None and not self._stream.ended
 
     def stored_response(self, message: anthropic.Message | None = None) -> StoredResponse | None:
         items = self._items if message is None else self._translated(message)
         plan = self.plan
-        if not plan.store or plan.compaction is not None or self._stream.ended:
+        if not self.stores_response:
             return None
         reason, usage = (
             (self.state.stop_reason, self.state.usage) if message is None else (message.stop_reason, message.usage)
@@ -171,12 +183,3 @@ class ResponsesEncoder(ReplyEncoder):
 
     def _new_items(self, *, streamed: bool) -> ReplyItems:
         return ReplyItems(self.plan, Output(self._response, self._id, self._stream, streamed=streamed))
-
-    def _sent(self) -> bytes:
-        """The frames of content."""
-        self.content_started = True
-        return self._taken()
-
-    def _taken(self) -> bytes:
-        self._stream.silence = 0.0
-        return self._items.output.take()

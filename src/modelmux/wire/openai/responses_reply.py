@@ -128,7 +128,7 @@ Operation = CreateFile | UpdateFile | DeleteFile
 
 
 class ApplyPatchCallItem(Struct, kw_only=True, tag_field="type", tag="apply_patch_call"):
-    """There is no status for a call that was cut off."""
+    """There is no status for a call that was cut off: it has no operation, then."""
 
     id: str
     call_id: str
@@ -266,26 +266,58 @@ def encode_event(type: str, number: int, fields: Mapping[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (type.encode(), data)
 
 
+#: Most ends of deltas that are kept; those of a longer stream are made each time.
+_MAX_ENDS: Final = 4096
+
+
+class _Ends:
+    """The ends of deltas by ``sequence_number``: the same in every stream, so they are made once.
+
+    :param trailing: constant fields of the deltas, as the inside of a JSON object.
+    """
+
+    __slots__ = ("_made", "_template")
+
+    def __init__(self, trailing: bytes) -> None:
+        self._template = b'",' + trailing + b'"sequence_number":%d}\n\n'
+        self._made: list[bytes] = []
+
+    def one(self, number: int) -> bytes:
+        made = self._made
+        return made[number] if number < len(made) else self.run(number, 1)[0]
+
+    def run(self, first: int, count: int) -> list[bytes]:
+        made, end, template = self._made, first + count, self._template
+        if len(made) < end <= _MAX_ENDS:
+            made += [template % number for number in range(len(made), end)]
+        return made[first:end] if end <= len(made) else [template % number for number in range(first, end)]
+
+
+_TEXT_ENDS: Final = _Ends(b'"logprobs":[],')
+_OTHER_ENDS: Final = _Ends(b"")
+
+
 class DeltaFrames:
     """Encodes the deltas of one part: everything but their text and number is constant.
 
     :param type: of the events.
     :param place: the fields that say which part it is.
-    :param trailing: further constant fields, as the inside of a JSON object.
     """
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_ends", "_head")
 
-    def __init__(self, type: str, place: Mapping[str, Any], trailing: bytes = b"") -> None:
-        head = encode({"type": type, **place})[:-1]
-        self._head = b"event: %b\ndata: %b" % (type.encode(), head) + b',"delta":"'
-        self._tail = b'",' + (trailing + b"," if trailing else b"") + b'"sequence_number":'
+    def __init__(self, type: str, place: Mapping[str, Any]) -> None:
+        self._head = b'event: %b\ndata: {"type":"%b",%b,"delta":"' % (type.encode(), type.encode(), encode(place)[1:-1])
+        self._ends = _TEXT_ENDS if type == "response.output_text.delta" else _OTHER_ENDS
 
     def encode(self, text: bytes, number: int) -> bytes:
         """:param text: the inside of a JSON string."""
-        return b"%b%b%b%d}\n\n" % (self._head, text, self._tail, number)
+        return self._head + text + self._ends.one(number)
 
     def encode_run(self, texts: Sequence[bytes], first: int) -> bytes:
         """One delta for each text, numbered from ``first``."""
-        template = self._head.replace(b"%", b"%%") + b"%b" + self._tail + b"%d}\n\n"
-        return b"".join([template % pair for pair in zip(texts, range(first, first + len(texts)), strict=True)])
+        count = len(texts)
+        parts = [self._head] * (3 * count)
+        parts[1::3] = texts
+        parts[2::3] = self._ends.run(first, count)
+        return b"".join(parts)
