@@ -31,7 +31,7 @@ def read_request(request: ChatRequest) -> ReasoningRequest | None:
 def is_shown(request: ChatRequest, reasoning: ReasoningRequest | None) -> bool:
     """Whether the client wants to see reasoning; it can decline that without requesting any."""
     if reasoning is not None:
-        return reasoning.shown
+        return reasoning.shown is not False
     return request.reasoning is None or request.reasoning.get("exclude") is not True
 
 
