@@ -53,7 +53,9 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = Seconds(30)
     seal_keys: Annotated[
         list[Secret],
-        doc("Keys of 64 or 128 hexadecimal digits that seal what clients keep for the gateway; the newest is the first."),
+        doc(
+            "Keys of 64 or 128 hexadecimal digits that seal what clients keep for the gateway; the newest is the first."
+        ),
     ] = []
     state_dir: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from modelmux.config import Config, ConfigError
 from modelmux.config.annotations import Doc
+from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.schema import (
     AliasConfig,
     AuthConfig,
@@ -24,7 +25,6 @@ from modelmux.config.schema import (
     VertexDeployment,
     VertexModel,
 )
-from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamClient, StreamingConfig
 from modelmux.config.values import Secret
