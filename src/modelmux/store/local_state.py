@@ -33,7 +33,7 @@ class LocalState:
         self.directory = directory
         #: What an operator should do about the key, a sentence each.
         self.warnings: tuple[str, ...] = ()
-        self._problem = problem
+        self.problem = problem
         self._memory_key = secrets.token_bytes(_KEY_BYTES)
         self._key: bytes | None = None
 
@@ -59,7 +59,7 @@ class LocalState:
         return self._key
 
     def _load_key(self) -> bytes:
-        problem, path = self._problem, None if self.directory is None else self.directory / KEY_FILE
+        problem, path = self.problem, None if self.directory is None else self.directory / KEY_FILE
         if path is not None:
             try:
                 return self._read_or_create(path)

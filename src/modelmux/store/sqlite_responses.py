@@ -19,7 +19,6 @@ from modelmux.store.base import MAX_CHAIN, ResponseLimits, StoreFailed, check_hi
 from modelmux.store.memory_responses import content_hash
 from modelmux.store.sqlite_file import BUSY_TIMEOUT, forget_deleted, open_file, transaction
 
-FILE_NAME: Final = "responses.sqlite3"
 #: What a response and each of its items cost in addition to their bytes, roughly.
 RESPONSE_OVERHEAD: Final = 500
 ITEM_OVERHEAD: Final = 250

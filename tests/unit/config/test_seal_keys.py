@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 
 import pytest
 
 from modelmux.config import ConfigError
 from modelmux.config.seal_keys import read_seal_keys
 
-GOOD = secrets.token_hex(64)
+
+def hexadecimal(size: int) -> str:
+    return random.Random(size).randbytes(size).hex()
+
+
+GOOD = hexadecimal(64)
 
 
 def test_keys_of_both_sizes_are_read_in_order() -> None:
-    short = secrets.token_hex(32)
+    short = hexadecimal(32)
     assert read_seal_keys([GOOD, f" {short.upper()}\n"]) == (bytes.fromhex(GOOD), bytes.fromhex(short))
     assert read_seal_keys([]) == ()
 
@@ -22,9 +27,9 @@ def test_keys_of_both_sizes_are_read_in_order() -> None:
     ("key", "problem"),
     [
         ("", "has 64 or 128 hexadecimal digits"),
-        (secrets.token_hex(16), "has 64 or 128 hexadecimal digits"),
-        (secrets.token_hex(48), "has 64 or 128 hexadecimal digits"),
-        (secrets.token_hex(31) + "zz", "has 64 or 128 hexadecimal digits"),
+        (hexadecimal(16), "has 64 or 128 hexadecimal digits"),
+        (hexadecimal(48), "has 64 or 128 hexadecimal digits"),
+        (hexadecimal(31) + "zz", "has 64 or 128 hexadecimal digits"),
         ("０" * 64, "has 64 or 128 hexadecimal digits"),
         ("0" * 64, "it is not random"),
         ("0123" * 32, "it is not random"),

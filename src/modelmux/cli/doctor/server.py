@@ -14,6 +14,7 @@ from typing import Final
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
 
 #: Seconds to wait for the program on the port to identify itself.
@@ -31,7 +32,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         yield Result("exposure", "fail", error.problems[0], error.hint)
     if context.routes is not None:  # else the problem is reported with the models
         try:
-            create_app(config)  # opens nothing
+            create_app(config, state=LocalState(None))  # opens nothing
         except ConfigError as error:
             for problem in error.problems:
                 yield Result(
