@@ -20,9 +20,11 @@ class ResponsesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         Literal["auto", "memory", "sqlite", "off"],
         doc("Where responses are stored for clients that refer to them. auto: memory, or sqlite for several workers."),
     ] = "auto"
-    ttl: Annotated[Seconds, doc("How long a stored response is kept after its last use; at most 30 days."), Meta(gt=0, le=_MAX_TTL)] = (
-        Seconds(3600)
-    )
+    ttl: Annotated[
+        Seconds,
+        doc("How long a stored response is kept after its last use; at most 30 days."),
+        Meta(gt=0, le=_MAX_TTL),
+    ] = Seconds(3600)
     max_bytes: Annotated[
         Bytes,
         doc("Maximum size of all stored responses, of each process if in memory; the least recently used are dropped."),

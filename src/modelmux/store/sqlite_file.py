@@ -92,6 +92,14 @@ def forget_deleted(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def header_problem(path: Path, header: bytes) -> str | None:
+    """Why a file cannot be used, by its first 100 bytes (https://www.sqlite.org/fileformat2.html); None if it can."""
+    if not header.startswith(b"SQLite format 3\0"):
+        return f"{path}: file is not a database"
+    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+    return _problem(path, application, version)
+
+
 def _create(draft: Path) -> None:
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
@@ -107,7 +115,14 @@ def _recognize(connection: sqlite3.Connection, path: Path) -> None:
     """:raises StoreFailed:"""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    problem = _problem(path, application, version)
+    if problem is not None:
+        raise StoreFailed(problem)
+
+
+def _problem(path: Path, application: int, version: int) -> str | None:
     if application != APPLICATION_ID:
-        raise StoreFailed(f"{path}: not a file of stored responses; move it away")
+        return f"{path}: not a file of stored responses; move it away"
     if version != SCHEMA_VERSION:
-        raise StoreFailed(f"{path}: made by another version of modelmux (its format is {version}); move it away")
+        return f"{path}: made by another version of modelmux (its format is {version}); move it away"
+    return None
