@@ -8,9 +8,11 @@ from typing import Final
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
+from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
 from modelmux.dialects.openai_responses.request import decode
 from modelmux.dialects.openai_responses.stream import ResponsesEncoder
+from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
 from modelmux.wire.openai import common

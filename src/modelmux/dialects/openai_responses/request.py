@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
+from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.entries import (
     NOT_STORED_HINT,
     Entry,
@@ -42,7 +43,6 @@ from modelmux.dialects.openai_shared.user_id import user_id
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.http import find_header
 from modelmux.wire.openai.responses_request import ResponsesRequest, decode_any, decode_request, unknown_fields
 
 #: OpenAI's limits of ``metadata``.
@@ -198,7 +198,7 @@ def _plan(
         store=stored is not None,
         input_items=stored or (),
         compaction=request.compaction,
-        refusal_as_text=options.codex_refusals_as_text and _is_codex(request.inbound),
+        refusal_as_text=options.codex_refusals_as_text and is_codex(request.inbound.headers),
         sends_done=options.sends_done,
         web_search_items=translated.web_search is not None,
     )
@@ -287,6 +287,3 @@ def _echo(request: _Request, metadata: dict[str, str]) -> Echo:
         user=wire.user,
     )
 
-
-def _is_codex(inbound: Inbound) -> bool:
-    return (find_header(inbound.headers, b"originator") or "").lower().startswith("codex")
