@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
@@ -16,6 +19,14 @@ from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
 from modelmux.wire.openai import common
+from modelmux.wire.openai.responses_reply import InputTokenCount
+
+
+class _Count(Struct):
+    input_tokens: int
+
+
+_count_decoder: Final = msgspec.json.Decoder(_Count)
 
 
 class OpenAIResponses:
@@ -42,7 +53,7 @@ class OpenAIResponses:
         return []
 
     def token_count(self, count: bytes) -> bytes:
-        return common.encode(InputTokens(input_tokens=_count_decoder.decode(count).input_tokens))
+        return common.encode(InputTokenCount(input_tokens=_count_decoder.decode(count).input_tokens))
 
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         """Codex retries a 413, which never helps; told that its context is full, it compacts the conversation."""

@@ -64,6 +64,11 @@ class ReplyItems:
         self._runs = 0  # of thinking
         self._summary: list[str] = []  # the text, if it is not shown
 
+    @property
+    def has_summary(self) -> bool:
+        """Whether the summary of a compaction has begun."""
+        return bool(self._summary) and any(self._summary)
+
     def open_text(self, index: int) -> OpenMessage | None:
         """The message to which text of this block can be added without a look at it."""
         block = self._block

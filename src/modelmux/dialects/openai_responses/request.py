@@ -286,4 +286,3 @@ def _echo(request: _Request, metadata: dict[str, str]) -> Echo:
         truncation=wire.truncation or "disabled",
         user=wire.user,
     )
-

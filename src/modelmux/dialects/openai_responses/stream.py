@@ -84,6 +84,8 @@ class ResponsesEncoder(ReplyEncoder):
             check_sealer(self.plan)
         elif event.type == "message_stop":
             self._message_stop()
+        if items.has_summary:  # it is shown at the end; the reply has begun nevertheless
+            items.output.begin()
         if not items.output.has_frames:
             return b""
         self.content_started = True

@@ -167,6 +167,13 @@ Item = (
 # --- objects ------------------------------------------------------------------------------------------------------
 
 
+class InputTokenCount(Struct, kw_only=True):
+    """The body of ``/responses/input_tokens``."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
 class InputTokensDetails(Struct):
     cached_tokens: int
     cache_write_tokens: int

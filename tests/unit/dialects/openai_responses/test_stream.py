@@ -367,6 +367,14 @@ def test_a_compaction_is_one_item() -> None:
     assert encoder(compacting).stored_response(_message()) is None
 
 
+def test_a_compaction_is_under_way_with_the_first_text_of_its_summary() -> None:
+    stream = encoder(plan(compaction="item"))
+    assert feed(stream, *SUMMARY[:6]) == b""
+    assert not stream.content_started
+    assert types(feed(stream, SUMMARY[6])) == ["created", "in_progress"]
+    assert stream.content_started
+
+
 def test_a_compaction_as_an_object_of_its_own() -> None:
     block = anthropic.Block("text", text="We met.")
     body = unary(anthropic.Message(content=[block], usage=anthropic.Usage(1)), plan(compaction="object"))
