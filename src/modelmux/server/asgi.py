@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from starlette.routing import compile_path
 
@@ -118,17 +118,16 @@ class Application:
         :raises Unauthorized: so that callers without a key learn nothing about paths. :raises MethodNotAllowed: :raises
             EndpointNotFound:
         """
-        method = scope["method"]
+        method, by_template = scope["method"], set[str]()
         for pattern, by_method in self._templates:
             match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
                 if method in by_method:
                     return by_method[method], match.groupdict()
-                raise _method_not_allowed(path, method, by_method)
-        allowed = self._methods.get(path)
-        if allowed and "GET" in allowed:
-            raise _method_not_allowed(path, method, allowed)
-        self._keys.authenticate(scope["headers"])
+                by_template.update(by_method)
+        allowed = by_template.union(self._methods.get(path, ()))
+        if not by_template and "GET" not in allowed:
+            self._keys.authenticate(scope["headers"])
         if allowed:
             raise _method_not_allowed(path, method, allowed)
         raise EndpointNotFound(f"There is no endpoint {method[:20]} {path[:200]}.", hint=self._suggest_path(path))
@@ -199,7 +198,7 @@ def _dialect_of(surface: Surface | None, scope: Scope, path: str) -> ListingDial
     return surface.dialect
 
 
-def _method_not_allowed(path: str, method: str, allowed: Mapping[str, Any] | Sequence[str]) -> MethodNotAllowed:
+def _method_not_allowed(path: str, method: str, allowed: Iterable[str]) -> MethodNotAllowed:
     allow = ", ".join(sorted(allowed))
     return MethodNotAllowed(f"{path} does not accept {method[:20]}.", allow=allow, hint=f"Use {allow}.")
 
