@@ -114,7 +114,7 @@ class ReplyItems:
         self.pause()
         self._close("incomplete" if stop_reason in TRUNCATED else "completed")
         if self.plan.compaction is not None:
-            add_compaction(self.output, self.plan, "".join(self._summary))
+            add_compaction(self.output, self.plan, "" if stop_reason == "refusal" else "".join(self._summary))
         elif stop_reason == "refusal":
             self._refuse((details.explanation if details else None) or DECLINED)
 

@@ -387,8 +387,10 @@ def test_a_compaction_without_a_summary_is_a_failure(blocks: list[Any]) -> None:
     stream = encoder(plan(compaction="item"))
     with pytest.raises(UpstreamBroken, match="no summary"):
         feed(stream, START, *blocks, ended(), STOP)
-    with pytest.raises(UpstreamBroken, match="no summary"):
-        encoder(plan(compaction="item")).message(anthropic.Message(), b"")
+    refused = anthropic.Message(content=[anthropic.Block("text", text="Half a")], stop_reason="refusal")
+    for message in (anthropic.Message(), refused):
+        with pytest.raises(UpstreamBroken, match="no summary"):
+            encoder(plan(compaction="item")).message(message, b"")
 
 
 def test_a_compaction_that_cannot_be_sealed_is_refused() -> None:
