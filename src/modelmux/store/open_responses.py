@@ -45,9 +45,9 @@ def open_responses(config: Config, state: LocalState, runtime: Runtime) -> Opene
     """
     kind = store_kind(config, state)
     if kind == "off":
-        return OpenedResponses(NoResponseStore())
+        return OpenedResponses(NoResponseStore(), warning=_left_over(state))
     if kind == "memory":
-        return _in_memory(config, runtime)
+        return _in_memory(config, state, runtime)
     if state.directory is None:
         return _unusable(state.problem or "there is no directory for them")
     return _in_file(config, state.directory / FILE_NAME, runtime)
@@ -82,12 +82,12 @@ def dialect_options(config: Config, state: LocalState, responses: OpenedResponse
     )
 
 
-def _in_memory(config: Config, runtime: Runtime) -> OpenedResponses:
+def _in_memory(config: Config, state: LocalState, runtime: Runtime) -> OpenedResponses:
     limits, workers = _limits(config, _MAX_ITEMS_IN_MEMORY), config.server.workers
     warning = (
         f'responses.store = "memory" with {workers} workers: a worker knows its own responses only; use "sqlite"'
         if workers > 1 and config.responses.store == "memory"
-        else None
+        else _left_over(state)
     )
     store = MemoryResponseStore(runtime.clock, limits)
     return OpenedResponses(store, limits.largest_response, _notice("in memory", limits.ttl), warning)
@@ -105,6 +105,14 @@ def _in_file(config: Config, path: Path, runtime: Runtime) -> OpenedResponses:
     except StoreFailed as error:
         return _unusable(str(error))
     return OpenedResponses(store, limits.largest_response, _notice(f"in {path}", limits.ttl))
+
+
+def _left_over(state: LocalState) -> str | None:
+    """Prompts that are kept although nothing reads them, as a warning."""
+    path = None if state.directory is None else state.directory / FILE_NAME
+    if path is None or not path.exists():
+        return None
+    return f"{path} has responses of an earlier start, prompts included: delete it unless another gateway uses it"
 
 
 def _unusable(problem: str) -> OpenedResponses:

@@ -51,6 +51,14 @@ def test_off_stores_nothing_and_says_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("store", ["memory", "off"])
+def test_prompts_that_were_left_behind_are_reported(tmp_path: Path, store: str) -> None:
+    opened(tmp_path, responses={"store": "sqlite"})
+    warning = opened(tmp_path, responses={"store": store}).warning
+    assert warning is not None
+    assert warning.startswith(f"{tmp_path}/responses.sqlite3 has responses of an earlier start")
+
+
 def test_a_library_keeps_them_in_memory_whatever_the_number_of_workers() -> None:
     responses = opened(None, server={"workers": 2})
     assert isinstance(responses.store, MemoryResponseStore)
