@@ -41,7 +41,9 @@ from modelmux.server.health import Readiness, page_routes
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
+from modelmux.store.base import ResponseStore
 from modelmux.store.memory import MemoryThinkingStore
+from modelmux.store.no_responses import NoResponseStore
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
@@ -97,6 +99,7 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
+        self._responses: ResponseStore = NoResponseStore()
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._workers = config.server.workers  # a reload starts no further ones
@@ -206,6 +209,7 @@ class Gateway:
             tokens=tokens,
             downloads=fetcher,
             thinking=self._thinking,
+            responses=self._responses,
             refusals=self._refusals,
             counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter),)),
