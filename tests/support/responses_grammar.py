@@ -125,9 +125,11 @@ class _Reader(ResponseChecks):
             return
         self.equal(self._open.get("status"), "in_progress", "status of an item that begins")
         status = item.get("status")
-        self.true(status in ("completed", "incomplete"), f"{status!r} is not a status of a finished item")
+        # The SDK's type of this item has no status for one that was cut off.
+        cut = "in_progress" if item["type"] == "apply_patch_call" else "incomplete"
+        self.true(status in ("completed", cut), f"{status!r} is not a status of a finished item")
         self.true(not self.cut, "an item follows one that is incomplete")
-        self.cut = status == "incomplete"
+        self.cut = status == cut
 
     def _reasoning(self) -> Json:
         self.equal(self._open.get("summary"), [], "summary of an item that begins")
