@@ -59,6 +59,9 @@ def test_a_stream_folds_to_the_response_in_one_piece(data: st.DataObject, reply:
 
 @given(disorder(), st.sampled_from(WITHOUT_ANSWER_TOOL))
 def test_events_that_stand_where_they_should_not(events: list[Json], shape: ResponsesPlan) -> None:
+    for block in (event.get("content_block", {}) for event in events):
+        if block.get("name", "") is None:  # the grammar has no call without a name
+            block["name"] = "run"
     check_fold(events, shape)
 
 
