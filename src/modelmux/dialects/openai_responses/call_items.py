@@ -151,10 +151,8 @@ class OpenStructuredCall(OpenCall):
             commands = msgspec.json.decode(arguments, type=wire.ShellAction)
             return wire.ShellCallItem(id=output.new_id("sh"), call_id=call_id, action=commands, status=status)
         operation: wire.Operation = msgspec.json.decode(arguments, type=wire.Operation)
-        return wire.ApplyPatchCallItem(
-            id=output.new_id("apc"), call_id=call_id, operation=operation,
-            status="completed" if status == "completed" else "in_progress",
-        )  # fmt: skip
+        id = output.new_id("apc")
+        return wire.ApplyPatchCallItem(id=id, call_id=call_id, operation=operation, status="completed")
 
 
 class _SearchInput(Struct):

@@ -90,11 +90,10 @@ class Output:
             self._frames.append(frames.encode(text, self._next_number()))
 
     def emit_run(self, frames: DeltaFrames, texts: list[bytes]) -> None:
-        """One delta for each text."""
-        if self.streamed:
-            first = self.state.next_number
-            self.state.next_number = first + len(texts)
-            self._frames.append(frames.encode_run(texts, first))
+        """One delta for each text. Only a stream has runs."""
+        first = self.state.next_number
+        self.state.next_number = first + len(texts)
+        self._frames.append(frames.encode_run(texts, first))
 
     def added(self, item: wire.Item) -> None:
         """An item that has begun."""

@@ -45,6 +45,8 @@ class _Hidden:
 
 
 _HIDDEN: Final = _Hidden()
+#: A text block of a compaction.
+_SUMMARY: Final = _Hidden()
 
 
 class ReplyItems:
@@ -120,7 +122,7 @@ class ReplyItems:
     def _start(self, index: int, block: anthropic.Block) -> None:
         self._index = index
         if self.plan.compaction is not None:
-            self._block = _HIDDEN
+            self._block = _SUMMARY if block.type == "text" else _HIDDEN
             self._summary.append((block.text or "") if block.type == "text" else "")
         elif block.type == "text":
             message = self._block = self._message()
@@ -140,7 +142,7 @@ class ReplyItems:
         if block.type == "thinking":
             reasoning = self._reasoning()
             reasoning.start_block(block)
-            return reasoning
+            return reasoning if block.type == "thinking" else _HIDDEN  # redacted: complete from its start
         if block.type == "tool_use":
             self._close("completed")
             call = self._item = open_call(self.output, self._client_tool(block.name or ""), block)
@@ -181,8 +183,8 @@ class ReplyItems:
                 block = self._block
             if isinstance(block, OpenMessage):
                 block.add_text(delta.text or "")
-            elif self.plan.compaction is not None and delta.text:
-                self._summary.append(delta.text)
+            elif block is _SUMMARY:
+                self._summary.append(delta.text or "")
         elif delta.type == "input_json_delta":
             if isinstance(block, _Answer) and delta.partial_json:
                 block.any = True

@@ -110,10 +110,14 @@ class ResponsesEncoder(ReplyEncoder):
         output.emit("response.in_progress", response=Raw(self._response.in_progress(with_tools=False)))
         return self._taken()
 
+    @property
+    def stores_response(self) -> bool:
+        return self.plan.store and self.plan.compaction is None and not self._stream.ended
+
     def stored_response(self, message: anthropic.Message | None = None) -> StoredResponse | None:
         items = self._items if message is None else self._translated(message)
         plan = self.plan
-        if not plan.store or plan.compaction is not None or self._stream.ended:
+        if not self.stores_response:
             return None
         reason, usage = (
             (self.state.stop_reason, self.state.usage) if message is None else (message.stop_reason, message.usage)

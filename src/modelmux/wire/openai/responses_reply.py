@@ -128,7 +128,7 @@ Operation = CreateFile | UpdateFile | DeleteFile
 
 
 class ApplyPatchCallItem(Struct, kw_only=True, tag_field="type", tag="apply_patch_call"):
-    """There is no status for a call that was cut off."""
+    """There is no status for a call that was cut off: it has no operation, then."""
 
     id: str
     call_id: str
