@@ -67,9 +67,12 @@ _FIELDS: Final = {name: tuple(tool.schema["properties"]) for name, tool in LOCAL
 
 
 def call_input(name: str, item: LocalCallItem) -> dict[str, Any]:
-    """The input of a tool call: of a call item, the fields that the tool's definition has."""
+    """The input of a tool call: of a call item, the fields that the tool's definition has.
+
+    ``env`` is required in an item: an empty one is what a call without it gets.
+    """
     action = (item.operation if name == "apply_patch" else item.action) or {}
-    return {field: action[field] for field in _FIELDS[name] if action.get(field) is not None}
+    return {field: action[field] for field in _FIELDS[name] if action.get(field) not in (None, {})}
 
 
 def shell_output(chunks: Any) -> str | None:

@@ -44,13 +44,14 @@ class OpenReasoning:
 
     def start_block(self, block: anthropic.Block) -> None:
         """Another block of the run begins."""
-        if block.type == "redacted_thinking":
-            if block.data:
-                self._begin()
-                self._blocks.append(RedactedThinkingBlock(block.data))
-            return
         self.sign(block.signature)
         self.add_text(block.thinking)
+
+    def add_redacted(self, block: anthropic.Block) -> None:
+        """A block of the run that is sealed by the upstream."""
+        if block.data:
+            self._begin()
+            self._blocks.append(RedactedThinkingBlock(block.data))
 
     def add_text(self, text: str | None) -> None:
         if not text:

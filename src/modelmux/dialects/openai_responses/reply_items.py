@@ -148,7 +148,10 @@ class ReplyItems:
             self._block = self._start_other(block)
 
     def _start_other(self, block: anthropic.Block) -> Item | _Hidden:
-        if block.type in ("thinking", "redacted_thinking"):
+        if block.type == "redacted_thinking":  # it is complete: deltas would be another block's
+            self._reasoning().add_redacted(block)
+            return _HIDDEN
+        if block.type == "thinking":
             reasoning = self._reasoning()
             reasoning.start_block(block)
             return reasoning if block.type == "thinking" else _HIDDEN  # redacted: complete from its start
