@@ -31,7 +31,7 @@ def apply(draft: Draft) -> None:
     if reasoning is None:
         return
     if not card.thinking:
-        if reasoning.level != "none":
+        if reasoning.level != "none" and not reasoning.optional:
             draft.notices.add("dropped", "reasoning", "This model does not support extended thinking.")
         return
     if reasoning.level == "none":

@@ -19,7 +19,7 @@ from modelmux.dialects.openai_shared.media import (
 )
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.responses_request import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
+from modelmux.wire.openai.responses_items import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from modelmux.dialects.stored_responses import StoredItem
 from modelmux.errors import InvalidRequest
-from modelmux.wire.openai.responses_request import ReasoningItem, decode_head, decode_item
+from modelmux.wire.openai.responses_items import ReasoningItem, decode_head, decode_item
 
 #: Items of a conversation. Codex compacts after some hundreds; the limit keeps the work of one request bounded.
 MAX_ITEMS: Final = 10_000
@@ -56,11 +56,16 @@ def read_items(raws: Sequence[bytes], path: str, *, numbered: bool = True) -> li
     :param numbered: whether ``path`` is a field of the request that holds the items.
     :raises InvalidRequest: too many, or one that says neither its type nor its role.
     """
-    if len(raws) > MAX_ITEMS:
+    check_number(len(raws), path)
+    return [_read(raw, f"{path}.{index}" if numbered else path) for index, raw in enumerate(raws)]
+
+
+def check_number(items: int, path: str) -> None:
+    """:raises InvalidRequest: more than ``MAX_ITEMS``."""
+    if items > MAX_ITEMS:
         raise InvalidRequest(
             f"A conversation has at most {MAX_ITEMS} items.", param=path, hint="Compact it, or begin a new one."
         )
-    return [_read(raw, f"{path}.{index}" if numbered else path) for index, raw in enumerate(raws)]
 
 
 def text_entry(text: str) -> Entry:

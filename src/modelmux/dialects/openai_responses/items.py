@@ -26,8 +26,8 @@ from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.dialects.sealer import Sealer
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai import responses_request as wire
-from modelmux.wire.openai.responses_request import decode_item, decode_output, decode_parts
+from modelmux.wire.openai import responses_items as wire
+from modelmux.wire.openai.responses_items import decode_item, decode_output, decode_parts
 
 _SYSTEM: Final = ("system", "developer")
 
@@ -68,7 +68,7 @@ class ItemTranslator:
         self._drop_pending()
 
     def _add(self, entry: Entry, *, is_last: bool) -> None:
-        handler = self._HANDLERS.get(entry.type)
+        handler = self.HANDLERS.get(entry.type)
         assert entry.raw is not None
         if handler is not None:
             shape, handle = handler
@@ -149,11 +149,11 @@ class ItemTranslator:
     def _function_call(self, item: wire.FunctionCallItem, entry: Entry) -> None:
         name = self._tools.upstream(item.name, item.namespace, f"{entry.path}.name")
         value = decode_arguments(item.arguments, self._ctx.notices, f"{entry.path}.arguments")
-        self._call(item.call_id, name, value, entry.path)
+        self._call(item.call_id or "", name, value, entry.path)
 
     def _custom_call(self, item: wire.CustomCallItem, entry: Entry) -> None:
         name = self._tools.upstream(item.name, item.namespace, f"{entry.path}.name")
-        self._call(item.call_id, name, {"input": item.input or ""}, entry.path)
+        self._call(item.call_id or "", name, {"input": item.input or ""}, entry.path)
 
     def _local_call(self, item: wire.LocalCallItem, entry: Entry) -> None:
         kind = entry.type.removesuffix("_call")
@@ -227,7 +227,7 @@ class ItemTranslator:
         self._pending = []
 
     #: How an item is decoded and added, by its type.
-    _HANDLERS: ClassVar[dict[str, tuple[type[msgspec.Struct], Callable[[ItemTranslator, Any, Entry], None]]]] = {
+    HANDLERS: ClassVar[dict[str, tuple[type[msgspec.Struct], Callable[[ItemTranslator, Any, Entry], None]]]] = {
         "message": (wire.MessageItem, _message),
         "agent_message": (wire.AgentMessageItem, _agent_message),
         "function_call": (wire.FunctionCallItem, _function_call),

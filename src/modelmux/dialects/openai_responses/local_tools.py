@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from modelmux.dialects.openai_responses.plan import ToolType
-from modelmux.wire.openai.responses_request import LocalCallItem
+from modelmux.wire.openai.responses_items import LocalCallItem
 
 _MILLISECONDS: Final = {"type": "integer", "description": "Timeout in milliseconds."}
 

@@ -20,6 +20,7 @@ from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.entries import (
     NOT_STORED_HINT,
     Entry,
+    check_number,
     needed_ids,
     not_found,
     read_items,
@@ -43,7 +44,8 @@ from modelmux.dialects.openai_shared.user_id import user_id
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.responses_request import ResponsesRequest, decode_any, decode_request, unknown_fields
+from modelmux.wire.openai.responses_items import decode_any
+from modelmux.wire.openai.responses_request import ResponsesRequest, decode_request, unknown_fields
 
 #: OpenAI's limits of ``metadata``.
 MAX_METADATA: Final = 16
@@ -89,9 +91,11 @@ def _read_input(wire: ResponsesRequest, *, compact: bool) -> list[Entry]:
     if isinstance(wire.input, str):
         return [text_entry(wire.input)]
     if wire.input is None and not (compact and continues):
-        hint = "Send the conversation as 'input'." if wire.messages is None else "'messages': use /v1/chat/completions."
         raise InvalidRequest(
-            "Missing required parameter: 'input'.", param="input", code="missing_required_parameter", hint=hint
+            "Missing required parameter: 'input'.",
+            param="input",
+            code="missing_required_parameter",
+            hint="Send a text or a list of items.",
         )
     if not wire.input and not continues:
         raise InvalidRequest("'input' must hold at least one item.", param="input")
@@ -107,6 +111,7 @@ def _complete(request: _Request, history: History) -> Decoded:
         raise not_found(request.wire.previous_response_id or "")
     entries = resolve(request.entries, history.by_id)
     before = read_items(history.items, "previous_response_id", numbered=False)
+    check_number(len(before) + len(entries), "input")
     return _translate(request, before, entries)
 
 

@@ -9,7 +9,7 @@ from modelmux.claude.request import ThinkingRun
 from modelmux.dialects.openai_responses.entries import Entry
 from modelmux.dialects.openai_responses.sealed import open_thinking
 from modelmux.dialects.sealer import Sealer
-from modelmux.wire.openai.responses_request import ReasoningItem, decode_item
+from modelmux.wire.openai.responses_items import ReasoningItem, decode_item
 
 
 def open_runs(entries: Sequence[Entry], sealer: Sealer | None, owner: str, notices: Notices) -> dict[int, ThinkingRun]:

@@ -18,7 +18,8 @@ from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.tools import FREE_TEXT, user_location
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_tool_type, decode_web_search
+from modelmux.wire.openai.responses_items import decode_type
+from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web_search
 
 #: Codex's namespace of tools that are known by their bare names.
 _DEFAULT_NAMESPACE: Final = "functions"
@@ -94,7 +95,7 @@ class ToolTable:
         return self._clients | bare
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
-        kind = decode_tool_type(raw, path)
+        kind = decode_type(raw, path)
         if kind == "namespace":
             self._add_namespace(decode_tool(raw, path), path, again=again)
         elif kind in WEB_SEARCH:
@@ -249,8 +250,10 @@ def _grammar(form: dict[str, Any] | None) -> str:
 
 
 def _location(location: dict[str, Any] | None, ctx: TranslationContext, field: str) -> dict[str, str] | None:
-    fields = {name: value for name, value in (location or {}).items() if name != "type"}
-    return user_location(fields, ctx.notices, field) if location is not None else None
+    if location is None:
+        return None
+    fields = {name: value for name, value in location.items() if name != "type"}
+    return user_location({"approximate": fields}, ctx.notices, field)
 
 
 def echo_tools(tools: Sequence[Any]) -> list[Any]:

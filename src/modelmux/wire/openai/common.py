@@ -117,7 +117,7 @@ def dotted(path: str) -> str:
     return _INDEX.sub(r".\1", path.partition(_ANY_KEY)[0]).removeprefix("$").removeprefix(".")
 
 
-def _invalid_field(text: str, part: str) -> InvalidRequest:
+def _invalid_field(text: str, part: str = "") -> InvalidRequest:
     match = _AT.match(text)
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
     path = f"{part}.{path}".strip(".")
