@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
@@ -62,7 +62,7 @@ class _Request(Struct, frozen=True):
 
     inbound: Inbound
     wire: ResponsesRequest
-    fields: Mapping[str, bytes]
+    fields: Mapping[str, Raw]
     entries: tuple[Entry, ...]
     compaction: compaction.Compaction | None
 
@@ -76,7 +76,7 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     wire, fields = decode_request(body)
     reject_unsupported(wire)
     entries, wanted = compaction.split(_read_input(wire, compact=compact), compact=compact)
-    request = _Request(inbound, wire, {name: bytes(raw) for name, raw in fields.items()}, tuple(entries), wanted)
+    request = _Request(inbound, wire, fields, tuple(entries), wanted)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
         raise InvalidRequest("Responses are not stored here.", param="previous_response_id", hint=NOT_STORED_HINT)
@@ -271,7 +271,7 @@ def _echo(request: _Request, metadata: dict[str, str]) -> Echo:
 
     def sent(name: str) -> Any:
         raw = fields.get(name)
-        return None if raw is None else decode_any(raw, name)
+        return None if raw is None else decode_any(bytes(raw), name)
 
     return Echo(
         instructions=wire.instructions,
