@@ -67,7 +67,7 @@ class ReplyItems:
     @property
     def has_summary(self) -> bool:
         """Whether the summary of a compaction has begun."""
-        return bool(self._summary) and any(self._summary)
+        return any(self._summary)
 
     def open_text(self, index: int) -> OpenMessage | None:
         """The message to which text of this block can be added without a look at it."""
@@ -134,8 +134,10 @@ class ReplyItems:
     def _start(self, index: int, block: anthropic.Block) -> None:
         self._index = index
         if self.plan.compaction is not None:
-            self._block = _SUMMARY if block.type == "text" else _HIDDEN
-            self._summary.append((block.text or "") if block.type == "text" else "")
+            self._block = _HIDDEN
+            if block.type == "text":
+                self._block = _SUMMARY
+                self._summary.append(block.text or "")
         elif block.type == "text":
             message = self._block = self._message()
             message.start_block(block.citations)
@@ -154,7 +156,7 @@ class ReplyItems:
         if block.type == "thinking":
             reasoning = self._reasoning()
             reasoning.start_block(block)
-            return reasoning if block.type == "thinking" else _HIDDEN  # redacted: complete from its start
+            return reasoning
         if block.type == "tool_use":
             self._close("completed")
             call = self._item = open_call(self.output, self._client_tool(block.name or ""), block)

@@ -21,7 +21,7 @@ from modelmux.dialects.openai_responses.plan import ResponsesPlan
 from modelmux.dialects.openai_responses.reply_items import ReplyItems
 from modelmux.dialects.openai_responses.response_object import TRUNCATED, ResponseObject
 from modelmux.dialects.stored_responses import StoredResponse
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, UpstreamBroken, without_traceback
 from modelmux.wire import anthropic, sse
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun, decode_text
 
@@ -49,6 +49,7 @@ class ResponsesEncoder(ReplyEncoder):
         #: Whether text has to be looked at by ``state``, too.
         self._needs_state = plan.max_continuations > 0
         self._message: anthropic.Message | None = None  # whose items were made
+        self._failure: GatewayError | None = None  # of a reply that is complete, but of no use
 
     def restart(self, plan: ReplyPlan) -> ResponsesEncoder:
         """For another attempt: fresh, or continuing after a pause."""
@@ -86,6 +87,7 @@ class ResponsesEncoder(ReplyEncoder):
             self._message_stop()
         if items.has_summary:  # it is shown at the end; the reply has begun nevertheless
             items.output.begin()
+            self.content_started = True
         if not items.output.has_frames:
             return b""
         self.content_started = True
@@ -147,6 +149,8 @@ class ResponsesEncoder(ReplyEncoder):
     def finish(self) -> bytes:
         if self._stream.ended:
             return b""
+        if self._failure is not None:
+            return self.fail(self._failure)
         state, output = self.state, self._items.output
         body = self._response.ended(state.stop_reason, state.usage, output.items, self.ended_at)
         return self._end("response.incomplete" if state.stop_reason in TRUNCATED else "response.completed", body)
@@ -169,7 +173,12 @@ class ResponsesEncoder(ReplyEncoder):
         if state.paused:
             items.pause()
             return
-        items.end(state.stop_reason, state.stop_details)
+        try:
+            items.end(state.stop_reason, state.stop_details)
+        except UpstreamBroken as error:
+            if not self.content_started:
+                raise
+            self._failure = without_traceback(error)  # raised, it would take the frames of earlier events with it
         items.output.begin()  # of a response without content
 
     def _translated(self, message: anthropic.Message) -> ReplyItems:

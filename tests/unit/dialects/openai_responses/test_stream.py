@@ -382,11 +382,23 @@ def test_a_compaction_as_an_object_of_its_own() -> None:
     assert (body["object"], [item["type"] for item in body["output"]]) == ("response.compaction", ["compaction"])
 
 
-@pytest.mark.parametrize("blocks", [[], [(0, {"type": "text", "text": " "}), 0], [(0, tool()), 0]])
-def test_a_compaction_without_a_summary_is_a_failure(blocks: list[Any]) -> None:
-    stream = encoder(plan(compaction="item"))
+@pytest.mark.parametrize("blocks", [[], [(0, tool()), 0], [(0, "text"), (0, "text", ""), 0]])
+def test_a_compaction_without_a_summary_is_a_failed_attempt(blocks: list[Any]) -> None:
     with pytest.raises(UpstreamBroken, match="no summary"):
-        feed(stream, START, *blocks, ended(), STOP)
+        feed(encoder(plan(compaction="item")), START, *blocks, ended(), STOP)
+
+
+@pytest.mark.parametrize(("text", "reason"), [(" ", "end_turn"), ("Half a", "refusal")])
+def test_a_compaction_that_had_begun_ends_as_a_failure(text: str, reason: str) -> None:
+    stream = encoder(plan(compaction="item"))
+    raw = feed(stream, START, (0, "text"), (0, "text", text), 0, ended(reason), STOP)
+    assert stream.content_started
+    found = checked(raw + finish(stream))
+    assert short_form(found) == ["created", "in_progress", "failed"]
+    assert "no summary" in found[-1]["response"]["error"]["message"]
+
+
+def test_a_compaction_in_one_piece_without_a_summary() -> None:
     refused = anthropic.Message(content=[anthropic.Block("text", text="Half a")], stop_reason="refusal")
     for message in (anthropic.Message(), refused):
         with pytest.raises(UpstreamBroken, match="no summary"):
