@@ -206,10 +206,9 @@ class Gateway:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
         for name, sentence in route_warnings(routes.current, routes.day):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
-        for sentence in () if config.server.seal_keys else self._state.warnings:
+        of_key = () if config.server.seal_keys else self._state.warnings
+        for sentence in filter(None, (*of_key, self.responses.warning)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
-        if self.responses.warning is not None:
-            self._log.warning(names.EVENT_CONFIG, message=self.responses.warning)
 
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
         runtime, streaming = self._runtime, config.streaming

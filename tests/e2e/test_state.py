@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from support.processes import Process, free_port
 
 Serve = Callable[..., Process]
+MODEL = "claude-sonnet-4-6"
 CONFIG = '[auth]\naccess_token = "t"\n[vertex]\nproject = "p"\nlocation = "global"\n'
 
 
@@ -77,3 +80,44 @@ def test_where_nothing_can_be_written_it_serves_and_says_so_once(serve: Serve, t
     key, store = messages(process, "warning")
     assert key.startswith("the seal key is kept in memory (")
     assert store.startswith("no responses are stored (")
+
+
+def call(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> tuple[int, dict[str, Any]]:
+    """On a connection of its own, so that any worker may get it."""
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        call = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+        with urllib.request.urlopen(call, timeout=30) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_four_workers_share_a_conversation(serve: Serve, emulator: Process) -> None:
+    process = serve("--workers", "4", "--set", f"vertex.base_url={emulator.url}")
+    url = f"{process.url}/v1/responses"
+    ids: list[str] = []
+    for turn in range(12):
+        previous = {"previous_response_id": ids[-1]} if ids else {}
+        status, response = call(url, {"model": MODEL, "input": f"say exactly: turn {turn}", **previous})
+        assert (status, response["store"]) == (200, True), response
+        assert response["output"][-1]["content"][0]["text"] == f"turn {turn}"
+        ids.append(response["id"])
+    for id in ids:
+        assert call(f"{url}/{id}")[0] == 200
+    assert len(call(f"{url}/{ids[-1]}/input_items")[1]["data"]) >= 1
+    assert call(f"{url}/{ids[0]}", method="DELETE") == (200, {"id": ids[0], "object": "response", "deleted": True})
+    for _ in range(8):
+        assert call(f"{url}/{ids[0]}")[0] == 404
+        status, error = call(url, {"model": MODEL, "input": "and now?", "previous_response_id": ids[-1]})
+        assert (status, error["error"]["code"]) == (400, "previous_response_not_found")
+
+
+def test_a_gateway_that_cannot_store_says_so_in_its_responses(serve: Serve, tmp_path: Path, emulator: Process) -> None:
+    (tmp_path / "file").touch()
+    options = [f"vertex.base_url={emulator.url}", f"server.state_dir={tmp_path}/file", "responses.store=sqlite"]
+    process = serve(*(word for option in options for word in ("--set", option)))
+    status, response = call(f"{process.url}/v1/responses", {"model": MODEL, "input": "hi"})
+    assert (status, response["store"]) == (200, False)
+    assert call(f"{process.url}/v1/responses/{response['id']}")[0] == 404

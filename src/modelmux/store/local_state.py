@@ -74,9 +74,17 @@ class LocalState:
     def _read_or_create(self, path: Path) -> bytes:
         """:raises OSError, ValueError: the file cannot be created, read or used."""
         create_once(path, write_key)
-        if tighten(path):
-            self.warnings = (f"{path}: others could read it until now; delete it to have a new key made at a restart",)
-        return read_key(path)
+        key = read_key(path)
+        try:
+            was_open = tighten(path)
+        except OSError as error:  # a mounted file, for example
+            self.warnings = (f"{path}: others can read it ({error.strerror or error}); run chmod 600 on it",)
+        else:
+            if was_open:
+                self.warnings = (
+                    f"{path}: others could read it until now; delete it to have a new key made at a restart",
+                )
+        return key
 
 
 def write_key(path: Path) -> None:

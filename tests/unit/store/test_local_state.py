@@ -115,6 +115,22 @@ def test_a_file_that_others_can_read_is_closed_to_them_and_reported(tmp_path: Pa
     assert not tighten(tmp_path / KEY_FILE)
 
 
+def test_a_file_whose_mode_cannot_be_changed_is_used_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    key = LocalState(tmp_path).seal_key()
+    (tmp_path / KEY_FILE).chmod(0o440)
+    monkeypatch.setattr(files.Path, "chmod", refuse)
+    state = LocalState(tmp_path)
+    assert state.seal_key() == key
+    assert state.warnings == (
+        f"{tmp_path / KEY_FILE}: others can read it (Read-only file system); run chmod 600 on it",
+    )
+
+
 def test_without_a_directory_nothing_is_written_and_nothing_is_wrong() -> None:
     state = LocalState(None)
     assert len(state.seal_key()) == 64

@@ -13,6 +13,7 @@ from modelmux.config import Config
 from modelmux.config.values import Secret
 from modelmux.process.listen import listen
 from modelmux.process.server import server_in_thread
+from modelmux.store.local_state import LocalState
 
 _HOST = "127.0.0.1"
 
@@ -27,7 +28,8 @@ def direct_gateway(config: Config) -> Iterator[tuple[str, str]]:
     """
     key = new_key()
     server = msgspec.structs.replace(config.server, host=_HOST, api_keys=[Secret(key)])
-    app = create_app(msgspec.structs.replace(config, server=server))
+    # The files of a service belong to its user, who may be another one.
+    app = create_app(msgspec.structs.replace(config, server=server), state=LocalState(None))
     sock = listen(_HOST, 0)
     with server_in_thread(app, sock):
         yield f"http://{_HOST}:{sock.getsockname()[1]}", key
