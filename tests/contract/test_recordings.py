@@ -14,6 +14,7 @@ import pytest
 from support.asgi import Response, request
 from support.fakes import JSON_HEADERS, SSE_HEADERS, FakeReply, FakeUpstream
 from support.gateway import PATH, ask, gateway
+from support.recorded_messages import arguments, recorded_message
 from support.recordings import recordings
 
 FINISH = {
@@ -29,7 +30,7 @@ DETAILS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_toke
 
 def expected(recording: dict[str, Any]) -> dict[str, Any]:
     """Text, calls, finish reason and usage of a recording."""
-    message = recording["body"] if recording["kind"] == "message" else folded(recording["sse"])
+    message = recorded_message(recording)
     blocks = message.get("content") or []
     calls = [(b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"]
     usage = message.get("usage") or {}
@@ -43,42 +44,6 @@ def expected(recording: dict[str, Any]) -> dict[str, Any]:
         "cached": usage.get("cache_read_input_tokens") or 0,
         "completion": usage.get("output_tokens") or 0,
     }
-
-
-def folded(sse: str) -> dict[str, Any]:
-    """The message of a recorded stream, the naive way."""
-    blocks: dict[int, dict[str, Any]] = {}
-    usage: dict[str, Any] = {}
-    stop = None
-    for line in sse.splitlines():
-        if not line.startswith("data:"):
-            continue
-        event = json.loads(line[5:])
-        if event["type"] == "message_start":
-            usage.update(event["message"].get("usage") or {})
-        elif event["type"] == "content_block_start":
-            blocks[event["index"]] = {**event["content_block"], "json": ""}
-        elif event["type"] == "content_block_delta":
-            block, delta = blocks[event["index"]], event["delta"]
-            for field in ("text", "thinking"):
-                if field in delta:
-                    block[field] = block.get(field, "") + delta[field]
-            block["json"] += delta.get("partial_json", "")
-        elif event["type"] == "message_delta":
-            stop = event["delta"].get("stop_reason") or stop
-            usage.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
-    for block in blocks.values():
-        if block["type"] == "tool_use" and block["json"]:
-            block["input"] = arguments(block["json"])
-    return {"content": list(blocks.values()), "stop_reason": stop, "usage": usage}
-
-
-def arguments(text: str) -> Any:
-    """Arguments as a value; as they came where the recording was cut in the middle of them."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def replay(recording: dict[str, Any], seed: int) -> FakeReply:

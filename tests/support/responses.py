@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from modelmux.claude.fold import MessageFold
@@ -64,9 +64,14 @@ def judged(raw: bytes, plan: ResponsesPlan) -> Accepted:
 
 def folded(events: Sequence[Json]) -> anthropic.Message:
     """The message of an upstream's stream."""
+    return folded_lines(map(encoded, events))
+
+
+def folded_lines(datas: Iterable[bytes]) -> anthropic.Message:
+    """The same for the data of its events."""
     fold = MessageFold()
-    for event in events:
-        fold.feed(decoded(event))
+    for data in datas:
+        fold.feed(anthropic.decode_event(data))
     return fold.result()
 
 

@@ -60,18 +60,25 @@ class Conversation:
         messages: list[Json] = body_of(self.prepared())["messages"]
         return messages
 
-    def reply(self, content: Sequence[Json], stop_reason: str = "end_turn") -> list[Json]:
-        """The model replies, and the client answers its calls. Returns the items as the client got them."""
+    def encoder(self) -> ResponsesEncoder:
+        """For the reply to the next request."""
         plan = self.prepared().plan
         assert isinstance(plan, ResponsesPlan)
         self._replies += 1
         encoder = ResponsesEncoder(plan, id=f"{self._replies:032x}", created=1)
+        encoder.ended_at = 2
+        return encoder
+
+    def reply(self, content: Sequence[Json], stop_reason: str = "end_turn") -> None:
+        """The model replies with these blocks."""
         message = {"content": list(content), "stop_reason": stop_reason, "usage": {}}
-        output: list[Json] = json.loads(encoder.message(decoded_message(message), b""))["output"]
+        self.receive(json.loads(self.encoder().message(decoded_message(message), b""))["output"])
+
+    def receive(self, output: Sequence[Json]) -> None:
+        """The client keeps the items it got, and answers the calls among them."""
         results = [result for item in output if (result := _result(item)) is not None]
         self.items += [kept for item in output if (kept := self._keep(item)) is not None]
         self.items += results or [{"role": "user", "content": "Go on."}]
-        return output
 
 
 def _result(item: Json) -> Json | None:
@@ -86,12 +93,23 @@ def _result(item: Json) -> Json | None:
     return {"type": f"{kind}_output", "call_id": item["call_id"], "output": output, **fields}
 
 
+_SENT: Final = {
+    "text": ("type", "text"),
+    "thinking": ("type", "thinking", "signature"),
+    "redacted_thinking": ("type", "data"),
+    "tool_use": ("type", "id", "name", "input"),
+}
+
+
 def sent_back(content: Sequence[Json]) -> list[Json]:
-    """The blocks of a reply that belong into the next request: adjacent texts are one, and blank ones nothing."""
+    """The blocks of a reply that belong into the next request: adjacent texts are one, and blank ones nothing. Thinking
+    without a signature cannot be sent, nor what was thought before it."""
     blocks: list[Json] = []
     for block in content:
-        if block["type"] == "text" and blocks and blocks[-1]["type"] == "text":
+        if block["type"] == "thinking" and not block.get("signature"):
+            blocks = [before for before in blocks if "thinking" not in before["type"]]
+        elif block["type"] == "text" and blocks and blocks[-1]["type"] == "text":
             blocks[-1] = {"type": "text", "text": blocks[-1]["text"] + block["text"]}
-        elif block["type"] in ("text", "thinking", "redacted_thinking", "tool_use"):
-            blocks.append(block)
+        elif block["type"] in _SENT:
+            blocks.append({name: block[name] for name in _SENT[block["type"]]})
     return [block for block in blocks if block["type"] != "text" or block["text"].strip()]
