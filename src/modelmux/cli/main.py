@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "validate": ("validate", "validate", "Deprecated name of doctor."),
     "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
     "logs": ("logs.command", "logs", "Show the log files, and print or follow their last lines."),
-    "explain": ("explain", "explain", "Show what would be sent for a request, without sending it."),
+    "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
     "version": ("version", "version", "Show versions and the configuration files in use."),
     "completion": ("completion", "completion", "Print the completion script for your shell."),
