@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ pytestmark = [
 
 MODEL = "claude-opus-5-5"
 KEY = "sk-e2e-codex-5b1f0c77d2"
-SEAL_KEYS = ("0" * 63 + "1", "0" * 63 + "2")
+SEAL_KEYS = [hashlib.sha256(name).hexdigest() for name in (b"one", b"two")]
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,9 @@ def test_it_makes_two_calls_at_once_and_thinks_over_several_turns(codex: Codex, 
     assert (second.texts, second.errors) == (["thank you"], [])
     one, two, three = received.all()
     assert signatures(one) == []
-    assert len(signatures(two)) == 1
-    assert len(signatures(three)) == 2
-    assert signatures(three)[:1] == signatures(two)
+    assert signatures(two)
+    assert signatures(three)[: len(signatures(two))] == signatures(two)
+    assert len(signatures(three)) > len(signatures(two))
     assert [block["name"] for block in blocks(three, "assistant", "tool_use")] == ["exec_command", "get_goal"]
     assert len(blocks(three, "user", "tool_result")) == 2
 
@@ -154,12 +155,12 @@ def test_a_tool_of_an_mcp_server_is_called(codex: Codex, received: Received) -> 
 
 def test_a_patch_is_applied_as_free_text(codex: Codex, received: Received) -> None:
     """The prompt is the patch, because the emulated model repeats a prompt as the text of a tool."""
-    patch = "*** Begin Patch\n*** Add File: found.txt\n+made by apply_patch — “ü”\n*** End Patch"
+    patch = "*** Begin Patch\n*** Add File: found.txt\n+made by apply_patch — ü 😀\n*** End Patch"
     result = codex.run(patch)
     assert (result.code, result.errors) == (0, [])
     (change,) = result.items("file_change")
     assert change["status"] == "completed"
-    assert (codex.folder / "found.txt").read_text() == "made by apply_patch — “ü”\n"
+    assert (codex.folder / "found.txt").read_text() == "made by apply_patch — ü 😀\n"
     first, second = received.all()
     (tool,) = [tool for tool in first["body"]["tools"] if tool["name"] == "apply_patch"]
     assert "begin_patch" in tool["description"], "the grammar"

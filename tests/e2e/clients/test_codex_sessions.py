@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelmux.dialects.registry import SURFACES
-from support.codex import GREETING, Codex, answer, at, blocks, signatures
+from support.codex import GREETING, Codex, answer, blocks, signatures
 from support.emulator_log import Received
 from support.processes import Process
 
@@ -25,7 +25,9 @@ KEY = "sk-e2e-codex-sessions-1f83"
 COMPACTS = ("-c", "model_auto_compact_token_limit=1000")
 #: It has the server compact only where it takes the provider for OpenAI.
 REMOTE = ("-c", 'model_providers.modelmux.name="OpenAI"')
-LOOP = 'Use the exec_command tool for "echo the treasure is under the oak"'
+#: The output of the script gets into the summary, and keeps the emulated model from calling the tool again after it.
+LOOP = 'Use the exec_command tool for "./note.sh"'
+SCRIPT = "#!/bin/sh\necho the treasure can be found without tools\n"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,11 @@ def received(upstream: Process) -> Iterator[Received]:
 
 @pytest.fixture
 def codex(front: Process, tmp_path: Path) -> Codex:
-    return Codex(tmp_path, front.url, KEY)
+    codex = Codex(tmp_path, front.url, KEY)
+    script = codex.folder / "note.sh"
+    script.write_text(SCRIPT)
+    script.chmod(0o755)
+    return codex
 
 
 def texts(request: dict[str, Any]) -> str:
@@ -108,14 +114,11 @@ def test_it_goes_on_after_a_reply_that_broke_off_behind_its_thinking(
     assert {request["status"] for request in received.all()} == {200}
 
 
-def test_a_pause_of_the_model_is_no_broken_stream(
-    codex: Codex, serve: Callable[..., Process], upstream: Process, received: Received
-) -> None:
-    """Codex gives up after a silence of events; comments do not count."""
-    lively = serve(upstream.url, server=f'api_keys = ["{KEY}"]', more="[streaming]\nkeep_alive_interval = 0.2\n")
+def test_a_pause_of_the_model_is_no_broken_stream(codex: Codex, received: Received) -> None:
+    """Codex gives up after a silence of events, here a short one; comments do not count."""
     result = codex.run(
-        "[[emulator: stall_after_event=4 stall=6]] hello", *at(lively),
-        "-c", "model_providers.modelmux.stream_idle_timeout_ms=3000",
+        "[[emulator: stall_after_event=4 stall=95]] hello",
+        "-c", "model_providers.modelmux.stream_idle_timeout_ms=80000",
     )  # fmt: skip
     assert (result.texts, result.errors) == ([GREETING], [])
     assert len(received.all()) == 1
