@@ -51,7 +51,7 @@ def _measure_all(session: Session) -> None:
             suite.added_latency(session, targets[:2], direct)
         if plan.growth:
             suite.growth(session, targets[1])
-    suite.relayed(session)
+    suite.dialects(session)
     with suite.paced_upstream(session.folder, session.back) as upstream:
         suite.paced_streams(session, upstream)
         if plan.open_streams:
@@ -72,8 +72,10 @@ def check() -> int:
     for _ in range(2):
         result = measure(PLANS["quick"])
         print(report.table(result))
-        messages = report.regressions(result, stored) | report.more_expensive(
-            result, suite.RELAYED_ROW, than=suite.TRANSLATED_ROW
+        messages = (
+            report.regressions(result, stored)
+            | report.more_expensive(result, suite.RELAYED_ROW, than=suite.TRANSLATED_ROW)
+            | report.more_expensive(result, suite.RESPONSES_ROW, than=suite.TRANSLATED_ROW, times=suite.RESPONSES_TIMES)
         )
         regressions = {row: text for row, text in messages.items() if not regressions or row in regressions}
         if not regressions:

@@ -7,8 +7,11 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
+
+#: Beginnings of the last event of Messages and of Responses.
+_ENDS: Final = (b"event: message_stop", b"event: response.completed")
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ class Client:
                     continue  # a comment
                 response.first_at = response.first_at or now
                 response.events += 1
-                if event == b"data: [DONE]" or event.startswith(b"event: message_stop"):
+                if event == b"data: [DONE]" or event.startswith(_ENDS):
                     response.complete = True
                 elif event.startswith(b'data: {"error"'):
                     response.error = json.loads(event[6:])["error"]

@@ -33,6 +33,16 @@ def messages_request(size: int, *, stream: bool) -> bytes:
     return json.dumps(body | ({"stream": True} if stream else {})).encode()
 
 
+def responses_request(size: int, *, stream: bool, store: bool) -> bytes:
+    """A Responses request of about ``size`` bytes."""
+    text = (_SENTENCE * (size // len(_SENTENCE) + 1))[:size]
+    body: dict[str, Any] = {
+        "model": MODEL, "max_output_tokens": 500, "instructions": "You are a helpful assistant.", "input": text,
+        "store": store,
+    }  # fmt: skip
+    return json.dumps(body | ({"stream": True} if stream else {})).encode()
+
+
 def message() -> bytes:
     """A complete reply."""
     return _compact(

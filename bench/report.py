@@ -98,13 +98,19 @@ def regressions(now: Result, stored: Result, target: str = "ModelMux") -> dict[s
     return messages
 
 
-def more_expensive(result: Result, name: str, *, than: str, target: str = "ModelMux") -> dict[str, str]:
-    """Whether a row that has to be cheaper than another one is not: row -> message. Nothing if one was not measured."""
+def more_expensive(
+    result: Result, name: str, *, than: str, times: float = 1.0, target: str = "ModelMux"
+) -> dict[str, str]:
+    """Whether a row that has to be cheaper than another one is not: row -> message. Nothing if one was not measured.
+
+    :param times: how many times the other one's cost it has to be below.
+    """
     rows = {row.name: row.values[target] for row in result.rows if target in row.values}
     if name not in rows or than not in rows:
         return {}
-    cost, limit = median(rows[name]), median(rows[than])
-    return {name: f"{name}: {cost:.0f} us, not below {than} ({limit:.0f} us)"} if cost >= limit else {}
+    cost, limit = median(rows[name]), times * median(rows[than])
+    factor = "" if times == 1.0 else f"{times:g} times "
+    return {name: f"{name}: {cost:.0f} us, not below {factor}{than} ({limit:.0f} us)"} if cost >= limit else {}
 
 
 def table(result: Result) -> str:

@@ -22,6 +22,10 @@ DELTAS: Final = 100
 RELAYED_DELTAS: Final = 200
 TRANSLATED_ROW: Final = f"stream of {RELAYED_DELTAS} deltas, translated"
 RELAYED_ROW: Final = f"stream of {RELAYED_DELTAS} deltas, relayed"
+RESPONSES_ROW: Final = f"stream of {RELAYED_DELTAS} deltas, Responses"
+#: A stream of the Responses API may cost so much more than the same one of Chat Completions: each of its events has a
+#: name, a number and the id of its item.
+RESPONSES_TIMES: Final = 1.3
 #: Seconds between the events of a paced stream.
 EVENT_INTERVAL: Final = 0.02
 #: Events per second over all streams, where only the number of streams varies.
@@ -97,8 +101,8 @@ def closed_loops(session: Session, targets: list[Target], mock: Target) -> None:
         session.remark("upstream's own cost", f"{figures.cpu:.0f} us {name}")
 
 
-def relayed(session: Session, deltas: int = RELAYED_DELTAS) -> None:
-    """What a native request costs in comparison with a translated one: the same reply to both dialects."""
+def dialects(session: Session, deltas: int = RELAYED_DELTAS) -> None:
+    """What the other dialects cost in comparison with Chat Completions: the same reply to all of them."""
     with (
         nginx.mock(session.folder, deltas=deltas, cores=session.back, name="mock-relayed") as (_, mock),
         with_baseline(session, mock, "relayed") as (proxy, modelmux),
@@ -107,6 +111,10 @@ def relayed(session: Session, deltas: int = RELAYED_DELTAS) -> None:
         chat, messages = payloads.request(1_000, stream=True), payloads.messages_request(1_000, stream=True)
         closed_loop_row(session, [proxy, modelmux], TRANSLATED_ROW, chat, stream=True)
         closed_loop_row(session, [proxy, native], RELAYED_ROW, messages, stream=True)
+        responses = replace(modelmux, unary="/v1/responses", stream="/v1/responses")
+        for name, store in ((RESPONSES_ROW, False), (f"{RESPONSES_ROW}, stored", True)):
+            body = payloads.responses_request(1_000, stream=True, store=store)
+            closed_loop_row(session, [proxy, responses], name, body, stream=True)
         prompt = payloads.messages_request(47_000, stream=False)
         closed_loop_row(session, [proxy, native], "unary, 47 kB prompt, relayed", prompt, stream=False)
 

@@ -102,7 +102,7 @@ async def test_s31_open_pages_show_only_status_and_counters() -> None:
     assert all(isinstance(value, int | float) for value in health["metrics"].values())
     for path in ("/livez", "/readyz", "/healthz", "/health/readiness", "/health/liveliness"):
         assert set((await send(subject.app, "GET", path, [])).json()) <= {"status", "reason"}
-    assert set((await send(subject.app, "GET", "/", [])).json()) == {"name", "version", "openai_base_path"}
+    assert set((await send(subject.app, "GET", "/", [])).json()) == {"name", "version", "openai_base_path", "apis"}
 
 
 #: Every field that a line about a request may have.

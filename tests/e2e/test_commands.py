@@ -84,6 +84,8 @@ def test_demo_once_shows_the_tour_and_ends_with_0(tmp_path: Path) -> None:
     result = modelmux("demo", "--once", "--port", str(free_port()), home=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     steps = ("A plain question", "A stream", "tool-calling loop", "get_weather('Paris')", "Timings")
+    for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
+        assert f"POST {path}" in result.stdout
     sides = ("client → gateway", "gateway → Vertex AI", "gateway → client", ":rawPredict", ":streamRawPredict")
     for text in steps + sides:
         assert text in result.stdout
@@ -102,9 +104,9 @@ def test_demo_serves_what_it_prints(tmp_path: Path) -> None:
         assert json.loads(answer.stdout)["choices"][0]["message"]["content"]
         lines = output.splitlines()
         first = lines.index("from openai import OpenAI")
-        snippet = "\n".join(lines[first : first + 3])
+        snippet = "\n".join(lines[first : first + 4])
         answer = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=20, check=True)
-        assert answer.stdout.strip()
+        assert len(answer.stdout.splitlines()) == 2, "by Chat Completions and by Responses"
     finally:
         process.signal(signal.SIGINT)
         assert process.wait(100) == 0

@@ -24,6 +24,7 @@ PYTHON_LITELLM = ROOT / ".venv-clients-litellm" / "bin" / "python"
 NODE = ROOT / ".venv-clients" / "bin" / "node"
 OPENCODE = MODULES / "opencode-linux-x64-baseline" / "bin" / "opencode"
 CLAUDE_CODE = MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude"
+CODEX = MODULES / "@openai" / "codex-linux-x64" / "vendor" / "x86_64-unknown-linux-musl" / "bin" / "codex"
 PICTURE = png()
 #: Far above what any of them takes, even on a busy machine.
 SECONDS = 250

@@ -14,6 +14,7 @@ from modelmux.app import Gateway, check_exposure, create_app
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
+from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many
 from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader
@@ -79,7 +80,7 @@ def serve(
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status, state=state
             )
-        log.info(names.EVENT_LISTENING, url=url)
+        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()))
         reloader = Reloader(app, read, config.server.host, log, status)
         drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])

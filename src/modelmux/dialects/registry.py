@@ -77,6 +77,15 @@ def _pages(*paths: str, authenticated: bool) -> list[Surface]:
     return [Surface("GET", path, "page", authenticated=authenticated) for path in paths]
 
 
+def api_paths() -> dict[str, str]:
+    """The APIs that this gateway serves: the name of a dialect -> its main path."""
+    paths: dict[str, str] = {}
+    for surface in SURFACES:
+        if surface.generates is not None and "{" not in surface.path:
+            paths.setdefault(surface.dialect.name, surface.path)
+    return paths
+
+
 #: Beginnings of paths that only clients of Anthropic's API know, served or not.
 _ANTHROPIC_PATHS: Final = ("/v1/messages", "/messages", "/v1/files", "/v1/skills", "/v1/complete")
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from starlette.routing import compile_path
 
 from modelmux.dialects.base import Caller, ListingDialect
-from modelmux.dialects.registry import Surface, dialect_of_path
+from modelmux.dialects.registry import Surface, api_paths, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.models import is_anthropic_client
@@ -141,7 +141,7 @@ class Application:
             return (
                 "Conversations are not stored here. Use previous_response_id, or send the whole conversation as input."
             )
-        served = "POST /v1/chat/completions, POST /v1/responses, POST /v1/messages and GET /v1/models"
+        served = ", ".join(f"POST {path}" for path in api_paths().values()) + " and GET /v1/models"
         return f"Did you mean {matches[0]}?" if matches else f"This gateway serves {served}."
 
     def _request_id(self, scope: Scope) -> str:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from modelmux.dialects.registry import api_paths
 from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import GatewayTotals
 from modelmux.version import __version__
@@ -57,7 +58,9 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
     """The Starlette routes. All pages respond at once, without waiting."""
 
     async def root(_: Request) -> Response:
-        return JSONResponse({"name": "modelmux", "version": __version__, "openai_base_path": "/v1"})
+        return JSONResponse(
+            {"name": "modelmux", "version": __version__, "openai_base_path": "/v1", "apis": api_paths()}
+        )
 
     async def hello(_: Request) -> Response:
         return Response()

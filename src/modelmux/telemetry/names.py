@@ -55,6 +55,7 @@ FIELDS: Final = {
     "parent_agent_id": "agent that started that one",
     "types": "type names in a reply that this version does not know",
     "url": "where the gateway listens",
+    "apis": "the APIs of clients that it serves, by the names of their dialects",
     "workers": "number of worker processes",
     "worker": "number of a worker process",
     "pid": "process id",

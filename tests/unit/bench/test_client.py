@@ -53,6 +53,13 @@ async def send(url: str) -> Response:
         client.close()
 
 
+@pytest.mark.parametrize("end", [b"event: message_stop", b"event: response.completed"])
+async def test_every_dialect_has_a_last_event(end: bytes) -> None:
+    head, last = CHUNKED % b"text/event-stream", chunk(end + b'\ndata: {"type": "x"}\n\n')
+    async with server(head, chunk(b"event: a\ndata: {}\n\n"), last, b"0\r\n\r\n") as url:
+        assert (await send(url)).complete
+
+
 async def test_a_stream_is_complete_only_with_its_last_event() -> None:
     head, event = CHUNKED % b"text/event-stream", chunk(b'data: {"x": 1}\n\n')
     async with server(head, event, event, chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n") as url:

@@ -31,6 +31,13 @@ def test_a_row_that_has_to_be_cheaper_than_another_one(relayed: float, fails: bo
     assert report.more_expensive(report.Result({}, rows[:1]), "a", than="b") == {}
 
 
+@pytest.mark.parametrize(("cost", "fails"), [(12.9, False), (13.1, True)])
+def test_a_row_may_cost_a_multiple_of_another_one(cost: float, fails: bool) -> None:
+    rows = [report.Row(name, "us", {"ModelMux": [each] * 3}) for name, each in (("a", cost), ("b", 10.0))]
+    messages = report.more_expensive(report.Result({}, rows), "a", than="b", times=1.3)
+    assert messages == ({"a": "a: 13 us, not below 1.3 times b (13 us)"} if fails else {})
+
+
 @pytest.mark.parametrize(("ratios", "fails"), [([5.0], False), ([7.0, 5.0], False), ([7.0, 7.0], True), ([2.0], False)])
 def test_only_a_regression_seen_twice_fails(
     ratios: list[float],

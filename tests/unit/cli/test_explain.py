@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
+from modelmux.cli.explain.dialect import guess_dialect
 from modelmux.cli.main import main
 
 FIRST: dict[str, Any] = {
@@ -149,6 +151,50 @@ def test_a_messages_request_is_not_explained_as_chat(tmp_path: Path) -> None:
         assert '"model"' not in output
         assert "notices:" in output
     assert "<fetched from https://example.com/a.png>" in output
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (FIRST, "openai_chat"),
+        (FIRST | {"tools": [{"type": "function", "function": {"name": "f"}}], "max_tokens": 1}, "openai_chat"),
+        (FIRST | {"input": "x"}, "openai_chat"),
+        ([], "openai_chat"),
+        ({"messages": [1, {"content": [2]}], "tools": {}}, "openai_chat"),
+        (MESSAGES, "anthropic_messages"),
+        (FIRST | {"stop_sequences": ["x"]}, "anthropic_messages"),
+        (FIRST | {"output_config": {"effort": "low"}}, "anthropic_messages"),
+        (FIRST | {"tools": [{"name": "f", "input_schema": {}}]}, "anthropic_messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "anthropic_messages"),
+        ({"model": "m", "input": "x"}, "openai_responses"),
+        ({"model": "m", "input": [{"role": "user", "content": "x"}], "tools": []}, "openai_responses"),
+        ({"previous_response_id": "resp_1"}, "openai_responses"),
+    ],
+)
+def test_the_dialect_is_guessed(body: Any, name: str) -> None:
+    assert guess_dialect(json.dumps(body).encode()) == name
+    assert guess_dialect(b"{") == "openai_chat"
+
+
+def test_long_and_short_names_of_a_dialect(tmp_path: Path) -> None:
+    for name in ("anthropic_messages", "messages"):
+        assert explain_file(tmp_path, FIRST | {"max_tokens": 1}, "--dialect", name)[0] == 0
+    for name in ("openai_chat", "chat"):
+        _, output = explain_file(tmp_path, FIRST, "--dialect", name)
+        assert "dropped temperature" in output
+        assert "--dialect" not in output, "it was not guessed"
+    assert "the request was read as openai_chat" in explain_file(tmp_path, FIRST)[1]
+
+
+MESSAGES_ROUTE = {**MESSAGES, "model": "smart", "output_config": {"effort": "xhigh"}}
+
+
+def test_each_model_of_a_name_has_its_own_bytes_of_a_messages_request(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(TWO_MODELS.format(model="claude-sonnet-4-6", fallbacks='["claude-opus-5"]'))
+    code, output = explain_file(tmp_path, MESSAGES_ROUTE, "--config", str(tmp_path / "c.toml"))
+    assert code == 0, output
+    names = [call.rpartition("/")[2] for call in calls(output)]
+    assert names == ["claude-sonnet-4-6:rawPredict", "claude-sonnet-4-6:rawPredict", "claude-opus-5:rawPredict"]
 
 
 def test_betas_of_a_messages_request(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ async def test_every_page_answers_get_and_head_with_the_request_id(path: str) ->
 async def test_the_root_says_where_clients_go() -> None:
     root = (await Pages().get("/")).json()
     assert (root["name"], root["openai_base_path"]) == ("modelmux", "/v1")
+    assert root["apis"].items() >= {"openai_chat": "/v1/chat/completions", "anthropic_messages": "/v1/messages"}.items()
 
 
 @pytest.mark.parametrize("path", LIVE)

@@ -58,7 +58,7 @@ def test_the_names_are_these() -> None:
         "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
         "notices", "upstream_request_id", "user_agent", "session_id", "agent_id", "parent_agent_id",
-        "types", "url", "workers", "worker", "pid", "restart_in_s", "traceback",
+        "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback",
         "cause", "retry_in_s", "token_left_s", "lifetime_s",
     ]  # fmt: skip
     assert names.LABELS == {

@@ -53,11 +53,11 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool) -> bool:
     async with RunningEmulator(EmulatorSettings()) as emulator:
         app = create_app(_config(emulator.base_url), log=make_log("error", "console"))
         with server_in_thread(app, sock):
-            base_url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
-            return await _tour(DemoTour(console, base_url, emulator.app), stop, console, base_url, once=once)
+            url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            return await _tour(DemoTour(console, url, emulator.app), stop, console, url, once=once)
 
 
-async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, base_url: str, *, once: bool) -> bool:
+async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str, *, once: bool) -> bool:
     running = asyncio.ensure_future(tour.run())  # awaited below, either way
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +67,7 @@ async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, base_url:
         return True
     passed = running.result()
     if passed and not once:
-        _print_examples(console, base_url)
+        _print_examples(console, url)
         await stopped
     stopped.cancel()
     await asyncio.wait({stopped})
@@ -83,10 +83,13 @@ def _config(upstream_url: str) -> Config:
     )
 
 
-def _print_examples(console: Console, base_url: str) -> None:
+def _print_examples(console: Console, url: str) -> None:
     """What a newcomer can paste right now."""
+    base_url = f"{url}/v1"
     console.rule("[bold]The gateway keeps serving[/bold]")
-    console.print(f"OpenAI base URL  [bold]{base_url}[/bold]   (any API key; nothing leaves this machine)\n")
+    console.print(f"OpenAI base URL     [bold]{base_url}[/bold]   for Chat Completions and Responses")
+    console.print(f"Anthropic base URL  [bold]{url}[/bold]      for Messages")
+    console.print("Any API key will do; nothing leaves this machine.\n")
     console.print("curl:", style="bold")
     body = f'{{"model":"{MODEL}","max_tokens":200,"messages":[{{"role":"user","content":"Hello!"}}]}}'
     line = f"curl {base_url}/chat/completions -H 'content-type: application/json' -d '{body}'"
@@ -97,6 +100,9 @@ def _print_examples(console: Console, base_url: str) -> None:
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{base_url}", api_key="demo")',
         f"print(client.chat.completions.create({arguments}).choices[0].message.content)",
+        f'print(client.responses.create(model="{MODEL}", input="Hello!").output_text)',
     ):
         console.print(line, soft_wrap=True, markup=False)
+    console.print("\nClaude Code; `modelmux connect` has the settings of more clients:", style="bold")
+    console.print(f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=demo claude", soft_wrap=True, markup=False)
     console.print("\nPress Ctrl-C to stop.", style="dim")

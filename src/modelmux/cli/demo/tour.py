@@ -1,4 +1,4 @@
-"""The tour of the demo: a question, a stream and a tool loop, each shown from both sides of the gateway.
+"""The tour of the demo: a question, a stream, a tool loop and other APIs, each shown from both sides of the gateway.
 
 Requests go over real HTTP, with the client that the gateway uses for Vertex AI; the emulator knows what Vertex AI
 received.
@@ -25,6 +25,7 @@ MODEL: Final = "claude-sonnet-4-6"
 #: Maximum number of lines shown of a body, and maximum width of a panel.
 _LINES: Final = 40
 _WIDTH: Final = 120
+_CHAT: Final = "/v1/chat/completions"
 _CONTENT_TYPE: Final = [(b"content-type", b"application/json")]
 _WEATHER: Final = {
     "type": "function",
@@ -58,6 +59,7 @@ class DemoTour:
             await self._question()
             await self._stream()
             await self._tools()
+            await self._other_apis()
         finally:
             await self._pool.aclose()
         self._summary()
@@ -80,7 +82,7 @@ class DemoTour:
         }
         self._show_client(body)
         started = time.perf_counter()
-        reply = await self._send(body)
+        reply = await self._send(_CHAT, body)
         decoder, first, chunks = SSEDecoder(), None, []
         self._console.print(Text("gateway → client  ", style="bold green"), end="")
         async for piece in reply:
@@ -116,11 +118,21 @@ class DemoTour:
         answer = (await self._post("tool results", body))["choices"][0]["message"]["content"] or ""
         self._expect("18" in answer and "14" in answer, "the answer does not use the tool's results")
 
-    async def _post(self, title: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _other_apis(self) -> None:
+        self._console.rule("[bold]4. The same question in OpenAI's Responses API and Anthropic's Messages API[/bold]")
+        question = "Hello! What can you do?"
+        body: dict[str, Any] = {"model": MODEL, "max_output_tokens": 200, "input": question, "store": False}
+        reply = await self._post("Responses", body, "/v1/responses")
+        self._expect(reply["status"] == "completed", "the question was not answered in the Responses API")
+        body = {"model": MODEL, "max_tokens": 200, "messages": [_user(question)]}
+        reply = await self._post("Messages", body, "/v1/messages")
+        self._expect(bool(reply["content"]), "the question was not answered in the Messages API")
+
+    async def _post(self, title: str, body: dict[str, Any], path: str = _CHAT) -> dict[str, Any]:
         """A unary request, shown from both sides."""
-        self._show_client(body)
+        self._show_client(body, path)
         started = time.perf_counter()
-        reply = await self._send(body)
+        reply = await self._send(path, body)
         raw = await reply.read(1024 * 1024)
         await reply.aclose()
         elapsed = time.perf_counter() - started
@@ -132,12 +144,12 @@ class DemoTour:
             raise SystemExit(1)
         return parsed
 
-    async def _send(self, body: dict[str, Any]) -> Reply:
+    async def _send(self, path: str, body: dict[str, Any]) -> Reply:
         raw = json.dumps(body).encode()
-        return await self._pool.send(HttpCall(self._origin, "/v1/chat/completions", _CONTENT_TYPE, raw, Timeouts()))
+        return await self._pool.send(HttpCall(self._origin, path, _CONTENT_TYPE, raw, Timeouts()))
 
-    def _show_client(self, body: dict[str, Any]) -> None:
-        self._panel("client → gateway", body, "cyan", "POST /v1/chat/completions")
+    def _show_client(self, body: dict[str, Any], path: str = _CHAT) -> None:
+        self._panel("client → gateway", body, "cyan", f"POST {path}")
 
     def _show_vertex(self) -> None:
         request = self._emulator.requests()[-1]

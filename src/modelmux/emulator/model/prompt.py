@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from modelmux.emulator.faults import directives
 
 #: What clients add to the text of the user.
-_CLIENT_TEXT: Final = re.compile(r"<(system-reminder|task-notification)>.*?</\1>", re.DOTALL)
+_CLIENT_TEXT: Final = re.compile(r"<(system-reminder|task-notification|environment_context)>.*?</\1>", re.DOTALL)
 
 Block = dict[str, Any]
 

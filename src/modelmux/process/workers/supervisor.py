@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from modelmux.config import Config, Loaded
+from modelmux.dialects.registry import api_paths
 from modelmux.process.reload import ReloadResult
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings
@@ -288,7 +289,9 @@ class Supervisor:
             self._log.info(names.EVENT_WORKER, worker=slot.number, action="ready", pid=slot.pid)
         elif all(s.state is State.READY for s in self._slots):
             self._started = True
-            self._log.info(names.EVENT_LISTENING, url=self._options.url, workers=len(self._slots))
+            self._log.info(
+                names.EVENT_LISTENING, url=self._options.url, apis=", ".join(api_paths()), workers=len(self._slots)
+            )
             self._manager.ready("Serving")
         self._assign_sockets()
 

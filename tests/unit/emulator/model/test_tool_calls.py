@@ -141,6 +141,13 @@ async def test_a_delegated_prompt_fits_its_schema() -> None:
         assert await calls("Use Agent", {**short, "input_schema": schema}) == [("Agent", {"prompt": expected})]
 
 
+async def test_what_codex_says_of_the_environment_is_not_the_users_text() -> None:
+    context = '<environment_context>\n  <cwd>/home/u/bash</cwd>\n  <entry access="read"/>\n</environment_context>'
+    assert await calls("", BASH, messages=[user(text(context)), user("hello")]) == []
+    messages = [user(text(context)), user('Use the bash tool for "pwd"')]
+    assert await calls("", BASH, messages=messages) == [("Bash", {"command": "pwd"})]
+
+
 async def test_the_end_of_a_background_task_does_not_start_it_again() -> None:
     notification = text('<task-notification><summary>Agent "files" completed</summary></task-notification>')
     messages = [

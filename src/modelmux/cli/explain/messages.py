@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from typing import Any, Final
 
 import click
 import msgspec
@@ -12,35 +10,12 @@ from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.native import NativeRequest, remote_files
-from modelmux.cli.output import print_lines
 from modelmux.dialects.anthropic_messages.request import decode_native
 from modelmux.errors import GatewayError
 from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.native.prepare import prepare_native
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire.google.vertex import verb
-
-#: Fields that requests of Chat Completions do not have.
-_FIELDS: Final = frozenset({"anthropic_version", "anthropic_beta", "system"})
-_BLOCKS: Final = frozenset({"tool_use", "tool_result"})
-
-
-def is_messages_request(body: bytes) -> bool:
-    """Whether a body can only be one of Messages."""
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return False
-    if not isinstance(content, dict):
-        return False
-    return not _FIELDS.isdisjoint(content) or any(str(block.get("type")) in _BLOCKS for block in _blocks(content))
-
-
-def _blocks(content: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    messages = content.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        blocks = message.get("content") if isinstance(message, dict) else None
-        yield from (block for block in (blocks if isinstance(blocks, list) else ()) if isinstance(block, dict))
 
 
 def explain_messages(body: bytes, model: str | None, betas: Iterable[str], find: Callable[[str], Route]) -> None:
@@ -73,7 +48,6 @@ def explain_messages(body: bytes, model: str | None, betas: Iterable[str], find:
         _show_call(prepared, deployments, stream=decoded.stream)
     for card, refusal in refusals:
         click.echo(f"\n{card.id} is skipped, because it cannot answer this request: {refusal.message}")
-    print_lines("note", ["the request was read as one of Anthropic Messages; --dialect chat changes that"], "cyan")
 
 
 def _prepare(native: NativeRequest, card: ModelCard, route: Route) -> NativePrepared:

@@ -1,0 +1,94 @@
+"""``modelmux explain``: the command and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelmux.cli.exit import USAGE
+from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect
+from modelmux.cli.explain.messages import explain_messages
+from modelmux.cli.explain.translated import Translated, compare, show, translate
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
+from modelmux.config import Config, ConfigError, build_routes, load
+from modelmux.dialects.base import DialectOptions
+from modelmux.errors import GatewayError
+from modelmux.runtime import Runtime
+
+_DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
+_CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
+_DIALECT_HELP = "API of the request, guessed from its fields by default: " + ", ".join(DIALECTS) + "."
+_TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
+
+
+@click.command()
+@click.argument("request", type=click.Path(path_type=Path))
+@click.option("--model", help="Use this model instead of the one in the request.")
+@click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
+@click.option("--dialect", type=click.Choice([*DIALECTS, *SHORT_NAMES]), metavar="NAME", help=_DIALECT_HELP)
+@click.option("--beta", "betas", multiple=True, metavar="VALUE", help="Value of the header anthropic-beta; repeatable.")
+def explain(
+    request: Path, model: str | None, turn2: Path | None, config_path: Path | None, dialect: str | None,
+    betas: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Print the URLs, the exact body and all notices for the request in the file REQUEST.
+
+    A name that is served by several models has a body for each, where they differ.
+    """
+    try:
+        config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
+    except ConfigError as error:
+        exit_with_config_error(error)
+    body = _read(request)
+    name = SHORT_NAMES.get(dialect, dialect) if dialect else guess_dialect(body)
+    is_relayed = name == "anthropic_messages"
+    if turn2 is not None and is_relayed:
+        exit_with_error(["--turn2 is for requests that are translated"], "Messages are sent as they are.", code=USAGE)
+    if betas and not is_relayed:
+        exit_with_error(["--beta is for Messages"], "Add --dialect anthropic_messages, or leave it out.", code=USAGE)
+    try:
+        if is_relayed:
+            explain_messages(body, model, betas, routes.find)
+            _note_dialect(name, dialect)
+            return
+        options = DialectOptions()
+        first = translate(DIALECTS[name], body, model, routes.find, options)
+        prepared = first.prepare(first.route.card)
+        show(first, prepared)
+        _note_dialect(name, dialect)
+        _note_stored(first)
+        if turn2 is not None:
+            second = translate(DIALECTS[name], _read(turn2), model, routes.find, options)
+            _note_stored(second)
+            compare(prepared, second.prepare(second.route.card))
+    except GatewayError as error:
+        where = f" ({error.param})" if error.param else ""
+        exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        exit_with_error([f"{path}: cannot be read: {error.strerror}"], "Pass a file with the body of a request.")
+
+
+def _note_dialect(name: str, chosen: str | None) -> None:
+    """Where it was guessed: that another one may have been meant."""
+    if chosen is None:
+        print_lines("note", [f"the request was read as {name}; --dialect changes that"], "cyan")
+
+
+def _note_stored(translated: Translated) -> None:
+    if translated.stored is None:
+        return
+    previous, ids = translated.stored.previous_id, translated.stored.item_ids
+    notes = []
+    if previous is not None:
+        notes.append(f"the conversation of previous_response_id {previous} comes first; it is stored, and not shown")
+    if ids:
+        notes.append(f"items that are stored have placeholders, and reasoning none: {', '.join(ids)}")
+    print_lines("note", notes, "cyan")
