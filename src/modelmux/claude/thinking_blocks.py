@@ -91,12 +91,12 @@ def _keep_own_runs(draft: Draft) -> None:
     first = _first_without_gap([runs[index] for index in own])
     if first:
         _note_dropped(draft, "Thinking before a gap is not sent.")
-    kept = set(own[first:])
-    if len(kept) == len(runs):
+    sent = set(own[first:])
+    if len(sent) == len(runs):
         return
-    is_kept = iter([index in kept for index, run in enumerate(runs) for _ in run.blocks])
+    is_sent = iter([index in sent for index, run in enumerate(runs) for _ in run.blocks])
     draft.body.messages = [
-        InputMessage(m.role, [b for b in m.content if not isinstance(b, SignedThinking) or next(is_kept)])
+        InputMessage(m.role, [b for b in m.content if not isinstance(b, SignedThinking) or next(is_sent)])
         for m in draft.body.messages
     ]
 

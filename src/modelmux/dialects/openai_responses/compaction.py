@@ -21,6 +21,6 @@ def split(entries: Sequence[Entry], *, compact: bool) -> tuple[list[Entry], Comp
 
     :param compact: the endpoint asks for it.
     """
-    asked = bool(entries) and entries[-1].type == "compaction_trigger"
-    rest = list(entries[:-1] if asked else entries)
-    return rest, "object" if compact else "item" if asked else None
+    triggered = bool(entries) and entries[-1].type == "compaction_trigger"
+    rest = list(entries[:-1] if triggered else entries)
+    return rest, "object" if compact else "item" if triggered else None

@@ -140,7 +140,7 @@ def _shown(id: str) -> str:
     return id[:80]
 
 
-def not_found(response_id: str) -> InvalidRequest:
+def unknown_response(response_id: str) -> InvalidRequest:
     """The error for a response that is unknown, or another caller's."""
     return InvalidRequest(
         f"Previous response with id '{_shown(response_id)}' not found.",

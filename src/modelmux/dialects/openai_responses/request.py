@@ -22,11 +22,11 @@ from modelmux.dialects.openai_responses.entries import (
     Entry,
     check_number,
     needed_ids,
-    not_found,
     read_items,
     resolve,
     stored_items,
     text_entry,
+    unknown_response,
 )
 from modelmux.dialects.openai_responses.field_support import reject_unsupported, report_ignored
 from modelmux.dialects.openai_responses.items import ItemTranslator
@@ -108,7 +108,7 @@ def _complete(request: _Request, history: History) -> Decoded:
     :raises InvalidRequest: naming the field.
     """
     if history.items is None:
-        raise not_found(request.wire.previous_response_id or "")
+        raise unknown_response(request.wire.previous_response_id or "")
     entries = resolve(request.entries, history.by_id)
     before = read_items(history.items, "previous_response_id", numbered=False)
     check_number(len(before) + len(entries), "input")
