@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.processes import Process, free_port
+from support.workers import until
 
 Serve = Callable[..., Process]
 MODEL = "claude-sonnet-4-6"
@@ -46,12 +47,13 @@ def files(directory: Path) -> dict[str, str]:
 
 
 def lines(process: Process) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in process.output().splitlines()]
+    complete = process.output().rpartition("\n")[0]
+    return [json.loads(line) for line in complete.splitlines()]
 
 
 def notice(process: Process) -> str:
-    """What the start says of stored responses."""
-    (line,) = [line for line in lines(process) if line["event"] == "listening"]
+    """What the start says of stored responses, once all workers are ready."""
+    (line,) = until(lambda: [line for line in lines(process) if line["event"] == "listening"])
     message: str = line["message"]
     return message
 
