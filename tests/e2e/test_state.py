@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.processes import Process, free_port
+from support.workers import until
 
 Serve = Callable[..., Process]
 MODEL = "claude-sonnet-4-6"
@@ -45,9 +46,20 @@ def files(directory: Path) -> dict[str, str]:
     }
 
 
-def messages(process: Process, level: str) -> list[str]:
-    lines: list[dict[str, Any]] = [json.loads(line) for line in process.output().splitlines()]
-    return [line["message"] for line in lines if line["event"] == "config" and line["level"] == level]
+def lines(process: Process) -> list[dict[str, Any]]:
+    complete = process.output().rpartition("\n")[0]
+    return [json.loads(line) for line in complete.splitlines()]
+
+
+def notice(process: Process) -> str:
+    """What the start says of stored responses, once all workers are ready."""
+    (line,) = until(lambda: [line for line in lines(process) if line["event"] == "listening"])
+    message: str = line["message"]
+    return message
+
+
+def warnings(process: Process) -> list[str]:
+    return [line["message"] for line in lines(process) if line["level"] == "warning"]
 
 
 def test_several_workers_share_a_key_and_a_file(serve: Serve, tmp_path: Path) -> None:
@@ -56,9 +68,8 @@ def test_several_workers_share_a_key_and_a_file(serve: Serve, tmp_path: Path) ->
     made = files(state)
     assert (made["seal.key"], made["responses.sqlite3"]) == ("600", "600")
     assert set(made.values()) == {"600"}
-    (notice,) = messages(process, "info")
-    assert f"{state}/responses.sqlite3, prompts included, for 1 h" in notice
-    assert messages(process, "warning") == []
+    assert f"{state}/responses.sqlite3, prompts included, for 1 h" in notice(process)
+    assert warnings(process) == []
     key = (state / "seal.key").read_text()
     assert key.strip() not in process.output()
     process.stop()
@@ -69,15 +80,14 @@ def test_several_workers_share_a_key_and_a_file(serve: Serve, tmp_path: Path) ->
 def test_one_worker_keeps_its_key_only_and_the_service_manager_says_where(serve: Serve, tmp_path: Path) -> None:
     process = serve(STATE_DIRECTORY=str(tmp_path / "given"))
     assert files(tmp_path / "given") == {"seal.key": "600"}
-    (notice,) = messages(process, "info")
-    assert "in memory, prompts included" in notice
+    assert "in memory, prompts included" in notice(process)
 
 
 def test_where_nothing_can_be_written_it_serves_and_says_so_once(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     process = serve("--workers", "2", "--set", f"server.state_dir={tmp_path}/file/state")
-    assert messages(process, "info") == []
-    key, store = messages(process, "warning")
+    assert notice(process) == "no responses are stored"
+    key, store = warnings(process)
     assert key.startswith("the seal key is kept in memory (")
     assert store.startswith("no responses are stored (")
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from modelmux.app import Gateway, check_exposure, create_app
+from modelmux.app import check_exposure, create_app
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
@@ -65,7 +65,7 @@ def serve(
         app = create_app(config, log=log, state=state)
     except ConfigError as error:
         exit_with_config_error(error)
-    _log_notes(log, loaded, app)
+    _log_warnings(log, loaded)
     count = config.server.workers
     try:
         sockets = listen_many(config.server.host, config.server.port, count)
@@ -78,9 +78,10 @@ def serve(
     try:
         if count > 1:
             _supervise(
-                config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status, state=state
-            )
-        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()))
+                config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
+                state=state, notice=app.responses.notice,
+            )  # fmt: skip
+        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)
         drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
@@ -89,12 +90,10 @@ def serve(
             status.close()
 
 
-def _log_notes(log: Log, loaded: Loaded, app: Gateway) -> None:
-    """Log what an operator should know of the configuration and of this machine."""
+def _log_warnings(log: Log, loaded: Loaded) -> None:
+    """Log what an operator should change in the configuration or on this machine."""
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
-    if app.responses.notice is not None:
-        log.info(names.EVENT_CONFIG, message=app.responses.notice)
     if (problem := raise_open_file_limit(loaded.config.limits.max_concurrent_requests)) is not None:
         log.warning(names.EVENT_CONFIG, message=problem)
 

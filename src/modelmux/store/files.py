@@ -25,9 +25,9 @@ def state_directory(named: str | None, environment: Mapping[str, str], platform:
     """
     if named:
         return Path(named).expanduser()
-    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # StateDirectory= of a systemd unit
-    if given.startswith("/"):
-        return Path(given)
+    from_manager = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # StateDirectory= of a systemd unit
+    if from_manager.startswith("/"):
+        return Path(from_manager)
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "modelmux"

@@ -105,10 +105,10 @@ class MemoryResponseStore:
         self._open_entries()
         by_id, size = {}, 0
         for item_id in query.item_ids:
-            found = self._find_item(owner, item_id)
-            if found is not None:
-                by_id[item_id] = found
-                size += len(found)
+            known = self._find_item(owner, item_id)
+            if known is not None:
+                by_id[item_id] = known
+                size += len(known)
         check_history(0, size)
         chain = self._chain(owner, query.previous_id)
         if chain is None:

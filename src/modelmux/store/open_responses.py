@@ -28,13 +28,13 @@ class OpenedResponses:
     """The store of a process. It is closed with ``store.aclose``.
 
     :param largest: bytes of the largest response that is stored; None if none is.
-    :param notice: what is kept, where and for how long, for people; None if nothing is.
+    :param notice: what is kept, where and for how long, for people.
     :param warning: what an operator should change.
     """
 
     store: ResponseStore
     largest: int | None = None
-    notice: str | None = None
+    notice: str = "no responses are stored"
     warning: str | None = None
 
 

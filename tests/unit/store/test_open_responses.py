@@ -18,6 +18,7 @@ from modelmux.store.open_responses import OpenedResponses, describe_duration, di
 from modelmux.store.sqlite_responses import SqliteResponseStore
 
 KEYS = [bytes(range(n, n + 64)).hex() for n in (0, 64)]
+NOTHING = "no responses are stored"
 
 
 def opened(directory: Path | None, problem: str | None = None, **settings: Any) -> OpenedResponses:
@@ -28,7 +29,6 @@ def test_one_process_keeps_them_in_memory_and_writes_nothing(tmp_path: Path) -> 
     responses = opened(tmp_path)
     assert isinstance(responses.store, MemoryResponseStore)
     assert responses.warning is None
-    assert responses.notice is not None
     assert "in memory, prompts included, for 1 h" in responses.notice
     assert list(tmp_path.iterdir()) == []
 
@@ -38,16 +38,15 @@ def test_several_share_a_file_and_the_start_says_where_and_how_long(tmp_path: Pa
     assert isinstance(responses.store, SqliteResponseStore)
     assert responses.store.path == tmp_path / "responses.sqlite3"
     assert responses.store.path.exists()
-    assert responses.notice is not None
     assert f"in {responses.store.path}, prompts included, for 30 d" in responses.notice
     assert 'responses.store = "off"' in responses.notice
     assert isinstance(opened(tmp_path, responses={"store": "sqlite"}).store, SqliteResponseStore)
 
 
-def test_off_stores_nothing_and_says_nothing(tmp_path: Path) -> None:
+def test_off_stores_nothing_and_says_so(tmp_path: Path) -> None:
     responses = opened(tmp_path, server={"workers": 2}, responses={"store": "off"})
     assert isinstance(responses.store, NoResponseStore)
-    assert (responses.largest, responses.notice, responses.warning) == (None, None, None)
+    assert (responses.largest, responses.notice, responses.warning) == (None, NOTHING, None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,7 +78,7 @@ def test_a_file_that_cannot_be_used_turns_the_store_off_with_a_remedy(tmp_path: 
         (opened(None, "there is no home directory", **settings), "there is no home directory"),
     ):
         assert isinstance(responses.store, NoResponseStore)
-        assert (responses.largest, responses.notice) == (None, None)
+        assert (responses.largest, responses.notice) == (None, NOTHING)
         assert problem in (responses.warning or "")
         assert "server.state_dir" in (responses.warning or "")
 

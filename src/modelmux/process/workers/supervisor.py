@@ -54,6 +54,7 @@ class SupervisorOptions:
     :param sockets: one for each worker; the same one each time where the platform cannot spread connections.
     :param read: reads the configuration.
     :param host: where the sockets listen.
+    :param notice: what the start says to people, in addition to the address.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class SupervisorOptions:
     manager: ServiceManager
     status: StatusFile | None
     state: LocalState
+    notice: str
 
 
 class Supervisor:
@@ -289,9 +291,11 @@ class Supervisor:
             self._log.info(names.EVENT_WORKER, worker=slot.number, action="ready", pid=slot.pid)
         elif all(s.state is State.READY for s in self._slots):
             self._started = True
+            options = self._options
             self._log.info(
-                names.EVENT_LISTENING, url=self._options.url, apis=", ".join(api_paths()), workers=len(self._slots)
-            )
+                names.EVENT_LISTENING, url=options.url, apis=", ".join(api_paths()), workers=len(self._slots),
+                message=options.notice,
+            )  # fmt: skip
             self._manager.ready("Serving")
         self._assign_sockets()
 
