@@ -48,7 +48,7 @@ class OpenCall:
 class OpenFunctionCall(OpenCall):
     """A call of a function. Its arguments are the upstream's own text."""
 
-    __slots__ = ("_arguments", "_frames", "_item", "_place")
+    __slots__ = ("_arguments", "_frames", "_item", "_position")
 
     def __init__(self, output: Output, tool: ClientTool, block: anthropic.Block) -> None:
         super().__init__(output, tool, block)
@@ -57,8 +57,8 @@ class OpenFunctionCall(OpenCall):
             id=output.new_id("fc"), call_id=block.id or "", name=tool.name, namespace=tool.namespace or UNSET,
             status="in_progress",
         )  # fmt: skip
-        self._place = {"item_id": self._item.id, "output_index": output.index}
-        self._frames = wire.DeltaFrames("response.function_call_arguments.delta", self._place)
+        self._position = {"item_id": self._item.id, "output_index": output.index}
+        self._frames = wire.DeltaFrames("response.function_call_arguments.delta", self._position)
         output.added(self._item)
 
     def _add(self, text: str) -> None:
@@ -68,14 +68,14 @@ class OpenFunctionCall(OpenCall):
     def _close(self, status: wire.ItemStatus) -> None:
         item = self._item
         item.arguments, item.status = "".join(self._arguments), status
-        self._output.emit("response.function_call_arguments.done", **self._place, arguments=item.arguments)
+        self._output.emit("response.function_call_arguments.done", **self._position, arguments=item.arguments)
         self._output.done(item)
 
 
 class OpenCustomCall(OpenCall):
     """A call of a custom tool: its text is the string in the arguments."""
 
-    __slots__ = ("_frames", "_input", "_item", "_place", "_texts")
+    __slots__ = ("_frames", "_input", "_item", "_position", "_texts")
 
     def __init__(self, output: Output, tool: ClientTool, block: anthropic.Block) -> None:
         super().__init__(output, tool, block)
@@ -85,8 +85,8 @@ class OpenCustomCall(OpenCall):
             id=output.new_id("ctc"), call_id=block.id or "", name=tool.name, namespace=tool.namespace or UNSET,
             status="in_progress",
         )  # fmt: skip
-        self._place = {"item_id": self._item.id, "output_index": output.index}
-        self._frames = wire.DeltaFrames("response.custom_tool_call_input.delta", self._place)
+        self._position = {"item_id": self._item.id, "output_index": output.index}
+        self._frames = wire.DeltaFrames("response.custom_tool_call_input.delta", self._position)
         output.added(self._item)
 
     def _add(self, text: str) -> None:
@@ -96,7 +96,7 @@ class OpenCustomCall(OpenCall):
         self._write(self._input.finish())
         item = self._item
         item.input, item.status = "".join(self._texts), status
-        self._output.emit("response.custom_tool_call_input.done", **self._place, input=item.input)
+        self._output.emit("response.custom_tool_call_input.done", **self._position, input=item.input)
         self._output.done(item)
 
     def _write(self, text: str) -> None:

@@ -118,9 +118,9 @@ class OpenMessage:
         self._output.emit_delta(frames, escaped)
 
     def _start_part(self) -> wire.DeltaFrames:
-        place = self._place()
-        self._output.emit("response.content_part.added", **place, part=wire.OutputText(""))
-        frames = self._frames = wire.DeltaFrames("response.output_text.delta", place)
+        position = self._position()
+        self._output.emit("response.content_part.added", **position, part=wire.OutputText(""))
+        frames = self._frames = wire.DeltaFrames("response.output_text.delta", position)
         self.plain = frames if self._stripper is None else None
         return frames
 
@@ -133,20 +133,20 @@ class OpenMessage:
         self._texts, self._frames, self.plain, self._length = [], None, None, 0
 
     def _emit(self, type: str, **fields: Any) -> None:
-        self._output.emit(f"response.{type}", **self._place(), **fields)
+        self._output.emit(f"response.{type}", **self._position(), **fields)
 
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"item_id": self._id, "output_index": self._index, "content_index": len(self._parts)}
 
 
 def add_refusal(output: Output, text: str) -> None:
     """A message item of its own: clients read a refusal beside other text as text."""
     id, index = output.new_id("msg"), output.index
-    place: dict[str, Any] = {"item_id": id, "output_index": index, "content_index": 0}
+    position: dict[str, Any] = {"item_id": id, "output_index": index, "content_index": 0}
     output.added(wire.MessageItem(id=id, status="in_progress"))
-    output.emit("response.content_part.added", **place, part=wire.Refusal(""))
-    output.emit("response.refusal.delta", **place, delta=text)
-    output.emit("response.refusal.done", **place, refusal=text)
+    output.emit("response.content_part.added", **position, part=wire.Refusal(""))
+    output.emit("response.refusal.delta", **position, delta=text)
+    output.emit("response.refusal.done", **position, refusal=text)
     part = Raw(wire.encode(wire.Refusal(text)))
-    output.emit("response.content_part.done", **place, part=part)
+    output.emit("response.content_part.done", **position, part=part)
     output.done(wire.MessageItem(id=id, status="completed", content=[part]))

@@ -58,9 +58,9 @@ class OpenReasoning:
             return
         self._begin()
         if self._frames is None:
-            place = self._place()
-            self._output.emit("response.reasoning_summary_part.added", **place, part=wire.SummaryText(""))
-            self._frames = wire.DeltaFrames("response.reasoning_summary_text.delta", place)
+            position = self._position()
+            self._output.emit("response.reasoning_summary_part.added", **position, part=wire.SummaryText(""))
+            self._frames = wire.DeltaFrames("response.reasoning_summary_text.delta", position)
         self._texts.append(text)
         self._output.emit_delta(self._frames, wire.encode(text)[1:-1])
 
@@ -73,8 +73,8 @@ class OpenReasoning:
         text, signature = "".join(self._texts), "".join(self._signatures)
         if text:
             part = wire.SummaryText(text)
-            self._output.emit("response.reasoning_summary_text.done", **self._place(), text=text)
-            self._output.emit("response.reasoning_summary_part.done", **self._place(), part=part)
+            self._output.emit("response.reasoning_summary_text.done", **self._position(), text=text)
+            self._output.emit("response.reasoning_summary_part.done", **self._position(), part=part)
             self._summary.append(part)
         if signature:
             self._begin()
@@ -106,5 +106,5 @@ class OpenReasoning:
         run = ThinkingRun(plan.model_id, self._output.response.id, self._run, tuple(self._blocks))
         return seal_thinking(plan.sealer, plan.owner, run)
 
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"item_id": self._id, "output_index": self._index, "summary_index": len(self._summary)}

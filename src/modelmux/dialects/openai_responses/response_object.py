@@ -15,7 +15,7 @@ from modelmux.errors import GatewayError
 from modelmux.wire import anthropic
 from modelmux.wire.openai import responses_reply as wire
 
-#: Stop reasons of a reply that is not complete: the limit of tokens was reached, or nobody continues it.
+#: Stop reasons of a reply that is not complete: the limit of tokens was reached, or it is not continued.
 TRUNCATED: Final = frozenset({"max_tokens", "model_context_window_exceeded", "compaction", "pause_turn"})
 
 

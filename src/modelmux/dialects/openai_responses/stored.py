@@ -71,9 +71,9 @@ def _without_encrypted(data: bytes) -> bytes:
 
 def _with_ids(stored: StoredResponse, history: Sequence[bytes]) -> Iterator[StoredItem]:
     """All items, each with its id. One that the client sent without an id gets one by its place, which stays."""
-    for place, data in enumerate(history):
+    for index, data in enumerate(history):
         id = _item.decode(data).get("id")
-        yield StoredItem(id if isinstance(id, str) and id else f"item_{place}", data)
+        yield StoredItem(id if isinstance(id, str) and id else f"item_{index}", data)
     yield from stored.input
 
 
@@ -99,9 +99,9 @@ def _listed(item: StoredItem, *, encrypted: bool) -> dict[str, Any]:
 def _start(items: list[StoredItem], after: str | None) -> int:
     if not after:
         return 0
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         if item.id == after:
-            return place + 1
+            return index + 1
     raise InvalidRequest("There is no item with this id.", param="after", hint="Use 'last_id' of the page before.")
 
 

@@ -283,21 +283,21 @@ class _Ends:
     :param trailing: constant fields of the deltas, as the inside of a JSON object.
     """
 
-    __slots__ = ("_made", "_template")
+    __slots__ = ("_encoded", "_template")
 
     def __init__(self, trailing: bytes) -> None:
         self._template = b'",' + trailing + b'"sequence_number":%d}\n\n'
-        self._made: list[bytes] = []
+        self._encoded: list[bytes] = []
 
     def one(self, number: int) -> bytes:
-        made = self._made
-        return made[number] if number < len(made) else self.run(number, 1)[0]
+        encoded = self._encoded
+        return encoded[number] if number < len(encoded) else self.run(number, 1)[0]
 
     def run(self, first: int, count: int) -> list[bytes]:
-        made, end, template = self._made, first + count, self._template
-        if len(made) < end <= _MAX_ENDS:
-            made += [template % number for number in range(len(made), end)]
-        return made[first:end] if end <= len(made) else [template % number for number in range(first, end)]
+        encoded, end, template = self._encoded, first + count, self._template
+        if len(encoded) < end <= _MAX_ENDS:
+            encoded += [template % number for number in range(len(encoded), end)]
+        return encoded[first:end] if end <= len(encoded) else [template % number for number in range(first, end)]
 
 
 _TEXT_ENDS: Final = _Ends(b'"logprobs":[],')
@@ -308,13 +308,17 @@ class DeltaFrames:
     """Encodes the deltas of one part: everything but their text and number is constant.
 
     :param type: of the events.
-    :param place: the fields that say which part it is.
+    :param position: the fields that say which part it is.
     """
 
     __slots__ = ("_ends", "_head")
 
-    def __init__(self, type: str, place: Mapping[str, Any]) -> None:
-        self._head = b'event: %b\ndata: {"type":"%b",%b,"delta":"' % (type.encode(), type.encode(), encode(place)[1:-1])
+    def __init__(self, type: str, position: Mapping[str, Any]) -> None:
+        self._head = b'event: %b\ndata: {"type":"%b",%b,"delta":"' % (
+            type.encode(),
+            type.encode(),
+            encode(position)[1:-1],
+        )
         self._ends = _TEXT_ENDS if type == "response.output_text.delta" else _OTHER_ENDS
 
     def encode(self, text: bytes, number: int) -> bytes:
