@@ -252,6 +252,7 @@ def without(headers: dict[str, str], names: set[str]) -> dict[str, str]:
 def test_any_other_method_is_refused_with_those_that_are_allowed(surface: Surface, method: str) -> None:
     path = path_of(surface)
     served = {s.method: s for s in SURFACES if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", s.path), path) or s == surface}
+    served[surface.method] = surface
     if "GET" in served:
         served["HEAD"] = served["GET"]
 

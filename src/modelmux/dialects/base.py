@@ -281,16 +281,21 @@ class Dialect(ListingDialect, Protocol):
         """
         ...
 
-    def token_count(self, count: bytes) -> bytes:
-        """The body of a count of tokens.
-
-        :param count: as Anthropic's API tells it: ``{"input_tokens": …}``.
-        """
-        ...
-
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         """The dialect's own headers of a response with a reply.
 
         :param upstream: headers of the reply; empty if the response starts before it.
+        """
+        ...
+
+
+@runtime_checkable
+class CountingDialect(Dialect, Protocol):
+    """A dialect that has counts of tokens, too."""
+
+    def token_count(self, count: bytes) -> bytes:
+        """The body of a count.
+
+        :param count: that of Anthropic's API: ``{"input_tokens": …}``.
         """
         ...

@@ -15,7 +15,7 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.token_estimate import estimate_tokens
-from modelmux.dialects.base import Dialect, Inbound
+from modelmux.dialects.base import CountingDialect, Inbound
 from modelmux.errors import GatewayError, NotSupported, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.count_state import CountReply
@@ -39,7 +39,7 @@ ESTIMATED: Final = frozenset({
 ESTIMATE_HEADER: Final = (b"x-modelmux-estimate", b"true")
 
 
-async def count_tokens(inbound: Inbound, dialect: Dialect, client: ClientStream, services: Services) -> None:
+async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: ClientStream, services: Services) -> None:
     """Answer one request for a count.
 
     :raises GatewayError: it failed; the caller sends the error.

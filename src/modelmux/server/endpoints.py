@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from modelmux.dialects.base import Caller, Inbound
+from modelmux.dialects.base import Caller, CountingDialect, Inbound
 from modelmux.dialects.registry import Surface
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.count_tokens import count_tokens
@@ -28,10 +28,10 @@ class Endpoint:
     """
 
     def __init__(self, surface: Surface, services: Services, readiness: Readiness, max_body_bytes: int) -> None:
-        assert surface.calls_upstream is not None
+        dialect = surface.calls_upstream
+        assert dialect is not None
         self._surface = surface
-        self._dialect = surface.calls_upstream
-        self._run = count_tokens if surface.operation == "count_tokens" else run
+        self._dialect = dialect
         self._services = services
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes
@@ -60,7 +60,11 @@ class Endpoint:
             self._services.dialect_options,
         )
         client = AsgiClientStream(scope, receive, send, headers, self._max_body_bytes, self._readiness)
-        await self._run(inbound, self._dialect, client, self._services)
+        if self._surface.operation == "count_tokens":
+            assert isinstance(self._dialect, CountingDialect)
+            await count_tokens(inbound, self._dialect, client, self._services)
+        else:
+            await run(inbound, self._dialect, client, self._services)
 
 
 def _timeout(value: bytes | None) -> float:
