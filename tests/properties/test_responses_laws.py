@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelmux.claude.fold import to_events
@@ -106,6 +106,9 @@ def test_any_split_of_a_compaction(data: st.DataObject, reply: Json) -> None:
 # -- R7: nothing vanishes
 
 
+CUT = ("max_tokens", "model_context_window_exceeded", "pause_turn", "compaction")
+
+
 @given(st.data(), REPLIES)
 def test_all_of_a_reply_is_in_the_response(data: st.DataObject, reply: Json) -> None:
     """Compared with the reply itself, read without the translator."""
@@ -123,6 +126,10 @@ def test_all_of_a_reply_is_in_the_response(data: st.DataObject, reply: Json) -> 
     assert sealed == [b for b in blocks if "thinking" in b["type"] and b.get("signature", "redacted")]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     assert [called(item) for item in items if "call_id" in item] == [(c["id"], c["name"]) for c in calls]
+    last = blocks[-1] if blocks else {"type": "nothing"}
+    if last["type"] == "tool_use" or (last["type"] == "text" and last["text"].strip()):
+        is_cut = reply["stop_reason"] in CUT
+        assert [item["status"] == "completed" for item in items] == [True] * (len(items) - 1) + [not is_cut]
     refusals = [part["refusal"] for part in parts if "refusal" in part]
     assert len(refusals) == (reply["stop_reason"] == "refusal")
     explanation = (reply["stop_details"] or {}).get("explanation")
@@ -145,6 +152,7 @@ def called(item: Json) -> tuple[str, str]:
 BROKEN = UpstreamBroken("The upstream broke off.", reply_started=True)
 
 
+@settings(max_examples=50)  # of all prefixes each
 @given(st.data(), REPLIES, plans)
 def test_every_prefix_ends_once(data: st.DataObject, reply: Json, shape: ResponsesPlan) -> None:
     """A reply that breaks off at any place, with keep-alives at any place, ends with one failure."""
