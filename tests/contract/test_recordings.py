@@ -6,7 +6,6 @@ What is right is read from the recording by the few naive lines below, which sha
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from support.asgi import Response, request
 from support.fakes import JSON_HEADERS, SSE_HEADERS, FakeReply, FakeUpstream
 from support.gateway import PATH, ask, gateway
-from support.recorded_messages import arguments, recorded_message
+from support.recorded_messages import arguments, recorded_message, replay
 from support.recordings import recordings
 
 FINISH = {
@@ -44,20 +43,6 @@ def expected(recording: dict[str, Any]) -> dict[str, Any]:
         "cached": usage.get("cache_read_input_tokens") or 0,
         "completion": usage.get("output_tokens") or 0,
     }
-
-
-def replay(recording: dict[str, Any], seed: int) -> FakeReply:
-    """The recorded reply, its bytes cut at random."""
-    if recording["kind"] == "stream":
-        raw, headers = recording["sse"].encode(), SSE_HEADERS
-    else:
-        raw, headers = json.dumps(recording["body"], ensure_ascii=False).encode(), JSON_HEADERS
-    dice, pieces = random.Random(seed), []
-    while raw:
-        size = dice.choice((1, 2, 3, 7, 40, 300, len(raw)))
-        pieces.append(raw[:size])
-        raw = raw[size:]
-    return FakeReply(recording["status"], headers, pieces)
 
 
 async def answer(recording: dict[str, Any], seed: int, **fields: Any) -> Response:

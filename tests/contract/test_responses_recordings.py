@@ -10,10 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelmux.app import Gateway
 from modelmux.claude.fold import to_events
 from modelmux.dialects.openai_responses.sealed import open_thinking
 from modelmux.dialects.openai_responses.stream import ResponsesEncoder
-from support.recorded_messages import arguments, recorded_message
+from support.asgi import Response, request
+from support.fakes import FakeUpstream, message_reply
+from support.gateway import MODEL, gateway
+from support.recorded_messages import arguments, recorded_message, replay
 from support.recordings import recordings
 from support.responses import SEALER, decoded_message, folded_lines, judged, plan, responses_encoder, streamed, unary
 from support.responses_frames import Json
@@ -111,3 +115,43 @@ def test_the_model_gets_its_own_blocks_back(recording: dict[str, Any]) -> None:
 def complete(block: Json) -> Json:
     """A block as it is sent again: input that was cut off is not JSON, and sent as a text."""
     return block if isinstance(block.get("input", {}), dict) else {**block, "input": {"arguments": block["input"]}}
+
+
+# -- through the gateway
+
+
+async def ask(app: Gateway, **fields: Any) -> Response:
+    response = await request(app, "POST", "/v1/responses", {"model": MODEL, **fields})
+    assert response.status == 200, response.body
+    return response
+
+
+@pytest.mark.parametrize("recording", recordings("message", "stream"))
+async def test_the_gateway_gives_the_same_response_streamed_or_not(recording: dict[str, Any]) -> None:
+    """R1 and R5; and the next turn reaches the model alike whether the client names the response or sends its items."""
+    upstream = FakeUpstream([replay(recording, 1), replay(recording, 2), message_reply(), message_reply()])
+    app = gateway(upstream)
+    accepted = check((await ask(app, input="Go.", stream=True)).body)
+    whole = (await ask(app, input="Go.")).json()
+    check_response(whole)
+    assert without_ids(accepted.response) == without_ids(whole)
+    output = accepted.items
+    results = [output_of(item) for item in output if item["type"] == "function_call"]
+    following = [*results, {"role": "user", "content": "Go on."}]
+    await ask(app, input=following, previous_response_id=accepted.response["id"])
+    assert accepted.response["store"] is True
+    await ask(app, input=[{"role": "user", "content": "Go."}, *output, *following])
+    by_id, inline = upstream.body(2), upstream.body(3)
+    assert by_id["messages"] == inline["messages"]
+    await app.aclose()
+
+
+def output_of(call: Json) -> Json:
+    return {"type": "function_call_output", "call_id": call["call_id"], "output": "done"}
+
+
+def without_ids(response: Json) -> Json:
+    """Without what is new in each response: ids, times, and what is sealed for one response."""
+    new = ("id", "created_at", "completed_at", "encrypted_content")
+    output = [{name: value for name, value in item.items() if name not in new} for item in response["output"]]
+    return {name: value for name, value in response.items() if name not in new} | {"output": output}

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelmux.claude.fold import to_events
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
+from modelmux.dialects.openai_responses.sealed import open_thinking
 from modelmux.errors import UpstreamBroken
 from support.responses import (
+    SEALER,
+    TOOLS,
     decoded,
     decoded_message,
     folded,
@@ -24,7 +28,7 @@ from support.responses import (
     sse_bytes,
     streamed,
     unary,
-)
+)  # fmt: skip
 from support.responses_frames import Json
 from support.responses_sdk import check_response
 from support.strategies import RESPONSES_CALLS, cut, disorder, framed, replies, streams
@@ -99,12 +103,56 @@ def test_any_split_of_a_compaction(data: st.DataObject, reply: Json) -> None:
         assert accepted.response["error"]["code"] == "server_error"
 
 
+# -- R7: nothing vanishes
+
+
+CUT = ("max_tokens", "model_context_window_exceeded", "pause_turn", "compaction")
+
+
+@given(st.data(), REPLIES)
+def test_all_of_a_reply_is_in_the_response(data: st.DataObject, reply: Json) -> None:
+    """Compared with the reply itself, read without the translator."""
+    shape = plan()
+    accepted = judged(streamed([sse_bytes(data.draw(streams(reply)))], shape), shape)
+    blocks, items = reply["content"], accepted.items
+    parts = [part for item in items if item["type"] == "message" for part in item["content"]]
+    written = "".join(part.get("text", "") for part in parts)
+    texts = [block["text"] for block in blocks if block["type"] == "text"]
+    assert "".join(written.split()) == "".join("".join(texts).split()), "blank texts between calls vanish"
+    summaries = [part["text"] for item in items if item["type"] == "reasoning" for part in item["summary"]]
+    assert summaries == [b["thinking"] for b in blocks if b["type"] == "thinking" and b["thinking"]]
+    runs = [open_thinking(SEALER, shape.owner, item.get("encrypted_content")) for item in items]
+    sealed = [msgspec.to_builtins(block) for run in runs if run is not None for block in run.blocks]
+    assert sealed == [b for b in blocks if "thinking" in b["type"] and b.get("signature", "redacted")]
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    assert [called(item) for item in items if "call_id" in item] == [(c["id"], c["name"]) for c in calls]
+    last = blocks[-1] if blocks else {"type": "nothing"}
+    if last["type"] == "tool_use" or (last["type"] == "text" and last["text"].strip()):
+        is_cut = reply["stop_reason"] in CUT
+        assert [item["status"] == "completed" for item in items] == [True] * (len(items) - 1) + [not is_cut]
+    refusals = [part["refusal"] for part in parts if "refusal" in part]
+    assert len(refusals) == (reply["stop_reason"] == "refusal")
+    explanation = (reply["stop_details"] or {}).get("explanation")
+    assert not explanation or refusals == [explanation]
+
+
+#: Upstream names of the tools that have a namespace or a type of their own.
+UPSTREAM = {(tool.name, tool.namespace): name for name, tool in TOOLS.items()}
+
+
+def called(item: Json) -> tuple[str, str]:
+    """Id and upstream name of a call."""
+    key = (item.get("name", item["type"].removesuffix("_call")), item.get("namespace"))
+    return item["call_id"], UPSTREAM.get(key, key[0])
+
+
 # -- R6: ends
 
 
 BROKEN = UpstreamBroken("The upstream broke off.", reply_started=True)
 
 
+@settings(max_examples=50)  # of all prefixes each
 @given(st.data(), REPLIES, plans)
 def test_every_prefix_ends_once(data: st.DataObject, reply: Json, shape: ResponsesPlan) -> None:
     """A reply that breaks off at any place, with keep-alives at any place, ends with one failure."""

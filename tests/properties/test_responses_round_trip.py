@@ -14,10 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmux.claude.fold import to_events
+from modelmux.dialects.base import DialectOptions, Inbound
+from modelmux.dialects.openai_responses.plan import ResponsesPlan
+from modelmux.dialects.openai_responses.request import decode
 from modelmux.dialects.openai_responses.sealed import open_thinking
-from support.responses import SEALER
+from support.responses import SEALER, decoded_message, judged, unary
 from support.responses_frames import Json
 from support.responses_loop import Conversation, Keep, sent_back
+from support.responses_sdk import check_compacted, check_response
 from support.strategies import OBJECTS, TEXT, WORDS
 from support.translation import OPUS
 
@@ -43,6 +48,11 @@ _PATCH = st.one_of(
     st.fixed_dictionaries({"type": st.sampled_from(["create_file", "update_file"]), "path": TEXT, "diff": TEXT}),
     st.fixed_dictionaries({"type": st.just("delete_file"), "path": TEXT}),
 )
+#: A search that the gateway runs: none of it is sent back, and it ends nothing but a text.
+SEARCH: list[Json] = [
+    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "?"}},
+    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+]
 FREE_TEXT = st.fixed_dictionaries({"input": TEXT})
 #: Calls by upstream name.
 CALLS = st.one_of(
@@ -184,3 +194,35 @@ def test_a_refusal_comes_back_as_text(keep: Keep) -> None:
     conversation.reply(content, "refusal")
     texts = [block["text"] for block in conversation.sent()[1]["content"]]
     assert texts == ["Sure, first", "The model declined to answer."]
+
+
+@given(contents(1), contents(2))
+def test_a_reply_that_paused_comes_back_as_one(first: list[Json], second: list[Json]) -> None:
+    """The gateway continues it, and the client sees one response."""
+    conversation = Conversation(web_search=True)
+    encoder = conversation.encoder()
+    paused = {"content": [*first, *SEARCH], "stop_reason": "pause_turn", "usage": {}}
+    raw = b"".join(map(encoder.feed, to_events(decoded_message(paused))))
+    assert encoder.state.paused
+    continued = encoder.restart(encoder.plan)
+    continued.ended_at = 2
+    rest = {"content": second, "stop_reason": "end_turn", "usage": {}}
+    raw += b"".join(map(continued.feed, to_events(decoded_message(rest)))) + continued.finish()
+    conversation.receive(judged(raw, continued.plan).items)
+    assert sent_back(conversation.sent()[1]["content"]) == sent_back(first + second)
+
+
+@given(WORDS, st.booleans())
+def test_a_summary_comes_back_as_it_was_written(summary: str, compact: bool) -> None:
+    inbound = Inbound("r", 0.0, options=DialectOptions(sealer=SEALER))
+    trigger = [] if compact else [{"type": "compaction_trigger"}]
+    body = {"model": "m", "input": [{"role": "user", "content": "Go."}, *trigger]}
+    plan = decode(inbound, json.dumps(body).encode(), compact=compact).plan
+    assert isinstance(plan, ResponsesPlan)
+    message = {"content": [{"type": "text", "text": summary}], "stop_reason": "end_turn", "usage": {}}
+    response = unary(decoded_message(message), plan)
+    (check_compacted if compact else check_response)(response)
+    conversation = Conversation()
+    conversation.items = [*response["output"], {"role": "user", "content": "Go on."}]
+    texts = [block["text"] for block in conversation.sent()[0]["content"]]
+    assert texts == [f"<conversation_summary>\n{summary}\n</conversation_summary>", "Go on."]

@@ -1,9 +1,13 @@
-"""The message that a recording holds, read in a naive way that shares nothing with the translation."""
+"""Recorded replies: as an upstream sends them, and as the message that they hold, read in a naive way that shares
+nothing with the translation."""
 
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
+
+from support.fakes import JSON_HEADERS, SSE_HEADERS, FakeReply
 
 
 def recorded_message(recording: dict[str, Any]) -> dict[str, Any]:
@@ -47,3 +51,17 @@ def arguments(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def replay(recording: dict[str, Any], seed: int) -> FakeReply:
+    """The recorded reply, its bytes cut at random."""
+    if recording["kind"] == "stream":
+        raw, headers = recording["sse"].encode(), SSE_HEADERS
+    else:
+        raw, headers = json.dumps(recording["body"], ensure_ascii=False).encode(), JSON_HEADERS
+    dice, pieces = random.Random(seed), []
+    while raw:
+        size = dice.choice((1, 2, 3, 7, 40, 300, len(raw)))
+        pieces.append(raw[:size])
+        raw = raw[size:]
+    return FakeReply(recording["status"], headers, pieces)

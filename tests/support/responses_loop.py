@@ -38,19 +38,29 @@ Keep = Callable[[Json], Json | None]
 class Conversation:
     """
     :param keep: how the client keeps items; None for an item leaves it out.
+    :param web_search: the client declares web search, and the gateway runs it.
     """
 
-    def __init__(self, keep: Keep = lambda item: item, card: ModelCard = SONNET, owner: str = "anonymous") -> None:
+    def __init__(
+        self,
+        keep: Keep = lambda item: item,
+        *,
+        card: ModelCard = SONNET,
+        owner: str = "anonymous",
+        web_search: bool = False,
+    ) -> None:
         self.items: list[Json] = [{"role": "user", "content": "Go."}]
-        self.fields: Json = {}
+        self._tools = [*DECLARED, {"type": "web_search"}] if web_search else DECLARED
         self._keep = keep
         self._card = card
-        self._inbound = Inbound("r", 0.0, caller=Caller(owner), options=DialectOptions(sealer=SEALER))
+        self._inbound = Inbound(
+            "r", 0.0, caller=Caller(owner), options=DialectOptions(sealer=SEALER, web_search=web_search)
+        )
         self._replies = 0
 
     def prepared(self) -> PreparedRequest:
         """The next request as it is sent to the model."""
-        body = {"model": "m", "store": False, "tools": DECLARED, "input": self.items, **self.fields}
+        body = {"model": "m", "store": False, "tools": self._tools, "input": self.items}
         request = decode(self._inbound, json.dumps(body).encode())
         assert request.request is not None
         return prepare(request.request, request.plan, self._card, Options(caching=False))
