@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.asgi import request
-from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply
+from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, quota_exceeded
 from support.gateway import MODEL, gateway
 
 CODEX = {"originator": "codex_exec"}
@@ -34,6 +34,16 @@ async def test_an_upstreams_413_stays_a_413() -> None:
     app = gateway(FakeUpstream([refused]))
     response = await request(app, "POST", "/v1/responses", {"model": MODEL, "input": "Hi"}, CODEX)
     assert (response.status, response.json()["error"]["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize(("headers", "upstream", "expected"), [({}, None, None), (CODEX, None, "2"), (CODEX, "7", "7")])
+async def test_codex_is_always_told_when_to_try_a_429_again(
+    headers: dict[str, str], upstream: str | None, expected: str | None
+) -> None:
+    """Without ``retry-after`` it gives up at once, and does not show the message."""
+    app = gateway(FakeUpstream([quota_exceeded(upstream)]), retries={"max": 0})
+    response = await request(app, "POST", "/v1/responses", {"model": MODEL, "input": "Hi"}, headers)
+    assert (response.status, response.headers.get("retry-after")) == (429, expected)
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses"])

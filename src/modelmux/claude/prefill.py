@@ -1,4 +1,5 @@
-"""A trailing assistant message: the beginning of the answer, which some models continue and others reject."""
+"""A trailing assistant message: the beginning of the answer, which some models continue and others reject, or what came
+of a reply that was cut off, which no client means as such a beginning."""
 
 from __future__ import annotations
 
@@ -10,12 +11,22 @@ from modelmux.claude.draft import Draft
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import InputMessage, TextBlock
 
-#: The user turn for a model that does not support prefill, if the operator chose that.
+#: The user turn after a reply that was cut off, and, if the operator chose that, for a model that does not support
+#: prefill.
 CONTINUE: Final = "Continue exactly where your last message ends."
+#: The notices for such a turn.
+CUT_REPLY: Final = "A reply was cut off here: a user turn that asks the model to continue was added."
+_NO_PREFILL: Final = "This model does not support prefill: a user turn that asks it to continue was added."
+
+
+def continue_turn() -> InputMessage:
+    """The user turn that asks for the rest of a reply."""
+    return InputMessage("user", [TextBlock(CONTINUE)])
 
 
 def apply(draft: Draft) -> None:
-    """Keep the prefill where model and request allow one; else add a user turn, or reject the request.
+    """Keep the prefill where model and request allow one; else add a user turn, or reject the request. A reply that was
+    cut off gets the user turn.
 
     :raises InvalidRequest: a prefill that cannot be continued.
     """
@@ -23,18 +34,18 @@ def apply(draft: Draft) -> None:
     last = body.messages[-1]
     if last.role != "assistant":
         return
+    was_cut = request.ends_in_cut_reply
     by_schema = request.answer_format is not None and request.answer_format.schema is not None
-    if draft.card.prefill and not by_schema:
+    if draft.card.prefill and not by_schema and not was_cut:
         block = last.content[-1]
         assert isinstance(block, TextBlock)  # no turn ends in thinking, and every call has a result
         if block.text[-1].isspace():
             block = replace(block, text=block.text.rstrip())
             body.messages = [*body.messages[:-1], InputMessage("assistant", [*last.content[:-1], block])]
         return
-    if draft.options.prefill == "continue":
-        reason = "This model does not support prefill: a user turn that asks it to continue was added."
-        draft.notices.add("added", request.fields.messages, reason)
-        body.messages = [*body.messages, InputMessage("user", [TextBlock(CONTINUE)])]
+    if was_cut or draft.options.prefill == "continue":
+        draft.notices.add("added", request.fields.messages, CUT_REPLY if was_cut else _NO_PREFILL)
+        body.messages = [*body.messages, continue_turn()]
         return
     if draft.card.prefill:
         raise InvalidRequest(

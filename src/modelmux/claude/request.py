@@ -127,6 +127,8 @@ class ClaudeRequest(Struct, frozen=True):
     :param body: the request as a Messages body. It may exceed what a given model accepts.
     :param late_system: system turns inside the conversation, in order.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
+    :param ends_in_cut_reply: a trailing assistant message is what came of a reply that was cut off, and not the
+        beginning of an answer.
     :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
     :param notices: what was changed so far.
     """
@@ -140,6 +142,7 @@ class ClaudeRequest(Struct, frozen=True):
     client_ids: Mapping[str, str] = {}
     remote_files: tuple[RemoteFile, ...] = ()
     fields: FieldNames = FieldNames()
+    ends_in_cut_reply: bool = False
     thinking_runs: tuple[ThinkingRun, ...] = ()
     notices: tuple[Notice, ...] = ()
 

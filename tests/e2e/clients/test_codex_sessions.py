@@ -101,17 +101,18 @@ def test_the_gateway_summarises_again_and_again(codex: Codex, received: Received
         assert texts(last).count("<conversation_summary>") == 1
 
 
-@pytest.mark.parametrize("words", ["truncate_after_event=%d", "reset_after_event=%d", "error_after_event=%d"])
-@pytest.mark.parametrize("events", [6, 12])
-def test_it_goes_on_after_a_reply_that_broke_off_behind_its_thinking(
-    codex: Codex, received: Received, words: str, events: int
-) -> None:
-    """It sends the items back that were complete: thinking alone, or an assistant message as the last one."""
-    result = codex.run(f'[[emulator: {words % events} times=1]] Use the exec_command tool for "echo the oak"')
-    assert result.code == 0, result.events
-    assert "the oak" in result.texts[-1]
-    assert [error for error in result.errors if not error.startswith("Reconnecting... 1/5")] == []
-    assert {request["status"] for request in received.all()} == {200}
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-6"])
+@pytest.mark.parametrize("fault", ["truncate", "reset", "error"])
+def test_it_goes_on_after_a_reply_that_broke_off(codex: Codex, received: Received, model: str, fault: str) -> None:
+    """At any event. It sends the items back that were complete: thinking alone, or a message as the last one."""
+    for event in range(6, 40, 2 if fault == "error" else 8):
+        received.forget()
+        prompt = f'[[emulator: {fault}_after_event={event} times=1]] Use the exec_command tool for "echo the oak"'
+        result = codex.run(prompt, "--model", model)
+        assert result.code == 0, (event, result.events)
+        assert "the oak" in result.texts[-1]
+        assert [error for error in result.errors if not error.startswith("Reconnecting... 1/5")] == []
+        assert {request["status"] for request in received.all()} == {200}
 
 
 def test_a_pause_of_the_model_is_no_broken_stream(codex: Codex, received: Received) -> None:

@@ -21,6 +21,9 @@ from modelmux.wire.http import Headers
 from modelmux.wire.openai import common
 from modelmux.wire.openai.responses_reply import InputTokenCount
 
+#: Seconds that Codex waits after a 429 whose upstream does not say how long.
+_CODEX_DELAY: Final = b"2"
+
 
 class _Count(Struct):
     input_tokens: int
@@ -56,12 +59,14 @@ class OpenAIResponses:
         return common.encode(InputTokenCount(input_tokens=_count_decoder.decode(count).input_tokens))
 
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
-        """Codex retries a 413, which never helps; told that its context is full, it compacts the conversation."""
+        """Codex retries a 413, which never helps; told that its context is full, it compacts the conversation. A 429
+        it retries only with ``retry-after``, and does not show its message."""
         del request_id
         envelope, status = common.envelope(error), error.status
         if error.kind.name == "payload_too_large" and is_codex(error.request_headers):
             envelope.error.code, status = KINDS["context_length"].openai_code, KINDS["context_length"].status
-        return ErrorResponse(status, common.encode(envelope), [])
+        waits = error.kind.name == "rate_limit" and error.retry_after is None and is_codex(error.request_headers)
+        return ErrorResponse(status, common.encode(envelope), [(b"retry-after", _CODEX_DELAY)] if waits else [])
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query

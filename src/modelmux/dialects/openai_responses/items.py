@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from modelmux.claude.conversation import NO_CONTENT, ConversationBuilder
+from modelmux.claude.prefill import CUT_REPLY, continue_turn
 from modelmux.claude.request import ThinkingRun
 from modelmux.dialects.openai_responses.content import result_content, text_blocks, user_blocks
 from modelmux.dialects.openai_responses.entries import Entry
@@ -30,13 +31,16 @@ from modelmux.wire.openai import responses_items as wire
 from modelmux.wire.openai.responses_items import decode_item, decode_output, decode_parts
 
 _SYSTEM: Final = ("system", "developer")
+#: The notice for thinking that is left out.
+NOTHING_FOLLOWS: Final = "Thinking that nothing follows is not sent."
 
 
 class ItemTranslator:
     """Adds items to a conversation, one after another.
 
     ``conversation`` holds the turns; ``system`` the blocks of the leading system messages, blank ones included;
-    ``thinking`` the runs of thinking in the turns; ``effort`` what the last configuration update asks for.
+    ``thinking`` the runs of thinking in the turns; ``effort`` what the last configuration update asks for;
+    ``ends_in_output`` whether the last assistant message is an item of a response, rather than a client's own.
     """
 
     def __init__(self, ctx: TranslationContext, tools: ToolTable, sealer: Sealer | None, owner: str) -> None:
@@ -44,6 +48,7 @@ class ItemTranslator:
         self.system: list[anthropic.TextBlock] = []
         self.thinking: list[ThinkingRun] = []
         self.effort: Any = None
+        self.ends_in_output = False
         self._ctx = ctx
         self._tools = tools
         self._sealer = sealer
@@ -51,6 +56,7 @@ class ItemTranslator:
         self._leading = True
         self._calls: set[str] = set()
         self._pending: list[tuple[ThinkingRun, str]] = []
+        self._response_id: str | None = None  # of the last thinking in the open assistant turn
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add a whole conversation.
@@ -92,6 +98,7 @@ class ItemTranslator:
             self._system(text_blocks(content, path), entry)
         elif item.role == "assistant":
             self._assistant_text(text_blocks(content, path))
+            self.ends_in_output = entry.id is not None
         elif item.role == "user":
             self._user(user_blocks(content, self._ctx, path), path)
         else:
@@ -209,21 +216,43 @@ class ItemTranslator:
 
     def _begin_user_item(self) -> None:
         self._leading = False
+        self._response_id = None
         self._drop_pending()
 
     def _begin_assistant_item(self) -> None:
-        """Before text or a call of the assistant: the thinking that led to it."""
+        """Before text or a call of the assistant: the thinking that led to it.
+
+        Where the user did not speak between two responses, the first one was cut off, and the client asked again with
+        what it had got. Each time the conversation is sent it becomes what it was then.
+        """
         self._leading = False
+        if self._pending:
+            self._begin_response(self._pending[-1][0].response_id)
         self.conversation.close_user_turn()
         for run, _ in self._pending:
             self.conversation.add_assistant(*run.blocks)
             self.thinking.append(run)
         self._pending = []
 
+    def _begin_response(self, id: str) -> None:
+        """Leave out pending thinking of an earlier response, which is all that came of it; ask for the rest of one of
+        which more came."""
+        pending, self._pending = self._pending, []
+        for run, path in pending:
+            if run.response_id == id:
+                self._pending.append((run, path))
+            else:
+                self._ctx.notices.add("dropped", path, NOTHING_FOLLOWS)
+        if self._response_id not in (None, id):
+            self._ctx.notices.add("added", self._pending[0][1], CUT_REPLY)
+            self.conversation.close_user_turn()
+            self.conversation.add_user(*continue_turn().content)
+        self._response_id = id
+
     def _drop_pending(self) -> None:
         """A reply does not consist of thinking alone, or end with it."""
         for _, path in self._pending:
-            self._ctx.notices.add("dropped", path, "Thinking that nothing follows is not sent.")
+            self._ctx.notices.add("dropped", path, NOTHING_FOLLOWS)
         self._pending = []
 
     #: How an item is decoded and added, by its type.

@@ -154,6 +154,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
             answer_format="text.format",
             answer_schema=SCHEMA_FIELD,
         ),
+        ends_in_cut_reply=items.ends_in_output,
         thinking_runs=tuple(items.thinking),
         notices=tuple(ctx.notices.items),
     )
