@@ -212,3 +212,51 @@ def test_options_of_the_other_dialect_are_refused(tmp_path: Path) -> None:
         code, output = explain_file(tmp_path, body, *arguments)
         assert code == 2
         assert "hint: " in output
+
+
+RESPONSES: dict[str, Any] = {
+    "model": "claude-opus-5",
+    "instructions": "Be brief.",
+    "input": [{"role": "user", "content": "hi"}],
+    "tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]}],
+    "truncation": "auto",
+}
+
+
+def test_a_responses_request(tmp_path: Path) -> None:
+    code, output = explain_file(tmp_path, RESPONSES)
+    assert code == 0, output
+    assert output.startswith("POST https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global/")
+    assert '"name": "n__f"' in output
+    assert '"text": "Be brief."' in output
+    assert "truncation" in output.partition("notices:")[2]
+    assert "the request was read as openai_responses" in output
+
+
+def test_the_second_turn_of_a_responses_request(tmp_path: Path) -> None:
+    more = [*RESPONSES["input"], {"role": "assistant", "content": "yo"}, {"role": "user", "content": "more"}]
+    code, output = explain(tmp_path, RESPONSES, RESPONSES | {"input": more})
+    assert (code, "turn 1 is a prefix of turn 2" in output) == (0, True)
+
+
+def test_stored_items_are_named_and_not_looked_up(tmp_path: Path) -> None:
+    items = [{"type": "item_reference", "id": id} for id in ("rs_1", "msg_1")] + [{"role": "user", "content": "more"}]
+    code, output = explain_file(tmp_path, RESPONSES | {"input": items, "previous_response_id": "resp_0"})
+    assert code == 0, output
+    assert "<stored item msg_1>" in output
+    assert "resp_0 comes first" in output
+    assert "have placeholders, and reasoning none: rs_1, msg_1" in output
+    assert "dropped input.0" in output
+
+
+def test_settings_of_the_responses_api_apply(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    hosted = RESPONSES | {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}
+    head = '[vertex]\nproject = "p"\nlocation = "global"\n[responses]\n'
+    for settings, body, says in [
+        ("", hosted, "needs a service that this gateway does not run"),
+        ('hosted_tools = "drop"', hosted, "dropped tools.0"),
+        ('store = "off"', RESPONSES | {"previous_response_id": "resp_0"}, "Responses are not stored here."),
+    ]:
+        config.write_text(head + settings)
+        assert says in explain_file(tmp_path, body, "--config", str(config))[1]

@@ -54,7 +54,7 @@ def explain(
             explain_messages(body, model, betas, routes.find)
             _note_dialect(name, dialect)
             return
-        options = DialectOptions()
+        options = _options(config)
         first = translate(DIALECTS[name], body, model, routes.find, options)
         prepared = first.prepare(first.route.card)
         show(first, prepared)
@@ -67,6 +67,16 @@ def explain(
     except GatewayError as error:
         where = f" ({error.param})" if error.param else ""
         exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
+
+
+def _options(config: Config) -> DialectOptions:
+    """What the gateway does with these settings. What it has sealed cannot be opened here: that needs the caller."""
+    settings = config.responses
+    return DialectOptions(
+        stores_responses=settings.store != "off",
+        drops_hosted_tools=settings.hosted_tools == "drop",
+        web_search=settings.web_search,
+    )
 
 
 def _read(path: Path) -> bytes:
