@@ -12,13 +12,14 @@ from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.finish_reason import FINISH_REASONS
 from modelmux.error_kinds import KINDS
 from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
-from tools.docs import messages
+from tools.docs import messages, responses
 
 _HEAD = """# Compatibility
 
 What happens to every field of a request, by model where it differs, and how replies and errors are mapped: first for
-Chat Completions, which is translated, then for Anthropic Messages, which is relayed. This page is generated from the
-tables that the code uses: `make docs` rewrites it, and a test compares the two.
+Chat Completions and for [Responses](#openai-responses), which are translated, then for
+[Anthropic Messages](#anthropic-messages), which is relayed. This page is generated from the tables that the code uses:
+`make docs` rewrites it, and a test compares the two.
 
 A *mapped* field has a counterpart with the same meaning. An *emulated* one is achieved in another way. An *ignored* one
 has no effect; the response header `x-modelmux-notices` names it. A *rejected* one gets a 400 that names it. With
@@ -79,6 +80,7 @@ def _lines() -> Iterator[str]:
         kind = KINDS[name]
         code = f"`{kind.openai_code}`" if kind.openai_code else ""
         yield f"| {name.replace('_', ' ')} | {kind.status} | `{kind.openai_type}` | {code} |"
+    yield from responses.lines()
     yield from messages.lines()
 
 
