@@ -182,6 +182,24 @@ def test_it_attaches_an_image_and_looks_at_one(codex: Codex, received: Received)
     assert base64.b64decode(seen["source"]["data"]) == clients.PICTURE
 
 
+def test_it_searches_the_web_where_both_are_told_to(
+    codex: Codex, serve: Callable[..., Process], upstream: Process, received: Received
+) -> None:
+    searching = serve(upstream.url, server=f'api_keys = ["{KEY}"]', more="[responses]\nweb_search = true\n")
+    prompt = 'Search the web for "oak trees"'
+    result = codex.run(prompt, "-c", 'web_search="live"', *at(searching))
+    assert (result.code, result.errors) == (0, [])
+    assert result.items("web_search")
+    assert result.texts[-1]
+    codex.resume(answer("and so on"), "-c", 'web_search="live"', *at(searching))
+    first, *_, last = received.all()
+    assert "web_search_20250305" in [tool.get("type") for tool in first["body"]["tools"]]
+    assert last["status"] == 200
+    received.forget()
+    codex.run(prompt, "-c", 'web_search="cached"', *at(searching))
+    assert "web_search" not in [tool["name"] for tool in received.all()[0]["body"]["tools"]]
+
+
 def test_its_answer_follows_a_schema(codex: Codex, received: Received) -> None:
     schema = codex.folder / "schema.json"
     schema.write_text(json.dumps({

@@ -41,7 +41,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 def test_commands_and_options_exist(page: Path) -> None:
-    for command in re.findall(r"`modelmux ([a-z]+)", page.read_text("utf-8")):
+    for command in re.findall(r"`modelmux ([a-z-]+)", page.read_text("utf-8")):
         assert command in _COMMANDS
 
 
