@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from modelmux.app import Gateway
 from modelmux.dialects.base import Dialect, ListingDialect
-from modelmux.dialects.registry import OPENAI_CHAT, OPENAI_RESPONSES, SURFACES, Surface
+from modelmux.dialects.registry import OPENAI_CHAT, OPENAI_RESPONSES, SURFACES, Surface, api_paths
 from modelmux.dialects.stored_responses import StoredResponse
 from modelmux.errors import EndpointNotFound, GatewayError, InvalidRequest, MethodNotAllowed, Unauthorized
 from modelmux.telemetry.observers import ExchangeObserver
@@ -267,3 +267,11 @@ def test_any_other_method_is_refused_with_those_that_are_allowed(surface: Surfac
         return
     check_shape(response, surface.dialect, MethodNotAllowed("no", allow=""))
     assert response.headers["allow"] == ", ".join(sorted(served))
+
+
+def test_the_apis_are_named_by_their_main_paths() -> None:
+    assert api_paths() == {
+        "openai_chat": "/v1/chat/completions",
+        "openai_responses": "/v1/responses",
+        "anthropic_messages": "/v1/messages",
+    }
