@@ -65,6 +65,10 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
 }
 #: Ignored without a notice: clients set them for themselves and expect nothing of them.
 _SILENT: Final = frozenset({"client_metadata", "stream_id"})
+_REJECTED: Final = [(name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "rejected"]
+_REPORTED: Final = [
+    (name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "ignored" and name not in _SILENT
+]
 #: Members of `include` and what they ask for.
 INCLUDE_SUPPORT: Final[dict[str, FieldSupport]] = {
     "reasoning.encrypted_content": _S("mapped", "Claude's signed thinking, sealed."),
@@ -83,8 +87,8 @@ def reject_unsupported(request: ResponsesRequest) -> None:
 
     :raises InvalidRequest: naming the field.
     """
-    for name, support in FIELD_SUPPORT.items():
-        if support.kind == "rejected" and _is_set(getattr(request, name), support):
+    for name, support in _REJECTED:
+        if _is_set(getattr(request, name), support):
             if name == "messages" and request.input is not None:
                 continue
             raise InvalidRequest(
@@ -104,8 +108,8 @@ def reject_unsupported(request: ResponsesRequest) -> None:
 
 def report_ignored(request: ResponsesRequest, unknown: Iterable[str], notices: Notices) -> None:
     """A notice for each field that is set and has no effect."""
-    for name, support in FIELD_SUPPORT.items():
-        if support.kind == "ignored" and name not in _SILENT and _is_set(getattr(request, name), support):
+    for name, support in _REPORTED:
+        if _is_set(getattr(request, name), support):
             notices.add("ignored", name, support.explanation)
     if request.messages is not None:
         notices.add("ignored", "messages", "'input' is also set and takes precedence.")

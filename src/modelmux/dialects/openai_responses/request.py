@@ -135,7 +135,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     if compacts:
         items.conversation.add_user(anthropic.TextBlock(compaction.INSTRUCTION))
     body, cache = _body(request, items, table, ctx)
-    stored = () if compacts else stored_items(entries)
+    stored = () if compacts or wire.store is False else stored_items(entries)
     store = _stores(request, stored, ctx)
     claude_request = ClaudeRequest(
         body,
