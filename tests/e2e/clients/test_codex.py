@@ -285,3 +285,22 @@ def test_a_key_of_another_gateway_is_refused(codex: Codex, received: Received) -
     assert result.code == 1
     assert "The API key in the header 'Authorization' is not valid here." in result.errors[-1]
     assert received.all() == []
+
+
+def test_a_name_of_openais_that_is_an_alias_gets_its_tools_in_the_input(
+    serve: Callable[..., Process], upstream: Process, received: Received, tmp_path: Path
+) -> None:
+    """Codex treats a name that it knows in its own way, whatever is behind it: here it has the model write programs."""
+    alias = '[aliases]\n"gpt-6.2-sol" = "claude-opus-5-5"\n'
+    front = serve(upstream.url, server=f'api_keys = ["{KEY}"]', more=alias)
+    codex = Codex(tmp_path, front.url, KEY, catalogue=False)
+    result = codex.run("/* exec */ 6 * 7;", "--model", "gpt-6.2-sol")
+    assert (result.code, result.errors) == (0, [])
+    first, second = received.all()
+    assert f"/{MODEL}:" in first["path"]
+    assert {"exec", "wait", "collaboration__spawn_agent"} <= {tool["name"] for tool in first["body"]["tools"]}
+    (call,) = blocks(second, "assistant", "tool_use")
+    assert call["input"] == {"input": "/* exec */ 6 * 7;"}
+    (output,) = blocks(second, "user", "tool_result")
+    assert "Script completed" in text_of(output)
+    assert signatures(second)
