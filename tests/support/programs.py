@@ -13,7 +13,12 @@ from support import clients
 PAGES = clients.ROOT / "docs" / "clients"
 _PROGRAM = re.compile(r"<!-- connect ([\w-]+) (\w+) -->\n```(python|javascript)\n(.*?)```", re.DOTALL)
 #: API -> part of a path that serves it.
-_PATHS = {"chat": "/chat/completions", "messages": "/v1/messages", "vertex": ":rawPredict"}
+_PATHS = {
+    "chat": "/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+    "vertex": ":rawPredict",
+}
 
 
 class Program(NamedTuple):

@@ -21,6 +21,11 @@ COMPLETION = {
 CHUNKS = (
     b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\ndata: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'
 )
+RESPONSE = {"object": "response", "status": "completed", "output": [], "usage": {"input_tokens": 8, "output_tokens": 2}}
+RESPONSE_EVENTS = b"".join(
+    b"event: %s\ndata: %s\n\n" % (name.encode(), json.dumps({"type": name, "response": RESPONSE}).encode())
+    for name in ("response.created", "response.completed")
+)
 EVENTS = b"".join(
     b"event: %s\ndata: %s\n\n" % (name.encode(), json.dumps({"type": name}).encode())
     for name in ("message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop")
@@ -70,6 +75,8 @@ class StubGateway:
             return as_json({"input_tokens": 8})
         if "chat/completions" in line:
             return stream(CHUNKS) if line.endswith(" stream") else as_json(COMPLETION)
+        if "/responses" in line:
+            return stream(RESPONSE_EVENTS) if line.endswith(" stream") else as_json(RESPONSE)
         if request.method == "POST":
             return stream(EVENTS) if line.endswith(" stream") else as_json(MESSAGE)
         return Answer()

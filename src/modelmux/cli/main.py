@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "demo": ("demo.command", "demo", "Show what the gateway does, offline, without a Google account."),
     "config": ("config.command", "config", "Create, show, check and edit the configuration."),
     "connect": ("connect.command", "connect", "Print what to set in a client, write it, and check it."),
+    "codex-catalog": ("codex.command", "command", "Print the model catalogue that Codex reads."),
     "models": ("models", "models", "List the models that are served, and their capabilities."),
     "reload": ("reload", "reload", "Reload the configuration of the running gateway."),
     "service": ("service.command", "service", "Run the gateway as a systemd or launchd service."),

@@ -63,6 +63,13 @@ def steps(client: Client, model: str) -> list[Step]:
             Step("stream", "POST", "/v1/chat/completions", "stream",
                  {**message, "stream": True, "stream_options": {"include_usage": True}}),
         ]  # fmt: skip
+    if client.api == "responses":
+        response = {"model": model, "max_output_tokens": _MAX_TOKENS, "input": _MESSAGES, "store": False}
+        return [
+            Step("models", "GET", "/v1/models", "models", required=False),
+            Step("unary", "POST", "/v1/responses", "unary", response),
+            Step("stream", "POST", "/v1/responses", "stream", {**response, "stream": True}),
+        ]
     hello = Step("hello", "HEAD", "/api/hello", "hello", with_key=False, required=False)
     if client.api == "vertex":
         models = "/v1/projects/modelmux/locations/global/publishers/anthropic/models"

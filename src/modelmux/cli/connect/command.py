@@ -14,23 +14,22 @@ import msgspec
 from click.shell_completion import CompletionItem
 from msgspec import Struct
 
-from modelmux.catalog import ModelCard, builtin
+from modelmux.catalog import ModelCard
 from modelmux.cli.connect.check import Checker
 from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
-from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names, visible
+from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names
 from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, lines, render
+from modelmux.cli.connect.served import served_names
 from modelmux.cli.connect.table import API_TITLES, Client, clients
 from modelmux.cli.connect.write import location, writable_file, write_settings
 from modelmux.cli.doctor.command import result_line
 from modelmux.cli.doctor.result import Result
 from modelmux.cli.exit import USAGE
 from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, print_lines, warn
-from modelmux.config import Config, ConfigError, build_routes
+from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
 from modelmux.config.values import Secret
 from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes
-from modelmux.runtime import Runtime
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 
@@ -129,11 +128,7 @@ def _entry(name: str, mode: str | None) -> Client:
 def _exit_unknown(name: str) -> NoReturn:
     import difflib
 
-    table = clients()
-    for unsupported in table.unsupported:
-        if unsupported.name == name:
-            exit_with_error([f"{unsupported.title} {unsupported.reason}"], unsupported.remedy)
-    matches = difflib.get_close_matches(name, table.names, n=1)
+    matches = difflib.get_close_matches(name, clients().names, n=1)
     exit_with_error(
         [f"unknown client {name!r}" + (f": did you mean {matches[0]}?" if matches else "")],
         "`modelmux connect` lists the clients; others work with the settings of openai-python or anthropic-python.",
@@ -156,22 +151,9 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
         exit_with_error([error.problem], error.hint)
     if url is None and listens_everywhere(config.server):
         print_lines("note", ["other machines reach the gateway under the name of this one: pass it with --url"], "cyan")
-    served, routes = _served(config, url)
+    served, routes = served_names(config, is_here=url is None)
     configured = routes is not None and bool(routes.configured)
     return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None)
-
-
-def _served(config: Config, url: str | None) -> tuple[dict[str, ModelCard], Routes | None]:
-    """Names with their models, and the routes that serve them; of the catalog if nothing is configured."""
-    try:
-        routes = build_routes(config, config.build_catalog(), Runtime().today())
-    except ConfigError as error:
-        if config.vertex.models or config.vertex.model or config.vertex.url:
-            exit_with_config_error(error)
-        if url is None:
-            warn(["no model is served yet: the names are those of the catalog; `modelmux config init` changes that"])
-        return {card.base: card for card in builtin().cards}, None
-    return visible(routes), routes
 
 
 def _names(entry: Client, gateway: _Gateway, model: str | None) -> ModelNames:

@@ -12,7 +12,7 @@ from modelmux.config.schema import ServerConfig
 from modelmux.wire.http import Origin
 
 #: Ends of URLs that people copy from other settings; a client adds them itself.
-_ENDPOINTS: Final = ("/chat/completions", "/messages", "/models", "/v1")
+_ENDPOINTS: Final = ("/chat/completions", "/messages", "/responses", "/models", "/v1")
 #: Addresses that accept connections on every interface -> the loopback address of the same family.
 _EVERY_INTERFACE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared
 

@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.cli.connect.table import Client
-from modelmux.errors import ModelNotFound
-from modelmux.routing.routes import Routes
 
 #: Families of Claude Code's variables.
 FAMILIES: Final = ("opus", "sonnet", "haiku", "fable")
@@ -51,19 +49,6 @@ def choose_names(client: Client, served: dict[str, ModelCard], chosen: str | Non
     for family in ("opus", "sonnet", "haiku"):  # aliases that the client always offers
         families[family] = families[family] or model
     return ModelNames(model, card.context_window, card.max_output, chosen or "", families, tuple(warnings))
-
-
-def visible(routes: Routes) -> dict[str, ModelCard]:
-    """The names that ``/v1/models`` lists, each with its model; names of models that have another name are added, so
-    that a Claude name exists for every model."""
-    names = {name: route.card for name, route in routes.visible_names.items()}
-    for card in list(names.values()):
-        try:
-            routes.find(card.base)
-        except ModelNotFound:
-            continue
-        names.setdefault(card.base, card)
-    return names
 
 
 def _default(client: Client, served: dict[str, ModelCard], families: dict[str, str], *, configured: bool) -> str:

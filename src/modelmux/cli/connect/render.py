@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -112,12 +113,14 @@ def _fill(
 
 
 def _in_quotes(text: str) -> str:
-    """Text between double quotes, in JSON, YAML, Python and JavaScript."""
-    return json.dumps(text)[1:-1]
+    """Text between double quotes, in JSON, YAML, TOML, Python and JavaScript."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def parsed_content(setup: Setup, file: SettingsFile) -> Any:
     """The content of a settings file as values."""
+    if file.format == "toml":
+        return tomllib.loads(setup.content)
     return json.loads(setup.content) if file.format == "json" else yaml.safe_load(setup.content)
 
 

@@ -11,6 +11,12 @@ from modelmux.cli.connect.table import Api
 _GATEWAY: Final = "check the URL: is it that of a gateway, without /v1 at its end?"
 _UPDATE: Final = "update the gateway, or check the path in --url"
 _LOGS: Final = "`modelmux doctor --live` calls every model; `modelmux logs` shows what happened"
+#: API -> events that end a complete stream.
+_ENDS: Final[dict[Api, tuple[str, ...]]] = {
+    "messages": ("message_stop",),
+    "vertex": ("message_stop",),
+    "responses": ("response.completed", "response.incomplete"),
+}
 #: Status -> what it means, and what to do.
 _MEANINGS: Final = {
     401: ("the key is not accepted", "pass one of server.api_keys with --api-key, or in MODELMUX_KEY"),
@@ -42,7 +48,7 @@ class Unusable(Exception):
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, path: str, kind: str) -> Unusable:
     """What a response with another status than 200 means."""
-    message = _message(body)
+    message = _message_of(body)
     if kind == "hello":
         return Unusable(f"status {status}", "clients work without it")
     if 300 <= status < 400:
@@ -58,13 +64,16 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, path: str, kin
     return Unusable(f"status {status}, {meaning}{message}", hint, fatal=status == 401)
 
 
-def _message(body: bytes) -> str:
-    """The message of an error in either shape, after a colon; empty if there is none."""
+def _message_of(body: bytes) -> str:
+    """The message of an error response in either shape, after a colon; empty if there is none."""
     try:
-        error = json.loads(body)["error"]
-        message = error["message"] if isinstance(error, dict) else error
+        return _message(json.loads(body)["error"])
     except (ValueError, LookupError, TypeError):
         return ""
+
+
+def _message(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
     return f": {message}" if message else ""
 
 
@@ -100,6 +109,8 @@ def read_unary(api: Api, headers: Mapping[str, str], body: bytes) -> str:
         if api == "chat":
             usage, good = response["usage"], bool(response["choices"][0]["message"])
             tokens = usage["completion_tokens"]
+        elif api == "responses":
+            tokens, good = response["usage"]["output_tokens"], response["object"] == "response"
         else:
             tokens, good = response["usage"]["output_tokens"], response["type"] == "message"
     except (ValueError, LookupError, TypeError):
@@ -117,17 +128,17 @@ def read_stream(api: Api, events: Sequence[tuple[str, Any]]) -> str:
     """
     if api == "chat":
         complete = bool(events) and events[-1][1] == b"[DONE]"
-        payloads = [data for _, data in events if data != b"[DONE]"]
     else:
-        complete = any(name == "message_stop" for name, _ in events)
-        payloads = [data for _, data in events]
-    for data in payloads:
+        ends = _ENDS[api]
+        complete = any(name in ends for name, _ in events)
+    for data in (data for _, data in events if data != b"[DONE]"):
         try:
-            error = json.loads(data).get("error")
+            event = json.loads(data)
+            error = (event.get("response") or event).get("error")
         except (ValueError, AttributeError):
             raise Unusable("the stream has an event that is not JSON", _GATEWAY) from None
         if error:
-            raise Unusable(f"the stream ended with an error{_message(data)}", _LOGS)
+            raise Unusable(f"the stream ended with an error{_message(error)}", _LOGS)
     if not complete:
         raise Unusable(
             "the stream ended early",

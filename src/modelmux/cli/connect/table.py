@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 
 #: The APIs that clients speak, and the names of the modes of ``--mode``.
-Api = Literal["messages", "chat", "vertex"]
+Api = Literal["messages", "chat", "responses", "vertex"]
 
 API_TITLES: Final[dict[Api, str]] = {
     "messages": "Anthropic Messages",
     "chat": "OpenAI Chat Completions",
+    "responses": "OpenAI Responses",
     "vertex": "Vertex AI's own paths",
 }
 
@@ -30,7 +31,7 @@ class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     path: str
-    format: Literal["json", "yaml"]
+    format: Literal["json", "yaml", "toml"]
     content: str = ""
     environment_key: str = ""
     directory_variable: str = ""
@@ -64,24 +65,14 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
 
 
-class UnsupportedClient(Struct, frozen=True, forbid_unknown_fields=True):
-    """A client that cannot be connected: why, and what to do."""
-
-    name: str
-    title: str
-    reason: str
-    remedy: str
-
-
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """All clients, in the order of the list."""
 
     client: tuple[Client, ...]
-    unsupported: tuple[UnsupportedClient, ...]
 
     @property
     def names(self) -> list[str]:
-        """Names of the clients that can be connected."""
+        """Names of the clients."""
         return list(dict.fromkeys(client.name for client in self.client))
 
     def modes(self, name: str) -> list[Client]:

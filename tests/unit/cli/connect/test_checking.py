@@ -149,6 +149,37 @@ def test_what_goes_wrong_with_chat(answers: dict[str, Answer], step: str, text: 
     assert text in result["detail"]
 
 
+RESPONSE_FAILED = stream(
+    b'event: response.failed\ndata: {"type": "response.failed", "response": {"error": {"message": "It broke."}}}\n\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "step", "text"),
+    [
+        ({" stream": stream(b'event: response.created\ndata: {"response": {"error": null}}\n\n')}, "stream", "early"),
+        ({" stream": RESPONSE_FAILED}, "stream", "It broke."),
+        ({"/responses": as_json({"object": "chat.completion", "usage": {}})}, "unary", "not one of this API"),
+        ({"/responses": as_json({"error": {"message": "no such path"}}, 404)}, "unary", "no such path"),
+    ],
+)
+def test_what_goes_wrong_with_responses(answers: dict[str, Answer], step: str, text: str, tmp_path: Path) -> None:
+    result = checks(tmp_path, answers, "codex")[step]
+    assert result["status"] == "fail"
+    assert text in result["detail"]
+
+
+def test_responses_are_checked_without_storing_them(tmp_path: Path) -> None:
+    with stub_gateway() as stub:
+        check(tmp_path, stub, "codex")
+    assert [f"{request.method} {request.path}" for request in stub.received] == [
+        "GET /llm/v1/models",
+        "POST /llm/v1/responses",
+        "POST /llm/v1/responses",
+    ]
+    assert [request.body["store"] for request in stub.received[1:]] == [False, False]
+
+
 def test_a_stream_that_comes_as_one_message_is_read_like_one(tmp_path: Path) -> None:
     """Some proxies and `streaming.mode = "json"` answer so; the client then gets something that it did not ask for."""
     result = checks(tmp_path, {" stream": as_json({"x": 1})}, "anthropic-js")["stream"]

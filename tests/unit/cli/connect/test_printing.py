@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def settings(home: Path, *arguments: str, **variables: str) -> dict[str, Any]:
     return printed
 
 
+def parsed(content: str, format: str) -> Any:
+    if format == "toml":
+        return tomllib.loads(content)
+    return json.loads(content) if format == "json" else yaml.safe_load(content)
+
+
 @pytest.mark.parametrize("client", ALL)
 def test_every_client_renders_and_no_secret_leaks(client: Client, tmp_path: Path) -> None:
     secrets = {"MODELMUX_API_KEYS": KEY, "MODELMUX_AUTH_ACCESS_TOKEN": "ya29.canary-token-222"}
@@ -68,8 +75,7 @@ def test_what_is_printed_can_be_parsed(client: Client, tmp_path: Path) -> None:
             words = shlex.split(line, comments=True)
             assert not words or (words[0] == "export" and "=" in words[1])
     if client.file is not None:
-        content = settings(tmp_path, *of(client))["content"]
-        assert json.loads(content) if client.file.format == "json" else yaml.safe_load(content)
+        assert parsed(settings(tmp_path, *of(client))["content"], client.file.format)
 
 
 @pytest.mark.parametrize("client", ALL)
@@ -78,8 +84,8 @@ def test_names_with_quotes_cannot_break_out(client: Client, tmp_path: Path) -> N
     printed = settings(tmp_path, *of(client), "--model", name)
     text = printed.get("content", "")
     if text and client.file is not None:
-        parsed = json.loads(text) if client.file.format == "json" else yaml.safe_load(text)
-        assert name in json.dumps(parsed) or json.dumps(name)[1:-1] in json.dumps(parsed)
+        content = json.dumps(parsed(text, client.file.format))
+        assert name in content or json.dumps(name)[1:-1] in content
     if client.language == "python":
         literals = [node.value for node in ast.walk(ast.parse(printed["code"])) if isinstance(node, ast.Constant)]
         assert any(isinstance(value, str) and value.endswith(name) for value in literals)
@@ -101,7 +107,6 @@ def test_every_entry_of_the_table_is_sound() -> None:
         assert client.api != "messages" or "anthropic-version" in client.headers
         if client.file is not None:
             assert bool(client.file.content) != bool(client.file.environment_key)
-    assert not {client.name for client in table.client} & {each.name for each in table.unsupported}
 
 
 def test_claude_code_in_both_modes(tmp_path: Path) -> None:
@@ -201,6 +206,7 @@ def test_the_configured_url(host: str, url: str) -> None:
         ("https://gw.example.com/llm/v1", "https://gw.example.com/llm"),
         ("https://gw.example.com/v1/chat/completions", "https://gw.example.com"),
         ("https://gw.example.com/v1/messages", "https://gw.example.com"),
+        ("https://gw.example.com/v1/responses", "https://gw.example.com"),
         ("http://[fd00::5]:8080/x", "http://[fd00::5]:8080/x"),
         (" HTTPS://GW.example.com ", "https://gw.example.com"),
     ],
@@ -219,6 +225,19 @@ def test_bad_urls_are_rejected_with_a_remedy(text: str, tmp_path: Path) -> None:
         parse_url(text)
     assert caught.value.hint
     assert "p@x" not in connect(tmp_path, "openai-js", "--url", text).stderr
+
+
+def test_codex_gets_its_provider_and_the_file_with_the_models(tmp_path: Path) -> None:
+    result = connect(tmp_path, "codex", "--model", "claude-opus-5-5", "--url", "https://gw.example.com/llm")
+    content = tomllib.loads(result.stdout)
+    assert (content["model"], content["model_catalog_json"]) == ("claude-opus-5-5", "modelmux-models.json")
+    provider = content["model_providers"][content["model_provider"]]
+    assert (provider["base_url"], provider["wire_api"]) == ("https://gw.example.com/llm/v1", "responses")
+    assert provider["env_key"] == "MODELMUX_KEY"
+    assert "modelmux codex-catalog -o ~/.codex/modelmux-models.json" in result.stderr
+    refused = connect(tmp_path, "codex", "--write", "--yes")
+    assert refused.code == 1
+    assert not (tmp_path / ".codex").exists()
 
 
 def test_the_url_reaches_the_settings_and_the_configured_key_does_not(tmp_path: Path) -> None:
@@ -250,7 +269,7 @@ def test_output(tmp_path: Path) -> None:
         run("connect", "open-webui", home=tmp_path),
         connect(tmp_path, "aider", "--json", MODELMUX_API_KEYS=KEY),
         connect(tmp_path, "codex"),
-        connect(tmp_path, "openai-agents"),
+        connect(tmp_path, "codex", "--write"),
         connect(tmp_path, "claude"),
         connect(tmp_path, "aider", "--mode", "vertex"),
         connect(tmp_path, "aider", "--set", "server.port=0"),

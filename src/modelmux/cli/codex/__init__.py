@@ -1,0 +1,1 @@
+"""``modelmux codex-catalog``: what Codex has to know of the models."""

@@ -1,0 +1,45 @@
+"""``modelmux codex-catalog``: prints or writes the model catalogue that Codex reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelmux.cli.codex.catalog import codex_catalog
+from modelmux.cli.config.atomic_write import write_private_file
+from modelmux.cli.connect.served import served_names
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
+
+
+@click.command("codex-catalog")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, instead of stdout."
+)
+@config_options
+def command(output: Path | None, config_path: Path | None, overrides: dict[str, Any]) -> None:
+    """Print what Codex has to know of the models that the gateway serves: their context windows, reasoning levels and
+    tools. Codex reads it from the file that `model_catalog_json` names in its config.toml."""
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    served, _ = served_names(loaded.config, is_here=True)
+    catalog = codex_catalog(served)
+    if output is None:
+        print_json(catalog)
+        return
+    _write(output.expanduser(), catalog)
+
+
+def _write(path: Path, catalog: dict[str, Any]) -> None:
+    import json
+
+    try:
+        backup = write_private_file(path, json.dumps(catalog, indent=2, ensure_ascii=False) + "\n", replace=True)
+    except OSError as error:
+        exit_with_error([f"{path}: cannot be written: {error.strerror}"], "Check the permissions of its directory.")
+    if backup is not None:
+        click.echo(f"kept the old file as {backup}")
+    click.echo(f"wrote {path}, with {len(catalog['models'])} models")
+    print_lines("hint", [f"in Codex's config.toml: model_catalog_json = {json.dumps(str(path.absolute()))}"], "cyan")

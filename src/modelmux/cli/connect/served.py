@@ -1,0 +1,40 @@
+"""The names that a gateway with this configuration serves, each with its model."""
+
+from __future__ import annotations
+
+from modelmux.catalog import ModelCard, builtin
+from modelmux.cli.output import exit_with_config_error, warn
+from modelmux.config import Config, ConfigError, build_routes
+from modelmux.errors import ModelNotFound
+from modelmux.routing.routes import Routes
+from modelmux.runtime import Runtime
+
+
+def served_names(config: Config, *, is_here: bool) -> tuple[dict[str, ModelCard], Routes | None]:
+    """Names with their models, and the routes that serve them; of the catalog if nothing is configured. Exits if the
+    configuration is wrong.
+
+    :param is_here: the gateway runs with this configuration, rather than on another machine.
+    """
+    try:
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
+    except ConfigError as error:
+        if config.vertex.models or config.vertex.model or config.vertex.url:
+            exit_with_config_error(error)
+        if is_here:
+            warn(["no model is served yet: the names are those of the catalog; `modelmux config init` changes that"])
+        return {card.base: card for card in builtin().cards}, None
+    return _visible(routes), routes
+
+
+def _visible(routes: Routes) -> dict[str, ModelCard]:
+    """The names that ``/v1/models`` lists, each with its model; names of models that have another name are added, so
+    that a Claude name exists for every model."""
+    names = {name: route.card for name, route in routes.visible_names.items()}
+    for card in list(names.values()):
+        try:
+            routes.find(card.base)
+        except ModelNotFound:
+            continue
+        names.setdefault(card.base, card)
+    return names
