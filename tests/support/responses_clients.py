@@ -163,7 +163,8 @@ CLIENTS = {
     "pydantic-ai": Client(
         clients.PYTHON,
         "python/pydantic_ai_responses_client.py",
-        FRAMEWORK | {"thinking_stored", "structured_stream", "structured_by_tool", "count_tokens"},
+        FRAMEWORK
+        | {"thinking_stored", "thinking_by_default", "structured_stream", "structured_by_tool", "count_tokens"},
         {
             "bad_request": ("pydantic_ai.ModelRequestRejectedError", 400),
             "unknown_key": ("pydantic_ai.ModelAuthenticationError", 401),
@@ -174,6 +175,7 @@ CLIENTS = {
             "cut_stream": ("pydantic_ai.ModelServerError", 500),
         },
         _ends({"kind": None, "why": "length"}, {"kind": "pydantic_ai.ContentFilterError", "message": REFUSAL}),
+        forgets=frozenset({"thinking_by_default"}),
     ),
     # agno and Haystack look neither at refusals nor at response.failed: OpenAI's own would be lost on them, too.
     "agno": Client(

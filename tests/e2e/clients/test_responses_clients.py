@@ -118,13 +118,16 @@ def test_text_and_its_cost_arrive(value: Any, case: str) -> None:
         assert value["pieces"] > 1
 
 
-@having("tools", "tools_stream", "reasoning_tools", "thinking", "thinking_sealed", "thinking_stored")
+THINKING = ["thinking", "thinking_by_default", "thinking_sealed", "thinking_stored"]
+
+
+@having("tools", "tools_stream", "reasoning_tools", *THINKING)
 def test_two_calls_come_back_with_their_own_results(value: Any) -> None:
     assert value["cities"] == ["Paris", "London"]
     assert value["text"].index("18 degrees") < value["text"].index("rain at 14 degrees")
 
 
-@having("thinking", "thinking_sealed", "thinking_stored")
+@having(*THINKING)
 def test_thinking_goes_back_with_its_signatures(value: Any, run: Run, client: Client, case: str, model: str) -> None:
     """Over three turns and one more. The emulator takes only signatures of its own, of exactly this conversation."""
     assert value["last"] == "thank you"

@@ -30,14 +30,23 @@ from responses_common import (
 THINK: Any = {"openai_reasoning_effort": EFFORT, "openai_reasoning_summary": "auto", "max_tokens": MAX_TOKENS}
 
 
+#: What it assumes of the names of OpenAI's reasoning models only. Without it, thinking is sent back as text.
+SEALS: Any = {"openai_supports_encrypted_reasoning_content": True}
+
+
 def run_with(
-    model: str, use: Callable[[OpenAIResponsesModel], Awaitable[Any]], base: str = BASE, key: str = KEY
+    model: str,
+    use: Callable[[OpenAIResponsesModel], Awaitable[Any]],
+    base: str = BASE,
+    key: str = KEY,
+    profile: Any = None,
 ) -> Any:
     """A client of its own for each case, closed in the loop it was opened in."""
 
     async def run() -> Any:
         async with openai.AsyncOpenAI(base_url=base, api_key=key) as client:
-            return await use(OpenAIResponsesModel(model, provider=OpenAIProvider(openai_client=client)))
+            provider = OpenAIProvider(openai_client=client)
+            return await use(OpenAIResponsesModel(model, provider=provider, profile=profile))
 
     return asyncio.run(run())
 
@@ -103,7 +112,7 @@ def tools_stream(model: str) -> Any:
     return run_with(model, use)
 
 
-def converse(model: str, mark: str, **more: Any) -> Any:
+def converse(model: str, mark: str, profile: Any = None, **more: Any) -> Any:
     async def use(chat_model: OpenAIResponsesModel) -> Any:
         settings = OpenAIResponsesModelSettings(**THINK, **more)
         agent = Agent(chat_model, tools=[get_weather], model_settings=settings)
@@ -116,17 +125,23 @@ def converse(model: str, mark: str, **more: Any) -> Any:
             "last": last.output,
         }
 
-    return run_with(model, use)
+    return run_with(model, use, profile=profile)
 
 
 @case
 def thinking(model: str) -> Any:
-    return converse(model, "thinking")
+    return converse(model, "thinking", openai_send_reasoning_ids=True)
+
+
+@case
+def thinking_by_default(model: str) -> Any:
+    """Thinking is sent back as an assistant's text."""
+    return converse(model, "thinking_by_default")
 
 
 @case
 def thinking_sealed(model: str) -> Any:
-    return converse(model, "thinking_sealed", openai_store=False)
+    return converse(model, "thinking_sealed", SEALS, openai_store=False)
 
 
 @case
