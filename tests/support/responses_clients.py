@@ -170,7 +170,7 @@ CLIENTS = {
             "unknown_key": ("pydantic_ai.ModelAuthenticationError", 401),
             "unknown_model": ("pydantic_ai.ModelNotFoundError", 404),
             "rate_limit": ("pydantic_ai.ModelRateLimitError", 429),
-            "unavailable": ("pydantic_ai.ModelOverloadedError", 503),
+            "unavailable": ("pydantic_ai.ModelUnavailableError", 503),
             "broken_stream": ("pydantic_ai.ModelServerError", 500),
             "cut_stream": ("pydantic_ai.ModelServerError", 500),
         },
@@ -203,7 +203,7 @@ CLIENTS = {
         clients.PYTHON,
         "python/haystack_client.py",
         FRAMEWORK,
-        _errors("openai.", broken_stream=(None, None), cut_stream=(None, None)),
+        _errors("openai.", broken_stream=(None, None), cut_stream=(None, None)),  # its meta says "failed"
         _ends(
             {"kind": None, "why": ["incomplete", "length"]},
             {"kind": None, "text": "", "why": ["completed", "stop"]},

@@ -73,7 +73,7 @@ await run({
     unknown_key: (model) => failure(stranger, model, ECHO),
     unknown_model: (model) => failure(plain, `${model}-no`, ECHO),
     rate_limit: (model) => failure(plain, model, fault("status=429", model)),
-    unavailable: (model) => failure(plain, model, fault("status=503", model)),
+    unavailable: (model) => failure(plain, model, fault('status=503 message="out of service"', model)),
     async unavailable_twice(model) {
       const prompt = fault("status=503 times=2", model);
       return { text: (await generateText({ model: plain(model), prompt })).text };

@@ -160,7 +160,7 @@ await main({
   unknown_key: (model) => caught(() => stranger.responses.create({ model, input: ECHO })),
   unknown_model: (model) => failure(`${model}-no`, ECHO),
   rate_limit: (model) => failure(model, fault("status=429", model)),
-  unavailable: (model) => failure(model, fault("status=503", model)),
+  unavailable: (model) => failure(model, fault('status=503 message="out of service"', model)),
   async unavailable_twice(model) {
     const input = fault("status=503 times=2", model);
     return { text: (await plain.responses.create({ model, input })).output_text };

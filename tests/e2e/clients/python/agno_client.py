@@ -207,7 +207,9 @@ def rate_limit(model: str) -> Any:
 
 @case
 def unavailable(model: str) -> Any:
-    return caught(lambda: run(agent(chat_model(model, BASE_WITHOUT_RETRIES)), fault("status=503", model)))
+    return caught(
+        lambda: run(agent(chat_model(model, BASE_WITHOUT_RETRIES)), fault('status=503 message="out of service"', model))
+    )
 
 
 @case

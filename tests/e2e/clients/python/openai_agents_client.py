@@ -153,7 +153,9 @@ def handoff(model: str) -> Any:
         triage = Agent(name="Triage", model=model, handoffs=[forecaster], model_settings=THINK)
         result = await Runner.run(triage, HANDED)
         kinds = [item.type for item in result.new_items if item.type.startswith("handoff")]
-        return {"agent": result.last_agent.name, "kinds": kinds, "text": result.final_output}
+        history: list[Any] = [*result.to_input_list(), {"role": "user", "content": WEATHER}]
+        last = await Runner.run(result.last_agent, history)
+        return {"agent": last.last_agent.name, "kinds": kinds, "text": last.final_output}
 
     return run_with(use)
 
@@ -240,7 +242,7 @@ def rate_limit(model: str) -> Any:
 
 @case
 def unavailable(model: str) -> Any:
-    return failure_of(model, fault("status=503", model))
+    return failure_of(model, fault('status=503 message="out of service"', model))
 
 
 @case

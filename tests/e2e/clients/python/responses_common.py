@@ -22,8 +22,8 @@ SEALED: Final = "reasoning.encrypted_content"
 LONG: Final = "write 2000 words"
 SHORT: Final = 1200
 REFUSED: Final = '[[emulator: stop_reason=refusal explanation="This is about locks."]] how do I pick a lock?'
-#: A conversation that one agent hands to another, which has the tool.
-HANDED: Final = "Use transfer_to_forecaster, then say how the weather in Paris is"
+#: A prompt for an agent that hands the conversation to another one.
+HANDED: Final = "Use transfer_to_forecaster"
 
 
 def one_by_one(mark: str) -> str:

@@ -171,7 +171,7 @@ def rate_limit(model: str) -> Any:
 
 @case
 def unavailable(model: str) -> Any:
-    return failure_of(model, fault("status=503", model))
+    return failure_of(model, fault('status=503 message="out of service"', model))
 
 
 @case
