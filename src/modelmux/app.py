@@ -41,7 +41,10 @@ from modelmux.server.health import Readiness, page_routes
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
+from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
+from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
+from modelmux.store.open_responses import dialect_options, open_responses
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
@@ -86,9 +89,10 @@ class Gateway:
         tokens: TokenSource | None = None,
         environment: Mapping[str, str] | None = None,
         runtime: Runtime | None = None,
-        log_route_warnings: bool = True,
+        state: LocalState | None = None,
+        log_warnings: bool = True,
     ) -> None:
-        self._logs_route_warnings = log_route_warnings
+        self._logs_warnings = log_warnings
         self._environment = os.environ if environment is None else environment
         self._runtime = runtime = runtime or Runtime()
         self._log = log or null_logger()
@@ -97,6 +101,8 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
+        self._state = state or LocalState.of_library(config, self._environment)
+        self.responses = open_responses(config, self._state, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._workers = config.server.workers  # a reload starts no further ones
@@ -158,13 +164,14 @@ class Gateway:
         # Nothing below fails: what outlives configurations changes only for one that can be used.
         self._deployments.retain(services.routes.current.deployments)
         self._limiter.resize(**_limits(config, self._workers))
-        if self._logs_route_warnings:
-            self._log_route_warnings(services.routes)
+        if self._logs_warnings:
+            self._log_warnings(config, services.routes)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
 
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
         """What answers the requests of each surface."""
         pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
+        responses = StoredResponses(services.responses)
         models = ModelList(services.routes, started=int(self._runtime.now()))
 
         def handler(surface: Surface) -> Handler:
@@ -172,6 +179,10 @@ class Gateway:
                 return page_handler(pages[surface.path])
             if surface.operation == "list_models":
                 return model_list_handler(surface, models)
+            if surface.operation == "websocket":
+                return websocket_handler(surface)
+            if surface.calls_upstream is None:
+                return stored_response_handler(surface, responses)
             return Endpoint(surface, services, self.readiness, max_body_bytes)
 
         return [Served(surface, handler(surface)) for surface in SURFACES]
@@ -191,10 +202,14 @@ class Gateway:
         """Count an error response; also those that the HTTP parser sends before there is a request."""
         self.metrics.count_error(error, status)
 
-    def _log_route_warnings(self, routes: DatedRoutes) -> None:
-        """Log what an operator should know of the routes, once for each."""
+    def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
+        """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
         for name, sentence in route_warnings(routes.current, routes.day):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
+        for sentence in () if config.server.seal_keys else self._state.warnings:
+            self._log.warning(names.EVENT_CONFIG, message=sentence)
+        if self.responses.warning is not None:
+            self._log.warning(names.EVENT_CONFIG, message=self.responses.warning)
 
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
         runtime, streaming = self._runtime, config.streaming
@@ -206,6 +221,7 @@ class Gateway:
             tokens=tokens,
             downloads=fetcher,
             thinking=self._thinking,
+            responses=self.responses.store,
             refusals=self._refusals,
             counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter),)),
@@ -221,6 +237,7 @@ class Gateway:
             runtime=runtime,
             strict=config.server.strict,
             estimates_tokens=config.messages.count_tokens_estimates,
+            dialect_options=dialect_options(config, self._state, self.responses),
         )
 
     async def _close_retired(self, *, every: bool = False) -> None:
@@ -245,6 +262,7 @@ class Gateway:
         await self._current.fetcher.aclose()
         await self._upstream.aclose()
         await self._current.tokens.aclose()
+        await self.responses.store.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:
@@ -337,14 +355,16 @@ def _fetch_settings(config: Config) -> FetchSettings:
     )
 
 
-def create_app(config: Config, *, log: Log | None = None) -> Gateway:
+def create_app(config: Config, *, log: Log | None = None, state: LocalState | None = None) -> Gateway:
     """A gateway as an ASGI application.
 
     :param log: see ``telemetry.logs.Log``; one of structlog's does. Silent by default, because the logging of an
         application is its own.
+    :param state: where it keeps files. By default it writes none, unless ``server.state_dir`` or ``responses.store``
+        asks for them.
     :raises ConfigError: settings that cannot be used.
     """
-    return Gateway(config, log=log)
+    return Gateway(config, log=log, state=state)
 
 
 def restart_needed(before: Config, after: Config) -> list[str]:
@@ -356,7 +376,11 @@ def restart_needed(before: Config, after: Config) -> list[str]:
         "server.log_format",
         "server.drain_delay",
         "server.drain_timeout",
+        "server.state_dir",
         "server.workers",
+        "responses.store",
+        "responses.ttl",
+        "responses.max_bytes",
         "logs",
     ]
     get = operator.attrgetter(*fixed)

@@ -109,7 +109,9 @@ _TABLE: Final = (
     ),
     _client("model_not_found", 404, "model_not_found", "not_found_error"),
     _client("endpoint_not_found", 404, "unknown_url", "not_found_error"),
+    _client("response_not_found", 404, "not_found", "not_found_error"),
     _client("method_not_allowed", 405, "method_not_allowed"),
+    _client("upgrade_required", 426, "websocket_not_supported"),
     _client("request_timeout", 408, "request_timeout"),
     _client("payload_too_large", 413, "request_too_large", "request_too_large"),
     _client("unsupported_media_type", 415, "unsupported_media_type"),
@@ -143,6 +145,7 @@ _TABLE: Final = (
         anthropic_status=502, should_retry=False,
     ),
     _server("gateway_overloaded", 503, "gateway_overloaded", anthropic_type="overloaded_error", retry_after=1.0),
+    _server("store_unavailable", 503, "store_unavailable", retry_after=1.0),
     _server("gateway_draining", 503, "gateway_draining", should_retry=True, retry_after=1.0),
     # The way to the upstream
     _server("upstream_error", 502, "upstream_error"),

@@ -10,7 +10,9 @@ exception.
     │   ├── Unauthorized             401  no key, or not one of the gateway's
     │   ├── ModelNotFound            404  no such model here
     │   ├── EndpointNotFound         404  no such path; the hint suggests another
+    │   ├── ResponseNotFound         404  no such stored response for this caller
     │   ├── MethodNotAllowed         405
+    │   ├── UpgradeRequired          426  the path serves only another protocol
     │   ├── RequestTimeout           408  the client did not finish sending its body
     │   ├── PayloadTooLarge          413
     │   ├── UnsupportedMediaType     415  not JSON, or compressed
@@ -28,6 +30,7 @@ exception.
     ├── OutsideGeography             500  the call would leave the route's geography
     ├── CredentialsUnavailable       500  no Google access token is available
     ├── GatewayOverloaded            503  one of the gateway's own limits was reached
+    ├── StoreUnavailable             503  stored responses cannot be read
     └── GatewayDraining              503  the process is shutting down
 
 The official SDKs choose the exception class by status and retry 408, 409, 429 and every 5xx unless ``x-should-retry``
@@ -81,6 +84,8 @@ class GatewayError(Exception):
         self.should_retry = self.kind.should_retry
         #: The model name that the client asked for, if the request got that far.
         self.model: str | None = None
+        #: Headers of the request that failed, for a dialect whose clients expect different errors.
+        self.request_headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def status(self) -> int:
@@ -141,6 +146,18 @@ class MethodNotAllowed(RequestError):
     def __init__(self, message: str, *, allow: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.allow = allow
+
+
+class ResponseNotFound(RequestError):
+    """404: no response of this id is stored for the caller, whether or not another caller has one."""
+
+    kind = KINDS["response_not_found"]
+
+
+class UpgradeRequired(RequestError):
+    """426: the path is for WebSocket connections, which the gateway does not serve."""
+
+    kind = KINDS["upgrade_required"]
 
 
 class RequestTimeout(RequestError):
@@ -306,6 +323,12 @@ class GatewayOverloaded(GatewayError):
     """503: one of the gateway's own limits was reached."""
 
     kind = KINDS["gateway_overloaded"]
+
+
+class StoreUnavailable(GatewayError):
+    """503: stored responses cannot be read."""
+
+    kind = KINDS["store_unavailable"]
 
 
 class GatewayDraining(GatewayError):

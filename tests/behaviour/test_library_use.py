@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import modelmux
 from modelmux import Config, ConfigError, create_app
 from support.asgi import request
 from support.fakes import FakeUpstream, message_reply
-from support.gateway import ask, gateway
+from support.gateway import PATH, ask, gateway
 
 
 async def test_mounted_under_a_path() -> None:
@@ -68,3 +69,20 @@ def test_importing_it_is_light() -> None:
     """The version and the command's help load neither server nor crypto."""
     code = "import modelmux, sys; assert not {'uvicorn', 'google', 'starlette'} & set(sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=50)
+
+
+def files(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+async def test_nothing_is_written_unless_a_setting_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    upstream = FakeUpstream([message_reply("Hi")])
+    app = gateway(upstream, server={"workers": 4})
+    assert (await request(app, "POST", PATH, ask())).status == 200
+    await app.aclose()
+    assert files(tmp_path) == set()
+    app = gateway(upstream, server={"state_dir": str(tmp_path)}, responses={"store": "sqlite"})
+    await app.aclose()
+    assert files(tmp_path) == {"seal.key", "responses.sqlite3"}

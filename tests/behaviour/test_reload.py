@@ -10,10 +10,13 @@ import pytest
 
 from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError
+from modelmux.gateway.services import Services
+from modelmux.store.base import StoreFailed
 from support.asgi import Response, request
 from support.clock import current_runtime
 from support.fakes import SSE_HEADERS, FakeReply, FakeTokens, FakeUpstream, message_reply, text_events
 from support.gateway import PATH, ask
+from support.log_lines import Lines
 
 
 class SlowReply(FakeReply):
@@ -177,4 +180,58 @@ async def test_many_reloads_leave_nothing_behind() -> None:
         assert (await call(app, f"m{number}")).status == 200
         await app.reload(config(f"m{number + 1}", fetch={"timeout": number + 1}))
     assert app._draining == []
+    await app.aclose()
+
+
+KEYS = [bytes(range(n, n + 64)).hex() for n in (0, 64)]
+
+
+async def test_seal_keys_are_replaced_and_stored_responses_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Services] = []
+
+    def remember(**fields: Any) -> Services:
+        built.append(Services(**fields))
+        return built[-1]
+
+    monkeypatch.setattr("modelmux.app.Services", remember)
+    app = gateway(FakeUpstream([]), config("a"))
+    assert await app.reload(config("a", server={"seal_keys": KEYS[:1]})) == []
+    assert await app.reload(config("a", server={"seal_keys": KEYS[::-1]}, responses={"done_marker": True})) == []
+    made, first, second = (services.dialect_options.sealer for services in built)
+    assert made is not None
+    assert first is not None
+    assert second is not None
+    assert second.open(first.seal(b"data", b"ann"), b"ann") == b"data"
+    assert first.open(second.seal(b"data", b"ann"), b"ann") is None
+    assert second.open(made.seal(b"data", b"ann"), b"ann") is None
+    assert [services.dialect_options.sends_done for services in built] == [False, False, True]
+    assert built[0].responses is built[2].responses is app.responses.store
+    with pytest.raises(ConfigError, match=r"server.seal_keys\[0\]"):
+        await app.reload(config("a", server={"seal_keys": ["secret"]}))
+    await app.aclose()
+    with pytest.raises(StoreFailed, match="closed"):
+        await app.responses.store.get("anonymous", "resp_1")
+
+
+async def test_where_responses_are_kept_needs_a_restart() -> None:
+    app = gateway(FakeUpstream([]), config("a"))
+    after = config("a", server={"state_dir": "/nowhere"}, responses={"store": "off", "ttl": "2h", "max_bytes": "1GB"})
+    needed = ["server.state_dir", "responses.store", "responses.ttl", "responses.max_bytes"]
+    assert await app.reload(after) == needed
+    assert app.responses.largest is not None
+    await app.aclose()
+
+
+async def test_what_cannot_be_kept_is_logged() -> None:
+    log = Lines()
+    settings = {"server": {"state_dir": "/dev/null/x", "workers": 2}, "responses": {"store": "sqlite"}}
+    app = Gateway(config("a", **settings), log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
+    messages = [fields["message"] for _, fields in log.lines]
+    assert [message.partition(" (")[0] for message in messages] == [
+        "the seal key is kept in memory",
+        "no responses are stored",
+    ]
+    log.lines.clear()
+    await app.reload(config("a", server={**settings["server"], "seal_keys": KEYS}))
+    assert [fields["message"].partition(" (")[0] for _, fields in log.lines] == ["no responses are stored"]
     await app.aclose()

@@ -52,3 +52,10 @@ def test_stopping_waits_longer_than_draining(tmp_path: Path, name: str) -> None:
     limit = re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
     assert limit is not None
     assert int(limit[1]) > Config().server.drain_timeout + 5
+
+
+def test_what_the_system_unit_keeps_is_private_and_a_purge_removes_it(tmp_path: Path) -> None:
+    text = unit(tmp_path, "system.service").read_text()
+    assert "StateDirectory=modelmux\nStateDirectoryMode=0700\n" in text
+    purge = (Path(__file__).resolve().parents[2] / "packaging/deb/postrm").read_text()
+    assert "rm -rf /var/log/modelmux /var/lib/modelmux\n" in purge

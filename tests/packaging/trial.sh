@@ -40,6 +40,7 @@ echo 'nonsense = 1' >>/etc/modelmux/config.toml
 ask mine | grep -q hello
 cp /root/good.toml /etc/modelmux/config.toml
 ls /var/log/modelmux/*
+[ "$(stat -c %a:%U /var/lib/modelmux/seal.key)" = 600:modelmux ]
 
 # An upgrade keeps the configuration and restarts what ran.
 before=$(systemctl show modelmux -p MainPID --value)
@@ -51,5 +52,5 @@ ask mine | grep -q hello
 systemctl stop modelmux
 [ "$(systemctl show modelmux -p Result --value)" = success ]
 dpkg -P modelmux
-[ ! -e /usr/lib/modelmux ] && [ ! -e /etc/modelmux ] && [ ! -e /lib/systemd/system/modelmux.service ]
+[ ! -e /var/lib/modelmux ] && [ ! -e /usr/lib/modelmux ] && [ ! -e /etc/modelmux ] && [ ! -e /lib/systemd/system/modelmux.service ]
 echo THE PACKAGE WORKS

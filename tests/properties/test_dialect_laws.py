@@ -17,6 +17,8 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
 from modelmux.dialects.base import Dialect, ReplyEncoder
 from modelmux.dialects.openai_chat.dialect import OpenAIChat
+from modelmux.dialects.openai_responses.plan import ResponsesPlan
+from modelmux.dialects.openai_responses.stream import ResponsesEncoder
 from modelmux.wire import anthropic, sse
 from modelmux.wire.anthropic.raw_reply import to_body, to_stream
 from support.dialects import TINY_HUB, TINY_NATIVE
@@ -30,16 +32,22 @@ Reply = tuple[str, str | None] | None
 
 @dataclass(frozen=True)
 class Row:
-    """A dialect, and how its clients read what they get."""
+    """A dialect's encoder, and how its clients read what they get."""
 
-    dialect: Dialect
+    name: str
+    encoder: Callable[[], ReplyEncoder]
     read_stream: Callable[[bytes], Reply]
     read_message: Callable[[bytes], Reply]
     #: Whether it is Anthropic's own: errors of the model pass in their bytes, too.
     passes_errors: bool = False
 
-    def encoder(self) -> ReplyEncoder:
-        return self.dialect.encoder(PLAN, id="1", created=1, request_id="r")
+
+def _encoder_of(dialect: Dialect) -> Callable[[], ReplyEncoder]:
+    return lambda: dialect.encoder(PLAN, id="1", created=1, request_id="r")
+
+
+def _responses_encoder() -> ReplyEncoder:
+    return ResponsesEncoder(ResponsesPlan("m"), id="1", created=1)
 
 
 def _events(raw: bytes) -> list[tuple[str, Any]]:
@@ -64,6 +72,22 @@ def _chat_stream(raw: bytes) -> Reply:
 def _chat_message(raw: bytes) -> Reply:
     choice = json.loads(raw)["choices"][0]
     return choice["message"].get("content") or "", choice["finish_reason"]
+
+
+def _responses_stream(raw: bytes) -> Reply:
+    events = [(name.removeprefix("response."), json.loads(data)) for name, data in _events(raw)]
+    ends = [(name, data) for name, data in events if name in ("completed", "incomplete", "failed")]
+    assert ends == events[-1:]
+    assert [data["sequence_number"] for _, data in events] == list(range(len(events)))
+    if ends[0][0] == "failed":
+        return None
+    return "".join(data["delta"] for name, data in events if name == "output_text.delta"), ends[0][0]
+
+
+def _responses_message(raw: bytes) -> Reply:
+    response = json.loads(raw)
+    parts = [part for item in response["output"] if item["type"] == "message" for part in item["content"]]
+    return "".join(part["text"] for part in parts if part["type"] == "output_text"), response["status"]
 
 
 def _hub_stream(raw: bytes) -> Reply:
@@ -101,14 +125,15 @@ def _messages_message(raw: bytes) -> Reply:
 
 
 ROWS = [
-    Row(OpenAIChat(), _chat_stream, _chat_message),
-    Row(TINY_HUB, _hub_stream, _tiny_message),
-    Row(TINY_NATIVE, _native_stream, _tiny_message),
-    Row(AnthropicMessages(), _native_stream, _messages_message, passes_errors=True),
+    Row("openai_chat", _encoder_of(OpenAIChat()), _chat_stream, _chat_message),
+    Row("openai_responses", _responses_encoder, _responses_stream, _responses_message),
+    Row("tiny_hub", _encoder_of(TINY_HUB), _hub_stream, _tiny_message),
+    Row("tiny_native", _encoder_of(TINY_NATIVE), _native_stream, _tiny_message),
+    Row("anthropic_messages", _encoder_of(AnthropicMessages()), _native_stream, _messages_message, passes_errors=True),
 ]
-#: Each law holds for three dialects, and in its own file for the largest of them with more examples.
+#: Each law holds for all dialects, and in its own file for the largest of them with more examples.
 LIGHT = settings(max_examples=50)
-rows = pytest.mark.parametrize("row", ROWS, ids=[row.dialect.name for row in ROWS])
+rows = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 
 
 @rows

@@ -18,9 +18,9 @@ from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
-from modelmux.dialects.openai_chat.context import TranslationContext
 from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system
 from modelmux.dialects.openai_chat.request import to_claude_request
+from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import MessagesRequest, encode_request
 from modelmux.wire.openai.chat_request import (

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from modelmux.app import Gateway
 from modelmux.dialects.base import Dialect, ListingDialect
-from modelmux.dialects.registry import OPENAI_CHAT, SURFACES, Surface
+from modelmux.dialects.registry import OPENAI_CHAT, OPENAI_RESPONSES, SURFACES, Surface
+from modelmux.dialects.stored_responses import StoredResponse
 from modelmux.errors import EndpointNotFound, GatewayError, InvalidRequest, MethodNotAllowed, Unauthorized
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.wire.http import HttpCall
@@ -27,6 +28,7 @@ from support.fakes import FakeReply, FakeUpstream, message_reply
 from support.gateway import MODEL, gateway
 
 KEY = {"authorization": "Bearer sk-modelmux-first"}
+HEADERS = [(name.encode(), value.encode()) for name, value in KEY.items()]
 KEYS = {"server": {"api_keys": ["sk-modelmux-first"]}}
 #: Headers of clients that speak Anthropic's API, in addition to a key.
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
@@ -39,12 +41,15 @@ OPEN = {
 REQUESTS: dict[str, Any] = {
     "openai_chat": {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]},
     "anthropic_messages": {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]},
+    "openai_responses": {"model": MODEL, "max_output_tokens": 10, "input": "Hi"},
     "vertex_raw": {
         "anthropic_version": "vertex-2023-10-16", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}],
     },
 }  # fmt: skip
 #: What stands for the parameters of a path, but for those that name a model.
-PARAMETERS = {"project": "a-project", "location": "us-east5", "prefix": "vertex_ai/v1"}
+PARAMETERS = {"project": "a-project", "location": "us-east5", "prefix": "vertex_ai/v1", "id": "resp_1"}
+#: The statuses of valid requests that are refused.
+STATUSES = {"websocket": 426, "cancel_response": 400}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"]
 CALLING = [surface for surface in SURFACES if surface.operation in ("generate", "count_tokens")]
 GENERATING = [surface for surface in CALLING if surface.operation == "generate"]
@@ -66,6 +71,8 @@ def by_surface(surfaces: list[Surface] | tuple[Surface, ...]) -> pytest.MarkDeco
 async def call(surface: Surface, app: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> Response:
     """A valid request for a surface, with a key."""
     app = gateway(FakeUpstream([reply_of(surface)]), **KEYS) if app is None else app
+    stored = StoredResponse("resp_1", 1, None, (), (), b'{"id":"resp_1"}')
+    await app.responses.store.put(app._current.application._keys.authenticate(HEADERS).owner, stored)
     body = REQUESTS.get(surface.dialect.name, b"") if surface.method == "POST" else b""
     if surface.operation == "count_tokens":  # there the model is in the body, on all paths
         body |= {"model": changes.get("model", MODEL)}
@@ -108,7 +115,7 @@ def test_no_path_is_served_twice_and_dialects_have_names_of_their_own() -> None:
 @by_surface(SURFACES)
 async def test_it_is_served(surface: Surface) -> None:
     response = await call(surface)
-    assert response.status == 200
+    assert response.status == STATUSES.get(surface.operation, 200)
     assert response.headers["x-request-id"]
 
 
@@ -169,7 +176,7 @@ async def test_nothing_else_calls_an_upstream_or_waits_for_a_gate(surface: Surfa
     upstream = FakeUpstream([])
     app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 0}, **KEYS)
     await app._limiter.acquire()
-    assert (await call(surface, app)).status == 200
+    assert (await call(surface, app)).status == STATUSES.get(surface.operation, 200)
     assert upstream.calls == []
 
 
@@ -215,9 +222,11 @@ async def test_a_bad_request_fails_in_its_dialect(surface: Surface) -> None:
 @pytest.mark.parametrize("client", [{}, ANTHROPIC], ids=["openai", "anthropic"])
 async def test_an_unknown_name_fails_in_the_clients_dialect(surface: Surface, client: dict[str, str]) -> None:
     app = gateway(FakeUpstream([]), vertex={"models": [{"name": "only", "model": MODEL}]}, **KEYS)
-    response = await call(surface, app, KEY | client, path=path_of(surface, "unknown"), model="unknown")
+    path = path_of(surface, "unknown").replace("resp_1", "resp_2")
+    response = await call(surface, app, KEY | client, path=path, model="unknown")
     check_shape(response, dialect_of(surface, client), EndpointNotFound("no"))
-    speaks_openai = surface.dialect is OPENAI_CHAT and not (client and surface.anthropic_dialect)
+    of_openai = surface.dialect in (OPENAI_CHAT, OPENAI_RESPONSES)
+    speaks_openai = of_openai and not (client and surface.anthropic_dialect)
     assert ("type" in response.json()) is not speaks_openai
 
 
@@ -241,15 +250,19 @@ def without(headers: dict[str, str], names: set[str]) -> dict[str, str]:
 
 @given(st.sampled_from(SURFACES), st.one_of(st.sampled_from(METHODS), st.from_regex(r"[A-Z]{1,20}", fullmatch=True)))
 def test_any_other_method_is_refused_with_those_that_are_allowed(surface: Surface, method: str) -> None:
-    allowed = ["GET", "HEAD"] if surface.method == "GET" else [surface.method]
+    path = path_of(surface)
+    served = {s.method: s for s in SURFACES if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", s.path), path) or s == surface}
+    if "GET" in served:
+        served["HEAD"] = served["GET"]
 
     async def run(app: Gateway) -> Response:
         return await call(surface, app, method=method)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         response = runner.run(run(gateway(FakeUpstream([message_reply()]), **KEYS)))
-    if method in allowed:
-        assert response.status == 200
+    if method in served:
+        other = served[method]  # where the path is also that of a response: none has the id "compact"
+        assert response.status == (STATUSES.get(other.operation, 200) if other.path in (path, surface.path) else 404)
         return
     check_shape(response, surface.dialect, MethodNotAllowed("no", allow=""))
-    assert response.headers["allow"] == ", ".join(allowed)
+    assert response.headers["allow"] == ", ".join(sorted(served))

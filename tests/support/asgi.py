@@ -33,6 +33,11 @@ class Response:
                 events.append(data if data == "[DONE]" else json.loads(data))
         return events
 
+    def events_by_name(self) -> dict[str, Any]:
+        """The data of the last event of each name."""
+        blocks = [block.split("\n") for block in self.body.decode().split("\n\n") if block.startswith("event: ")]
+        return {name.removeprefix("event: "): json.loads(data.removeprefix("data: ")) for name, data in blocks}
+
 
 async def request(
     app: Any,
@@ -43,6 +48,7 @@ async def request(
     *,
     disconnect: asyncio.Event | None = None,
     root_path: str = "",
+    query: str = "",
 ) -> Response:
     """Send one request. Once ``disconnect`` is set, the application receives ``http.disconnect``."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -69,7 +75,7 @@ async def request(
     pairs = {"host": "gateway", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-        "raw_path": path.encode(), "root_path": root_path, "query_string": b"", "scheme": "http",
+        "raw_path": path.encode(), "root_path": root_path, "query_string": query.encode(), "scheme": "http",
         "headers": [(k.lower().encode(), v.encode()) for k, v in pairs.items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
     }  # fmt: skip

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
-from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, ReplyEncoder
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, ReplyEncoder, Unresolved
+from modelmux.dialects.stored_responses import History, HistoryQuery, StoredResponse
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.wire import sse
 from modelmux.wire.anthropic import VERTEX_VERSION, InputMessage, Message, MessagesRequest, StreamEvent
@@ -47,6 +48,9 @@ class _TinyDialect:
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         body = {"failed": error.kind.name, "message": error.message, "request": request_id}
         return ErrorResponse(error.status, json.dumps(body).encode(), [])
+
+    def token_count(self, count: bytes) -> bytes:
+        return count
 
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         del request_id, upstream
@@ -106,6 +110,57 @@ class TinyHubEncoder(ReplyEncoder):
         if self.state.paused:
             encoder.state, encoder.content_started = self.state.continued(), self.content_started
         return encoder
+
+
+class TinyStoring(TinyHub):
+    """As ``TinyHub``. Every reply is to be stored; ``"after"`` in a request names the response that it continues."""
+
+    name: ClassVar[str] = "tiny_storing"
+
+    def decode(self, inbound: Inbound, body: bytes) -> Decoded:
+        decoded = super().decode(inbound, body)
+        after = json.loads(body).get("after")
+        if after is None:
+            return decoded
+
+        def complete(history: History) -> Decoded:
+            if history.items is None:
+                raise InvalidRequest("Not stored.", param="after")
+            assert decoded.request is not None
+            turns = [InputMessage("user", item.decode()) for item in history.items]
+            body = replace(decoded.request.body, messages=[*turns, *decoded.request.body.messages])
+            return replace(decoded, request=replace(decoded.request, body=body))
+
+        return replace(decoded, request=None, unresolved=Unresolved(HistoryQuery(after), complete))
+
+    def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> TinyHubEncoder:
+        del created, request_id
+        return TinyStoringEncoder(plan, id)
+
+
+class TinyStoringEncoder(TinyHubEncoder):
+    _stored = True
+
+    @property
+    def stores_response(self) -> bool:
+        return True
+
+    def stored_response(self, message: Message | None = None) -> StoredResponse | None:
+        body = b"stream" if message is None else b"message"
+        assert self.ended_at is not None
+        return StoredResponse(self._id, self.ended_at, None, (), (), body)
+
+    def not_stored(self) -> None:
+        self._stored = False
+
+    def message(self, message: Message, body: bytes) -> bytes:
+        return json.dumps(json.loads(super().message(message, body)) | {"stored": self._stored}).encode()
+
+    def finish(self) -> bytes:
+        return named("end", stop=self.state.stop_reason, stored=self._stored)
+
+    def restart(self, plan: ReplyPlan) -> TinyHubEncoder:
+        return TinyStoringEncoder(plan, self._id)
 
 
 class TinyNative(_TinyDialect):
@@ -170,4 +225,5 @@ class TinyNativeEncoder(ReplyEncoder):
 
 
 TINY_HUB: Final = TinyHub()
+TINY_STORING: Final = TinyStoring()
 TINY_NATIVE: Final = TinyNative()

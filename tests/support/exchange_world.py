@@ -32,7 +32,9 @@ from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
 from modelmux.routing.stream_mode import ClientRule, Mode, StreamModes
 from modelmux.runtime import Runtime
+from modelmux.store.base import ResponseStore
 from modelmux.store.memory import MemoryThinkingStore
+from modelmux.store.no_responses import NoResponseStore
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.upstream.base import TokenSource
 from modelmux.upstream.downloads.fetcher import Fetched
@@ -308,6 +310,7 @@ class RecordingObserver:
         self.attempts: list[AttemptRecord] = []
         self.errors: list[GatewayError] = []
         self.records: list[ExchangeRecord] = []
+        self.store_errors: list[str] = []
 
     def started(self) -> None:
         self.requests += 1
@@ -319,6 +322,10 @@ class RecordingObserver:
     def error_sent(self, error: GatewayError, status: int) -> None:
         del status
         self.errors.append(error)
+
+    def store_failed(self, request_id: str, error: Exception) -> None:
+        assert request_id == "req_1"
+        self.store_errors.append(str(error))
 
     def settled(self, record: ExchangeRecord) -> None:
         self.records.append(record)
@@ -394,6 +401,7 @@ class Setting:
     observers: tuple[Any, ...] = ()
     strict: bool = False
     thinking: MemoryThinkingStore | None = None
+    responses: ResponseStore = field(default_factory=NoResponseStore)
     refusals: Refusals | None = None
     options: Options = field(default_factory=Options)
 
@@ -441,6 +449,7 @@ class World:
         setting, log = self.setting, self.log
         cards = {deployment.card.id: deployment.card for deployment in setting.deployments}
         return Services(
+            responses=setting.responses,
             routes=DatedRoutes(Routes([self.route], catalog=Catalog(cards.values())), self.runtime.now),
             deployments=self.pool,
             provider=VertexClaude(),

@@ -38,8 +38,34 @@ CLASHES = st.fixed_dictionaries(
 SERVER_RESULTS = st.sampled_from(["web_search_tool_result", "code_execution_tool_result", "tool_search_tool_result"])
 
 
+#: Name and input of a tool call.
+CALLS = st.tuples(st.one_of(NAMES, st.sampled_from(["answer", "shell"])), OBJECTS)
+_PATHS = st.sampled_from(["a.txt", "src/é.py"])
+_PATCHES = st.one_of(
+    st.fixed_dictionaries({"type": st.sampled_from(["create_file", "update_file"]), "path": _PATHS, "diff": TEXT}),
+    st.fixed_dictionaries({"type": st.just("delete_file"), "path": _PATHS}),
+)
+_SHELL_LIMITS = {"timeout_ms": st.integers(0, 10**6), "max_output_length": st.integers(0, 10**6)}
+_LOCAL_SHELL = st.fixed_dictionaries(
+    {"command": st.lists(TEXT, max_size=3)},
+    optional={"timeout_ms": st.integers(0, 10**6), "working_directory": TEXT, "env": st.dictionaries(TEXT, TEXT)},
+)
+#: Calls of tools of all types that clients of OpenAI Responses declare; some have an input that does not fit its type.
+RESPONSES_CALLS = st.one_of(
+    CALLS,
+    st.tuples(st.sampled_from(["run", "ns_run"]), st.fixed_dictionaries({"input": TEXT})),
+    st.tuples(st.just("run"), st.fixed_dictionaries({"input": JSON}, optional={"more": JSON})),
+    st.tuples(
+        st.just("shell"), st.fixed_dictionaries({"commands": st.lists(TEXT, max_size=2)}, optional=_SHELL_LIMITS)
+    ),
+    st.tuples(st.just("local_shell"), st.one_of(_LOCAL_SHELL, OBJECTS)),
+    st.tuples(st.just("apply_patch"), st.one_of(_PATCHES, OBJECTS)),
+)
+Calls = st.SearchStrategy[tuple[str, dict[str, Any]]]
+
+
 @st.composite
-def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
+def _block(draw: st.DrawFn, number: int, calls: Calls) -> dict[str, Any]:
     kind = draw(st.sampled_from(
         ["text", "text", "text", "thinking", "redacted", "tool", "tool", "tool", "server", "result", "unknown"]
     ))  # fmt: skip
@@ -51,8 +77,8 @@ def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
     if kind == "redacted":
         return {"type": "redacted_thinking", "data": draw(st.sampled_from(["ZGF0YQ==", "eA=="]))}
     if kind == "tool":
-        name = draw(st.one_of(NAMES, st.sampled_from(["answer", "shell"])))
-        return {"type": "tool_use", "id": f"toolu_vrtx_{number}", "name": name, "input": draw(OBJECTS)}
+        name, input = draw(calls)
+        return {"type": "tool_use", "id": f"toolu_vrtx_{number}", "name": name, "input": input}
     if kind == "server":
         return {"type": "server_tool_use", "id": f"srvtoolu_{number}", "name": "web_search", "input": draw(OBJECTS)}
     if kind == "result":
@@ -61,10 +87,10 @@ def _block(draw: st.DrawFn, number: int) -> dict[str, Any]:
 
 
 @st.composite
-def replies(draw: st.DrawFn) -> dict[str, Any]:
+def replies(draw: st.DrawFn, calls: Calls = CALLS) -> dict[str, Any]:
     """A Messages reply that is not streamed."""
     count = draw(st.integers(0, 5))
-    blocks = [draw(_block(number)) for number in range(count)]
+    blocks = [draw(_block(number, calls)) for number in range(count)]
     stop = draw(
         st.sampled_from(["end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn", "compaction",
                          "model_context_window_exceeded", "invented", None])

@@ -75,13 +75,16 @@ class ConversationBuilder:
 
     ``turns``, ``late_system`` and ``client_ids`` grow only, and hold what was added since ``state``: closed turns, the
     system turns inside the conversation, and the client's own id of each tool call whose id had to be changed.
+
+    :param field: the client's field that holds the conversation, for notices.
     """
 
-    def __init__(self, notices: Notices, state: ConversationState = START) -> None:
+    def __init__(self, notices: Notices, state: ConversationState = START, field: str = "messages") -> None:
         self.turns: list[InputMessage] = []
         self.late_system: list[LateSystem] = []
         self.client_ids: dict[str, str] = {}
         self._notices = notices
+        self._field = field
         self._closed_before = state.closed
         self._role = state.role
         self._blocks: list[Any] = list(state.blocks)
@@ -105,6 +108,11 @@ class ConversationBuilder:
             ids=frozenset(self._ids),
             repeated=tuple(self._repeated.items()),
         )
+
+    @property
+    def has_open_calls(self) -> bool:
+        """Whether a tool call has no result yet."""
+        return self._unanswered > 0
 
     def add_user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
@@ -149,7 +157,13 @@ class ConversationBuilder:
         blocks.append(ToolUseBlock(assigned, name, value))
 
     def add_tool_result(
-        self, client_id: str, value: str | list[Any] | None, marker: CacheControl | None, field: str
+        self,
+        client_id: str,
+        value: str | list[Any] | None,
+        marker: CacheControl | None,
+        field: str,
+        *,
+        is_error: bool = False,
     ) -> None:
         """A tool's result: at the start of the user turn after its call, or as text if there is no such call.
 
@@ -159,7 +173,7 @@ class ConversationBuilder:
         waiting = self._waiting.get(client_id)
         if waiting:
             self._unanswered -= 1
-            self._add_result(ToolResultBlock(waiting.popleft(), value, cache_control=marker))
+            self._add_result(ToolResultBlock(waiting.popleft(), value, is_error, marker))
             return
         self._notices.add("changed", field, "No open tool call has this id: the result is sent as text.")
         blocks: list[Any] = [TextBlock(value)] if isinstance(value, str) else value or []
@@ -190,7 +204,7 @@ class ConversationBuilder:
         return self.turns
 
     def _begin(self) -> None:
-        self._notices.add("added", "messages", "A conversation begins with the user; a turn was added.")
+        self._notices.add("added", self._field, "A conversation begins with the user; a turn was added.")
         self.add_user(TextBlock(BEGIN))
 
     def _turn(self, role: Role) -> list[Any]:
@@ -239,7 +253,7 @@ class ConversationBuilder:
         missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
         self._waiting, self._unanswered = {}, 0
         for assigned in missing:
-            self._notices.add("added", "messages", "A tool call without a result was given an error result.")
+            self._notices.add("added", self._field, "A tool call without a result was given an error result.")
             self._add_result(ToolResultBlock(assigned, NO_RESULT, is_error=True))
 
 

@@ -33,7 +33,7 @@ def apply(draft: Draft) -> None:
         return
     if draft.options.prefill == "continue":
         reason = "This model does not support prefill: a user turn that asks it to continue was added."
-        draft.notices.add("added", "messages", reason)
+        draft.notices.add("added", request.fields.messages, reason)
         body.messages = [*body.messages, InputMessage("user", [TextBlock(CONTINUE)])]
         return
     if draft.card.prefill:
@@ -44,6 +44,6 @@ def apply(draft: Draft) -> None:
         )
     raise InvalidRequest(
         "This model does not support prefill: the last message must not have role 'assistant'.",
-        param="messages",
+        param=request.fields.messages,
         hint="End with a user message that tells the model how to continue.",
     )

@@ -25,12 +25,15 @@ class ReasoningRequest(Struct, frozen=True):
 
     :param level: None leaves the amount to the model.
     :param budget: in tokens, where the client named one.
-    :param shown: whether the client wants to see the reasoning.
+    :param shown: whether the client wants to see the reasoning; None if it does not say. Then it is shown where the
+        model's text between tool calls is part of it.
+    :param optional: whether to think is left to the model.
     """
 
     level: Level | None = None
     budget: int | None = None
-    shown: bool = True
+    shown: bool | None = True
+    optional: bool = False
 
 
 class AnswerFormat(Struct, frozen=True):
@@ -104,11 +107,13 @@ class FieldNames(Struct, frozen=True):
     """The client's names of the fields that notices and errors mention. The defaults are those of Messages.
 
     :param max_tokens: the fields that set the limit.
+    :param messages: the field that holds the conversation.
     :param tools: path of each tool by its upstream name.
     :param tool_schema: name of the schema inside a tool.
     """
 
     max_tokens: tuple[str, ...] = ("max_tokens",)
+    messages: str = "messages"
     tools: Mapping[str, str] = {}
     tool_schema: str = "input_schema"
     answer_format: str = "output_config.format"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -37,8 +37,10 @@ def apply(draft: Draft) -> None:
     if reasoning.level == "none":
         _disable(draft)
         return
+    if reasoning.optional and (card.thinking_default == "off" or _display(draft) is None):
+        return
     if "adaptive" in card.thinking:
-        draft.body.thinking = Thinking("adaptive", display="summarized" if reasoning.shown else "omitted")
+        draft.body.thinking = Thinking("adaptive", display=_display(draft))
     else:
         _set_budget(reasoning, draft)
     if draft.body.thinking is not None:
@@ -70,6 +72,18 @@ def resolve_conflicts(draft: Draft) -> None:
         reason = f"With thinking enabled, top_p must be between {MIN_TOP_P} and 1."
         draft.notices.add("clamped", "top_p", reason)
         body.top_p = MIN_TOP_P
+
+
+def _display(draft: Draft) -> Literal["summarized", "omitted"] | None:
+    """Whether the reply holds the thinking; None leaves that to the model.
+
+    The models that bind thinking to its conversation write their text between tool calls into thinking blocks, which
+    are empty if their display is omitted.
+    """
+    shown = draft.request.reasoning and draft.request.reasoning.shown
+    if shown is None:
+        return "summarized" if draft.card.preserved_thinking else None
+    return "summarized" if shown else "omitted"
 
 
 def _disable(draft: Draft) -> None:

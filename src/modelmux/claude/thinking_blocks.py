@@ -7,12 +7,13 @@ whose predecessor is missing is bound to a conversation that is no longer sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from modelmux.claude.conversation import LEGACY_PREFIX
 from modelmux.claude.draft import Draft, SignedThinking
+from modelmux.claude.request import ThinkingRun
 from modelmux.wire.anthropic import (
     Block,
     InputMessage,
@@ -21,6 +22,8 @@ from modelmux.wire.anthropic import (
     ThinkingBlock,
     ToolUseBlock,
 )
+
+_OTHER_MODEL: Final = "Thinking of another model is not sent."
 
 
 def apply(draft: Draft) -> None:
@@ -33,6 +36,12 @@ def apply(draft: Draft) -> None:
         if has_thinking(draft.body):
             draft.body = without_thinking(draft.body)
         return
+    if draft.request.thinking_runs:
+        if _is_off(draft):
+            draft.body = without_thinking(draft.body)
+            _note_dropped(draft, "Thinking is turned off.")
+            return
+        _keep_own_runs(draft)
     changed: dict[int, InputMessage] = {}
     remembering = True
     messages = draft.body.messages
@@ -54,16 +63,61 @@ def _restored(draft: Draft, blocks: list[Any], *, remembering: bool) -> tuple[li
         return blocks, False
     known = [_recalled(draft, block) for block in blocks if isinstance(block, ToolUseBlock)]
     remembered = [block for thinking in known for block in thinking or ()]
+    if returned and draft.request.thinking_runs:  # its model and its place are known
+        return blocks, remembering
     if returned and draft.other_model:
         own = [block for block in returned if block in remembered]
         if own != returned:
-            draft.notices.add("dropped", "messages", "Thinking of another model is not sent.")
+            _note_dropped(draft, _OTHER_MODEL)
             blocks, returned = [b for b in blocks if not isinstance(b, SignedThinking) or b in own], own
     if returned:  # without their positions between the calls: if they are the remembered ones, the memory knows them
         return _positioned(blocks, known) if returned == remembered else blocks, remembering
     if known and remembering:
         return (blocks, False) if known[0] is None else (_positioned(blocks, known), True)
     return blocks, remembering
+
+
+def _is_off(draft: Draft) -> bool:
+    reasoning = draft.request.reasoning
+    return reasoning is not None and reasoning.level == "none" and "disabled" in draft.card.thinking
+
+
+def _keep_own_runs(draft: Draft) -> None:
+    """Drop runs of other models, and of this model those before a gap."""
+    runs = draft.request.thinking_runs
+    own = [index for index, run in enumerate(runs) if run.model == draft.card.id]
+    if len(own) < len(runs):
+        _note_dropped(draft, _OTHER_MODEL)
+    first = _first_without_gap([runs[index] for index in own])
+    if first:
+        _note_dropped(draft, "Thinking before a gap is not sent.")
+    kept = set(own[first:])
+    if len(kept) == len(runs):
+        return
+    is_kept = iter([index in kept for index, run in enumerate(runs) for _ in run.blocks])
+    draft.body.messages = [
+        InputMessage(m.role, [b for b in m.content if not isinstance(b, SignedThinking) or next(is_kept)])
+        for m in draft.body.messages
+    ]
+
+
+def _first_without_gap(runs: list[ThinkingRun]) -> int:
+    """The index of the first run after which none is missing. Runs are numbered from 0 within a response."""
+    first, seen = 0, set[str]()
+    for index, run in enumerate(runs):
+        before = runs[index - 1] if index else None
+        if before is not None and before.response_id == run.response_id:
+            follows = run.index == before.index + 1
+        else:
+            follows = run.index == 0 and run.response_id not in seen
+        if not follows:
+            first = index
+        seen.add(run.response_id)
+    return first
+
+
+def _note_dropped(draft: Draft, reason: str) -> None:
+    draft.notices.add("dropped", draft.request.fields.messages, reason)
 
 
 def _recalled(draft: Draft, call: ToolUseBlock) -> tuple[SignedThinking, ...] | None:

@@ -10,16 +10,17 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from modelmux.app import check_exposure, create_app
+from modelmux.app import Gateway, check_exposure, create_app
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error
-from modelmux.config import Config, ConfigError, load_all
+from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.process.listen import ListenError, listen_many
 from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
 from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, make_log
 from modelmux.telemetry.log_files import log_directory
@@ -59,13 +60,11 @@ def serve(
             retention_days=config.logs.retention_days,
             flush_interval=_FLUSH_INTERVAL,
         )
-        app = create_app(config, log=log)
+        state = LocalState.of_service(config, os.environ)
+        app = create_app(config, log=log, state=state)
     except ConfigError as error:
         exit_with_config_error(error)
-    for warning in loaded.warnings:
-        log.warning(names.EVENT_CONFIG, message=warning)
-    if (problem := raise_open_file_limit(config.limits.max_concurrent_requests)) is not None:
-        log.warning(names.EVENT_CONFIG, message=problem)
+    _log_notes(log, loaded, app)
     count = config.server.workers
     try:
         sockets = listen_many(config.server.host, config.server.port, count)
@@ -77,7 +76,9 @@ def serve(
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
         if count > 1:
-            _supervise(config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status)
+            _supervise(
+                config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status, state=state
+            )
         log.info(names.EVENT_LISTENING, url=url)
         reloader = Reloader(app, read, config.server.host, log, status)
         drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
@@ -85,6 +86,16 @@ def serve(
     finally:
         if status is not None:
             status.close()
+
+
+def _log_notes(log: Log, loaded: Loaded, app: Gateway) -> None:
+    """Log what an operator should know of the configuration and of this machine."""
+    for warning in loaded.warnings:
+        log.warning(names.EVENT_CONFIG, message=warning)
+    if app.responses.notice is not None:
+        log.info(names.EVENT_CONFIG, message=app.responses.notice)
+    if (problem := raise_open_file_limit(loaded.config.limits.max_concurrent_requests)) is not None:
+        log.warning(names.EVENT_CONFIG, message=problem)
 
 
 def _supervise(**options: Any) -> NoReturn:

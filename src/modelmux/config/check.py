@@ -91,7 +91,7 @@ def check_value(value: Any, kind: Any, limits: Meta | None, path: KeyPath) -> tu
             parsed = kind.parse(value)
         except ValueError:
             return None, [problem]
-        return (parsed, []) if limits is None or limits.gt is None or parsed > limits.gt else (None, [problem])
+        return (parsed, []) if _within(parsed, limits) else (None, [problem])
     try:
         return msgspec.convert(value, _limited(kind, limits)), []
     except msgspec.ValidationError:
@@ -116,6 +116,13 @@ def _collection(value: Any, kind: Any, item: Any, path: KeyPath) -> tuple[Any, l
     problems = [problem for _, more in checked.values() for problem in more]
     values = {key: inner for key, (inner, _) in checked.items()}
     return (values if get_origin(kind) is dict else list(values.values())), problems
+
+
+def _within(value: Any, limits: Meta | None) -> bool:
+    """Whether a parsed value is within its limits, of which msgspec checks only those of numbers."""
+    if limits is None:
+        return True
+    return (limits.gt is None or value > limits.gt) and (limits.le is None or value <= limits.le)
 
 
 def _limited(kind: Any, limits: Meta | None) -> Any:

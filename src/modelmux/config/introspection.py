@@ -76,7 +76,12 @@ def describe(kind: Any, limits: Meta | None = None) -> str:
         *most, last = [str(choice) for choice in get_args(kind)]
         return f"{', '.join(most)} or {last}" if most else last
     if kind in (Seconds, Milliseconds, Bytes, Secret):
-        return f"{kind.expected}, more than {limits.gt}" if limits and limits.gt is not None else str(kind.expected)
+        words = str(kind.expected)
+        if limits is not None and limits.gt is not None:
+            words += f", more than {limits.gt}"
+        if limits is not None and limits.le is not None:
+            words += f", at most {kind(limits.le)}"
+        return words
     if get_origin(kind) is list:
         item = item_of(kind)
         if is_table(item) or get_origin(item) is dict:

@@ -23,6 +23,8 @@ from modelmux.config.check import convert
 from modelmux.config.deprecated_names import rewrite
 from modelmux.config.paths import copy_tree
 from modelmux.config.price_overrides import AccountsConfig, add_prices
+from modelmux.config.responses_schema import ResponsesConfig
+from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamingConfig
 from modelmux.config.values import Bytes, Seconds, Secret
 
@@ -31,70 +33,12 @@ _URL = (
     "claude-sonnet-4-6"
 )
 
-LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 #: For durations that make no sense as zero.
 _POSITIVE = Meta(gt=0)
 
 
 def _shared(name: str) -> Env:
     return Env(name, shared=True)
-
-
-class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The listener, authentication, and how the process behaves."""
-
-    host: Annotated[str, doc("Address to listen on; any other than loopback needs api_keys.")] = "127.0.0.1"
-    port: Annotated[
-        int,
-        doc("Port to listen on; 0 picks a free one.", Env("PORT", deprecated=True)),
-        Meta(ge=0, le=65535),
-    ] = 3000
-    log_level: Annotated[LogLevel, doc("Minimum level of the log lines to write.")] = "info"
-    log_format: Annotated[
-        Literal["console", "json"], doc("Format of log lines on the console: columns for people, or JSON objects.")
-    ] = "console"
-    api_keys: Annotated[
-        list[Secret],
-        doc("Keys that clients send as Authorization: Bearer or x-api-key.", "MODELMUX_API_KEYS",
-              "MODELMUX_MASTER_KEY"),
-    ] = []  # fmt: skip
-    allow_unauthenticated: Annotated[
-        bool, doc("Allow a public address without api_keys, because a proxy in front authenticates clients.")
-    ] = False
-    keyless_vertex_paths: Annotated[
-        bool,
-        doc("Serve Vertex AI's own paths (…:rawPredict) without a key, for clients in Vertex mode that send none."),
-    ] = False
-    cors_origins: Annotated[
-        list[str], doc('Origins of web pages that may call the gateway (CORS), such as "https://chat.example.com".')
-    ] = []
-    strict: Annotated[bool, doc("Reject a request instead of changing or ignoring any part of it.")] = False
-    max_body_bytes: Annotated[
-        Bytes, doc("Maximum size of a request body. Vertex AI accepts no more than the default.")
-    ] = Bytes(30 * 2**20)
-    drain_delay: Annotated[
-        Seconds,
-        doc("How long a stopping gateway keeps serving while /readyz answers 503, for load balancers to notice."),
-    ] = Seconds(0)
-    drain_timeout: Annotated[
-        Seconds, doc("How long requests in flight may take to finish after the gateway stopped accepting new ones.")
-    ] = Seconds(30)
-    workers: Annotated[int, doc("Number of worker processes; each uses one CPU core."), Meta(ge=1, le=64)] = 1
-
-
-class LogsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Daily log files of JSON objects, in addition to the log lines on the console."""
-
-    file: Annotated[bool, doc("Whether to write log files.")] = True
-    directory: Annotated[
-        str | None,
-        doc(
-            "Directory of the log files; the platform's standard directory if not set.",
-            "MODELMUX_LOG_DIR",
-            example="/var/log/modelmux",
-        ),
-    ] = None
-    retention_days: Annotated[int, doc("How many daily files to keep."), Meta(ge=1, le=3650)] = 30
 
 
 class AuthConfig(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -346,6 +290,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     auth: AuthConfig = field(default_factory=AuthConfig)
     vertex: VertexConfig = field(default_factory=VertexConfig)
     messages: MessagesConfig = field(default_factory=MessagesConfig)
+    responses: ResponsesConfig = field(default_factory=ResponsesConfig)
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     retries: RetriesConfig = field(default_factory=RetriesConfig)

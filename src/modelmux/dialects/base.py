@@ -27,7 +27,10 @@ from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
 from modelmux.wire.http import Headers
 
 #: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
-Operation = Literal["generate", "count_tokens", "list_models", "page"]
+Operation = Literal[
+    "generate", "count_tokens", "list_models", "page", "get_response", "list_input_items", "cancel_response",
+    "delete_response", "websocket",
+]  # fmt: skip
 
 
 class Caller(Struct, frozen=True):
@@ -201,6 +204,11 @@ class ReplyEncoder:
         del idle
         return b""
 
+    @property
+    def stores_response(self) -> bool:
+        """Whether ``stored_response`` returns something at the end of a reply."""
+        return False
+
     def stored_response(self, message: Message | None = None) -> StoredResponse | None:
         """What has to be stored before the end of the reply is sent; None for nothing.
 
@@ -270,6 +278,13 @@ class Dialect(ListingDialect, Protocol):
         """
         :param id: random hexadecimal digits, unique to the exchange.
         :param created: Unix seconds.
+        """
+        ...
+
+    def token_count(self, count: bytes) -> bytes:
+        """The body of a count of tokens.
+
+        :param count: as Anthropic's API tells it: ``{"input_tokens": …}``.
         """
         ...
 

@@ -13,9 +13,12 @@ from msgspec import Struct
 from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
 from modelmux.dialects.base import Dialect, ListingDialect, Operation
 from modelmux.dialects.openai_chat.dialect import OpenAIChat
+from modelmux.dialects.openai_responses.dialect import OpenAIResponses
 from modelmux.dialects.vertex_raw.dialect import VertexRaw
 
 OPENAI_CHAT: Final[Dialect] = OpenAIChat()
+OPENAI_RESPONSES: Final[Dialect] = OpenAIResponses()
+OPENAI_RESPONSES_COMPACT: Final[Dialect] = OpenAIResponses(compact=True)
 ANTHROPIC_MESSAGES: Final[Dialect] = AnthropicMessages()
 VERTEX_RAW: Final[Dialect] = VertexRaw(stream=False)
 VERTEX_RAW_STREAM: Final[Dialect] = VertexRaw(stream=True)
@@ -91,6 +94,14 @@ _OPENAI_PATH: Final = "/chat/completions"
 
 SURFACES: Final[tuple[Surface, ...]] = (
     *_with_and_without_version("POST", "/chat/completions", "generate"),
+    *_with_and_without_version("POST", "/responses", "generate", OPENAI_RESPONSES),
+    *_with_and_without_version("POST", "/responses/compact", "generate", OPENAI_RESPONSES_COMPACT),
+    *_with_and_without_version("POST", "/responses/input_tokens", "count_tokens", OPENAI_RESPONSES),
+    *_with_and_without_version("GET", "/responses", "websocket", OPENAI_RESPONSES),
+    *_with_and_without_version("GET", "/responses/{id}", "get_response", OPENAI_RESPONSES),
+    *_with_and_without_version("DELETE", "/responses/{id}", "delete_response", OPENAI_RESPONSES),
+    *_with_and_without_version("GET", "/responses/{id}/input_items", "list_input_items", OPENAI_RESPONSES),
+    *_with_and_without_version("POST", "/responses/{id}/cancel", "cancel_response", OPENAI_RESPONSES),
     *_with_and_without_version("POST", "/messages", "generate", ANTHROPIC_MESSAGES),
     *_with_and_without_version("POST", "/messages/count_tokens", "count_tokens", ANTHROPIC_MESSAGES),
     *_vertex("count-tokens:rawPredict", "count_tokens", VERTEX_RAW),  # before the template that it matches as well

@@ -5,12 +5,15 @@ It is logged and settled like any other request, and passes none of its gates: i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from modelmux.claude.native import NativeRequest
+from modelmux.claude.notices import Notice
 from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.dialects.base import Dialect, Inbound
 from modelmux.errors import GatewayError, NotSupported, without_traceback
@@ -20,7 +23,9 @@ from modelmux.gateway.downloads import embed_files
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.prepare_native import location_notices
+from modelmux.gateway.prepare_translated import prepare_for
 from modelmux.gateway.services import Services
+from modelmux.gateway.stored_responses import load_history
 from modelmux.gateway.token_counter import TokenCounter
 from modelmux.routing.model import Route
 from modelmux.wire.http import Headers
@@ -40,18 +45,38 @@ async def count_tokens(inbound: Inbound, dialect: Dialect, client: ClientStream,
     :raises GatewayError: it failed; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = dialect.decode(inbound, await client.body())
+        decoded = await load_history(exchange, dialect.decode(inbound, await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
             request = await embed_files(exchange.request, services.downloads)
-            if not isinstance(request, NativeRequest):
-                raise NotSupported("Tokens of requests in this format cannot be counted.")
-            await client.send(*await _answer(exchange, request, route, decoded.plan))
+            changes: Sequence[Notice]
+            if isinstance(request, NativeRequest):
+                changes = location_notices(request, route)
+            else:
+                request, changes = _native_form(exchange, request, route, decoded.plan)
+            body, headers = await _answer(exchange, request, route, decoded.plan, changes)
+            await client.send(dialect.token_count(body), headers)
 
 
-async def _answer(exchange: Exchange, request: NativeRequest, route: Route, plan: ReplyPlan) -> tuple[bytes, Headers]:
-    """Body and headers of the response."""
-    changes = location_notices(request, route)
+def _native_form(
+    exchange: Exchange, request: ClaudeRequest, route: Route, plan: ReplyPlan
+) -> tuple[NativeRequest, Sequence[Notice]]:
+    """A translated request as the upstream counts it, and what was changed about it.
+
+    :raises NotSupported: the provider cannot count.
+    """
+    counting = exchange.services.provider.counting
+    if counting is None:
+        raise NotSupported("The upstream of this model cannot count tokens.")
+    deployment = min(route.of_model(route.card.id).deployments, key=lambda deployment: deployment.order)
+    prepared = prepare_for(exchange, request, route, plan, deployment)
+    return counting.native_form(prepared), prepared.notices
+
+
+async def _answer(
+    exchange: Exchange, request: NativeRequest, route: Route, plan: ReplyPlan, changes: Sequence[Notice]
+) -> tuple[bytes, Headers]:
+    """Anthropic's body of a count, and the headers of the response."""
     try:
         reply = await _count(exchange, request, route)
     except GatewayError as error:

@@ -244,6 +244,7 @@ class Exchange:
         """
         if isinstance(error, GatewayError):
             error.model = self.decoded.model if self.decoded is not None else None
+            error.request_headers = self.inbound.headers
             dealt_with = await self._fail(error)
             without_traceback(error)
             return dealt_with

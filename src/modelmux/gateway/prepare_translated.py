@@ -12,6 +12,7 @@ from msgspec import Struct
 from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.notices import reject_notices
 from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
 from modelmux.errors import GatewayError
@@ -63,20 +64,11 @@ class TranslatedPreparation:
         self._models[deployment.card.id] = self._encoded(model.request, without_thinking(model.body))
 
     def _prepare(self, deployment: Deployment) -> PreparedRequest:
-        exchange, services = self._exchange, self._services
-        decoded, owner, model = exchange.decoded, exchange.inbound.caller.owner, deployment.card.id
+        decoded, other_model = self._exchange.decoded, self._conversation.has_foreign_thinking(deployment.card.id)
         assert decoded is not None
-        prepared = services.provider.prepare(
-            self._request,
-            decoded.plan,
-            deployment,
-            self._route,
-            lambda call_id: services.thinking.get(owner, call_id, model),
-            other_model=self._conversation.has_foreign_thinking(model),
+        return prepare_for(
+            self._exchange, self._request, self._route, decoded.plan, deployment, other_model=other_model
         )
-        if services.strict or exchange.inbound.strict:
-            reject_notices(prepared.notices)
-        return prepared
 
     def _allowed_thinking(self, body: MessagesRequest) -> MessagesRequest:
         thinking = all_thinking(body)
@@ -94,3 +86,31 @@ class TranslatedPreparation:
             encode_request(body), stream, request.plan, request.notices, request.betas, request.keeps_thinking
         )
         return _ForModel(request, body, prepared)
+
+
+def prepare_for(
+    exchange: Exchange,
+    request: ClaudeRequest,
+    route: Route,
+    plan: ReplyPlan,
+    deployment: Deployment,
+    *,
+    other_model: bool = False,
+) -> PreparedRequest:
+    """The request as the deployment's model accepts it.
+
+    :param other_model: thinking in the history may be that of another model.
+    :raises InvalidRequest: the model does not support it, or strict mode forbids the changes it needs.
+    """
+    services, owner, model = exchange.services, exchange.inbound.caller.owner, deployment.card.id
+    prepared = services.provider.prepare(
+        request,
+        plan,
+        deployment,
+        route,
+        lambda call_id: services.thinking.get(owner, call_id, model),
+        other_model=other_model,
+    )
+    if services.strict or exchange.inbound.strict:
+        reject_notices(prepared.notices)
+    return prepared

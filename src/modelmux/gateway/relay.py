@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from modelmux.claude.fold import to_events
 from modelmux.gateway.attempts import Attempts, CompleteReply
 from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.stored_responses import store_response
 
 
 async def relay_stream(exchange: Exchange, attempts: Attempts) -> None:
@@ -31,6 +32,10 @@ async def relay_stream(exchange: Exchange, attempts: Attempts) -> None:
             await client.write(data)
         elif stream.state.paused:
             stream = exchange.committed = await attempts.resume(stream)
+    if stream.encoder.stores_response and data:  # the client does not wait for the store
+        await client.write(data)
+        data = b""
+    await store_response(exchange, stream.encoder)
     stream.ended = True
     await client.end(data + stream.encoder.finish())
 
@@ -41,8 +46,11 @@ async def send_message(exchange: Exchange, reply: CompleteReply) -> None:
     assert encoder is not None
     exchange.note_first_content()
     if not exchange.sends_events:
+        await store_response(exchange, encoder, reply.message)
         await client.send(encoder.message(reply.message, reply.body), exchange.headers)
         return
     encoder = encoder.restart(replace(encoder.plan, max_continuations=0))
+    events = b"".join(map(encoder.feed, to_events(reply.message)))
+    await store_response(exchange, encoder)
     await client.start(exchange.headers)
-    await client.end(b"".join(map(encoder.feed, to_events(reply.message))) + encoder.finish())
+    await client.end(events + encoder.finish())

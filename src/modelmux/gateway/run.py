@@ -12,6 +12,7 @@ from modelmux.gateway.downloads import embed_files
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.relay import relay_stream, send_message
 from modelmux.gateway.services import Services
+from modelmux.gateway.stored_responses import load_history
 
 
 async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services: Services) -> None:
@@ -20,7 +21,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     :raises GatewayError: it failed before anything was sent; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = dialect.decode(inbound, await client.body())
+        decoded = await load_history(exchange, dialect.decode(inbound, await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route):
             exchange.keep_alive()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from modelmux.dialects.base import DialectOptions
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
@@ -15,7 +16,7 @@ from modelmux.providers.base import Provider
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.stream_mode import StreamModes
 from modelmux.runtime import Runtime
-from modelmux.store.base import ThinkingStore
+from modelmux.store.base import ResponseStore, ThinkingStore
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.upstream.base import TokenSource, Upstream
@@ -60,6 +61,7 @@ class Services:
     tokens: TokenSource
     downloads: Downloads
     thinking: ThinkingStore
+    responses: ResponseStore
     refusals: Refusals
     counts: CountState
     gates: Gates
@@ -70,3 +72,4 @@ class Services:
     runtime: Runtime
     strict: bool = False
     estimates_tokens: bool = True
+    dialect_options: DialectOptions = field(default_factory=DialectOptions)

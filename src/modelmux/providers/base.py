@@ -64,7 +64,11 @@ class ReplyReader(Protocol):
 
 
 class TokenCounting(Protocol):
-    """How one kind of upstream counts the tokens of a native request. Pure."""
+    """How one kind of upstream counts the tokens of a request in its own form. Pure."""
+
+    def native_form(self, request: PreparedRequest) -> NativeRequest:
+        """A translated request, prepared for a model, as a native one: only what counts."""
+        ...
 
     def deployments(self, deployment: Deployment, route: Route) -> Sequence[Deployment]:
         """Where to ask, in order: first the deployment itself, then the same project in other locations of the route's

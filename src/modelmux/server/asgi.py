@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from starlette.routing import compile_path
 
@@ -17,7 +17,7 @@ from modelmux.dialects.registry import Surface, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.models import is_anthropic_client
-from modelmux.server.responses import Receive, Scope, Send, send_error
+from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
 
@@ -25,6 +25,7 @@ from modelmux.telemetry.log import Log, error_location
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
 
 _REQUEST_ID: Final = re.compile(rb"^[\x21-\x7e]{1,128}$")
+_CONVERSATION: Final = re.compile(r"/v1/conversations(/|$)")
 _NO_PARAMS: Final[dict[str, str]] = {}
 
 
@@ -69,14 +70,18 @@ class Application:
         path = entry.surface.path
         methods = [entry.surface.method, *(["HEAD"] if entry.surface.method == "GET" else [])]
         if "{" in path:
-            self._templates.append((compile_path(path)[0], dict.fromkeys(methods, entry)))
+            pattern = compile_path(path)[0]
+            by_method = next((served for known, served in self._templates if known.pattern == pattern.pattern), None)
+            if by_method is None:
+                self._templates.append((pattern, by_method := {}))
+            by_method.update(dict.fromkeys(methods, entry))
             return
         self._exact.update(dict.fromkeys(((method, path) for method in methods), entry))
         self._methods.setdefault(path, []).extend(methods)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._non_http(scope["type"], receive, send)
+            await self._non_http(scope, receive, send)
             return
         request_id, path = self._request_id(scope), _path(scope)
         surface: Surface | None = None
@@ -113,17 +118,16 @@ class Application:
         :raises Unauthorized: so that callers without a key learn nothing about paths. :raises MethodNotAllowed: :raises
             EndpointNotFound:
         """
-        method = scope["method"]
+        method, by_template = scope["method"], set[str]()
         for pattern, by_method in self._templates:
             match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
                 if method in by_method:
                     return by_method[method], match.groupdict()
-                raise _method_not_allowed(path, method, by_method)
-        allowed = self._methods.get(path)
-        if allowed and "GET" in allowed:
-            raise _method_not_allowed(path, method, allowed)
-        self._keys.authenticate(scope["headers"])
+                by_template.update(by_method)
+        allowed = by_template.union(self._methods.get(path, ()))
+        if not by_template and "GET" not in allowed:
+            self._keys.authenticate(scope["headers"])
         if allowed:
             raise _method_not_allowed(path, method, allowed)
         raise EndpointNotFound(f"There is no endpoint {method[:20]} {path[:200]}.", hint=self._suggest_path(path))
@@ -133,7 +137,11 @@ class Application:
         wanted = re.sub(r"/{2,}", "/", path).rstrip("/").lower()
         wanted = "/v1/" + re.sub(r"^(/(v\d+|api|openai))+(?=/|$)", "", wanted).lstrip("/")
         matches = difflib.get_close_matches(wanted, self._methods, n=1)
-        served = "POST /v1/chat/completions, POST /v1/messages and GET /v1/models"
+        if _CONVERSATION.match(wanted):
+            return (
+                "Conversations are not stored here. Use previous_response_id, or send the whole conversation as input."
+            )
+        served = "POST /v1/chat/completions, POST /v1/responses, POST /v1/messages and GET /v1/models"
         return f"Did you mean {matches[0]}?" if matches else f"This gateway serves {served}."
 
     def _request_id(self, scope: Scope) -> str:
@@ -142,11 +150,16 @@ class Application:
                 return str(value, "ascii")
         return self._options.new_request_id()
 
-    async def _non_http(self, type: str, receive: Receive, send: Send) -> None:
-        if type == "lifespan":
+    async def _non_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif type == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "websocket":
+            served = self._exact.get(("GET", _path(scope)))
+            is_known = served is not None and served.surface.operation == "websocket"
+            if is_known and "websocket.http.response" in (scope.get("extensions") or {}):
+                await self({**scope, "type": "http", "method": "GET"}, receive, _as_denial(send))
+            else:
+                await send({"type": "websocket.close", "code": 1000})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -164,6 +177,15 @@ class Application:
 _ANONYMOUS: Final = Caller()
 
 
+def _as_denial(send: Send) -> Send:
+    """Sends an HTTP response to a WebSocket handshake (the ASGI extension ``websocket.http.response``)."""
+
+    async def deny(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny
+
+
 def _dialect_of(surface: Surface | None, scope: Scope, path: str) -> ListingDialect:
     """The dialect of errors.
 
@@ -176,7 +198,7 @@ def _dialect_of(surface: Surface | None, scope: Scope, path: str) -> ListingDial
     return surface.dialect
 
 
-def _method_not_allowed(path: str, method: str, allowed: Mapping[str, Any] | Sequence[str]) -> MethodNotAllowed:
+def _method_not_allowed(path: str, method: str, allowed: Iterable[str]) -> MethodNotAllowed:
     allow = ", ".join(sorted(allowed))
     return MethodNotAllowed(f"{path} does not accept {method[:20]}.", allow=allow, hint=f"Use {allow}.")
 

@@ -20,7 +20,7 @@ from modelmux.server.responses import HeaderList, Message, Receive, Scope, Send,
 from modelmux.wire.http import find_raw_header
 
 _ANY: Final = b"*"
-_METHODS: Final = b"GET, HEAD, POST"
+_METHODS: Final = b"GET, HEAD, POST, DELETE"
 #: Seconds for which a browser may cache the response to a preflight request.
 _MAX_AGE: Final = b"600"
 #: Headers a page may read in addition to those with the gateway's prefix.

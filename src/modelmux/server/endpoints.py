@@ -57,6 +57,7 @@ class Endpoint:
             caller,
             headers.get(b"x-modelmux-strict", b"").strip().lower() in (b"1", b"true"),
             _timeout(headers.get(b"x-modelmux-timeout")),
+            self._services.dialect_options,
         )
         client = AsgiClientStream(scope, receive, send, headers, self._max_body_bytes, self._readiness)
         await self._run(inbound, self._dialect, client, self._services)

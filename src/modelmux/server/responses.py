@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.dialects.base import ErrorResponse
-from modelmux.errors import GatewayError, MethodNotAllowed
+from modelmux.errors import GatewayError, MethodNotAllowed, UpgradeRequired
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,7 +41,7 @@ async def send_error(send: Send, error: GatewayError, response: ErrorResponse, h
 
 
 def error_headers(error: GatewayError) -> HeaderList:
-    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up) and ``allow``, where they are set."""
+    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up), ``allow``, ``upgrade``: those that are set."""
     headers: HeaderList = []
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
@@ -49,4 +49,6 @@ def error_headers(error: GatewayError) -> HeaderList:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, UpgradeRequired):
+        headers.append((b"upgrade", b"websocket"))
     return headers

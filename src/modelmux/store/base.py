@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from modelmux.claude.draft import SignedThinking
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredResponse
+from modelmux.errors import InvalidRequest
 
 
 class ThinkingStore(Protocol):
@@ -34,6 +36,54 @@ class StoreFailed(Exception):
     """A store could not be read or written. The message is for the log."""
 
 
+#: Responses of one conversation that ``ResponseStore.history`` follows.
+MAX_CHAIN: Final = 1000
+#: Bytes of items that ``ResponseStore.history`` returns: more fit into no request.
+MAX_HISTORY_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseLimits:
+    """The bounds of a ``ResponseStore``.
+
+    :param ttl: seconds that a response is kept after its last use.
+    :param max_bytes: of all responses, with what it costs to keep them.
+    :param max_items: of all responses together.
+    :param max_response_bytes: of one response, ``StoredResponse.size``.
+    """
+
+    ttl: float = 3600.0
+    max_bytes: int = 256 * 1024 * 1024
+    max_items: int = 1_000_000
+    max_response_bytes: int = 8 * 1024 * 1024
+
+    @property
+    def largest_response(self) -> int:
+        """Bytes of the largest response that is stored: one alone must not displace most others."""
+        return min(self.max_response_bytes, self.max_bytes // 4)
+
+    def check_response(self, response: StoredResponse) -> None:
+        """:raises StoreFailed: it is too large to be stored."""
+        if response.size > self.largest_response:
+            raise StoreFailed(f"a response of {response.size} bytes is larger than {self.largest_response}")
+
+
+def check_history(responses: int, size: int) -> None:
+    """Reject a reference to more than a request may have.
+
+    :param responses: of the conversation.
+    :param size: bytes of the items.
+    :raises InvalidRequest:
+    """
+    hint = "Start a new conversation, or compact this one with POST /v1/responses/compact."
+    if responses > MAX_CHAIN:
+        message = f"The conversation of previous_response_id has more than {MAX_CHAIN} responses."
+        raise InvalidRequest(message, param="previous_response_id", hint=hint)
+    if size > MAX_HISTORY_BYTES:
+        message = f"The stored items that this request refers to have more than {MAX_HISTORY_BYTES} bytes."
+        raise InvalidRequest(message, param="input", hint=hint)
+
+
 class ResponseStore(Protocol):
     """Keeps responses for clients that refer to them by id.
 
@@ -53,8 +103,12 @@ class ResponseStore(Protocol):
         ...
 
     async def history(self, owner: str, query: HistoryQuery) -> History:
-        """The conversation up to a response, and items by id.
+        """The conversation up to a response, and items by id, as they are at one moment.
 
+        Of several items with one id, that of a response comes before one that a client sent, and the newest before
+        others.
+
+        :raises InvalidRequest: more responses than ``MAX_CHAIN``, or more bytes than ``MAX_HISTORY_BYTES``.
         :raises StoreFailed:
         """
         ...

@@ -54,7 +54,8 @@ class Metrics:
         self.time_to_first_token = _histogram(
             names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
         )
-        self._counters = (self.requests, self.attempts, self.tokens, self.errors)
+        self.store_failures = _counter(names.METRIC_STORE_FAILURES, "Responses that could not be stored.")
+        self._counters = (self.requests, self.attempts, self.tokens, self.errors, self.store_failures)
         self._histograms = (self.duration, self.time_to_first_token)
         self._deployments: DeploymentGauges | None = None
         self._queue: HasQueueLength | None = None

@@ -15,6 +15,7 @@ EVENT_LISTENING: Final = "listening"
 EVENT_CONFIG: Final = "config"
 EVENT_LOG_FILES: Final = "log_files"
 EVENT_WORKER: Final = "worker"
+EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
 
 #: Log field -> its meaning. A field without a value is left out of a line.
 FIELDS: Final = {
@@ -80,6 +81,7 @@ METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
+METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
 
 #: Metric -> its labels, in order.
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -93,6 +95,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_DEPLOYMENT_CIRCUIT_OPEN: ("deployment",),
     METRIC_DEPLOYMENT_IN_FLIGHT: ("deployment",),
     METRIC_QUEUED: (),
+    METRIC_STORE_FAILURES: (),
 }
 
 # Values of the label ``outcome``

@@ -37,6 +37,13 @@ class ExchangeObserver(Protocol):
         """
         ...
 
+    def store_failed(self, request_id: str, error: Exception) -> None:
+        """A response could not be stored. It is complete nevertheless, and says that it is not stored.
+
+        :param error: its message is for the log.
+        """
+        ...
+
     def settled(self, record: ExchangeRecord) -> None:
         """An exchange is over; exactly once each."""
         ...
@@ -66,6 +73,14 @@ class LogObserver:
 
     def error_sent(self, error: GatewayError, status: int) -> None:
         pass
+
+    def store_failed(self, request_id: str, error: Exception) -> None:
+        self._log.error(
+            names.EVENT_RESPONSE_STORE,
+            request_id=request_id,
+            message="the response could not be stored; the client was told so",
+            detail=str(error),
+        )
 
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
@@ -125,6 +140,10 @@ class MetricsObserver:
 
     def error_sent(self, error: GatewayError, status: int) -> None:
         self._metrics.count_error(error, status)
+
+    def store_failed(self, request_id: str, error: Exception) -> None:
+        del request_id, error
+        self._metrics.store_failures.add()
 
     def settled(self, record: ExchangeRecord) -> None:
         metrics, route = self._metrics, record.route or _UNRESOLVED_ROUTE

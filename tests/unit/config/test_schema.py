@@ -12,20 +12,20 @@ from msgspec import Struct
 
 from modelmux.config import Config, ConfigError
 from modelmux.config.annotations import Doc
+from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.schema import (
     AliasConfig,
     AuthConfig,
     FetchConfig,
     LimitsConfig,
-    LogsConfig,
     ModelTimeouts,
     RetriesConfig,
-    ServerConfig,
     TimeoutsConfig,
     VertexConfig,
     VertexDeployment,
     VertexModel,
 )
+from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamClient, StreamingConfig
 from modelmux.config.values import Secret
 
@@ -89,6 +89,7 @@ SECTIONS = [
     AliasConfig,
     StreamClient,
     StreamingConfig,
+    ResponsesConfig,
     FetchConfig,
     Config,
     TimeoutsConfig,
@@ -151,6 +152,10 @@ def test_by_default_only_this_machine_is_served_and_nothing_is_open() -> None:
         {"vertex": {"models": [{"name": "a", "timeouts": {"idle": 0}}]}},
         {"vertex": {"models": [{"name": "a", "max_in_flight": 0}]}},
         {"vertex": {"prefill": "maybe"}},
+        {"responses": {"ttl": 0}},
+        {"responses": {"ttl": "31d"}},
+        {"responses": {"max_bytes": 0}},
+        {"responses": {"store": "postgresql"}},
         {"vertex": {"models": [{"name": "m", "deployments": [{"weight": -1}]}]}},
         {"provider": "openai"},
         {"nope": 1},

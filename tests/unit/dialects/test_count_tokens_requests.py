@@ -32,7 +32,7 @@ def test_a_body_without_a_model_is_rejected() -> None:
 
 
 def test_counts_call_an_upstream_and_generate_nothing() -> None:
-    assert len(COUNTING) == 4
+    assert len(COUNTING) == 6
     assert all(surface.calls_upstream is not None and surface.generates is None for surface in COUNTING)
     listing = next(surface for surface in SURFACES if surface.operation == "list_models")
     assert listing.calls_upstream is None

@@ -3,6 +3,7 @@ answer about paths for callers without a key."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from modelmux.dialects.base import Caller
 from modelmux.dialects.registry import ANTHROPIC_MESSAGES, Surface
-from modelmux.errors import GatewayError, InvalidRequest, UpstreamUnreachable
+from modelmux.errors import GatewayError, InvalidRequest, UpgradeRequired, UpstreamUnreachable
 from modelmux.server.asgi import Application, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
 from modelmux.server.responses import Receive, Scope, Send, send_json
@@ -42,6 +43,9 @@ class Site:
             Surface("GET", "/v1/list/{name:path}", "list_models", TINY_HUB),
             Surface("POST", "/v1/keyless", "generate", TINY_HUB, may_be_keyless=True),
             Surface("GET", "/open", "page", TINY_HUB, authenticated=False),
+            Surface("GET", "/v1/socket", "websocket", TINY_HUB),
+            Surface("GET", "/v1/item/{id}", "get_response", TINY_HUB),
+            Surface("DELETE", "/v1/item/{id}", "delete_response", TINY_HUB),
         ]
         options = ServerOptions(
             ApiKeys(keys), keyless, self.log, lambda: "req_new", self._on_error, self._startup, self._shutdown
@@ -262,11 +266,48 @@ async def test_a_failed_start_is_reported_to_the_server() -> None:
         await _lifespan(Site(failure=ZeroDivisionError("no")))
 
 
+@pytest.mark.parametrize(
+    ("path", "extensions", "status"),
+    [
+        ("/v1/socket", {"websocket.http.response": {}}, 426),
+        ("/v1/socket", {}, None),
+        ("/v1/socket", None, None),
+        ("/v1/list", {"websocket.http.response": {}}, None),
+        ("/v1/other", {"websocket.http.response": {}}, None),
+    ],
+)
+async def test_a_websocket_handshake_gets_the_http_response_of_its_path(
+    path: str, extensions: dict[str, Any] | None, status: int | None
+) -> None:
+    site, sent = Site((KEY,), UpgradeRequired("Not over WebSocket.")), []
+
+    async def send(message: Any = None) -> Any:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {KEY}".encode())]
+    await site.app({"type": "websocket", "path": path, "headers": headers, "extensions": extensions}, send, send)  # type: ignore[arg-type]
+    if status is None:
+        assert sent == [{"type": "websocket.close", "code": 1000}]
+        return
+    start, body = sent
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
+    assert (b"upgrade", b"websocket") in start["headers"]
+    assert (body["type"], json.loads(body["body"])["failed"]) == ("websocket.http.response.body", "upgrade_required")
+
+
+async def test_a_template_serves_the_methods_of_several_surfaces() -> None:
+    site = Site()
+    assert [(await site.get("/v1/item/7", method)).status for method in ("GET", "HEAD", "DELETE")] == [200] * 3
+    refused = await site.get("/v1/item/7", "POST")
+    assert (refused.status, refused.headers["allow"]) == (405, "DELETE, GET, HEAD")
+    assert site.calls[-1][2] == {"id": "7"}
+
+
 async def test_a_websocket_is_closed() -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Site().app({"type": "websocket"}, send, send)  # type: ignore[arg-type]
+    await Site().app({"type": "websocket", "path": "/"}, send, send)  # type: ignore[arg-type]
     assert sent == [{"type": "websocket.close", "code": 1000}]

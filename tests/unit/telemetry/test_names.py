@@ -29,6 +29,7 @@ def test_the_names_are_these() -> None:
         "EVENT_CONFIG": "config",
         "EVENT_LOG_FILES": "log_files",
         "EVENT_WORKER": "worker",
+        "EVENT_RESPONSE_STORE": "response_store",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_ERRORS": "modelmux_error_responses_total",
@@ -43,6 +44,7 @@ def test_the_names_are_these() -> None:
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
         "METRIC_DROPPED_LABEL_SETS": "modelmux_dropped_label_sets",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
+        "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
@@ -70,6 +72,7 @@ def test_the_names_are_these() -> None:
         "modelmux_deployment_circuit_open": ("deployment",),
         "modelmux_deployment_in_flight": ("deployment",),
         "modelmux_requests_queued": (),
+        "modelmux_response_store_failures_total": (),
     }
 
 
@@ -122,6 +125,7 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     metrics.attempts.add("m@eu", "ok")
     metrics.errors.add("400", "invalid_value")
     metrics.tokens.add_many(7, "m", "input")
+    metrics.store_failures.add()
     metrics.duration.observe("m", 1.0)
     metrics.time_to_first_token.observe("m", 1.0)
     shown = {}

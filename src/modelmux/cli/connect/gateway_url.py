@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from modelmux.config.schema import ServerConfig
+from modelmux.config.server_schema import ServerConfig
 from modelmux.wire.http import Origin
 
 #: Ends of URLs that people copy from other settings; a client adds them itself.

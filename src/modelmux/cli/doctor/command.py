@@ -77,7 +77,7 @@ def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Secti
         ("models", "Models: the URL of each, and where it is set", lambda: check_models(context, today)),
         ("credentials", "Credentials: whether an access token can be obtained", lambda: check_credentials(context)),
         ("network", "Network: whether each host is reachable, and the clock is right", lambda: check_network(context)),
-        ("server", "Gateway: its address, port and log files", lambda: check_server(context)),
+        ("server", "Gateway: its address, port and files", lambda: check_server(context)),
     ]
     if live:
         title = "Live: a test request of one token to each deployment"

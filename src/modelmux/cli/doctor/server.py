@@ -1,19 +1,19 @@
-"""The gateway itself: who can reach it, whether its port is free, where its log files go."""
+"""The gateway itself: who can reach it, whether its port is free, where its files go."""
 
 from __future__ import annotations
 
 import errno
 import http.client
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from modelmux.app import check_exposure, create_app
 from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.config import Config, ConfigError
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
 
 #: Seconds to wait for the program on the port to identify itself.
@@ -31,7 +31,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         yield Result("exposure", "fail", error.problems[0], error.hint)
     if context.routes is not None:  # else the problem is reported with the models
         try:
-            create_app(config)  # opens nothing
+            create_app(config, state=LocalState(None))  # opens nothing
         except ConfigError as error:
             for problem in error.problems:
                 yield Result(
@@ -39,6 +39,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
                 )
     yield check_port(config.server.host, config.server.port)
     yield check_log_directory(config, context.process)
+    yield from check_state(context)
 
 
 def check_port(host: str, port: int) -> Result:
@@ -92,9 +93,7 @@ def check_log_directory(config: Config, environment: Mapping[str, str]) -> Resul
         directory = log_directory(config.logs.directory, environment)
     except RuntimeError:
         return Result(check, "warn", "there is no home directory to keep them in", remedy)
-    existing = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
-    if not existing.is_dir():
-        return Result(check, "warn", f"{directory}: {existing} is not a directory", remedy)
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Result(check, "warn", f"{directory}: no permission to write in {existing}", remedy)
+    problem = unwritable(directory)
+    if problem is not None:
+        return Result(check, "warn", problem, remedy)
     return Result(check, "ok", f"{directory}, {config.logs.retention_days} days kept")

@@ -59,7 +59,7 @@ def install(system: bool | None, dry_run: bool, no_start: bool, force: bool) -> 
 @_system
 @click.option("--dry-run", is_flag=True, help="Print the commands, and change nothing.")
 def uninstall(system: bool | None, dry_run: bool) -> None:
-    """Stop the service and remove its file. Configuration and logs are kept."""
+    """Stop the service and remove its file. Configuration, logs and state are kept."""
     plan = _plan(system)
     if not plan.file.exists():
         exit_with_error(

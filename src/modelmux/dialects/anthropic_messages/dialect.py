@@ -27,6 +27,9 @@ class AnthropicMessages:
         del id, created
         return MessagesEncoder(plan, request_id)
 
+    def token_count(self, count: bytes) -> bytes:
+        return count
+
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         return response_headers(request_id, upstream)
 

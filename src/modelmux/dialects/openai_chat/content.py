@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Final
 
-from modelmux.claude.media import document, image
-from modelmux.claude.request import RemoteFile
-from modelmux.dialects.openai_chat.caching import read_breakpoint
-from modelmux.dialects.openai_chat.context import TranslationContext
+from modelmux.dialects.openai_shared.caching import read_breakpoint
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.media import UserBlock, document_block, image_block
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import (
@@ -26,14 +21,7 @@ from modelmux.wire.openai.chat_request import (
     ThinkingPart,
 )
 
-#: Characters of a document's title.
-MAX_TITLE: Final = 500
-_DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<params>(?:;[^,]*)?),", re.IGNORECASE)
-_REMOTE: Final = re.compile(r"https?://", re.IGNORECASE)
 _THINKING: Final = (ThinkingPart, RedactedThinkingPart)
-
-UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
-B = TypeVar("B", bound=UserBlock)
 
 
 def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
@@ -69,27 +57,6 @@ def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[Us
     return [block for block in blocks if block is not None]
 
 
-def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheControl | None]:
-    """The blocks without blank text, because Anthropic rejects it. A cache breakpoint on it moves to the block before
-    it, or else to the one after it, unless that has its own.
-
-    :returns: the blocks, and a breakpoint without a block to set it on.
-    """
-    result: list[B] = []
-    orphan: anthropic.CacheControl | None = None
-    for block in blocks:
-        marker = block.cache_control
-        if not isinstance(block, anthropic.TextBlock) or (block.text and not block.text.isspace()):
-            block.cache_control = marker or orphan
-            result.append(block)
-            orphan = None
-        elif result:
-            result[-1].cache_control = result[-1].cache_control or marker
-        elif marker is not None:
-            orphan = marker
-    return result, orphan
-
-
 def _text(part: TextPart, path: str) -> anthropic.TextBlock:
     return anthropic.TextBlock(part.text, read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path))
 
@@ -116,51 +83,16 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
 def _image(part: ImagePart, ctx: TranslationContext, path: str) -> anthropic.ImageBlock:
     field = f"{path}.image_url"
     if isinstance(part.image_url, ImageURL):
-        url = part.image_url.url
-        if part.image_url.detail not in (None, "", "auto"):
-            ctx.notices.add("ignored", f"{field}.detail", "Claude sees every image in full.")
-    else:
-        url = part.image_url
-    if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", path, field))
-        return anthropic.ImageBlock(anthropic.URLSource(url))
-    media_type, data = _decode_data_url(url, field)
-    return image(media_type, data, field)
+        return image_block(part.image_url.url, part.image_url.detail, ctx, path, field)
+    return image_block(part.image_url, None, ctx, path, field)
 
 
 def _file(part: FilePart, ctx: TranslationContext, path: str) -> anthropic.DocumentBlock:
-    file, field = part.file, f"{path}.file.file_data"
+    file = part.file
     if file.file_id is not None:
         raise InvalidRequest(
             "Vertex AI does not store files.",
             param=f"{path}.file.file_id",
             hint="Send the file as a data URL in file_data.",
         )
-    title = (file.filename or "")[:MAX_TITLE] or None
-    if title != (file.filename or None):
-        ctx.notices.add("clamped", f"{path}.file.filename", f"A title has at most {MAX_TITLE} characters.")
-    url = file.file_data or ""
-    if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
-        return anthropic.DocumentBlock(anthropic.URLSource(url), title)
-    media_type, data = _decode_data_url(url, field)
-    return document(media_type, data, title, field)
-
-
-def _decode_data_url(url: str, field: str) -> tuple[str, bytes]:
-    """Media type and bytes of a data URL.
-
-    :raises InvalidRequest: another kind of URL, or not base64.
-    """
-    head = _DATA_URL.match(url)
-    if not head:
-        raise InvalidRequest(
-            "Only data:, http: and https: URLs can be read.", param=field, hint="Send data:image/png;base64,… instead."
-        )
-    if "base64" not in head["params"].lower().split(";"):
-        raise InvalidRequest("The data URL is not base64.", param=field, hint="Send data:TYPE;base64,DATA.")
-    try:
-        data = base64.b64decode("".join(url[head.end() :].split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("The data URL is not valid base64.", param=field, hint="Check its padding.") from None
-    return head["type"].lower(), data
+    return document_block(file.file_data or "", file.filename, ctx, path, f"{path}.file.file_data")

@@ -31,6 +31,9 @@ class OpenAIChat:
         del request_id
         return ChatEncoder(plan, id=f"chatcmpl-{id}", created=created)
 
+    def token_count(self, count: bytes) -> bytes:
+        return count  # Chat Completions has no counts
+
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         del request_id, upstream
         return []

@@ -8,26 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 from modelmux.claude.notices import Notices
+from modelmux.dialects.openai_shared.support import FieldSupport
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
-
-Kind = Literal["mapped", "emulated", "ignored", "rejected"]
-
-
-class FieldSupport(NamedTuple):
-    """How one field is supported.
-
-    :param explanation: text of the table; also the notice of an ignored field, or the hint of a rejected one.
-    :param neutral_values: values without an effect, which are neither reported nor rejected.
-    """
-
-    kind: Kind
-    explanation: str
-    neutral_values: tuple[object, ...] = ()
-
 
 FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
     "model": FieldSupport(

@@ -6,18 +6,17 @@ of a longer conversation starts with that of every shorter one (tests/properties
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from modelmux.claude.caching import set_on_last
 from modelmux.claude.conversation import LEGACY_PREFIX, NO_CONTENT, ConversationBuilder
-from modelmux.dialects.openai_chat.caching import read_breakpoint
-from modelmux.dialects.openai_chat.content import drop_blank_text, text_blocks, user_blocks
-from modelmux.dialects.openai_chat.context import TranslationContext
+from modelmux.dialects.openai_chat.content import text_blocks, user_blocks
 from modelmux.dialects.openai_chat.thinking_blocks import returned_thinking
+from modelmux.dialects.openai_shared.arguments import decode_arguments
+from modelmux.dialects.openai_shared.caching import read_breakpoint
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import (
@@ -153,7 +152,7 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
 
 def _function_call(call: FunctionCall, ctx: TranslationContext, path: str) -> tuple[str, dict[str, Any]]:
     name = ctx.tool_names.upstream(call.name, f"{path}.name")
-    return name, decode_arguments(call.arguments, ctx, f"{path}.arguments")
+    return name, decode_arguments(call.arguments, ctx.notices, f"{path}.arguments")
 
 
 def _result(
@@ -165,25 +164,3 @@ def _result(
     if len(blocks) == 1 and isinstance(blocks[0], anthropic.TextBlock) and blocks[0].cache_control is None:
         return blocks[0].text, None
     return list(blocks) or None, orphan
-
-
-def decode_arguments(text: str | None, ctx: TranslationContext, field: str) -> dict[str, Any]:
-    """A tool call's argument string as the object Anthropic requires; any other value is wrapped in one."""
-    if text is None or not text.strip():
-        return {}
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        ctx.notices.add("changed", field, "The arguments are not JSON; they are sent as one string.")
-        return {"arguments": text}
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        return value
-    ctx.notices.add("changed", field, "The arguments are not an object; they are sent inside one.")
-    return {"arguments": value}
-
-
-def user_id(value: str) -> str:
-    """A stable opaque id for ``metadata.user_id``: Anthropic forbids names, addresses and numbers there."""
-    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()

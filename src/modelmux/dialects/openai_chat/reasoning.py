@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelmux.claude.request import LEVELS, Level, ReasoningRequest
+from modelmux.claude.request import ReasoningRequest
+from modelmux.dialects.openai_shared.reasoning import read_level
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
 
@@ -24,13 +25,13 @@ def read_request(request: ChatRequest) -> ReasoningRequest | None:
         effort = effort.get("effort")
     if effort is None or effort == "default":
         return None
-    return ReasoningRequest(_level(effort, "reasoning_effort"))
+    return ReasoningRequest(read_level(effort, "reasoning_effort"))
 
 
 def is_shown(request: ChatRequest, reasoning: ReasoningRequest | None) -> bool:
     """Whether the client wants to see reasoning; it can decline that without requesting any."""
     if reasoning is not None:
-        return reasoning.shown
+        return reasoning.shown is not False
     return request.reasoning is None or request.reasoning.get("exclude") is not True
 
 
@@ -54,14 +55,7 @@ def _from_reasoning(reasoning: dict[str, Any]) -> ReasoningRequest | None:
     budget = _tokens(reasoning.get("max_tokens"), "reasoning.max_tokens")
     if effort is None and budget is None and reasoning.get("enabled") is not True:
         return None
-    return ReasoningRequest(_level(effort, "reasoning.effort") if effort is not None else None, budget, shown)
-
-
-def _level(value: Any, field: str) -> Level:
-    for level in LEVELS:
-        if level == value:
-            return level
-    raise InvalidRequest(f"Invalid value for '{field}'.", param=field, hint=f"Use one of {', '.join(LEVELS)}.")
+    return ReasoningRequest(read_level(effort, "reasoning.effort") if effort is not None else None, budget, shown)
 
 
 def _tokens(value: Any, field: str) -> int | None:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import UNSET
 
 from modelmux.claude.conversation import ConversationBuilder
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames
-from modelmux.dialects.openai_chat.caching import read_options
-from modelmux.dialects.openai_chat.context import TranslationContext
 from modelmux.dialects.openai_chat.field_support import reject_unsupported, report_ignored
-from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system, translate_system, user_id
+from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system, translate_system
 from modelmux.dialects.openai_chat.reasoning import is_shown, read_request
 from modelmux.dialects.openai_chat.response_format import SCHEMA_FIELD, translate_response_format
 from modelmux.dialects.openai_chat.sampling import check_sampling, read_max_tokens, translate_stop
 from modelmux.dialects.openai_chat.tool_choice import translate_tool_choice
 from modelmux.dialects.openai_chat.tools import translate_tools, translate_web_search
+from modelmux.dialects.openai_shared.caching import read_options
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.tools import MAX_CONTINUATIONS
+from modelmux.dialects.openai_shared.user_id import user_id
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import ChatRequest
-
-#: The loop of a server tool pauses after ten searches; a reply that pauses more often than this is not continued.
-MAX_CONTINUATIONS: Final = 5
 
 
 def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tuple[ClaudeRequest, ReplyPlan]:
@@ -68,7 +66,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
         reasoning=reasoning,
         answer_format=answer_format,
         web_search=web_search,
-        cache=read_options(request, orphan_breakpoint, ctx.notices),
+        cache=read_options(request.prompt_cache_options, request.cache_control, orphan_breakpoint, ctx.notices),
         late_system=tuple(conversation.late_system),
         client_ids=conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Struct
 
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_block import strip_code_block
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
 from modelmux.dialects.openai_chat.usage import translate_usage
+from modelmux.dialects.openai_shared.code_block import strip_code_block
+from modelmux.dialects.openai_shared.tool_input import arguments_of, free_text
 from modelmux.wire import anthropic
 from modelmux.wire.openai import chat_response
 
@@ -104,25 +104,6 @@ def tool_call(block: anthropic.Block, shape: ReplyPlan) -> Call:
         return chat_response.ResponseCustomCall(id=block.id or "", custom=custom)
     function = chat_response.ResponseFunction(own, arguments_of(block))
     return chat_response.ResponseToolCall(id=block.id or "", function=function)
-
-
-def arguments_of(block: anthropic.Block) -> str:
-    """The argument text of a tool_use block; ``{}`` for none.
-
-    Raw JSON is not validated as UTF-8; an invalid byte is replaced instead of failing the reply.
-    """
-    return bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else "{}"
-
-
-def free_text(arguments: str) -> str:
-    """The text given to a custom tool: the string in its arguments, or the arguments unchanged if they are
-    truncated."""
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return arguments
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def thinking_block(block: anthropic.Block) -> dict[str, Any] | None:

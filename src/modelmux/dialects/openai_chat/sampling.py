@@ -6,6 +6,7 @@ from typing import Final
 
 from modelmux.claude.notices import Notices
 from modelmux.claude.request import NO_LIMIT
+from modelmux.dialects.openai_shared.sampling import check_range
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
 
@@ -38,8 +39,8 @@ def check_sampling(request: ChatRequest) -> None:
 
     :raises InvalidRequest: a value outside its range.
     """
-    _check_range("temperature", request.temperature, 2.0)
-    _check_range("top_p", request.top_p, 1.0)
+    check_range("temperature", request.temperature, 2.0)
+    check_range("top_p", request.top_p, 1.0)
     if request.top_k is not None and request.top_k < 0:
         raise InvalidRequest("Invalid value for 'top_k': it must not be negative.", param="top_k", hint="Leave it out.")
 
@@ -56,8 +57,3 @@ def translate_stop(stop: str | list[str] | None, notices: Notices) -> list[str] 
     if len(accepted) < len(sequences):
         notices.add("dropped", "stop", "Empty, repeated and whitespace-only stop sequences are not sent.")
     return accepted or None
-
-
-def _check_range(name: str, value: float | None, high: float) -> None:
-    if value is not None and not 0.0 <= value <= high:
-        raise InvalidRequest(f"Invalid value for '{name}': it must be between 0 and {high:g}.", param=name)

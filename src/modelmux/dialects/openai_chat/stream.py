@@ -16,10 +16,11 @@ from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.dialects.openai_chat.annotations import annotations_of
-from modelmux.dialects.openai_chat.code_block import CodeBlockStripper
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
-from modelmux.dialects.openai_chat.response import free_text, thinking_block, translate_response
+from modelmux.dialects.openai_chat.response import thinking_block, translate_response
 from modelmux.dialects.openai_chat.usage import translate_usage
+from modelmux.dialects.openai_shared.code_block import CodeBlockStripper
+from modelmux.dialects.openai_shared.tool_input import free_text, initial_arguments
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic, sse
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
@@ -50,8 +51,7 @@ class _ToolUseBlock:
         self.type = type
         self.id = block.id
         self.name = block.name or ""
-        arguments = bytes(block.input).decode("utf-8", "replace") if isinstance(block.input, Raw) else ""
-        self.initial = "" if arguments.strip() == "{}" else arguments
+        self.initial = initial_arguments(block)
         self.any_sent = False
         self.buffered: list[str] = []
 

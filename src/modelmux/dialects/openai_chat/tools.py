@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from modelmux.claude.schema.root import to_object_root
-from modelmux.dialects.openai_chat.caching import read_breakpoint
-from modelmux.dialects.openai_chat.context import TranslationContext
+from modelmux.dialects.openai_shared.caching import read_breakpoint
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.tools import FREE_TEXT, user_location
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import ChatRequest, CustomDefinition, FunctionDefinition, Tool
-
-_FREE_TEXT: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The whole input, as plain text."}},
-    "required": ["input"],
-}
-_LOCATION_FIELDS: Final = ("city", "region", "country", "timezone")
 
 
 class TranslatedTools(NamedTuple):
@@ -101,7 +95,7 @@ def _custom(custom: CustomDefinition, path: str, ctx: TranslationContext) -> ant
         )
     name = ctx.tool_names.upstream(custom.name, f"{path}.name")
     ctx.custom_tools.add(name)
-    return anthropic.Tool(name, _FREE_TEXT, custom.description or None)
+    return anthropic.Tool(name, FREE_TEXT, custom.description or None)
 
 
 def translate_web_search(options: dict[str, Any] | None, ctx: TranslationContext) -> anthropic.WebSearch | None:
@@ -113,19 +107,7 @@ def translate_web_search(options: dict[str, Any] | None, ctx: TranslationContext
             continue
         field = f"web_search_options.{name[:80]}"
         ctx.notices.add("ignored", field, "Claude's web search does not have this setting.")
-    return anthropic.WebSearch("web_search", user_location=_user_location(options.get("user_location"), ctx))
-
-
-def _user_location(location: Any, ctx: TranslationContext) -> dict[str, str] | None:
-    """The user's location as far as Claude accepts it; a notice reports the rest."""
-    if location is None:
-        return None
-    approximate = location.get("approximate") if isinstance(location, dict) else location
-    fields = approximate if isinstance(approximate, dict) else {}
-    known = {k: fields[k] for k in _LOCATION_FIELDS if isinstance(fields.get(k), str) and fields[k]}
-    if approximate is not None and (
-        not isinstance(approximate, dict) or any(value and name not in known for name, value in fields.items())
-    ):
-        field = "web_search_options.user_location"
-        ctx.notices.add("ignored", field, "Only city, region, country and timezone, as texts, are used.")
-    return {"type": "approximate", **known} if isinstance(approximate, dict) else None
+    return anthropic.WebSearch(
+        "web_search",
+        user_location=user_location(options.get("user_location"), ctx.notices, "web_search_options.user_location"),
+    )

@@ -1,27 +1,21 @@
-"""Anthropic's disjoint token counts -> OpenAI's inclusive ones."""
+"""Token counts in the form of chat completions."""
 
 from __future__ import annotations
 
+from modelmux.dialects.openai_shared.token_counts import token_counts
 from modelmux.wire import anthropic
 from modelmux.wire.openai import chat_response
 
 
 def translate_usage(usage: anthropic.Usage | None) -> chat_response.Usage:
-    """``input_tokens`` excludes tokens read from the cache and written to it, so the three are added."""
-    usage = usage or anthropic.Usage()
-    read = usage.cache_read_input_tokens or 0
-    written = usage.cache_creation_input_tokens or 0
-    prompt = (usage.input_tokens or 0) + read + written
-    completion = usage.output_tokens or 0
-    details = usage.output_tokens_details
+    """OpenAI's counts, and Anthropic's of the prompt cache beside them."""
+    counts = token_counts(usage)
     return chat_response.Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion,
-        prompt_tokens_details=chat_response.PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
-        completion_tokens_details=chat_response.CompletionTokensDetails(
-            reasoning_tokens=(details.thinking_tokens or 0) if details else 0
-        ),
-        cache_creation_input_tokens=written,
-        cache_read_input_tokens=read,
+        prompt_tokens=counts.input,
+        completion_tokens=counts.output,
+        total_tokens=counts.input + counts.output,
+        prompt_tokens_details=chat_response.PromptTokensDetails(counts.cache_read, counts.cache_written),
+        completion_tokens_details=chat_response.CompletionTokensDetails(counts.reasoning),
+        cache_creation_input_tokens=counts.cache_written,
+        cache_read_input_tokens=counts.cache_read,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.sealer import Sealer
@@ -36,10 +36,10 @@ class Echo(Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
     prompt_cache_key: str | None = None
-    reasoning: Any = {"effort": None, "summary": None}
+    reasoning: Any = field(default_factory=lambda: {"effort": None, "summary": None})
     safety_identifier: str | None = None
     temperature: float = 1.0
-    text: Any = {"format": {"type": "text"}, "verbosity": "medium"}
+    text: Any = field(default_factory=lambda: {"format": {"type": "text"}, "verbosity": "medium"})
     tool_choice: Any = "auto"
     tools: Any = []
     top_p: float = 1.0

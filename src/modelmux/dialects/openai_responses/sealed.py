@@ -21,8 +21,9 @@ from modelmux.wire.anthropic import ThinkingBlock
 
 #: Names the format and its version.
 PREFIX: Final = "mmx1."
-#: Characters of one item's sealed content: a client that sends more is not sending what it got.
-MAX_SEALED: Final = 4 * 1024 * 1024
+#: Characters of one item's sealed content. The thinking of the longest reply (128,000 tokens) has fewer: a client that
+#: sends more is not sending what it got.
+MAX_SEALED: Final = 1024 * 1024
 Purpose = Literal["thinking", "summary"]
 
 

@@ -15,6 +15,7 @@ from modelmux.config import Config, Loaded
 from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
 
@@ -28,6 +29,7 @@ class ConfigRollout:
     :param read: reads the configuration.
     :param host: where the gateway listens, whatever a new configuration says.
     :param on_done: called with the result of each rollout.
+    :param state: what the workers keep on this machine.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ConfigRollout:
         host: str,
         log: Log,
         on_done: Callable[[ReloadResult], None],
+        state: LocalState | None = None,
     ) -> None:
         self.config = config
         self.generation = 1
@@ -47,6 +50,7 @@ class ConfigRollout:
         self._host = host
         self._log = log
         self._on_done = on_done
+        self._state = state
         self._waiting: set[WorkerSlot] = set()
         self._result = ReloadResult()
         self._repeat = False
@@ -63,7 +67,8 @@ class ConfigRollout:
         try:
             loaded = self._read()
             check_exposure(with_host(loaded.config, self._host))
-            create_app(loaded.config, log=self._log)  # what would fail in a worker fails here, and is logged once
+            # What would fail in a worker fails here, and is logged once.
+            create_app(loaded.config, log=self._log, state=self._state)
         except Exception as error:  # noqa: BLE001 - a reload must not take the gateway down
             self._on_done(ReloadResult(failure_reasons(error)))
             return

@@ -38,6 +38,7 @@ from modelmux.process.workers.worker_slot import (
     assign_orphaned_sockets,
     hang_timeout,
 )
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Logger, error_location
 
@@ -62,6 +63,7 @@ class SupervisorOptions:
     log: Logger
     manager: ServiceManager
     status: StatusFile | None
+    state: LocalState
 
 
 class Supervisor:
@@ -78,7 +80,7 @@ class Supervisor:
         self._board = Scoreboard(len(self._slots))
         self._finished = FinishedTotals(self._board, os.getpid())
         self._rollout = ConfigRollout(
-            options.config, self._slots, options.read, options.host, options.log, self._on_reloaded
+            options.config, self._slots, options.read, options.host, options.log, self._on_reloaded, options.state
         )
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
@@ -193,6 +195,7 @@ class Supervisor:
                     heartbeat=self._tick_interval / 2,
                     drain=self._drain,
                     log=self._log,
+                    state=self._options.state,
                 )
             )
         except SystemExit as end:

@@ -40,6 +40,7 @@ from modelmux.process.workers.protocol import (
 )
 from modelmux.process.workers.scoreboard import Scoreboard
 from modelmux.process.workers.totals import Reporter
+from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
 from modelmux.telemetry.worker_metrics import WorkerReport
@@ -65,6 +66,7 @@ class WorkerOptions:
     heartbeat: float
     drain: DrainSettings
     log: Log
+    state: LocalState
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -74,7 +76,8 @@ def run_worker(options: WorkerOptions) -> int:
     """
     _avoid_system_proxies()
     log = WorkerLog(options.log, options.number)
-    gateway = Gateway(options.config, log=log, log_route_warnings=False)  # the supervisor has logged them
+    # The supervisor has logged the warnings.
+    gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False)
     server = WorkerServer(options, gateway, log)
     signal.signal(signal.SIGTERM, server.on_sigterm)
     for number in (signal.SIGINT, signal.SIGHUP):

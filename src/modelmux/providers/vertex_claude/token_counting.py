@@ -11,13 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.catalog import location_of_host
-from modelmux.claude.native import NativeRequest
+from modelmux.claude.native import NativeRequest, blocks_of
+from modelmux.claude.prepare import PreparedRequest
 from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.call_template import CallTemplate
-from modelmux.providers.vertex_claude.native.count_tokens import prepare_count, refused_fields
+from modelmux.providers.vertex_claude.native.count_tokens import COUNTED, prepare_count, refused_fields
 from modelmux.routing.count_locations import other_count_locations
 from modelmux.routing.model import Deployment, Route
+from modelmux.wire.anthropic import encode_request
 from modelmux.wire.google.vertex import base_url
 from modelmux.wire.http import HttpCall
 
@@ -43,6 +45,12 @@ class VertexTokenCounting:
 
     def __init__(self, template: Callable[[str, str], CallTemplate]) -> None:
         self._template = template
+
+    def native_form(self, request: PreparedRequest) -> NativeRequest:
+        """See ``providers.base.TokenCounting``."""
+        content = msgspec.json.decode(encode_request(request.body))
+        content = {field: value for field, value in content.items() if field in COUNTED}
+        return NativeRequest(msgspec.json.encode(content), content, list(blocks_of(content)))
 
     def deployments(self, deployment: Deployment, route: Route) -> list[Deployment]:
         """See ``providers.base.TokenCounting``."""

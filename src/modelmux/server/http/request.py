@@ -28,6 +28,7 @@ _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
 _BODILESS: Final = frozenset({204, 304})
+_UPGRADE_REQUIRED: Final = 426
 
 
 class Connection(Protocol):
@@ -219,6 +220,8 @@ class HttpRequest:
             self.keep_alive = False
         if self._connection.phase.closing_connections:
             self.keep_alive = False
+        if status == _UPGRADE_REQUIRED:  # names a header that is about this connection only
+            lines.append((b"connection", b"upgrade"))
         if not self.keep_alive:
             lines.append((b"connection", b"close"))
         self._head = head(status, lines)

@@ -40,12 +40,17 @@ class TextDeltaRun(Struct, frozen=True):
     def events(self) -> list[StreamEvent]:
         """The same deltas as decoded events."""
         return [
-            StreamEvent("content_block_delta", self.index, delta=Delta("text_delta", text=_decode(b'"%b"' % text)))
+            StreamEvent("content_block_delta", self.index, delta=Delta("text_delta", text=decode_text(text)))
             for text in self.texts
         ]
 
 
 _decode: Final = msgspec.json.Decoder(str).decode
+
+
+def decode_text(text: bytes) -> str:
+    """The text whose JSON string has this inside."""
+    return _decode(b'"%b"' % text)
 
 
 def find_text_run(data: bytes) -> tuple[bytes, TextDeltaRun, bytes] | None:

@@ -13,11 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from modelmux.wire.openai import common
-
-
-class CacheControlParam(Struct, omit_defaults=True):
-    type: str = "ephemeral"
-    ttl: str | None = None
+from modelmux.wire.openai.common import CacheControlParam
 
 
 class TextPart(Struct, tag_field="type", tag="text"):

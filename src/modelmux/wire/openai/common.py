@@ -29,6 +29,13 @@ class ErrorEnvelope(Struct):
     error: ErrorObject
 
 
+class CacheControlParam(Struct, omit_defaults=True):
+    """A cache breakpoint in Anthropic's form, which several clients send."""
+
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
 class Model(Struct, kw_only=True):
     """One entry of ``/v1/models``. ``created`` is in seconds.
 
@@ -66,15 +73,16 @@ def envelope(error: GatewayError) -> ErrorEnvelope:
     return ErrorEnvelope(ErrorObject(error.public_message, error.type, error.param, error.code))
 
 
-def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a request body.
+def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, path: str = "") -> T:
+    """Decode a request body, or a part of one.
 
+    :param path: of the part in the body.
     :raises InvalidRequest: with the name of the field if msgspec reports it; never quotes values of the body.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid_field(str(error)) from None
+        raise _invalid_field(str(error), path) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid_json(body, error) from None
     except RecursionError:
@@ -109,9 +117,10 @@ def dotted(path: str) -> str:
     return _INDEX.sub(r".\1", path.partition(_ANY_KEY)[0]).removeprefix("$").removeprefix(".")
 
 
-def _invalid_field(text: str) -> InvalidRequest:
+def _invalid_field(text: str, part: str) -> InvalidRequest:
     match = _AT.match(text)
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
+    path = f"{part}.{path}".strip(".")
     if what.startswith(("Invalid value ", "Invalid enum value ")):
         what = "Unknown value"  # the original message quotes the body; the path is enough
     missing = _MISSING.search(what)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw
 
-from modelmux.dialects.openai_chat.annotations import annotation, annotations_of
+from modelmux.dialects.openai_chat.annotations import annotations_of
+from modelmux.dialects.openai_shared.citations import citation
 
 
 def test_a_citation_names_its_source_and_place() -> None:
     raw = Raw(b'{"type":"web_search_result_location","url":"https://a","title":"A","cited_text":"x","new":1}')
-    assert annotation(raw, 3, 9) == {
+    assert annotations_of([raw], 3, 9) == [{
         "type": "url_citation",
         "url_citation": {"start_index": 3, "end_index": 9, "url": "https://a", "title": "A"},
-    }
-    untitled = annotation(Raw(b'{"url":"https://a","title":null}'), 0, 1)
-    assert untitled is not None
+    }]  # fmt: skip
+    (untitled,) = annotations_of([Raw(b'{"url":"https://a","title":null}')], 0, 1)
     assert untitled["url_citation"]["title"] == ""
 
 
@@ -34,7 +34,7 @@ def test_a_citation_names_its_source_and_place() -> None:
     ],
 )
 def test_one_without_a_readable_url_is_left_out(raw: bytes) -> None:
-    assert annotation(Raw(raw), 0, 1) is None
+    assert citation(Raw(raw)) is None
     assert annotations_of([Raw(raw)], 0, 1) == []
 
 

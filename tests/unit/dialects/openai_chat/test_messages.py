@@ -15,7 +15,7 @@ from modelmux.catalog import builtin
 from modelmux.claude.conversation import BEGIN, NO_RESULT
 from modelmux.claude.options import Options
 from modelmux.claude.prefill import CONTINUE
-from modelmux.dialects.openai_chat.messages import user_id
+from modelmux.dialects.openai_shared.user_id import user_id
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import encode_request
 from support.translation import PREFILL, SONNET, notices, sent, translate

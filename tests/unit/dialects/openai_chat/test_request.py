@@ -15,9 +15,9 @@ from modelmux.claude.notices import reject_notices
 from modelmux.claude.prefix import first_difference
 from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.fold import fold_chunks
-from modelmux.dialects.openai_chat.messages import user_id
 from modelmux.dialects.openai_chat.response import translate_response
 from modelmux.dialects.openai_chat.stream import ChatEncoder
+from modelmux.dialects.openai_shared.user_id import user_id
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic import encode_request

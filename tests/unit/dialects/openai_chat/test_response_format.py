@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelmux.catalog import builtin
 from modelmux.claude.options import Options
 from modelmux.claude.structured_output import JSON_INSTRUCTION
-from modelmux.dialects.openai_chat.code_block import CodeBlockStripper, strip_code_block
+from modelmux.dialects.openai_shared.code_block import CodeBlockStripper, strip_code_block
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, PREFILL, SONNET, notices, sent, translate
 from support.work import assert_linear

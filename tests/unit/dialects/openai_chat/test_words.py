@@ -27,7 +27,7 @@ from modelmux.claude.notices import Notices, reject_notices
 from modelmux.claude.options import Options
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.schema import reader, root
-from modelmux.dialects import openai_chat
+from modelmux.dialects import openai_chat, openai_shared
 from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError, InvalidRequest, UpstreamBroken
@@ -350,7 +350,7 @@ def test_every_case_says_something() -> None:
 def _places() -> dict[tuple[str, int], str]:
     """Where they say something: each call, by file and line."""
     found: dict[tuple[str, int], str] = {}
-    folders = [Path(package.__path__[0]) for package in (claude, openai_chat)]
+    folders = [Path(package.__path__[0]) for package in (claude, openai_chat, openai_shared)]
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(

@@ -8,7 +8,7 @@ from modelmux.claude.notices import Notices
 from modelmux.claude.request import CacheOptions
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import CacheControl
-from modelmux.wire.openai.chat_request import CacheControlParam, ChatRequest
+from modelmux.wire.openai.common import CacheControlParam
 
 
 def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | None, path: str) -> CacheControl | None:
@@ -24,12 +24,19 @@ def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | N
     return None
 
 
-def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, notices: Notices) -> CacheOptions:
+def read_options(
+    options: dict[str, Any] | None,
+    marker: CacheControlParam | None,
+    orphan_breakpoint: CacheControl | None,
+    notices: Notices,
+) -> CacheOptions:
     """The request's options for caching.
 
+    :param options: ``prompt_cache_options``.
+    :param marker: ``cache_control`` of the request itself.
     :raises InvalidRequest: an unknown lifetime or mode.
     """
-    options = request.prompt_cache_options or {}
+    options = options or {}
     mode = options.get("mode")
     if mode not in (None, "implicit", "explicit"):
         field = "prompt_cache_options.mode"
@@ -39,7 +46,6 @@ def read_options(request: ChatRequest, orphan_breakpoint: CacheControl | None, n
             field = f"prompt_cache_options.{name[:80]}"
             notices.add("ignored", field, "Claude's prompt cache does not have this setting.")
     ttl = _ttl(options.get("ttl"), "prompt_cache_options.ttl")
-    marker = request.cache_control
     prompt_marker = CacheControl("ephemeral", _ttl(marker.ttl, "cache_control.ttl")) if marker is not None else None
     return CacheOptions(prompt_marker, orphan_breakpoint, mode == "explicit", ttl)
 

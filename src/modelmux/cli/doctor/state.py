@@ -1,0 +1,94 @@
+"""What the gateway keeps on this machine: whether its seal key and stored responses can be kept. Creates nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.config import Config
+from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
+from modelmux.store.open_responses import FILE_NAME, STORE_REMEDY, describe_duration, store_kind
+
+_KEY: Final = "seal key"
+_STORE: Final = "stored responses"
+
+
+def check_state(context: DoctorContext) -> Iterator[Result]:
+    """The seal key and the store of responses, as ``serve`` would have them."""
+    if context.config is not None:
+        state = LocalState.of_service(context.config, context.process)
+        yield check_seal_key(context.config, state)
+        yield check_store(context.config, state)
+
+
+def check_seal_key(config: Config, state: LocalState) -> Result:
+    """Whether there is a key that outlives a restart."""
+    count = len(config.server.seal_keys)
+    if count:
+        return Result(_KEY, "ok", f"{count} configured" if count > 1 else "configured")
+    if state.directory is None:
+        return Result(_KEY, "warn", f"is kept in memory: {state.problem}", KEY_REMEDY)
+    path = state.directory / KEY_FILE
+    try:
+        read_key(path)
+        mode = path.stat().st_mode & 0o777
+    except (FileNotFoundError, NotADirectoryError):
+        problem = unwritable(state.directory)
+        if problem is not None:
+            return Result(_KEY, "warn", f"would be kept in memory: {problem}", KEY_REMEDY)
+        return Result(_KEY, "ok", f"{path} will be created")
+    except OSError as error:
+        return Result(_KEY, "warn", f"{path}: {error.strerror or error}", KEY_REMEDY)
+    except ValueError as error:
+        return Result(
+            _KEY, "warn", f"{path}: {error}", "delete the file, and restart the gateway to have a new one made"
+        )
+    if os.name == "posix" and mode & 0o077:
+        return Result(_KEY, "warn", f"{path}; mode {mode:04o} lets others read it", f"run chmod 600 {path}")
+    return Result(_KEY, "ok", str(path))
+
+
+def check_store(config: Config, state: LocalState) -> Result:
+    """Where responses are stored, and whether they can be."""
+    kind, ttl = store_kind(config, state), describe_duration(float(config.responses.ttl))
+    if kind == "off":
+        return Result(_STORE, "ok", "turned off by responses.store")
+    if kind == "memory":
+        return Result(_STORE, "ok", f"in memory, for {ttl} after their last use")
+    if state.directory is None:
+        return Result(_STORE, "warn", f"turned off: {state.problem}", STORE_REMEDY)
+    path = state.directory / FILE_NAME
+    problem = unwritable(state.directory)
+    if problem is None and path.exists():
+        problem = file_problem(path)
+    if problem is not None:
+        return Result(_STORE, "warn", f"turned off: {problem}", STORE_REMEDY)
+    return Result(_STORE, "ok", f"in {path}, for {ttl} after their last use")
+
+
+def unwritable(directory: Path) -> str | None:
+    """Why a directory cannot be created or written to; None if it can."""
+    existing = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
+    if not existing.is_dir():
+        return f"{directory}: {existing} is not a directory"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{directory}: no permission to write in {existing}"
+    return None
+
+
+def file_problem(path: Path) -> str | None:
+    """Why a file of stored responses cannot be used. It is not opened as a database: files that SQLite creates on the
+    way would belong to the user of this command."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        return f"{path}: {error.strerror or error}"
+    try:
+        from modelmux.store.sqlite_file import header_problem  # a Python may have been built without SQLite
+    except ImportError:
+        return "this Python has no module sqlite3"
+    return header_problem(path, header)

@@ -1,0 +1,121 @@
+"""Content parts of items -> Anthropic blocks: text, images and documents."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from modelmux.claude.media import document, image, sniff
+from modelmux.dialects.openai_shared.caching import read_breakpoint
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.media import (
+    UserBlock,
+    document_block,
+    document_title,
+    drop_blank_text,
+    image_block,
+)
+from modelmux.errors import InvalidRequest
+from modelmux.wire import anthropic
+from modelmux.wire.openai.responses_request import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
+    """Content that may hold only text (system, assistant) as blocks, blank ones included.
+
+    :param path: of the content.
+    :raises InvalidRequest: a part of another kind.
+    """
+    if isinstance(content, str):
+        return [anthropic.TextBlock(content)]
+    blocks: list[anthropic.TextBlock] = []
+    for index, part in enumerate(content or ()):
+        if not isinstance(part, TextPart | RefusalPart):
+            raise InvalidRequest(
+                "Only text is allowed here.", param=f"{path}.{index}.type", hint="Move it to a user message."
+            )
+        blocks.append(_text(part, f"{path}.{index}"))
+    return blocks
+
+
+def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[UserBlock]:
+    """User or tool content as blocks, blank text included.
+
+    :param path: of the content.
+    :raises InvalidRequest: a part that Claude cannot read.
+    """
+    if isinstance(content, str):
+        return [anthropic.TextBlock(content)]
+    return [_block(part, ctx, f"{path}.{index}") for index, part in enumerate(content or ())]
+
+
+def result_content(
+    content: Content, ctx: TranslationContext, path: str
+) -> tuple[str | list[UserBlock] | None, anthropic.CacheControl | None]:
+    """A tool's result: a string for one text, blocks for more, None if it is empty; with it a breakpoint without a
+    block to set it on."""
+    blocks, orphan = drop_blank_text(user_blocks(content, ctx, path))
+    if len(blocks) == 1 and isinstance(blocks[0], anthropic.TextBlock) and blocks[0].cache_control is None:
+        return blocks[0].text, None
+    return blocks or None, orphan
+
+
+def _text(part: TextPart | RefusalPart, path: str) -> anthropic.TextBlock:
+    if isinstance(part, RefusalPart):
+        return anthropic.TextBlock(part.refusal)
+    return anthropic.TextBlock(part.text, read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path))
+
+
+def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock:
+    if isinstance(part, TextPart | RefusalPart):
+        return _text(part, path)
+    if isinstance(part, ImagePart):
+        block: UserBlock = _image(part, ctx, path)
+    elif isinstance(part, FilePart):
+        block = _file(part, ctx, path)
+    else:
+        raise InvalidRequest(
+            "Claude does not accept audio.", param=f"{path}.type", hint="Send a transcript as text instead."
+        )
+    block.cache_control = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
+    return block
+
+
+def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:
+    if part.image_url is None:
+        raise _no_file(part.file_id, path, "image_url")
+    url = part.image_url.url if isinstance(part.image_url, ImageURL) else part.image_url
+    return image_block(url, None, ctx, path, f"{path}.image_url")
+
+
+def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
+    if part.file_data:
+        field = f"{path}.file_data"
+        if _SCHEME.match(part.file_data):
+            return document_block(part.file_data, part.filename, ctx, path, field)
+        return _bare_base64(part.file_data, part.filename, ctx, field)
+    if part.file_url:
+        return document_block(part.file_url, part.filename, ctx, path, f"{path}.file_url")
+    raise _no_file(part.file_id, path, "file_data")
+
+
+def _bare_base64(text: str, filename: str | None, ctx: TranslationContext, field: str) -> UserBlock:
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("The file is not valid base64.", param=field, hint="Check its padding.") from None
+    if (sniff(data) or "").startswith("image/"):
+        return image("", data, field)
+    return document("", data, document_title(filename, ctx, field), field)
+
+
+def _no_file(file_id: str | None, path: str, field: str) -> InvalidRequest:
+    if file_id is not None:
+        hint = f"Send the file as a data URL in {field}."
+        return InvalidRequest("Vertex AI does not store files.", param=f"{path}.file_id", hint=hint)
+    field = f"{path}.{field}"
+    return InvalidRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")

@@ -1,0 +1,92 @@
+"""Which tools may, must or must not be called."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
+from modelmux.dialects.openai_responses.tool_support import WEB_SEARCH
+from modelmux.dialects.openai_responses.tools import ToolTable
+from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import Tool, ToolChoice
+from modelmux.wire.openai import responses_request as wire
+
+_WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
+    "auto": "auto",
+    "required": "any",
+    "any": "any",  # the word of several other providers
+    "none": "none",
+}
+
+
+def translate_tool_choice(
+    choice: str | wire.ToolChoice | None, table: ToolTable, *, parallel: bool
+) -> tuple[list[Tool], ToolChoice | None]:
+    """The tools to send and the choice among them; None if it equals the default.
+
+    :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
+    """
+    tools: list[Tool] = table.tools
+    if isinstance(choice, wire.ToolChoice) and choice.type == "allowed_tools":
+        tools = _allowed(choice, table)
+        choice = choice.mode or "auto"
+    if isinstance(choice, str) and choice not in _WORDS:
+        raise InvalidRequest(
+            "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
+        )
+    if isinstance(choice, wire.ToolChoice):
+        return tools, ToolChoice("tool", _named(choice, table), disable_parallel_tool_use=not parallel)
+    if not tools and table.web_search is None:
+        if choice in ("required", "any"):
+            raise InvalidRequest(
+                "'tool_choice' requires a tool call, but no tool is available.",
+                param="tool_choice",
+                hint="Define a tool that is not left out, or use tool_choice 'auto'.",
+            )
+        return tools, None
+    if choice is None or choice == "auto":
+        plain = not tools or (parallel and choice is None)
+        return tools, None if plain else ToolChoice("auto", disable_parallel_tool_use=not parallel)
+    word = _WORDS[choice]
+    if word == "none":
+        return tools, ToolChoice("none") if tools else None
+    return tools, ToolChoice(word, disable_parallel_tool_use=not parallel)
+
+
+def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
+    """:raises InvalidRequest: a tool that is not among those sent."""
+    name = _find(choice.type, choice.function or choice, table)
+    if name is None:
+        raise InvalidRequest(
+            "'tool_choice' names a tool that is not in 'tools', or was left out.",
+            param="tool_choice",
+            hint="Define it in 'tools', or use tool_choice 'auto'.",
+        )
+    return name
+
+
+def _find(kind: str, choice: Any, table: ToolTable) -> str | None:
+    if kind in LOCAL_TOOLS:
+        return table.find_local(kind)
+    if kind in WEB_SEARCH:
+        return table.web_search.name if table.web_search is not None else None
+    if kind not in ("function", "custom") or choice.name is None:
+        return None
+    return table.find(choice.name, choice.namespace)
+
+
+def _allowed(choice: wire.ToolChoice, table: ToolTable) -> list[Tool]:
+    """The subset a client allows, in the order of the definitions.
+
+    :raises InvalidRequest: no tool at all.
+    """
+    names = {_find(entry.type, entry, table) for entry in choice.tools or ()}
+    tools = [tool for tool in table.tools if tool.name in names]
+    searches = table.web_search is not None and table.web_search.name in names
+    if not tools and not searches:
+        raise InvalidRequest(
+            "No tool is allowed.", param="tool_choice.tools", hint="Name one of 'tools', or use tool_choice 'none'."
+        )
+    if not searches:
+        table.web_search = None
+    return tools

@@ -1,0 +1,26 @@
+"""The arguments of tool calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from modelmux.claude.notices import Notices
+
+
+def decode_arguments(text: str | None, notices: Notices, field: str) -> dict[str, Any]:
+    """A tool call's argument string as the object Anthropic requires; any other value is wrapped in one."""
+    if text is None or not text.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        notices.add("changed", field, "The arguments are not JSON; they are sent as one string.")
+        return {"arguments": text}
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    notices.add("changed", field, "The arguments are not an object; they are sent inside one.")
+    return {"arguments": value}

@@ -1,0 +1,105 @@
+"""Images and documents of content parts, and the removal of blank text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+from modelmux.claude.media import document, image
+from modelmux.claude.request import RemoteFile
+from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.errors import InvalidRequest
+from modelmux.wire import anthropic
+
+#: Characters of a document's title.
+MAX_TITLE: Final = 500
+_DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<params>(?:;[^,]*)?),", re.IGNORECASE)
+_REMOTE: Final = re.compile(r"https?://", re.IGNORECASE)
+
+UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
+B = TypeVar("B", bound=UserBlock)
+
+
+def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheControl | None]:
+    """The blocks without blank text, because Anthropic rejects it. A cache breakpoint on it moves to the block before
+    it, or else to the one after it, unless that has its own.
+
+    :returns: the blocks, and a breakpoint without a block to set it on.
+    """
+    result: list[B] = []
+    orphan: anthropic.CacheControl | None = None
+    for block in blocks:
+        marker = block.cache_control
+        if not isinstance(block, anthropic.TextBlock) or (block.text and not block.text.isspace()):
+            block.cache_control = marker or orphan
+            result.append(block)
+            orphan = None
+        elif result:
+            result[-1].cache_control = result[-1].cache_control or marker
+        elif marker is not None:
+            orphan = marker
+    return result, orphan
+
+
+def image_block(url: str, detail: str | None, ctx: TranslationContext, path: str, field: str) -> anthropic.ImageBlock:
+    """An image by its URL, which is downloaded later if it is a remote one.
+
+    :param path: of the part.
+    :param field: path of the URL.
+    :raises InvalidRequest: not a URL of an image that Claude reads.
+    """
+    if detail not in (None, "", "auto"):
+        ctx.notices.add("ignored", f"{field}.detail", "Claude sees every image in full.")
+    if _REMOTE.match(url):
+        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", path, field))
+        return anthropic.ImageBlock(anthropic.URLSource(url))
+    media_type, data = decode_data_url(url, field)
+    return image(media_type, data, field)
+
+
+def document_block(
+    url: str, filename: str | None, ctx: TranslationContext, path: str, field: str
+) -> anthropic.DocumentBlock:
+    """A document by its URL, which is downloaded later if it is a remote one.
+
+    :param path: of the part.
+    :param field: path of the URL; the name of the file is beside it.
+    :raises InvalidRequest: not a URL of a document that Claude reads.
+    """
+    title = document_title(filename, ctx, field)
+    if _REMOTE.match(url):
+        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
+        return anthropic.DocumentBlock(anthropic.URLSource(url), title)
+    media_type, data = decode_data_url(url, field)
+    return document(media_type, data, title, field)
+
+
+def document_title(filename: str | None, ctx: TranslationContext, field: str) -> str | None:
+    """The title of a document: the name of its file, which is beside ``field``."""
+    title = (filename or "")[:MAX_TITLE] or None
+    if title != (filename or None):
+        name = f"{field.rpartition('.')[0]}.filename"
+        ctx.notices.add("clamped", name, f"A title has at most {MAX_TITLE} characters.")
+    return title
+
+
+def decode_data_url(url: str, field: str) -> tuple[str, bytes]:
+    """Media type and bytes of a data URL.
+
+    :raises InvalidRequest: another kind of URL, or not base64.
+    """
+    head = _DATA_URL.match(url)
+    if not head:
+        raise InvalidRequest(
+            "Only data:, http: and https: URLs can be read.", param=field, hint="Send data:image/png;base64,… instead."
+        )
+    if "base64" not in head["params"].lower().split(";"):
+        raise InvalidRequest("The data URL is not base64.", param=field, hint="Send data:TYPE;base64,DATA.")
+    try:
+        data = base64.b64decode("".join(url[head.end() :].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("The data URL is not valid base64.", param=field, hint="Check its padding.") from None
+    return head["type"].lower(), data

@@ -1,0 +1,139 @@
+"""Which store of responses a configuration asks for, and what dialects are told about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modelmux.config.schema import Config
+from modelmux.config.seal_keys import read_seal_keys
+from modelmux.dialects.aes_siv_sealer import AesSivSealer
+from modelmux.dialects.base import DialectOptions
+from modelmux.runtime import Runtime
+from modelmux.store.base import ResponseLimits, ResponseStore, StoreFailed
+from modelmux.store.local_state import LocalState
+from modelmux.store.memory_responses import MemoryResponseStore
+from modelmux.store.no_responses import NoResponseStore
+
+FILE_NAME: Final = "responses.sqlite3"
+#: Items in the memory of one process; a file may have more.
+_MAX_ITEMS_IN_MEMORY: Final = 200_000
+#: What to do where the file cannot be used.
+STORE_REMEDY: Final = 'set server.state_dir to a writable directory, or responses.store to "memory" or "off"'
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedResponses:
+    """The store of a process. It is closed with ``store.aclose``.
+
+    :param largest: bytes of the largest response that is stored; None if none is.
+    :param notice: what is kept, where and for how long, for people; None if nothing is.
+    :param warning: what an operator should change.
+    """
+
+    store: ResponseStore
+    largest: int | None = None
+    notice: str | None = None
+    warning: str | None = None
+
+
+def open_responses(config: Config, state: LocalState, runtime: Runtime) -> OpenedResponses:
+    """The store that ``responses.store`` asks for; one that stores nothing if its file cannot be used.
+
+    May be called before workers are forked: no file stays open.
+    """
+    kind = store_kind(config, state)
+    if kind == "off":
+        return OpenedResponses(NoResponseStore(), warning=_left_over(state))
+    if kind == "memory":
+        return _in_memory(config, state, runtime)
+    if state.directory is None:
+        return _unusable(state.problem or "there is no directory for them")
+    return _in_file(config, state.directory / FILE_NAME, runtime)
+
+
+def store_kind(config: Config, state: LocalState) -> str:
+    """``memory``, ``sqlite`` or ``off``."""
+    kind = config.responses.store
+    if kind != "auto":
+        return kind
+    # A library has no directory unless a setting names one, and one process.
+    in_library = state.directory is None and state.problem is None
+    return "memory" if config.server.workers == 1 or in_library else "sqlite"
+
+
+def dialect_options(config: Config, state: LocalState, responses: OpenedResponses) -> DialectOptions:
+    """What dialects are told of a configuration.
+
+    :param responses: the store of the process, which may be that of an earlier configuration.
+    :raises ConfigError: seal keys that cannot be used.
+    """
+    keys = read_seal_keys(key.reveal() for key in config.server.seal_keys) or (state.seal_key(),)
+    settings = config.responses
+    return DialectOptions(
+        sealer=AesSivSealer(keys),
+        stores_responses=responses.largest is not None,
+        max_stored_bytes=responses.largest or 0,
+        drops_hosted_tools=settings.hosted_tools == "drop",
+        web_search=settings.web_search,
+        sends_done=settings.done_marker,
+        codex_refusals_as_text=settings.codex_refusals_as_text,
+    )
+
+
+def _in_memory(config: Config, state: LocalState, runtime: Runtime) -> OpenedResponses:
+    limits, workers = _limits(config, _MAX_ITEMS_IN_MEMORY), config.server.workers
+    warning = (
+        f'responses.store = "memory" with {workers} workers: a worker knows its own responses only; use "sqlite"'
+        if workers > 1 and config.responses.store == "memory"
+        else _left_over(state)
+    )
+    store = MemoryResponseStore(runtime.clock, limits)
+    return OpenedResponses(store, limits.largest_response, _notice("in memory", limits.ttl), warning)
+
+
+def _in_file(config: Config, path: Path, runtime: Runtime) -> OpenedResponses:
+    limits = _limits(config, ResponseLimits().max_items)
+    try:
+        from modelmux.store.sqlite_responses import SqliteResponseStore  # a Python may have been built without SQLite
+
+        store = SqliteResponseStore(path, runtime.now, limits)
+        store.check()
+    except ImportError:
+        return _unusable("this Python has no module sqlite3")
+    except StoreFailed as error:
+        return _unusable(str(error))
+    return OpenedResponses(store, limits.largest_response, _notice(f"in {path}", limits.ttl))
+
+
+def _left_over(state: LocalState) -> str | None:
+    """Prompts that are kept although nothing reads them, as a warning."""
+    path = None if state.directory is None else state.directory / FILE_NAME
+    if path is None or not path.exists():
+        return None
+    return f"{path} has responses of an earlier start, prompts included: delete it unless another gateway uses it"
+
+
+def _unusable(problem: str) -> OpenedResponses:
+    return OpenedResponses(NoResponseStore(), warning=f"no responses are stored ({problem}); {STORE_REMEDY}")
+
+
+def _limits(config: Config, max_items: int) -> ResponseLimits:
+    settings = config.responses
+    return ResponseLimits(ttl=float(settings.ttl), max_bytes=settings.max_bytes, max_items=max_items)
+
+
+def _notice(where: str, ttl: float) -> str:
+    return (
+        f"responses that clients ask to store are kept {where}, prompts included, for {describe_duration(ttl)} after "
+        'their last use; responses.store = "off" turns that off'
+    )
+
+
+def describe_duration(seconds: float) -> str:
+    """A duration for people: ``30 d``, ``1 h``, ``90 min``, ``45 s``."""
+    for unit, scale in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds % scale == 0:
+            return f"{seconds / scale:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,128 @@
+"""The SQLite file of stored responses: its tables, how it is created, opened and recognized, and transactions.
+
+Several processes share it. Its errors are ``sqlite3.Error``, ``OSError`` and ``StoreFailed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from modelmux.store.base import StoreFailed
+from modelmux.store.files import create_once, tighten
+
+#: Marks the file as ours: "MMXR".
+APPLICATION_ID: Final = 0x4D4D5852
+SCHEMA_VERSION: Final = 1
+#: Seconds that a call waits for a transaction of another process.
+BUSY_TIMEOUT: Final = 5.0
+#: Bytes to which the write-ahead log is cut after it was larger.
+_WAL_BYTES: Final = 16 * 1024 * 1024
+
+# The owner is in every key. ``contents`` has the bytes of an item once for each owner; it is held by rows of ``items``.
+# ``used_at`` is in Unix seconds. ``totals`` has one row. Older SQLite libraries have to understand all of it: 3.34.
+_SCHEMA: Final = """
+CREATE TABLE responses (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL, id TEXT NOT NULL, previous_id TEXT, created_at INTEGER NOT NULL, body BLOB NOT NULL,
+    item_count INTEGER NOT NULL, item_bytes INTEGER NOT NULL, used_at REAL NOT NULL,
+    UNIQUE (owner, id)
+);
+CREATE INDEX responses_by_use ON responses (used_at);
+CREATE TABLE contents (
+    number INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL, hash BLOB NOT NULL, data BLOB NOT NULL,
+    UNIQUE (owner, hash)
+);
+CREATE TABLE items (
+    response INTEGER NOT NULL, position INTEGER NOT NULL, is_output INTEGER NOT NULL,
+    owner TEXT NOT NULL, id TEXT NOT NULL, content INTEGER NOT NULL,
+    PRIMARY KEY (response, position)
+) WITHOUT ROWID;
+CREATE INDEX items_by_id ON items (owner, id, is_output, response);
+CREATE INDEX items_by_content ON items (content);
+CREATE TABLE totals (bytes INTEGER NOT NULL, items INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+"""
+
+
+def open_file(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
+    """A connection in autocommit mode; the file is created if there is none.
+
+    A connection must not be carried into a forked process.
+
+    :raises StoreFailed: the file is not one of this version.
+    """
+    create_once(path, _create)
+    tighten(path)
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _recognize(connection, path)
+        # What is deleted is overwritten. A commit survives the end of this process; a power failure may undo the last.
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """A transaction around the block; rolled back if that raises.
+
+    :param kind: ``IMMEDIATE`` to write, ``DEFERRED`` to read from one state of the file.
+    """
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def forget_deleted(connection: sqlite3.Connection) -> None:
+    """Remove from the write-ahead log what it still has of deleted rows, unless another process needs it right now."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def header_problem(path: Path, header: bytes) -> str | None:
+    """Why a file cannot be used, by its first 100 bytes (https://www.sqlite.org/fileformat2.html); None if it can."""
+    if not header.startswith(b"SQLite format 3\0"):
+        return f"{path}: file is not a database"
+    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+    return _problem(path, application, version)
+
+
+def _create(draft: Path) -> None:
+    connection = sqlite3.connect(draft, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.executescript(_SCHEMA)
+        connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
+    finally:
+        connection.close()
+
+
+def _recognize(connection: sqlite3.Connection, path: Path) -> None:
+    """:raises StoreFailed:"""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    problem = _problem(path, application, version)
+    if problem is not None:
+        raise StoreFailed(problem)
+
+
+def _problem(path: Path, application: int, version: int) -> str | None:
+    if application != APPLICATION_ID:
+        return f"{path}: not a file of stored responses; move it away"
+    if version != SCHEMA_VERSION:
+        return f"{path}: made by another version of modelmux (its format is {version}); move it away"
+    return None

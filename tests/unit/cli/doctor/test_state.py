@@ -1,0 +1,132 @@
+"""What ``modelmux doctor`` says of the seal key and of stored responses. Risk: it changes what it looks at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelmux.cli.doctor import state as checks
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.cli.doctor.state import check_state, unwritable
+from modelmux.config import Config, Loaded
+from modelmux.runtime import Runtime
+from modelmux.store.local_state import LocalState
+from modelmux.store.open_responses import open_responses
+
+KEYS = [bytes(range(n, n + 64)).hex() for n in (0, 64)]
+
+
+def check(directory: Path, **settings: Any) -> tuple[Result, Result]:
+    """The results of the key and of the store."""
+    config = Config.from_dict({**settings, "server": {"state_dir": str(directory), **settings.get("server", {})}})
+    context = DoctorContext(None, {}, {}, {}, Loaded(config, ()))
+    before = snapshot(directory)
+    key, store = check_state(context)
+    assert snapshot(directory) == before
+    return key, store
+
+
+def snapshot(directory: Path) -> list[tuple[str, bytes]]:
+    return sorted((path.name, path.read_bytes()) for path in directory.iterdir()) if directory.is_dir() else []
+
+
+def test_before_the_first_start(tmp_path: Path) -> None:
+    key, store = check(tmp_path / "new")
+    assert (key.status, key.detail) == ("ok", f"{tmp_path}/new/seal.key will be created")
+    assert (store.status, store.detail) == ("ok", "in memory, for 1 h after their last use")
+    assert not (tmp_path / "new").exists()
+
+
+def test_after_a_start(tmp_path: Path) -> None:
+    LocalState(tmp_path).seal_key()
+    settings = {"responses": {"store": "sqlite", "ttl": "2d"}}
+    open_responses(Config.from_dict(settings), LocalState(tmp_path), Runtime())
+    key, store = check(tmp_path, **settings)
+    assert (key.status, key.detail) == ("ok", f"{tmp_path}/seal.key")
+    assert (store.status, store.detail) == ("ok", f"in {tmp_path}/responses.sqlite3, for 2 d after their last use")
+
+
+@pytest.mark.parametrize(("count", "detail"), [(1, "configured"), (2, "2 configured")])
+def test_configured_keys_are_counted_and_not_shown(tmp_path: Path, count: int, detail: str) -> None:
+    key, _ = check(tmp_path, server={"seal_keys": KEYS[:count]})
+    assert (key.status, key.detail) == ("ok", detail)
+
+
+def test_off(tmp_path: Path) -> None:
+    _, store = check(tmp_path, responses={"store": "off"})
+    assert (store.status, store.detail) == ("ok", "turned off by responses.store")
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for result in check(tmp_path / "file" / "state", server={"workers": 2}):
+        assert result.status == "warn"
+        assert f"{tmp_path}/file is not a directory" in result.detail
+        assert "server.state_dir" in (result.hint or "")
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert unwritable(tmp_path / "a" / "b") == f"{tmp_path}/a/b: no permission to write in {tmp_path}"
+
+
+def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = LocalState(None, "there is no home directory")
+    monkeypatch.setattr(checks.LocalState, "of_service", lambda *_: nowhere)
+    config = Config.from_dict({"server": {"workers": 2}})
+    for result in check_state(DoctorContext(None, {}, {}, {}, Loaded(config, ()))):
+        assert result.status == "warn"
+        assert "there is no home directory" in result.detail
+
+
+def test_without_a_configuration_there_is_nothing_to_check() -> None:
+    assert list(check_state(DoctorContext(None, {}, {}, {}))) == []
+
+
+def test_a_key_that_others_can_read(tmp_path: Path) -> None:
+    LocalState(tmp_path).seal_key()
+    (tmp_path / "seal.key").chmod(0o640)
+    key, _ = check(tmp_path)
+    assert (key.status, key.hint) == ("warn", f"run chmod 600 {tmp_path}/seal.key")
+
+
+def test_a_file_that_holds_no_key(tmp_path: Path) -> None:
+    (tmp_path / "seal.key").write_text("hello")
+    key, _ = check(tmp_path)
+    assert key.status == "warn"
+    assert "hello" not in key.detail
+
+
+def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "seal.key").symlink_to("seal.key")
+    context = DoctorContext(None, {}, {}, {}, Loaded(Config.from_dict({"server": {"state_dir": str(tmp_path)}}), ()))
+    key, _ = check_state(context)
+    assert key.status == "warn"
+    assert "server.seal_keys" in (key.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"text", "file is not a database"),
+        (b"SQLite format 3\0" + bytes(84), "not a file of stored responses"),
+        (b"SQLite format 3\0".ljust(60, b"\0") + b"\0\0\0\x09\0\0\0\0MMXR".ljust(40, b"\0"), "its format is 9"),
+    ],
+)
+def test_a_file_that_is_not_ours(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "responses.sqlite3").write_bytes(content)
+    _, store = check(tmp_path, responses={"store": "sqlite"})
+    assert store.status == "warn"
+    assert problem in store.detail
+
+
+def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "responses.sqlite3").mkdir()
+    assert "Is a directory" in (checks.file_problem(tmp_path / "responses.sqlite3") or "")
+    (tmp_path / "file").touch()
+    monkeypatch.setitem(sys.modules, "modelmux.store.sqlite_file", None)
+    assert checks.file_problem(tmp_path / "file") == "this Python has no module sqlite3"
