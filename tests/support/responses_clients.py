@@ -213,7 +213,7 @@ CLIENTS = {
     "strands": Client(
         clients.PYTHON_STRANDS,
         "python/strands_client.py",
-        (TALK | {"thinking", "thinking_stored", "structured_by_tool"}),
+        TALK | {"thinking", "thinking_stored", "structured_tool"},
         _errors(
             "openai.",
             rate_limit=("strands.ModelThrottledException", None),
