@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 NODE_CLIENTS := tests/e2e/clients/node
-CLIENTS_READY := $(VENV)-clients/.ready $(VENV)-clients-litellm/.ready $(NODE_CLIENTS)/node_modules/.ready
+CLIENT_VENVS := $(VENV)-clients $(VENV)-clients-litellm $(VENV)-clients-strands
+CLIENTS_READY := $(addsuffix /.ready,$(CLIENT_VENVS)) $(NODE_CLIENTS)/node_modules/.ready
 CORE_TESTS := $(wildcard $(addprefix tests/unit/,wire catalog claude dialects providers routing)) tests/properties
 CLIENT_TESTS := tests/e2e/clients
 PYTEST_ARGS ?=
@@ -102,7 +103,7 @@ lock: $(DEV_READY) ## Renew the lock files
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
-	for name in clients clients-litellm audit; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
+	for name in clients clients-litellm clients-strands audit; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements/$$name.txt || exit 1; done
 
@@ -123,7 +124,7 @@ package-test: $(DEV_READY) ## Install and use the Debian package under a real sy
 	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-clients $(VENV)-clients-litellm $(NODE_CLIENTS)/node_modules
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(CLIENT_VENVS) $(NODE_CLIENTS)/node_modules
 	rm -rf build dist .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:

@@ -135,7 +135,13 @@ def open_streams(gateway: Process, count: int, text: str) -> list[Stream]:
 
 
 def server_of(gateway: Process, streams: list[Stream], workers: list[int]) -> dict[Stream, int]:
-    """Which worker serves which stream, by the kernel's table of connections."""
+    """Which worker serves which stream."""
+    found = workers_of(gateway, [stream.port for stream in streams], workers)
+    return {stream: found[stream.port] for stream in streams}
+
+
+def workers_of(gateway: Process, ports: list[int], workers: list[int]) -> dict[int, int]:
+    """Which worker has the connection from which port, by the kernel's table of connections."""
     port = int(gateway.url.rpartition(":")[2])
     inodes = {}
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -149,4 +155,4 @@ def server_of(gateway: Process, streams: list[Stream], workers: list[int]) -> di
                 owner[str(fd.readlink())] = pid
             except OSError:
                 continue  # closed meanwhile
-    return {stream: owner[f"socket:[{inodes[stream.port]}]"] for stream in streams}
+    return {each: owner[f"socket:[{inodes[each]}]"] for each in ports}

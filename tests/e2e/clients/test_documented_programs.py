@@ -22,6 +22,7 @@ INTERPRETERS = {
     "anthropic-python": (Path(sys.executable), ()),
     "anthropic-vertex-python": (Path(sys.executable), ()),
     "langchain": (clients.PYTHON, (clients.PYTHON,)),
+    "openai-agents": (clients.PYTHON, (clients.PYTHON,)),
     "pydantic-ai": (clients.PYTHON, (clients.PYTHON,)),
     "litellm": (clients.PYTHON_LITELLM, (clients.PYTHON_LITELLM,)),
     "openai-js": (clients.NODE, (clients.NODE, clients.MODULES / "openai")),

@@ -32,6 +32,7 @@ from modelmux.dialects.openai_responses.field_support import reject_unsupported,
 from modelmux.dialects.openai_responses.items import ItemTranslator
 from modelmux.dialects.openai_responses.plan import ClientTool, Echo, ResponsesPlan
 from modelmux.dialects.openai_responses.reasoning import echo_reasoning, read_reasoning
+from modelmux.dialects.openai_responses.repeated import without_repeated
 from modelmux.dialects.openai_responses.text_format import SCHEMA_FIELD, echo_text, translate_text_format
 from modelmux.dialects.openai_responses.tool_choice import translate_tool_choice
 from modelmux.dialects.openai_responses.tools import ToolTable, echo_choice, echo_tools
@@ -111,6 +112,7 @@ def _complete(request: _Request, history: History) -> Decoded:
         raise unknown_response(request.wire.previous_response_id or "")
     entries = resolve(request.entries, history.by_id)
     before = read_items(history.items, "previous_response_id", numbered=False)
+    entries = without_repeated(before, entries)
     check_number(len(before) + len(entries), "input")
     return _translate(request, before, entries)
 

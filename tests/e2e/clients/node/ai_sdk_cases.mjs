@@ -1,7 +1,10 @@
 // The Vercel AI SDK with any provider's chat model: the same cases for each way of pointing it at the gateway.
 
-import { Output, generateText, stepCountIs, streamText, tool } from "ai";
 import { ABOUT, BROKEN, City, ECHO, LOOK, PICTURE, Report, SKY, WEATHER, caught, main } from "./common.mjs";
+
+// Two major versions: the newest, and the newest that Node 20 takes.
+export const AI = await import(process.env.CLIENTS_PACKAGE ?? "ai");
+const { Output, generateText, stepCountIs, streamText, tool } = AI;
 
 const get_weather = tool({
   description: "The current weather of a city",
