@@ -135,7 +135,7 @@ def test_thinking_goes_back_with_its_signatures(value: Any, run: Run, client: Cl
     assert value["last"] == "thank you"
     bodies = run.bodies(f"[{case}]")
     assert len(bodies) == 4  # none was refused and tried again without its thinking
-    histories = [signatures_in(body) for body in bodies]
+    histories = [thinking_in(body) for body in bodies]
     for shorter, longer in itertools.pairwise(histories):
         assert longer[: len(shorter)] == shorter
     thoughts = 2 if model == HAIKU else 4  # which does not think between tools
@@ -146,9 +146,15 @@ def test_thinking_goes_back_with_its_signatures(value: Any, run: Run, client: Cl
         assert len(histories[-1]) == thoughts - 1
 
 
-def signatures_in(body: dict[str, Any]) -> list[str]:
-    contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
-    return [block["signature"] for content in contents for block in content if block["type"] == "thinking"]
+def thinking_in(body: dict[str, Any]) -> list[list[str]]:
+    """The signatures of each run of thinking blocks, which is one reasoning item."""
+    runs = []
+    for message in body["messages"]:
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        for kind, run in itertools.groupby(blocks, lambda block: block["type"]):
+            if kind == "thinking":
+                runs.append([block["signature"] for block in run])
+    return runs
 
 
 @having("handoff")

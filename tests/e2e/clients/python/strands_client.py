@@ -127,7 +127,7 @@ def structured(model: str) -> Any:
 @case
 def structured_tool(model: str) -> Any:
     """The agent's way: a tool, whose schema does not demand what may be None."""
-    report = agent(model)(ABOUT, structured_output_model=Brief).structured_output
+    report = agent(model)("Brief about Oslo", structured_output_model=Brief).structured_output
     assert isinstance(report, Brief)
     return report.model_dump()
 
