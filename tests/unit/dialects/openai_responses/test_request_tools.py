@@ -303,3 +303,14 @@ def test_allowed_tools() -> None:
     request = request_of({**fields, "tool_choice": search}, SEARCH)
     assert request.web_search is not None
     assert request.body.tools is None
+
+
+@pytest.mark.parametrize(
+    "choice", ["none", {"type": "allowed_tools", "mode": "none", "tools": [{"type": "web_search"}]}]
+)
+def test_none_forbids_the_web_search_too(choice: Any) -> None:
+    search = {"type": "web_search"}
+    assert request_of({"tools": [search]}, SEARCH).web_search is not None
+    assert request_of({"tools": [search], "tool_choice": choice}, SEARCH).web_search is None
+    both = request_of({"tools": [search, function("f")], "tool_choice": "none"}, SEARCH)
+    assert (both.web_search, both.body.tool_choice) == (None, ToolChoice("none"))
