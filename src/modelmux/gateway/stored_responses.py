@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+
 from modelmux.dialects.base import Decoded, ReplyEncoder
 from modelmux.errors import StoreUnavailable
 from modelmux.gateway.exchange import Exchange
@@ -28,7 +31,8 @@ async def load_history(exchange: Exchange, decoded: Decoded) -> Decoded:
 async def store_response(exchange: Exchange, encoder: ReplyEncoder, message: Message | None = None) -> None:
     """Store a complete reply before its end is sent: the client's next request may refer to it at once, on any worker.
 
-    A reply that cannot be stored is complete nevertheless; its end says that it is not stored.
+    A reply that cannot be stored in half the time that is left is complete nevertheless; its end says that it is not
+    stored.
 
     :param message: the reply, for a client that did not ask for a stream.
     """
@@ -37,9 +41,12 @@ async def store_response(exchange: Exchange, encoder: ReplyEncoder, message: Mes
     response = encoder.stored_response(message)
     if response is None:
         return
+    seconds = exchange.time_left / 2
     try:
-        await services.responses.put(owner, response)
-    except StoreFailed as error:
+        async with asyncio.timeout(seconds if math.isfinite(seconds) else None):
+            await services.responses.put(owner, response)
+    except (StoreFailed, TimeoutError) as failure:
+        error = StoreFailed("no time was left to wait for it") if isinstance(failure, TimeoutError) else failure
         encoder.not_stored()
         for observer in services.observers:
             observer.store_failed(exchange.inbound.request_id, error)

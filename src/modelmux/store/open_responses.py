@@ -98,7 +98,7 @@ def _in_file(config: Config, path: Path, runtime: Runtime) -> OpenedResponses:
     try:
         from modelmux.store.sqlite_responses import SqliteResponseStore  # a Python may have been built without SQLite
 
-        store = SqliteResponseStore(path, runtime.now, limits)
+        store = SqliteResponseStore(path, runtime.now, limits, clock=runtime.clock)
         store.check()
     except ImportError:
         return _unusable("this Python has no module sqlite3")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,17 +66,25 @@ class SqliteResponseStore:
     """A ``ResponseStore``.
 
     :param now: Unix seconds.
+    :param busy_timeout: seconds that a call waits for other calls and other processes together.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
-        self, path: Path, now: Callable[[], float], limits: ResponseLimits, *, busy_timeout: float = BUSY_TIMEOUT
+        self,
+        path: Path,
+        now: Callable[[], float],
+        limits: ResponseLimits,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._now = now
         self._limits = limits
         self._touch_after = min(_TOUCH_SECONDS, limits.ttl * _TOUCH_PART)
-        self._reader = _ConnectionThread(path, busy_timeout)
-        self._writer = _ConnectionThread(path, busy_timeout)
+        self._reader = _ConnectionThread(path, busy_timeout, clock)
+        self._writer = _ConnectionThread(path, busy_timeout, clock)
 
     def check(self) -> None:
         """Open the file once, write to it, and close it: for a start, before workers are forked.
@@ -288,9 +297,10 @@ def _text(id: str) -> str:
 class _ConnectionThread:
     """A thread with a connection; both are made when they are needed."""
 
-    def __init__(self, path: Path, busy_timeout: float) -> None:
+    def __init__(self, path: Path, busy_timeout: float, clock: Callable[[], float]) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
+        self._clock = clock
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._closed = False
@@ -301,16 +311,21 @@ class _ConnectionThread:
             raise StoreFailed("the store is closed")
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "modelmux-responses")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.call, function)
+        deadline = self._clock() + self._busy_timeout
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self.call, function, deadline)
 
-    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    def call(self, function: Callable[[sqlite3.Connection], T], deadline: float | None = None) -> T:
         """In the thread. After an error, the next call opens the file again.
 
+        :param deadline: until when to wait for a file that is locked. Time in the queue counts: otherwise each call
+            would wait in turn, the last one of a hundred for minutes.
         :raises StoreFailed:
         """
+        timeout = self._busy_timeout if deadline is None else max(0.0, deadline - self._clock())
         try:
             if self._connection is None:
-                self._connection = open_file(self._path, busy_timeout=self._busy_timeout)
+                self._connection = open_file(self._path, busy_timeout=timeout)
+            self._connection.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
             return function(self._connection)
         except sqlite3.Error as error:
             self.disconnect()

@@ -260,3 +260,9 @@ def test_settings_of_the_responses_api_apply(tmp_path: Path) -> None:
     ]:
         config.write_text(head + settings)
         assert says in explain_file(tmp_path, body, "--config", str(config))[1]
+
+
+def test_a_body_that_is_nested_without_end_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text('{"input":' + "[" * 100_000 + "]" * 100_000 + "}")
+    result = CliRunner().invoke(main, ["explain", str(tmp_path / "1.json")])
+    assert "nested too deeply" in result.output

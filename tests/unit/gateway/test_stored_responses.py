@@ -22,6 +22,7 @@ from support.playbook import (
     gets,
     head,
     leaves,
+    pause,
     replies,
     responds,
     settled,
@@ -127,6 +128,21 @@ async def test_a_reply_that_cannot_be_stored_is_complete_and_says_so(stream: boo
         book = book << responds({"id": ID, "text": "Hi", "stop": "end_turn", "stored": False})
     world = await (book << settled("ok")).play()
     assert world.observer.store_errors == ["disk full"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_deadline_does_not_make_a_failure_of_a_reply_that_waits_for_the_store(stream: bool) -> None:
+    store = ScriptedStore()
+    store.may_return.clear()
+    book = Playbook(TINY_STORING, stream=stream, responses=store, timeout=10.0) << calls("a")
+    if stream:
+        book = book >> head() >> streams(b"".join(text_events("Hi"))) << starts()
+        book = book << gets(named("begin", id=ID) + named("text", text="Hi")) >> pause(6.0) << ends(end(stored=False))
+    else:
+        book = book >> replies(MESSAGE) >> pause(6.0)
+        book = book << responds({"id": ID, "text": "Hi", "stop": "end_turn", "stored": False})
+    world = await (book << settled("ok")).play()
+    assert len(world.observer.store_errors) == 1
 
 
 async def test_a_client_that_leaves_while_the_store_works_is_settled_once() -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -258,6 +259,28 @@ async def test_a_busy_file_fails_after_a_while_and_works_later(store: SqliteResp
         assert await store.get(ANN, "r1"), "readers do not wait"
         other.execute("ROLLBACK")
     await store.put(ANN, response("r2"))
+
+
+async def test_calls_wait_for_a_busy_file_at_once_and_not_one_after_another(path: Path, clock: Clock) -> None:
+    store = SqliteResponseStore(path, clock, ResponseLimits(ttl=TTL), busy_timeout=5.0, clock=clock)
+    release = threading.Event()
+
+    def timeout_of(connection: sqlite3.Connection) -> int:
+        (milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        return int(milliseconds)
+
+    first = asyncio.create_task(store._writer.run(lambda _: release.wait()))
+    second = asyncio.create_task(store._writer.run(timeout_of))
+    await asyncio.sleep(0)
+    clock.advance(3.0)
+    third = asyncio.create_task(store._writer.run(timeout_of))
+    await asyncio.sleep(0)
+    clock.advance(3.0)
+    release.set()
+    await first
+    assert [await second, await third] == [0, 2000]
+    assert await store._writer.run(timeout_of) == 5000
+    await store.aclose()
 
 
 async def test_a_put_that_nobody_waits_for_any_longer_is_complete(store: SqliteResponseStore) -> None:

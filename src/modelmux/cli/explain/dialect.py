@@ -31,7 +31,7 @@ def guess_dialect(body: bytes) -> str:
     """The name of the dialect that a body has; Chat Completions if it could be of several."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "openai_chat"
     if not isinstance(content, dict):
         return "openai_chat"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from modelmux.dialects.openai_responses.output import Output
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
+from modelmux.dialects.openai_responses.response_object import TRUNCATED
 from modelmux.dialects.openai_responses.sealed import seal_summary
-from modelmux.errors import NotSupported, UpstreamBroken
+from modelmux.errors import InvalidRequest, NotSupported, UpstreamBroken
 from modelmux.wire.openai import responses_reply as wire
 
 
@@ -15,6 +16,19 @@ def check_sealer(plan: ResponsesPlan) -> None:
         raise NotSupported(
             "This gateway cannot compact conversations: it has no key to seal the summary with.",
             hint="The operator sets 'server.seal_keys'. Until then, send the whole conversation.",
+        )
+
+
+def check_complete(stop_reason: str | None) -> None:
+    """For OpenAI's ``response.compaction``, which has no status that would tell of a summary that was cut off.
+
+    :raises InvalidRequest: it was cut off.
+    """
+    if stop_reason in TRUNCATED:
+        raise InvalidRequest(
+            "The summary of the conversation was cut off.",
+            param="max_output_tokens",
+            hint="Allow more tokens, or send a shorter conversation.",
         )
 
 

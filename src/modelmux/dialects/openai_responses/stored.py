@@ -14,8 +14,8 @@ from modelmux.wire.openai.responses_reply import encode
 
 MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 20
+#: Members stay as they were written: a client's own need not be ones that can be decoded, such as ``1e999``.
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
-_item: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def response_body(stored: StoredResponse, *, encrypted: bool) -> bytes:
@@ -70,30 +70,40 @@ def _without_encrypted(data: bytes) -> bytes:
 
 
 def _with_ids(stored: StoredResponse, history: Sequence[bytes]) -> Iterator[StoredItem]:
-    """All items, each with its id. One that the client sent without an id gets one by its place, which stays."""
+    """All items, each with an id that no other has: else a client that asks for the page after one would get that page
+    again. One without an id of its own gets one by its place, which stays."""
+    taken = {item.id for item in stored.input}
     for index, data in enumerate(history):
-        id = _item.decode(data).get("id")
-        yield StoredItem(id if isinstance(id, str) and id else f"item_{index}", data)
+        id = _text(_object.decode(data), "id")
+        if not id or id in taken:
+            id = f"item_{index}"
+        taken.add(id)
+        yield StoredItem(id, data)
     yield from stored.input
 
 
 def _listed(item: StoredItem, *, encrypted: bool) -> dict[str, Any]:
     """An item in the form that clients expect: with its id and type, the content of a message as parts."""
-    fields = _item.decode(item.data)
-    fields["id"] = item.id
-    if "type" not in fields and "role" in fields:
-        fields["type"] = "message"
-    if fields.get("type") == "message" and isinstance(fields.get("content"), str):
-        text = fields["content"]
-        assistant = fields.get("role") == "assistant"
+    fields: dict[str, Any] = _object.decode(item.data)
+    kind, role = _text(fields, "type") or "message", _text(fields, "role")
+    text = fields.get("content")
+    fields |= {"id": item.id, "type": kind}
+    if kind == "message" and text is not None and bytes(text).startswith(b'"'):
         fields["content"] = [
             {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-            if assistant
+            if role == "assistant"
             else {"type": "input_text", "text": text}
         ]
-    if fields.get("type") == "reasoning" and not encrypted:
+    if kind == "reasoning" and not encrypted:
         fields.pop("encrypted_content", None)
     return fields
+
+
+def _text(fields: Mapping[str, Raw], name: str) -> str | None:
+    """A member that is a string."""
+    raw = bytes(fields.get(name, b""))
+    text: str | None = msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else None
+    return text
 
 
 def _start(items: list[StoredItem], after: str | None) -> int:

@@ -15,7 +15,7 @@ from modelmux.claude.fold import to_events
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.base import ReplyEncoder
-from modelmux.dialects.openai_responses.compaction_item import check_sealer
+from modelmux.dialects.openai_responses.compaction_item import check_complete, check_sealer
 from modelmux.dialects.openai_responses.output import Output, StreamState
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
 from modelmux.dialects.openai_responses.reply_items import ReplyItems
@@ -66,6 +66,7 @@ class ResponsesEncoder(ReplyEncoder):
         del body
         items = self._translated(message)
         if self.plan.compaction == "object":
+            check_complete(message.stop_reason)
             return self._response.compacted(message.usage, items.output.items)
         return self._response.ended(message.stop_reason, message.usage, items.output.items, self.ended_at)
 

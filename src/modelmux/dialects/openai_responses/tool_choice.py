@@ -36,6 +36,8 @@ def translate_tool_choice(
         )
     if isinstance(choice, wire.ToolChoice):
         return tools, ToolChoice("tool", _named(choice, table), disable_parallel_tool_use=not parallel)
+    if choice == "none":
+        table.web_search = None  # it is one of the tools here
     if not tools and table.web_search is None:
         if choice in ("required", "any"):
             raise InvalidRequest(

@@ -23,8 +23,8 @@ from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web
 
 #: Codex's namespace of tools that are known by their bare names.
 _DEFAULT_NAMESPACE: Final = "functions"
-#: Namespace of the tools that have a type of their own: no client can name it.
-_LOCAL: Final = "\0"
+#: Namespace of the tools that have a type of their own. No client can name it: an empty one is none.
+_LOCAL: Final = ""
 _UNUSED: Final = ("output_schema", "async_", "allowed_callers")
 #: Length to which a name is cut before a number is appended: 128 characters are allowed.
 _STEM: Final = 120
@@ -96,7 +96,7 @@ class ToolTable:
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
         kind = decode_type(raw, path)
-        if kind == "namespace":
+        if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
             self._add_namespace(decode_tool(raw, path), path, again=again)
         elif kind in WEB_SEARCH:
             self._add_web_search(raw, path)

@@ -91,6 +91,18 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, path: str = "") -
         ) from None
 
 
+def check_encoding(body: bytes) -> None:
+    """Check all of a body, parts that are kept and not decoded included.
+
+    :raises InvalidRequest: not UTF-8.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+    except UnicodeDecodeError as error:
+        raise _invalid_json(body, error) from None
+
+
 def _invalid_json(body: bytes, error: Exception) -> InvalidRequest:
     if not body.strip():
         return InvalidRequest("The request body is empty.", hint="Send a JSON object.")

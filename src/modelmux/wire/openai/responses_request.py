@@ -146,6 +146,7 @@ def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
     :returns: the request, and all its fields as the client wrote them.
     :raises InvalidRequest: with the name of the field.
     """
+    common.check_encoding(body)
     request = common.decode_body(_request_decoder, body)
     return request, common.decode_body(_keys_decoder, body)
 

@@ -213,3 +213,13 @@ def test_bodies_that_are_no_request(body: bytes) -> None:
 def test_a_lone_surrogate_is_refused_like_other_bad_json() -> None:
     with pytest.raises(InvalidRequest):
         decode(inbound(), json.dumps({"model": "m", "input": "x"}).encode().replace(b'"x"', b'"\\ud800"'))
+
+
+@pytest.mark.parametrize(
+    "place", ['"input":"a","other":"{}"', '"input":[{{"role":"user","content":"a","other":"{}"}}]']
+)
+def test_text_that_is_kept_and_not_read_is_utf_8(place: str) -> None:
+    body = ('{"model":"m",' + place.format("é") + "}").encode()
+    assert decode(inbound(), body).request is not None
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        decode(inbound(), body.replace("é".encode(), b"\xff"))

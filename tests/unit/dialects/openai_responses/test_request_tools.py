@@ -104,6 +104,18 @@ def test_bare_names_are_known_only_if_they_are_unambiguous() -> None:
     assert clients(MAIL, function("read"))["read"] == ClientTool("function", "read")
 
 
+def test_a_namespace_holds_no_namespace() -> None:
+    inner = {"type": "namespace", "name": "inner", "tools": [function("hidden")]}
+    outer = {"type": "namespace", "name": "outer", "tools": [inner, function("send")]}
+    assert names(outer) == ["outer__send"]
+    assert ("dropped", "tools.0.tools.0") in notices({"tools": [outer]})
+
+
+def test_no_namespace_hides_the_tools_with_a_type_of_their_own() -> None:
+    odd = {"type": "namespace", "name": "\0", "tools": [function("shell")]}
+    assert names(odd, {"type": "shell"})[1] == "shell"
+
+
 def test_the_namespace_functions_has_bare_names() -> None:
     tool = {"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}
     assert clients(tool) == {"exec": ClientTool("custom", "exec", "functions")}
@@ -291,3 +303,14 @@ def test_allowed_tools() -> None:
     request = request_of({**fields, "tool_choice": search}, SEARCH)
     assert request.web_search is not None
     assert request.body.tools is None
+
+
+@pytest.mark.parametrize(
+    "choice", ["none", {"type": "allowed_tools", "mode": "none", "tools": [{"type": "web_search"}]}]
+)
+def test_none_forbids_the_web_search_too(choice: Any) -> None:
+    search = {"type": "web_search"}
+    assert request_of({"tools": [search]}, SEARCH).web_search is not None
+    assert request_of({"tools": [search], "tool_choice": choice}, SEARCH).web_search is None
+    both = request_of({"tools": [search, function("f")], "tool_choice": "none"}, SEARCH)
+    assert (both.web_search, both.body.tool_choice) == (None, ToolChoice("none"))

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from openai.types.responses import Response
 from openai.types.responses.response_item_list import ResponseItemList
 
@@ -72,6 +73,25 @@ def test_pages() -> None:
     last = page(order="asc", after="in_2", limit="")
     assert (last["data"], last["first_id"], last["last_id"], last["has_more"]) == ([], None, None, False)
     assert len(page(history=[b'{"role":"user","content":"x"}'] * 30)["data"]) == 20
+
+
+def test_items_with_one_id_are_told_apart() -> None:
+    again = [b'{"id":"in_1","role":"user","content":"a"}', b'{"id":"x","role":"user","content":"b"}'] * 2
+    assert [each["id"] for each in page(order="asc", history=again)["data"]] == [
+        "item_0", "x", "item_2", "item_3", "in_1", "in_2"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"1" + b"0" * 5000, b'{"a":[-1e999]}'])
+def test_what_a_client_sent_comes_back_although_it_cannot_be_decoded(value: bytes) -> None:
+    data = b'{"type":null,"role":"user","content":"a","extra":' + value + b"}"
+    for stored, history in (
+        (replace(STORED, input=(StoredItem("in_1", data),)), []),
+        (replace(STORED, input=()), [data]),
+    ):
+        listed = item_page(stored, history, {})
+        assert b'"type":"message"' in listed
+        assert b'"extra":' + value in listed
 
 
 @pytest.mark.parametrize(

@@ -405,6 +405,15 @@ def test_a_compaction_in_one_piece_without_a_summary() -> None:
             encoder(plan(compaction="item")).message(message, b"")
 
 
+@pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded"])
+def test_half_a_summary_is_not_shown_as_a_complete_one(reason: str) -> None:
+    message = anthropic.Message(content=[anthropic.Block("text", text="Half a")], stop_reason=reason)
+    with pytest.raises(InvalidRequest, match="cut off"):
+        encoder(plan(compaction="object")).message(message, b"")
+    body = unary(message, plan(compaction="item"))
+    assert (body["status"], [item["type"] for item in body["output"]]) == ("incomplete", ["compaction"])
+
+
 def test_a_compaction_that_cannot_be_sealed_is_refused() -> None:
     stream = encoder(plan(compaction="item", sealer=None))
     with pytest.raises(NotSupported, match="seal"):
