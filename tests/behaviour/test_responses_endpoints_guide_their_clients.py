@@ -134,3 +134,23 @@ async def test_a_count_tells_what_is_changed_about_the_request() -> None:
     strict = {"x-modelmux-strict": "1"}
     refused = await request(gateway(FakeUpstream([])), "POST", "/v1/responses/input_tokens", body, strict)
     assert (refused.status, refused.json()["error"]["code"]) == (400, "strict_mode")
+
+
+async def test_a_stored_conversation_can_be_counted_without_a_new_input() -> None:
+    app = gateway(FakeUpstream([message_reply(), counted(30)]))
+    created = (await request(app, "POST", "/v1/responses", {"model": MODEL, "input": "Hi"})).json()
+    body = {"model": MODEL, "previous_response_id": created["id"]}
+    assert (await request(app, "POST", "/v1/responses/input_tokens", body)).json()["input_tokens"] == 30
+
+
+@pytest.mark.parametrize(
+    ("model", "sent", "repeated"),
+    [(MODEL, {"temperature": 0.5}, (0.5, 1.0)), (MODEL, {"temperature": 1.7}, (1.0, 1.0)),
+     ("claude-opus-5-5", {"temperature": 0.5, "top_p": 0.5}, (1.0, 1.0)), (MODEL, {}, (1.0, 1.0))],
+)  # fmt: skip
+async def test_the_response_repeats_the_sampling_that_the_model_got(
+    model: str, sent: dict[str, float], repeated: tuple[float, float]
+) -> None:
+    body = {"model": model, "input": "Hi", "reasoning": {"effort": "none"}, **sent}
+    response = (await request(gateway(FakeUpstream([message_reply()])), "POST", "/v1/responses", body)).json()
+    assert (response["temperature"], response["top_p"]) == repeated

@@ -93,7 +93,8 @@ def prepare(
     for rule in RULES:
         rule(draft)
     answer_tool = draft.answer_tool.name if draft.answer_tool is not None else None
-    plan = replace(plan, model_id=card.id, answer_tool=answer_tool)
-    mode = draft.body.thinking
+    body = draft.body
+    plan = replace(plan, model_id=card.id, answer_tool=answer_tool, temperature=body.temperature, top_p=body.top_p)
+    mode = body.thinking
     may_think = card.thinking_default == "on" if mode is None else mode.type != "disabled"
     return PreparedRequest(draft.body, plan, draft.notices.items, draft.betas, may_think)

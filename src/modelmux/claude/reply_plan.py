@@ -21,6 +21,7 @@ class ReplyPlan(Struct, frozen=True):
     :param max_continuations: how often a reply that pauses for its server tools is continued.
     :param rename_model: a native reply shows ``model`` instead of the upstream's name.
     :param model_id: the catalog's id of the model that replies; set when the request is prepared for it.
+    :param temperature, top_p: what the model is sent; None if it is not sent the parameter.
     :param service_tier: the tier to report, for a client that named one.
     """
 
@@ -35,4 +36,6 @@ class ReplyPlan(Struct, frozen=True):
     max_continuations: int = 0
     rename_model: bool = False
     model_id: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
     service_tier: str | UnsetType = UNSET

@@ -130,6 +130,7 @@ class ClaudeRequest(Struct, frozen=True):
     :param ends_in_cut_reply: a trailing assistant message is what came of a reply that was cut off, and not the
         beginning of an answer.
     :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
+    :param returns_thinking: the client sends thinking back by itself: what is not in ``body`` is to be left out.
     :param notices: what was changed so far.
     """
 
@@ -144,6 +145,7 @@ class ClaudeRequest(Struct, frozen=True):
     fields: FieldNames = FieldNames()
     ends_in_cut_reply: bool = False
     thinking_runs: tuple[ThinkingRun, ...] = ()
+    returns_thinking: bool = False
     notices: tuple[Notice, ...] = ()
 
     @property

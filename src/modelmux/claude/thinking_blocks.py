@@ -42,6 +42,8 @@ def apply(draft: Draft) -> None:
             _note_dropped(draft, "Thinking is turned off.")
             return
         _keep_own_runs(draft)
+    if draft.request.returns_thinking:  # memory would close a gap that the client left
+        return
     changed: dict[int, InputMessage] = {}
     remembering = True
     messages = draft.body.messages
@@ -63,8 +65,6 @@ def _restored(draft: Draft, blocks: list[Any], *, remembering: bool) -> tuple[li
         return blocks, False
     known = [_recalled(draft, block) for block in blocks if isinstance(block, ToolUseBlock)]
     remembered = [block for thinking in known for block in thinking or ()]
-    if returned and draft.request.thinking_runs:  # its model and its place are known
-        return blocks, remembering
     if returned and draft.other_model:
         own = [block for block in returned if block in remembered]
         if own != returned:

@@ -70,6 +70,10 @@ class MemoryResponseStore:
         """See ``ResponseStore.put``."""
         entries = self._open_entries()
         self._limits.check_response(response)
+        count = len(response.input) + len(response.output)
+        cost = response.size + RESPONSE_OVERHEAD + ITEM_OVERHEAD * count
+        if cost > self._limits.max_bytes or count > self._limits.max_items:  # before anything is dropped for it
+            raise StoreFailed("a response is larger than the store")
         key = (owner, response.id)
         self._drop(key)
         items = [self._hold(owner, response.id, item, is_output=False) for item in response.input]
@@ -80,8 +84,6 @@ class MemoryResponseStore:
             response.created_at, response.previous_id, response.body, items, size, self._clock() + self._limits.ttl
         )
         self._make_room(entries)
-        if key not in entries:
-            raise StoreFailed("a response is larger than the store")
 
     async def get(self, owner: str, response_id: str) -> StoredResponse | None:
         """See ``ResponseStore.get``."""

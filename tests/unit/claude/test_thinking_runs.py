@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.claude.draft import SignedThinking
@@ -39,7 +38,8 @@ def request_of(*runs: ThinkingRun, **fields: Any) -> ClaudeRequest:
     for each in runs:
         messages.append(InputMessage("assistant", [*each.blocks, TextBlock("a")]))
         messages.append(InputMessage("user", [TextBlock("q")]))
-    return ClaudeRequest(MessagesRequest(VERTEX_VERSION, 4096, messages), thinking_runs=runs, **fields)
+    body = MessagesRequest(VERTEX_VERSION, 4096, messages)
+    return ClaudeRequest(body, thinking_runs=runs, returns_thinking=bool(runs), **fields)
 
 
 def kept(
@@ -95,17 +95,15 @@ def test_a_model_that_always_thinks_keeps_its_thinking() -> None:
     assert kept(request, "claude-opus-5-5")[0] == ["a0"]
 
 
-def test_memory_helps_where_nothing_came_back() -> None:
-    """And never moves what came back: its place is known."""
-    first = [ToolUseBlock("c1", "f", {})]
-    second = [TextBlock("so"), *run(0).blocks, ToolUseBlock("c2", "f", {})]
+@pytest.mark.parametrize("returns_thinking", [True, False])
+def test_memory_does_not_close_a_gap_that_the_client_left(returns_thinking: bool) -> None:
+    call = [ToolUseBlock("c1", "f", {})]
     messages = [
-        InputMessage("user", [TextBlock("q")]), InputMessage("assistant", first),
-        InputMessage("user", [ToolResultBlock("c1", "r")]), InputMessage("assistant", second),
-        InputMessage("user", [ToolResultBlock("c2", "r")]),
+        InputMessage("user", [TextBlock("q")]), InputMessage("assistant", call),
+        InputMessage("user", [ToolResultBlock("c1", "r")]),
     ]  # fmt: skip
-    memory = {"c1": (ThinkingBlock("m1", "s"),), "c2": run(0).blocks}
-    request = replace(request_of(run(0)), body=MessagesRequest(VERTEX_VERSION, 4096, messages))
+    remembered = ThinkingBlock("m1", "s")
+    request = ClaudeRequest(MessagesRequest(VERTEX_VERSION, 4096, messages), returns_thinking=returns_thinking)
+    memory = {"c1": (remembered,)}
     done = prepare(request, ReplyPlan("m"), builtin().card(MODEL), Options(caching=False), memory.get)
-    assert done.body.messages[1].content == [ThinkingBlock("m1", "s"), *first]
-    assert done.body.messages[3].content == second
+    assert done.body.messages[1].content == (call if returns_thinking else [remembered, *call])

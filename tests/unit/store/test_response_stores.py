@@ -241,8 +241,9 @@ async def test_items_are_bounded_too(make: Make, clock: Clock) -> None:
     kept = [n for n in range(30) if await store.get(ANN, f"r{n}") is not None]
     assert kept == list(range(20, 30))
     with pytest.raises(StoreFailed, match="larger than the store"):
-        await store.put(ANN, response("big", input=tuple(item(f"i{n}") for n in range(21))))
-    assert await store.get(ANN, "big") is None
+        await store.put(BOB, response("big", input=tuple(item(f"i{n}") for n in range(21))))
+    assert await store.get(BOB, "big") is None
+    assert await store.get(ANN, "r29") is not None  # nothing was dropped for it
 
 
 async def test_a_response_over_the_limit_is_not_stored_and_displaces_nothing(make: Make) -> None:

@@ -152,7 +152,9 @@ class OpenStructuredCall(OpenCall):
             return wire.ShellCallItem(id=output.new_id("sh"), call_id=call_id, action=commands, status=status)
         operation: wire.Operation = msgspec.json.decode(arguments, type=wire.Operation)
         id = output.new_id("apc")
-        return wire.ApplyPatchCallItem(id=id, call_id=call_id, operation=operation, status="completed")
+        return wire.ApplyPatchCallItem(
+            id=id, call_id=call_id, operation=operation, status="completed" if status == "completed" else "in_progress"
+        )
 
 
 class _SearchInput(Struct):

@@ -38,11 +38,9 @@ class Echo(Struct, frozen=True, kw_only=True):
     prompt_cache_key: str | None = None
     reasoning: Any = field(default_factory=lambda: {"effort": None, "summary": None})
     safety_identifier: str | None = None
-    temperature: float = 1.0
     text: Any = field(default_factory=lambda: {"format": {"type": "text"}, "verbosity": "medium"})
     tool_choice: Any = "auto"
     tools: Any = []
-    top_p: float = 1.0
     truncation: str = "disabled"
     user: str | None = None
 

@@ -76,7 +76,8 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     """
     wire, fields = decode_request(body)
     reject_unsupported(wire)
-    entries, wanted = compaction.split(_read_input(wire, compact=compact), compact=compact)
+    may_be_empty = compact or inbound.operation == "count_tokens"
+    entries, wanted = compaction.split(_read_input(wire, may_be_empty=may_be_empty), compact=compact)
     request = _Request(inbound, wire, fields, tuple(entries), wanted)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
@@ -87,11 +88,11 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     return _complete(request, History())
 
 
-def _read_input(wire: ResponsesRequest, *, compact: bool) -> list[Entry]:
+def _read_input(wire: ResponsesRequest, *, may_be_empty: bool) -> list[Entry]:
     continues = bool(wire.previous_response_id)
     if isinstance(wire.input, str):
         return [text_entry(wire.input)]
-    if wire.input is None and not (compact and continues):
+    if wire.input is None and not (may_be_empty and continues):
         raise InvalidRequest(
             "Missing required parameter: 'input'.",
             param="input",
@@ -158,6 +159,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         ),
         ends_in_cut_reply=items.ends_in_output,
         thinking_runs=tuple(items.thinking),
+        returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=tuple(ctx.notices.items),
     )
     plan = _plan(request, claude_request, table.clients, stored if store else None)
@@ -286,11 +288,9 @@ def _echo(request: _Request, metadata: dict[str, str]) -> Echo:
         prompt_cache_key=wire.prompt_cache_key,
         reasoning=echo_reasoning(wire.reasoning),
         safety_identifier=wire.safety_identifier,
-        temperature=1.0 if wire.temperature is None else wire.temperature,
         text=echo_text(wire.text, sent("text")),
         tool_choice=echo_choice(sent("tool_choice")),
         tools=echo_tools(sent("tools") or ()),
-        top_p=1.0 if wire.top_p is None else wire.top_p,
         truncation=wire.truncation or "disabled",
         user=wire.user,
     )

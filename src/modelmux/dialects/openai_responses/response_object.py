@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import asdict, replace
 
-from modelmux.dialects.openai_responses.plan import ResponsesPlan
+from modelmux.dialects.openai_responses.plan import Echo, ResponsesPlan
 from modelmux.dialects.openai_shared.token_counts import token_counts
 from modelmux.errors import GatewayError
 from modelmux.wire import anthropic
@@ -83,12 +83,19 @@ class ResponseObject:
 
     @cached_property
     def _constants(self) -> bytes:
-        return wire.encode(wire.ResponseConstants(model=self._plan.model, **asdict(self._plan.echo)))
+        return self._repeated(self._plan.echo)
 
     @cached_property
     def _without_tools(self) -> bytes:
-        echo = replace(self._plan.echo, tools=[])
-        return wire.encode(wire.ResponseConstants(model=self._plan.model, **asdict(echo)))
+        return self._repeated(replace(self._plan.echo, tools=[]))
+
+    def _repeated(self, echo: Echo) -> bytes:
+        """What repeats the request, and OpenAI's default of a parameter that the model was not sent."""
+        plan = self._plan
+        temperature = 1.0 if plan.temperature is None else plan.temperature
+        top_p = 1.0 if plan.top_p is None else plan.top_p
+        constants = wire.ResponseConstants(model=plan.model, temperature=temperature, top_p=top_p, **asdict(echo))
+        return wire.encode(constants)
 
 
 def translate_usage(usage: anthropic.Usage | None) -> wire.Usage:

@@ -128,7 +128,7 @@ Operation = CreateFile | UpdateFile | DeleteFile
 
 
 class ApplyPatchCallItem(Struct, kw_only=True, tag_field="type", tag="apply_patch_call"):
-    """There is no status for a call that was cut off: it has no operation, then."""
+    """A call that was cut off is ``in_progress``: OpenAI has no other status for it."""
 
     id: str
     call_id: str

@@ -164,8 +164,8 @@ def test_the_response_repeats_the_request() -> None:
     fields = {
         "instructions": "i", "max_output_tokens": 9, "max_tool_calls": 2, "metadata": {"a": "b"},
         "parallel_tool_calls": False, "prompt_cache_key": "k", "reasoning": {"effort": "low", "summary": "auto"},
-        "safety_identifier": "s", "temperature": 0.3, "text": {"verbosity": "low"}, "tool_choice": "any",
-        "tools": [function(strict=None), {"type": "unknown"}], "top_p": 0.4, "truncation": "auto", "user": "u",
+        "safety_identifier": "s", "text": {"verbosity": "low"}, "tool_choice": "any",
+        "tools": [function(strict=None), {"type": "unknown"}], "truncation": "auto", "user": "u",
     }  # fmt: skip
     echo = plan_of(fields).echo
     assert msgspec.to_builtins(echo) == {
@@ -180,7 +180,7 @@ def test_the_response_has_defaults() -> None:
     )
     assert echo["text"] == {"format": {"type": "text"}, "verbosity": "medium"}
     assert echo["reasoning"] == {"effort": None, "summary": None}
-    assert (echo["tools"], echo["tool_choice"], echo["temperature"], echo["top_p"]) == ([], "auto", 1.0, 1.0)
+    assert (echo["tools"], echo["tool_choice"]) == ([], "auto")
 
 
 def test_the_rest_of_the_plan() -> None:

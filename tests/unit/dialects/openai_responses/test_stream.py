@@ -339,9 +339,9 @@ def test_done_follows_the_end_for_clients_that_want_it() -> None:
 
 def test_what_repeats_the_request_is_in_every_object() -> None:
     schema = msgspec.Raw(b'{"type": "function", "name": "f", "parameters": {"b": 1, "a": 2}, "strict": null}')
-    echo = Echo(instructions="Be brief.", max_output_tokens=7, metadata={"a": "b"}, tools=[schema], temperature=0.5,
+    echo = Echo(instructions="Be brief.", max_output_tokens=7, metadata={"a": "b"}, tools=[schema],
                 tool_choice="required", truncation="auto", user="u", parallel_tool_calls=False)  # fmt: skip
-    found = streamed(*TEXT, 0, ended(), STOP, plan=plan(echo=echo))
+    found = streamed(*TEXT, 0, ended(), STOP, plan=plan(echo=echo, temperature=0.5))
     for event in (found[0], found[1], found[-1]):
         response = event["response"]
         assert (response["instructions"], response["metadata"], response["user"]) == ("Be brief.", {"a": "b"}, "u")
