@@ -16,6 +16,7 @@ from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.paths import KeyPath
 from modelmux.config.price_overrides import add_prices
+from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.runtime import Runtime
@@ -28,7 +29,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """All problems, each with the origin of the setting, and hints without repetitions."""
     problems: list[str] = []
     hints: list[str] = []
-    for check in (_cards, _prices, _routes, _streams, _origins, _keys, check_exposure):
+    for check in (_cards, _prices, _routes, _streams, _origins, _keys, _seal_keys, check_exposure):
         try:
             check(loaded.config)
         except ConfigError as error:
@@ -67,6 +68,10 @@ def _origins(config: Config) -> None:
 
 def _keys(config: Config) -> None:
     check_keys(key.reveal() for key in config.server.api_keys)
+
+
+def _seal_keys(config: Config) -> None:
+    read_seal_keys(key.reveal() for key in config.server.seal_keys)
 
 
 def _fetch_lists(loaded: Loaded) -> Iterator[str]:

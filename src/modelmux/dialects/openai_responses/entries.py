@@ -146,7 +146,8 @@ def unknown_response(response_id: str) -> InvalidRequest:
         f"Previous response with id '{_shown(response_id)}' not found.",
         param="previous_response_id",
         code="previous_response_not_found",
-        hint=NOT_STORED_HINT,
+        hint="It was not stored, was deleted or has expired, or continues such a response. Send the whole conversation "
+        "as 'input'.",
     )
 
 

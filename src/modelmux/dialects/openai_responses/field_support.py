@@ -135,5 +135,5 @@ def _is_set(value: Any, support: FieldSupport) -> bool:
 def _blocks(moderation: Any) -> bool:
     """Whether a policy of ``moderation`` demands that content is blocked."""
     policy = moderation.get("policy") if isinstance(moderation, dict) else None
-    sides = policy.values() if isinstance(policy, dict) else ()
+    sides = policy.values() if isinstance(policy, dict) else (policy,)
     return any(side == "block" or (isinstance(side, dict) and side.get("mode") == "block") for side in sides)

@@ -82,7 +82,11 @@ class ItemTranslator:
             return
         support = ITEM_SUPPORT.get(entry.type)
         if support is None:
-            raise InvalidRequest(f"Unknown item type '{entry.type[:80]}' at {_indexed(entry.path)}.", param=entry.path)
+            raise InvalidRequest(
+                f"Unknown item type '{entry.type[:80]}' at {_indexed(entry.path)}.",
+                param=entry.path,
+                hint="Leave it out; docs/compatibility.md of the gateway lists the types that it takes.",
+            )
         if is_last and entry.type in NEVER_LAST:
             raise InvalidRequest(
                 f"The last item is a '{entry.type}': what it asks for needs a service that this gateway does not run.",

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
+from modelmux.dialects.openai_responses.chat_fields import take_chat_fields
 from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.entries import (
     NOT_STORED_HINT,
@@ -59,6 +60,7 @@ class _Request(Struct, frozen=True):
 
     :param fields: its fields as the client wrote them.
     :param entries: its own items, without the compaction trigger.
+    :param taken: fields of Chat Completions -> the fields that they were read as.
     """
 
     inbound: Inbound
@@ -66,6 +68,7 @@ class _Request(Struct, frozen=True):
     fields: Mapping[str, Raw]
     entries: tuple[Entry, ...]
     compaction: compaction.Compaction | None
+    taken: Mapping[str, str]
 
 
 def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
@@ -75,10 +78,11 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     :raises InvalidRequest: naming the field.
     """
     wire, fields = decode_request(body)
+    taken = take_chat_fields(wire, fields)
     reject_unsupported(wire)
     may_be_empty = compact or inbound.operation == "count_tokens"
     entries, wanted = compaction.split(_read_input(wire, may_be_empty=may_be_empty), compact=compact)
-    request = _Request(inbound, wire, fields, tuple(entries), wanted)
+    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
         raise InvalidRequest("Responses are not stored here.", param="previous_response_id", hint=NOT_STORED_HINT)
@@ -126,6 +130,8 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     """
     wire, inbound, ctx = request.wire, request.inbound, TranslationContext()
     report_ignored(wire, unknown_fields(request.fields), ctx.notices)
+    for name, target in request.taken.items():
+        ctx.notices.add("changed", name, f"A field of Chat Completions; it is read as `{target}`.")
     _check_numbers(wire)
     metadata = _checked_metadata(wire.metadata)
     options, compacts = inbound.options, request.compaction is not None

@@ -10,7 +10,9 @@ from typing import Final
 from modelmux.dialects.openai_shared.support import FieldSupport
 
 _S = FieldSupport
-_HOSTED: Final = 'Needs a service that this gateway does not run. `hosted_tools = "drop"` leaves it out instead.'
+_HOSTED: Final = (
+    'Needs a service that this gateway does not run. `responses.hosted_tools = "drop"` leaves it out instead.'
+)
 _WEB_SEARCH: Final = "Left out, unless the gateway's web search is turned on: then `web_search_20250305`."
 
 TOOL_SUPPORT: Final[dict[str, FieldSupport]] = {

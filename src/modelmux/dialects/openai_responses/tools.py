@@ -113,7 +113,7 @@ class ToolTable:
             raise InvalidRequest(
                 f"A tool of type '{kind}' needs a service that this gateway does not run.",
                 param=f"{path}.type",
-                hint='Leave it out, or have the operator set hosted_tools = "drop".',
+                hint='Leave it out, or have the operator set responses.hosted_tools = "drop".',
             )
         reason = support.explanation if support is not None and support.kind == "ignored" else "Not available here."
         self._ctx.notices.add("dropped", path, reason)
@@ -165,7 +165,7 @@ class ToolTable:
     def _add_web_search(self, raw: bytes, path: str) -> None:
         tool = decode_web_search(raw, path)
         if not self._allows_web_search or tool.external_web_access is False:
-            self._ctx.notices.add("dropped", path, "Web search is not available here.")
+            self._ctx.notices.add("dropped", path, "Web search is off; the setting responses.web_search turns it on.")
             return
         domains = (tool.filters or {}).get("allowed_domains")
         self.web_search = anthropic.WebSearch(

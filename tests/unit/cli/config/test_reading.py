@@ -160,3 +160,12 @@ def test_what_is_shown_to_a_pipe_has_no_colours(tmp_path: Path) -> None:
     said = run_process("config", "show", home=tmp_path)
     assert said.code == 0
     assert "\x1b" not in said.stdout + said.stderr
+
+
+def test_a_seal_key_that_cannot_be_used_is_a_problem_with_its_line_and_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[vertex]\nproject = 'p'\nlocation = 'eu'\n[server]\nseal_keys = ['abc123xyz']\n")
+    result = run("config", "validate", "c.toml", home=tmp_path)
+    assert result.code == 1
+    assert "c.toml:5: server.seal_keys[0]: a seal key has 64 or 128 hexadecimal digits" in result.stderr
+    assert "openssl rand" in result.stderr
+    assert "abc123xyz" not in result.stderr

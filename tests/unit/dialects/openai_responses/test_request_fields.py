@@ -69,6 +69,7 @@ def test_limits_sampling_and_user() -> None:
         ({"generate": False}, "generate"),
         ({"moderation": {"model": "m", "policy": {"input": {"mode": "block"}}}}, "moderation"),
         ({"moderation": {"model": "m", "policy": {"output": "block"}}}, "moderation"),
+        ({"moderation": {"policy": "block"}}, "moderation"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"temperature": 2.1}, "temperature"),
         ({"top_p": 1.1}, "top_p"),
