@@ -11,7 +11,9 @@ from modelmux.dialects.registry import SURFACES
 from support import clients
 
 PAGES = clients.ROOT / "docs" / "clients"
-_PROGRAM = re.compile(r"<!-- connect ([\w-]+) (\w+) -->\n```(python|javascript)\n(.*?)```", re.DOTALL)
+_PROGRAM = re.compile(
+    r"<!-- (?:connect|program) ([\w-]+) (\w+)(?: ([\w-]+))? -->\n```(python|javascript)\n(.*?)```", re.DOTALL
+)
 #: API -> part of a path that serves it.
 _PATHS = {
     "chat": "/chat/completions",
@@ -22,13 +24,16 @@ _PATHS = {
 
 
 class Program(NamedTuple):
+    """:param example: what a program shows that is only on its page; empty for one that ``connect`` prints."""
+
     name: str
     api: str
+    example: str
     language: str
     code: str
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.api}"
+        return "-".join(filter(None, (self.name, self.api, self.example)))
 
 
 def programs() -> list[Program]:

@@ -19,8 +19,10 @@ from modelmux.store.no_responses import NoResponseStore
 FILE_NAME: Final = "responses.sqlite3"
 #: Items in the memory of one process; a file may have more.
 _MAX_ITEMS_IN_MEMORY: Final = 200_000
-#: What to do where the file cannot be used.
+#: What to do where the file cannot be created or written.
 STORE_REMEDY: Final = 'set server.state_dir to a writable directory, or responses.store to "memory" or "off"'
+#: What to do where there is a file that cannot be used.
+FILE_REMEDY: Final = f"move the file away, with -wal and -shm beside it, or {STORE_REMEDY}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def open_responses(config: Config, state: LocalState, runtime: Runtime) -> Opene
     """
     kind = store_kind(config, state)
     if kind == "off":
-        return OpenedResponses(NoResponseStore(), warning=_left_over(state))
+        return OpenedResponses(NoResponseStore(), warning=left_over(state))
     if kind == "memory":
         return _in_memory(config, state, runtime)
     if state.directory is None:
@@ -83,12 +85,8 @@ def dialect_options(config: Config, state: LocalState, responses: OpenedResponse
 
 
 def _in_memory(config: Config, state: LocalState, runtime: Runtime) -> OpenedResponses:
-    limits, workers = _limits(config, _MAX_ITEMS_IN_MEMORY), config.server.workers
-    warning = (
-        f'responses.store = "memory" with {workers} workers: a worker knows its own responses only; use "sqlite"'
-        if workers > 1 and config.responses.store == "memory"
-        else _left_over(state)
-    )
+    limits = _limits(config, _MAX_ITEMS_IN_MEMORY)
+    warning = "; ".join(filter(None, (not_shared(config), left_over(state)))) or None
     store = MemoryResponseStore(runtime.clock, limits)
     return OpenedResponses(store, limits.largest_response, _notice("in memory", limits.ttl), warning)
 
@@ -103,20 +101,31 @@ def _in_file(config: Config, path: Path, runtime: Runtime) -> OpenedResponses:
     except ImportError:
         return _unusable("this Python has no module sqlite3")
     except StoreFailed as error:
-        return _unusable(str(error))
+        return _unusable(str(error), FILE_REMEDY if path.is_file() else STORE_REMEDY)
     return OpenedResponses(store, limits.largest_response, _notice(f"in {path}", limits.ttl))
 
 
-def _left_over(state: LocalState) -> str | None:
+def not_shared(config: Config) -> str | None:
+    """Responses in memory that other workers do not find, as a warning."""
+    workers = config.server.workers
+    if workers == 1 or config.responses.store != "memory":
+        return None
+    return f'responses.store = "memory" with {workers} workers: a worker knows its own responses only; use "sqlite"'
+
+
+def left_over(state: LocalState) -> str | None:
     """Prompts that are kept although nothing reads them, as a warning."""
     path = None if state.directory is None else state.directory / FILE_NAME
     if path is None or not path.exists():
         return None
-    return f"{path} has responses of an earlier start, prompts included: delete it unless another gateway uses it"
+    return (
+        f"{path} has responses of an earlier start, prompts included: delete it, with -wal and -shm beside it, unless "
+        "another gateway uses it"
+    )
 
 
-def _unusable(problem: str) -> OpenedResponses:
-    return OpenedResponses(NoResponseStore(), warning=f"no responses are stored ({problem}); {STORE_REMEDY}")
+def _unusable(problem: str, remedy: str = STORE_REMEDY) -> OpenedResponses:
+    return OpenedResponses(NoResponseStore(), warning=f"no responses are stored ({problem}); {remedy}")
 
 
 def _limits(config: Config, max_items: int) -> ResponseLimits:

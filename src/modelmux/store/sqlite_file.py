@@ -122,7 +122,7 @@ def _recognize(connection: sqlite3.Connection, path: Path) -> None:
 
 def _problem(path: Path, application: int, version: int) -> str | None:
     if application != APPLICATION_ID:
-        return f"{path}: not a file of stored responses; move it away"
+        return f"{path}: not a file of stored responses"
     if version != SCHEMA_VERSION:
-        return f"{path}: made by another version of modelmux (its format is {version}); move it away"
+        return f"{path}: made by another version of modelmux (its format is {version})"
     return None

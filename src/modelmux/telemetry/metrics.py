@@ -55,6 +55,7 @@ class Metrics:
             names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
         )
         self.store_failures = _counter(names.METRIC_STORE_FAILURES, "Responses that could not be stored.")
+        self.store_failures.add_many(0)  # a sample from the start: an alert on its increase sees the first failure
         self._counters = (self.requests, self.attempts, self.tokens, self.errors, self.store_failures)
         self._histograms = (self.duration, self.time_to_first_token)
         self._deployments: DeploymentGauges | None = None

@@ -186,6 +186,34 @@ def test_long_and_short_names_of_a_dialect(tmp_path: Path) -> None:
     assert "the request was read as openai_chat" in explain_file(tmp_path, FIRST)[1]
 
 
+def test_a_guess_names_the_other_dialects(tmp_path: Path) -> None:
+    assert "; --dialect responses or --dialect messages changes that" in explain_file(tmp_path, FIRST)[1]
+    assert "; --dialect chat or --dialect messages changes that" in explain_file(tmp_path, RESPONSES)[1]
+
+
+@pytest.mark.parametrize("name", ["chat", "responses"])
+def test_a_request_without_a_model_gets_that_of_the_option(tmp_path: Path, name: str) -> None:
+    body = {**(FIRST if name == "chat" else RESPONSES)}
+    arguments = ("--dialect", name, "--model", "claude-opus-5")
+    expected = explain_file(tmp_path, body, "--dialect", name)[1]
+    del body["model"]
+    assert explain_file(tmp_path, body, *arguments) == (0, expected)
+    for broken in ("{}", "{", "[]"):
+        (tmp_path / "broken.json").write_text(broken)
+        result = CliRunner().invoke(main, ["explain", str(tmp_path / "broken.json"), *arguments])
+        assert (result.exit_code, "error: 400" in result.output) == (1, True), result.output
+
+
+def test_a_request_in_stdin(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["explain", "-"], input=json.dumps(FIRST))
+    assert (result.exit_code, result.output) == explain_file(tmp_path, FIRST)
+
+
+def test_a_long_reply_is_streamed_for_a_client_that_wants_no_stream(tmp_path: Path) -> None:
+    for fields, said in [({}, True), ({"max_tokens": 100}, False), ({"stream": True}, False)]:
+        assert ("streamed from Vertex AI" in explain_file(tmp_path, FIRST | fields)[1]) is said
+
+
 MESSAGES_ROUTE = {**MESSAGES, "model": "smart", "output_config": {"effort": "xhigh"}}
 
 

@@ -56,6 +56,7 @@ def test_prompts_that_were_left_behind_are_reported(tmp_path: Path, store: str) 
     warning = opened(tmp_path, responses={"store": store}).warning
     assert warning is not None
     assert warning.startswith(f"{tmp_path}/responses.sqlite3 has responses of an earlier start")
+    assert "delete it, with -wal and -shm" in warning
 
 
 def test_a_library_keeps_them_in_memory_whatever_the_number_of_workers() -> None:
@@ -68,6 +69,19 @@ def test_workers_that_do_not_share_are_reported(tmp_path: Path) -> None:
     responses = opened(tmp_path, server={"workers": 2}, responses={"store": "memory"})
     assert isinstance(responses.store, MemoryResponseStore)
     assert '"sqlite"' in (responses.warning or "")
+    opened(tmp_path, responses={"store": "sqlite"})
+    both = opened(tmp_path, server={"workers": 2}, responses={"store": "memory"}).warning or ""
+    assert both.startswith(f"{responses.warning}; {tmp_path}/responses.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("not a database" * 100, "file is not a database"), ("", "not a file of stored responses")]
+)
+def test_a_file_that_cannot_be_used_is_to_be_moved_away(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "responses.sqlite3").write_text(content)
+    warning = opened(tmp_path, responses={"store": "sqlite"}).warning or ""
+    assert f"{tmp_path}/responses.sqlite3: {problem}" in warning
+    assert "move the file away" in warning
 
 
 @pytest.mark.parametrize("settings", [{"server": {"workers": 2}}, {"responses": {"store": "sqlite"}}])

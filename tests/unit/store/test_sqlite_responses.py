@@ -307,10 +307,10 @@ def newer(path: Path) -> None:
     ("spoil", "problem"),
     [
         (lambda path: path.write_bytes(b"no database " * 100), "file is not a database"),
-        (lambda path: path.write_bytes(b""), "not a file of stored responses; move it away"),
+        (lambda path: path.write_bytes(b""), "not a file of stored responses"),
         (lambda path: path.mkdir(), "unable to open database file"),
-        (foreign, "not a file of stored responses; move it away"),
-        (newer, "made by another version of modelmux (its format is 99); move it away"),
+        (foreign, "not a file of stored responses"),
+        (newer, "made by another version of modelmux (its format is 99)"),
     ],
     ids=["text", "empty", "folder", "foreign", "newer"],
 )

@@ -137,6 +137,15 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     }
 
 
+def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
+    """An increase from nothing to 1 is none for an alert."""
+    metrics = Metrics()
+    sample = "modelmux_response_store_failures_total"
+    assert f"{sample} 0.0" in metrics.expose().decode()
+    metrics.store_failures.add()
+    assert f"{sample} 1.0" in metrics.expose().decode()
+
+
 def test_two_gateways_in_one_process_do_not_share_counters() -> None:
     first, second = Metrics(), Metrics()
     first.requests.add("m", "ok")

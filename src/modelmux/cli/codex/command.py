@@ -24,7 +24,7 @@ def command(output: Path | None, config_path: Path | None, overrides: dict[str, 
     tools. Codex reads it from the file that `model_catalog_json` names in its config.toml."""
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
-    served, _ = served_names(loaded.config, is_here=True)
+    served, _ = served_names(loaded.config, is_here=True, elsewhere="run this there")
     catalog = codex_catalog(served)
     if output is None:
         print_json(catalog)

@@ -130,6 +130,6 @@ def describe_sources(loaded: Loaded) -> list[str]:
         if layer.text is not None:
             described.append(layer.name)
         elif layer.tree:
-            names = ", ".join(dict.fromkeys(layer.set_by.values()))
+            names = ", ".join(dict.fromkeys(name.strip("()") for name in layer.set_by.values()))
             described.append(f"{layer.name} ({names})" if names else layer.name)
     return described

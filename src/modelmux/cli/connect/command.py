@@ -151,7 +151,7 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
         exit_with_error([error.problem], error.hint)
     if url is None and listens_everywhere(config.server):
         print_lines("note", ["other machines reach the gateway under the name of this one: pass it with --url"], "cyan")
-    served, routes = served_names(config, is_here=url is None)
+    served, routes = served_names(config, is_here=url is None, elsewhere="pass its URL with --url")
     configured = routes is not None and bool(routes.configured)
     return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None)
 

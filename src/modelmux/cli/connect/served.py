@@ -10,11 +10,12 @@ from modelmux.routing.routes import Routes
 from modelmux.runtime import Runtime
 
 
-def served_names(config: Config, *, is_here: bool) -> tuple[dict[str, ModelCard], Routes | None]:
+def served_names(config: Config, *, is_here: bool, elsewhere: str) -> tuple[dict[str, ModelCard], Routes | None]:
     """Names with their models, and the routes that serve them; of the catalog if nothing is configured. Exits if the
     configuration is wrong.
 
     :param is_here: the gateway runs with this configuration, rather than on another machine.
+    :param elsewhere: what to do where it runs on another machine nevertheless.
     """
     try:
         routes = build_routes(config, config.build_catalog(), Runtime().today())
@@ -22,7 +23,8 @@ def served_names(config: Config, *, is_here: bool) -> tuple[dict[str, ModelCard]
         if config.vertex.models or config.vertex.model or config.vertex.url:
             exit_with_config_error(error)
         if is_here:
-            warn(["no model is served yet: the names are those of the catalog; `modelmux config init` changes that"])
+            remedy = f"`modelmux config init` changes that, and for a gateway on another machine, {elsewhere}"
+            warn([f"no model is served yet: the names are those of the catalog; {remedy}"])
         return {card.base: card for card in builtin().cards}, None
     return _visible(routes), routes
 

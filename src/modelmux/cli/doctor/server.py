@@ -85,7 +85,7 @@ def _modelmux_at(host: str, port: int) -> str | None:
 
 
 def check_log_directory(config: Config, environment: Mapping[str, str]) -> Result:
-    """Whether log files can be written. Creates nothing: checks the directory, or the nearest parent that exists."""
+    """Whether log files can be written. Leaves no file: checks the directory, or the nearest parent that exists."""
     check, remedy = "log files", "set logs.directory to a writable directory, or logs.file = false"
     if not config.logs.file:
         return Result(check, "ok", "turned off by logs.file")

@@ -1,8 +1,9 @@
-"""What the gateway keeps on this machine: whether its seal key and stored responses can be kept. Creates nothing."""
+"""What the gateway keeps on this machine: whether its seal key and stored responses can be kept. Leaves no file."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,15 @@ from typing import Final
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
-from modelmux.store.open_responses import FILE_NAME, STORE_REMEDY, describe_duration, store_kind
+from modelmux.store.open_responses import (
+    FILE_NAME,
+    FILE_REMEDY,
+    STORE_REMEDY,
+    describe_duration,
+    left_over,
+    not_shared,
+    store_kind,
+)  # fmt: skip
 
 _KEY: Final = "seal key"
 _STORE: Final = "stored responses"
@@ -54,28 +63,33 @@ def check_seal_key(config: Config, state: LocalState) -> Result:
 def check_store(config: Config, state: LocalState) -> Result:
     """Where responses are stored, and whether they can be."""
     kind, ttl = store_kind(config, state), describe_duration(float(config.responses.ttl))
-    if kind == "off":
-        return Result(_STORE, "ok", "turned off by responses.store")
-    if kind == "memory":
-        return Result(_STORE, "ok", f"in memory, for {ttl} after their last use")
+    if kind in ("off", "memory"):
+        where = "turned off by responses.store" if kind == "off" else f"in memory, for {ttl} after their last use"
+        problems = [*filter(None, (not_shared(config) if kind == "memory" else None, left_over(state)))]
+        return Result(_STORE, "warn" if problems else "ok", where, "; ".join(problems) or None)
     if state.directory is None:
         return Result(_STORE, "warn", f"turned off: {state.problem}", STORE_REMEDY)
     path = state.directory / FILE_NAME
-    problem = unwritable(state.directory)
+    problem, remedy = unwritable(state.directory), STORE_REMEDY
     if problem is None and path.exists():
-        problem = file_problem(path)
+        problem, remedy = file_problem(path), FILE_REMEDY
     if problem is not None:
-        return Result(_STORE, "warn", f"turned off: {problem}", STORE_REMEDY)
+        return Result(_STORE, "warn", f"turned off: {problem}", remedy)
     return Result(_STORE, "ok", f"in {path}, for {ttl} after their last use")
 
 
 def unwritable(directory: Path) -> str | None:
-    """Why a directory cannot be created or written to; None if it can."""
+    """Why a directory cannot be created or written to by the user of this command; None if it can. A file without a
+    name is created in it, or in the nearest parent that exists: permissions do not tell of systems such as /proc."""
     existing = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
     if not existing.is_dir():
         return f"{directory}: {existing} is not a directory"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{directory}: no permission to write in {existing}"
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        return f"{directory}: cannot write in {existing}: {error.strerror or error}"
     return None
 
 
@@ -87,6 +101,8 @@ def file_problem(path: Path) -> str | None:
             header = file.read(100)
     except OSError as error:
         return f"{path}: {error.strerror or error}"
+    if not os.access(path, os.W_OK):
+        return f"{path}: no permission to write to it"
     try:
         from modelmux.store.sqlite_file import header_problem  # a Python may have been built without SQLite
     except ImportError:

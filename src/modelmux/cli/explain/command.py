@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+from modelmux.claude.limits import LONG_REPLY_TOKENS
+from modelmux.claude.prepare import PreparedRequest
 from modelmux.cli.exit import USAGE
 from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect
 from modelmux.cli.explain.messages import explain_messages
@@ -16,6 +19,7 @@ from modelmux.dialects.base import DialectOptions
 from modelmux.errors import GatewayError
 from modelmux.runtime import Runtime
 
+_STDIN = Path("-")
 _DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
 _CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
 _DIALECT_HELP = "API of the request, guessed from its fields by default: " + ", ".join(DIALECTS) + "."
@@ -23,8 +27,8 @@ _TURN2_HELP = "The next request of the same conversation; checks that the first 
 
 
 @click.command()
-@click.argument("request", type=click.Path(path_type=Path))
-@click.option("--model", help="Use this model instead of the one in the request.")
+@click.argument("request", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--model", help="Use this model instead of the one in the request, which needs none then.")
 @click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
 @click.option("--dialect", type=click.Choice([*DIALECTS, *SHORT_NAMES]), metavar="NAME", help=_DIALECT_HELP)
@@ -33,7 +37,7 @@ def explain(
     request: Path, model: str | None, turn2: Path | None, config_path: Path | None, dialect: str | None,
     betas: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Print the URLs, the exact body and all notices for the request in the file REQUEST.
+    """Print the URLs, the exact body and all notices for the request in the file REQUEST, or in stdin for `-`.
 
     A name that is served by several models has a body for each, where they differ.
     """
@@ -59,6 +63,7 @@ def explain(
         prepared = first.prepare(first.route.card)
         show(first, prepared)
         _note_dialect(name, dialect)
+        _note_stream(first, prepared)
         _note_stored(first)
         if turn2 is not None:
             second = translate(DIALECTS[name], _read(turn2), model, routes.find, options)
@@ -81,7 +86,7 @@ def _options(config: Config) -> DialectOptions:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
     except OSError as error:
         exit_with_error([f"{path}: cannot be read: {error.strerror}"], "Pass a file with the body of a request.")
 
@@ -89,7 +94,16 @@ def _read(path: Path) -> bytes:
 def _note_dialect(name: str, chosen: str | None) -> None:
     """Where it was guessed: that another one may have been meant."""
     if chosen is None:
-        print_lines("note", [f"the request was read as {name}; --dialect changes that"], "cyan")
+        others = " or ".join(f"--dialect {short}" for short, long in SHORT_NAMES.items() if long != name)
+        print_lines("note", [f"the request was read as {name}; {others} changes that"], "cyan")
+
+
+def _note_stream(translated: Translated, prepared: PreparedRequest) -> None:
+    """Where a client that does not want a stream causes a streamed call."""
+    if prepared.body.stream and not translated.wants_stream:
+        reason = f"the reply may have more than {LONG_REPLY_TOKENS} tokens"
+        note = f"{reason}, so it is streamed from Vertex AI; the client gets it in one piece"
+        print_lines("note", [note], "cyan")
 
 
 def _note_stored(translated: Translated) -> None:

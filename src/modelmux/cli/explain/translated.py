@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -55,6 +56,8 @@ def translate(
     :param model: instead of the one in the request.
     :raises GatewayError: the gateway rejects the request.
     """
+    if model is not None:
+        body = _with_model(body, model)
     decoded = dialect.decode(Inbound("explain", 0.0, options=options), body)
     stored = decoded.unresolved.query if decoded.unresolved is not None else None
     decoded = _complete(decoded)
@@ -63,6 +66,18 @@ def translate(
     assert request is not None, "it refers to nothing any more"
     request = embed(request, {file.url: _placeholder(file) for file in reversed(request.remote_files)})
     return Translated(request, decoded.plan, route, decoded.stream, stored)
+
+
+def _with_model(body: bytes, model: str) -> bytes:
+    """A request that names no model, with one; any other body as it is."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(fields, dict) or "model" in fields:
+        return body
+    before, brace, after = body.partition(b"{")
+    return b"".join((before, brace, b'"model":', msgspec.json.encode(model), b"," if fields else b"", after))
 
 
 def _complete(decoded: Decoded) -> Decoded:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,23 @@ def test_off(tmp_path: Path) -> None:
     assert (store.status, store.detail) == ("ok", "turned off by responses.store")
 
 
+def test_memory_that_workers_do_not_share(tmp_path: Path) -> None:
+    _, store = check(tmp_path, server={"workers": 3}, responses={"store": "memory"})
+    assert (store.status, store.detail) == ("warn", "in memory, for 1 h after their last use")
+    assert "3 workers" in (store.hint or "")
+    assert '"sqlite"' in (store.hint or "")
+
+
+@pytest.mark.parametrize("kind", ["memory", "off"])
+def test_a_file_that_nothing_reads_any_more(tmp_path: Path, kind: str) -> None:
+    settings = {"responses": {"store": "sqlite"}}
+    open_responses(Config.from_dict(settings), LocalState(tmp_path), Runtime())
+    _, store = check(tmp_path, responses={"store": kind})
+    assert store.status == "warn"
+    assert f"{tmp_path}/responses.sqlite3" in (store.hint or "")
+    assert "delete it" in (store.hint or "")
+
+
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for result in check(tmp_path / "file" / "state", server={"workers": 2}):
@@ -72,6 +91,20 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert unwritable(tmp_path / "a" / "b") == f"{tmp_path}/a/b: no permission to write in {tmp_path}"
+
+
+def test_what_permissions_do_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    assert unwritable(tmp_path / "a") is None
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert unwritable(tmp_path / "a") == f"{tmp_path}/a: cannot write in {tmp_path}: Read-only file system"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_file_system_that_takes_no_files() -> None:
+    assert unwritable(Path("/proc/foo")) is not None
 
 
 def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,11 +155,15 @@ def test_a_file_that_is_not_ours(tmp_path: Path, content: bytes, problem: str) -
     _, store = check(tmp_path, responses={"store": "sqlite"})
     assert store.status == "warn"
     assert problem in store.detail
+    assert "move the file away" in (store.hint or "")
 
 
 def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "responses.sqlite3").mkdir()
     assert "Is a directory" in (checks.file_problem(tmp_path / "responses.sqlite3") or "")
     (tmp_path / "file").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        assert "no permission to write" in (checks.file_problem(tmp_path / "file") or "")
     monkeypatch.setitem(sys.modules, "modelmux.store.sqlite_file", None)
     assert checks.file_problem(tmp_path / "file") == "this Python has no module sqlite3"
