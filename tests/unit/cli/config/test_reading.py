@@ -169,3 +169,9 @@ def test_a_seal_key_that_cannot_be_used_is_a_problem_with_its_line_and_is_not_sh
     assert "c.toml:5: server.seal_keys[0]: a seal key has 64 or 128 hexadecimal digits" in result.stderr
     assert "openssl rand" in result.stderr
     assert "abc123xyz" not in result.stderr
+
+
+def test_the_options_that_were_read_are_named(tmp_path: Path) -> None:
+    variables = {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": "global"}
+    said = run("config", "validate", "--set", "server.port=1234", home=tmp_path, **variables)
+    assert "read command line (server.port)\n" in said.stdout
