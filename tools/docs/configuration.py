@@ -52,8 +52,8 @@ the gateway keeps the previous one.
 ## How values are written
 
 Durations are numbers of seconds, or strings with a unit: `"500ms"`, `"30s"`, `"5m"`, `"1h"`, `"30d"`. Sizes are
-numbers of bytes, or strings: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is the home directory. In variables and
-with `--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are accepted too.
+numbers of bytes, or strings: `"64KiB"`, `"30MiB"`, `"1GB"`. `~` at the beginning of a path is the home directory. In
+variables and with `--set`, lists are separated by commas, and `yes`, `on`, `no` and `off` are accepted too.
 
 The variable of a setting is `MODELMUX_` and its path, `MODELMUX_SERVER_PORT`; `MODELMUX_SERVER__PORT` works too. The
 tables list additional variables. If several are set, the first in the table wins. Variables that other programs read

@@ -54,7 +54,9 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
     "user": _S("emulated", "As `safety_identifier`, which takes precedence."),
     "service_tier": _S("ignored", "Vertex AI has one service tier; responses name it `default`.", ("auto", "default")),
     "prompt": _S("rejected", "Prompt templates are not stored here; send the prompt itself."),
-    "moderation": _S("ignored", "Moderation is not run. `policy.input` or `policy.output` with the `mode` `block` is rejected."),
+    "moderation": _S(
+        "ignored", "Moderation is not run. A `policy` whose `input` or `output` has the mode `block` is rejected."
+    ),
     "access_programs": _S("ignored", "Claude does not have access programs."),
     "image": _S("ignored", "Images cannot be generated."),
     "top_logprobs": _S("ignored", "Claude does not provide log probabilities.", (0,)),
