@@ -14,7 +14,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modelmux.wire.http import HttpCall
@@ -116,6 +116,8 @@ _VALUES = st.one_of(
     st.binary(max_size=300),
     st.booleans(),
 )
+@example("GET", PATH, [(b"x-request-id", b"!\n")], b"", b"", True)
+@example("OPTIONS", PATH, [(b"access-control-request-headers", b"x-a\n"), (b"origin", b"http://a")], b"", b"", True)
 def test_any_request_gets_an_answer(
     method: str, path: str, headers: Pairs, query: bytes, body: bytes, with_key: bool
 ) -> None:

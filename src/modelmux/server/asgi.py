@@ -24,7 +24,7 @@ from modelmux.telemetry.log import Log, error_location
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
 
-_REQUEST_ID: Final = re.compile(rb"^[\x21-\x7e]{1,128}$")
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _CONVERSATION: Final = re.compile(r"/v1/conversations(/|$)")
 _NO_PARAMS: Final[dict[str, str]] = {}
 
@@ -146,7 +146,7 @@ class Application:
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
-            if name == b"x-request-id" and _REQUEST_ID.match(value):
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 return str(value, "ascii")
         return self._options.new_request_id()
 

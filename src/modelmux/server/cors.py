@@ -26,7 +26,7 @@ _MAX_AGE: Final = b"600"
 #: Headers a page may read in addition to those with the gateway's prefix.
 _EXPOSED: Final = frozenset({b"x-request-id", b"request-id", b"retry-after", b"x-should-retry"})
 _PREFIX: Final = b"x-modelmux-"
-_HEADER_NAMES: Final = re.compile(rb"^[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}$")
+_HEADER_NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}")
 _VARY: Final = b"Origin"
 _VARY_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
@@ -79,7 +79,7 @@ class Cors:
             (b"vary", _VARY_PREFLIGHT),
         ]
         requested = find_raw_header(scope["headers"], b"access-control-request-headers")
-        if requested and _HEADER_NAMES.match(requested):  # by name, because * does not cover Authorization
+        if requested and _HEADER_NAMES.fullmatch(requested):  # by name, because * does not cover Authorization
             headers.append((b"access-control-allow-headers", requested))
         if allowed != _ANY and find_raw_header(scope["headers"], b"access-control-request-private-network") == b"true":
             headers.append((b"access-control-allow-private-network", b"true"))
