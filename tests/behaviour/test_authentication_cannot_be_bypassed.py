@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import pytest
 
 from support.gateway import PATH
-from support.security import BEARER, guarded, imported, routes, send
+from support.security import BEARER, guarded, imported, routes, send, syntax
 from support.served import Served
 
 OPEN = {
@@ -38,8 +39,26 @@ async def test_s1_keys_are_compared_by_digest_only(key: str) -> None:
             assert key not in subject.seen(response)
 
 
-def test_s1_the_request_path_has_no_sql() -> None:
-    assert not list(imported("sqlite3", "sqlalchemy", "psycopg", "asyncpg", "aiosqlite"))
+def test_s1_what_clients_send_is_never_a_part_of_sql() -> None:
+    """Statements are constants; values are bound to them."""
+    imports = set(imported("sqlite3", "sqlalchemy", "psycopg", "asyncpg", "aiosqlite"))
+    assert imports == {"store/sqlite_file.py: sqlite3", "store/sqlite_responses.py: sqlite3"}
+    statements = 0
+    for file, tree in syntax():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("execute") and node.args:
+                statements += file.startswith("store/")
+                assert _is_constant(node.args[0]), (file, node.lineno)
+    assert statements > 20
+
+
+def _is_constant(sql: ast.expr) -> bool:
+    """Whether a statement consists of constants: of the module, the kind of a transaction, or a rounded number."""
+    if isinstance(sql, ast.JoinedStr):
+        return all(_is_constant(part.value if isinstance(part, ast.FormattedValue) else part) for part in sql.values)
+    if isinstance(sql, ast.Call):
+        return isinstance(sql.func, ast.Name) and sql.func.id == "round"
+    return isinstance(sql, ast.Constant) or (isinstance(sql, ast.Name) and (sql.id.isupper() or sql.id == "kind"))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +99,12 @@ async def test_s2_no_spelling_of_a_path_gets_past_the_key(target: str) -> None:
 #: Everything that is served. Who adds a path has to think of who may ask it.
 ROUTES = {
     ("POST", "/v1/chat/completions"), ("POST", "/chat/completions"),
+    ("POST", "/v1/responses"), ("POST", "/responses"), ("GET", "/v1/responses"), ("GET", "/responses"),
+    ("POST", "/v1/responses/compact"), ("POST", "/responses/compact"),
+    ("POST", "/v1/responses/input_tokens"), ("POST", "/responses/input_tokens"),
+    ("GET", "/v1/responses/x"), ("GET", "/responses/x"), ("DELETE", "/v1/responses/x"), ("DELETE", "/responses/x"),
+    ("GET", "/v1/responses/x/input_items"), ("GET", "/responses/x/input_items"),
+    ("POST", "/v1/responses/x/cancel"), ("POST", "/responses/x/cancel"),
     ("POST", "/v1/messages"), ("POST", "/messages"),
     ("POST", "/v1/messages/count_tokens"), ("POST", "/messages/count_tokens"),
     ("POST", "/projects/x/locations/x/publishers/anthropic/models/count-tokens:rawPredict"),

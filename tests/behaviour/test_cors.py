@@ -74,7 +74,7 @@ async def test_the_question_before_is_answered_without_a_key(path: str) -> None:
     assert (response.status, response.body) == (204, b"")
     assert cors(response) == {
         "access-control-allow-origin": PAGE,
-        "access-control-allow-methods": "GET, HEAD, POST",
+        "access-control-allow-methods": "GET, HEAD, POST, DELETE",
         "access-control-allow-headers": "authorization,content-type",
         "access-control-max-age": "600",
     }

@@ -95,6 +95,9 @@ class World:
         """Waits until all sides have noticed the end."""
         await until(lambda: all(call["outcome"] != "running" for call in self.calls))
         await until(lambda: self.counted("modelmux_requests_in_flight") == 0)
+        await until(
+            lambda: self.counted("modelmux_deployment_in_flight") == 0
+        )  # after the request: replies are drained
 
 
 @contextlib.asynccontextmanager
