@@ -26,7 +26,7 @@ from modelmux.gateway.prepare_native import location_notices
 from modelmux.gateway.prepare_translated import prepare_for
 from modelmux.gateway.services import Services
 from modelmux.gateway.stored_responses import load_history
-from modelmux.gateway.token_counter import TokenCounter
+from modelmux.gateway.token_counter import TokenCounter, counting_deployment
 from modelmux.routing.model import Route
 from modelmux.wire.http import Headers
 
@@ -68,8 +68,7 @@ def _native_form(
     counting = exchange.services.provider.counting
     if counting is None:
         raise NotSupported("The upstream of this model cannot count tokens.")
-    deployment = min(route.of_model(route.card.id).deployments, key=lambda deployment: deployment.order)
-    prepared = prepare_for(exchange, request, route, plan, deployment)
+    prepared = prepare_for(exchange, request, route, plan, counting_deployment(route))
     return counting.native_form(prepared), prepared.notices
 
 

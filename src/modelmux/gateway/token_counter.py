@@ -47,8 +47,7 @@ class TokenCounter:
         self._route = route
         self._counting = counting
         self._deadline = math.inf  # of the event loop's clock; the wait for its turn counts
-        # As for inference, without regard to load: counting has a quota of its own.
-        self._deployment = min(route.of_model(route.card.id).deployments, key=lambda deployment: deployment.order)
+        self._deployment = counting_deployment(route)
 
     async def count(self) -> CountReply:
         """The upstream's count; that of an identical request in flight or of a moment ago.
@@ -165,3 +164,8 @@ class TokenCounter:
             raise self._services.provider.error(reply.status, reply.headers, body, deployment)
         self._counting.check(body)
         return body
+
+
+def counting_deployment(route: Route) -> Deployment:
+    """Where tokens are counted: as for inference, without regard to load, because counting has a quota of its own."""
+    return min(route.of_model(route.card.id).deployments, key=lambda deployment: deployment.order)

@@ -70,11 +70,7 @@ class Application:
         path = entry.surface.path
         methods = [entry.surface.method, *(["HEAD"] if entry.surface.method == "GET" else [])]
         if "{" in path:
-            pattern = compile_path(path)[0]
-            by_method = next((served for known, served in self._templates if known.pattern == pattern.pattern), None)
-            if by_method is None:
-                self._templates.append((pattern, by_method := {}))
-            by_method.update(dict.fromkeys(methods, entry))
+            self._templates.append((compile_path(path)[0], dict.fromkeys(methods, entry)))
             return
         self._exact.update(dict.fromkeys(((method, path) for method in methods), entry))
         self._methods.setdefault(path, []).extend(methods)
