@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.native import NativeRequest, remote_files
+from modelmux.cli.explain.calls import show_calls
 from modelmux.dialects.anthropic_messages.request import decode_native
-from modelmux.errors import GatewayError
 from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.native.prepare import prepare_native
 from modelmux.routing.model import Deployment, Route
@@ -28,26 +28,13 @@ def explain_messages(body: bytes, model: str | None, betas: Iterable[str], find:
     route = find(decoded.model)
     assert decoded.native is not None
     native = _with_placeholders(decoded.native)
-    calls: list[tuple[NativePrepared, list[Deployment]]] = [(_prepare(native, route.card, route), [])]
-    refusals: list[tuple[ModelCard, GatewayError]] = []
-    for card in route.models:
-        try:
-            prepared = _prepare(native, card, route)
-        except GatewayError as error:
-            refusals.append((card, error))
-            continue
-        deployments = [deployment for deployment in route.deployments if deployment.card.id == card.id]
-        same = next((group for other, group in calls if other == prepared), None)
-        if same is None:
-            calls.append((prepared, deployments))
-        else:
-            same += deployments
-    for index, (prepared, deployments) in enumerate(calls):
-        if index:
-            click.echo()
-        _show_call(prepared, deployments, stream=decoded.stream)
-    for card, refusal in refusals:
-        click.echo(f"\n{card.id} is skipped, because it cannot answer this request: {refusal.message}")
+    show_calls(
+        route,
+        _prepare(native, route.card, route),
+        lambda card: _prepare(native, card, route),
+        lambda prepared, deployments: _show_call(prepared, deployments, stream=decoded.stream),
+        key=lambda prepared: prepared,
+    )
 
 
 def _prepare(native: NativeRequest, card: ModelCard, route: Route) -> NativePrepared:

@@ -17,9 +17,9 @@ from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, RemoteFile
+from modelmux.cli.explain.calls import show_calls
 from modelmux.dialects.base import Decoded, Dialect, DialectOptions, Inbound
 from modelmux.dialects.stored_responses import History, HistoryQuery
-from modelmux.errors import GatewayError
 from modelmux.routing.model import Deployment, Route
 from modelmux.wire import anthropic
 from modelmux.wire.google.vertex import verb
@@ -104,30 +104,11 @@ def _placeholder(file: RemoteFile) -> anthropic.ImageBlock | anthropic.DocumentB
 
 def show(translated: Translated, first: PreparedRequest) -> None:
     """Print the calls for each model, in the order of the route; those of models that get the same body together."""
-    calls: list[tuple[PreparedRequest, list[Deployment]]] = [(first, [])]
-    refusals: list[tuple[ModelCard, GatewayError]] = []
-    for card in translated.route.models:
-        try:
-            prepared = translated.prepare(card)
-        except GatewayError as error:
-            refusals.append((card, error))
-            continue
-        deployments = [deployment for deployment in translated.route.deployments if deployment.card.id == card.id]
-        same = next((group for other, group in calls if _same(other, prepared)), None)
-        if same is None:
-            calls.append((prepared, deployments))
-        else:
-            same += deployments
-    for index, (prepared, deployments) in enumerate(calls):
-        if index:
-            click.echo()
-        _show_call(prepared, deployments)
-    for card, refusal in refusals:
-        click.echo(f"\n{card.id} is skipped, because it cannot answer this request: {refusal.message}")
+    show_calls(translated.route, first, translated.prepare, _show_call, key=_sent)
 
 
-def _same(one: PreparedRequest, other: PreparedRequest) -> bool:
-    return (one.body, one.betas, one.notices) == (other.body, other.betas, other.notices)
+def _sent(prepared: PreparedRequest) -> object:
+    return prepared.body, prepared.betas, prepared.notices
 
 
 def _show_call(prepared: PreparedRequest, deployments: Iterable[Deployment]) -> None:
