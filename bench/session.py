@@ -7,16 +7,16 @@ import math
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from bench import machine, report
-from bench.load import Target
 from bench.plan import Plan
 from bench.processes import split_cores
 
+T = TypeVar("T")
 #: Cores kept busy by other processes, above which figures are not reliable.
 MAX_BUSY_CORES: Final = 0.1
 
@@ -53,11 +53,11 @@ class Session:
         self.remarks[key] = f"{self.remarks[key]}, {text}" if key in self.remarks else text
         report.progress(f"  {key}: {text}")
 
-    def alternate(self, targets: list[Target], measure: Callable[[Target], None]) -> None:
-        """Measure all targets in turn, once per run, so that changes of the machine affect all of them."""
+    def alternate(self, cases: Sequence[T], measure: Callable[[T], None]) -> None:
+        """Measure all cases in turn, once per run, so that changes of the machine affect all of them."""
         for _ in range(self.plan.runs):
-            for target in targets:
-                measure(target)
+            for case in cases:
+                measure(case)
 
 
 @contextlib.contextmanager

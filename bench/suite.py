@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -108,13 +108,19 @@ def dialects(session: Session, deltas: int = RELAYED_DELTAS) -> None:
         with_baseline(session, mock, "relayed") as (proxy, modelmux),
     ):
         native = replace(modelmux, unary="/v1/messages", stream="/v1/messages")
-        chat, messages = payloads.request(1_000, stream=True), payloads.messages_request(1_000, stream=True)
-        closed_loop_row(session, [proxy, modelmux], TRANSLATED_ROW, chat, stream=True)
-        closed_loop_row(session, [proxy, native], RELAYED_ROW, messages, stream=True)
         responses = replace(modelmux, unary="/v1/responses", stream="/v1/responses")
-        for name, store in ((RESPONSES_ROW, False), (f"{RESPONSES_ROW}, stored", True)):
-            body = payloads.responses_request(1_000, stream=True, store=store)
-            closed_loop_row(session, [proxy, responses], name, body, stream=True)
+        streams = [
+            (TRANSLATED_ROW, modelmux, payloads.request(1_000, stream=True)),
+            (RELAYED_ROW, native, payloads.messages_request(1_000, stream=True)),
+            (RESPONSES_ROW, responses, payloads.responses_request(1_000, stream=True, store=False)),
+            (f"{RESPONSES_ROW}, stored", responses, payloads.responses_request(1_000, stream=True, store=True)),
+        ]
+        # All rows in turn, because they are compared with each other.
+        closed_loop_rows(
+            session,
+            [(name, target, body) for name, dialect, body in streams for target in (proxy, dialect)],
+            stream=True,
+        )
         prompt = payloads.messages_request(47_000, stream=False)
         closed_loop_row(session, [proxy, native], "unary, 47 kB prompt, relayed", prompt, stream=False)
 
@@ -135,18 +141,30 @@ def closed_loop_row(
     session: Session, targets: list[Target], name: str, body: bytes, *, stream: bool, connections: int = 32
 ) -> None:
     """One row of the closed loop."""
+    closed_loop_rows(session, [(name, target, body) for target in targets], stream=stream, connections=connections)
+
+
+def closed_loop_rows(
+    session: Session, cells: Sequence[tuple[str, Target, bytes]], *, stream: bool, connections: int = 32
+) -> None:
+    """Rows of the closed loop, measured in turn.
+
+    :param cells: name of the row, target, body.
+    """
     failed = {
-        target.name: load.warm_up(target, body, stream=stream, count=8 if target.slow else 50) for target in targets
+        (name, target.name): load.warm_up(target, body, stream=stream, count=8 if target.slow else 50)
+        for name, target, body in cells
     }
 
-    def measure(target: Target) -> None:
-        if failed[target.name] == 1.0:
+    def measure(cell: tuple[str, Target, bytes]) -> None:
+        name, target, body = cell
+        if failed[name, target.name] == 1.0:
             session.record(name, "us", target.name, math.nan, 1.0)
             return
         figures = closed_loop_run(session, target, body, stream=stream, connections=connections)
-        session.record(name, "us", target.name, figures.cpu, max(figures.failed, failed[target.name]))
+        session.record(name, "us", target.name, figures.cpu, max(figures.failed, failed[name, target.name]))
 
-    session.alternate(targets, measure)
+    session.alternate(cells, measure)
 
 
 def added_latency(session: Session, targets: list[Target], direct: Target) -> None:

@@ -6,6 +6,7 @@ A test keeps the table equal to the fields of ``ResponsesRequest`` and to those 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
 from modelmux.claude.notices import Notices
@@ -71,6 +72,12 @@ _REJECTED: Final = [(name, support) for name, support in FIELD_SUPPORT.items() i
 _REPORTED: Final = [
     (name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "ignored" and name not in _SILENT
 ]
+# Most requests set none of these fields, which one comparison of all of them shows.
+_rejected_values: Final = attrgetter(*(name for name, _ in _REJECTED))
+_reported_values: Final = attrgetter(*(name for name, _ in _REPORTED))
+_EMPTY: Final = ResponsesRequest(model="")
+_NO_REJECTED: Final = _rejected_values(_EMPTY)
+_NO_REPORTED: Final = _reported_values(_EMPTY)
 #: Members of `include` and what they ask for.
 INCLUDE_SUPPORT: Final[dict[str, FieldSupport]] = {
     "reasoning.encrypted_content": _S("mapped", "Claude's signed thinking, sealed."),
@@ -89,7 +96,7 @@ def reject_unsupported(request: ResponsesRequest) -> None:
 
     :raises InvalidRequest: naming the field.
     """
-    for name, support in _REJECTED:
+    for name, support in _REJECTED if _rejected_values(request) != _NO_REJECTED else ():
         if _is_set(getattr(request, name), support):
             if name == "messages" and request.input is not None:
                 continue
@@ -99,7 +106,7 @@ def reject_unsupported(request: ResponsesRequest) -> None:
                 code="unsupported_parameter",
                 hint=support.explanation,
             )
-    if _blocks(request.moderation):
+    if request.moderation is not None and _blocks(request.moderation):
         raise InvalidRequest(
             "Unsupported parameter: 'moderation'.",
             param="moderation",
@@ -110,7 +117,7 @@ def reject_unsupported(request: ResponsesRequest) -> None:
 
 def report_ignored(request: ResponsesRequest, unknown: Iterable[str], notices: Notices) -> None:
     """A notice for each field that is set and has no effect."""
-    for name, support in _REPORTED:
+    for name, support in _REPORTED if _reported_values(request) != _NO_REPORTED else ():
         if _is_set(getattr(request, name), support):
             notices.add("ignored", name, support.explanation)
     if request.messages is not None:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
@@ -168,8 +167,8 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=tuple(ctx.notices.items),
     )
-    plan = _plan(request, claude_request, table.clients, stored if store else None)
-    return _decoded(request, claude_request, replace(plan, echo=_echo(request, metadata)), None)
+    plan = _plan(request, claude_request, table.clients, stored if store else None, _echo(request, metadata))
+    return _decoded(request, claude_request, plan, None)
 
 
 def _body(
@@ -200,12 +199,14 @@ def _plan(
     translated: ClaudeRequest,
     tools: Mapping[str, ClientTool],
     stored: tuple[StoredItem, ...] | None,
+    echo: Echo,
 ) -> ResponsesPlan:
     """:param stored: the items to store; None if the response is not stored."""
     wire, options, answer_format = request.wire, request.inbound.options, translated.answer_format
     return ResponsesPlan(
         model=wire.model,
         tools=tools,
+        echo=echo,
         strip_code_block=answer_format is not None and answer_format.schema is None,
         max_continuations=MAX_CONTINUATIONS if translated.web_search is not None else 0,
         owner=request.inbound.caller.owner,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from msgspec import Raw
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from modelmux.dialects.openai_responses.plan import Echo, ResponsesPlan
 from modelmux.dialects.openai_shared.token_counts import token_counts
@@ -94,8 +94,8 @@ class ResponseObject:
         plan = self._plan
         temperature = 1.0 if plan.temperature is None else plan.temperature
         top_p = 1.0 if plan.top_p is None else plan.top_p
-        constants = wire.ResponseConstants(model=plan.model, temperature=temperature, top_p=top_p, **asdict(echo))
-        return wire.encode(constants)
+        constants = wire.ResponseConstants(model=plan.model, temperature=temperature, top_p=top_p)
+        return wire.merge_objects(wire.encode(constants), wire.encode(echo))
 
 
 def translate_usage(usage: anthropic.Usage | None) -> wire.Usage:

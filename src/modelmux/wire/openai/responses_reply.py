@@ -218,32 +218,18 @@ class ResponseHead(Struct, kw_only=True):
 
 
 class ResponseConstants(Struct, kw_only=True):
-    """The other keys: the same in every object of a response. Strict clients want numbers, not null, where OpenAI
-    has a default."""
+    """The keys that are the same in every object of a response and do not repeat the request. Strict clients want
+    numbers, not null, where OpenAI has a default."""
 
     background: bool = False
-    instructions: Any
-    max_output_tokens: int | None
-    max_tool_calls: int | None
     model: str
-    parallel_tool_calls: bool
-    previous_response_id: str | None
-    prompt_cache_key: str | None
     prompt_cache_retention: None = None
-    reasoning: Any
-    safety_identifier: str | None
     service_tier: str = "default"
     temperature: float
-    text: Any
-    tool_choice: Any
-    tools: Any
     top_logprobs: int = 0
     top_p: float
-    truncation: str
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
-    user: str | None
-    metadata: Any
 
 
 class CompactedResponse(Struct, kw_only=True):
