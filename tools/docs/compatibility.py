@@ -39,6 +39,7 @@ _MESSAGES = """
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
 | tool names and call ids that Vertex AI rejects | replaced, always in the same way; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |

@@ -29,6 +29,9 @@ it. The header `x-modelmux-notices` names every change, and strict mode rejects 
 Sources: *SDK* the `anthropic` SDK, *LL* LiteLLM's filter for Vertex AI, *GC* Google's model cards, *P* Anthropic's
 documentation, *S* seen in real traffic.
 
+What is *repaired* is what Claude would refuse the whole request for, and with it every later turn of a session; a
+request without such a fault passes as it is.
+
 | field | change | when | source |
 |---|---|---|---|"""
 _BETAS = """

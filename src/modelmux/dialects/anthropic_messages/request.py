@@ -10,6 +10,7 @@ import msgspec
 from modelmux.claude.native import NativeRequest, blocks_of
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded
+from modelmux.dialects.request_body import legal_body
 from modelmux.errors import InvalidRequest
 from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
@@ -32,6 +33,7 @@ def decode_native(
     :param model, stream, location: where the path of the request says it, not the body.
     :raises InvalidRequest: naming the field.
     """
+    body, notices = legal_body(body)
     content = decode_body(_decoder, body)
     name = _model(content) if model is None else model
     name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
@@ -45,6 +47,7 @@ def decode_native(
         _betas(headers),
         version.strip() if version is not None else None,
         location,
+        notices=notices,
     )
     is_retry = (find_header(headers, b"x-stainless-retry-count") or "0").strip() != "0"
     return Decoded(

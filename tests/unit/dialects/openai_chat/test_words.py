@@ -182,6 +182,7 @@ CASES: Final = [
     Case("an image of the system", talk({"role": "system", "content": [picture(data(PNG))]}, user())),
     Case("the assistant's audio", talk(user(), {"role": "assistant", "audio": {"id": "x"}}, user())),
     Case("arguments that are no JSON", talk(user(), called(call(arguments="{")), result())),
+    Case("arguments with half a surrogate pair", talk(user(), called(call(arguments=r'{"a":"\ud83d"}')), result())),
     Case("arguments that are no object", talk(user(), called(call(arguments="[1]")), result())),
     Case("a call without an answer", talk(user(), called(call()), user())),
     Case("an answer without a call", talk(user(), result())),

@@ -15,7 +15,7 @@ from modelmux.catalog.betas import betas
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.options import Options
 from modelmux.providers.base import NativePrepared
-from modelmux.providers.vertex_claude.native import envelope, fields, server_tools
+from modelmux.providers.vertex_claude.native import envelope, fields, repairs, server_tools
 from modelmux.providers.vertex_claude.native.betas import matches
 from modelmux.providers.vertex_claude.native.draft import NativeDraft
 from modelmux.providers.vertex_claude.native.prepare import encode
@@ -35,7 +35,7 @@ _FORMER_BETA_FIELDS: Final = (
     "tools.*.allowed_callers",
 )  # fmt: skip
 _RULES: Final = (
-    envelope.model, envelope.version, envelope.betas_argument, fields.output_format, fields.effort,
+    repairs.surrogates, envelope.model, envelope.version, envelope.betas_argument, fields.output_format, fields.effort,
     fields.cache_scope, server_tools.tools, server_tools.blocks, fields.url_sources,
 )  # fmt: skip
 _EXTRA: Final = re.compile(r"([A-Za-z0-9_.\[\]-]{1,200}): Extra inputs are not permitted")

@@ -84,7 +84,7 @@ class NativeRule(NamedTuple):
     """
 
     field: str
-    change: Literal["moved", "set", "renamed", "removed", "inlined", "filtered", "rejected"]
+    change: Literal["moved", "set", "renamed", "removed", "inlined", "filtered", "rejected", "repaired"]
     when: str
     source: str
     apply: Callable[[NativeDraft], None]

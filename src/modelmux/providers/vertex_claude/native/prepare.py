@@ -15,13 +15,17 @@ from modelmux.claude.native import NativeRequest, edits_without_thinking
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest, PayloadTooLarge
 from modelmux.providers.base import NativePrepared
-from modelmux.providers.vertex_claude.native import betas, envelope, fields, server_tools
+from modelmux.providers.vertex_claude.native import betas, envelope, fields, repairs, server_tools
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, NativeRule
 from modelmux.wire.anthropic import MAX_BODY_BYTES
 from modelmux.wire.json_edit import DuplicateKey, dotted, edit, members_of
 
 #: In this order: the betas are filtered last, because fields that are removed or added may need one.
 RULES: Final[tuple[NativeRule, ...]] = (
+    NativeRule(
+        "strings", "repaired", "Half a surrogate pair, which is not a character, becomes U+FFFD.", "S",
+        repairs.surrogates,
+    ),
     NativeRule("model", "moved", "Always: the URL names the model.", "SDK", envelope.model),
     NativeRule(
         "anthropic_version", "set", "Unless the body has it: from the header anthropic-version.", "SDK, S",
