@@ -1,4 +1,4 @@
-"""The body of a request before it is decoded: lone surrogates are replaced, whatever the dialect.
+"""Decodes the body of a request without its lone surrogates, whatever the dialect.
 
 A client that once cut a text in the middle of an emoji sends the half with every later turn, so a 400 would end its
 session.
@@ -6,20 +6,43 @@ session.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 from modelmux.claude.notices import Notice
-from modelmux.wire.lone_surrogates import places_of_surrogates, replace_lone_surrogates
+from modelmux.errors import InvalidRequest
+from modelmux.wire.lone_surrogates import has_surrogate_bytes, places_of_surrogates, replace_lone_surrogates
+
+T = TypeVar("T")
 
 HALF_A_CHARACTER: Final = "Half a surrogate pair is not a character; it was replaced by U+FFFD."
 
 
-def legal_body(body: bytes) -> tuple[bytes, tuple[Notice, ...]]:
-    """The body without lone surrogates, with a notice for each place that had one; the same object if none had.
+class LegalBody(NamedTuple):
+    """A body without lone surrogates.
 
-    What is not JSON stays so.
+    :param notices: one for each place that had some.
     """
-    replaced = replace_lone_surrogates(body)
-    if replaced is body:
-        return body, ()
-    return replaced, tuple(Notice("changed", place, HALF_A_CHARACTER) for place in places_of_surrogates(body))
+
+    data: bytes
+    notices: tuple[Notice, ...] = ()
+
+
+def decode_legal(body: bytes, decode: Callable[[bytes], T]) -> tuple[T, LegalBody]:
+    """What ``decode`` makes of the body without lone surrogates, and that body; the same object if it has none.
+
+    It is searched only where it cannot be decoded as it is: the usual request pays nothing.
+
+    :raises InvalidRequest: of ``decode``; what is not JSON stays so.
+    """
+    if not has_surrogate_bytes(body):
+        try:
+            return decode(body), LegalBody(body)
+        except InvalidRequest:
+            legal = replace_lone_surrogates(body)
+            if legal is body:
+                raise
+    else:
+        legal = replace_lone_surrogates(body)
+    notices = tuple(Notice("changed", place, HALF_A_CHARACTER) for place in places_of_surrogates(body))
+    return decode(legal), LegalBody(legal, notices)

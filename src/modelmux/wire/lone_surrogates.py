@@ -16,14 +16,9 @@ from typing import Any, Final
 _ESCAPE: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
-#: What may be a lone surrogate: a high one without a low one after it, or a low one without a high one before it. After
-#: a backslash it may be text that follows an escaped backslash. Quick, because every request is searched for it.
-_CANDIDATE: Final = re.compile(
-    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|[c-fC-F][0-9a-fA-F]{2}(?<![^\\]\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
-)
 #: Surrogates encoded as if they were characters: a pair (the group), as CESU-8 has it, or a lone one.
 _BYTES: Final = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
+_ANY_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _REPLACEMENT: Final = b"\\ufffd"
 #: Places that are named, and the length of their paths.
 _MAX_PLACES: Final = 25
@@ -37,13 +32,17 @@ def replace_lone_surrogates(data: bytes) -> bytes:
 
     A pair in bytes becomes the character it stands for.
     """
-    has_escapes = b"\\ud" in data or b"\\uD" in data
-    if has_escapes and _CANDIDATE.search(data):
+    if b"\\ud" in data or b"\\uD" in data:
         replaced = _ESCAPE.sub(lambda match: _REPLACEMENT if match[1] else match[0], data)
         data = data if replaced == data else replaced
-    if b"\xed" in data and _BYTES.search(data):
+    if has_surrogate_bytes(data):
         data = _BYTES.sub(_character, data)
     return data
+
+
+def has_surrogate_bytes(data: bytes) -> bool:
+    """Whether there are surrogates in bytes, which decoders do not see in what they skip. Quick: asked every time."""
+    return not data.isascii() and b"\xed" in data and _ANY_BYTES.search(data) is not None
 
 
 def _character(match: re.Match[bytes]) -> bytes:

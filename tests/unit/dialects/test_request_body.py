@@ -9,7 +9,7 @@ import pytest
 from modelmux.claude.notices import Notice
 from modelmux.dialects.base import Inbound
 from modelmux.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES, VERTEX_RAW
-from modelmux.dialects.request_body import HALF_A_CHARACTER, legal_body
+from modelmux.dialects.request_body import HALF_A_CHARACTER, decode_legal
 from modelmux.errors import InvalidRequest
 
 PARAMS = {"model": "m", "location": "global", "project": "p"}
@@ -45,8 +45,17 @@ def test_every_dialect_takes_half_a_character(dialect: Any, body: bytes, place: 
 
 def test_a_body_without_fault_is_the_same_object() -> None:
     body = "\ud55c\U0001f600 \\\\ud83d \\ud83d\\ude00".encode()
-    assert legal_body(body) == (body, ())
-    assert legal_body(body)[0] is body
+    decoded, legal = decode_legal(body, len)
+    assert (decoded, legal.notices) == (len(body), ())
+    assert legal.data is body
+
+
+def test_what_a_decoder_refuses_for_another_reason_is_refused() -> None:
+    def refuse(_: bytes) -> None:
+        raise InvalidRequest("No.")
+
+    with pytest.raises(InvalidRequest, match="No"):
+        decode_legal(b"{}", refuse)
 
 
 @pytest.mark.parametrize("body", [rb"\ud83d", rb'{"model":\ud83d}', b'{"model":"m\xed\xa0\x80", "x"', b"\xed\xa0\x80"])

@@ -44,7 +44,7 @@ from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.dialects.openai_shared.sampling import check_range
 from modelmux.dialects.openai_shared.tools import MAX_CONTINUATIONS
 from modelmux.dialects.openai_shared.user_id import user_id
-from modelmux.dialects.request_body import legal_body
+from modelmux.dialects.request_body import decode_legal
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -81,13 +81,12 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     :param compact: it came to ``/v1/responses/compact``.
     :raises InvalidRequest: naming the field.
     """
-    body, notices = legal_body(body)
-    wire, fields = decode_request(body)
+    (wire, fields), legal = decode_legal(body, decode_request)
     taken = take_chat_fields(wire, fields)
     reject_unsupported(wire)
     may_be_empty = compact or inbound.operation == "count_tokens"
     entries, wanted = compaction.split(_read_input(wire, may_be_empty=may_be_empty), compact=compact)
-    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken, notices)
+    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken, legal.notices)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
         raise InvalidRequest("Responses are not stored here.", param="previous_response_id", hint=NOT_STORED_HINT)
