@@ -267,6 +267,8 @@ CASES: Final = [
     Case("a budget that is no number", {"reasoning": {"max_tokens": True}}),
     # structured output
     Case("another response format", {"response_format": {"type": "xml"}}),
+    Case("a schema of another dialect", form({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}})),
+    Case("a key that is not legal", {"tools": [tool(parameters=objects({"a b": {}}))]}),
     Case("no schema", {"response_format": {"type": "json_schema"}}),
     Case("a schema where there is no way", form(objects({"a": {}})), OPUS),
     Case("a schema of no object where there is no format", form({"type": "array", "items": STRING}), NO_FORMAT),
