@@ -41,8 +41,8 @@ _MESSAGES = """
 | a result without a call | sent as text, with a notice |
 | half a surrogate pair, also in arguments | U+FFFD, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
-| property keys under the root of a tool's schema that Claude rejects | replaced, always in the same way, with a notice; calls in responses have the originals |
-| a tool's schema that is not JSON Schema draft 2020-12 | said in its words; what has no meaning is left out, with a notice |
+| keys under the root of a tool's schema that Claude rejects | as tool names, with a notice |
+| a tool's schema that is not JSON Schema draft 2020-12 | said in its words, with a notice |
 | tool names and call ids that Vertex AI rejects | replaced, always in the same way; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
 | a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |

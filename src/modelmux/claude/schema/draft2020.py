@@ -9,7 +9,6 @@ by default: regular expressions have to compile, URIs are not looked at.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -20,6 +19,8 @@ MAX_LEVELS: Final = 100
 MAX_PATTERN: Final = 2_000
 TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 _ANCHOR: Final = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
+#: What Python prints a warning of, inside a set of characters; an escape says the same without one.
+_WARNED_OF: Final = re.compile(r"\\.|\[\[|--|&&|~~|\|\|", re.DOTALL)
 _ID: Final = re.compile(r"[^#]*#?")
 
 Check = Callable[[Any, int], bool]
@@ -113,15 +114,18 @@ def _vocabulary(value: Any, _: int) -> bool:
 @lru_cache(maxsize=1024)
 def compiles(pattern: str) -> bool:
     """Whether a regular expression is one for Python, in which the metaschema is checked upstream."""
-    if len(pattern) > MAX_PATTERN:
+    if len(pattern) > MAX_PATTERN or "(?(" in pattern:  # conditions are Python's own; no client means one
         return False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
+        re.compile(_WARNED_OF.sub(_escaped, pattern))
     except (re.error, RecursionError, OverflowError):
         return False
     return True
+
+
+def _escaped(match: re.Match[str]) -> str:
+    text = match[0]
+    return text if text[0] == "\\" else f"{text[0]}\\{text[1]}"
 
 
 #: Keyword -> whether a value is valid, given its level.
