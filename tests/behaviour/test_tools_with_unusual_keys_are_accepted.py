@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelmux.wire.http import HttpCall
+from modelmux.wire.sse import SSEDecoder
 from support.asgi import request
 from support.blocks import (
     USER,
@@ -128,6 +129,51 @@ async def test_responses_give_back_the_clients_keys(stream: bool) -> None:
     assert sent == renamed(INPUT, names_of(upstream.calls[-1]))
     result = response.events_by_name()["response.completed"]["response"] if stream else response.json()
     assert json.loads(result["output"][0]["arguments"]) == INPUT
+
+
+VERTEX = "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-6"
+NATIVE_TOOL = {"name": "get_weather", "description": "Weather.", "input_schema": SCHEMA}
+
+
+def native_path(dialect: str, *, stream: bool) -> str:
+    return "/v1/messages" if dialect == "messages" else f"{VERTEX}:{'streamRawPredict' if stream else 'rawPredict'}"
+
+
+@pytest.mark.parametrize("model", ["upstream", "requested"])
+@pytest.mark.parametrize(("stream", "size"), [(False, 0), (True, 1), (True, 6), (True, 7), (True, 10_000)])
+@pytest.mark.parametrize("dialect", ["messages", "vertex"])
+async def test_native_calls_have_the_clients_keys(dialect: str, stream: bool, size: int, model: str) -> None:
+    upstream = FakeUpstream([calls(stream=stream, size=size)])
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [tool_use(value=INPUT)]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}]},
+    ]
+    body = {"max_tokens": 99, "messages": turns, "tools": [NATIVE_TOOL], "stream": stream, "model": "claude-sonnet-4-6"}
+    app = gateway(upstream, messages={"reply_model": model})
+    response = await request(app, "POST", native_path(dialect, stream=stream), body)
+    assert response.status == 200, response.body
+    assert_legal(upstream.calls[-1])
+    sent, names = json.loads(upstream.calls[-1].body), names_of(upstream.calls[-1])
+    assert sent["messages"][1]["content"][0]["input"] == renamed(INPUT, names)
+    assert response.headers["x-modelmux-notices"] == "changed=tools.0.input_schema"
+    if not stream:
+        assert response.json()["content"][0]["input"] == INPUT
+        return
+    events = [json.loads(event.data) for event in SSEDecoder().feed(response.body)]
+    assert [event["type"] for event in events[-3:]] == ["content_block_stop", "message_delta", "message_stop"]
+    pieces = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
+    assert json.loads("".join(pieces)) == INPUT
+
+
+async def test_native_requests_of_legal_tools_pass_byte_for_byte() -> None:
+    raw = json.dumps({"max_tokens": 9, "messages": [USER], "tools": [{"name": "f", "input_schema": {
+        "type": "object", "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": {"a": {"properties": {"b c": {}}}}}}]}).encode()  # fmt: skip
+    upstream = FakeUpstream([reply_of(tool_use(name="f", value={"b c": 1}))])
+    response = await request(gateway(upstream), "POST", native_path("vertex", stream=False), raw)
+    assert raw[1:] in upstream.calls[-1].body
+    assert "x-modelmux-notices" not in response.headers
 
 
 A1 = ["a1-tool-property-key-brackets", "a1-tool-property-key-not-ascii", "a1-tool-property-key-spaces-top-level-only"]

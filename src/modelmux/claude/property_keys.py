@@ -22,7 +22,7 @@ from modelmux.wire.anthropic import InputMessage, Tool, ToolUseBlock
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _ILLEGAL_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_.-]+")
 _HASH_LENGTH: Final = 12
-#: What ends a new key. A client's key of this form is renamed, too: it could be the new key of another one.
+#: What ends a new key. Beside keys that are renamed, one of this form is, too: it could be the new key of another.
 _RENAMED: Final = re.compile(r"__[0-9a-f]{12}\Z")
 _STEM: Final = 64 - 2 - _HASH_LENGTH
 #: Characters of a key that its description repeats.
@@ -56,9 +56,9 @@ def to_legal_key(key: str) -> str:
 
 
 def renamed_keys(schema: Any) -> dict[str, str]:
-    """The keys under the root that are renamed -> their new ones; empty for nearly every schema."""
+    """The keys under the root that are renamed -> their new ones; empty if Claude takes them all, as nearly always."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict):
+    if not isinstance(properties, dict) or all(map(_LEGAL.fullmatch, properties)):
         return {}
     return {key: new for key in properties if (new := to_legal_key(key)) != key}
 

@@ -57,9 +57,13 @@ K, N = to_legal_key("a b"), to_legal_key("数")
 NAMES_OF = {"a b": K, "数": N}
 
 
-@pytest.mark.parametrize("schema", [None, 5, {}, {"properties": 5}, {"properties": {"a": {}}}])
+@pytest.mark.parametrize("schema", [None, 5, {}, {"properties": 5}, {"properties": {"a": {}, K: {}}}])
 def test_nearly_every_schema_has_nothing_to_rename(schema: Any) -> None:
     assert renamed_keys(schema) == {}
+
+
+def test_a_key_that_looks_renamed_makes_room_for_one_that_is() -> None:
+    assert renamed_keys({"properties": {"a b": {}, K: {}, "x": {}}}) == {"a b": K, K: to_legal_key(K)}
 
 
 def test_a_schema_has_the_new_key_wherever_it_names_the_old_one() -> None:

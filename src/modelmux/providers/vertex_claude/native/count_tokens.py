@@ -35,7 +35,8 @@ _FORMER_BETA_FIELDS: Final = (
     "tools.*.allowed_callers",
 )  # fmt: skip
 _RULES: Final = (
-    repairs.surrogates, envelope.model, envelope.version, envelope.betas_argument, fields.output_format, fields.effort,
+    repairs.surrogates, repairs.schemas,
+    envelope.model, envelope.version, envelope.betas_argument, fields.output_format, fields.effort,
     fields.cache_scope, server_tools.tools, server_tools.blocks, fields.url_sources,
 )  # fmt: skip
 _EXTRA: Final = re.compile(r"([A-Za-z0-9_.\[\]-]{1,200}): Extra inputs are not permitted")

@@ -26,6 +26,12 @@ RULES: Final[tuple[NativeRule, ...]] = (
         "strings", "repaired", "Half a surrogate pair, which is not a character, becomes U+FFFD.", "S",
         repairs.surrogates,
     ),
+    NativeRule(
+        "tools.*.input_schema", "repaired",
+        "If it is not JSON Schema draft 2020-12, or has a key under its root that Claude refuses: such keys are "
+        "renamed there, in input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
+        "S", repairs.schemas,
+    ),
     NativeRule("model", "moved", "Always: the URL names the model.", "SDK", envelope.model),
     NativeRule(
         "anthropic_version", "set", "Unless the body has it: from the header anthropic-version.", "SDK, S",
@@ -85,7 +91,7 @@ def prepare_native(
         if removed:
             draft.edits.update(removed)
             draft.notices.add("dropped", "messages", "Thinking that this model cannot read is not sent.")
-    return NativePrepared(encode(draft), tuple(draft.betas), draft.notices.items)
+    return NativePrepared(encode(draft), tuple(draft.betas), draft.notices.items, draft.property_names)
 
 
 def encode(draft: NativeDraft) -> bytes:
