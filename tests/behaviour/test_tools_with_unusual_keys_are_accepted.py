@@ -131,6 +131,17 @@ async def test_responses_give_back_the_clients_keys(stream: bool) -> None:
     assert json.loads(result["output"][0]["arguments"]) == INPUT
 
 
+async def test_a_member_of_a_namespace_that_is_called_by_its_bare_name_has_the_clients_keys() -> None:
+    def reply(call: HttpCall) -> FakeReply:
+        return reply_of(tool_use(value=renamed(INPUT, names_of(call))), stop_reason="tool_use")
+
+    member = {"type": "function", "name": "get_weather", "parameters": SCHEMA}
+    tools = [{"type": "namespace", "name": "ns", "description": "N.", "tools": [member]}]
+    body = {"model": "claude-sonnet-4-6", "input": "hi", "tools": tools}
+    response = await request(gateway(FakeUpstream([reply])), "POST", "/v1/responses", body)
+    assert json.loads(response.json()["output"][0]["arguments"]) == INPUT
+
+
 VERTEX = "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-6"
 NATIVE_TOOL = {"name": "get_weather", "description": "Weather.", "input_schema": SCHEMA}
 

@@ -94,7 +94,9 @@ def apply(draft: Draft) -> None:
         path = fields.tools.get(name)
         field = fields.answer_schema if path is None else f"{path}.{fields.tool_schema}"
         draft.notices.add("changed", field, RENAMED)
-    draft.property_names = {name: {new: key for key, new in keys.items()} for name, keys in names.items()}
+    originals = {name: {new: key for key, new in keys.items()} for name, keys in names.items()}
+    aliases = draft.request.tool_aliases
+    draft.property_names = originals | {a: originals[name] for a, name in aliases.items() if name in originals}
 
 
 def _tool(tool: Any, names: Mapping[str, Mapping[str, str]]) -> Any:

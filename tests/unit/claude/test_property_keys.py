@@ -138,13 +138,13 @@ def prepared(**fields: Any) -> PreparedRequest:
 
 
 def test_tools_and_their_calls_get_the_new_keys() -> None:
-    made = prepared()
+    made = prepared(tool_aliases={"other": "f", "another": "g"})
     assert made.body.tools is not None
     assert made.body.tools[0].input_schema["properties"] == {K: {"description": '"a b"'}}
     inputs = [block.input for block in made.body.messages[1].content[1:]]
     assert inputs[:2] == [{K: 1}, {"a b": 1}]
     assert inputs[3] == {"x": 1}
-    assert made.plan.property_names == {"f": {K: "a b"}}
+    assert made.plan.property_names == {"f": {K: "a b"}, "other": {K: "a b"}}
     assert Notice("changed", "tools.0.input_schema", RENAMED) in made.notices
 
 

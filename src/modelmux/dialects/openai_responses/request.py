@@ -157,6 +157,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         web_search=table.web_search,
         cache=cache,
         late_system=tuple(items.conversation.late_system),
+        tool_aliases=table.aliases,
         client_ids=items.conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
         fields=FieldNames(
