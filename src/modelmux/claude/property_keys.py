@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ from modelmux.claude.draft import Draft
 from modelmux.wire.anthropic import InputMessage, Tool, ToolUseBlock
 
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+_ALL_LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}(?:\0[a-zA-Z0-9_.-]{1,64})*+")
 _ILLEGAL_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_.-]+")
 _HASH_LENGTH: Final = 12
 #: What ends a new key. Beside keys that are renamed, one of this form is, too: it could be the new key of another.
@@ -58,9 +59,15 @@ def to_legal_key(key: str) -> str:
 def renamed_keys(schema: Any) -> dict[str, str]:
     """The keys under the root that are renamed -> their new ones; empty if Claude takes them all, as nearly always."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict) or all(map(_LEGAL.fullmatch, properties)):
+    if not isinstance(properties, dict) or _are_legal(properties):
         return {}
     return {key: new for key in properties if (new := to_legal_key(key)) != key}
+
+
+def _are_legal(keys: Collection[str]) -> bool:
+    """Whether Claude takes them all, in one look."""
+    joined = "\0".join(keys)
+    return _ALL_LEGAL.fullmatch(joined) is not None and joined.count("\0") == len(keys) - 1 if keys else True
 
 
 def rename_in_schema(schema: Json, names: Mapping[str, str]) -> Json:

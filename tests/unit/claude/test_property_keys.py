@@ -57,9 +57,15 @@ K, N = to_legal_key("a b"), to_legal_key("数")
 NAMES_OF = {"a b": K, "数": N}
 
 
-@pytest.mark.parametrize("schema", [None, 5, {}, {"properties": 5}, {"properties": {"a": {}, K: {}}}])
+@pytest.mark.parametrize(
+    "schema", [None, 5, {}, {"properties": 5}, {"properties": {"a": {}, K: {}}}, {"properties": {}}]
+)
 def test_nearly_every_schema_has_nothing_to_rename(schema: Any) -> None:
     assert renamed_keys(schema) == {}
+
+
+def test_a_separator_is_not_legal() -> None:
+    assert set(renamed_keys({"properties": {"a\0b": {}, "c": {}}})) == {"a\0b"}
 
 
 def test_a_key_that_looks_renamed_makes_room_for_one_that_is() -> None:

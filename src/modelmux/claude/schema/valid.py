@@ -7,13 +7,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from modelmux.claude.schema.draft2020 import CHECKS, MAX_LEVELS, compiles, is_valid
 from modelmux.claude.schema.schema_types import read_type
 
 Json = dict[str, Any]
 _LEFT_OUT: Final = object()
+#: Bytes of the longest schema whose check is remembered: 8 MiB with all of them.
+_MAX_REMEMBERED: Final = 8192
 #: What a notice names.
 _NESTING: Final = "nesting"
 
@@ -31,7 +36,7 @@ class ValidSchema(NamedTuple):
 
 def to_valid(schema: Json) -> ValidSchema:
     """The schema if it is valid by draft 2020-12, else one that is and binds as much of it as can be said."""
-    if is_valid(schema):
+    if _is_valid(schema):
         return ValidSchema(schema)
     repair = _Repair()
     repaired = repair.schema(schema, 0)
@@ -41,6 +46,20 @@ def to_valid(schema: Json) -> ValidSchema:
     if repair.left_out:
         parts.append(f"Left out: {', '.join(repair.left_out)}.")
     return ValidSchema(repaired, " ".join(parts))
+
+
+def _is_valid(schema: Json) -> bool:
+    """``is_valid``, remembered: clients send the same tools with every request."""
+    try:
+        encoded = msgspec.json.encode(schema)
+    except RecursionError:
+        return is_valid(schema)
+    return _remembered(encoded) if len(encoded) <= _MAX_REMEMBERED else is_valid(schema)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(encoded: bytes) -> bool:
+    return is_valid(msgspec.json.decode(encoded))
 
 
 class _Repair:

@@ -156,6 +156,10 @@ def deep(levels: int) -> Json:
 
 def test_a_schema_is_cut_below_the_last_level() -> None:
     assert to_valid(deep(MAX_LEVELS)).change == ""
+    nested: Any = 1
+    for _ in range(1200):
+        nested = [nested]
+    assert to_valid({"x-nested": nested}).change == ""
     made = to_valid(deep(MAX_LEVELS + 50))
     assert made.change == "The schema is not JSON Schema draft 2020-12. Left out: nesting."
     assert is_valid(made.schema)
