@@ -39,7 +39,10 @@ _MESSAGES = """
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
+| keys under the root of a tool's schema that Claude rejects | as tool names, with a notice |
+| a tool's schema that is not JSON Schema draft 2020-12 | said in its words, with a notice |
 | tool names and call ids that Vertex AI rejects | replaced, always in the same way; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
 | a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |

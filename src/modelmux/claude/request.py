@@ -126,6 +126,7 @@ class ClaudeRequest(Struct, frozen=True):
 
     :param body: the request as a Messages body. It may exceed what a given model accepts.
     :param late_system: system turns inside the conversation, in order.
+    :param tool_aliases: other names by which a model may call a tool -> its own.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
     :param ends_in_cut_reply: a trailing assistant message is what came of a reply that was cut off, and not the
         beginning of an answer.
@@ -140,6 +141,7 @@ class ClaudeRequest(Struct, frozen=True):
     web_search: WebSearch | None = None
     cache: CacheOptions = CacheOptions()
     late_system: tuple[LateSystem, ...] = ()
+    tool_aliases: Mapping[str, str] = {}
     client_ids: Mapping[str, str] = {}
     remote_files: tuple[RemoteFile, ...] = ()
     fields: FieldNames = FieldNames()

@@ -81,7 +81,8 @@ class NativePreparation:
         notices = [*location_notices(self._request, self._route), *native.notices]
         if services.strict or exchange.inbound.strict:
             reject_notices(notices)
-        plan = replace(decoded.plan, rename_model=self._route.options.reply_model == "requested")
+        renames = self._route.options.reply_model == "requested"
+        plan = replace(decoded.plan, rename_model=renames, property_names=native.property_names)
         return Prepared(native.body, decoded.stream, plan, notices, native.betas)
 
     def _dropped_thinking(self, model: str) -> Callable[[SignedThinking], bool] | None:

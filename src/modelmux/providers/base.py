@@ -14,6 +14,7 @@ from modelmux.claude.draft import RecallThinking, SignedThinking
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_keys import PropertyNames
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError, UpstreamRefused
@@ -33,11 +34,13 @@ class NativePrepared(Struct, frozen=True):
 
     :param body: what is sent.
     :param betas: values of the ``anthropic-beta`` header.
+    :param property_names: see ``ReplyPlan``.
     """
 
     body: bytes
     betas: tuple[str, ...]
     notices: list[Notice]
+    property_names: PropertyNames = {}
 
 
 class ReplyReader(Protocol):

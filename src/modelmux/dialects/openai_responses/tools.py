@@ -87,12 +87,16 @@ class ToolTable:
     def clients(self) -> Mapping[str, ClientTool]:
         """The client's tools by upstream name; members of namespaces by their bare names, too, where only one has
         it."""
-        bare = {
-            valid: self._clients[members[0]]
+        return self._clients | {bare: self._clients[name] for bare, name in self.aliases.items()}
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Upstream names of members of namespaces by their bare names, where only one has it."""
+        return {
+            valid: members[0]
             for name, members in self._members.items()
             if len(members) == 1 and (valid := to_valid_identifier(name)) not in self._clients
         }
-        return self._clients | bare
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
         kind = decode_type(raw, path)

@@ -182,6 +182,7 @@ CASES: Final = [
     Case("an image of the system", talk({"role": "system", "content": [picture(data(PNG))]}, user())),
     Case("the assistant's audio", talk(user(), {"role": "assistant", "audio": {"id": "x"}}, user())),
     Case("arguments that are no JSON", talk(user(), called(call(arguments="{")), result())),
+    Case("arguments with half a surrogate pair", talk(user(), called(call(arguments=r'{"a":"\ud83d"}')), result())),
     Case("arguments that are no object", talk(user(), called(call(arguments="[1]")), result())),
     Case("a call without an answer", talk(user(), called(call()), user())),
     Case("an answer without a call", talk(user(), result())),
@@ -266,6 +267,8 @@ CASES: Final = [
     Case("a budget that is no number", {"reasoning": {"max_tokens": True}}),
     # structured output
     Case("another response format", {"response_format": {"type": "xml"}}),
+    Case("a schema of another dialect", form({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}})),
+    Case("a key that is not legal", {"tools": [tool(parameters=objects({"a b": {}}))]}),
     Case("no schema", {"response_format": {"type": "json_schema"}}),
     Case("a schema where there is no way", form(objects({"a": {}})), OPUS),
     Case("a schema of no object where there is no format", form({"type": "array", "items": STRING}), NO_FORMAT),
