@@ -85,9 +85,9 @@ class _Repair:
     """The repair of one answer, within one limit of work."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        work = Work()
-        self._checker = SchemaChecker(schema, work)
-        self._outline = Outline(schema, work)
+        self._work = Work()
+        self._checker = SchemaChecker(schema, self._work)
+        self._outline = Outline(schema, self._work)
         self._root: Place | None = None
 
     def scanner(self) -> AnswerScanner | None:
@@ -96,7 +96,7 @@ class _Repair:
             self._root = self._outline.root()
         except TooMuchWork:
             return None
-        return AnswerScanner(self._root)
+        return AnswerScanner(self._root, self._work)
 
     def repaired(self, text: str, scanner: AnswerScanner) -> str:
         """The answer that was meant; the text itself if it is that, or if nothing fits.
@@ -118,7 +118,7 @@ class _Repair:
     def _candidates(self, text: str, scanner: AnswerScanner, layers: int) -> Iterator[str]:
         """What may have been meant, the least change first."""
         for certain in (True, False):
-            edited = _with_containers(text, scanner, layers, certain=certain)
+            edited = self._with_containers(text, scanner, layers, certain=certain)
             if edited != text:
                 yield edited
         if not scanner.is_envelope or layers == 0:
@@ -127,29 +127,27 @@ class _Repair:
         inner = container_in(value) if value.startswith('"') else value
         if inner is not None and self._root is not None:
             yield inner
-            yield from self._candidates(inner, _scanned(inner, self._root), layers - 1)
+            yield from self._candidates(inner, self._scanned(inner, self._root), layers - 1)
 
+    def _with_containers(self, text: str, scanner: AnswerScanner, layers: int, *, certain: bool) -> str:
+        """The text with objects and arrays in place of the strings that hold them.
 
-def _scanned(text: str, place: Place) -> AnswerScanner:
-    scanner = AnswerScanner(place)
-    scanner.feed(text)
-    return scanner
+        :param certain: only where no variant of the schema allows a string.
+        """
+        parts: list[str] = []
+        at = 0
+        for start, end, place, is_certain in scanner.strings:
+            inner = container_in(text[start:end]) if is_certain or not certain else None
+            if inner is None or layers == 0:
+                continue
+            inner_scanner = self._scanned(inner, place)
+            if inner_scanner.failed:
+                continue
+            parts += (text[at:start], self._with_containers(inner, inner_scanner, layers - 1, certain=certain))
+            at = end
+        return "".join((*parts, text[at:]))
 
-
-def _with_containers(text: str, scanner: AnswerScanner, layers: int, *, certain: bool) -> str:
-    """The text with objects and arrays in place of the strings that hold them.
-
-    :param certain: only where no variant of the schema allows a string.
-    """
-    parts: list[str] = []
-    at = 0
-    for start, end, place, is_certain in scanner.strings:
-        inner = container_in(text[start:end]) if is_certain or not certain else None
-        if inner is None or layers == 0:
-            continue
-        inner_scanner = _scanned(inner, place)
-        if inner_scanner.failed:
-            continue
-        parts += (text[at:start], _with_containers(inner, inner_scanner, layers - 1, certain=certain))
-        at = end
-    return "".join((*parts, text[at:]))
+    def _scanned(self, text: str, place: Place) -> AnswerScanner:
+        scanner = AnswerScanner(place, self._work)
+        scanner.feed(text)
+        return scanner

@@ -12,12 +12,14 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from modelmux.claude.schema.outline import Place
-from modelmux.claude.schema.work import MAX_LEVELS, TooMuchWork
+from modelmux.claude.schema.work import MAX_LEVELS, TooMuchWork, Work
 
 #: White space; a mark; a number or a name. Always matches.
 _TOKEN: Final = re.compile(r'(?P<space>[ \t\r\n]+)|(?P<mark>[{}\[\],:"])|[^ \t\r\n{}\[\],:"]+')
 #: Inside a string: text without escapes; an escape, as far as its end is concerned; its end. Always matches.
 _PIECE: Final = re.compile(r'[^"\\]+|\\(?:.|\Z)|"', re.DOTALL)
+#: The same with as much text and as many escapes as there are.
+_PIECES: Final = re.compile(r'(?:[^"\\]++|\\.)++|\\\Z|"', re.DOTALL)
 _BLANK_ESCAPES: Final = (r"\n", r"\r", r"\t")
 
 
@@ -49,10 +51,12 @@ class AnswerScanner:
     """One answer. It reads any text; of one that is not JSON it says nothing.
 
     :param root: what is wanted.
+    :param work: is charged for every mark of the text.
     """
 
-    def __init__(self, root: Place) -> None:
+    def __init__(self, root: Place, work: Work) -> None:
         self._root = root
+        self._work = work
         self._at = 0  # characters read
         self._levels: list[_Level] = []
         self._wants_key = False
@@ -76,9 +80,8 @@ class AnswerScanner:
 
     @property
     def held_from(self) -> int | None:
-        """Where the text begins that may have to be changed; None if nothing has to be, as far as it was read."""
-        if self.failed:
-            return None
+        """Where the text begins that may have to be changed; None if nothing has to be, as far as it was read. Only if
+        not ``failed``."""
         if self._may_be_envelope:
             return 0
         if self.strings:
@@ -92,8 +95,6 @@ class AnswerScanner:
 
     def feed(self, text: str) -> None:
         """Read on. Linear in the text, however it is divided."""
-        if self.failed:
-            return
         try:
             at, base = 0, self._at
             while at < len(text) and not self.failed:
@@ -108,6 +109,8 @@ class AnswerScanner:
         if match["space"]:
             return match.end()
         mark = match["mark"]
+        if mark:
+            self._work.charge(1)
         if self._over:  # something after the end
             self.failed = True
         elif mark == '"':
@@ -144,7 +147,7 @@ class AnswerScanner:
             self._escaped = False
             self._text_of_string("\\" + text[at])
             return at + 1
-        match = _PIECE.match(text, at)
+        match = (_PIECE if self._opening == "blank" else _PIECES).match(text, at)
         assert match is not None
         piece = match[0]
         if piece == '"':

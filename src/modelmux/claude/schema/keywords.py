@@ -7,16 +7,28 @@ What is not read (regular expressions, ``unevaluatedProperties``) makes the resu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from modelmux.claude.schema.reader import dict_in, list_in, names_in
-
-if TYPE_CHECKING:
-    from modelmux.claude.schema.conformance import SchemaChecker
+from modelmux.claude.schema.work import Work
 
 Json = dict[str, Any]
 #: Whether a value fits; None where it cannot be told.
 Verdict = bool | None
+
+
+class Checker(Protocol):
+    """What keywords need of ``SchemaChecker``, which describes it."""
+
+    work: Work
+
+    def fits(self, schema: Any, value: Any, level: int) -> Verdict: ...
+
+    def target(self, reference: str) -> Any: ...
+
+    def values_of(self, enum: list[Any]) -> frozenset[Any]: ...
+
+    def comparable(self, value: Any) -> Any: ...
 
 
 class Step(NamedTuple):
@@ -25,7 +37,7 @@ class Step(NamedTuple):
     :param schema: which has the keyword.
     """
 
-    checker: SchemaChecker
+    checker: Checker
     schema: Json
     argument: Any
     value: Any
