@@ -48,6 +48,22 @@ _MESSAGES = """
 | a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
 """
+_STRUCTURED_OUTPUT = """## Structured output
+
+A schema, of `response_format` or of `text.format`, is Claude's native structured output where the model has it and the
+schema is in the supported subset. Otherwise a tool that the model is forced to call takes the answer, and nothing holds
+the model to the schema. An answer by such a tool that does not fit the schema is repaired where that makes it fit:
+
+| what Claude wrote | what the client gets |
+|---|---|
+| the answer inside one key that the schema does not have: `{"parameter": {…}}`, `{"input": …}` | the answer |
+| an array or an object as a string, at any depth | the array or the object |
+| an answer that fits, or that does not fit in another way, or was cut off | what Claude wrote |
+
+A stream is held back only from a first key that the schema does not have, or from a string that looks like JSON where
+an array or an object is wanted. Regular expressions and references to other documents are not checked; a very large
+answer or schema is not checked at all.
+"""
 
 
 def render() -> str:
@@ -63,6 +79,7 @@ def _lines() -> Iterator[str]:
     for name, support in FIELD_SUPPORT.items():
         yield f"| `{name}` | {support.kind} | {support.explanation} |"
     yield _MESSAGES
+    yield _STRUCTURED_OUTPUT
     yield "## Models\n"
     yield "Context and output in tokens. *Forced*: whether `tool_choice` can force a tool call. *Structured*: whether"
     yield "structured output is native. *Cache from*: the shortest prompt, in tokens, that is cached.\n"

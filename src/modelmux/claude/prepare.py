@@ -94,12 +94,12 @@ def prepare(
     draft = Draft(request, card, options, recall, other_model=other_model)
     for rule in RULES:
         rule(draft)
-    answer_tool = draft.answer_tool.name if draft.answer_tool is not None else None
-    body = draft.body
+    body, tool, wanted = draft.body, draft.answer_tool, request.answer_format
     plan = replace(
         plan,
         model_id=card.id,
-        answer_tool=answer_tool,
+        answer_tool=tool.name if tool else None,
+        answer_schema=wanted.schema if tool and wanted else None,
         property_names=draft.property_names,
         temperature=body.temperature,
         top_p=body.top_p,

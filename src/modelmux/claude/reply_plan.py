@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -17,6 +18,7 @@ class ReplyPlan(Struct, frozen=True):
         only; set when the request is prepared.
     :param custom_tools: upstream names of tools that take free text.
     :param answer_tool: upstream name of the tool whose input is the answer itself.
+    :param answer_schema: what the client asked the answer of that tool to fit.
     :param legacy_function: reply with ``function_call`` instead of ``tool_calls``.
     :param strip_code_block: remove the Markdown fence around an answer that is one code block.
     :param show_reasoning: False leaves reasoning out.
@@ -33,6 +35,7 @@ class ReplyPlan(Struct, frozen=True):
     property_names: Mapping[str, Mapping[str, str]] = {}
     custom_tools: frozenset[str] = frozenset()
     answer_tool: str | None = None
+    answer_schema: dict[str, Any] | None = None
     legacy_function: bool = False
     strip_code_block: bool = False
     show_reasoning: bool = True

@@ -86,7 +86,7 @@ class ResponsesEncoder(ReplyEncoder):
             check_sealer(self.plan)
         elif event.type == "message_stop":
             self._message_stop()
-        if items.has_summary:  # it is shown at the end; the reply has begun nevertheless
+        if items.has_held_text:  # the reply has begun nevertheless
             items.output.begin()
             self.content_started = True
         if not items.output.has_frames:
