@@ -81,6 +81,8 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("a tool whose type may be a secret", {"tools": [{"type": "s3cr3t!"}]}),
     ("a function without anything", {"tools": [{"type": "function"}, {"cache_control": None}]}),
     ("a free-text tool without anything", {"tools": [{"type": "custom", "zz": 1}]}),
+    ("a choice nobody has", {"tools": [{"name": "f"}], "tool_choice": {"type": "hologram"}}),
+    ("more in a choice", {"tools": [{"name": "f"}], "tool_choice": {"type": "any", "zz": 1}}),
     ("two searches that differ", {"tools": [_SEARCH, {**_SEARCH, "max_uses": 1}]}),
     ("a search beside the options of one", {"tools": [_SEARCH], "web_search_options": {"max_uses": 1}}),
     ("a filter nobody has", {"web_search_options": {"filters": {"a": 1}}}),

@@ -82,7 +82,9 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     if (id := first(value, *_IDS)) is not None:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)
     native = value.get("type") == "tool_use" or "input" in value
-    call[kind][text] = _arguments(inner.get(text), rewrite.client_path(f"{place}.{text}"), rewrite, quiet=native) or ""
+    call[kind][text] = (
+        _arguments(inner.get(text), rewrite.client_spelling(f"{place}.{text}"), rewrite, quiet=native) or ""
+    )
     return call
 
 

@@ -94,9 +94,7 @@ def normalise_format(value: Any, path: str, rewrite: Rewrite) -> Any:
     named = [name for name in _SCHEMA_NAMES if isinstance(value.get(name), dict)]
     if kind is None and named:
         rewrite.completed(f"{path}.type", "A format with a schema is one of type 'json_schema'.")
-    if kind not in (None, "json_object", "json_schema") or (kind is None and not named):
-        return value
-    if not named:
+    if not named or kind not in (None, "json_object", "json_schema"):
         return value
     name, inner = named[0], value[named[0]]
     rest = without(value, "type", *named[:1])

@@ -185,26 +185,27 @@ class MessageList:
         if id is not None:
             value["tool_call_id"] = normalise_id(id, f"{path}.tool_call_id", self._rewrite)
             self._waiting = [call for call in self._waiting if call[0] != value["tool_call_id"]]
-        self._add_content({**value, **self._result_content(given, place)}, path, place)
+        fields, place = self._result_content(given, place)
+        self._add_content({**value, **fields}, path, place)
 
     def _add_result(self, part: Json, path: str) -> None:
         """Anthropic's ``tool_result``."""
         value = {"role": "tool", **without(part, "type")}
         self._add_tool(value, path)
 
-    def _result_content(self, content: Any, path: str) -> Json:
-        """The content of a tool's result: whatever JSON the tool returned."""
+    def _result_content(self, content: Any, path: str) -> tuple[Json, str]:
+        """The content of a tool's result, whatever JSON the tool returned, and the client's path of it."""
         if isinstance(content, dict) and isinstance(content.get("content"), list) and "type" not in content:
             for unknown in without(content, "content", "isError", "is_error"):  # MCP's result of a call
                 self._rewrite.notices.add("ignored", f"{path}.{unknown}"[:80], "Not part of what the model reads.")
             error = first(content, "isError", "is_error") is True
-            return {"content": content["content"], **({"is_error": True} if error else {})}
+            return {"content": content["content"], **({"is_error": True} if error else {})}, f"{path}.content"
         if content is None or isinstance(content, str) or _is_part(content):
-            return {"content": content}
+            return {"content": content}, path
         if isinstance(content, list) and all(_is_part(part) or isinstance(part, str) for part in content):
-            return {"content": content}
+            return {"content": content}, path
         self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
-        return {"content": as_json(content)}
+        return {"content": as_json(content)}, path
 
     def _only_call(self, name: Any) -> str | None:
         """The id of the only call without a result, or of the only one of that name."""

@@ -47,7 +47,10 @@ class Rewrite:
 
     def client_path(self, path: str) -> str:
         """The client's path for a path of the rewritten request."""
-        path = _replace_prefix(path, self.positions)
+        return self.client_spelling(_replace_prefix(path, self.positions))
+
+    def client_spelling(self, path: str) -> str:
+        """The same for a path that begins with the client's position."""
         for _ in range(_RENAMED_TWICE):
             path = _replace_prefix(path, self.members)
         return path

@@ -12,6 +12,7 @@ from modelmux.dialects.openai_chat.normalise.rewrite import (
     Rewrite,
     first,
     missing,
+    unknown_value,
     without,
     wrong_type,
 )
@@ -20,6 +21,7 @@ from modelmux.dialects.openai_shared.web_search import is_web_search
 _SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
 _FUNCTION: Final = ("name", "description", "strict", *_SCHEMAS)
 _CHOICE_WORDS: Final = ("auto", "none", "required", "any")
+_CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
 _GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
 
 
@@ -131,7 +133,9 @@ def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite
         body.setdefault("parallel_tool_calls", value["disable_parallel_tool_use"] is not True)
     value = without(value, "disable_parallel_tool_use")
     kind, rest = value.get("type"), without(value, "type", "name", "tools", "mode")
-    if kind in _CHOICE_WORDS and not rest:
+    if kind in _CHOICE_WORDS:
+        for unknown in rest:
+            rewrite.notices.add("ignored", f"tool_choice.{unknown[:80]}", "Not a field of Chat Completions.")
         return kind
     if kind == "allowed_tools" and "allowed_tools" not in value:
         rewrite.renamed("tool_choice.allowed_tools", "tool_choice")
@@ -139,9 +143,11 @@ def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite
         return {**rest, "type": kind, "allowed_tools": allowed}
     if isinstance(kind, str) and is_web_search(kind):
         return _named("function", "web_search")
+    if kind is not None and kind not in _CHOICE_TYPES:
+        raise unknown_value(kind, "tool_choice.type", _CHOICE_TYPES)
     nested = value.get("function") if isinstance(value.get("function"), dict) else value.get("custom")
     name = first(value, "name") or (nested.get("name") if isinstance(nested, dict) else None)
-    if kind not in (None, "function", "custom", "tool") or name is None:
+    if name is None or kind == "allowed_tools":
         return value
     if not isinstance(nested, dict):
         rewrite.renamed("tool_choice.function", "tool_choice")
