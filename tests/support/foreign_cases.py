@@ -56,7 +56,6 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("a part whose type is a number", _user({"type": 5})),
     ("a block of a server tool", _talk({"role": "assistant", "content": [
         {"type": "server_tool_use"}, "hi"]}, {"role": "user", "content": "hi"})),
-    ("a text without a text", _user({"type": "text"}, {"type": "text", "text": "hi"})),
     ("an image without an image", _user({"type": "input_image"})),
     ("an image by the id of a file", _user({"type": "input_image", "file_id": "f"})),
     ("a block without a source", _user({"type": "image"})),

@@ -20,10 +20,6 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest, convert_request, decode_object, decode_plain
 
 _TYPES: Final = ("function", "custom")
-#: Types in msgspec's words, such as "`str | null`", and what JSON calls them.
-_TYPES_OF_MSGSPEC: Final = re.compile(r"(?<=expected )`[a-z |]+`, got `[a-z]+`")
-_TYPE: Final = re.compile(r"\b(str|int|float|bool)\b")
-_JSON_TYPES: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 #: A path inside a message: with dots, or in quotes.
 _PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
 
@@ -48,7 +44,6 @@ def decode(body: bytes) -> tuple[ChatRequest, ClaudeRequest, ReplyPlan]:
 
 def _in_client_terms(error: InvalidRequest, rewrite: Rewrite) -> InvalidRequest:
     message = _PATH.sub(lambda match: rewrite.client_path(match[0]), error.message)
-    message = _TYPES_OF_MSGSPEC.sub(lambda match: _TYPE.sub(lambda name: _JSON_TYPES[name[0]], match[0]), message)
     param = rewrite.client_path(error.param) if error.param is not None else None
     return InvalidRequest(message, param=param, hint=error.hint, code=error.code)
 

@@ -75,7 +75,8 @@ def document_block(url: str, filename: str | None, ctx: TranslationContext, path
         ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
         return anthropic.DocumentBlock(anthropic.URLSource(url), title)
     if url and not _SCHEME.match(url):
-        return file("", decode_base64(url, "file", field), title, field, as_image=False)
+        hint = "Send data:application/pdf;base64,… instead, or check its padding."
+        return file("", decode_base64(url, "file", field, hint), title, field, as_image=False)
     media_type, data = decode_data_url(url, field, "application/pdf")
     return file(media_type, data, title, field, as_image=False)
 
@@ -107,12 +108,12 @@ def decode_data_url(url: str, field: str, media_type: str = "image/png") -> tupl
     return head["type"].strip().lower(), decode_base64(url[head.end() :], "data URL", field)
 
 
-def decode_base64(text: str, what: str, field: str) -> bytes:
+def decode_base64(text: str, what: str, field: str, hint: str = "Check its padding.") -> bytes:
     """:raises InvalidRequest: not base64."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(f"The {what} is not valid base64.", param=field, hint="Check its padding.") from None
+        raise InvalidRequest(f"The {what} is not valid base64.", param=field, hint=hint) from None
 
 
 def _decode_image(url: str, field: str) -> tuple[str, bytes]:

@@ -60,7 +60,7 @@ class MessageList:
 
     def _add_value(self, value: Any, path: str) -> None:
         if not isinstance(value, dict):
-            raise wrong_type(value, path, "a message")
+            raise wrong_type(value, path, "a message object")
         if "role" not in value and value.get("type") is not None:
             self._add_item(value, path)
             return

@@ -70,13 +70,6 @@ def _text(value: Json, path: str, rewrite: Rewrite) -> Json:
     return {**value, "type": "text"}
 
 
-def _plain_text(value: Json, path: str, rewrite: Rewrite) -> Json:
-    if value.get("text") is None:
-        rewrite.completed(f"{path}.text", "A text that is missing is an empty one.")
-        return {**value, "text": ""}
-    return value
-
-
 def _image_url(value: Json, path: str, rewrite: Rewrite) -> Json:
     """``input_image``, and ``image_url`` with its URL beside the type."""
     del rewrite
@@ -249,7 +242,6 @@ def _reasoning(value: Json, path: str, rewrite: Rewrite) -> Json:
 
 
 _FOREIGN: Final[dict[str, Callable[[Json, str, Rewrite], Json]]] = {
-    "text": _plain_text,
     "input_text": _text,
     "output_text": _text,
     "summary_text": _text,
