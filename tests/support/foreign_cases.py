@@ -86,6 +86,7 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("a search beside the options of one", {"tools": [_SEARCH], "web_search_options": {"max_uses": 1}}),
     ("a filter nobody has", {"web_search_options": {"filters": {"a": 1}}}),
     ("domains that are a text", {"web_search_options": {"allowed_domains": "x.com"}}),
+    ("a domain that is none", {"web_search_options": {"allowed_domains": [5]}}),
     ("domains of both kinds", {"web_search_options": {"allowed_domains": ["x.com"], "blocked_domains": ["y.com"]}}),
     ("uses that are none", {"web_search_options": {"max_uses": 0}}),
     ("a breakpoint that is a text", {"web_search_options": {"cache_control": "x"}}),

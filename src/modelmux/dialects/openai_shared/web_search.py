@@ -47,8 +47,8 @@ def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> an
     for name in filters or ():
         if name not in ("allowed_domains", "blocked_domains"):
             notices.add("ignored", f"{field}.filters.{name[:80]}", "Claude's web search does not have this setting.")
-    allowed = _domains("allowed_domains", options, filters, field)
-    blocked = _domains("blocked_domains", options, filters, field)
+    allowed = _domains("allowed_domains", options, filters, notices, field)
+    blocked = _domains("blocked_domains", options, filters, notices, field)
     if allowed and blocked:
         raise _invalid(f"{field}.blocked_domains", "It excludes 'allowed_domains'.")
     return anthropic.WebSearch(
@@ -61,15 +61,18 @@ def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> an
     )
 
 
-def _domains(name: str, options: dict[str, Any], filters: Any, field: str) -> list[str] | None:
+def _domains(name: str, options: dict[str, Any], filters: Any, notices: Notices, field: str) -> list[str] | None:
     value = options.get(name)
     if value is None and filters:
         value, field = filters.get(name), f"{field}.filters"
-    if value in (None, []):
+    if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(domain, str) and domain for domain in value):
+    if not isinstance(value, list):
         raise _invalid(f"{field}.{name}", "It must be a list of domains.")
-    return value
+    domains = [domain for domain in value if isinstance(domain, str) and domain]
+    if len(domains) < len(value):
+        notices.add("ignored", f"{field}.{name}", "A domain is a text.")
+    return domains or None
 
 
 def _breakpoint(marker: Any, field: str) -> anthropic.CacheControl | None:
