@@ -25,6 +25,7 @@ class ReasoningRequest(Struct, frozen=True):
 
     :param level: None leaves the amount to the model.
     :param budget: in tokens, where the client named one.
+    :param exact: the budget is in Anthropic's own form: it is sent as it is to a model that has budgets.
     :param shown: whether the client wants to see the reasoning; None if it does not say. Then it is shown where the
         model's text between tool calls is part of it.
     :param optional: whether to think is left to the model.
@@ -34,6 +35,7 @@ class ReasoningRequest(Struct, frozen=True):
     budget: int | None = None
     shown: bool | None = True
     optional: bool = False
+    exact: bool = False
 
 
 class AnswerFormat(Struct, frozen=True):
@@ -125,6 +127,7 @@ class ClaudeRequest(Struct, frozen=True):
     """A request for a Claude model.
 
     :param body: the request as a Messages body. It may exceed what a given model accepts.
+    :param effort: what the client asks for apart from thinking; None leaves it to ``reasoning``.
     :param late_system: system turns inside the conversation, in order.
     :param tool_aliases: other names by which a model may call a tool -> its own.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
@@ -137,6 +140,7 @@ class ClaudeRequest(Struct, frozen=True):
 
     body: MessagesRequest
     reasoning: ReasoningRequest | None = None
+    effort: Level | None = None
     answer_format: AnswerFormat | None = None
     web_search: WebSearch | None = None
     cache: CacheOptions = CacheOptions()
