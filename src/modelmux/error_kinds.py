@@ -27,7 +27,7 @@ class ErrorKind(Struct, frozen=True, kw_only=True):
     :param message: stands in where an upstream gave no readable message.
     :param remedy: what to do about it; the default hint.
     :param should_retry: value of ``x-should-retry``; None leaves the decision to the client's own rules.
-    :param retry_after: seconds for ``retry-after``; None sends no header.
+    :param retry_after: seconds for ``retry-after`` where nothing names another number; None sends no header.
     """
 
     name: str
@@ -198,7 +198,7 @@ _TABLE: Final = (
     ),
     ErrorKind(
         name="rate_limit", status=429, openai_type="rate_limit_error", openai_code="rate_limit_exceeded",
-        anthropic_type="rate_limit_error", retry="anywhere",
+        anthropic_type="rate_limit_error", retry="anywhere", retry_after=5.0,
         message="The Vertex AI quota of this model is used up for now.",
     ),
     ErrorKind(

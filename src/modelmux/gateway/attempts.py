@@ -215,7 +215,7 @@ class Attempts:
             body = await reply.read(MAX_ERROR_BODY)
         finally:
             await reply.aclose()
-        error = provider.error(reply.status, reply.headers, body, deployment)
+        error = provider.error(reply.status, reply.headers, body, deployment, self._services.runtime.now())
         call.record.upstream_request_id = error.reply.request_id or call.record.upstream_request_id
         raise error
 

@@ -188,6 +188,9 @@ class Provider(Protocol):
         """A complete stream as the reply in one piece, for a dialect that passes this on."""
         ...
 
-    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
-        """An error reply as an exception; it never contains the deployment's project."""
+    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment, now: float) -> UpstreamRefused:
+        """An error reply as an exception; it never contains the deployment's project.
+
+        :param now: seconds since the epoch.
+        """
         ...

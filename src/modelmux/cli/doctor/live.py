@@ -119,7 +119,7 @@ async def _call(deployment: Deployment, vertex: VertexClaude, pool: HttpPool, to
     elapsed_ms = round(1000 * (time.monotonic() - started))
     if reply.status == 200:
         return Result(deployment.id, "ok", f"responded in {elapsed_ms} ms", ms=elapsed_ms)
-    refused = vertex.error(reply.status, reply.headers, body, deployment)
+    refused = vertex.error(reply.status, reply.headers, body, deployment, time.time())
     return explain(deployment, refused, today, elapsed_ms)
 
 

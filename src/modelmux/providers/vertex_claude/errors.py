@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.google.errors import UpstreamErrorBody
+from modelmux.wire.http import find_header
 
 #: Longest upstream message that is passed on: enough for every known one, short enough for a log line.
 MAX_MESSAGE: Final = 2_000
@@ -116,14 +119,16 @@ def translate_upstream_error(
     project: str = "",
     body: bytes = b"",
     headers: Sequence[tuple[bytes, bytes]] = (),
+    now: float | None = None,
 ) -> UpstreamRefused:
     """An error reply as the client's error.
 
     :param retry_after: the upstream's Retry-After header, if any.
     :param project: the project id, which is removed.
     :param body, headers: the reply as it came.
+    :param now: seconds since the epoch, for a Retry-After that is a date; None if unknown.
     """
-    requested, kind = _seconds(retry_after), _kind(error)
+    requested, kind = _wait(retry_after, find_header(headers, b"date"), now), _kind(error)
     message = _redacted(error.message, project)
     is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_project(body, project)
     return UpstreamRefused(
@@ -185,7 +190,31 @@ def _redacted(message: str, project: str) -> str:
     return message[:MAX_MESSAGE].strip()
 
 
+def _wait(value: str | None, date: str | None, now: float | None) -> float | None:
+    """Seconds of a Retry-After, which is a number or a date; nonsense gives None, a date in the past 0.
+
+    A date is compared with the reply's own ``date`` and with the gateway's clock. Either may be wrong, so the shorter
+    wait that is left counts.
+    """
+    seconds, until = _seconds(value), _timestamp(value)
+    if seconds is not None or until is None:
+        return seconds
+    starts = [start for start in (now, _timestamp(date)) if start is not None]
+    if not starts:
+        return None
+    return min((until - start for start in starts if until > start), default=0.0)
+
+
+def _timestamp(value: str | None) -> float | None:
+    """Seconds since the epoch of an HTTP date in any of its three forms; None for anything else."""
+    try:
+        date = parsedate_to_datetime(value or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def _seconds(value: str | None) -> float | None:
-    """Seconds of a Retry-After or a ``google.protobuf.Duration``; dates and nonsense give None."""
+    """Seconds of a number, as in Retry-After, or of a ``google.protobuf.Duration``; anything else gives None."""
     match = _SECONDS.fullmatch(value.strip()) if value else None
     return float(match[1]) if match else None

@@ -106,7 +106,7 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         return raw_reply.to_body(stream)
 
-    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
+    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment, now: float) -> UpstreamRefused:
         """See ``providers.base.Provider``."""
         retry_after = find_header(headers, b"retry-after")
         return translate_upstream_error(
@@ -115,4 +115,5 @@ class VertexClaude:
             project=deployment.project,
             body=body,
             headers=headers,
+            now=now,
         )

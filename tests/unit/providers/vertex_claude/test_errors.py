@@ -147,6 +147,34 @@ def test_how_long_to_wait(header: str | None, delay: str | None, seconds: float 
     assert error.retry_after == seconds
 
 
+NOW = 1_796_126_400.0  # Tue, 01 Dec 2026 12:00:00 GMT
+
+
+@pytest.mark.parametrize(
+    ("header", "date", "seconds"),
+    [
+        ("Tue, 01 Dec 2026 12:00:20 GMT", None, 20.0),
+        ("Tuesday, 01-Dec-26 12:00:20 GMT", None, 20.0),
+        ("Tue Dec  1 12:00:20 2026", None, 20.0),
+        (" Tue, 01 Dec 2026 12:00:20 GMT ", None, 20.0),
+        ("Tue, 01 Dec 2026 11:59:00 GMT", None, 0.0),
+        ("Tue, 01 Dec 2026 11:59:00 GMT", "Tue, 01 Dec 2026 11:58:45 GMT", 15.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "Tue, 01 Dec 2026 12:00:50 GMT", 10.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "Mon, 01 Jun 2026 12:00:50 GMT", 60.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "nonsense", 60.0),
+        ("30", "Mon, 01 Jun 2026 12:00:50 GMT", 30.0),
+        ("Tue, 99 Dec 2026 12:01:00 GMT", None, None),
+        ("Tue, 01 Dec 99999 12:01:00 GMT", None, None),
+        ("soon", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_date_says_how_long_to_wait(header: str, date: str | None, seconds: float | None) -> None:
+    headers = [] if date is None else [(b"date", date.encode())]
+    error = translate_upstream_error(Body(429), retry_after=header, headers=headers, now=NOW)
+    assert error.retry_after == seconds
+
+
 MESSAGES: list[tuple[str, str]] = [
     ("Publisher Model `projects/acme-prod/locations/us/models/m` not found.",
      "Publisher Model `projects/***/locations/us/models/m` not found."),
