@@ -167,6 +167,12 @@ _TABLE: Final = (
     ),
     _rejected("thinking_refused", "Vertex AI did not accept a thinking block.", retry="after_repair"),
     _rejected("beta_refused", "Vertex AI does not know a beta feature.", retry="after_repair"),
+    ErrorKind(
+        name="content_filter", status=400, openai_type="invalid_request_error", openai_code="content_filter",
+        anthropic_type="invalid_request_error", quotes_request=True, should_retry=False,
+        message="A content policy blocked the request or its answer.",
+        remedy="A content policy stopped this, not an error in the request. Retrying it unchanged does not help.",
+    ),
     # Google's front end rejected the size; clients that see these words compact their conversation.
     _rejected("request_size", "Input is too long.", status=413, code="request_too_large", anthropic_status=400),
     _rejected(

@@ -265,9 +265,10 @@ class UpstreamRefused(UpstreamError):
         hint: str | None = None,
         detail: str | None = None,
         retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         self.kind = kind
-        super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail)
+        super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail, details=details)
         self.reply = reply
         self.retry_after = retry_after
 

@@ -162,7 +162,7 @@ class Attempts:
             if _is_event_stream(reply):
                 return await self._fold(reply, call)
             body = await reply.read(MAX_REPLY_BODY)
-            message = self._services.provider.message(body)
+            message = self._services.provider.message(body, call.deployment)
             call.record.usage = message.usage
             call.record.unknown_types = unknown_types(message)
             return CompleteReply(message, body)
@@ -224,7 +224,7 @@ class Attempts:
         provider, streams = self._services.provider, self._services.streams
         if not _is_event_stream(reply):  # the upstream replied in one piece nevertheless
             body = await reply.read(MAX_REPLY_BODY)
-            events = to_events(provider.message(body))
+            events = to_events(provider.message(body, call.deployment))
             return MessageEventSource(reply, events, provider.stream_of(body) if call.encoder.raw else None)
         reader = provider.reader(call.deployment)
         if self._exchange.stream_mode != "buffered":

@@ -40,6 +40,7 @@ CLIENT: dict[str, tuple[int, str, str | None, bool | None]] = {
     "unexpected": (502, "server_error", "upstream_error", None),
     "beta_refused": (400, "invalid_request_error", None, None),
     "request_size": (413, "invalid_request_error", "request_too_large", None),
+    "content_filter": (400, "invalid_request_error", "content_filter", False),
 }
 
 
