@@ -12,11 +12,11 @@ import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
+from modelmux.config.home import expand_user
 from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
@@ -172,7 +172,7 @@ class Gateway:
         """What answers the requests of each surface."""
         pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
         responses = StoredResponses(services.responses)
-        models = ModelList(services.routes, started=int(self._runtime.now()))
+        models = ModelList(services.routes)
 
         def handler(surface: Surface) -> Handler:
             if surface.operation == "page":
@@ -329,7 +329,7 @@ def credential_loader(auth: AuthConfig) -> Loader:
     if auth.service_account_json is not None:
         return service_account_info(auth.service_account_json.reveal())
     if auth.service_account_file is not None:
-        return service_account_file(Path(auth.service_account_file).expanduser())
+        return service_account_file(expand_user(auth.service_account_file))
     return application_default()
 
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.home import expand_user, home_directory
+
 if sys.platform != "win32":
     import fcntl
 
@@ -39,8 +41,8 @@ def default_directory(environment: Mapping[str, str], platform: str = sys.platfo
     """
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "modelmux" / "Logs"
-    home = Path(environment.get("HOME") or Path.home())
+        return (Path(local) if local else home_directory(environment) / "AppData" / "Local") / "modelmux" / "Logs"
+    home = home_directory(environment)
     if platform == "darwin":
         return home / "Library" / "Logs" / "modelmux"
     state = environment.get("XDG_STATE_HOME", "")  # relative paths are invalid by the XDG specification
@@ -52,7 +54,7 @@ def log_directory(named: str | None, environment: Mapping[str, str]) -> Path:
 
     :raises RuntimeError: there is no home directory.
     """
-    return Path(named).expanduser() if named else default_directory(environment)
+    return expand_user(named) if named else default_directory(environment)
 
 
 def log_files(directory: Path) -> list[Path]:

@@ -36,6 +36,7 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
+from modelmux.config.home import expand_user
 from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause, TokenFailure, classify, scrub
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -200,7 +201,7 @@ def application_default() -> Loader:
 
 def _read(path: Path) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return expand_user(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CredentialProblem(FailureCause.FILE_MISSING, f"no file at {path}") from None
     except UnicodeDecodeError:
@@ -277,7 +278,7 @@ def _describe_type(info: dict[str, Any]) -> str:
 def key_file_problems(path: str | os.PathLike[str]) -> list[str]:
     """Problems of a key file: missing, not a regular file, readable by others. Empty if there are none."""
     try:
-        info = Path(path).expanduser().stat()
+        info = expand_user(path).stat()
     except OSError as exc:
         return [f"{path}: {exc.strerror}"]
     if not stat.S_ISREG(info.st_mode):
