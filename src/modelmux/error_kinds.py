@@ -150,6 +150,7 @@ _TABLE: Final = (
     # The way to the upstream
     _server("upstream_error", 502, "upstream_error"),
     _server("unreachable", 502, "upstream_unreachable", retry="anywhere", blames=True, anthropic_status=503),
+    _server("certificate", 502, "upstream_unreachable", should_retry=False),
     _server("broken", 502, "upstream_broken", retry="anywhere", blames=True, anthropic_status=503),
     # A timeout that leaves no reply half computed upstream, or that is set in order to try elsewhere
     _server("slow_start", 504, "upstream_timeout", anthropic_type="timeout_error", retry="anywhere", blames=True),

@@ -25,6 +25,7 @@ exception.
     ├── UpstreamError                Vertex AI, or the way to it, failed
     │   ├── UpstreamRefused          Vertex AI answered with an error of its own
     │   ├── UpstreamUnreachable      502  no connection could be made
+    │   │   └── CertificateNotAccepted  502  the certificate is not one that the gateway trusts
     │   ├── UpstreamTimeout          504  one of the timeouts expired; ``clock`` says which
     │   └── UpstreamBroken           502  the reply broke the protocol, or stopped before its end
     ├── OutsideGeography             500  the call would leave the route's geography
@@ -277,6 +278,13 @@ class UpstreamUnreachable(UpstreamError):
     """502: no connection could be made (DNS, TCP, TLS or proxy)."""
 
     kind = KINDS["unreachable"]
+
+
+class CertificateNotAccepted(UpstreamUnreachable):
+    """502: the upstream's certificate is not of an authority that the gateway trusts, or not for its host. It will not
+    be at the next attempt."""
+
+    kind = KINDS["certificate"]
 
 
 class UpstreamTimeout(UpstreamError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from modelmux.config.home import expand_user, home_directory
+from modelmux.config.home import expand_user
 
 # No symbolic link is followed: in a shared directory another user could create it. Flags a platform lacks are left out.
 _CREATE: Final = (
@@ -32,8 +32,8 @@ def state_directory(named: str | None, environment: Mapping[str, str], platform:
         return Path(from_manager)
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
-        return (Path(local) if local else home_directory(environment) / "AppData" / "Local") / "modelmux"
-    home = home_directory(environment)
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "modelmux"
+    home = Path(environment.get("HOME") or Path.home())
     if platform == "darwin":
         return home / "Library" / "Application Support" / "modelmux"
     state = environment.get("XDG_STATE_HOME", "")  # relative paths are invalid by the XDG specification

@@ -35,10 +35,7 @@ _FLAGS: Final = (
 
 
 def default_directory(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """The directory in which a platform keeps logs of a user's programs.
-
-    :raises RuntimeError: there is no home directory.
-    """
+    """The directory in which a platform keeps logs of a user's programs."""
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
         return (Path(local) if local else home_directory(environment) / "AppData" / "Local") / "modelmux" / "Logs"
@@ -50,10 +47,7 @@ def default_directory(environment: Mapping[str, str], platform: str = sys.platfo
 
 
 def log_directory(named: str | None, environment: Mapping[str, str]) -> Path:
-    """The directory of the setting ``logs.directory``, else the platform's.
-
-    :raises RuntimeError: there is no home directory.
-    """
+    """The directory of the setting ``logs.directory``, else the platform's."""
     return expand_user(named) if named else default_directory(environment)
 
 

@@ -72,7 +72,7 @@ async def _call_all(
     assert context.token is not None
     token, semaphore = context.token, asyncio.Semaphore(MAX_CONCURRENT)
     vertex = VertexClaude(quota_project=lambda: context.quota_project)
-    pool = HttpPool(proxies=proxies)
+    pool = HttpPool(proxies=proxies, ssl_context=context.trust.context())
 
     async def one(deployment: Deployment) -> Result:
         async with semaphore:
