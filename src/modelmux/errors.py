@@ -79,6 +79,8 @@ class GatewayError(Exception):
         self.detail = detail
         self.code = code or self.kind.openai_code
         self.details = details
+        #: Whether ``message`` is an upstream's.
+        self.quotes_upstream = False
         #: Seconds for ``retry-after``; None sends no header.
         self.retry_after = self.kind.retry_after
         #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.
@@ -99,10 +101,12 @@ class GatewayError(Exception):
 
     @property
     def public_message(self) -> str:
-        """Message and hint as one text, the way a client sees it."""
+        """Message and hint as one text, the way a client sees it. A hint is set apart from an upstream's words."""
         if not self.hint:
             return self.message
-        end = "" if self.message.endswith((".", "!", "?", ":")) else "."  # an upstream's message may lack it
+        if self.quotes_upstream:
+            return f"{self.message}\n\nHint of the gateway: {self.hint}"
+        end = "" if self.message.endswith((".", "!", "?", ":")) else "."
         return f"{self.message}{end} {self.hint}"
 
     @property

@@ -132,6 +132,7 @@ class ClaudeRequest(Struct, frozen=True):
     :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
     :param returns_thinking: the client sends thinking back by itself: what is not in ``body`` is to be left out.
     :param notices: what was changed so far.
+    :param origins: blocks of ``body`` in order, each with the path of the client's message that it came from.
     """
 
     body: MessagesRequest
@@ -147,6 +148,7 @@ class ClaudeRequest(Struct, frozen=True):
     thinking_runs: tuple[ThinkingRun, ...] = ()
     returns_thinking: bool = False
     notices: tuple[Notice, ...] = ()
+    origins: tuple[tuple[Any, str], ...] = ()
 
     @property
     def urls(self) -> dict[str, str]:

@@ -129,6 +129,7 @@ class Attempts:
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
             self._add_retirement_hint(error, deployment)
+            self._preparation.explain(error, deployment)
             if lease is not None:
                 lease.record_failure(error)
                 lease.release()

@@ -79,6 +79,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
             web_search="web_search_options",
         ),
         notices=tuple(ctx.notices.items),
+        origins=tuple(conversation.origins),
     )
     return claude_request, _reply_plan(request, claude_request, ctx)
 

@@ -167,6 +167,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         thinking_runs=tuple(items.thinking),
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=tuple(ctx.notices.items),
+        origins=tuple(items.conversation.origins),
     )
     plan = _plan(request, claude_request, table.clients, stored if store else None)
     return _decoded(request, claude_request, replace(plan, echo=_echo(request, metadata)), None)

@@ -135,7 +135,7 @@ def translate_upstream_error(
     message = _redacted(error.message, project)
     details = {"error_code": "content_filter"} if kind == "content_filter" else None
     is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_project(body, project)
-    return UpstreamRefused(
+    refused = UpstreamRefused(
         "" if kind == "request_size" else message,
         KINDS[kind],
         UpstreamReply(error.status, body if is_safe else b"", error.request_id, error.anthropic_type, headers),
@@ -143,6 +143,8 @@ def translate_upstream_error(
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
         details=details,
     )
+    refused.quotes_upstream = bool(message) and kind != "request_size"
+    return refused
 
 
 def translate_stream_error(event: StreamEvent, *, project: str = "", data: bytes = b"") -> UpstreamRefused:
