@@ -28,12 +28,14 @@ class ReasoningRequest(Struct, frozen=True):
     :param shown: whether the client wants to see the reasoning; None if it does not say. Then it is shown where the
         model's text between tool calls is part of it.
     :param optional: whether to think is left to the model.
+    :param is_native: the budget is Anthropic's own field: a model that takes it gets it as it is.
     """
 
     level: Level | None = None
     budget: int | None = None
     shown: bool | None = True
     optional: bool = False
+    is_native: bool = False
 
 
 class AnswerFormat(Struct, frozen=True):

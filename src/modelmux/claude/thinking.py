@@ -39,12 +39,13 @@ def apply(draft: Draft) -> None:
         return
     if reasoning.optional and (card.thinking_default == "off" or _display(draft) is None):
         return
-    if "adaptive" in card.thinking:
+    takes_budget = reasoning.is_native and reasoning.budget is not None and "enabled" in card.thinking
+    if "adaptive" in card.thinking and not takes_budget:
         draft.body.thinking = Thinking("adaptive", display=_display(draft))
     else:
         _set_budget(reasoning, draft)
     if draft.body.thinking is not None:
-        _set_effort(_effort(reasoning), draft)
+        _set_effort(reasoning.level if takes_budget else _effort(reasoning), draft)
 
 
 def resolve_conflicts(draft: Draft) -> None:

@@ -40,7 +40,8 @@ def _from_thinking(thinking: dict[str, Any]) -> ReasoningRequest:
     if mode == "disabled":
         return ReasoningRequest("none")
     if mode == "enabled":
-        return ReasoningRequest(None, _tokens(thinking.get("budget_tokens"), "thinking.budget_tokens"), shown)
+        budget = _tokens(thinking.get("budget_tokens"), "thinking.budget_tokens")
+        return ReasoningRequest(None, budget, shown, is_native=True)
     if mode in ("adaptive", "between_tools"):
         return ReasoningRequest("none" if mode == "between_tools" else None, None, shown)
     raise InvalidRequest(
