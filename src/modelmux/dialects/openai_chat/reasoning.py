@@ -41,7 +41,7 @@ def _from_thinking(thinking: dict[str, Any]) -> ReasoningRequest:
         return ReasoningRequest("none")
     if mode == "enabled":
         budget = _tokens(thinking.get("budget_tokens"), "thinking.budget_tokens")
-        return ReasoningRequest(None, budget, shown, is_native=True)
+        return ReasoningRequest(None, budget, shown, is_native=budget is not None)
     if mode in ("adaptive", "between_tools"):
         return ReasoningRequest("none" if mode == "between_tools" else None, None, shown)
     raise InvalidRequest(

@@ -45,7 +45,7 @@ ASKS: list[tuple[dict[str, Any], ReasoningRequest | None]] = [
     ({"thinking": {"type": "between_tools"}}, ReasoningRequest("none")),
     ({"thinking": {"type": "adaptive"}, "reasoning": {"enabled": False}}, ReasoningRequest(None)),
     ({"thinking": {"type": "adaptive", "display": "omitted"}}, ReasoningRequest(None, None, False)),
-    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000)),
+    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000, is_native=True)),
     ({"thinking": {"type": "enabled"}}, ReasoningRequest(None)),
 ]
 
