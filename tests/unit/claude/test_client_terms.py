@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from modelmux.claude.client_terms import in_client_terms
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest, FieldNames
+from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.wire.anthropic import (
     Base64Source,
     ImageBlock,
@@ -45,10 +43,10 @@ FIELDS = FieldNames(
     answer_format="response_format", answer_schema="response_format.json_schema.schema",
     web_search="web_search_options",
 )  # fmt: skip
-ORIGINS: tuple[tuple[Any, str], ...] = (
+ORIGINS = Origins((
     (FIRST, "messages.1"), (SECOND, "messages.2"), (REMOTE, "messages.2"), (CALL, "messages.3.tool_calls.0"),
     (RESULT, "messages.4"),
-)  # fmt: skip
+))  # fmt: skip
 PLACES = [
     ("tools.0.custom.input_schema: x", "tool 'Ünicode' (tools.4.function.parameters): x",
      "tools.4.function.parameters"),
@@ -89,3 +87,9 @@ def test_what_is_not_known_is_not_guessed() -> None:
     assert in_client_terms("max_tokens: x", request, BODY, ReplyPlan("m")) == ("max_tokens: x", None)
     no_tools = MessagesRequest(anthropic_version="vertex-2023-10-16", max_tokens=9, messages=[])
     assert in_client_terms("tools.0: x", request, no_tools, ReplyPlan("m")) == ("tools.0: x", None)
+
+
+def test_requests_are_equal_wherever_their_messages_came_from() -> None:
+    assert ClaudeRequest(BODY, origins=ORIGINS) == ClaudeRequest(BODY)
+    assert hash(ORIGINS) == hash(Origins())
+    assert ORIGINS != ()
