@@ -123,6 +123,21 @@ class FieldNames(Struct, frozen=True):
     web_search: str = "tools"
 
 
+class Origins(tuple[tuple[Any, str], ...]):
+    """Blocks of a request in order, each with the path of the client's message that it came from.
+
+    All are equal: two requests that ask for the same are the same, wherever their messages came from.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origins)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class ClaudeRequest(Struct, frozen=True):
     """A request for a Claude model.
 
@@ -136,6 +151,7 @@ class ClaudeRequest(Struct, frozen=True):
     :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
     :param returns_thinking: the client sends thinking back by itself: what is not in ``body`` is to be left out.
     :param notices: what was changed so far.
+    :param origins: of the blocks of ``body``.
     """
 
     body: MessagesRequest
@@ -153,6 +169,7 @@ class ClaudeRequest(Struct, frozen=True):
     thinking_runs: tuple[ThinkingRun, ...] = ()
     returns_thinking: bool = False
     notices: tuple[Notice, ...] = ()
+    origins: Origins = Origins()
 
     @property
     def urls(self) -> dict[str, str]:

@@ -131,6 +131,7 @@ class Attempts:
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
             self._add_retirement_hint(error, deployment)
+            self._preparation.explain(error, deployment)
             if lease is not None:
                 lease.record_failure(error)
                 lease.release()
@@ -217,7 +218,7 @@ class Attempts:
             body = await reply.read(MAX_ERROR_BODY)
         finally:
             await reply.aclose()
-        error = provider.error(reply.status, reply.headers, body, deployment)
+        error = provider.error(reply.status, reply.headers, body, deployment, self._services.runtime.now())
         call.record.upstream_request_id = error.reply.request_id or call.record.upstream_request_id
         raise error
 
@@ -255,7 +256,7 @@ class Attempts:
     def _message(self, body: bytes, call: _Call) -> Message:
         """A reply in one piece. Like those of a stream, its calls have the client's keys, unless its bytes are passed
         on: then the encoder sees to that."""
-        message = self._services.provider.message(body)
+        message = self._services.provider.message(body, call.deployment)
         return message if call.encoder.raw else with_client_keys(message, call.prepared.plan.property_names)
 
     def _reader(self, call: _Call) -> ReplyReader:

@@ -26,6 +26,10 @@ class ClientKeysReader:
     def failure(self) -> GatewayError | None:
         return self._reader.failure
 
+    @property
+    def empty_events(self) -> int:
+        return self._reader.empty_events
+
     def feed(self, data: bytes) -> Events:
         return self._restored(self._reader.feed(data))
 

@@ -44,6 +44,9 @@ class NativePreparation:
         """A native reply that pauses is the client's to continue."""
         raise NotImplementedError
 
+    def explain(self, error: GatewayError, deployment: Deployment) -> None:
+        """See ``gateway.preparation.Preparation``. The request has the client's own places."""
+
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         if error.kind.name == "thinking_refused":
             is_new = deployment.card.id not in self._without_thinking

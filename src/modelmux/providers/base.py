@@ -51,6 +51,11 @@ class ReplyReader(Protocol):
         """What is wrong with the event after the last one returned; the next call raises it."""
         ...
 
+    @property
+    def empty_events(self) -> int:
+        """How many events without payload there were: intermediaries send them, and they are not returned."""
+        ...
+
     def feed(self, data: bytes) -> list[StreamEvent | TextDeltaRun]:
         """The events that these bytes complete; plain text deltas in a row may come as one run.
 
@@ -176,9 +181,11 @@ class Provider(Protocol):
 
     def reader(self, deployment: Deployment) -> ReplyReader: ...
 
-    def message(self, body: bytes) -> Message:
+    def message(self, body: bytes, deployment: Deployment | None = None) -> Message:
         """A reply in one piece.
 
+        :param deployment: whose reply it is; its project is removed from errors.
+        :raises UpstreamRefused: the body is an error, although the status says otherwise.
         :raises UpstreamBroken: the body is not a message.
         """
         ...
@@ -191,6 +198,11 @@ class Provider(Protocol):
         """A complete stream as the reply in one piece, for a dialect that passes this on."""
         ...
 
-    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
-        """An error reply as an exception; it never contains the deployment's project."""
+    def error(
+        self, status: int, headers: Headers, body: bytes, deployment: Deployment, now: float | None = None
+    ) -> UpstreamRefused:
+        """An error reply as an exception; it never contains the deployment's project.
+
+        :param now: seconds since the epoch, for a ``retry-after`` that is a date.
+        """
         ...

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.request import ClaudeRequest, Origins
 from modelmux.dialects.openai_chat.normalise.body import normalise
 from modelmux.dialects.openai_chat.normalise.rewrite import Rewrite
 from modelmux.dialects.openai_chat.request import to_claude_request
@@ -65,5 +65,6 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
         late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
         remote_files=tuple(replace(f, path=path(f.path), field=path(f.field)) for f in request.remote_files),
         fields=names,
+        origins=Origins((block, path(place)) for block, place in request.origins),
         notices=(*rewrite.notices.items, *notices),
     )

@@ -67,7 +67,7 @@ def add_messages(
     :param first: index of the first of them in the request, for the paths in notices and errors.
     """
     for index, message in enumerate(messages, first):
-        path = f"messages.{index}"
+        path = builder.path = f"messages.{index}"
         if isinstance(message, UserMessage):
             _add_user(message, builder, ctx, path)
         elif isinstance(message, AssistantMessage):

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from modelmux.claude.conversation import ConversationBuilder
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest, FieldNames
+from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.openai_chat.field_support import reject_unsupported, report_ignored
 from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system, translate_system
 from modelmux.dialects.openai_chat.reasoning import is_shown, read_effort, read_request
@@ -80,6 +80,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
             web_search="web_search_options",
         ),
         notices=tuple(ctx.notices.items),
+        origins=Origins(conversation.origins),
     )
     return claude_request, _reply_plan(request, claude_request, ctx)
 

@@ -131,6 +131,11 @@ class ReplyItems:
         elif stop_reason == "refusal":
             self._refuse((details.explanation if details else None) or DECLINED)
 
+    def cut(self) -> None:
+        """The end of a reply that a policy stopped: what is open is incomplete."""
+        self.pause()
+        self._close("incomplete")
+
     def _refuse(self, text: str) -> None:
         if self.plan.refusal_as_text:
             message = OpenMessage(self.output, strip=False)

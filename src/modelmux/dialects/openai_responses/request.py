@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from modelmux.claude.notices import Notice
-from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
+from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
 from modelmux.dialects.openai_responses.chat_fields import take_chat_fields
@@ -172,6 +172,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         thinking_runs=tuple(items.thinking),
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=(*request.notices, *ctx.notices.items),
+        origins=Origins(items.conversation.origins),
     )
     plan = _plan(request, claude_request, table.clients, stored if store else None)
     return _decoded(request, claude_request, replace(plan, echo=_echo(request, metadata)), None)
