@@ -14,7 +14,7 @@ import msgspec
 
 from modelmux.claude.answer_scanner import AnswerScanner, container_in
 from modelmux.claude.schema.conformance import SchemaChecker
-from modelmux.claude.schema.outline import Outline, Place
+from modelmux.claude.schema.outline import Outline, Position
 from modelmux.claude.schema.work import TooMuchWork, Work
 
 #: Envelopes and strings that are opened one inside the other.
@@ -88,7 +88,7 @@ class _Repair:
         self._work = Work()
         self._checker = SchemaChecker(schema, self._work)
         self._outline = Outline(schema, self._work)
-        self._root: Place | None = None
+        self._root: Position | None = None
 
     def scanner(self) -> AnswerScanner | None:
         """Reads the answer; None if the schema is beyond the limits."""
@@ -136,18 +136,18 @@ class _Repair:
         """
         parts: list[str] = []
         at = 0
-        for start, end, place, is_certain in scanner.strings:
+        for start, end, position, is_certain in scanner.strings:
             inner = container_in(text[start:end]) if is_certain or not certain else None
             if inner is None or layers == 0:
                 continue
-            inner_scanner = self._scanned(inner, place)
+            inner_scanner = self._scanned(inner, position)
             if inner_scanner.failed:
                 continue
             parts += (text[at:start], self._with_containers(inner, inner_scanner, layers - 1, certain=certain))
             at = end
         return "".join((*parts, text[at:]))
 
-    def _scanned(self, text: str, place: Place) -> AnswerScanner:
-        scanner = AnswerScanner(place, self._work)
+    def _scanned(self, text: str, position: Position) -> AnswerScanner:
+        scanner = AnswerScanner(position, self._work)
         scanner.feed(text)
         return scanner

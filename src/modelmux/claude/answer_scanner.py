@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from modelmux.claude.schema.outline import Place
+from modelmux.claude.schema.outline import Position
 from modelmux.claude.schema.work import MAX_LEVELS, TooMuchWork, Work
 
 #: White space; a mark; a number or a name. Always matches.
@@ -31,20 +31,20 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    place: Place
+    position: Position
     certain: bool
 
 
 class _Level:
     """An object or an array that is open. ``count`` is of its keys or of the items before the current one."""
 
-    __slots__ = ("count", "is_object", "place", "value_place")
+    __slots__ = ("count", "is_object", "position", "value_position")
 
-    def __init__(self, place: Place, *, is_object: bool) -> None:
+    def __init__(self, position: Position, *, is_object: bool) -> None:
         self.is_object = is_object
-        self.place = place
+        self.position = position
         self.count = 0
-        self.value_place = place  # of the current property
+        self.value_position = position  # of the current property
 
 
 class AnswerScanner:
@@ -54,7 +54,7 @@ class AnswerScanner:
     :param work: is charged for every mark of the text.
     """
 
-    def __init__(self, root: Place, work: Work) -> None:
+    def __init__(self, root: Position, work: Work) -> None:
         self._root = root
         self._work = work
         self._at = 0  # characters read
@@ -66,7 +66,7 @@ class AnswerScanner:
         self._collects = False
         self._escaped = False  # the last character of the string is a backslash
         self._opening: Literal["", "blank", "json"] = ""  # what a string where none is wanted looks like so far
-        self._place: Place | None = None  # of that string
+        self._position: Position | None = None  # of that string
         self._over = False  # the outermost value
         self._may_be_envelope = True
         #: The value of the outermost object's only key, which is not the schema's, or a string that is all there is:
@@ -137,8 +137,8 @@ class AnswerScanner:
             self._in_string, self._collects = "key", True
             return
         self._begin_value(opens=True)
-        self._in_string, self._place = "value", self._value_place()
-        if self._is_only_value() or self._place.misplaced is not False:
+        self._in_string, self._position = "value", self._value_position()
+        if self._is_only_value() or self._position.misplaced is not False:
             self._opening = "blank"
         self._collects = bool(self._opening)
 
@@ -174,9 +174,9 @@ class AnswerScanner:
             self._key("".join(self._pieces))
             return
         end = self._at + 1
-        if opening == "json" and self._place is not None and self._place.misplaced is not False:
+        if opening == "json" and self._position is not None and self._position.misplaced is not False:
             if container_in(f'"{"".join(self._pieces)}"') is not None:
-                self.strings.append(Span(self._start, end, self._place, bool(self._place.misplaced)))
+                self.strings.append(Span(self._start, end, self._position, bool(self._position.misplaced)))
         elif opening == "blank":
             self._may_be_envelope = self._may_be_envelope and not self._is_only_value()
         if not self._levels:  # the whole answer
@@ -190,18 +190,18 @@ class AnswerScanner:
             self.failed = True
             return
         level = self._levels[-1]
-        if len(self._levels) == 1 and level.count == 0 and level.place.has_property(key):
+        if len(self._levels) == 1 and level.count == 0 and level.position.has_property(key):
             self._may_be_envelope = False
         level.count += 1
-        level.value_place = level.place.child(key)
+        level.value_position = level.position.child(key)
 
     # --- values ------------------------------------------------------------------------------------------------------
 
-    def _value_place(self) -> Place:
+    def _value_position(self) -> Position:
         if not self._levels:
             return self._root
         level = self._levels[-1]
-        return level.value_place if level.is_object else level.place.item(level.count)
+        return level.value_position if level.is_object else level.position.item(level.count)
 
     def _is_only_value(self) -> bool:
         """Whether the current value is the outermost one, or that of the outermost object's first key, which is not
@@ -233,7 +233,7 @@ class AnswerScanner:
         if len(self._levels) == MAX_LEVELS or self._wants_key:
             self.failed = True
             return
-        self._levels.append(_Level(self._value_place(), is_object=is_object))
+        self._levels.append(_Level(self._value_position(), is_object=is_object))
         self._wants_key = is_object
 
     def _end_container(self, length: int) -> None:

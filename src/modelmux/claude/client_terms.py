@@ -24,7 +24,7 @@ from modelmux.wire.anthropic import (
 )
 
 #: The longest places that are known have six parts.
-_PLACE: Final = re.compile(r"\b(tools|messages)\.(\d{1,6})((?:\.[A-Za-z0-9_$-]{1,200}){0,12})")
+_POSITION: Final = re.compile(r"\b(tools|messages)\.(\d{1,6})((?:\.[A-Za-z0-9_$-]{1,200}){0,12})")
 _TOP_LEVEL: Final = re.compile(r"^(max_tokens|output_config\.format\.schema|output_config\.format)(?=[:. ])")
 #: Parts of a tool's path that stand for its type, not for a field.
 _TOOL_TYPES: Final = ("custom", "function")
@@ -55,7 +55,7 @@ def in_client_terms(
         params.append(named.param)
         return named.words
 
-    told = _PLACE.sub(replaced, message)
+    told = _POSITION.sub(replaced, message)
     if not params:
         told = _TOP_LEVEL.sub(lambda match: _field(match[1], request, params), told)
     return told, params[0] if params else None
@@ -130,8 +130,8 @@ def _media_origin(block: Any, request: ClaudeRequest, body: MessagesRequest) -> 
     """Of images and documents, which keep their order: what they hold may have been downloaded since."""
     sent = [one for message in body.messages for one in message.content if type(one) in _KINDS]
     came = [path for made, path in request.origins if type(made) in _KINDS]
-    place = next(n for n, one in enumerate(sent) if one is block)
-    return came[place] if len(came) == len(sent) else None
+    position = next(n for n, one in enumerate(sent) if one is block)
+    return came[position] if len(came) == len(sent) else None
 
 
 def _key(block: Any) -> tuple[str, str] | None:

@@ -71,7 +71,7 @@ def file(
 ) -> ImageBlock | DocumentBlock:
     """A file as the block that its bytes are for, whatever the client declared.
 
-    :param as_image: the client sent it as an image, which is what an error calls it. Text is no image then if it is
+    :param as_image: the client sent it as an image, which is what an error calls it. Text is then not an image if it is
         declared as one, as SVG is.
     :raises InvalidRequest: nothing that Claude reads, or an image that is too large.
     """

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from modelmux.claude.notices import Notice
 from modelmux.errors import InvalidRequest
-from modelmux.wire.lone_surrogates import has_surrogate_bytes, places_of_surrogates, replace_lone_surrogates
+from modelmux.wire.lone_surrogates import has_surrogate_bytes, positions_of_surrogates, replace_lone_surrogates
 
 T = TypeVar("T")
 
@@ -44,5 +44,5 @@ def decode_legal(body: bytes, decode: Callable[[bytes], T]) -> tuple[T, LegalBod
                 raise
     else:
         legal = replace_lone_surrogates(body)
-    notices = tuple(Notice("changed", place, HALF_A_CHARACTER) for place in places_of_surrogates(body))
+    notices = tuple(Notice("changed", position, HALF_A_CHARACTER) for position in positions_of_surrogates(body))
     return decode(legal), LegalBody(legal, notices)

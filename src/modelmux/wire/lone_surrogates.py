@@ -21,7 +21,7 @@ _BYTES: Final = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\x
 _ANY_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _REPLACEMENT: Final = b"\\ufffd"
 #: Places that are named, and the length of their paths.
-_MAX_PLACES: Final = 25
+_MAX_POSITIONS: Final = 25
 _MAX_STEPS: Final = 4
 _FIELD: Final = re.compile(r"[a-z_]{1,40}")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -52,7 +52,7 @@ def _character(match: re.Match[bytes]) -> bytes:
     return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
 
-def places_of_surrogates(data: bytes) -> list[str]:
+def positions_of_surrogates(data: bytes) -> list[str]:
     """Dotted paths of the strings with lone surrogates, in order, each once: ``messages.2.content``.
 
     A path ends where a key may be the client's own. Empty if ``data`` is not JSON, or nested too deeply.
@@ -63,15 +63,15 @@ def places_of_surrogates(data: bytes) -> list[str]:
         value = json.loads(data.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return []
-    places: dict[str, None] = {}
-    for place in _places(value):
-        places[place] = None
-        if len(places) == _MAX_PLACES:
+    positions: dict[str, None] = {}
+    for position in _positions(value):
+        positions[position] = None
+        if len(positions) == _MAX_POSITIONS:
             break
-    return list(places)
+    return list(positions)
 
 
-def _places(root: Any) -> Iterator[str]:
+def _positions(root: Any) -> Iterator[str]:
     waiting: list[tuple[tuple[str, ...], bool, Any]] = [((), False, root)]  # path, whether it has ended, value
     while waiting:
         path, ended, value = waiting.pop()

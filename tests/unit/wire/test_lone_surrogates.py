@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.wire.anthropic import decode_event, decode_message
-from modelmux.wire.lone_surrogates import places_of_surrogates, replace_lone_surrogates
+from modelmux.wire.lone_surrogates import positions_of_surrogates, replace_lone_surrogates
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_surrogates_in_bytes_are_replaced_and_nothing_else(text: str) -> None:
         ({"a": ["\ud83d"] * 100}, [f"a.{index}" for index in range(25)]),
     ],
 )
-def test_places_are_named_as_far_as_no_key_is_the_clients_own(value: object, places: list[str]) -> None:
-    assert places_of_surrogates(json.dumps(value).encode()) == places
-    assert places_of_surrogates(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == places
+def test_places_are_named_as_far_as_no_key_is_the_clients_own(value: object, positions: list[str]) -> None:
+    assert positions_of_surrogates(json.dumps(value).encode()) == positions
+    assert positions_of_surrogates(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == positions
 
 
 @pytest.mark.parametrize("data", [b"", rb'{"a":"\ud83d"', b"\xff", b"[" * 100_000 + rb'"\ud83d"' + b"]" * 100_000])
 def test_what_cannot_be_read_has_no_places(data: bytes) -> None:
-    assert places_of_surrogates(data) == []
+    assert positions_of_surrogates(data) == []
 
 
 def test_a_reply_with_a_lone_surrogate_is_decoded() -> None:

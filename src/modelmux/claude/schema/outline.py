@@ -19,7 +19,7 @@ _SHAPE_OF: Final[dict[type, str]] = {dict: "object", list: "array", str: "string
 Json = dict[str, Any]
 
 
-class Place:
+class Position:
     """One place in a value.
 
     :param misplaced: whether a string there cannot be what is meant, because an object or an array is wanted:
@@ -34,27 +34,27 @@ class Place:
         self.misplaced = verdicts == {True} or (None if True in verdicts else False)
         self._plain = outline.plain(schemas)
         self._prefix = max((len(_prefix_of(plain)) for plain in self._plain), default=0)
-        self._children: dict[str, Place] = {}
-        self._items: dict[int, Place] = {}
+        self._children: dict[str, Position] = {}
+        self._items: dict[int, Position] = {}
 
     def has_property(self, key: str) -> bool:
         """Whether a schema names a property."""
         return any(key in dict_in(plain.get("properties")) for plain in self._plain)
 
-    def child(self, key: str) -> Place:
+    def child(self, key: str) -> Position:
         """The value of a property.
 
         :raises TooMuchWork: as all that ask for a place.
         """
         if key not in self._children:
-            self._children[key] = self._outline.place([_property(plain, key) for plain in self._plain])
+            self._children[key] = self._outline.position([_property(plain, key) for plain in self._plain])
         return self._children[key]
 
-    def item(self, index: int) -> Place:
+    def item(self, index: int) -> Position:
         """An item of an array."""
         number = min(index, self._prefix)
         if number not in self._items:
-            self._items[number] = self._outline.place([_item(plain, number) for plain in self._plain])
+            self._items[number] = self._outline.position([_item(plain, number) for plain in self._plain])
         return self._items[number]
 
 
@@ -64,21 +64,21 @@ class Outline:
     def __init__(self, schema: Any, work: Work) -> None:
         self._schema = schema
         self._work = work
-        self._places: dict[tuple[int, ...], Place] = {}
+        self._positions: dict[tuple[int, ...], Position] = {}
         self._plain_of: dict[int, list[Json]] = {}
         self._shapes: dict[int, frozenset[str]] = {}
 
-    def root(self) -> Place:
-        return self.place([self._schema])
+    def root(self) -> Position:
+        return self.position([self._schema])
 
-    def place(self, schemas: list[Any]) -> Place:
+    def position(self, schemas: list[Any]) -> Position:
         """The place that has these schemas; what is not one is left out."""
         self._work.charge(1 + len(schemas))
         distinct = {id(schema): schema for schema in schemas if isinstance(schema, dict)}
         key = tuple(distinct)
-        if key not in self._places:
-            self._places[key] = Place(self, list(distinct.values()))
-        return self._places[key]
+        if key not in self._positions:
+            self._positions[key] = Position(self, list(distinct.values()))
+        return self._positions[key]
 
     def is_misplaced(self, schema: Json) -> bool:
         shapes = self._shapes_of(schema, 0)

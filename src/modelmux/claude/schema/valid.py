@@ -81,9 +81,9 @@ class _Repair:
         schema = self._with_old_forms(value)
         result: Json = {}
         for key, part in schema.items():
-            mended = self._keyword(key, part, level + 1) if key in CHECKS else part
-            if mended is not _LEFT_OUT:
-                result[key] = mended
+            repaired = self._keyword(key, part, level + 1) if key in CHECKS else part
+            if repaired is not _LEFT_OUT:
+                result[key] = repaired
         if "pattern" in schema and "pattern" not in result and isinstance(schema["pattern"], str):
             _describe(result, f"{{pattern: {json.dumps(schema['pattern'], ensure_ascii=False)}}}")
         return result
@@ -154,12 +154,12 @@ class _Repair:
             return self._nested(key, value, level)
         if CHECKS[key](value, level):
             return value
-        mend = _MENDS.get(key)
-        mended = _LEFT_OUT if mend is None or value is None else mend(value)
-        if mended is not _LEFT_OUT and not CHECKS[key](mended, level):
-            mended = _LEFT_OUT
-        (self.left_out if mended is _LEFT_OUT else self.rewritten)[key] = None
-        return mended
+        repair = _REPAIRS.get(key)
+        repaired = _LEFT_OUT if repair is None or value is None else repair(value)
+        if repaired is not _LEFT_OUT and not CHECKS[key](repaired, level):
+            repaired = _LEFT_OUT
+        (self.left_out if repaired is _LEFT_OUT else self.rewritten)[key] = None
+        return repaired
 
     def _nested(self, key: str, value: Any, level: int) -> Any:
         """A keyword with schemas inside."""
@@ -176,11 +176,11 @@ class _Repair:
             if isinstance(value, list) and value:
                 return [self.schema(part, level) for part in value]
         elif shape != "one" and isinstance(value, dict):
-            return {name: self._member(key, part, level) for name, part in value.items() if self._has_place(key, name)}
+            return {name: self._member(key, part, level) for name, part in value.items() if self._is_known(key, name)}
         self.left_out[key] = None
         return _LEFT_OUT
 
-    def _has_place(self, key: str, name: str) -> bool:
+    def _is_known(self, key: str, name: str) -> bool:
         if key != "patternProperties" or compiles(name):
             return True
         self.left_out[key] = None
@@ -264,7 +264,7 @@ def _id(value: Any) -> Any:
 
 
 #: How the value of a keyword is put right, as far as its meaning is clear.
-_MENDS: Final[dict[str, Callable[[Any], Any]]] = {
+_REPAIRS: Final[dict[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("title", "description", "$comment"), _text),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _number),
     **dict.fromkeys(

@@ -54,7 +54,7 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
     names = replace(
         fields,
         max_tokens=tuple(map(path, fields.max_tokens)),
-        tools={name: path(place) for name, place in fields.tools.items()},
+        tools={name: path(position) for name, position in fields.tools.items()},
         answer_format=path(fields.answer_format),
         answer_schema=path(fields.answer_schema),
         web_search=path(fields.web_search),
@@ -65,6 +65,6 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
         late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
         remote_files=tuple(replace(f, path=path(f.path), field=path(f.field)) for f in request.remote_files),
         fields=names,
-        origins=Origins((block, path(place)) for block, place in request.origins),
+        origins=Origins((block, path(position)) for block, position in request.origins),
         notices=(*rewrite.notices.items, *notices),
     )

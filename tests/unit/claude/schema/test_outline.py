@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from modelmux.claude.schema.outline import Outline, Place
+from modelmux.claude.schema.outline import Outline, Position
 from modelmux.claude.schema.work import TooMuchWork, Work
 
 STRING, ARRAY, OBJECT = {"type": "string"}, {"type": "array"}, {"type": "object"}
 
 
-def root(schema: Any) -> Place:
+def root(schema: Any) -> Position:
     return Outline(schema, Work()).root()
 
 
@@ -53,28 +53,28 @@ def test_a_string_is_misplaced_where_only_an_object_or_an_array_can_be_meant(sch
 
 
 def test_places_of_properties_and_items() -> None:
-    place = root(
+    position = root(
         {
             "properties": {"a": ARRAY, "b": {"items": {"$ref": "#/$defs/N"}}, "c": {"prefixItems": [STRING, ARRAY]}},
             "additionalProperties": OBJECT,
             "$defs": {"N": {"properties": {"next": {"$ref": "#/$defs/N"}}, "type": "object"}},
         }
     )
-    assert place.has_property("a")
-    assert not place.has_property("z")
-    assert place.child("a") is place.child("a")
-    assert place.child("z").misplaced is True
-    items = place.child("b")
+    assert position.has_property("a")
+    assert not position.has_property("z")
+    assert position.child("a") is position.child("a")
+    assert position.child("z").misplaced is True
+    items = position.child("b")
     assert items.item(0) is items.item(7)
     following = items.item(0).child("next")
     assert following.child("next") is following
     assert items.item(0).child("other").misplaced is False  # nothing is said of it
-    assert [place.child("c").item(index).misplaced for index in range(3)] == [False, True, False]
+    assert [position.child("c").item(index).misplaced for index in range(3)] == [False, True, False]
 
 
 def test_items_as_they_were_before_2020() -> None:
-    place = root({"items": [ARRAY, STRING]})
-    assert [place.item(index).misplaced for index in range(3)] == [True, False, False]
+    position = root({"items": [ARRAY, STRING]})
+    assert [position.item(index).misplaced for index in range(3)] == [True, False, False]
 
 
 def test_a_string_that_only_some_variants_allow() -> None:
@@ -84,8 +84,8 @@ def test_a_string_that_only_some_variants_allow() -> None:
 
 
 def test_a_schema_that_refers_to_itself_by_everything_ends() -> None:
-    place = root({"$ref": "#", "allOf": [{"$ref": "#"}], "properties": {"a": {"$ref": "#"}}})
-    assert place.child("a").child("a").misplaced is False
+    position = root({"$ref": "#", "allOf": [{"$ref": "#"}], "properties": {"a": {"$ref": "#"}}})
+    assert position.child("a").child("a").misplaced is False
 
 
 def test_a_long_chain_of_references_is_not_followed_to_its_end() -> None:

@@ -65,15 +65,15 @@ def normalise_function_call(value: Any, path: str, rewrite: Rewrite) -> Any:
 
 
 def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
-    inner, place = value.get(kind), f"{origin}.{kind}"
+    inner, position = value.get(kind), f"{origin}.{kind}"
     text = "arguments" if kind == "function" else "input"
     used: tuple[str, ...] = ("type", kind, *_IDS)
     if not isinstance(inner, dict):
         spelling = next((name for name in _ARGUMENTS if value.get(name) is not None), text)
         name = next((name for name in _NAMES if value.get(name) is not None), "name")
-        rewrite.renamed(place, origin)
-        rewrite.renamed(f"{place}.{text}", f"{origin}.{spelling}")
-        rewrite.renamed(f"{place}.name", f"{origin}.{name}")
+        rewrite.renamed(position, origin)
+        rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
+        rewrite.renamed(f"{position}.name", f"{origin}.{name}")
         used += (*_NAMES, *_ARGUMENTS)
         inner = {"name": value.get(name), text: value.get(spelling)}
         if inner["name"] is None:
@@ -83,7 +83,7 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)
     native = value.get("type") == "tool_use" or "input" in value
     call[kind][text] = (
-        _arguments(inner.get(text), rewrite.client_spelling(f"{place}.{text}"), rewrite, quiet=native) or ""
+        _arguments(inner.get(text), rewrite.client_spelling(f"{position}.{text}"), rewrite, quiet=native) or ""
     )
     return call
 

@@ -112,13 +112,13 @@ class MessageList:
             return
         parts = self._parts(content, f"{path}.content")
         rest: list[tuple[Json, str]] = []
-        for part, place in parts:
+        for part, position in parts:
             if part["type"] in RESULTS:
-                self._add_result(part, place)
+                self._add_result(part, position)
             elif part["type"] in CALLS:
-                raise _misplaced(place, "A tool call belongs to an assistant message.")
+                raise _misplaced(position, "A tool call belongs to an assistant message.")
             else:
-                rest.append((part, place))
+                rest.append((part, position))
         if rest or not parts:
             self._add_parts(value, rest, path)
 
@@ -128,8 +128,8 @@ class MessageList:
             value = without(value, "images")
         content, calls = value.get("content"), value.get("tool_calls")
         if value.get("function_call") is not None:
-            place = f"{path}.function_call"
-            value["function_call"] = normalise_function_call(value["function_call"], place, self._rewrite)
+            position = f"{path}.function_call"
+            value["function_call"] = normalise_function_call(value["function_call"], position, self._rewrite)
         parts: list[tuple[Json, str]] | None = None
         if content is not None and not isinstance(content, str):
             parts = self._parts(content, f"{path}.content")
@@ -143,14 +143,14 @@ class MessageList:
             return
         rest: list[tuple[Json, str]] = []
         found: list[tuple[Json, str]] = []
-        for part, place in parts:
+        for part, position in parts:
             if part["type"] in RESULTS:
-                raise _misplaced(place, "A tool result belongs to a user or tool message.")
-            (found if part["type"] in CALLS else rest).append((part, place))
+                raise _misplaced(position, "A tool result belongs to a user or tool message.")
+            (found if part["type"] in CALLS else rest).append((part, position))
         self._add_parts(value, rest, path)
         if not calls:  # LangChain sends them twice: as blocks and as calls
-            for part, place in found:
-                self._add_call(part, place)
+            for part, position in found:
+                self._add_call(part, position)
         self._calls_open = True
 
     def _add_call(self, value: Json, origin: str) -> None:
@@ -169,12 +169,12 @@ class MessageList:
 
     def _add_tool(self, value: Json, path: str, content: str | None = None) -> None:
         """A tool message. Results in its content are messages of their own."""
-        place = content or f"{path}.content"
+        position = content or f"{path}.content"
         self._calls_open = False
         given = value.get("content")
         if isinstance(given, list) and given and all(_is_result(part) for part in given):
             for index, part in enumerate(given):
-                self._add_result(part, f"{place}.{index}")
+                self._add_result(part, f"{position}.{index}")
             return
         id = first(value, *_RESULT_IDS)
         value = without(value, *_RESULT_IDS)
@@ -185,8 +185,8 @@ class MessageList:
         if id is not None:
             value["tool_call_id"] = normalise_id(id, f"{path}.tool_call_id", self._rewrite)
             self._waiting = [call for call in self._waiting if call[0] != value["tool_call_id"]]
-        fields, place = self._result_content(given, place)
-        self._add_content({**value, **fields}, path, place)
+        fields, position = self._result_content(given, position)
+        self._add_content({**value, **fields}, path, position)
 
     def _add_result(self, part: Json, path: str) -> None:
         """Anthropic's ``tool_result``."""
@@ -220,20 +220,20 @@ class MessageList:
             raise wrong_type(content, path, "a string or an array of content parts")
         return normalise_parts(content, path, self._rewrite)
 
-    def _add_content(self, value: Json, origin: str, place: str) -> None:
+    def _add_content(self, value: Json, origin: str, position: str) -> None:
         """A message with content in any form; ``place`` is the client's path of it."""
         content = value.get("content")
         if content is None or isinstance(content, str):
             self._add(value, origin)
         else:
-            self._add_parts(value, self._parts(content, place), origin)
-        self._rewrite.moved(f"messages.{len(self.messages) - 1}.content", place)
+            self._add_parts(value, self._parts(content, position), origin)
+        self._rewrite.moved(f"messages.{len(self.messages) - 1}.content", position)
 
     def _add_parts(self, value: Json, parts: list[tuple[Json, str]], origin: str) -> None:
         path = f"messages.{len(self.messages)}.content"
         self._add({**value, "content": [part for part, _ in parts] or None}, origin)
-        for index, (_, place) in enumerate(parts):
-            self._rewrite.moved(f"{path}.{index}", place)
+        for index, (_, position) in enumerate(parts):
+            self._rewrite.moved(f"{path}.{index}", position)
 
     def _add(self, value: Json, origin: str) -> None:
         self._rewrite.moved(f"messages.{len(self.messages)}", origin)

@@ -40,9 +40,9 @@ def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tup
     :param path: of the content.
     :raises InvalidRequest: a part of an unknown type.
     """
-    places = [f"{path}.{index}" for index in range(len(content))]
-    parts = [(_part(value, place, rewrite), place) for value, place in zip(content, places, strict=True)]
-    return [(part, place) for part, place in parts if part is not None]
+    positions = [f"{path}.{index}" for index in range(len(content))]
+    parts = [(_part(value, position, rewrite), position) for value, position in zip(content, positions, strict=True)]
+    return [(part, position) for part, position in parts if part is not None]
 
 
 def _part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
@@ -87,7 +87,7 @@ def _image_url(value: Json, path: str, rewrite: Rewrite) -> Json:
 def _image(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Anthropic's image, MCP's (``data``, ``mimeType``) and the AI SDK's (``image``)."""
     url, rest = _source(value, path, "image/png", rewrite)
-    rewrite.renamed(f"{path}.image_url", _source_place(value, path))
+    rewrite.renamed(f"{path}.image_url", _source_position(value, path))
     return {**rest, "type": "image_url", "image_url": {"url": url}}
 
 
@@ -96,12 +96,12 @@ def _document(value: Json, path: str, rewrite: Rewrite) -> Json:
     title = rest.pop("title", None)
     if rest.pop("citations", None) not in (None, {"enabled": False}):
         rewrite.notices.add("ignored", f"{path}.citations", "Citations of documents are not translated.")
-    rewrite.renamed(f"{path}.file.file_data", _source_place(value, path))
+    rewrite.renamed(f"{path}.file.file_data", _source_position(value, path))
     rewrite.renamed(f"{path}.file.filename", f"{path}.title")
     return {**rest, "type": "file", "file": {"file_data": url, "filename": title}}
 
 
-def _source_place(value: Json, path: str) -> str:
+def _source_position(value: Json, path: str) -> str:
     source = value.get("source")
     if not isinstance(source, dict):
         return f"{path}.{'image' if value.get('image') is not None else 'data'}"
