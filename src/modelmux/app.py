@@ -12,11 +12,11 @@ import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypedDict
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
+from modelmux.config.home import expand_user
 from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
@@ -60,6 +60,7 @@ from modelmux.upstream.google_auth.loaders import (
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
+from modelmux.upstream.trust import read_trust
 
 
 @dataclass(slots=True)
@@ -110,7 +111,12 @@ class Gateway:
         self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         try:
-            self._upstream = upstream or HttpPool(proxies=Proxies.from_environment(self._environment))
+            self._trust = read_trust(config.tls.ca_file, self._environment)
+        except OSError as error:
+            raise ConfigError([f"tls.ca_file: {config.tls.ca_file}: {error.strerror or error}"]) from None
+        try:
+            proxies = Proxies.from_environment(self._environment)
+            self._upstream = upstream or HttpPool(proxies=proxies, ssl_context=self._trust.context())
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
         self._current = self._build(config, None)
@@ -153,7 +159,7 @@ class Gateway:
             tokens = self._token_override or self._make_tokens(config)
         try:
             same_fetch = before is not None and before.config.fetch == config.fetch
-            fetcher = before.fetcher if before is not None and same_fetch else Fetcher(_fetch_settings(config))
+            fetcher = before.fetcher if before is not None and same_fetch else self._make_fetcher(config)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
         if config.accounts.prices:
@@ -172,7 +178,7 @@ class Gateway:
         """What answers the requests of each surface."""
         pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
         responses = StoredResponses(services.responses)
-        models = ModelList(services.routes, started=int(self._runtime.now()))
+        models = ModelList(services.routes)
 
         def handler(surface: Surface) -> Handler:
             if surface.operation == "page":
@@ -276,6 +282,9 @@ class Gateway:
             self.readiness.problem = "credentials"
             self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
 
+    def _make_fetcher(self, config: Config) -> Fetcher:
+        return Fetcher(_fetch_settings(config), ssl_context=self._trust.context())
+
     def _make_tokens(self, config: Config) -> TokenSource:
         auth = config.auth
         if auth.access_token is not None:
@@ -283,7 +292,7 @@ class Gateway:
                 return StaticToken(auth.access_token.reveal())
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
-        return GoogleTokens(credential_loader(auth), on_event=self._on_credentials)
+        return GoogleTokens(credential_loader(auth), on_event=self._on_credentials, trust=self._trust)
 
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
@@ -329,7 +338,7 @@ def credential_loader(auth: AuthConfig) -> Loader:
     if auth.service_account_json is not None:
         return service_account_info(auth.service_account_json.reveal())
     if auth.service_account_file is not None:
-        return service_account_file(Path(auth.service_account_file).expanduser())
+        return service_account_file(expand_user(auth.service_account_file))
     return application_default()
 
 
@@ -369,19 +378,10 @@ def create_app(config: Config, *, log: Log | None = None, state: LocalState | No
 def restart_needed(before: Config, after: Config) -> list[str]:
     """The names of changed settings that a running process cannot take over."""
     fixed = [
-        "server.host",
-        "server.port",
-        "server.log_level",
-        "server.log_format",
-        "server.drain_delay",
-        "server.drain_timeout",
-        "server.state_dir",
-        "server.workers",
-        "responses.store",
-        "responses.ttl",
-        "responses.max_bytes",
-        "logs",
-    ]
+        "server.host", "server.port", "server.log_level", "server.log_format", "server.drain_delay",
+        "server.drain_timeout", "server.state_dir", "server.workers", "responses.store", "responses.ttl",
+        "responses.max_bytes", "logs", "tls",
+    ]  # fmt: skip
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]
 

@@ -27,7 +27,7 @@ class ErrorKind(Struct, frozen=True, kw_only=True):
     :param message: stands in where an upstream gave no readable message.
     :param remedy: what to do about it; the default hint.
     :param should_retry: value of ``x-should-retry``; None leaves the decision to the client's own rules.
-    :param retry_after: seconds for ``retry-after``; None sends no header.
+    :param retry_after: seconds for ``retry-after`` where nothing names another number; None sends no header.
     """
 
     name: str
@@ -150,6 +150,7 @@ _TABLE: Final = (
     # The way to the upstream
     _server("upstream_error", 502, "upstream_error"),
     _server("unreachable", 502, "upstream_unreachable", retry="anywhere", blames=True, anthropic_status=503),
+    _server("certificate", 502, "upstream_unreachable", should_retry=False),
     _server("broken", 502, "upstream_broken", retry="anywhere", blames=True, anthropic_status=503),
     # A timeout that leaves no reply half computed upstream, or that is set in order to try elsewhere
     _server("slow_start", 504, "upstream_timeout", anthropic_type="timeout_error", retry="anywhere", blames=True),
@@ -167,6 +168,12 @@ _TABLE: Final = (
     ),
     _rejected("thinking_refused", "Vertex AI did not accept a thinking block.", retry="after_repair"),
     _rejected("beta_refused", "Vertex AI does not know a beta feature.", retry="after_repair"),
+    ErrorKind(
+        name="content_filter", status=400, openai_type="invalid_request_error", openai_code="content_filter",
+        anthropic_type="invalid_request_error", quotes_request=True, should_retry=False,
+        message="A content policy blocked the request or its answer.",
+        remedy="A content policy stopped this, not an error in the request. Retrying it unchanged does not help.",
+    ),
     # Google's front end rejected the size; clients that see these words compact their conversation.
     _rejected("request_size", "Input is too long.", status=413, code="request_too_large", anthropic_status=400),
     _rejected(
@@ -198,7 +205,7 @@ _TABLE: Final = (
     ),
     ErrorKind(
         name="rate_limit", status=429, openai_type="rate_limit_error", openai_code="rate_limit_exceeded",
-        anthropic_type="rate_limit_error", retry="anywhere",
+        anthropic_type="rate_limit_error", retry="anywhere", retry_after=5.0,
         message="The Vertex AI quota of this model is used up for now.",
     ),
     ErrorKind(

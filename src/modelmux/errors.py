@@ -25,6 +25,7 @@ exception.
     ├── UpstreamError                Vertex AI, or the way to it, failed
     │   ├── UpstreamRefused          Vertex AI answered with an error of its own
     │   ├── UpstreamUnreachable      502  no connection could be made
+    │   │   └── CertificateNotAccepted  502  the certificate is not one that the gateway trusts
     │   ├── UpstreamTimeout          504  one of the timeouts expired; ``clock`` says which
     │   └── UpstreamBroken           502  the reply broke the protocol, or stopped before its end
     ├── OutsideGeography             500  the call would leave the route's geography
@@ -78,6 +79,8 @@ class GatewayError(Exception):
         self.detail = detail
         self.code = code or self.kind.openai_code
         self.details = details
+        #: Whether ``message`` is an upstream's.
+        self.quotes_upstream = False
         #: Seconds for ``retry-after``; None sends no header.
         self.retry_after = self.kind.retry_after
         #: Value of ``x-should-retry``; None leaves the decision to the client's own rules.
@@ -98,10 +101,12 @@ class GatewayError(Exception):
 
     @property
     def public_message(self) -> str:
-        """Message and hint as one text, the way a client sees it."""
+        """Message and hint as one text, the way a client sees it. A hint is set apart from an upstream's words."""
         if not self.hint:
             return self.message
-        end = "" if self.message.endswith((".", "!", "?", ":")) else "."  # an upstream's message may lack it
+        if self.quotes_upstream:
+            return f"{self.message}\n\nHint of the gateway: {self.hint}"
+        end = "" if self.message.endswith((".", "!", "?", ":")) else "."
         return f"{self.message}{end} {self.hint}"
 
     @property
@@ -265,9 +270,10 @@ class UpstreamRefused(UpstreamError):
         hint: str | None = None,
         detail: str | None = None,
         retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         self.kind = kind
-        super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail)
+        super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail, details=details)
         self.reply = reply
         self.retry_after = retry_after
 
@@ -276,6 +282,13 @@ class UpstreamUnreachable(UpstreamError):
     """502: no connection could be made (DNS, TCP, TLS or proxy)."""
 
     kind = KINDS["unreachable"]
+
+
+class CertificateNotAccepted(UpstreamUnreachable):
+    """502: the upstream's certificate is not of an authority that the gateway trusts, or not for its host. It will not
+    be at the next attempt."""
+
+    kind = KINDS["certificate"]
 
 
 class UpstreamTimeout(UpstreamError):

@@ -26,7 +26,7 @@ CASES: list[tuple[str, Any, int, str | None, str]] = [
     ("NaN", b'{"model":"a","messages":[],"temperature":NaN}', 400, None, "not valid JSON"),
     ("1e400", b'{"model":"a","messages":[],"temperature":1e400}', 400, "temperature", "range"),
     ("bad UTF-8", b'{"model":"\xff\xfe","messages":[]}', 400, None, "UTF-8"),
-    ("lone surrogate", rb'{"model":"\ud800","messages":[]}', 400, None, "not valid JSON"),
+    ("lone surrogate outside of a string", rb'{"model":"a","messages":[],\ud800}', 400, None, "not valid JSON"),
     ("deep", DEEP, 400, "messages.0", "object"),
     ("deep in a free field", DEEP_SCHEMA, 400, None, "nested too deeply"),
     ("no model", {"messages": []}, 400, "model", "Missing"),

@@ -144,7 +144,7 @@ async def test_a_resting_quota_is_left_alone_by_all_who_share_it(clock: Clock) -
 
 
 async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(clock: Clock) -> None:
-    upstream = Upstream(rest=quota("Quota exceeded for aiplatform.googleapis.com/online_prediction_requests."))
+    upstream = Upstream(rest=quota("Quota exceeded for aiplatform.googleapis.com/online_prediction_requests, limit: 0"))
     app = gateway(upstream)
     responses = [await request(app, "POST", PATH, ask()) for _ in range(10)]
     error = responses[-1].json()["error"]
@@ -156,6 +156,44 @@ async def test_a_quota_of_zero_is_answered_with_the_remedy_and_not_waited_for(cl
     clock.now += 61
     upstream.answers["rest"] = message_reply
     assert (await request(app, "POST", PATH, ask())).status == 200, "granted in the meantime"
+    assert (await request(app, "POST", PATH, ask())).status == 200
+
+
+BUSY = (
+    "Quota exceeded for aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model with base "
+    "model: anthropic-claude-sonnet-4-6. Please submit a quota increase request."
+)
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages", "/v1/responses"])
+async def test_a_busy_minute_after_a_start_is_not_a_quota_of_zero(clock: Clock, path: str) -> None:
+    upstream = Upstream(rest=quota(BUSY))
+    app = gateway(upstream)
+    body = {"model": "claude-sonnet-4-6", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    if path == "/v1/responses":
+        body = {"model": "claude-sonnet-4-6", "input": "hi"}
+    began = clock.now
+    while clock.now < began + 100:
+        calls = len(upstream.calls)
+        busy = await request(app, "POST", path, body)
+        assert len(upstream.calls) > calls, "no request is rejected without being sent"
+        assert (busy.status, "x-should-retry" in busy.headers) == (429, False)
+        assert int(busy.headers["retry-after"]) >= 1
+        assert BUSY.encode() in busy.body
+        assert b"insufficient_quota" not in busy.body
+        clock.now += 1
+    upstream.answers["rest"] = message_reply
+    assert (await request(app, "POST", path, body)).status == 200
+
+
+async def test_minutes_without_any_success_are_told_as_a_quota_of_zero_but_asked_again(clock: Clock) -> None:
+    upstream = Upstream(rest=quota(BUSY))
+    app = gateway(upstream)
+    for _ in range(5):
+        busy = await request(app, "POST", PATH, ask())
+        clock.now += 45
+    assert (busy.json()["error"]["code"], busy.headers["x-should-retry"]) == ("insufficient_quota", "false")
+    upstream.answers["rest"] = message_reply
     assert (await request(app, "POST", PATH, ask())).status == 200
 
 

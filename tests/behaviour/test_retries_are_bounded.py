@@ -48,9 +48,9 @@ async def test_g4_quota_errors_are_retried_for_a_bounded_time(no_waiting: list[f
 
 
 async def test_g4_a_quota_of_zero_is_recognised(no_waiting: list[float]) -> None:
-    """Every request is refused alike and none ever succeeded: soon there is no more waiting, and the error is the
-    remedy."""
-    upstream = FakeUpstream([quota_exceeded() for _ in range(20)])
+    """The upstream says that the limit is zero: there is no more waiting, and the error is the remedy."""
+    zero = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}}
+    upstream = FakeUpstream([error_reply(429, zero) for _ in range(20)])
     app = gateway(upstream)
     for _ in range(5):
         response = await request(app, "POST", PATH, ask())

@@ -48,7 +48,8 @@ async def test_e40_a_lone_surrogate_in_arguments_is_not_a_crash() -> None:
     cut = tool_call(arguments='{"city": "\\ud83d"}')
     got = await chat(messages=[USER, assistant(tool_calls=[cut]), tool_result()], tools=[tool()])
     assert got.status == 200
-    assert got.turns[1]["content"][0]["input"] == {"arguments": '{"city": "\\ud83d"}'}
+    assert got.turns[1]["content"][0]["input"] == {"city": "\ufffd"}
+    assert got.notices == ["changed=messages.1.tool_calls.0.function.arguments"]
 
 
 RESULTS = [tool_result("a", "1"), tool_result("b", "2"), tool_result("c", "3")]

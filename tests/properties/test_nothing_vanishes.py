@@ -247,6 +247,8 @@ def asks_for_the_usual(name: str, body: Json, card: ModelCard) -> bool:
             {"type": "between_tools"},
         )
         return off and card.thinking_default == "off"
+    if name == "output_config":  # the other field may ask for the same effort, or the model has only one that is near
+        return any(field in body for field in ("reasoning_effort", "reasoning", "thinking"))
     if name == "cache_control":  # set there already
         return "ephemeral" in json.dumps(body["messages"]) or body["messages"][-1]["role"] == "assistant"
     return False

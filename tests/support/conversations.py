@@ -149,6 +149,7 @@ FIELDS: dict[str, list[Any]] = {
     "reasoning": [{"max_tokens": 2000}, {"effort": "xhigh", "exclude": True}, {"enabled": False}, {"enabled": True}],
     "thinking": [{"type": "enabled", "budget_tokens": 2048}, {"type": "adaptive"}, {"type": "disabled"},
                  {"type": "between_tools"}, {"type": "deep"}],
+    "output_config": [{"effort": "low"}, {"effort": "max"}, {"effort": "huge"}],
     "web_search_options": [{}, {"user_location": {"approximate": {"country": "CH"}}}],
     "cache_control": [{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}, {"ttl": "9d"}],
     "user": ["ann"],
@@ -178,7 +179,7 @@ FIELDS: dict[str, list[Any]] = {
 #: Fields that affect each other.
 _RELATED = [
     ("temperature", "top_p", "top_k"), ("max_tokens", "max_completion_tokens", "thinking"),
-    ("reasoning_effort", "reasoning", "thinking"), ("tool_choice", "parallel_tool_calls", "thinking"),
+    ("reasoning_effort", "reasoning", "thinking", "output_config"), ("tool_choice", "parallel_tool_calls", "thinking"),
     ("response_format", "tool_choice", "reasoning_effort"), ("functions", "function_call"),
     ("user", "safety_identifier"), ("stream", "stream_options"),
 ]  # fmt: skip

@@ -123,6 +123,7 @@ DECISIONS = {
     "slow_reply": ("no", True), "deadline": ("no", False), "invalid_request": ("no", False),
     "context_length": ("no", False), "too_large": ("no", False), "thinking_refused": ("after_repair", False),
     "beta_refused": ("after_repair", False), "request_size": ("no", False),
+    "content_filter": ("no", False), "certificate": ("no", False),
     "not_enabled": ("no", False), "not_found": ("other_model", False), "conflict": ("no", False),
     "unauthenticated": ("after_repair", False), "permission": ("no", False), "billing": ("no", False),
     "rate_limit": ("anywhere", False), "quota_zero": ("other_model", False), "timeout": ("anywhere", True),

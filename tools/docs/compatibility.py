@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from modelmux.catalog import ModelCard, builtin
 from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.dialects.openai_chat.finish_reason import FINISH_REASONS
+from modelmux.dialects.openai_chat.normalise.fields import REFUSED, SYNONYMS
+from modelmux.dialects.openai_chat.sdk_members import SDK_MEMBERS
 from modelmux.error_kinds import KINDS
 from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 from tools.docs import messages, responses
@@ -24,7 +26,8 @@ Chat Completions and for [Responses](#openai-responses), which are translated, t
 A *mapped* field has a counterpart with the same meaning. An *emulated* one is achieved in another way. An *ignored* one
 has no effect; the response header `x-modelmux-notices` names it. A *rejected* one gets a 400 that names it. With
 `server.strict = true`, or the request header `x-modelmux-strict: 1`, every notice becomes a 400. Unknown
-fields are ignored with a notice. `modelmux explain request.json` shows the notices and the body for a request.
+fields are ignored with a notice, at every depth. `modelmux explain request.json` shows the notices and the body for a
+request.
 """
 _MESSAGES = """
 ## Messages
@@ -39,11 +42,60 @@ _MESSAGES = """
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
+| keys under the root of a tool's schema that Claude rejects | as tool names, with a notice |
+| a tool's schema that is not JSON Schema draft 2020-12 | said in its words, with a notice |
 | tool names and call ids that Vertex AI rejects | replaced, always in the same way; responses have the originals |
 | empty content | a placeholder for the user, nothing for the assistant |
 | a trailing assistant message | continued, without thinking, if the model supports it; otherwise see `vertex.prefill` |
 | audio, `file_id`, grammar tools | 400 |
+
+The bytes of a file decide what it is, not the field that it is in or its media type: PNG, JPEG, GIF and WebP become
+image blocks, PDF and text become documents, by data URL, in bare base64, or from an http(s) URL (`image_url`,
+`file_data`, `file_url`).
+"""
+_FOREIGN = """
+## Other dialects inside Chat Completions
+
+Clients mix dialects. A form that can mean only one thing is taken for it, and what is sent is what Chat Completions'
+own form would give; errors and notices name the client's places. What can be read in no way is a 400 that says which
+type it met and which are taken.
+
+| what is sent | becomes |
+|---|---|
+| Anthropic's `image`, `document`, `search_result`, `tool_use`, `tool_result` blocks | parts, calls, tool messages |
+| Responses' `input_text`, `output_text`, `input_image`, `input_file`; its items as messages, or `input` | the same |
+| MCP's `image`, `resource` and `resource_link`, and the whole result of a call | parts of a tool message |
+| tools with `input_schema` (Anthropic) or `inputSchema` (MCP), and flat tools (Responses) | functions |
+| `tool_choice` as `{"type": "auto"}`, `any`, `tool`, flat, or a tool's name alone | `tool_choice` |
+| web search as a tool: `web_search_…`, `web_search_preview…`, `google_search` | the server tool, with its options |
+| `response_format` flat, or `json_object` with a schema; `output_config.format`, `text.format` | the schema |
+| a tool call without `type`, arguments and results that are not text, a result without an id | taken, with a notice |
+"""
+_SDKS = """
+## Members that SDKs add
+
+Released SDKs add these by themselves, so they are neither reported nor refused in strict mode.
+
+| member | SDK |
+|---|---|
+"""
+_STRUCTURED_OUTPUT = """## Structured output
+
+A schema, of `response_format` or of `text.format`, is Claude's native structured output where the model has it and the
+schema is in the supported subset. Otherwise a tool that the model is forced to call takes the answer, and nothing holds
+the model to the schema. An answer by such a tool that does not fit the schema is repaired where that makes it fit:
+
+| what Claude wrote | what the client gets |
+|---|---|
+| the answer inside one key that the schema does not have: `{"parameter": {…}}`, `{"input": …}` | the answer |
+| an array or an object as a string, at any depth | the array or the object |
+| an answer that fits, or that does not fit in another way, or was cut off | what Claude wrote |
+
+A stream is held back only from a first key that the schema does not have, or from a string that looks like JSON where
+an array or an object is wanted. Regular expressions and references to other documents are not checked; a very large
+answer or schema is not checked at all.
 """
 
 
@@ -59,7 +111,9 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|"
     for name, support in FIELD_SUPPORT.items():
         yield f"| `{name}` | {support.kind} | {support.explanation} |"
-    yield _MESSAGES
+    yield _MESSAGES.rstrip("\n")
+    yield from _foreign()
+    yield _STRUCTURED_OUTPUT
     yield "## Models\n"
     yield "Context and output in tokens. *Forced*: whether `tool_choice` can force a tool call. *Structured*: whether"
     yield "structured output is native. *Cache from*: the shortest prompt, in tokens, that is cached.\n"
@@ -82,6 +136,19 @@ def _lines() -> Iterator[str]:
         yield f"| {name.replace('_', ' ')} | {kind.status} | `{kind.openai_type}` | {code} |"
     yield from responses.lines()
     yield from messages.lines()
+
+
+def _foreign() -> Iterator[str]:
+    yield _FOREIGN.rstrip("\n")
+    for name, meaning in SYNONYMS.items():
+        yield f"| `{name}` | `{meaning}` |"
+    yield "| `system`, `instructions` | a system message before the others |"
+    for name, hint in REFUSED.items():
+        yield f"| `{name}` | 400: {hint} |"
+    yield _SDKS.rstrip("\n")
+    for path, sdk in SDK_MEMBERS.items():
+        yield f"| `{path}` | {sdk} |"
+    yield ""
 
 
 def _model(card: ModelCard) -> str:

@@ -22,12 +22,15 @@ _HEAD = """
 Requests of `POST /v1/messages`, and of Vertex AI's own paths, reach Vertex AI in the client's own bytes. This is the
 complete list of what changes, with the fields that are removed because their beta is not forwarded (below). Key order,
 spacing, unknown fields and numbers stay as they were sent. Thinking blocks, signatures and cache breakpoints are never
-moved or changed, except that the field `scope` of a breakpoint is removed. Histories are not repaired, and no
+moved or changed, except that the field `scope` of a breakpoint is removed. Histories are repaired no further, and no
 breakpoints are added. On a route with `fallbacks`, thinking of another model is left out for a model that cannot read
 it. The header `x-modelmux-notices` names every change, and strict mode rejects it, as for Chat Completions.
 
 Sources: *SDK* the `anthropic` SDK, *LL* LiteLLM's filter for Vertex AI, *GC* Google's model cards, *P* Anthropic's
 documentation, *S* seen in real traffic.
+
+What is *repaired* is what Claude would refuse the whole request for, and with it every later turn of a session; a
+request without such a fault passes as it is.
 
 | field | change | when | source |
 |---|---|---|---|"""

@@ -75,6 +75,7 @@ class ConversationBuilder:
 
     ``turns``, ``late_system`` and ``client_ids`` grow only, and hold what was added since ``state``: closed turns, the
     system turns inside the conversation, and the client's own id of each tool call whose id had to be changed.
+    ``origins`` has the path of the client's message for each block: ``path`` as it was when the block was added.
 
     :param field: the client's field that holds the conversation, for notices.
     """
@@ -83,6 +84,8 @@ class ConversationBuilder:
         self.turns: list[InputMessage] = []
         self.late_system: list[LateSystem] = []
         self.client_ids: dict[str, str] = {}
+        self.origins: list[tuple[Any, str]] = []
+        self.path = ""
         self._notices = notices
         self._field = field
         self._closed_before = state.closed
@@ -116,6 +119,7 @@ class ConversationBuilder:
 
     def add_user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
+        self.origins += [(block, self.path) for block in blocks]
 
     def close_user_turn(self) -> None:
         """Complete the user's turn: the model replied to the messages so far, possibly with an empty reply."""
@@ -127,6 +131,7 @@ class ConversationBuilder:
 
     def add_assistant(self, *blocks: Any) -> None:
         self._turn("assistant").extend(blocks)
+        self.origins += [(block, self.path) for block in blocks]
 
     def end_reply(self) -> None:
         """Complete a reply. An empty one needs a block only after a system turn, where a reply has to follow."""
@@ -155,6 +160,7 @@ class ConversationBuilder:
         self._waiting.setdefault(client_id, deque()).append(assigned)
         self._unanswered += 1
         blocks.append(ToolUseBlock(assigned, name, value))
+        self.origins.append((blocks[-1], path))
 
     def add_tool_result(
         self,
@@ -247,6 +253,7 @@ class ConversationBuilder:
     def _add_result(self, block: ToolResultBlock) -> None:
         self._turn("user")
         self._results.append(block)
+        self.origins.append((block, self.path))
 
     def _answer_waiting(self) -> None:
         """Add an error result to every call that has no result: Anthropic requires one."""

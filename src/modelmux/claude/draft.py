@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -30,7 +30,8 @@ class Draft:
     """
 
     __slots__ = (
-        "answer_tool", "betas", "body", "card", "notices", "options", "other_model", "recall", "request",
+        "answer_tool", "betas", "body", "card", "notices", "options", "other_model", "property_names",
+        "recall", "request",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,8 @@ class Draft:
         self.notices = Notices(request.notices)
         #: The tool whose input is the answer, where the model or the schema requires one.
         self.answer_tool: Tool | None = None
+        #: See ``ReplyPlan``.
+        self.property_names: Mapping[str, Mapping[str, str]] = {}
         #: Values of the ``anthropic-beta`` header that the body needs.
         self.betas: tuple[str, ...] = ()
 

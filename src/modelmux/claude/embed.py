@@ -10,18 +10,21 @@ from msgspec.structs import replace
 from modelmux.claude.media import IMAGE_FORMATS
 from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.errors import InvalidRequest
-from modelmux.wire.anthropic import DocumentBlock, ImageBlock, InputMessage, ToolResultBlock, URLSource
+from modelmux.wire.anthropic import DocumentBlock, ImageBlock, InputMessage, TextSource, ToolResultBlock, URLSource
 
 
 def embed(request: ClaudeRequest, files: Mapping[str, ImageBlock | DocumentBlock]) -> ClaudeRequest:
-    """A copy of a request with the files its URLs refer to.
+    """A copy of a request with the files its URLs refer to, each as the block that its bytes are for.
 
     :param files: block by URL; only its source is used.
-    :raises InvalidRequest: a URL that is not in ``files``, or holds the wrong kind of file.
+    :raises InvalidRequest: a URL that is not in ``files``, or holds text where an image is meant.
     """
     if not request.remote_files:
         return request
-    check_files(request.remote_files, files)
+    for remote in request.remote_files:
+        block = _found(remote, files.get(remote.url))
+        if remote.kind == "image" and isinstance(block.source, TextSource):  # a web page, for example
+            raise _no_image(remote)
     messages = [
         InputMessage(message.role, [_embedded(block, files) for block in message.content])
         if message.role == "user"
@@ -32,29 +35,41 @@ def embed(request: ClaudeRequest, files: Mapping[str, ImageBlock | DocumentBlock
 
 
 def check_files(remote: Iterable[RemoteFile], files: Mapping[str, ImageBlock | DocumentBlock]) -> None:
-    """:raises InvalidRequest: a URL that is not in ``files``, or holds the wrong kind of file."""
+    """For native requests, whose blocks stay what the client made them.
+
+    :raises InvalidRequest: a URL that is not in ``files``, or holds the wrong kind of file.
+    """
     for file in remote:
         _check(file, files.get(file.url))
 
 
-def _check(remote: RemoteFile, block: ImageBlock | DocumentBlock | None) -> None:
+def _found(remote: RemoteFile, block: ImageBlock | DocumentBlock | None) -> ImageBlock | DocumentBlock:
     if block is None:
         raise InvalidRequest("Downloading URLs is turned off.", param=remote.field, hint="Send a data: URL instead.")
+    return block
+
+
+def _check(remote: RemoteFile, block: ImageBlock | DocumentBlock | None) -> None:
+    block = _found(remote, block)
     if remote.kind == "image" and not isinstance(block, ImageBlock):
-        raise InvalidRequest(
-            f"The URL does not hold an image in one of the formats {IMAGE_FORMATS}.",
-            param=remote.field,
-            hint="Convert it.",
-        )
+        raise _no_image(remote)
     if remote.kind == "document" and not isinstance(block, DocumentBlock):
         raise InvalidRequest(
             "The URL holds an image, not a document.", param=remote.field, hint="Send it as image_url."
         )
 
 
+def _no_image(remote: RemoteFile) -> InvalidRequest:
+    message = f"The URL does not hold an image in one of the formats {IMAGE_FORMATS}."
+    return InvalidRequest(message, param=remote.field, hint="Convert it.")
+
+
 def _embedded(block: Any, files: Mapping[str, ImageBlock | DocumentBlock]) -> Any:
     if isinstance(block, ImageBlock | DocumentBlock) and isinstance(block.source, URLSource):
-        return replace(block, source=files[block.source.url].source)
+        file, marker = files[block.source.url], block.cache_control
+        if isinstance(file, ImageBlock):
+            return ImageBlock(file.source, marker)
+        return DocumentBlock(file.source, block.title if isinstance(block, DocumentBlock) else None, marker)
     if isinstance(block, ToolResultBlock) and isinstance(block.content, list):
         return replace(block, content=[_embedded(part, files) for part in block.content])
     return block

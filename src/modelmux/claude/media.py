@@ -57,17 +57,38 @@ def document(claimed_type: str, data: bytes, title: str | None, field: str) -> D
     """
     if sniff(data) == "application/pdf":
         return DocumentBlock(Base64Source("application/pdf", base64.b64encode(data).decode()), title)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text or not text.strip():
+    if not _is_text(data):
         raise InvalidRequest(
             f"The file is neither a PDF nor text in UTF-8{_claim(claimed_type)}.",
             param=field,
             hint="Convert it to PDF.",
         )
-    return DocumentBlock(TextSource("text/plain", text), title)
+    return DocumentBlock(TextSource("text/plain", data.decode()), title)
+
+
+def file(
+    claimed_type: str, data: bytes, title: str | None, field: str, *, as_image: bool
+) -> ImageBlock | DocumentBlock:
+    """A file as the block that its bytes are for, whatever the client declared.
+
+    :param as_image: the client sent it as an image, which is what an error calls it. Text is then not an image if it is
+        declared as one, as SVG is.
+    :raises InvalidRequest: nothing that Claude reads, or an image that is too large.
+    """
+    media_type = sniff(data)
+    if media_type is not None and media_type.startswith("image/"):
+        return image(claimed_type, data, field)
+    if media_type is None and as_image and (claimed_type.startswith("image/") or not _is_text(data)):
+        return image(claimed_type, data, field)  # raises
+    return document(claimed_type, data, title, field)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return "\0" not in text and bool(text.strip())
 
 
 def _claim(media_type: str) -> str:

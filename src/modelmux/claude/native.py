@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from modelmux.claude.draft import SignedThinking
+from modelmux.claude.notices import Notice
 from modelmux.claude.request import RemoteFile
 from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.json_edit import Path, dotted
@@ -26,7 +27,7 @@ Content = dict[str, Any]
 class NativeRequest(Struct, frozen=True):
     """A request of Anthropic Messages, or of Vertex AI's raw endpoints.
 
-    :param body: as it came.
+    :param body: as it came, but for lone surrogates, which no JSON decoder here or upstream takes.
     :param content: the same, decoded.
     :param blocks: every block and tool with its path, see ``blocks_of``.
     :param stream: whether the client gets a stream; ``stream`` in the body may differ.
@@ -34,6 +35,7 @@ class NativeRequest(Struct, frozen=True):
     :param version: the ``anthropic-version`` header.
     :param location: the location in the client's URL, if it has one. Calls go where the deployments are.
     :param files: path of a URL source -> the source with the downloaded file, in JSON.
+    :param notices: of what was changed in ``body``.
     """
 
     body: bytes
@@ -44,6 +46,7 @@ class NativeRequest(Struct, frozen=True):
     version: str | None = None
     location: str | None = None
     files: Mapping[Path, bytes] = {}
+    notices: tuple[Notice, ...] = ()
 
 
 def messages_of(content: Content) -> list[tuple[int, Content]]:

@@ -17,6 +17,7 @@ from modelmux.claude import (
     caching,
     limits,
     prefill,
+    property_keys,
     sampling,
     structured_output,
     system_turns,
@@ -45,6 +46,7 @@ RULES: Final[tuple[Rule, ...]] = (
     tools.apply,
     web_search.apply,
     structured_output.add_answer_tool,
+    property_keys.apply,
     sampling.apply,
     thinking.apply,
     thinking.resolve_conflicts,
@@ -92,9 +94,16 @@ def prepare(
     draft = Draft(request, card, options, recall, other_model=other_model)
     for rule in RULES:
         rule(draft)
-    answer_tool = draft.answer_tool.name if draft.answer_tool is not None else None
-    body = draft.body
-    plan = replace(plan, model_id=card.id, answer_tool=answer_tool, temperature=body.temperature, top_p=body.top_p)
+    body, tool, wanted = draft.body, draft.answer_tool, request.answer_format
+    plan = replace(
+        plan,
+        model_id=card.id,
+        answer_tool=tool.name if tool else None,
+        answer_schema=wanted.schema if tool and wanted else None,
+        property_names=draft.property_names,
+        temperature=body.temperature,
+        top_p=body.top_p,
+    )
     mode = body.thinking
     may_think = card.thinking_default == "on" if mode is None else mode.type != "disabled"
     return PreparedRequest(draft.body, plan, draft.notices.items, draft.betas, may_think)

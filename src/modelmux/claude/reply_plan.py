@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -13,8 +14,11 @@ class ReplyPlan(Struct, frozen=True):
     :param model: the model name the client sent, and gets back.
     :param include_usage: a stream ends with the usage.
     :param tool_names: upstream name of a tool -> the client's own, for renamed tools only.
+    :param property_names: upstream name of a tool -> upstream key of a property -> the client's own, for renamed keys
+        only; set when the request is prepared.
     :param custom_tools: upstream names of tools that take free text.
     :param answer_tool: upstream name of the tool whose input is the answer itself.
+    :param answer_schema: what the client asked the answer of that tool to fit.
     :param legacy_function: reply with ``function_call`` instead of ``tool_calls``.
     :param strip_code_block: remove the Markdown fence around an answer that is one code block.
     :param show_reasoning: False leaves reasoning out.
@@ -28,8 +32,10 @@ class ReplyPlan(Struct, frozen=True):
     model: str
     include_usage: bool = False
     tool_names: Mapping[str, str] = {}
+    property_names: Mapping[str, Mapping[str, str]] = {}
     custom_tools: frozenset[str] = frozenset()
     answer_tool: str | None = None
+    answer_schema: dict[str, Any] | None = None
     legacy_function: bool = False
     strip_code_block: bool = False
     show_reasoning: bool = True

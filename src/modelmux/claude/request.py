@@ -25,6 +25,7 @@ class ReasoningRequest(Struct, frozen=True):
 
     :param level: None leaves the amount to the model.
     :param budget: in tokens, where the client named one.
+    :param exact: the budget is in Anthropic's own form: it is sent as it is to a model that has budgets.
     :param shown: whether the client wants to see the reasoning; None if it does not say. Then it is shown where the
         model's text between tool calls is part of it.
     :param optional: whether to think is left to the model.
@@ -34,6 +35,7 @@ class ReasoningRequest(Struct, frozen=True):
     budget: int | None = None
     shown: bool | None = True
     optional: bool = False
+    exact: bool = False
 
 
 class AnswerFormat(Struct, frozen=True):
@@ -121,25 +123,45 @@ class FieldNames(Struct, frozen=True):
     web_search: str = "tools"
 
 
+class Origins(tuple[tuple[Any, str], ...]):
+    """Blocks of a request in order, each with the path of the client's message that it came from.
+
+    All are equal: two requests that ask for the same are the same, wherever their messages came from.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origins)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class ClaudeRequest(Struct, frozen=True):
     """A request for a Claude model.
 
     :param body: the request as a Messages body. It may exceed what a given model accepts.
+    :param effort: what the client asks for apart from thinking; None leaves it to ``reasoning``.
     :param late_system: system turns inside the conversation, in order.
+    :param tool_aliases: other names by which a model may call a tool -> its own.
     :param client_ids: id of a tool call -> the client's own id, where the two differ.
     :param ends_in_cut_reply: a trailing assistant message is what came of a reply that was cut off, and not the
         beginning of an answer.
     :param thinking_runs: the thinking in ``body`` in order, if its origin is known; it consists of nothing else then.
     :param returns_thinking: the client sends thinking back by itself: what is not in ``body`` is to be left out.
     :param notices: what was changed so far.
+    :param origins: of the blocks of ``body``.
     """
 
     body: MessagesRequest
     reasoning: ReasoningRequest | None = None
+    effort: Level | None = None
     answer_format: AnswerFormat | None = None
     web_search: WebSearch | None = None
     cache: CacheOptions = CacheOptions()
     late_system: tuple[LateSystem, ...] = ()
+    tool_aliases: Mapping[str, str] = {}
     client_ids: Mapping[str, str] = {}
     remote_files: tuple[RemoteFile, ...] = ()
     fields: FieldNames = FieldNames()
@@ -147,6 +169,7 @@ class ClaudeRequest(Struct, frozen=True):
     thinking_runs: tuple[ThinkingRun, ...] = ()
     returns_thinking: bool = False
     notices: tuple[Notice, ...] = ()
+    origins: Origins = Origins()
 
     @property
     def urls(self) -> dict[str, str]:

@@ -14,7 +14,8 @@ from modelmux.claude.draft import Draft
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.request import AnswerFormat
 from modelmux.claude.schema.root import to_object_root
-from modelmux.claude.schema.subset import demoted_keywords_message, to_subset
+from modelmux.claude.schema.subset import Subset, demoted_keywords_message, to_subset
+from modelmux.claude.schema.valid import to_valid
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import OutputConfig, TextBlock, Tool, ToolChoice
 
@@ -35,16 +36,28 @@ def apply(draft: Draft) -> None:
         draft.body.system = [*(draft.body.system or ()), TextBlock(JSON_INSTRUCTION)]
         return
     card, field = draft.card, draft.request.fields.answer_schema
-    subset = to_subset(_described(wanted.schema, wanted.description))
+    schema = _described(wanted.schema, wanted.description)
+    subset, change = to_subset(schema), ""
+    if subset.unsupported_reason:
+        subset, change = _repaired(schema, subset)
     reason = subset.unsupported_reason
     if not reason and not card.structured_output:
         reason = "this model does not support structured output"
     if reason:
         draft.answer_tool = _tool(draft, wanted, wanted.schema, reason)
         return
+    if change:
+        draft.notices.add("changed", field, change)
     if subset.demoted:
         draft.notices.add("changed", field, demoted_keywords_message(subset))
     draft.body.output_config = OutputConfig(format={"type": "json_schema", "schema": subset.schema})
+
+
+def _repaired(schema: dict[str, Any], subset: Subset) -> tuple[Subset, str]:
+    """The subset of the schema made valid, and what that changed; as it was if that does not help."""
+    valid = to_valid(schema)
+    again = to_subset(valid.schema) if valid.change else subset
+    return (subset, "") if again.unsupported_reason else (again, valid.change)
 
 
 def add_answer_tool(draft: Draft) -> None:

@@ -27,6 +27,22 @@ MIN_TOP_P: Final = 0.95
 
 def apply(draft: Draft) -> None:
     """Set ``thinking`` and ``output_config.effort``, or report why not."""
+    _apply_reasoning(draft)
+    effort = draft.request.effort
+    if effort is None:
+        return
+    if not draft.card.effort:
+        draft.notices.add("dropped", "output_config.effort", "This model does not support effort.")
+        return
+    reasoning, thinking = draft.request.reasoning, draft.body.thinking
+    if reasoning is not None and reasoning.budget is not None and thinking is not None and thinking.type == "adaptive":
+        draft.notices.add(
+            "ignored", "reasoning", "The effort is also set; this model has no thinking budget beside it."
+        )
+    _set_effort(effort, draft)
+
+
+def _apply_reasoning(draft: Draft) -> None:
     reasoning, card = draft.request.reasoning, draft.card
     if reasoning is None:
         return
@@ -38,6 +54,9 @@ def apply(draft: Draft) -> None:
         _disable(draft)
         return
     if reasoning.optional and (card.thinking_default == "off" or _display(draft) is None):
+        return
+    if reasoning.exact and reasoning.budget is not None and "enabled" in card.thinking:
+        _set_budget(reasoning, draft)
         return
     if "adaptive" in card.thinking:
         draft.body.thinking = Thinking("adaptive", display=_display(draft))
@@ -125,10 +144,12 @@ def _effort(reasoning: ReasoningRequest) -> Level | None:
 def _set_effort(effort: Level | None, draft: Draft) -> None:
     """The requested effort, or the nearest lower one the model has, or its lowest."""
     card, body = draft.card, draft.body
-    if effort is None or not card.effort:
+    disabled = body.thinking is not None and body.thinking.type == "disabled"
+    available = card.disabled_effort if disabled and card.disabled_effort is not None else card.effort
+    if effort is None or not available:
         return
     lower = reversed(LEVELS[: LEVELS.index(effort) + 1])
-    chosen = next((level for level in lower if level in card.effort), card.effort[0])
+    chosen = next((level for level in lower if level in available), available[0])
     if chosen != effort:
         reason = f"The model does not support effort '{effort}'; '{chosen}' is used."
         draft.notices.add("clamped", "reasoning", reason)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from modelmux.config.check import Problem, check, convert
 from modelmux.config.errors import ConfigError
+from modelmux.config.home import expand_user, home_directory
 from modelmux.config.paths import ABSENT, KeyPath, copy_tree, dotted, get_path
 from modelmux.config.schema import Config
 from modelmux.config.settings import PREFIX
@@ -54,8 +55,12 @@ class Loaded:
 def user_file(environment: Mapping[str, str] = os.environ) -> Path:
     """The path of the user's configuration on this platform, whether it exists or not."""
     if sys.platform == "win32":
-        return Path(environment.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "modelmux" / "config.toml"
-    base = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config"
+        return (
+            Path(environment.get("APPDATA") or home_directory(environment) / "AppData" / "Roaming")
+            / "modelmux"
+            / "config.toml"
+        )
+    base = environment.get("XDG_CONFIG_HOME") or home_directory(environment) / ".config"
     return Path(base) / "modelmux" / "config.toml"
 
 
@@ -84,7 +89,7 @@ def config_files(
     system_file: Path = SYSTEM_FILE,
 ) -> list[ConfigFile]:
     """All files that may hold settings, strongest first, whether they exist or not."""
-    named = file or (Path(environment[CONFIG_VARIABLE]).expanduser() if environment.get(CONFIG_VARIABLE) else None)
+    named = file or (expand_user(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
     files = [ConfigFile(dotenv, ".env")] if dotenv is not None else []
     files += [ConfigFile(named, "named")] if named else []
     user = ConfigFile(user_file(environment), "user", not named)

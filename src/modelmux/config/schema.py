@@ -26,6 +26,7 @@ from modelmux.config.price_overrides import AccountsConfig, add_prices
 from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamingConfig
+from modelmux.config.tls_schema import TlsConfig
 from modelmux.config.values import Bytes, Seconds, Secret
 
 _URL = (
@@ -296,6 +297,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     retries: RetriesConfig = field(default_factory=RetriesConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     fetch: FetchConfig = field(default_factory=FetchConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
     accounts: AccountsConfig = field(default_factory=AccountsConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],

@@ -16,12 +16,14 @@ from modelmux.catalog import missing_model_hint
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
 from modelmux.claude.native import NativeRequest
+from modelmux.claude.reply_keys import with_client_keys
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState, unknown_types
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
+from modelmux.gateway.client_keys import ClientKeysReader
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
 from modelmux.gateway.conversation import conversation_of
 from modelmux.gateway.deployments import AttemptLease
@@ -38,7 +40,7 @@ from modelmux.gateway.prepare_native import NativePreparation
 from modelmux.gateway.prepare_translated import TranslatedPreparation
 from modelmux.gateway.retry_loop import RetryLoop
 from modelmux.gateway.thinking import remember_thinking
-from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY
+from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY, ReplyReader
 from modelmux.routing.model import Deployment, Route
 from modelmux.telemetry.records import AttemptRecord
 from modelmux.upstream.base import Reply
@@ -129,6 +131,7 @@ class Attempts:
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
             self._add_retirement_hint(error, deployment)
+            self._preparation.explain(error, deployment)
             if lease is not None:
                 lease.record_failure(error)
                 lease.release()
@@ -162,7 +165,7 @@ class Attempts:
             if _is_event_stream(reply):
                 return await self._fold(reply, call)
             body = await reply.read(MAX_REPLY_BODY)
-            message = self._services.provider.message(body)
+            message = self._message(body, call)
             call.record.usage = message.usage
             call.record.unknown_types = unknown_types(message)
             return CompleteReply(message, body)
@@ -215,7 +218,7 @@ class Attempts:
             body = await reply.read(MAX_ERROR_BODY)
         finally:
             await reply.aclose()
-        error = provider.error(reply.status, reply.headers, body, deployment)
+        error = provider.error(reply.status, reply.headers, body, deployment, self._services.runtime.now())
         call.record.upstream_request_id = error.reply.request_id or call.record.upstream_request_id
         raise error
 
@@ -224,9 +227,9 @@ class Attempts:
         provider, streams = self._services.provider, self._services.streams
         if not _is_event_stream(reply):  # the upstream replied in one piece nevertheless
             body = await reply.read(MAX_REPLY_BODY)
-            events = to_events(provider.message(body))
+            events = to_events(self._message(body, call))
             return MessageEventSource(reply, events, provider.stream_of(body) if call.encoder.raw else None)
-        reader = provider.reader(call.deployment)
+        reader = self._reader(call)
         if self._exchange.stream_mode != "buffered":
             return RawEventSource(reply, reader) if call.encoder.raw else EventSource(reply, reader)
         buffer = TextBuffer(streams.buffer_bytes, streams.buffer_seconds, call.encoder.plan.answer_tool)
@@ -236,7 +239,7 @@ class Attempts:
         """A long unary reply, streamed from the upstream so that no idle timeout on the way cuts it."""
         fold, state, chunks = MessageFold(), ReplyState(), list[bytes]()
         provider, kind = self._services.provider, RawEventSource if call.encoder.raw else EventSource
-        source = kind(reply, provider.reader(call.deployment), MAX_FOLDED_BYTES)
+        source = kind(reply, self._reader(call), MAX_FOLDED_BYTES)
         try:
             while not fold.done and (events := await source.read()) is not None:
                 chunks += [source.chunk] if source.chunk is not None else []
@@ -249,6 +252,16 @@ class Attempts:
             call.record.usage, call.record.unknown_types = fold.usage, state.unknown_types
         message = fold.result()
         return CompleteReply(message, provider.body_of(b"".join(chunks)) if call.encoder.raw else b"")
+
+    def _message(self, body: bytes, call: _Call) -> Message:
+        """A reply in one piece. Like those of a stream, its calls have the client's keys, unless its bytes are passed
+        on: then the encoder sees to that."""
+        message = self._services.provider.message(body, call.deployment)
+        return message if call.encoder.raw else with_client_keys(message, call.prepared.plan.property_names)
+
+    def _reader(self, call: _Call) -> ReplyReader:
+        reader, names = self._services.provider.reader(call.deployment), call.prepared.plan.property_names
+        return ClientKeysReader(reader, names) if names and not call.encoder.raw else reader
 
     def _check_geography(self, deployment: Deployment) -> None:
         """Check the geography at call time, in addition to the check of the configuration."""

@@ -161,17 +161,20 @@ class DeploymentPool:
     ) -> Deployment:
         """The deployment of the first attempt.
 
-        :raises UpstreamRefused: the quota of every deployment seems to be zero.
+        :raises UpstreamRefused: the upstream said of every deployment that its quota is zero.
         """
         deployments = route.deployments
         if len(deployments) == 1:
             deployment = deployments[0]
-            if not self.state(deployment).quota.is_zero:
+            if not self.state(deployment).quota.is_stated:
                 return deployment
         availability = self.availability(route)
         deployment = select(route, (), random, availability, affinity_key, pinned_model)
         selected = availability[deployments.index(deployment)]
-        if selected.unavailable and selected.quota_is_zero:  # and so is that of the model that was asked for
+        if selected.unavailable and self.state(deployment).quota.is_stated:  # and that of all others is zero too
+            inferred = [other for other in deployments if not self.state(other).quota.is_stated]
+            if inferred:
+                return inferred[0]
             raise self.zero_quota(deployments[0] if route.has_several_models else deployment)
         return deployment
 
@@ -205,10 +208,10 @@ class DeploymentPool:
         """
         state = self.state(deployment)
         await state.limiter.acquire(time_left)
-        if state.breaker.state != "closed" or state.quota.is_zero:
+        if state.breaker.state != "closed" or state.quota.is_stated:
             now = self._clock()
             state.breaker = circuit_breaker.on_start(state.breaker, now)
-            if state.quota.is_zero:
+            if state.quota.is_stated:
                 state.quota.record_probe(now)
         return AttemptLease(self, state)
 

@@ -98,7 +98,8 @@ class RawEventSource(EventSource):
     """Events together with their bytes, for an encoder that passes these on.
 
     Only complete events pass, and nothing after ``message_stop``: an event that turns out to be an error, or that never
-    ends, is replaced by the gateway's own error, and none of its bytes may have been sent.
+    ends, is replaced by the gateway's own error, and none of its bytes may have been sent. Events without payload are
+    left out, because not every client skips them.
     """
 
     __slots__ = ("_splitter",)
@@ -114,7 +115,10 @@ class RawEventSource(EventSource):
         return self._read_complete(self._splitter.flush())
 
     def _read_complete(self, data: bytes) -> Events:
+        empty_events = self._reader.empty_events
         events = self._reader.feed(data) if data else []
+        if self._reader.empty_events > empty_events:
+            data = sse.without_empty_events(data)
         self.chunk = self._bytes_of(events, data)
         return events
 

@@ -18,7 +18,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
@@ -39,6 +39,9 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.wire.http import Headers
+
+#: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
+CLIENT_CLOSED_REQUEST: Final = 499
 
 
 class Exchange:
@@ -184,6 +187,11 @@ class Exchange:
             if stream.state.done and self.prepared is not None and self.prepared.keeps_thinking:
                 blocks = stream.state.thinking_and_tools
                 remember_thinking(blocks, inbound.caller.owner, stream.record.card.id, services.thinking)
+        outcome = outcome_of(error, client_disconnected=client_disconnected)
+        if outcome == names.OUTCOME_CLIENT_DISCONNECTED:
+            status = CLIENT_CLOSED_REQUEST
+        else:
+            status = 200 if error is None else self._status_of(error)
         record = ExchangeRecord(
             request_id=inbound.request_id,
             dialect=self.dialect.name,
@@ -191,8 +199,8 @@ class Exchange:
             route=self.route.name if self.route is not None else None,
             attempts=self.attempts,
             stream=self.decoded is not None and self.decoded.stream,
-            outcome=outcome_of(error, client_disconnected=client_disconnected),
-            status=200 if error is None else self._status_of(error),
+            outcome=outcome,
+            status=status,
             error=error,
             stop_reason=self.stop_reason,
             duration=now - inbound.received_at,

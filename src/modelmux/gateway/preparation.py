@@ -56,6 +56,10 @@ class Preparation(Protocol):
         once."""
         ...
 
+    def explain(self, error: GatewayError, deployment: Deployment) -> None:
+        """Put what the upstream says about the request in the client's terms."""
+        ...
+
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
         """Change the request, as ``can_repair`` promised."""
         ...

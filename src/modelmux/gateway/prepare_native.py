@@ -44,6 +44,9 @@ class NativePreparation:
         """A native reply that pauses is the client's to continue."""
         raise NotImplementedError
 
+    def explain(self, error: GatewayError, deployment: Deployment) -> None:
+        """See ``gateway.preparation.Preparation``. The request has the client's own places."""
+
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         if error.kind.name == "thinking_refused":
             is_new = deployment.card.id not in self._without_thinking
@@ -81,7 +84,8 @@ class NativePreparation:
         notices = [*location_notices(self._request, self._route), *native.notices]
         if services.strict or exchange.inbound.strict:
             reject_notices(notices)
-        plan = replace(decoded.plan, rename_model=self._route.options.reply_model == "requested")
+        renames = self._route.options.reply_model == "requested"
+        plan = replace(decoded.plan, rename_model=renames, property_names=native.property_names)
         return Prepared(native.body, decoded.stream, plan, notices, native.betas)
 
     def _dropped_thinking(self, model: str) -> Callable[[SignedThinking], bool] | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from modelmux.claude.client_terms import in_client_terms
 from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.notices import reject_notices
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Prepared
@@ -55,6 +56,14 @@ class TranslatedPreparation:
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         model = self._models.get(deployment.card.id)
         return error.kind.name == "thinking_refused" and model is not None and has_thinking(model.body)
+
+    def explain(self, error: GatewayError, deployment: Deployment) -> None:
+        """See ``gateway.preparation.Preparation``. What was sent is another request than the client's."""
+        model = self._models.get(deployment.card.id)
+        if model is None or not isinstance(error, UpstreamRefused) or not error.kind.quotes_request:
+            return
+        message, param = in_client_terms(error.message, self._request, model.body, model.request.plan)
+        error.message, error.param = message, param or error.param
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
         """The upstream rejected a thinking block: leave all of them out, now and in later requests."""

@@ -161,7 +161,8 @@ class TokenCounter:
         record.reply_headers = reply.headers
         record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status != 200:
-            raise self._services.provider.error(reply.status, reply.headers, body, deployment)
+            now = self._services.runtime.now()
+            raise self._services.provider.error(reply.status, reply.headers, body, deployment, now)
         self._counting.check(body)
         return body
 

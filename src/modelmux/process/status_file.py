@@ -15,6 +15,8 @@ from typing import Final
 
 import msgspec
 
+from modelmux.config.home import home_directory
+
 #: The runtime directory in the unit files of the service.
 SYSTEM_DIRECTORY: Final = Path("/run/modelmux")
 
@@ -42,7 +44,7 @@ def status_directories(environment: Mapping[str, str]) -> list[Path]:
         directories.append(Path(environment["RUNTIME_DIRECTORY"].partition(":")[0]))
     if environment.get("XDG_RUNTIME_DIR"):
         directories.append(Path(environment["XDG_RUNTIME_DIR"]) / "modelmux")
-    home = Path(environment.get("HOME") or Path.home())
+    home = home_directory(environment)
     directories.append(Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state") / "modelmux")
     return [*dict.fromkeys([*directories, SYSTEM_DIRECTORY])]
 

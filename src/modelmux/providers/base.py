@@ -14,6 +14,7 @@ from modelmux.claude.draft import RecallThinking, SignedThinking
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.prepare import PreparedRequest
+from modelmux.claude.reply_keys import PropertyNames
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import GatewayError, UpstreamRefused
@@ -33,11 +34,13 @@ class NativePrepared(Struct, frozen=True):
 
     :param body: what is sent.
     :param betas: values of the ``anthropic-beta`` header.
+    :param property_names: see ``ReplyPlan``.
     """
 
     body: bytes
     betas: tuple[str, ...]
     notices: list[Notice]
+    property_names: PropertyNames = {}
 
 
 class ReplyReader(Protocol):
@@ -46,6 +49,11 @@ class ReplyReader(Protocol):
     @property
     def failure(self) -> GatewayError | None:
         """What is wrong with the event after the last one returned; the next call raises it."""
+        ...
+
+    @property
+    def empty_events(self) -> int:
+        """How many events without payload there were: intermediaries send them, and they are not returned."""
         ...
 
     def feed(self, data: bytes) -> list[StreamEvent | TextDeltaRun]:
@@ -173,9 +181,11 @@ class Provider(Protocol):
 
     def reader(self, deployment: Deployment) -> ReplyReader: ...
 
-    def message(self, body: bytes) -> Message:
+    def message(self, body: bytes, deployment: Deployment | None = None) -> Message:
         """A reply in one piece.
 
+        :param deployment: whose reply it is; its project is removed from errors.
+        :raises UpstreamRefused: the body is an error, although the status says otherwise.
         :raises UpstreamBroken: the body is not a message.
         """
         ...
@@ -188,6 +198,11 @@ class Provider(Protocol):
         """A complete stream as the reply in one piece, for a dialect that passes this on."""
         ...
 
-    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
-        """An error reply as an exception; it never contains the deployment's project."""
+    def error(
+        self, status: int, headers: Headers, body: bytes, deployment: Deployment, now: float | None = None
+    ) -> UpstreamRefused:
+        """An error reply as an exception; it never contains the deployment's project.
+
+        :param now: seconds since the epoch, for a ``retry-after`` that is a date.
+        """
         ...

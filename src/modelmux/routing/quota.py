@@ -1,7 +1,8 @@
 """Quota buckets: which deployments share one, its cooldown after a 429, and the detection of a zero quota.
 
 A new Google Cloud project has no quota for a model until it is requested. Vertex AI reports that with the same 429 as
-an exhausted quota; what differs is that no request ever succeeded and that every message is the same.
+an exhausted quota. Quotas are per minute, so only the upstream's own words, or minutes in which no request succeeded
+and every message was the same, tell one from the other.
 """
 
 from __future__ import annotations
@@ -19,16 +20,22 @@ from modelmux.routing.model import Deployment
 #: Seconds of cooldown after a 429 without Retry-After; doubles from the first to the maximum.
 FIRST_COOLDOWN: Final = 1.0
 MAX_COOLDOWN: Final = 30.0
-#: Consecutive identical 429s after which a quota without any success is considered zero.
-IDENTICAL_429_LIMIT: Final = 3
+#: Seconds of a quota's window, and consecutive windows with the same 429 and nothing else after which a quota without
+#: any success is considered zero: more than two minutes, because one minute may be used up by others.
+WINDOW: Final = 60.0
+WINDOWS_WITHOUT_QUOTA: Final = 3
 #: Seconds between probes of such a quota; the first comes soon, because it may have been a busy minute.
 FIRST_PROBE_INTERVAL: Final = 10.0
 MAX_PROBE_INTERVAL: Final = 60.0
 _MAX_DOUBLINGS: Final = 10
 
 _MENTIONS_QUOTA: Final = re.compile(r"\bquota\b", re.IGNORECASE)  # "Resource exhausted" alone is shared capacity
+#: A limit of zero, and not a remainder of zero: "limit: 0", but neither "remaining quota: 0" nor "limit: 0 left".
 _ZERO_LIMIT: Final = re.compile(
-    r"\b(?:limit|quota)\b(?: value)?(?: is| of)?\s*[:=]?\s*['\"`]?0\b(?![.,]?\d)", re.IGNORECASE
+    r"(?<!\bremaining )(?<!\bavailable )(?<!\bunused )(?<!\bleft )"
+    r"\b(?:limit|quota)\b(?:[ _]value)?(?: is| of)?\s*[:=]?\s*['\"`]?0\b(?![.,]?\d)"
+    r"(?!['\"`]?(?:\s+\w+){0,4}\s+(?:remaining|left|available|unused)\b)(?!\s*/\s*\d)",
+    re.IGNORECASE,
 )
 
 
@@ -45,31 +52,42 @@ def bucket_of(deployment: Deployment) -> tuple[str, str, str]:
 class Quota(Struct):
     """The state of one bucket; times in seconds of the caller's clock. Mutable.
 
-    :param consecutive_429: consecutive 429s; ``identical_429`` counts the last ones with one message, no Retry-After.
+    :param consecutive_429: consecutive 429s.
+    :param windows: in how many windows the last of them came, all with one message and no Retry-After; the latest of
+        these windows began at ``window_start``.
     :param cooldown_until: other deployments are preferred until then; ``server_requested`` if from a Retry-After.
     :param succeeded: whether any request ever succeeded.
-    :param probes: probes sent while the quota was considered zero.
+    :param is_zero: considered zero; ``is_stated`` if the upstream said so. Otherwise it is a conclusion, on which no
+        request is rejected without being sent.
+    :param probes: 429s since the quota is considered zero.
     """
 
     consecutive_429: int = 0
-    identical_429: int = 0
+    windows: int = 0
+    window_start: float = 0.0
     last_message: str = ""
     cooldown_until: float = 0.0
     server_requested: bool = False
     succeeded: bool = False
     is_zero: bool = False
+    is_stated: bool = False
     probes: int = 0
 
     def record_429(self, error: UpstreamRefused, now: float) -> None:
         """Count a 429."""
         self.consecutive_429 += 1
         self.server_requested = error.retry_after is not None
-        if self.server_requested:
-            self.identical_429 = 0
-        else:
-            self.identical_429 = self.identical_429 + 1 if error.message == self.last_message else 1
+        says_quota = error.message != error.kind.message and _MENTIONS_QUOTA.search(error.message) is not None
+        if self.server_requested or not says_quota:
+            self.windows = 0
+        elif not self.windows or error.message != self.last_message:
+            self.windows, self.window_start = 1, now
+        elif now - self.window_start >= WINDOW:
+            self.windows, self.window_start = self.windows + 1, now
         self.last_message = error.message
-        self.is_zero = not self.succeeded and not self.server_requested and self._looks_zero(error.message)
+        may_be_zero = not self.succeeded and not self.server_requested
+        self.is_stated = may_be_zero and _ZERO_LIMIT.search(error.message) is not None
+        self.is_zero = self.is_stated or (may_be_zero and self.windows >= WINDOWS_WITHOUT_QUOTA)
         if error.retry_after is not None:
             cooldown = error.retry_after
         elif self.is_zero:
@@ -79,24 +97,20 @@ class Quota(Struct):
             cooldown = min(MAX_COOLDOWN, FIRST_COOLDOWN * 2.0 ** min(self.consecutive_429 - 1, _MAX_DOUBLINGS))
         self.cooldown_until = now + cooldown
 
-    def _looks_zero(self, message: str) -> bool:
-        if _ZERO_LIMIT.search(message):
-            return True
-        return self.identical_429 >= IDENTICAL_429_LIMIT and _MENTIONS_QUOTA.search(message) is not None
-
     def record_reply(self, *, succeeded: bool) -> None:
         """Count any other outcome.
 
         :param succeeded: whether the model replied.
         """
         if succeeded:
-            self.succeeded, self.is_zero, self.probes = True, False, 0
+            self.succeeded, self.is_zero, self.is_stated, self.probes = True, False, False, 0
         if self.consecutive_429:
-            self.consecutive_429 = self.identical_429 = 0
+            self.consecutive_429 = self.windows = 0
             self.cooldown_until, self.server_requested = 0.0, False
 
     def record_probe(self, now: float) -> None:
-        """An attempt probes a bucket considered zero: no second probe until this one has a reply or is overdue."""
+        """An attempt probes a bucket that is stated to be zero: no second probe until this one has a reply or is
+        overdue."""
         self.cooldown_until = now + MAX_PROBE_INTERVAL
 
 

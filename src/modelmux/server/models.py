@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import Final
 from urllib.parse import parse_qsl
 
 from modelmux.catalog import deprecation_day, lifecycle, retirement_day
@@ -11,16 +12,16 @@ from modelmux.dialects.base import ListedModel, ListingDialect
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.routing.model import Route
 
+#: Shown as creation of a model whose release day the catalog does not know. It is the same at every start and in every
+#: worker, because clients compare it.
+UNKNOWN_RELEASE: Final = date(2024, 1, 1)
+
 
 class ModelList:
-    """Lists what is served today.
+    """Lists what is served today."""
 
-    :param started: Unix seconds to show as creation of a model whose release day is unknown.
-    """
-
-    def __init__(self, routes: DatedRoutes, started: int) -> None:
+    def __init__(self, routes: DatedRoutes) -> None:
         self._routes = routes
-        self._started = started
 
     def body(self, dialect: ListingDialect, path_params: Mapping[str, str], query: bytes) -> bytes:
         """The list, or the entry that the path names.
@@ -42,7 +43,7 @@ class ModelList:
         return ListedModel(
             name=name,
             display_name=(card.display_name if name.lower() in (card.base, card.id) else "") or name,
-            created_at=_seconds(card.released_on) if card.released_on else self._started,
+            created_at=_seconds(card.released_on or UNKNOWN_RELEASE),
             released_on=card.released_on,
             lifecycle=stage,
             deprecated_on=None if stage == "active" else deprecation_day(card),

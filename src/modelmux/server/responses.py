@@ -45,8 +45,9 @@ def error_headers(error: GatewayError) -> HeaderList:
     headers: HeaderList = []
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
+    retry_after = error.kind.retry_after if error.retry_after is None else error.retry_after
+    if retry_after is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, UpgradeRequired):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.home import expand_user
+
 # No symbolic link is followed: in a shared directory another user could create it. Flags a platform lacks are left out.
 _CREATE: Final = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -24,7 +26,7 @@ def state_directory(named: str | None, environment: Mapping[str, str], platform:
     :raises RuntimeError: there is no home directory.
     """
     if named:
-        return Path(named).expanduser()
+        return expand_user(named)
     from_manager = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # StateDirectory= of a systemd unit
     if from_manager.startswith("/"):
         return Path(from_manager)

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.home import expand_user, home_directory
+
 if sys.platform != "win32":
     import fcntl
 
@@ -33,14 +35,11 @@ _FLAGS: Final = (
 
 
 def default_directory(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """The directory in which a platform keeps logs of a user's programs.
-
-    :raises RuntimeError: there is no home directory.
-    """
+    """The directory in which a platform keeps logs of a user's programs."""
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "modelmux" / "Logs"
-    home = Path(environment.get("HOME") or Path.home())
+        return (Path(local) if local else home_directory(environment) / "AppData" / "Local") / "modelmux" / "Logs"
+    home = home_directory(environment)
     if platform == "darwin":
         return home / "Library" / "Logs" / "modelmux"
     state = environment.get("XDG_STATE_HOME", "")  # relative paths are invalid by the XDG specification
@@ -48,11 +47,8 @@ def default_directory(environment: Mapping[str, str], platform: str = sys.platfo
 
 
 def log_directory(named: str | None, environment: Mapping[str, str]) -> Path:
-    """The directory of the setting ``logs.directory``, else the platform's.
-
-    :raises RuntimeError: there is no home directory.
-    """
-    return Path(named).expanduser() if named else default_directory(environment)
+    """The directory of the setting ``logs.directory``, else the platform's."""
+    return expand_user(named) if named else default_directory(environment)
 
 
 def log_files(directory: Path) -> list[Path]:

@@ -32,7 +32,7 @@ FIELDS: Final = {
     "stream": "whether a stream was requested",
     "estimate": "`true` if the gateway estimated a token count",
     "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error` or `client_gone`",
-    "status": "HTTP status of the response",
+    "status": "HTTP status of the response; 499 if the client left before its end",
     "code": "error code of the response",
     "kind": "kind of the error, or of the credential",
     "message": "what happened, for people",

@@ -46,7 +46,7 @@ class ExchangeRecord(Struct, frozen=True):
     """One request from its arrival to its end.
 
     :param route: the public model name; None if the request did not get that far.
-    :param status: HTTP status in the client's dialect; also of an error inside a stream.
+    :param status: HTTP status in the client's dialect; also of an error inside a stream. 499 if the client left.
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param headers: of the request.

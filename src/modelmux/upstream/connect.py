@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from typing import Final, TypeVar
 
-from modelmux.errors import UpstreamUnreachable
+from modelmux.errors import CertificateNotAccepted, UpstreamUnreachable
 from modelmux.upstream.proxy import Proxy, open_tunnel
+from modelmux.upstream.trust import REMEDY
+from modelmux.upstream.trust import tls_context as tls_context
 from modelmux.wire.http import Origin
 
 #: Seconds until the next address is tried in parallel to pending ones (RFC 8305, section 5).
@@ -34,20 +36,6 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 Resolve = Callable[[str, int], Awaitable[Sequence[AddressInfo]]]
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
-
-
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or later, the system's certificate authorities, host names verified.
-
-    :param ca_file: PEM file with additional certificate authorities, for proxies that inspect TLS.
-    :raises OSError: ``ca_file`` cannot be read, or (``ssl.SSLError``) contains no certificates.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
 
 
 async def resolve(host: str, port: int) -> Sequence[AddressInfo]:
@@ -129,9 +117,9 @@ def _unreachable(error: OSError, destination: str) -> UpstreamUnreachable:
             "The upstream's host name could not be resolved.", hint="Check the host name and DNS.", detail=detail
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UpstreamUnreachable(
+        return CertificateNotAccepted(
             "The upstream's TLS certificate was not accepted.",
-            hint="If a proxy inspects TLS, add its CA certificate to those the gateway trusts.",
+            hint=REMEDY,
             detail=f"{destination}: {error.verify_message}",
         )
     if isinstance(error, ssl.SSLError):

@@ -19,10 +19,11 @@ from threading import get_ident
 from typing import Final
 
 from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamTimeout
-from modelmux.upstream.connect import Resolve, connect, resolve, tls_context
+from modelmux.upstream.connect import Resolve, connect, resolve
 from modelmux.upstream.http1 import Connection
 from modelmux.upstream.http1_reply import Http1Reply
 from modelmux.upstream.proxy import Proxies, Proxy
+from modelmux.upstream.trust import tls_context
 from modelmux.wire.http import HttpCall, Origin
 from modelmux.wire.request_head import encode_head
 
@@ -44,7 +45,7 @@ class HttpPool:
     :param max_connections: per origin.
     :param max_idle: per origin.
     :param idle_expiry: seconds.
-    :param ssl_context: for https origins; by default ``connect.tls_context()``.
+    :param ssl_context: for https origins; by default ``trust.tls_context()``.
     :param resolver: host, port -> addresses, for origins without a proxy; the system resolver by default.
     """
 

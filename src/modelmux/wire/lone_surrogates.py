@@ -1,24 +1,91 @@
-"""Replaces lone surrogates in JSON: an escaped half of a surrogate pair (``\\ud83d``) without the other half.
+"""Replaces lone surrogates in JSON: half of a surrogate pair, an escape (``\\ud83d``) or bytes, without the other half.
 
-RFC 8259 (section 8.2) allows them, encoders that escape non-ASCII text write them, and a model that splits an emoji
-in a tool's arguments causes them; msgspec rejects them. Not in this module: any other repair of JSON.
+RFC 8259 (section 8.2) allows the escape; clients that cut text by UTF-16 units write it, encoders that escape non-ASCII
+text do, and a model that splits an emoji in a tool's arguments causes it. UTF-8 does not have these characters, and
+msgspec and Claude reject them. Not in this module: any other repair of JSON.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 #: At each backslash: a surrogate pair; a lone surrogate (the group); any other escape, including an escaped backslash.
 _ESCAPE: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
+#: Surrogates encoded as if they were characters: a pair (the group), as CESU-8 has it, or a lone one.
+_BYTES: Final = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
+_ANY_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _REPLACEMENT: Final = b"\\ufffd"
+#: Places that are named, and the length of their paths.
+_MAX_POSITIONS: Final = 25
+_MAX_STEPS: Final = 4
+_FIELD: Final = re.compile(r"[a-z_]{1,40}")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def replace_lone_surrogates(data: bytes) -> bytes:
-    """The JSON with U+FFFD for each lone surrogate; the same object if there is none."""
-    if b"\\u" not in data:
-        return data
-    replaced = _ESCAPE.sub(lambda match: _REPLACEMENT if match[1] else match[0], data)
-    return data if replaced == data else replaced
+    """The JSON with U+FFFD for each lone surrogate; the same object if there is none.
+
+    A pair in bytes becomes the character it stands for.
+    """
+    if b"\\ud" in data or b"\\uD" in data:
+        replaced = _ESCAPE.sub(lambda match: _REPLACEMENT if match[1] else match[0], data)
+        data = data if replaced == data else replaced
+    if has_surrogate_bytes(data):
+        data = _BYTES.sub(_character, data)
+    return data
+
+
+def has_surrogate_bytes(data: bytes) -> bool:
+    """Whether there are surrogates in bytes, which decoders do not see in what they skip. Quick: asked every time."""
+    return not data.isascii() and b"\xed" in data and _ANY_BYTES.search(data) is not None
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    if match[1] is None:
+        return "\ufffd".encode()
+    pair = match[1].decode("utf-8", "surrogatepass")
+    return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
+
+
+def positions_of_surrogates(data: bytes) -> list[str]:
+    """Dotted paths of the strings with lone surrogates, in order, each once: ``messages.2.content``.
+
+    A path ends where a key may be the client's own. Empty if ``data`` is not JSON, or nested too deeply.
+
+    :param data: as it was before they were replaced.
+    """
+    try:
+        value = json.loads(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return []
+    positions: dict[str, None] = {}
+    for position in _positions(value):
+        positions[position] = None
+        if len(positions) == _MAX_POSITIONS:
+            break
+    return list(positions)
+
+
+def _positions(root: Any) -> Iterator[str]:
+    waiting: list[tuple[tuple[str, ...], bool, Any]] = [((), False, root)]  # path, whether it has ended, value
+    while waiting:
+        path, ended, value = waiting.pop()
+        if isinstance(value, str):
+            if _SURROGATE.search(value):
+                yield ".".join(path)
+        elif isinstance(value, dict | list):
+            if isinstance(value, dict) and _SURROGATE.search("".join(value)):
+                yield ".".join(path)
+            members = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += reversed([(*_below(path, key, ended=ended), member) for key, member in members])
+
+
+def _below(path: tuple[str, ...], key: str | int, *, ended: bool) -> tuple[tuple[str, ...], bool]:
+    if ended or len(path) == _MAX_STEPS or (isinstance(key, str) and not _FIELD.fullmatch(key)):
+        return path, True
+    return (*path, str(key)), False

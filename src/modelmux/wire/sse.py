@@ -155,6 +155,8 @@ _EVENTS: Final = re.compile(rb"(?:(?:[^\r\n]+" + _LINE_END + rb")*+" + _LINE_END
 _BLANK_LINE: Final = re.compile(_LINE_END + _LINE_END)
 #: One event of complete ones.
 _EVENT: Final = re.compile(rb"(?:[^\r\n]+(?:\r\n?|\n))*+(?:\r\n?|\n)")
+#: Data without payload: keep-alives of intermediaries, and OpenAI's end of a stream.
+_NO_PAYLOAD: Final = frozenset({b"", b"null", b'""', b"[DONE]"})
 _DATA_LINE: Final = re.compile(rb"(?:^|[\r\n])data[:\r\n]")
 
 
@@ -239,6 +241,19 @@ class EventSplitter:
 def data_spans(events: bytes) -> list[tuple[int, int]]:
     """Start and end of each event that has data, among complete events: those that ``SSEDecoder`` returns."""
     return [match.span() for match in _EVENT.finditer(events) if _DATA_LINE.search(match[0])]
+
+
+def is_empty(data: bytes) -> bool:
+    """Whether an event's data has no payload."""
+    return data.strip() in _NO_PAYLOAD
+
+
+def without_empty_events(events: bytes) -> bytes:
+    """Complete events without those that have data and no payload."""
+    pieces = [match[0] for match in _EVENT.finditer(events)]
+    return b"".join(
+        piece for piece in pieces if not any(is_empty(event.data) for event in SSEDecoder().feed(piece + b"\n"))
+    )
 
 
 def ends_with(events: bytes, data: bytes) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmux.claude.embed import embed
-from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.embed import check_files, embed
+from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Base64Source, DocumentBlock, ImageBlock, TextSource
@@ -58,7 +58,6 @@ def test_urls_are_replaced_everywhere_and_nothing_else_is() -> None:
         (PICTURE, {}, "messages.0.content.1.image_url", "turned off"),
         (FILE, {}, "messages.0.content.1.file.file_data", "turned off"),
         (PICTURE, {"https://x/a.png": DOCUMENT}, "messages.0.content.1.image_url", "does not hold an image"),
-        (FILE, {"https://x/a.pdf": IMAGE}, "messages.0.content.1.file.file_data", "not a document"),
     ],
 )
 def test_the_wrong_file_or_none_is_named_by_its_field(content: Any, files: Any, param: str, message: str) -> None:
@@ -67,8 +66,29 @@ def test_the_wrong_file_or_none_is_named_by_its_field(content: Any, files: Any, 
     assert caught.value.param == param
 
 
-def test_a_url_of_both_kinds_is_named_by_the_field_that_does_not_fit() -> None:
-    file = {"type": "file", "file": {"file_data": "https://x/a.png"}}
-    with pytest.raises(InvalidRequest, match="not a document") as caught:
-        embed(request_with(PICTURE, file), {"https://x/a.png": IMAGE})
-    assert caught.value.param == "messages.0.content.2.file.file_data"
+PAPER = DocumentBlock(Base64Source("application/pdf", "JVBERg=="))
+
+
+def test_the_bytes_decide_which_block_a_url_becomes() -> None:
+    """In a tool's result, too; the breakpoint stays, and the title where there is one."""
+    file = {"type": "file", "file": {"file_data": "https://x/a.png", "filename": "a"}}
+    both = {"https://x/a.png": IMAGE, "https://x/a.pdf": IMAGE}
+    sent = plain(embed(request_with(PICTURE, file), both))
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "UE5H"}}
+    assert sent[0]["content"][1:] == [{**image, "cache_control": {"type": "ephemeral"}}, image]
+    sent = plain(embed(request_with(PICTURE), {"https://x/a.png": PAPER}))
+    paper = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="},
+             "cache_control": {"type": "ephemeral"}}  # fmt: skip
+    assert sent[0]["content"][1:] == [paper]
+    assert sent[2]["content"][0]["content"][1:] == [paper]
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "message"), [("image", PAPER, "an image in"), ("document", IMAGE, "not a doc")]
+)
+def test_a_native_block_takes_only_its_own_kind_of_file(kind: Any, file: Any, message: str) -> None:
+    remote = RemoteFile("https://x", kind, "messages.0.content.0", "messages.0.content.0.source")
+    with pytest.raises(InvalidRequest, match=message) as caught:
+        check_files([remote], {"https://x": file})
+    assert caught.value.param == "messages.0.content.0.source"
+    check_files([remote], {"https://x": PAPER if kind == "document" else IMAGE})

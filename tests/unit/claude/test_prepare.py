@@ -15,6 +15,7 @@ from modelmux.claude import (
     limits,
     prefill,
     prepare,
+    property_keys,
     sampling,
     structured_output,
     system_turns,
@@ -94,6 +95,10 @@ PAIRS: list[tuple[Rule, Rule, Json, ModelCard, Options]] = [
     # What the model does not accept is not reported as excluded by thinking.
     (sampling.apply, thinking.resolve_conflicts, {"temperature": 1.5, "reasoning_effort": "low"}, SONNET, Options()),
     (thinking.apply, thinking.resolve_conflicts, {"temperature": 0.5, "reasoning_effort": "low"}, SONNET, Options()),
+    # The answer tool has keys like any other.
+    (structured_output.add_answer_tool, property_keys.apply, {"response_format": {
+        "type": "json_schema", "json_schema": {"schema": {"type": "object", "properties": {"a b": {}}}}}}, SONNET,
+     Options()),
     (thinking.apply, betas.apply, {
         "messages": [USER, {**REPLY, "thinking_blocks": [SIGNED]}, USER], "reasoning_effort": "none"},
      replace(OPUS, thinking=("adaptive", "disabled")), Options()),

@@ -103,6 +103,22 @@ async def test_a_quota_of_zero_is_probed_by_one_request_at_a_time() -> None:
     assert pool.first_choice(ONE, None, 0.0) is A
 
 
+async def test_no_request_is_rejected_on_the_conclusion_that_a_quota_is_zero() -> None:
+    pool, clock, events = pool_and_events()
+    exhausted = UpstreamRefused("Quota exceeded.", KINDS["rate_limit"], UpstreamReply(429))
+    for _ in range(4):
+        await fail(pool, A, 1, exhausted)
+        await fail(pool, B, 1, zero())
+        clock.now += 60
+    assert ("a", "no_quota") in events
+    clock.now -= 59
+    assert pool.availability(TWO)[0].unavailable
+    assert pool.first_choice(ONE, None, 0.0) is A
+    assert pool.first_choice(TWO, None, 0.0) is A, "of the other one, the upstream has said it"
+    await fail(pool, A, 1, exhausted)
+    assert pool.first_choice(TWO, None, 0.0) is A
+
+
 async def test_limits_are_divided_and_a_reload_applies_to_waiters() -> None:
     limited = replace(A, max_in_flight=3)
     pool, _, _ = pool_and_events(share=2)

@@ -175,7 +175,7 @@ async def test_a_run_of_texts_counts_as_its_events() -> None:
     assert failing.chunk == compact
 
 
-@pytest.mark.parametrize("bad", [OVERLOADED, b"data: {]\n\n", b"data\n\n"])
+@pytest.mark.parametrize("bad", [OVERLOADED, b"data: {]\n\n", b"data: -\n\n"])
 @pytest.mark.parametrize("before", [b"", b": c\n\n", text("a"), START + b"\n" + text("a") + b": c\n\n"])
 async def test_bytes_of_a_failed_event_do_not_pass(before: bytes, bad: bytes) -> None:
     for pieces in ([before + bad + PING], [before, bad, PING], [before, bad[:5], bad[5:] + PING]):
@@ -184,6 +184,23 @@ async def test_bytes_of_a_failed_event_do_not_pass(before: bytes, bad: bytes) ->
             while await source.read() is not None:
                 passed += source.chunk or b""
         assert passed == before
+
+
+@pytest.mark.parametrize("empty", [
+    b"data\n\n", b"data:\n\n", b"event: ping\ndata:\n\n", b"event: ping\ndata: \n\n", b"data:\ndata: \t\n\n",
+    b"event: content_block_delta\r\ndata:\r\n\r\n", b"event: message_stop\ndata:\n\n", b"data: null\n\n",
+    b"event: error\rdata:  \r\r", b"data: [DONE]\n\n", b"id: 7\ndata:\nretry: 9\n\n",
+])  # fmt: skip
+async def test_events_without_payload_are_left_out_wherever_they_come(empty: bytes) -> None:
+    stream = [START, text("a"), text("b"), PING, END]
+    for place in range(len(stream) + 1):
+        pieces = [*stream[:place], empty, *stream[place:]]
+        whole = b"".join(pieces)
+        for cut in ([whole], pieces, [whole[:40], whole[40:]], [bytes([byte]) for byte in whole]):
+            source, passed = raw(*cut, None), b""
+            while await source.read() is not None:
+                passed += source.chunk or b""
+            assert passed == b"".join(stream)
 
 
 # Held back

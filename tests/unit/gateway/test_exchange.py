@@ -149,20 +149,21 @@ async def test_after_keep_alives_the_head_names_no_deployment_and_is_sent_once()
 async def test_before_a_gate_admits_a_request_no_keep_alive_starts_its_stream() -> None:
     await (
         hub(gate=RecordingGate(is_open=False)) << not_settled() >> keep_alive() << not_settled()
-        >> leaves() << settled("client_gone")
+        >> leaves() << settled("client_gone", status=499)
     ).play()  # fmt: skip
 
 
 async def test_a_client_of_json_gets_no_keep_alive() -> None:
     await (
-        hub(stream=False) << calls("a") >> keep_alive() << not_settled() >> leaves() << settled("client_gone")
+        hub(stream=False) << calls("a") >> keep_alive() << not_settled() >> leaves()
+        << settled("client_gone", status=499)
     ).play()  # fmt: skip
 
 
 async def test_keep_alives_can_be_off() -> None:
     await (
         hub(keep_alive_interval=0.0) << calls("a") >> keep_alive() << not_settled()
-        >> leaves() << settled("client_gone")
+        >> leaves() << settled("client_gone", status=499)
     ).play()  # fmt: skip
 
 
@@ -204,17 +205,19 @@ async def test_nothing_after_the_end_of_the_message_changes_its_end() -> None:
 
 
 async def test_a_client_that_leaves_while_sending_its_body_is_settled() -> None:
-    world = await (hub(body=ClientDisconnected()) << settled("client_gone", route=None, request_bytes=0)).play()
+    world = await (
+        hub(body=ClientDisconnected()) << settled("client_gone", status=499, route=None, request_bytes=0)
+    ).play()
     assert world.upstream.calls == []
 
 
 async def test_a_client_that_leaves_at_the_gate() -> None:
     gate = RecordingGate(is_open=False)
-    await (hub(gate=gate) << not_settled() >> leaves() << settled("client_gone", attempts=[])).play()
+    await (hub(gate=gate) << not_settled() >> leaves() << settled("client_gone", status=499, attempts=[])).play()
 
 
 async def test_a_client_that_leaves_before_the_upstream_replies() -> None:
-    world = await (hub() << calls("a") >> leaves() << settled("client_gone", error=None)).play()
+    world = await (hub() << calls("a") >> leaves() << settled("client_gone", status=499, error=None)).play()
     (attempt,) = world.record.attempts
     assert (attempt.error, attempt.usage) == (None, None)
 
@@ -225,35 +228,37 @@ async def test_a_client_that_leaves_before_content(stream: bool) -> None:
     content_type = "text/event-stream" if stream else "application/json"
     world = await (
         hub(stream=stream) << calls("a") >> head(content_type=content_type) >> sent
-        >> leaves() << settled("client_gone")
+        >> leaves() << settled("client_gone", status=499)
     ).play()  # fmt: skip
     usage = world.record.usage
     assert (usage.input_tokens if usage else None) == (7 if stream else None), "what was used is recorded"
 
 
 async def test_a_client_that_leaves_during_keep_alives() -> None:
-    await (hub() << calls("a") >> keep_alive() << starts() << gets(SIGN) >> leaves() << settled("client_gone")).play()
+    await (
+        hub() << calls("a") >> keep_alive() << starts() << gets(SIGN) >> leaves() << settled("client_gone", status=499)
+    ).play()
 
 
 async def test_a_client_that_leaves_after_content() -> None:
-    world = await (committed() >> leaves() << settled("client_gone", error=None)).play()
+    world = await (committed() >> leaves() << settled("client_gone", status=499, error=None)).play()
     assert world.record.usage is not None
     assert world.record.usage.input_tokens == 7
     assert world.record.time_to_first_token == pytest.approx(0, abs=0.01)
 
 
 async def test_a_client_that_leaves_while_it_does_not_read() -> None:
-    await (committed() >> stops_reading() >> sends(*END[:1]) >> leaves() << settled("client_gone")).play()
+    await (committed() >> stops_reading() >> sends(*END[:1]) >> leaves() << settled("client_gone", status=499)).play()
     await (
         hub() << calls("a") >> stops_reading() >> head() >> sends(*BEFORE_CONTENT, TEXT) << starts()
-        >> leaves() << settled("client_gone")
+        >> leaves() << settled("client_gone", status=499)
     ).play()  # fmt: skip
 
 
 async def test_a_client_that_leaves_during_a_pause_between_attempts() -> None:
     world = await (
         Playbook(TINY_HUB) << calls("a") >> refuses(UpstreamBroken("cut", reply_started=False))
-        << not_settled() >> leaves() << settled("client_gone")
+        << not_settled() >> leaves() << settled("client_gone", status=499)
     ).play()  # fmt: skip
     assert [attempt.error.kind.name for attempt in world.record.attempts if attempt.error] == ["broken"]
 
@@ -262,7 +267,7 @@ async def test_another_error_of_the_socket_is_a_client_that_left() -> None:
     class Lost(ConnectionResetError):
         pass
 
-    await (hub(body=Lost("reset")) << settled("client_gone")).play()
+    await (hub(body=Lost("reset")) << settled("client_gone", status=499)).play()
 
 
 # The deadline
@@ -312,7 +317,14 @@ async def test_shutdown_after_content_is_in_band(dialect: Any, early: bytes, end
 
 
 async def test_shutdown_of_a_client_that_has_left_is_not_told_to_it() -> None:
-    await (committed() >> stops_reading() >> sends(*END[:2]) >> leaves() >> shutdown() << settled("client_gone")).play()
+    await (
+        committed()
+        >> stops_reading()
+        >> sends(*END[:2])
+        >> leaves()
+        >> shutdown()
+        << settled("client_gone", status=499)
+    ).play()
 
 
 async def test_a_shutdown_while_a_client_does_not_read_ends_its_stream() -> None:
@@ -340,7 +352,9 @@ async def test_a_response_that_was_sent_completely_is_a_success_though_its_clien
 
 async def test_a_cancellation_by_something_else_is_passed_on() -> None:
     for playbook in (hub() << calls("a"), committed()):
-        world = await (playbook >> cancel() << raises(asyncio.CancelledError) << settled("client_gone")).play()
+        world = await (
+            playbook >> cancel() << raises(asyncio.CancelledError) << settled("client_gone", status=499)
+        ).play()
         assert errors_sent(world) == []
 
 
@@ -349,7 +363,7 @@ async def test_a_client_that_leaves_while_something_else_cancels() -> None:
         leaves()(world)
         cancel()(world)
 
-    await (hub() << calls("a") >> both << raises(asyncio.CancelledError) << settled("client_gone")).play()
+    await (hub() << calls("a") >> both << raises(asyncio.CancelledError) << settled("client_gone", status=499)).play()
 
 
 # A fault of the gateway

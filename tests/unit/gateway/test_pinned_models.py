@@ -65,7 +65,8 @@ def test_where_no_quota_is_left_the_error_names_the_first_model() -> None:
     route = Route("r", tuple(Deployment(c.base, f"https://h/{c.id}", "p", "eu", c) for c in cards))
     for deployment, cooldown in zip(route.deployments, (60.0, 10.0), strict=True):
         quota = pins.state(deployment).quota
-        quota.is_zero, quota.cooldown_until = True, clock.now + cooldown
+        quota.is_zero = quota.is_stated = True
+        quota.cooldown_until = clock.now + cooldown
     with pytest.raises(UpstreamRefused, match=FIRST) as caught:
         pins.first_choice(route, b"1", 0.0)
     assert (caught.value.kind.name, caught.value.retry_after) == ("quota_zero", 60.0)

@@ -45,7 +45,7 @@ def test_outcomes_of_errors(error: GatewayError | None, outcome: str) -> None:
 
 #: Kinds of the upstream's errors that are the client's doing.
 OF_THE_CLIENT = {"invalid_request", "context_length", "too_large", "thinking_refused", "not_enabled", "not_found",
-                 "beta_refused", "request_size"}  # fmt: skip
+                 "beta_refused", "request_size", "content_filter"}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", UPSTREAM_KINDS)

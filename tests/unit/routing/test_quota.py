@@ -70,30 +70,70 @@ def test_any_reply_ends_the_cooldown() -> None:
 
 
 ZERO = [
-    (3 * [EXHAUSTED], True), (2 * [EXHAUSTED], False), ([EXHAUSTED, "Quota of another kind.", EXHAUSTED], False),
-    (9 * [SHARED], False), (["Quota exceeded: limit: 0"], True), (["... with quota limit '0' for ..."], True),
-    (["The quota is 0."], True), (["limit: 0.5"], False), (["quota 10 used"], False),
+    ("Quota exceeded: limit: 0", True), ("... with quota limit '0' for ...", True), ("The quota is 0.", True),
+    ("quota limit value 0", True), ("limit of 0 requests per minute", True), ("limit: 0 / minute", True),
+    (EXHAUSTED, False), (SHARED, False), ("limit: 0.5", False), ("quota 10 used", False), ("limit: 0,5", False),
+    ("remaining quota: 0", False), ("Your available quota is 0.", False), ("limit: 0 tokens per minute left", False),
+    ("quota: 0 remaining", False), ("quota 0 / 60", False), ("Please submit a quota increase request.", False),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("messages", "zero"), ZERO)
-def test_which_errors_mean_a_quota_of_zero(messages: list[str], zero: bool) -> None:
-    assert after(*map(rate_limit, messages)).is_zero is zero
-    used_before = Quota(succeeded=True)
-    assert not after(*map(rate_limit, messages), quota=used_before).is_zero
-    assert not after(*(rate_limit(text, 1.0) for text in messages)).is_zero
+@pytest.mark.parametrize(("message", "zero"), ZERO)
+def test_which_words_say_that_a_quota_is_zero(message: str, zero: bool) -> None:
+    quota = after(rate_limit(message))
+    assert (quota.is_zero, quota.is_stated) == (zero, zero)
+    assert not after(rate_limit(message), quota=Quota(succeeded=True)).is_zero
+    assert not after(rate_limit(message, 1.0)).is_zero
+
+
+#: Seconds of 429s and their messages; whether the last of them means a quota of zero.
+EVIDENCE = [
+    ([(0, EXHAUSTED), (0.3, EXHAUSTED), (0.9, EXHAUSTED)], False),
+    ([(second, EXHAUSTED) for second in range(60)], False),
+    ([(second, EXHAUSTED) for second in range(119)], False),
+    ([(second, EXHAUSTED) for second in range(121)], True),
+    ([(0, EXHAUSTED), (60, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (120, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (60, EXHAUSTED), (120, EXHAUSTED)], True),
+    ([(0, EXHAUSTED), (60, "Quota of another kind."), (120, EXHAUSTED), (180, EXHAUSTED)], False),
+    ([(60 * minute, SHARED) for minute in range(9)], False),
+    ([(60 * minute, "") for minute in range(9)], False),
+]
+
+
+@pytest.mark.parametrize(("refusals", "zero"), EVIDENCE)
+def test_a_quota_is_concluded_to_be_zero_from_minutes_of_refusals_only(
+    refusals: list[tuple[float, str]], zero: bool
+) -> None:
+    quota, used_before, with_a_time = Quota(), Quota(succeeded=True), Quota()
+    for second, message in refusals:
+        quota.record_429(rate_limit(message), second)
+        used_before.record_429(rate_limit(message), second)
+        with_a_time.record_429(rate_limit(message, 1.0), second)
+    assert (quota.is_zero, quota.is_stated) == (zero, False)
+    assert not used_before.is_zero
+    assert not with_a_time.is_zero
+
+
+def test_any_other_reply_begins_the_evidence_anew() -> None:
+    quota = Quota()
+    for minute in range(9):
+        quota.record_429(rate_limit(), 60.0 * minute)
+        if minute % 2:
+            quota.record_reply(succeeded=False)
+        assert not quota.is_zero
 
 
 def test_a_zero_quota_is_probed_soon_then_once_a_minute_until_a_success() -> None:
-    quota, cooldowns = after(rate_limit(), rate_limit()), []
+    quota, cooldowns = Quota(), []
     for _ in range(5):
-        quota.record_429(rate_limit(), 0.0)
+        quota.record_429(rate_limit("limit: 0"), 0.0)
         cooldowns.append(quota.cooldown_until)
     assert cooldowns == [10, 20, 40, 60, 60]
     quota.record_probe(100.0)
     assert quota.cooldown_until == 160.0
     quota.record_reply(succeeded=True)
-    assert (quota.is_zero, quota.probes, quota.cooldown_until) == (False, 0, 0.0)
+    assert (quota.is_zero, quota.is_stated, quota.probes, quota.cooldown_until) == (False, False, 0, 0.0)
 
 
 def test_the_error_for_a_zero_quota_has_the_remedy_and_forbids_retries() -> None:

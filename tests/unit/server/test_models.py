@@ -30,17 +30,17 @@ def model_list() -> ModelList:
         Route(name, (Deployment(name, name, "p", "eu", card),)) for name, card in (("Smart", CARD), ("new", UNDATED))
     ]
     aliases = [Alias("gpt-4o", "Smart")]
-    return ModelList(DatedRoutes(Routes(routes, catalog=Catalog([CARD]), aliases=aliases), lambda: STARTED), STARTED)
+    return ModelList(DatedRoutes(Routes(routes, catalog=Catalog([CARD]), aliases=aliases), lambda: STARTED))
 
 
 def body(dialect: Any = OPENAI_CHAT, query: bytes = b"", **params: str) -> Any:
     return json.loads(model_list().body(dialect, params, query))
 
 
-def test_the_list_has_names_and_aliases_with_the_models_day_or_the_start() -> None:
+def test_the_list_has_names_and_aliases_with_the_models_day() -> None:
     page = body()
     assert [model["id"] for model in page["data"]] == ["Smart", "new", "gpt-4o"]
-    assert [model["created"] for model in page["data"]] == [1_779_926_400, STARTED, 1_779_926_400]
+    assert [model["created"] for model in page["data"]] == [1_779_926_400, 1_704_067_200, 1_779_926_400]
 
 
 TODAY = datetime(2027, 5, 28, tzinfo=UTC).timestamp()
@@ -49,7 +49,7 @@ TODAY = datetime(2027, 5, 28, tzinfo=UTC).timestamp()
 def shown(name: str, card: ModelCard, now: float = TODAY, entry: str | None = None) -> Any:
     """A list with one model, in Anthropic's shape, or an entry."""
     route = Route(name, (Deployment(name, name, "p", "eu", card),))
-    models = ModelList(DatedRoutes(Routes([route], catalog=Catalog([card])), lambda: now), STARTED)
+    models = ModelList(DatedRoutes(Routes([route], catalog=Catalog([card])), lambda: now))
     return json.loads(models.body(ANTHROPIC_MESSAGES, {"name": entry} if entry else {}, b""))
 
 

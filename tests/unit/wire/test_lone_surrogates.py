@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.wire.anthropic import decode_event, decode_message
-from modelmux.wire.lone_surrogates import replace_lone_surrogates
+from modelmux.wire.lone_surrogates import positions_of_surrogates, replace_lone_surrogates
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,12 @@ from modelmux.wire.lone_surrogates import replace_lone_surrogates
         (rb'"\ud83dx\ude00"', rb'"\ufffdx\ufffd"'),
         (rb'"\\\ud83d"', rb'"\\\ufffd"'),
         (rb'"\ud83d\n"', rb'"\ufffd\n"'),
+        (rb'"\\ud83d\ude00"', rb'"\\ud83d\ufffd"'),
+        (rb'"\uD83D\uD83D"', rb'"\ufffd\ufffd"'),
+        (b'"\xed\xa0\xbd"', b'"\xef\xbf\xbd"'),
+        (b'"\xed\xb8\x80x"', b'"\xef\xbf\xbdx"'),
+        (b'"\xed\xa0\xbd\xed\xb8\x80"', b'"\xf0\x9f\x98\x80"'),
+        (b'"\xed\xa0\xbd\\ude00\xed\x9f\xbf"', b'"\xef\xbf\xbd\\ufffd\xed\x9f\xbf"'),
     ],
 )
 def test_a_lone_surrogate_becomes_the_replacement_character(text: bytes, expected: bytes) -> None:
@@ -37,6 +43,35 @@ def test_only_lone_surrogates_are_replaced(text: str) -> None:
     """Python encodes and decodes lone surrogates, so it can compute the expected text."""
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert json.loads(replace_lone_surrogates(json.dumps(text).encode())) == expected
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from('\\"a\ud83d\ude00\n'), st.characters(exclude_categories=()))))
+def test_surrogates_in_bytes_are_replaced_and_nothing_else(text: str) -> None:
+    expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    data = json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    assert json.loads(replace_lone_surrogates(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "places"),
+    [
+        ({"messages": [{"role": "user", "content": "a\ud83d"}]}, ["messages.0.content"]),
+        ({"b": "\ude00", "a": ["x", "\ud83d", "\ud83d"]}, ["b", "a.1", "a.2"]),
+        ({"a": {"b": {"c": {"d": {"e": ["x", "\ud83d"]}}}}}, ["a.b.c.d"]),
+        ({"metadata": {"Some key": ["\ud83d"]}}, ["metadata"]),
+        ({"metadata": {"\ud83d": 1}}, ["metadata"]),
+        ({"a": "x", "b": 1}, []),
+        ({"a": ["\ud83d"] * 100}, [f"a.{index}" for index in range(25)]),
+    ],
+)
+def test_places_are_named_as_far_as_no_key_is_the_clients_own(value: object, positions: list[str]) -> None:
+    assert positions_of_surrogates(json.dumps(value).encode()) == positions
+    assert positions_of_surrogates(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == positions
+
+
+@pytest.mark.parametrize("data", [b"", rb'{"a":"\ud83d"', b"\xff", b"[" * 100_000 + rb'"\ud83d"' + b"]" * 100_000])
+def test_what_cannot_be_read_has_no_places(data: bytes) -> None:
+    assert positions_of_surrogates(data) == []
 
 
 def test_a_reply_with_a_lone_surrogate_is_decoded() -> None:

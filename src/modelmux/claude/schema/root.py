@@ -1,7 +1,7 @@
-"""A tool's schema has a plain object at its root: Anthropic rejects other types and combining keywords there, and one
-rejected tool would fail every request.
+"""A tool's schema is valid and has a plain object at its root: Anthropic rejects other types and combining keywords
+there, and one rejected tool would fail every request.
 
-Everything below the root remains the client's own.
+Everything below the root of a valid schema remains the client's own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from modelmux.claude.schema.reader import (
     types_of,
 )
 from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING
+from modelmux.claude.schema.valid import to_valid
 from modelmux.errors import InvalidRequest
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
@@ -45,7 +46,7 @@ def to_object_root(parameters: Json | None, where: str) -> RootSchema:
     """The client's schema if its root is a plain object, else one with the properties of all the schemas it combines.
 
     References and ``allOf`` at the root are written out. Of variants it has all properties, and requires what each of
-    them requires.
+    them requires. What is not valid about the result is made so.
 
     :param where: path of the schema in the request.
     :raises InvalidRequest: the root combines too much, or refers to itself.
@@ -54,14 +55,21 @@ def to_object_root(parameters: Json | None, where: str) -> RootSchema:
         parameters = {k: v for k, v in parameters.items() if v is not None}
     if not parameters:
         return RootSchema({"type": "object", "properties": {}})
+    root = _object_root(parameters, where)
+    valid = to_valid(root.schema)
+    return root._replace(schema=valid.schema, change=f"{root.change} {valid.change}".strip()) if valid.change else root
+
+
+def _object_root(parameters: Json, where: str) -> RootSchema:
     if not _COMBINERS & parameters.keys():
         if parameters.get("type") == "object":
             return RootSchema(parameters)
         types = types_of({"type": parameters.get("type")})
         schema = {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
+        change = "The root must be an object; its type was changed to that."
         if not types or "object" in types:
-            return RootSchema(schema, other=len(types) > 1)
-        return RootSchema(schema, "The root must be an object; its type was changed to that.", True)
+            return RootSchema(schema, "" if types or "type" not in parameters else change, len(types) > 1)
+        return RootSchema(schema, change, True)
     part = _RootMerger(parameters, where).merge(parameters)
     own = {k: v for k, v in parameters.items() if k not in _COMBINERS}
     joined = {"type": "object", **{k: v for k, v in own.items() if k != "type"}, **part.rest}

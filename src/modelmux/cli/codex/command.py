@@ -12,6 +12,7 @@ from modelmux.cli.config.atomic_write import write_private_file
 from modelmux.cli.connect.served import served_names
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
+from modelmux.config.home import expand_user
 
 
 @click.command("codex-catalog")
@@ -29,7 +30,7 @@ def command(output: Path | None, config_path: Path | None, overrides: dict[str, 
     if output is None:
         print_json(catalog)
         return
-    _write(output.expanduser(), catalog)
+    _write(expand_user(output), catalog)
 
 
 def _write(path: Path, catalog: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from modelmux.cli.config.atomic_write import write_private_file
 from modelmux.cli.config.checks import config_problems
 from modelmux.cli.output import exit_with_error, print_lines
 from modelmux.config import ConfigError, load_all
+from modelmux.config.home import expand_user
 from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
@@ -32,7 +33,7 @@ _EDITORS: Final = ("notepad",) if sys.platform == "win32" else ("sensible-editor
               help="Edit this file instead of the user's.")  # fmt: skip
 def edit(config_path: Path | None) -> None:
     """Edit the configuration in $VISUAL or $EDITOR, then check it. A new file lists all settings, commented."""
-    path = (config_path or Path(os.environ.get(CONFIG_VARIABLE) or user_file(os.environ))).expanduser()
+    path = expand_user(config_path or os.environ.get(CONFIG_VARIABLE) or user_file(os.environ))
     editor = _editor(os.environ)
     _create(path)
     while True:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from modelmux.config.home import expand_user, home_directory
 from modelmux.config.settings import settings
 
 
@@ -26,16 +27,16 @@ class Suggestion(NamedTuple):
 def gcloud_directory(environment: Mapping[str, str]) -> Path:
     """The directory of gcloud's files."""
     if directory := environment.get("CLOUDSDK_CONFIG"):
-        return Path(directory).expanduser()
+        return expand_user(directory)
     if sys.platform == "win32":
-        return Path(environment.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "gcloud"
-    return Path(environment.get("HOME") or Path.home()) / ".config" / "gcloud"
+        return Path(environment.get("APPDATA") or home_directory(environment) / "AppData" / "Roaming") / "gcloud"
+    return home_directory(environment) / ".config" / "gcloud"
 
 
 def credentials(environment: Mapping[str, str]) -> Path | None:
     """The file of Application Default Credentials, if it exists."""
     path = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
-    file = Path(path).expanduser() if path else gcloud_directory(environment) / "application_default_credentials.json"
+    file = expand_user(path) if path else gcloud_directory(environment) / "application_default_credentials.json"
     return file if file.is_file() else None
 
 

@@ -13,6 +13,7 @@ from modelmux.cli.config.atomic_write import write_private_file
 from modelmux.cli.config.litellm import Import
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.config import ConfigError, build_routes, parse
+from modelmux.config.home import expand_user
 from modelmux.config.toml_writer import tables
 from modelmux.runtime import Runtime
 
@@ -36,7 +37,7 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
         click.echo(text, nl=False)
         return
     try:
-        backup = write_private_file(output.expanduser(), text, replace=force)
+        backup = write_private_file(expand_user(output), text, replace=force)
     except FileExistsError:
         exit_with_error([f"{output} already exists; nothing was changed"], "--force replaces it and keeps a copy.")
     except OSError as error:

@@ -24,6 +24,7 @@ from modelmux.cli.config.parsers import (
 )
 from modelmux.cli.output import exit_with_error, warn
 from modelmux.config import ConfigError, build_routes, parse
+from modelmux.config.home import expand_user
 from modelmux.config.load import user_file
 from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
@@ -68,7 +69,7 @@ def init(
             ["cannot prompt: stdin and stderr are not a terminal"],
             "Use --yes, with what it cannot detect: modelmux config init --yes --project PROJECT",
         )
-    target = (path or _default_file()).expanduser()
+    target = expand_user(path or _default_file())
     replace = _check_replace(target, force=force, ask=ask)
     if project:
         project = _parse_or_exit(parse_project, project)

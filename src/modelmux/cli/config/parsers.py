@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from modelmux.catalog import builtin, normalise
+from modelmux.config.home import expand_user
 
 #: Project ids (also with a domain) and project numbers.
 _PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{0,62}")
@@ -67,7 +67,7 @@ def parse_model(text: str) -> Model:
 
 def parse_credential_file(text: str) -> str:
     """:raises InvalidValue: it cannot be read, or is not a credential file."""
-    path = Path(text).expanduser()
+    path = expand_user(text)
     try:
         content = json.loads(path.read_text("utf-8"))
     except OSError as error:

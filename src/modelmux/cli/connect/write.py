@@ -19,6 +19,7 @@ from modelmux.cli.connect.settings_file import CannotMerge, merge_json, merge_ya
 from modelmux.cli.connect.table import Client, SettingsFile
 from modelmux.cli.output import colours, exit_with_error
 from modelmux.cli.sanitize import strip_controls
+from modelmux.config.home import expand_user
 
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 #: The value of a key that may hold a secret, unless it refers to our variable. (Secrets of other programs, and the key
@@ -48,8 +49,8 @@ def location(file: SettingsFile, environment: Mapping[str, str]) -> Path:
     """Where the file is on this machine."""
     directory = environment.get(file.directory_variable, "") if file.directory_variable else ""
     if directory:
-        return Path(directory).expanduser() / Path(file.path).name
-    return Path(file.path).expanduser()
+        return expand_user(directory) / Path(file.path).name
+    return expand_user(file.path)
 
 
 def write_settings(client: Client, file: SettingsFile, setup: Setup, key: str | None, *, yes: bool) -> None:

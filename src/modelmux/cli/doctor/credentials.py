@@ -13,6 +13,7 @@ from modelmux.config import Loaded
 from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure
 from modelmux.upstream.google_auth.loaders import AccessToken, fetch_token
 from modelmux.upstream.google_auth.tokens import StaticToken
+from modelmux.upstream.trust import Trust
 
 #: Seconds for the whole check; probing for a missing metadata server takes longest.
 _TIMEOUT: Final = 30.0
@@ -37,7 +38,7 @@ def check_credentials(context: DoctorContext) -> Iterator[Result]:
         yield Result("access token", "warn", detail, "for more than a trial, set auth.service_account_file instead")
         return
     started = time.monotonic()
-    outcome = _acquire_within(loaded, _TIMEOUT)
+    outcome = _acquire_within(loaded, context.trust, _TIMEOUT)
     elapsed_ms = round(1000 * (time.monotonic() - started))
     if isinstance(outcome, TokenFailure):
         failure = outcome.error()
@@ -52,11 +53,13 @@ def check_credentials(context: DoctorContext) -> Iterator[Result]:
     yield Result("access token", "ok", detail, ms=elapsed_ms)
 
 
-def _acquire_within(loaded: Loaded, seconds: float) -> AccessToken | TokenFailure:
+def _acquire_within(loaded: Loaded, trust: Trust, seconds: float) -> AccessToken | TokenFailure:
     """``fetch_token`` in a thread that may be abandoned: some of google-auth's waits are not bounded."""
     outcomes: list[AccessToken | TokenFailure] = []
     loader = credential_loader(loaded.config.auth)
-    thread = threading.Thread(target=lambda: outcomes.append(fetch_token(loader, None, time.monotonic)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: outcomes.append(fetch_token(loader, None, time.monotonic, trust)), daemon=True
+    )
     thread.start()
     thread.join(seconds)
     return outcomes[0] if outcomes else TokenFailure(FailureCause.TIMEOUT, f"no answer within {seconds:.0f} s")

@@ -11,6 +11,7 @@ from typing import Final
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.options import DOTENV
 from modelmux.config import ConfigError, load_all
+from modelmux.config.home import expand_user
 from modelmux.config.load import SYSTEM_FILE, user_file
 from modelmux.config.settings import settings
 from modelmux.config.sources import ConfigSource
@@ -44,7 +45,7 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
         yield Result("settings", "warn", warning, "it still works, but change it soon")
     key_file = context.loaded.config.auth.service_account_file
     if key_file is not None:
-        yield _key_file(Path(key_file).expanduser())
+        yield _key_file(expand_user(key_file))
 
 
 def _file(source: ConfigSource, path: Path) -> Result:

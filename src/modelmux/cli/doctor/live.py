@@ -72,7 +72,7 @@ async def _call_all(
     assert context.token is not None
     token, semaphore = context.token, asyncio.Semaphore(MAX_CONCURRENT)
     vertex = VertexClaude(quota_project=lambda: context.quota_project)
-    pool = HttpPool(proxies=proxies)
+    pool = HttpPool(proxies=proxies, ssl_context=context.trust.context())
 
     async def one(deployment: Deployment) -> Result:
         async with semaphore:
@@ -119,7 +119,7 @@ async def _call(deployment: Deployment, vertex: VertexClaude, pool: HttpPool, to
     elapsed_ms = round(1000 * (time.monotonic() - started))
     if reply.status == 200:
         return Result(deployment.id, "ok", f"responded in {elapsed_ms} ms", ms=elapsed_ms)
-    refused = vertex.error(reply.status, reply.headers, body, deployment)
+    refused = vertex.error(reply.status, reply.headers, body, deployment, time.time())
     return explain(deployment, refused, today, elapsed_ms)
 
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.sanitize import redact_userinfo
 from modelmux.errors import GatewayError, UpstreamUnreachable
-from modelmux.upstream.connect import AddressInfo, connect, resolve, tls_context
+from modelmux.upstream.connect import AddressInfo, connect, resolve
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
+from modelmux.upstream.trust import NO_TRUST, Trust, read_trust, tls_context
 from modelmux.wire.http import HttpCall, Origin, Timeouts
 
 #: Seconds for each stage of checking one host.
@@ -40,7 +41,22 @@ def check_network(context: DoctorContext) -> list[Result]:
         proxies = Proxies.from_environment(context.process)
     except ValueError as error:
         return [Result("proxy", "fail", str(error), "use http://host:port, or unset the variable")]
-    return [*invalid, *asyncio.run(_check_all(origins, proxies))]
+    return [*_authorities(context), *invalid, *asyncio.run(_check_all(origins, proxies, context.trust))]
+
+
+def _authorities(context: DoctorContext) -> list[Result]:
+    """The files of certificate authorities in use, and those that cannot be used."""
+    results: list[Result] = []
+    trust, config = context.trust, context.config
+    if config is not None and config.tls.ca_file is not None:
+        try:
+            read_trust(config.tls.ca_file, {})
+        except OSError as error:
+            detail = f"{config.tls.ca_file}: {error.strerror or error}"
+            results.append(Result("tls.ca_file", "fail", detail, "name a readable PEM file with certificates"))
+    results += [Result(name, "ok", f"adds the certificate authorities of {path}") for name, path in trust.sources]
+    hint = "name a readable PEM file with certificates, or unset the variable"
+    return results + [Result(name, "warn", f"is not used: {problem}", hint) for name, problem in trust.problems]
 
 
 def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
@@ -59,21 +75,21 @@ def _origins(urls: Iterable[str]) -> tuple[list[Origin], list[Result]]:
     return list(origins), list(invalid.values())
 
 
-async def _check_all(origins: Sequence[Origin], proxies: Proxies) -> list[Result]:
+async def _check_all(origins: Sequence[Origin], proxies: Proxies, trust: Trust) -> list[Result]:
     semaphore = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def one(origin: Origin) -> list[Result]:
         async with semaphore:
-            return await _host(origin, proxies)
+            return await _host(origin, proxies, trust)
 
     return [result for results in await asyncio.gather(*map(one, origins)) for result in results]
 
 
-async def _host(origin: Origin, proxies: Proxies) -> list[Result]:
-    reached = await _reach(origin, proxies.proxy_for(origin))
+async def _host(origin: Origin, proxies: Proxies, trust: Trust = NO_TRUST) -> list[Result]:
+    reached = await _reach(origin, proxies.proxy_for(origin), trust)
     if reached.status != "ok":
         return [reached]
-    return [reached, *await _clock(origin, proxies)]
+    return [reached, *await _clock(origin, proxies, trust)]
 
 
 class _Stages(asyncio.Protocol):
@@ -88,7 +104,7 @@ class _Stages(asyncio.Protocol):
         self.transport = transport
 
 
-async def _reach(origin: Origin, proxy: Proxy | None) -> Result:
+async def _reach(origin: Origin, proxy: Proxy | None, trust: Trust) -> Result:
     resolved: list[float] = []
 
     async def timed(host: str, port: int) -> Sequence[AddressInfo]:
@@ -96,7 +112,7 @@ async def _reach(origin: Origin, proxy: Proxy | None) -> Result:
         resolved.append(time.monotonic())
         return addresses
 
-    context = tls_context() if origin.scheme == "https" else None
+    context = (trust.context() or tls_context()) if origin.scheme == "https" else None
     stages, started = _Stages(), time.monotonic()
     try:
         async with asyncio.timeout(_TIMEOUTS.connect):
@@ -122,9 +138,9 @@ def _remedy(error: UpstreamUnreachable, proxy: Proxy | None) -> str:
     return error.hint or "check the firewall, and HTTPS_PROXY and NO_PROXY if there is a proxy"
 
 
-async def _clock(origin: Origin, proxies: Proxies) -> list[Result]:
+async def _clock(origin: Origin, proxies: Proxies, trust: Trust) -> list[Result]:
     """The skew between our clock and the host's, from the Date header of any page."""
-    pool = HttpPool(proxies=proxies)
+    pool = HttpPool(proxies=proxies, ssl_context=trust.context())
     before = time.time()
     try:
         reply = await pool.send(HttpCall(origin, "/", [(b"accept", b"*/*")], b"", _TIMEOUTS, method="GET"))

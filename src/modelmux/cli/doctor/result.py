@@ -12,6 +12,7 @@ from msgspec import Struct
 from modelmux.config import Config, Loaded
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
+from modelmux.upstream.trust import Trust, read_trust
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
@@ -52,6 +53,15 @@ class DoctorContext:
     served: list[tuple[Route, bool]] = field(default_factory=list)
     token: str | None = field(default=None, repr=False)
     quota_project: str | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """The certificate authorities in addition to the system's; a file that cannot be used is left out."""
+        ca_file = self.config.tls.ca_file if self.config is not None else None
+        try:
+            return read_trust(ca_file, self.process)
+        except OSError:
+            return read_trust(None, self.process)
 
     @property
     def config(self) -> Config | None:

@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.home import home_directory
+
 #: Name of the launchd job.
 LABEL: Final = "dev.modelmux.gateway"
 _SYSTEM_USER: Final = "modelmux"
@@ -45,7 +47,7 @@ class ServicePlan:
 
 def systemd_user(program: list[str], environment: Mapping[str, str]) -> ServicePlan:
     """A user service of systemd."""
-    base = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config")
+    base = Path(environment.get("XDG_CONFIG_HOME") or home_directory(environment) / ".config")
     control = ["systemctl", "--user"]
     return ServicePlan(
         manager="systemd (user)",
@@ -82,7 +84,7 @@ def systemd_system(program: list[str]) -> ServicePlan:
 
 def launchd(program: list[str], environment: Mapping[str, str], uid: int) -> ServicePlan:
     """A user agent of launchd."""
-    home = Path(environment.get("HOME") or Path.home())
+    home = home_directory(environment)
     file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
     job = {
         "Label": LABEL,

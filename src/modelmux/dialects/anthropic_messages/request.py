@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from modelmux.claude.native import NativeRequest, blocks_of
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded
+from modelmux.dialects.request_body import decode_legal
 from modelmux.errors import InvalidRequest
 from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
@@ -32,19 +34,20 @@ def decode_native(
     :param model, stream, location: where the path of the request says it, not the body.
     :raises InvalidRequest: naming the field.
     """
-    content = decode_body(_decoder, body)
+    content, legal = decode_legal(body, partial(decode_body, _decoder))
     name = _model(content) if model is None else model
     name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
     wants_stream = _stream(content) if stream is None else stream
     version = find_header(headers, b"anthropic-version")
     native = NativeRequest(
-        body,
+        legal.data,
         content,
         list(blocks_of(content)),
         wants_stream,
         _betas(headers),
         version.strip() if version is not None else None,
         location,
+        notices=legal.notices,
     )
     is_retry = (find_header(headers, b"x-stainless-retry-count") or "0").strip() != "0"
     return Decoded(

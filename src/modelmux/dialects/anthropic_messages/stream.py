@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from modelmux.claude.reply_keys import ReplyKeys, input_with_client_keys
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.anthropic_messages.errors import error_body
@@ -15,7 +16,7 @@ from modelmux.errors import GatewayError, UpstreamBroken
 from modelmux.wire import sse
 from modelmux.wire.anthropic import Message, StreamEvent, decode_event
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
-from modelmux.wire.json_edit import DuplicateKey, Path, edit
+from modelmux.wire.json_edit import DuplicateKey, Edits, Path, edit
 
 _PING: Final = sse.encode_named(b"ping", b'{"type": "ping"}')
 #: From these on the attempt is committed: what follows cannot come from another deployment any more.
@@ -30,10 +31,15 @@ class MessagesEncoder(ReplyEncoder):
     def __init__(self, plan: ReplyPlan, request_id: str, state: ReplyState | None = None) -> None:
         super().__init__(plan, state)
         self._request_id = request_id
+        self._keys = ReplyKeys(plan.property_names) if plan.property_names else None
 
     def message(self, message: Message, body: bytes) -> bytes:
-        del message
-        return _with_model(body, ("model",), self._model) if self.plan.rename_model else body
+        edits: dict[Path, bytes | None] = {("model",): self._model} if self.plan.rename_model else {}
+        for index, block in enumerate(message.content or () if self.plan.property_names else ()):
+            value = input_with_client_keys(block, self.plan.property_names)
+            if value is not None:
+                edits["content", index, "input"] = value
+        return _edited(body, edits)
 
     def feed_chunk(self, data: bytes, events: Sequence[StreamEvent | TextDeltaRun]) -> bytes:
         state = self.state
@@ -41,6 +47,8 @@ class MessagesEncoder(ReplyEncoder):
             not isinstance(e, TextDeltaRun) and e.type == "message_start" for e in events
         ):
             data = self._renamed(data)
+        if self._keys is not None:
+            data = _with_client_keys(data, self._keys)
         for event in events:
             if isinstance(event, TextDeltaRun) or event.type == "content_block_delta":
                 self.content_started = True
@@ -72,16 +80,46 @@ class MessagesEncoder(ReplyEncoder):
         for start, end in sse.data_spans(data):
             event = sse.SSEDecoder().feed(data[start:end])[0]
             if decode_event(event.data).type == "message_start":
-                payload = _one_line(_with_model(event.data, ("message", "model"), self._model))
+                payload = _one_line(_edited(event.data, {("message", "model"): self._model}))
                 pieces += [data[copied:start], sse.encode_named(event.name, payload)]
                 copied = end
         return b"".join([*pieces, data[copied:]])
 
 
-def _with_model(body: bytes, path: Path, model: bytes) -> bytes:
-    """:raises UpstreamBroken: the model cannot be replaced, such as one that is named twice."""
+def _with_client_keys(data: bytes, keys: ReplyKeys) -> bytes:
+    """The events with the client's keys in the arguments of calls; those without stay in their bytes."""
+    pieces: list[bytes] = []
+    copied = 0
+    for start, end in sse.data_spans(data):
+        event = sse.SSEDecoder().feed(data[start:end])[0]
+        decoded = decode_event(event.data)
+        shown = keys.feed(decoded)
+        if len(shown) == 1 and shown[0] is decoded:
+            continue
+        pieces.append(data[copied:start])
+        copied = end
+        for item in shown:
+            if item is decoded:
+                pieces.append(data[start:end])
+            elif item.type == decoded.type:
+                pieces.append(sse.encode_named(event.name, _one_line(_edited(event.data, _changes(item)))))
+            else:  # what is left of a key at the end of its block
+                pieces.append(sse.encode_named(item.type.encode(), msgspec.json.encode(item)))
+    return b"".join([*pieces, data[copied:]])
+
+
+def _changes(event: StreamEvent) -> dict[Path, bytes | None]:
+    """The edits that make an event of its original."""
+    if event.delta is not None:
+        return {("delta", "partial_json"): msgspec.json.encode(event.delta.partial_json)}
+    assert event.content_block is not None
+    return {("content_block", "input"): msgspec.json.encode(event.content_block.input)}
+
+
+def _edited(body: bytes, edits: Edits) -> bytes:
+    """:raises UpstreamBroken: the reply cannot be edited, such as one that names a key twice."""
     try:
-        return edit(body, {path: model})
+        return edit(body, edits)
     except (DuplicateKey, msgspec.DecodeError) as error:
         raise UpstreamBroken(
             "The upstream's reply cannot be read.", reply_started=True, detail=str(error)[:200]

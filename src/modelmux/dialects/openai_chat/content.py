@@ -80,14 +80,14 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
     return block
 
 
-def _image(part: ImagePart, ctx: TranslationContext, path: str) -> anthropic.ImageBlock:
+def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:
     field = f"{path}.image_url"
     if isinstance(part.image_url, ImageURL):
         return image_block(part.image_url.url, part.image_url.detail, ctx, path, field)
     return image_block(part.image_url, None, ctx, path, field)
 
 
-def _file(part: FilePart, ctx: TranslationContext, path: str) -> anthropic.DocumentBlock:
+def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
     file = part.file
     if file.file_id is not None:
         raise InvalidRequest(
@@ -95,4 +95,6 @@ def _file(part: FilePart, ctx: TranslationContext, path: str) -> anthropic.Docum
             param=f"{path}.file.file_id",
             hint="Send the file as a data URL in file_data.",
         )
+    if file.file_url is not None and not file.file_data:
+        return document_block(file.file_url, file.filename, ctx, path, f"{path}.file.file_url")
     return document_block(file.file_data or "", file.filename, ctx, path, f"{path}.file.file_data")

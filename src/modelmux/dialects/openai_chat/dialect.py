@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
+from modelmux.dialects.openai_chat.decode import decode
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
-from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_chat.stream import ChatEncoder
+from modelmux.dialects.request_body import decode_legal
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
 from modelmux.wire.openai import common
-from modelmux.wire.openai.chat_request import decode_request_with_unknown
 
 
 class OpenAIChat:
@@ -23,8 +25,9 @@ class OpenAIChat:
 
     def decode(self, inbound: Inbound, body: bytes) -> Decoded:
         del inbound
-        request, unknown = decode_request_with_unknown(body)
-        claude_request, plan = to_claude_request(request, unknown)
+        (request, claude_request, plan), legal = decode_legal(body, decode)
+        if legal.notices:
+            claude_request = replace(claude_request, notices=(*legal.notices, *claude_request.notices))
         return Decoded(request.model, bool(request.stream), claude_request, plan, request.prompt_cache_key or None)
 
     def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> ChatEncoder:

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from modelmux.claude.notices import Notices
+from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.support import FieldSupport
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
@@ -31,7 +32,9 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
         "mapped", "`include_usage`: a final chunk with the usage. Chunks are not padded (`include_obfuscation`)."
     ),
     "tools": FieldSupport(
-        "mapped", "Functions; custom tools with text input as functions with one string. Grammars are rejected."
+        "mapped",
+        "Functions; custom tools with text input as functions with one string. Grammars are rejected. Web search in "
+        "any of its spellings is the server tool.",
     ),
     "tool_choice": FieldSupport(
         "mapped", "none, auto, required, a named tool, allowed_tools (only the allowed ones are sent)."
@@ -48,7 +51,13 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
         "emulated", "`thinking` and `output_config.effort`, as far as the model supports them.", ("default",)
     ),
     "reasoning": FieldSupport("emulated", "OpenRouter's form: effort, max_tokens, exclude, enabled."),
-    "thinking": FieldSupport("emulated", "Anthropic's form, converted to what the model accepts."),
+    "thinking": FieldSupport(
+        "emulated",
+        "Anthropic's form, converted to what the model accepts; a budget is sent as it is to a model that has budgets.",
+    ),
+    "output_config": FieldSupport(
+        "mapped", "Anthropic's form: `effort` as it is, or the nearest the model has; `format` as `response_format`."
+    ),
     "web_search_options": FieldSupport(
         "emulated", "The server tool `web_search_20250305`; citations come as annotations."
     ),
@@ -136,6 +145,8 @@ def report_ignored(request: ChatRequest, unknown: Iterable[str], notices: Notice
     if request.stream_options is not None and request.stream_options.include_obfuscation:
         notices.add("ignored", "stream_options.include_obfuscation", "Chunks are not padded.")
     for name in unknown:
+        if is_added_by_sdk(name):
+            continue
         notices.add("ignored", name[:80], "Not a field of Chat Completions.")
 
 

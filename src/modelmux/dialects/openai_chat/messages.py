@@ -67,7 +67,7 @@ def add_messages(
     :param first: index of the first of them in the request, for the paths in notices and errors.
     """
     for index, message in enumerate(messages, first):
-        path = f"messages.{index}"
+        path = builder.path = f"messages.{index}"
         if isinstance(message, UserMessage):
             _add_user(message, builder, ctx, path)
         elif isinstance(message, AssistantMessage):
@@ -75,7 +75,8 @@ def add_messages(
         elif isinstance(message, ToolMessage):
             value, orphan = _result(message.content, ctx, path)
             marker = read_breakpoint(message.cache_control, None, path) or orphan
-            builder.add_tool_result(message.tool_call_id, value, marker, f"{path}.tool_call_id")
+            field, is_error = f"{path}.tool_call_id", message.is_error is True
+            builder.add_tool_result(message.tool_call_id, value, marker, field, is_error=is_error)
         elif isinstance(message, FunctionMessage):
             value, orphan = _result(message.content, ctx, path)
             builder.add_tool_result(f"{LEGACY_PREFIX}{message.name}", value, orphan, f"{path}.name")
@@ -142,6 +143,8 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
             name = ctx.tool_names.upstream(call.custom.name, f"{call_path}.custom.name")
             value = {"input": call.custom.input}
         builder.add_tool_use(call.id, name, value, call_path)
+        if isinstance(call, FunctionToolCall):
+            builder.set_cache_breakpoint(read_breakpoint(call.cache_control, None, call_path))
     if message.function_call is not None:
         call_path = f"{path}.function_call"
         name, value = _function_call(message.function_call, ctx, call_path)

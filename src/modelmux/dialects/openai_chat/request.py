@@ -8,10 +8,10 @@ from msgspec import UNSET
 
 from modelmux.claude.conversation import ConversationBuilder
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest, FieldNames
+from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.openai_chat.field_support import reject_unsupported, report_ignored
 from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system, translate_system
-from modelmux.dialects.openai_chat.reasoning import is_shown, read_request
+from modelmux.dialects.openai_chat.reasoning import is_shown, read_effort, read_request
 from modelmux.dialects.openai_chat.response_format import SCHEMA_FIELD, translate_response_format
 from modelmux.dialects.openai_chat.sampling import check_sampling, read_max_tokens, translate_stop
 from modelmux.dialects.openai_chat.tool_choice import translate_tool_choice
@@ -39,11 +39,11 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
         raise InvalidRequest("'messages' must hold at least one message.", param="messages")
     answer_format = translate_response_format(request.response_format)
     translated = translate_tools(request, ctx)
-    tools, choice = translate_tool_choice(request, translated.tools)
     web_search = translate_web_search(request.web_search_options, ctx)
+    tools, choice = translate_tool_choice(request, translated.tools, searches=web_search is not None)
     max_tokens, limit_names = read_max_tokens(request)
     check_sampling(request)
-    reasoning = read_request(request)
+    reasoning = read_request(request, ctx.notices)
     first = count_leading_system(request.messages)
     system, orphan_breakpoint = translate_system(request.messages[:first], ctx)
     conversation = ConversationBuilder(ctx.notices)
@@ -64,6 +64,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
     claude_request = ClaudeRequest(
         body,
         reasoning=reasoning,
+        effort=read_effort(request, reasoning, ctx.notices),
         answer_format=answer_format,
         web_search=web_search,
         cache=read_options(request.prompt_cache_options, request.cache_control, orphan_breakpoint, ctx.notices),
@@ -79,6 +80,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
             web_search="web_search_options",
         ),
         notices=tuple(ctx.notices.items),
+        origins=Origins(conversation.origins),
     )
     return claude_request, _reply_plan(request, claude_request, ctx)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
+from modelmux.claude.answer_repair import repaired_answer
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
@@ -83,7 +84,7 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
             if not shape.strip_code_block:  # the indices would be wrong after removing the fence
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
         elif block.type == "tool_use" and (block.name or "") == shape.answer_tool:
-            parts.text += arguments_of(block)
+            parts.text += repaired_answer(arguments_of(block), shape.answer_schema)
         elif block.type == "tool_use":
             parts.calls.append(tool_call(block, shape))
         elif shape.show_reasoning:

@@ -16,9 +16,10 @@ def translate_response_format(wanted: ResponseFormat | None) -> AnswerFormat | N
     """
     if wanted is None or wanted.type == "text":
         return None
-    if wanted.type == "json_object":
+    has_schema = wanted.json_schema is not None and wanted.json_schema.schema is not None
+    if wanted.type == "json_object" and not has_schema:
         return AnswerFormat()
-    if wanted.type != "json_schema":
+    if wanted.type not in ("json_schema", "json_object"):
         raise InvalidRequest(
             "Unknown 'response_format.type'.",
             param="response_format.type",

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Raw
 
+from modelmux.claude.answer_repair import AnswerText
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.text_buffer import PING_WHILE_HELD
@@ -41,14 +42,22 @@ class _ToolUseBlock:
     """An open tool_use block. ``index`` counts the client's tool calls only.
 
     :param type: a function call; a custom one, whose text is buffered until it is complete; or the answer itself.
+    :param answer: the text of an answer.
     :param initial: arguments that came with the block's start, used if no delta brings any.
     """
 
-    __slots__ = ("any_sent", "buffered", "id", "index", "initial", "name", "type")
+    __slots__ = ("answer", "any_sent", "buffered", "id", "index", "initial", "name", "type")
 
-    def __init__(self, index: int, type: Literal["function", "custom", "answer"], block: anthropic.Block) -> None:
+    def __init__(
+        self,
+        index: int,
+        type: Literal["function", "custom", "answer"],
+        block: anthropic.Block,
+        answer: AnswerText | None = None,
+    ) -> None:
         self.index = index
         self.type = type
+        self.answer = answer
         self.id = block.id
         self.name = block.name or ""
         self.initial = initial_arguments(block)
@@ -228,8 +237,9 @@ class ChatEncoder(ReplyEncoder):
         if not text:
             return []
         tool.any_sent = True
-        if tool.type == "answer":
-            return self._text(text)
+        if tool.answer is not None:
+            self.content_started = True  # even if all of it is held back
+            return self._text(tool.answer.feed(text))
         if tool.type == "custom":
             tool.buffered.append(text)
             return []
@@ -260,7 +270,7 @@ class ChatEncoder(ReplyEncoder):
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
         if (block.name or "") == self.plan.answer_tool:
-            self._open[index] = _ToolUseBlock(0, "answer", block)
+            self._open[index] = _ToolUseBlock(0, "answer", block, AnswerText(self.plan.answer_schema))
             return []
         if block.name in self.plan.custom_tools:
             self._open[index] = _ToolUseBlock(-1, "custom", block)  # numbered when it is sent
@@ -285,8 +295,10 @@ class ChatEncoder(ReplyEncoder):
         return []
 
     def _tool_stop(self, tool: _ToolUseBlock) -> list[Chunk]:
-        """The end of a tool call: its initial arguments if no delta had any, and the text of a custom tool."""
+        """The end of a tool call: its initial arguments if no delta had any, and text that was held back."""
         chunks = [] if tool.any_sent else self._arguments(tool, tool.initial or "{}")
+        if tool.answer is not None:
+            return chunks + self._text(tool.answer.finish())
         if tool.type == "custom":
             tool.index, self._calls = self._calls, self._calls + 1
             custom = CustomDelta(self._client_name(tool.name), free_text("".join(tool.buffered)))

@@ -15,6 +15,8 @@ from modelmux.wire.openai.chat_request import (
     NamedFunction,
 )
 
+#: The name that Vertex AI's web search has.
+WEB_SEARCH_NAME: Final = "web_search"
 Choice = str | FunctionChoice | CustomChoice | AllowedToolsChoice | None
 _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
     "auto": "auto",
@@ -24,23 +26,29 @@ _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
 }
 
 
-def translate_tool_choice(request: ChatRequest, tools: list[Tool]) -> tuple[list[Tool], ToolChoice | None]:
+def translate_tool_choice(
+    request: ChatRequest, tools: list[Tool], *, searches: bool = False
+) -> tuple[list[Tool], ToolChoice | None]:
     """The tools to send and the choice among them; None if it equals the default.
 
+    :param searches: web search is one of the tools, too.
     :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
     """
     choice = _choice(request)
     single = request.parallel_tool_calls is False or bool(request.functions and not request.tools)
     if not tools:
-        if choice not in (None, "auto", "none"):
+        if choice in (None, "auto", "none"):
+            return tools, None
+        if not searches:
             raise InvalidRequest("'tool_choice' is only allowed when 'tools' are set.", param="tool_choice")
-        return tools, None
     if isinstance(choice, AllowedToolsChoice):
         tools = _allowed(choice, tools)
         choice = choice.allowed_tools.mode
     if choice is None or choice == "auto":
         return tools, ToolChoice("auto", disable_parallel_tool_use=single) if single or choice else None
     if isinstance(choice, str):
+        if choice not in _WORDS and to_valid_identifier(choice) in {tool.name for tool in tools}:
+            return tools, ToolChoice("tool", to_valid_identifier(choice), disable_parallel_tool_use=single)
         if choice not in _WORDS:
             raise InvalidRequest(
                 "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
@@ -48,7 +56,7 @@ def translate_tool_choice(request: ChatRequest, tools: list[Tool]) -> tuple[list
         return tools, ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none")
     assert not isinstance(choice, AllowedToolsChoice)
     name = to_valid_identifier((choice.function if isinstance(choice, FunctionChoice) else choice.custom).name)
-    if all(tool.name != name for tool in tools):
+    if all(tool.name != name for tool in tools) and not (searches and name == WEB_SEARCH_NAME):
         raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'.", param="tool_choice")
     return tools, ToolChoice("tool", name, disable_parallel_tool_use=single)
 

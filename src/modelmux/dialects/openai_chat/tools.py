@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from modelmux.claude.schema.root import to_object_root
+from modelmux.dialects.openai_chat.normalise.rewrite import is_type_name
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
-from modelmux.dialects.openai_shared.tools import FREE_TEXT, user_location
+from modelmux.dialects.openai_shared.tools import FREE_TEXT
+from modelmux.dialects.openai_shared.web_search import web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.chat_request import ChatRequest, CustomDefinition, FunctionDefinition, Tool
@@ -46,10 +48,9 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
     tools: list[tuple[Tool, str]] = []
     for index, tool in enumerate(request.tools or ()):
         if tool.type not in ("function", "custom"):
+            named = f"type '{tool.type}'" if is_type_name(tool.type) else "this type"
             raise InvalidRequest(
-                "Vertex AI does not support tools of this type.",
-                param=f"tools.{index}.type",
-                hint="Declare a function.",
+                f"Vertex AI does not support tools of {named}.", param=f"tools.{index}.type", hint="Declare a function."
             )
         path = f"tools.{index}.{tool.type}"
         if (tool.function if tool.type == "function" else tool.custom) is None:
@@ -100,14 +101,4 @@ def _custom(custom: CustomDefinition, path: str, ctx: TranslationContext) -> ant
 
 def translate_web_search(options: dict[str, Any] | None, ctx: TranslationContext) -> anthropic.WebSearch | None:
     """``web_search_options`` as the server tool."""
-    if options is None:
-        return None
-    for name, value in options.items():
-        if name == "user_location" or (name == "search_context_size" and value in (None, "medium")):
-            continue
-        field = f"web_search_options.{name[:80]}"
-        ctx.notices.add("ignored", field, "Claude's web search does not have this setting.")
-    return anthropic.WebSearch(
-        "web_search",
-        user_location=user_location(options.get("user_location"), ctx.notices, "web_search_options.user_location"),
-    )
+    return web_search_tool(options, ctx.notices, "web_search_options") if options is not None else None

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from typing import Final
-
-from modelmux.claude.media import document, image, sniff
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.media import (
     UserBlock,
     document_block,
-    document_title,
     drop_blank_text,
     image_block,
 )
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
-
-_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
@@ -94,23 +85,10 @@ def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:
 
 def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
     if part.file_data:
-        field = f"{path}.file_data"
-        if _SCHEME.match(part.file_data):
-            return document_block(part.file_data, part.filename, ctx, path, field)
-        return _bare_base64(part.file_data, part.filename, ctx, field)
+        return document_block(part.file_data, part.filename, ctx, path, f"{path}.file_data")
     if part.file_url:
         return document_block(part.file_url, part.filename, ctx, path, f"{path}.file_url")
     raise _no_file(part.file_id, path, "file_data")
-
-
-def _bare_base64(text: str, filename: str | None, ctx: TranslationContext, field: str) -> UserBlock:
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("The file is not valid base64.", param=field, hint="Check its padding.") from None
-    if (sniff(data) or "").startswith("image/"):
-        return image("", data, field)
-    return document("", data, document_title(filename, ctx, field), field)
 
 
 def _no_file(file_id: str | None, path: str, field: str) -> InvalidRequest:

@@ -74,6 +74,7 @@ class ItemTranslator:
         self._drop_pending()
 
     def _add(self, entry: Entry, *, is_last: bool) -> None:
+        self.conversation.path = entry.path
         handler = self.HANDLERS.get(entry.type)
         assert entry.raw is not None
         if handler is not None:

@@ -6,10 +6,11 @@ item ends when the next one begins or the reply ends, because only then is it kn
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Raw
 
+from modelmux.claude.answer_repair import AnswerText
 from modelmux.dialects.openai_responses.call_items import OpenCall, OpenWebSearch, open_call
 from modelmux.dialects.openai_responses.compaction_item import add_compaction
 from modelmux.dialects.openai_responses.message_item import OpenMessage, add_refusal
@@ -30,12 +31,23 @@ Item = OpenMessage | OpenReasoning | OpenCall | OpenWebSearch
 class _Answer:
     """An open block of the tool whose input is the answer: its arguments are text."""
 
-    __slots__ = ("any", "block", "message")
+    __slots__ = ("_any", "_block", "_message", "_text")
 
-    def __init__(self, message: OpenMessage, block: anthropic.Block) -> None:
-        self.message = message
-        self.block = block
-        self.any = False
+    def __init__(self, message: OpenMessage, block: anthropic.Block, schema: dict[str, Any] | None) -> None:
+        self._message = message
+        self._block = block
+        self._text = AnswerText(schema)
+        self._any = False
+
+    def add(self, text: str) -> None:
+        self._any = True
+        self._message.add_text(self._text.feed(text))
+
+    def end(self) -> None:
+        if not self._any:
+            self.add(initial_arguments(self._block) or "{}")
+        self._message.add_text(self._text.finish())
+        self._message.end_block()
 
 
 class _Hidden:
@@ -52,7 +64,7 @@ _SUMMARY: Final = _Hidden()
 class ReplyItems:
     """Reads the block events of one reply, and of those that continue it."""
 
-    __slots__ = ("_block", "_index", "_item", "_runs", "_summary", "_waiting", "output", "plan")
+    __slots__ = ("_answers", "_block", "_index", "_item", "_runs", "_summary", "_waiting", "output", "plan")
 
     def __init__(self, plan: ResponsesPlan, output: Output) -> None:
         self.plan = plan
@@ -63,11 +75,12 @@ class ReplyItems:
         self._waiting: list[anthropic.StreamEvent] = []
         self._runs = 0  # of thinking
         self._summary: list[str] = []  # the text, if it is not shown
+        self._answers = False  # whether text of an answer has come
 
     @property
-    def has_summary(self) -> bool:
-        """Whether the summary of a compaction has begun."""
-        return any(self._summary)
+    def has_held_text(self) -> bool:
+        """Whether text has begun that may be shown only at its end: of a compaction's summary, or of an answer."""
+        return self._answers or any(self._summary)
 
     def open_text(self, index: int) -> OpenMessage | None:
         """The message to which text of this block can be added without a look at it."""
@@ -118,6 +131,11 @@ class ReplyItems:
         elif stop_reason == "refusal":
             self._refuse((details.explanation if details else None) or DECLINED)
 
+    def cut(self) -> None:
+        """The end of a reply that a policy stopped: what is open is incomplete."""
+        self.pause()
+        self._close("incomplete")
+
     def _refuse(self, text: str) -> None:
         if self.plan.refusal_as_text:
             message = OpenMessage(self.output, strip=False)
@@ -145,7 +163,7 @@ class ReplyItems:
         elif block.type == "tool_use" and (block.name or "") == self.plan.answer_tool:
             message = self._message()
             message.start_block(None)
-            self._block = _Answer(message, block)
+            self._block = _Answer(message, block, self.plan.answer_schema)
         else:
             self._block = self._start_other(block)
 
@@ -201,8 +219,8 @@ class ReplyItems:
                 self._summary.append(delta.text or "")
         elif delta.type == "input_json_delta":
             if isinstance(block, _Answer) and delta.partial_json:
-                block.any = True
-                block.message.add_text(delta.partial_json)
+                self._answers = True
+                block.add(delta.partial_json)
             elif isinstance(block, (OpenCall, OpenWebSearch)):
                 block.add_arguments(delta.partial_json)
         elif isinstance(block, OpenReasoning):
@@ -214,9 +232,7 @@ class ReplyItems:
     def _end_block(self) -> None:
         block, self._block = self._block, None
         if isinstance(block, _Answer):
-            if not block.any:
-                block.message.add_text(initial_arguments(block.block) or "{}")
-            block.message.end_block()
+            block.end()
         elif isinstance(block, (OpenMessage, OpenReasoning, OpenWebSearch)):
             block.end_block()
 

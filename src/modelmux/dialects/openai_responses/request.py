@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct
 
-from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames
+from modelmux.claude.notices import Notice
+from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
 from modelmux.dialects.openai_responses.chat_fields import take_chat_fields
@@ -42,6 +43,7 @@ from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.dialects.openai_shared.sampling import check_range
 from modelmux.dialects.openai_shared.tools import MAX_CONTINUATIONS
 from modelmux.dialects.openai_shared.user_id import user_id
+from modelmux.dialects.request_body import decode_legal
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -60,6 +62,7 @@ class _Request(Struct, frozen=True):
     :param fields: its fields as the client wrote them.
     :param entries: its own items, without the compaction trigger.
     :param taken: fields of Chat Completions -> the fields that they were read as.
+    :param notices: of what was changed before it was decoded.
     """
 
     inbound: Inbound
@@ -68,6 +71,7 @@ class _Request(Struct, frozen=True):
     entries: tuple[Entry, ...]
     compaction: compaction.Compaction | None
     taken: Mapping[str, str]
+    notices: tuple[Notice, ...]
 
 
 def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
@@ -76,12 +80,12 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     :param compact: it came to ``/v1/responses/compact``.
     :raises InvalidRequest: naming the field.
     """
-    wire, fields = decode_request(body)
+    (wire, fields), legal = decode_legal(body, decode_request)
     taken = take_chat_fields(wire, fields)
     reject_unsupported(wire)
     may_be_empty = compact or inbound.operation == "count_tokens"
     entries, wanted = compaction.split(_read_input(wire, may_be_empty=may_be_empty), compact=compact)
-    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken)
+    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken, legal.notices)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
         raise InvalidRequest("Responses are not stored here.", param="previous_response_id", hint=NOT_STORED_HINT)
@@ -152,6 +156,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         web_search=table.web_search,
         cache=cache,
         late_system=tuple(items.conversation.late_system),
+        tool_aliases=table.aliases,
         client_ids=items.conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
         fields=FieldNames(
@@ -165,7 +170,8 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         ends_in_cut_reply=items.ends_in_output,
         thinking_runs=tuple(items.thinking),
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
-        notices=tuple(ctx.notices.items),
+        notices=(*request.notices, *ctx.notices.items),
+        origins=Origins(items.conversation.origins),
     )
     plan = _plan(request, claude_request, table.clients, stored if store else None, _echo(request, metadata))
     return _decoded(request, claude_request, plan, None)

@@ -65,6 +65,13 @@ class ResponseObject:
         head.usage = None if usage is None else translate_usage(usage)
         return self._encode(head, self._constants)
 
+    def blocked(self, usage: anthropic.Usage | None, output: Sequence[bytes]) -> bytes:
+        """The object of a reply that a content policy stopped."""
+        head = self._head("incomplete", output)
+        head.incomplete_details = wire.IncompleteDetails("content_filter")
+        head.usage = translate_usage(usage)
+        return self._encode(head, self._constants)
+
     def compacted(self, usage: anthropic.Usage | None, output: Sequence[bytes]) -> bytes:
         """The object of ``/responses/compact``."""
         return wire.encode(

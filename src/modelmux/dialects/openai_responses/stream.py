@@ -15,6 +15,7 @@ from modelmux.claude.fold import to_events
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.base import ReplyEncoder
+from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.compaction_item import check_complete, check_sealer
 from modelmux.dialects.openai_responses.output import Output, StreamState
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
@@ -86,7 +87,7 @@ class ResponsesEncoder(ReplyEncoder):
             check_sealer(self.plan)
         elif event.type == "message_stop":
             self._message_stop()
-        if items.has_summary:  # it is shown at the end; the reply has begun nevertheless
+        if items.has_held_text:  # the reply has begun nevertheless
             items.output.begin()
             self.content_started = True
         if not items.output.has_frames:
@@ -157,10 +158,19 @@ class ResponsesEncoder(ReplyEncoder):
         return self._end("response.incomplete" if state.stop_reason in TRUNCATED else "response.completed", body)
 
     def fail(self, error: GatewayError) -> bytes:
-        """The items that are complete, and the error. Nothing that is open is closed."""
+        """The items that are complete, and the error. Nothing that is open is closed.
+
+        What a content policy stopped ends as ``incomplete``, as OpenAI has it: ``response.error`` has no code for it.
+        Codex would ask again after that, but not after its own code for a prompt that is not valid.
+        """
         if self._stream.ended:
             return b""
         self._response.store = False
+        is_blocked = error.kind.name == "content_filter" and self.plan.compaction is None
+        if is_blocked and not is_codex(error.request_headers):
+            self._items.cut()
+            blocked = self._response.blocked(self.state.usage, self._items.output.items)
+            return self._end("response.incomplete", blocked)
         return self._end("response.failed", self._response.failed(error, self.state.usage, self._items.output.items))
 
     def _end(self, type: str, body: bytes) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
-from modelmux.dialects.openai_responses.tool_support import WEB_SEARCH
 from modelmux.dialects.openai_responses.tools import ToolTable
+from modelmux.dialects.openai_shared.web_search import is_web_search
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
 from modelmux.wire.openai import responses_request as wire
@@ -70,7 +70,7 @@ def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
 def _find(kind: str, choice: Any, table: ToolTable) -> str | None:
     if kind in LOCAL_TOOLS:
         return table.find_local(kind)
-    if kind in WEB_SEARCH:
+    if is_web_search(kind):
         return table.web_search.name if table.web_search is not None else None
     if kind not in ("function", "custom") or choice.name is None:
         return None

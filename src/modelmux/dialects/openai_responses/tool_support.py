@@ -35,4 +35,3 @@ TOOL_SUPPORT: Final[dict[str, FieldSupport]] = {
     "computer_use_preview": _S("rejected", _HOSTED),
     "programmatic_tool_calling": _S("rejected", _HOSTED),
 }
-WEB_SEARCH: Final = frozenset(name for name in TOOL_SUPPORT if name.startswith("web_search"))

@@ -12,14 +12,15 @@ from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.schema.root import to_object_root
 from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
 from modelmux.dialects.openai_responses.plan import ClientTool, ToolType
-from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT, WEB_SEARCH
+from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
-from modelmux.dialects.openai_shared.tools import FREE_TEXT, user_location
+from modelmux.dialects.openai_shared.tools import FREE_TEXT
+from modelmux.dialects.openai_shared.web_search import is_web_search, web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import decode_type
-from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web_search
+from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web_search, unknown_tool_fields
 
 #: Codex's namespace of tools that are known by their bare names.
 _DEFAULT_NAMESPACE: Final = "functions"
@@ -87,18 +88,22 @@ class ToolTable:
     def clients(self) -> Mapping[str, ClientTool]:
         """The client's tools by upstream name; members of namespaces by their bare names, too, where only one has
         it."""
-        bare = {
-            valid: self._clients[members[0]]
+        return self._clients | {bare: self._clients[name] for bare, name in self.aliases.items()}
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Upstream names of members of namespaces by their bare names, where only one has it."""
+        return {
+            valid: members[0]
             for name, members in self._members.items()
             if len(members) == 1 and (valid := to_valid_identifier(name)) not in self._clients
         }
-        return self._clients | bare
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
         kind = decode_type(raw, path)
         if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
             self._add_namespace(decode_tool(raw, path), path, again=again)
-        elif kind in WEB_SEARCH:
+        elif is_web_search(kind):
             self._add_web_search(raw, path)
         elif kind in ("function", "custom"):
             self._define(raw, decode_tool(raw, path), path, again=again, namespace=namespace)
@@ -142,6 +147,8 @@ class ToolTable:
         self._enter(key, definition, ClientTool(kind, tool.name, namespace), path)
         if key[0] is not None:
             self._members.setdefault(tool.name, []).append(name)
+        for unknown in unknown_tool_fields(raw):
+            self._ctx.notices.add("ignored", f"{path}.{unknown[:80]}", "Not a field of a tool.")
         for unused in _UNUSED:
             if getattr(tool, unused):
                 field = f"{path}.{unused.rstrip('_')}"
@@ -163,19 +170,11 @@ class ToolTable:
         self._enter(key, definition, ClientTool(local.type, tool.type), path)
 
     def _add_web_search(self, raw: bytes, path: str) -> None:
-        tool = decode_web_search(raw, path)
-        if not self._allows_web_search or tool.external_web_access is False:
+        options = decode_web_search(raw, path)
+        if not self._allows_web_search or options.get("external_web_access") is False:
             self._ctx.notices.add("dropped", path, "Web search is off; the setting responses.web_search turns it on.")
             return
-        domains = (tool.filters or {}).get("allowed_domains")
-        self.web_search = anthropic.WebSearch(
-            "web_search",
-            allowed_domains=[d for d in domains if isinstance(d, str)] or None if isinstance(domains, list) else None,
-            user_location=_location(tool.user_location, self._ctx, f"{path}.user_location"),
-        )
-        if tool.search_context_size not in (None, "medium"):
-            field = f"{path}.search_context_size"
-            self._ctx.notices.add("ignored", field, "Claude's web search does not have this setting.")
+        self.web_search = web_search_tool(options, self._ctx.notices, path)
 
     def _is_defined(self, key: _Key, raw: bytes, path: str, *, again: bool) -> bool:
         before = self._definitions.get(key)
@@ -247,13 +246,6 @@ def _grammar(form: dict[str, Any] | None) -> str:
     syntax = grammar.get("syntax")
     kind = f" ({syntax})" if syntax in ("lark", "regex") else ""
     return f"The input has to follow this grammar{kind}:\n{definition}"
-
-
-def _location(location: dict[str, Any] | None, ctx: TranslationContext, field: str) -> dict[str, str] | None:
-    if location is None:
-        return None
-    fields = {name: value for name, value in location.items() if name != "type"}
-    return user_location({"approximate": fields}, ctx.notices, field)
 
 
 def echo_tools(tools: Sequence[Any]) -> list[Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from modelmux.claude.notices import Notices
+from modelmux.dialects.request_body import HALF_A_CHARACTER
+from modelmux.wire.lone_surrogates import replace_lone_surrogates
 
 
 def decode_arguments(text: str | None, notices: Notices, field: str) -> dict[str, Any]:
@@ -14,7 +16,7 @@ def decode_arguments(text: str | None, notices: Notices, field: str) -> dict[str
     if text is None or not text.strip():
         return {}
     try:
-        value = msgspec.json.decode(text)
+        value = _decode(text, notices, field)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         notices.add("changed", field, "The arguments are not JSON; they are sent as one string.")
         return {"arguments": text}
@@ -24,3 +26,17 @@ def decode_arguments(text: str | None, notices: Notices, field: str) -> dict[str
         return value
     notices.add("changed", field, "The arguments are not an object; they are sent inside one.")
     return {"arguments": value}
+
+
+def _decode(text: str, notices: Notices, field: str) -> Any:
+    """:raises msgspec.DecodeError: :raises RecursionError: :raises UnicodeError:"""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        data = text.encode()
+        replaced = replace_lone_surrogates(data)
+        if replaced is data:
+            raise
+    value = msgspec.json.decode(replaced)
+    notices.add("changed", field, HALF_A_CHARACTER)
+    return value

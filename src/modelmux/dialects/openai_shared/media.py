@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-from modelmux.claude.media import document, image
+from modelmux.claude.media import file, sniff
 from modelmux.claude.request import RemoteFile
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.errors import InvalidRequest
@@ -17,6 +17,7 @@ from modelmux.wire import anthropic
 #: Characters of a document's title.
 MAX_TITLE: Final = 500
 _DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<params>(?:;[^,]*)?),", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _REMOTE: Final = re.compile(r"https?://", re.IGNORECASE)
 
 UserBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
@@ -44,37 +45,40 @@ def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheContro
     return result, orphan
 
 
-def image_block(url: str, detail: str | None, ctx: TranslationContext, path: str, field: str) -> anthropic.ImageBlock:
-    """An image by its URL, which is downloaded later if it is a remote one.
+def image_block(url: str, detail: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+    """What was sent as an image, by its URL or in base64, as the block that its bytes are for. A remote file is
+    downloaded later.
 
     :param path: of the part.
     :param field: path of the URL.
-    :raises InvalidRequest: not a URL of an image that Claude reads.
+    :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     if detail not in (None, "", "auto"):
         ctx.notices.add("ignored", f"{field}.detail", "Claude sees every image in full.")
     if _REMOTE.match(url):
         ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", path, field))
         return anthropic.ImageBlock(anthropic.URLSource(url))
-    media_type, data = decode_data_url(url, field)
-    return image(media_type, data, field)
+    media_type, data = _decode_image(url, field)
+    return file(media_type, data, None, field, as_image=True)
 
 
-def document_block(
-    url: str, filename: str | None, ctx: TranslationContext, path: str, field: str
-) -> anthropic.DocumentBlock:
-    """A document by its URL, which is downloaded later if it is a remote one.
+def document_block(url: str, filename: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+    """What was sent as a file, by its URL or in base64, as the block that its bytes are for. A remote file is
+    downloaded later.
 
     :param path: of the part.
     :param field: path of the URL; the name of the file is beside it.
-    :raises InvalidRequest: not a URL of a document that Claude reads.
+    :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     title = document_title(filename, ctx, field)
     if _REMOTE.match(url):
         ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
         return anthropic.DocumentBlock(anthropic.URLSource(url), title)
-    media_type, data = decode_data_url(url, field)
-    return document(media_type, data, title, field)
+    if url and not _SCHEME.match(url):
+        hint = "Send data:application/pdf;base64,… instead, or check its padding."
+        return file("", decode_base64(url, "file", field, hint), title, field, as_image=False)
+    media_type, data = decode_data_url(url, field, "application/pdf")
+    return file(media_type, data, title, field, as_image=False)
 
 
 def document_title(filename: str | None, ctx: TranslationContext, field: str) -> str | None:
@@ -86,20 +90,39 @@ def document_title(filename: str | None, ctx: TranslationContext, field: str) ->
     return title
 
 
-def decode_data_url(url: str, field: str) -> tuple[str, bytes]:
+def decode_data_url(url: str, field: str, media_type: str = "image/png") -> tuple[str, bytes]:
     """Media type and bytes of a data URL.
 
+    :param media_type: what the field is for, for the hint.
     :raises InvalidRequest: another kind of URL, or not base64.
     """
     head = _DATA_URL.match(url)
     if not head:
         raise InvalidRequest(
-            "Only data:, http: and https: URLs can be read.", param=field, hint="Send data:image/png;base64,… instead."
+            "Only data:, http: and https: URLs can be read.",
+            param=field,
+            hint=f"Send data:{media_type};base64,… instead.",
         )
     if "base64" not in head["params"].lower().split(";"):
         raise InvalidRequest("The data URL is not base64.", param=field, hint="Send data:TYPE;base64,DATA.")
+    return head["type"].strip().lower(), decode_base64(url[head.end() :], "data URL", field)
+
+
+def decode_base64(text: str, what: str, field: str, hint: str = "Check its padding.") -> bytes:
+    """:raises InvalidRequest: not base64."""
     try:
-        data = base64.b64decode("".join(url[head.end() :].split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest("The data URL is not valid base64.", param=field, hint="Check its padding.") from None
-    return head["type"].lower(), data
+        raise InvalidRequest(f"The {what} is not valid base64.", param=field, hint=hint) from None
+
+
+def _decode_image(url: str, field: str) -> tuple[str, bytes]:
+    """Also base64 without the head of a data URL, if it is that of a file which its first bytes tell."""
+    if url and not _SCHEME.match(url):
+        try:
+            data = decode_base64(url, "file", field)
+        except InvalidRequest:
+            data = b""
+        if sniff(data) is not None:
+            return "", data
+    return decode_data_url(url, field)

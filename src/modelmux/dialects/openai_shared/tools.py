@@ -18,10 +18,16 @@ _LOCATION_FIELDS: Final = ("city", "region", "country", "timezone")
 
 
 def user_location(location: Any, notices: Notices, field: str) -> dict[str, str] | None:
-    """The user's location as far as Claude accepts it; a notice reports the rest."""
+    """The user's location as far as Claude accepts it, flat or in Chat Completions' form; a notice reports the rest."""
     if location is None:
         return None
     approximate = location.get("approximate") if isinstance(location, dict) else location
+    if (
+        isinstance(location, dict)
+        and "approximate" not in location
+        and not location.keys().isdisjoint(_LOCATION_FIELDS)
+    ):
+        approximate = {name: value for name, value in location.items() if name != "type"}
     fields = approximate if isinstance(approximate, dict) else {}
     known = {k: fields[k] for k in _LOCATION_FIELDS if isinstance(fields.get(k), str) and fields[k]}
     if approximate is not None and (

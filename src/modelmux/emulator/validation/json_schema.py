@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from modelmux.emulator.errors import ApiError, invalid_request
 from modelmux.emulator.model.schema_sample import resolve_ref
+from modelmux.emulator.validation.metaschema import is_valid
 
-_TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
+#: Of keys directly under the root; below, any key is accepted.
+_PROPERTY_KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _MAX_DEPTH: Final = 60
 #: Limit on visited subschemas. References are followed every time, so their number can double with every level.
 _MAX_VISITED: Final = 20_000
-_MAX_NESTING: Final = 300
 _ANY_TYPE_KEYWORDS: Final = frozenset(
     {
         "type", "enum", "const", "title", "description", "default", "examples", "$ref", "$defs", "definitions", "anyOf",
@@ -42,47 +43,16 @@ _INVALID: Final = (
 
 
 def check_valid(schema: dict[str, Any], path: str) -> None:
-    """Check that a tool's schema is valid and that its root is a plain object.
+    """Check that a tool's schema is valid, that its root is a plain object, and the keys of its properties.
 
     :raises ApiError: it is not.
     """
     if any(key in schema for key in ("oneOf", "allOf", "anyOf")):
         raise invalid_request(f"{path}: input_schema does not support oneOf, allOf, or anyOf at the top level")
-    if not _is_schema(schema, 0):
+    if not is_valid(schema):
         raise invalid_request(f"{path}: {_INVALID}")
-
-
-def _is_schema(schema: Any, depth: int) -> bool:
-    if isinstance(schema, bool):
-        return True
-    if not isinstance(schema, dict) or depth > _MAX_NESTING:
-        return False
-    kinds = schema.get("type", [])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    required = schema.get("required", [])
-    valid = (
-        all(isinstance(kind, str) and kind in _TYPES for kind in kinds)
-        and isinstance(required, list)
-        and all(isinstance(name, str) for name in required)
-        and isinstance(schema.get("enum", []), list)
-        and all(isinstance(schema.get(key, ""), str) for key in ("format", "pattern", "$ref", "title", "description"))
-    )
-    return valid and all(_is_schema(inner, depth + 1) for inner in _subschemas(schema))
-
-
-def _subschemas(schema: dict[str, Any]) -> list[Any]:
-    """The schemas directly inside a schema; invalid values are included as they are."""
-    schemas: list[Any] = []
-    for key in ("properties", "$defs", "definitions", "patternProperties"):
-        if key in schema:
-            value = schema[key]
-            schemas += value.values() if isinstance(value, dict) else [None]
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        if key in schema:
-            value = schema[key]
-            schemas += value if isinstance(value, list) and value else [None]
-    schemas += [schema[key] for key in ("items", "additionalProperties", "not") if key in schema]
-    return schemas
+    if not all(map(_PROPERTY_KEY.fullmatch, schema.get("properties", {}))):
+        raise invalid_request(f"{path}.properties: Property keys should match pattern '^{_PROPERTY_KEY.pattern}$'")
 
 
 class SchemaComplexity:
@@ -98,7 +68,7 @@ def check_supported(schema: dict[str, Any], path: str, complexity: SchemaComplex
 
     :raises ApiError: it is not.
     """
-    if not _is_schema(schema, 0):
+    if not is_valid(schema):
         raise invalid_request(f"{path}: {_INVALID}")
     _SupportCheck(schema, path, complexity).visit(schema, (), 0)
 

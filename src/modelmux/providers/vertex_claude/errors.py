@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
+from modelmux.providers.vertex_claude.content_filter import is_content_filter
 from modelmux.wire.anthropic import StreamEvent
-from modelmux.wire.google.errors import UpstreamErrorBody
+from modelmux.wire.google.errors import UpstreamErrorBody, decode_inline_error
+from modelmux.wire.http import find_header
 
 #: Longest upstream message that is passed on: enough for every known one, short enough for a log line.
 MAX_MESSAGE: Final = 2_000
@@ -23,7 +29,7 @@ MAX_MESSAGE: Final = 2_000
 UPSTREAM_KINDS: Final = (
     "invalid_request", "context_length", "too_large", "thinking_refused", "not_enabled", "not_found",
     "unauthenticated", "permission", "billing", "conflict", "rate_limit", "timeout", "overloaded", "server_error",
-    "unexpected", "beta_refused", "request_size",
+    "unexpected", "beta_refused", "request_size", "content_filter",
 )  # fmt: skip
 _BY_NAME: Final = {
     # Anthropic error.type
@@ -116,23 +122,29 @@ def translate_upstream_error(
     project: str = "",
     body: bytes = b"",
     headers: Sequence[tuple[bytes, bytes]] = (),
+    now: float | None = None,
 ) -> UpstreamRefused:
     """An error reply as the client's error.
 
     :param retry_after: the upstream's Retry-After header, if any.
     :param project: the project id, which is removed.
     :param body, headers: the reply as it came.
+    :param now: seconds since the epoch, for a Retry-After that is a date; None if unknown.
     """
-    requested, kind = _seconds(retry_after), _kind(error)
+    requested, kind = _wait(retry_after, find_header(headers, b"date"), now), _kind(error)
     message = _redacted(error.message, project)
+    details = {"error_code": "content_filter"} if kind == "content_filter" else None
     is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_project(body, project)
-    return UpstreamRefused(
+    refused = UpstreamRefused(
         "" if kind == "request_size" else message,
         KINDS[kind],
         UpstreamReply(error.status, body if is_safe else b"", error.request_id, error.anthropic_type, headers),
         detail=f"upstream status {error.status} {error.kind} {error.reason or ''}".rstrip(),
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
+        details=details,
     )
+    refused.quotes_upstream = bool(message) and kind != "request_size"
+    return refused
 
 
 def translate_stream_error(event: StreamEvent, *, project: str = "", data: bytes = b"") -> UpstreamRefused:
@@ -140,6 +152,9 @@ def translate_stream_error(event: StreamEvent, *, project: str = "", data: bytes
 
     :param data: of the event, as it came.
     """
+    inline = translate_inline_error(data, project=project)
+    if inline is not None:
+        return inline
     body = event.error
     kind = _BY_NAME.get(body.type if body else "", "server_error")
     return translate_upstream_error(
@@ -151,6 +166,21 @@ def translate_stream_error(event: StreamEvent, *, project: str = "", data: bytes
     )  # fmt: skip
 
 
+def translate_inline_error(data: bytes, *, project: str = "") -> UpstreamRefused | None:
+    """An error that came where a reply or an event was expected, as the client's error.
+
+    Its status is the one that it names, or that its type stands for.
+
+    :returns: None for Anthropic's ``error`` event, and for anything that is not an error.
+    """
+    error = decode_inline_error(data)
+    if error is None:
+        return None
+    if not error.status:
+        error = replace(error, status=_STATUS_OF.get(_BY_NAME.get(error.kind, ""), 500))
+    return translate_upstream_error(error, project=project, body=data)
+
+
 def _kind(error: UpstreamErrorBody) -> str:
     by_status = _BY_STATUS.get(error.status) or ("server_error" if error.status >= 500 else "unexpected")
     if 400 < error.status < 500 and error.status not in _BY_STATUS:
@@ -158,6 +188,8 @@ def _kind(error: UpstreamErrorBody) -> str:
     kind = _BY_NAME.get(error.kind, by_status)
     if kind == "invalid_request" and error.status > 400:
         kind = by_status  # the name is coarser: Google's INVALID_ARGUMENT, Anthropic's for "also other 4xx"
+    if is_content_filter(error.message, error.reason, kind):
+        return "content_filter"
     if error.anthropic_type is None and _REQUEST_SIZE.search(error.message):
         return "request_size"
     if kind == "invalid_request" and _BETAS.search(error.message):
@@ -185,7 +217,31 @@ def _redacted(message: str, project: str) -> str:
     return message[:MAX_MESSAGE].strip()
 
 
+def _wait(value: str | None, date: str | None, now: float | None) -> float | None:
+    """Seconds of a Retry-After, which is a number or a date; nonsense gives None, a date in the past 0.
+
+    A date is compared with the reply's own ``date`` and with the gateway's clock. Either may be wrong, so the shorter
+    wait that is left counts.
+    """
+    seconds, until = _seconds(value), _timestamp(value)
+    if seconds is not None or until is None:
+        return seconds
+    starts = [start for start in (now, _timestamp(date)) if start is not None]
+    if not starts:
+        return None
+    return min((until - start for start in starts if until > start), default=0.0)
+
+
+def _timestamp(value: str | None) -> float | None:
+    """Seconds since the epoch of an HTTP date in any of its three forms; None for anything else."""
+    try:
+        date = parsedate_to_datetime(value or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def _seconds(value: str | None) -> float | None:
-    """Seconds of a Retry-After or a ``google.protobuf.Duration``; dates and nonsense give None."""
+    """Seconds of a number, as in Retry-After, or of a ``google.protobuf.Duration``; anything else gives None."""
     match = _SECONDS.fullmatch(value.strip()) if value else None
     return float(match[1]) if match else None

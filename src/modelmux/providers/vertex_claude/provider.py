@@ -94,9 +94,9 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         return ClaudeReplyReader(deployment.project)
 
-    def message(self, body: bytes) -> Message:
+    def message(self, body: bytes, deployment: Deployment | None = None) -> Message:
         """See ``providers.base.Provider``."""
-        return decode_reply(body)
+        return decode_reply(body, deployment.project if deployment is not None else "")
 
     def stream_of(self, body: bytes) -> bytes:
         """See ``providers.base.Provider``."""
@@ -106,7 +106,9 @@ class VertexClaude:
         """See ``providers.base.Provider``."""
         return raw_reply.to_body(stream)
 
-    def error(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> UpstreamRefused:
+    def error(
+        self, status: int, headers: Headers, body: bytes, deployment: Deployment, now: float | None = None
+    ) -> UpstreamRefused:
         """See ``providers.base.Provider``."""
         retry_after = find_header(headers, b"retry-after")
         return translate_upstream_error(
@@ -115,4 +117,5 @@ class VertexClaude:
             project=deployment.project,
             body=body,
             headers=headers,
+            now=now,
         )

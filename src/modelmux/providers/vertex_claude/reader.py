@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from modelmux.errors import GatewayError, UpstreamBroken
-from modelmux.providers.vertex_claude.errors import translate_stream_error
+from modelmux.providers.vertex_claude.errors import translate_inline_error, translate_stream_error
 from modelmux.wire import anthropic, sse
 from modelmux.wire.anthropic import StreamEvent
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun, find_text_run
@@ -22,13 +22,14 @@ class ClaudeReplyReader:
     :param project: the project id, which is removed from errors.
     """
 
-    __slots__ = ("_any_read", "_decoder", "_project", "failure")
+    __slots__ = ("_any_read", "_decoder", "_project", "empty_events", "failure")
 
     def __init__(self, project: str = "") -> None:
         self._decoder = sse.SSEDecoder()
         self._project = project
         self._any_read = False
         self.failure: GatewayError | None = None
+        self.empty_events = 0
 
     def feed(self, data: bytes) -> Events:
         """See ``providers.base.ReplyReader``."""
@@ -60,32 +61,51 @@ class ClaudeReplyReader:
         """Keep the events before a failure for this call and let the next one raise it, so that the split of the bytes
         does not matter."""
         events: Events = []
-        try:
-            for payload in payloads:
+        for payload in payloads:
+            try:
                 event = anthropic.decode_event(payload)
-                if event.type == "error":
-                    self.failure = translate_stream_error(event, project=self._project, data=payload)
-                    break
-                events.append(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.failure = UpstreamBroken(
-                "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
-            )
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if sse.is_empty(payload):
+                    self.empty_events += 1
+                    continue
+                self.failure = translate_inline_error(payload, project=self._project) or UpstreamBroken(
+                    "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]
+                )
+                break
+            if event.type == "error":
+                self.failure = translate_stream_error(event, project=self._project, data=payload)
+                break
+            events.append(event)
         return events
 
 
-def decode_reply(body: bytes) -> anthropic.Message:
+def decode_reply(body: bytes, project: str = "") -> anthropic.Message:
     """A reply that came in one piece.
 
+    :param project: the project id, which is removed from errors.
+    :raises UpstreamRefused: the body is an error, although the status says otherwise.
     :raises UpstreamBroken: the body is something else.
     """
     try:
         message = anthropic.decode_message(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamBroken(_NOT_A_MESSAGE, reply_started=True, detail=str(error)[:200]) from None
+        raise _not_a_message(body, project, str(error)[:200]) from None
     if message.type != "message" or (message.content is None and message.stop_reason is None):
-        raise UpstreamBroken(_NOT_A_MESSAGE, reply_started=True)
+        raise _not_a_message(body, project)
     return message
+
+
+def _not_a_message(body: bytes, project: str, detail: str | None = None) -> GatewayError:
+    inline = translate_inline_error(body, project=project)
+    if inline is not None:
+        return inline
+    try:
+        event = anthropic.decode_event(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = anthropic.StreamEvent()
+    if event.type == "error" and event.error is not None:
+        return translate_stream_error(event, project=project, data=body)
+    return UpstreamBroken(_NOT_A_MESSAGE, reply_started=True, detail=detail)
 
 
 _NOT_A_MESSAGE: Final = "The upstream's reply is not a Messages reply."

@@ -17,6 +17,7 @@ from google.auth import exceptions as google
 from requests import exceptions as http
 
 from modelmux.errors import CredentialsUnavailable
+from modelmux.upstream.trust import REMEDY
 
 _LOGIN = "Run `gcloud auth application-default login` as the user the gateway runs as."
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
@@ -95,7 +96,7 @@ _MESSAGES: dict[FailureCause, tuple[str, str]] = {
     ),
     FailureCause.TLS: (
         "The TLS certificate of Google's token endpoint was not accepted.",
-        "If a proxy inspects TLS, set REQUESTS_CA_BUNDLE to its certificate authority.",
+        REMEDY,
     ),
     FailureCause.TIMEOUT: (
         "Google's token endpoint did not respond in time.",

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import google.auth
 from google.auth import (
+    _cloud_sdk,
     aws,
     environment_vars,
     exceptions,
@@ -35,8 +36,11 @@ from google.auth.credentials import with_scopes_if_required
 from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
+from requests.adapters import HTTPAdapter
 
+from modelmux.config.home import expand_user
 from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause, TokenFailure, classify, scrub
+from modelmux.upstream.trust import NO_TRUST, Trust
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 #: Timeout in seconds for connecting, and for each read, of one HTTP exchange; the default of google-auth is 120.
@@ -64,10 +68,13 @@ class LoadedCredentials(NamedTuple):
     """A ``google.auth.credentials.Credentials`` and its project, if it has one.
 
     Typed as Any, because the methods of google-auth are not annotated.
+
+    :param version: of the file that they were read from, see ``FileVersion``; None if there is none.
     """
 
     credentials: Any
     project: str | None = None
+    version: FileVersion | None = None
 
     @property
     def kind(self) -> str:
@@ -75,8 +82,41 @@ class LoadedCredentials(NamedTuple):
         return _KINDS.get(type(self.credentials).__module__, "other")
 
 
+#: Tells a file from what it was before: where it points, its size and its time. Kubernetes replaces a mounted secret
+#: by pointing a symbolic link elsewhere.
+FileVersion = tuple[int, int, int, int]
+
 Loader = Callable[[Request], LoadedCredentials]
 """Finds or parses credentials; may read files and send HTTP requests over the given transport."""
+
+
+class FileLoader:
+    """A loader of credentials that are in a file, and the version of that file now.
+
+    :param path: None while there is no file.
+    """
+
+    def __init__(self, load: Loader, path: Callable[[], str | os.PathLike[str] | None]) -> None:
+        self._load = load
+        self._path = path
+
+    def __call__(self, request: Request) -> LoadedCredentials:
+        version = self.version()  # before it is read: a change in between is seen at the next look
+        return self._load(request)._replace(version=version)
+
+    def version(self) -> FileVersion | None:
+        """None if there is no file, or none that can be read."""
+        path = self._path()
+        try:
+            info = expand_user(path).stat() if path else None
+        except OSError:
+            return None
+        return None if info is None else (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def file_version(loader: Loader) -> FileVersion | None:
+    """The version of a loader's file; None if it has no file."""
+    return loader.version() if isinstance(loader, FileLoader) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +146,33 @@ class _RequestWithTimeout(Request):
         return exchange(url, method, body, headers, limited, **kwargs)
 
 
+class _TrustAdapter(HTTPAdapter):
+    """Connections of requests with the authorities of ``Trust``, to which requests adds its own."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **{**kwargs, "ssl_context": self._trust.context()})
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, **{**kwargs, "ssl_context": self._trust.context()})
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """``REQUESTS_CA_BUNDLE`` is in ``Trust``; by itself it would take the place of all others."""
+        super().cert_verify(conn, url, verify is not False, cert)
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        return super().get_connection_with_tls_context(request, verify is not False, proxies=proxies, cert=cert)
+
+
 @contextmanager
-def http_transport() -> Iterator[Request]:
+def http_transport(trust: Trust = NO_TRUST) -> Iterator[Request]:
     """A transport for one attempt. With a refresh every 45 minutes there is no open connection to reuse."""
     transport = _RequestWithTimeout()
+    if trust.sources:
+        transport.session.mount("https://", _TrustAdapter(trust))
     try:
         yield transport
     finally:
@@ -117,15 +180,34 @@ def http_transport() -> Iterator[Request]:
 
 
 def fetch_token(
-    loader: Loader, loaded: LoadedCredentials | None, clock: Callable[[], float]
+    loader: Loader, loaded: LoadedCredentials | None, clock: Callable[[], float], trust: Trust = NO_TRUST
 ) -> AccessToken | TokenFailure:
     """Load the credentials unless they are loaded, and fetch a new token. Blocks; never raises.
+
+    Credentials in a file that has changed are read again first, and those that are refused are read again before
+    anybody hears of it: a key may have been replaced by another.
 
     A failure is returned as a value: an exception of google-auth, whose arguments contain replies of the endpoint and
     whose frames contain the key, must not outlive this call.
     """
+    if loaded is not None and loaded.version is not None:
+        version = file_version(loader)
+        if version is not None and version != loaded.version:
+            outcome = _fetch(loader, None, clock, trust)
+            if isinstance(outcome, AccessToken):
+                return outcome  # otherwise it may be half written: the credentials that are known may still do
+    outcome = _fetch(loader, loaded, clock, trust)
+    is_refused = isinstance(outcome, TokenFailure) and not outcome.transient
+    if is_refused and loaded is not None and loaded.version is not None:
+        return _fetch(loader, None, clock, trust)
+    return outcome
+
+
+def _fetch(
+    loader: Loader, loaded: LoadedCredentials | None, clock: Callable[[], float], trust: Trust
+) -> AccessToken | TokenFailure:
     try:
-        with http_transport() as request:
+        with http_transport(trust) as request:
             if loaded is None:
                 loaded = loader(request)
             loaded.credentials.refresh(request)
@@ -169,7 +251,7 @@ def service_account_file(path: str | os.PathLike[str]) -> Loader:
     def load(_request: Request) -> LoadedCredentials:
         return _from_info(_parse(_read(Path(path))))
 
-    return load
+    return FileLoader(load, lambda: path)
 
 
 def application_default() -> Loader:
@@ -195,12 +277,19 @@ def application_default() -> Loader:
             ) from None
         return LoadedCredentials(credentials, project)
 
-    return load
+    return FileLoader(load, _default_file)
+
+
+def _default_file() -> str | None:
+    """The file of Application Default Credentials, whether it exists or not; gcloud's, where none is named."""
+    named = os.environ.get(environment_vars.CREDENTIALS)
+    gclouds: str = _cloud_sdk.get_application_default_credentials_path()  # type: ignore[no-untyped-call]
+    return named or gclouds
 
 
 def _read(path: Path) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return expand_user(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CredentialProblem(FailureCause.FILE_MISSING, f"no file at {path}") from None
     except UnicodeDecodeError:
@@ -277,7 +366,7 @@ def _describe_type(info: dict[str, Any]) -> str:
 def key_file_problems(path: str | os.PathLike[str]) -> list[str]:
     """Problems of a key file: missing, not a regular file, readable by others. Empty if there are none."""
     try:
-        info = Path(path).expanduser().stat()
+        info = expand_user(path).stat()
     except OSError as exc:
         return [f"{path}: {exc.strerror}"]
     if not stat.S_ISREG(info.st_mode):

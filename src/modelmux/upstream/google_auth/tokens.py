@@ -27,7 +27,15 @@ from concurrent.futures import Future
 
 from modelmux.upstream.base import TokenSource
 from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure
-from modelmux.upstream.google_auth.loaders import AccessToken, LoadedCredentials, Loader, fetch_token
+from modelmux.upstream.google_auth.loaders import (
+    AccessToken,
+    FileVersion,
+    LoadedCredentials,
+    Loader,
+    fetch_token,
+    file_version,
+)
+from modelmux.upstream.trust import NO_TRUST, Trust
 
 #: Share of its lifetime after which a token is refreshed.
 REFRESH_RATIO = 0.75
@@ -105,8 +113,10 @@ class GoogleTokens(TokenSource):
         jitter: Callable[[float], float] = equal_jitter,
         on_event: OnEvent = _ignore_event,
         timeout: float = ATTEMPT_TIMEOUT,
+        trust: Trust = NO_TRUST,
     ) -> None:
         self._loader = loader
+        self._trust = trust
         self._clock = clock
         self._jitter = jitter
         self._on_event = on_event
@@ -122,6 +132,7 @@ class GoogleTokens(TokenSource):
 
         self._failure: TokenFailure | None = None
         self._failure_valid_until = _NEVER
+        self._failed_version: FileVersion | None = None
         self._failures = 0
 
         self._current_attempt: asyncio.Task[AccessToken | TokenFailure] | None = None
@@ -196,7 +207,8 @@ class GoogleTokens(TokenSource):
 
     async def _new_token(self) -> str:
         """Wait for the running attempt, or start one. Cancelling a caller does not cancel the attempt."""
-        if self._current_attempt is None and self._failure is not None:
+        is_same = self._failure is None or file_version(self._loader) == self._failed_version
+        if self._current_attempt is None and self._failure is not None and is_same:
             retry_after = self._failure_valid_until - self._clock()
             if retry_after > 0:
                 raise self._failure.error(retry_after=retry_after)
@@ -236,10 +248,10 @@ class GoogleTokens(TokenSource):
     def _in_thread(self) -> asyncio.Future[AccessToken | TokenFailure]:
         result: Future[AccessToken | TokenFailure] = Future()
         result.set_running_or_notify_cancel()  # it cannot be cancelled any more, so the thread can always set it
-        loader, loaded, clock = self._loader, self._loaded, self._clock
+        loader, loaded, clock, trust = self._loader, self._loaded, self._clock, self._trust
 
         def run() -> None:
-            result.set_result(fetch_token(loader, loaded, clock))
+            result.set_result(fetch_token(loader, loaded, clock, trust))
 
         try:
             threading.Thread(target=run, name="google-token", daemon=True).start()
@@ -273,6 +285,7 @@ class GoogleTokens(TokenSource):
         self._failures += 1
         self._failure = failure
         self._failure_valid_until = now + FAILURE_TTL
+        self._failed_version = file_version(self._loader)
         self._refresh_at = min(now + delay, self._expires_at)
         if not failure.transient:
             self._loaded = None

@@ -109,6 +109,7 @@ class WebSearch(Struct, tag_field="type", tag="web_search_20250305", omit_defaul
     name: Literal["web_search"]
     max_uses: int | None = None
     allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
     user_location: dict[str, Any] | None = None
     cache_control: CacheControl | None = None
 

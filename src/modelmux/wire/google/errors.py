@@ -63,6 +63,17 @@ class _LooseErrorBody(Struct):
     error: _LooseError
 
 
+class _PromptFeedback(Struct):
+    """Google's word that the prompt was blocked."""
+
+    reason: str = msgspec.field(name="blockReason")
+    message: str = msgspec.field(name="blockReasonMessage", default="The prompt was blocked.")
+
+
+class _BlockedBody(Struct):
+    feedback: _PromptFeedback = msgspec.field(name="promptFeedback")
+
+
 class _AnthropicErrorBody(Struct):
     error: ErrorBody
     type: str
@@ -78,6 +89,8 @@ _loose: Final = msgspec.json.Decoder[_LooseErrorBody | list[_LooseErrorBody]](_L
 _anthropic: Final = msgspec.json.Decoder[_AnthropicErrorBody | list[_AnthropicErrorBody]](
     _AnthropicErrorBody | list[_AnthropicErrorBody]
 )
+
+_blocked: Final = msgspec.json.Decoder[_BlockedBody | list[_BlockedBody]](_BlockedBody | list[_BlockedBody])
 
 
 def decode_error(status: int, body: bytes) -> UpstreamErrorBody:
@@ -103,6 +116,26 @@ def decode_error(status: int, body: bytes) -> UpstreamErrorBody:
         reason=next((detail.reason for detail in details if detail.reason), None),
         retry_delay=next((detail.retry_delay for detail in details if detail.retry_delay), None),
     )
+
+
+def decode_inline_error(data: bytes) -> UpstreamErrorBody | None:
+    """An error in the place of a reply or of an event: Google's, bare or in an array, or Anthropic's in an array.
+
+    :returns: with the status that the error names, 0 if it names none; None for Anthropic's ``error`` event, and for
+        anything that is not an error.
+    """
+    blocked = _first(_blocked, data)
+    if blocked is not None:
+        return UpstreamErrorBody(400, "INVALID_ARGUMENT", blocked.feedback.message, reason="CONTENT_BLOCKED")
+    if _first(_loose, data) is None:
+        return None
+    is_array = data.lstrip()[:1] == b"["
+    error = decode_error(0, data)
+    if error.anthropic_type is not None:
+        return error if is_array else None
+    google = _first(_google, data)
+    code = google.error.code if google is not None else 0
+    return msgspec.structs.replace(error, status=code) if 400 <= code < 600 else error
 
 
 def _first(decoder: msgspec.json.Decoder[T | list[T]], body: bytes) -> T | None:

@@ -2,7 +2,7 @@
 
 Source of the shapes: the ``openai`` SDK (``types/chat/completion_create_params.py``, ``chat_completion*.py``,
 ``completion_usage.py``) plus the extensions that common clients send (``cache_control``, ``reasoning_content``,
-``thinking_blocks``). Unknown fields are tolerated here; the dialect decides what happens to them.
+``thinking_blocks``). Unknown fields are reported; the dialect decides what happens to them.
 """
 
 from __future__ import annotations
@@ -10,57 +10,75 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
+from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import CacheControlParam
+from modelmux.wire.openai.members import remove_unknown, shape_of
 
 
-class TextPart(Struct, tag_field="type", tag="text"):
+class Closed(Struct, forbid_unknown_fields=True):
+    """Refuses members that it does not have: ``decode_request`` then reports them, at the cost of a second pass."""
+
+
+class CacheMarker(CacheControlParam, forbid_unknown_fields=True):
+    """As its base, but closed."""
+
+
+class TextPart(Closed, tag_field="type", tag="text"):
     text: str
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
     prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
-class ImageURL(Struct):
+class ImageURL(Closed):
+    """``format`` is the media type that LiteLLM's clients add; the bytes are looked at instead."""
+
     url: str
     detail: str | None = None
+    format: Any = None
 
 
-class ImagePart(Struct, tag_field="type", tag="image_url"):
+class ImagePart(Closed, tag_field="type", tag="image_url"):
     image_url: ImageURL | str
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
     prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
-class File(Struct):
+class File(Closed):
+    """A file. ``file_url``, ``mime_type`` and ``format`` (a media type, too) are extensions."""
+
     file_data: str | None = None
+    file_url: str | None = None
+    mime_type: Any = None
+    format: Any = None
     filename: str | None = None
     file_id: str | None = None
 
 
-class FilePart(Struct, tag_field="type", tag="file"):
+class FilePart(Closed, tag_field="type", tag="file"):
     file: File
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
     prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
-class AudioPart(Struct, tag_field="type", tag="input_audio"):
+class AudioPart(Closed, tag_field="type", tag="input_audio"):
     input_audio: Any = None
 
 
-class RefusalPart(Struct, tag_field="type", tag="refusal"):
+class RefusalPart(Closed, tag_field="type", tag="refusal"):
     refusal: str
 
 
-class ThinkingPart(Struct, tag_field="type", tag="thinking"):
+class ThinkingPart(Closed, tag_field="type", tag="thinking"):
     """Thinking that some clients send back inside content. Other providers' thinking may not be text."""
 
     thinking: Any = ""
     signature: Any = None
 
 
-class RedactedThinkingPart(Struct, tag_field="type", tag="redacted_thinking"):
+class RedactedThinkingPart(Closed, tag_field="type", tag="redacted_thinking"):
     data: Any = ""
 
 
@@ -68,66 +86,71 @@ Part = TextPart | ImagePart | FilePart | AudioPart | RefusalPart | ThinkingPart 
 Content = str | list[Part] | None
 
 
-class FunctionCall(Struct):
+class FunctionCall(Closed):
     name: str
     arguments: str | None = None
 
 
-class FunctionToolCall(Struct, tag_field="type", tag="function"):
+class FunctionToolCall(Closed, tag_field="type", tag="function"):
     function: FunctionCall
     id: str = ""
+    index: Any = None
+    cache_control: CacheMarker | None = None
 
 
-class CustomCall(Struct):
+class CustomCall(Closed):
     name: str
     input: str = ""
 
 
-class CustomToolCall(Struct, tag_field="type", tag="custom"):
+class CustomToolCall(Closed, tag_field="type", tag="custom"):
     custom: CustomCall
     id: str = ""
+    index: Any = None
 
 
-class SystemMessage(Struct, tag_field="role", tag="system"):
+class SystemMessage(Closed, tag_field="role", tag="system"):
     content: Content = None
     name: str | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+class DeveloperMessage(Closed, tag_field="role", tag="developer"):
     content: Content = None
     name: str | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class UserMessage(Struct, tag_field="role", tag="user"):
+class UserMessage(Closed, tag_field="role", tag="user"):
     content: Content = None
     name: str | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+class AssistantMessage(Closed, tag_field="role", tag="assistant"):
     content: Content = None
     name: str | None = None
     refusal: str | None = None
     tool_calls: list[FunctionToolCall | CustomToolCall] | None = None
     function_call: FunctionCall | None = None
     audio: dict[str, Any] | None = None
-    cache_control: CacheControlParam | None = None
+    annotations: Any = None
+    cache_control: CacheMarker | None = None
     reasoning_content: Any = None
     reasoning: Any = None
     reasoning_details: list[dict[str, Any]] | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
 
 
-class ToolMessage(Struct, tag_field="role", tag="tool"):
+class ToolMessage(Closed, tag_field="role", tag="tool"):
     tool_call_id: str
     content: Content = None
+    is_error: bool | None = None
     name: str | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class FunctionMessage(Struct, tag_field="role", tag="function"):
+class FunctionMessage(Closed, tag_field="role", tag="function"):
     name: str
     content: Content = None
 
@@ -135,70 +158,76 @@ class FunctionMessage(Struct, tag_field="role", tag="function"):
 ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
 
 
-class FunctionDefinition(Struct):
+class FunctionDefinition(Closed):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
     eager_input_streaming: bool | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class CustomDefinition(Struct):
+class CustomDefinition(Closed):
     name: str
     description: str | None = None
     format: dict[str, Any] | None = None
 
 
-class Tool(Struct):
+class Tool(Closed):
     """One tool. ``type`` says which of the other fields is set; some clients omit it for functions."""
 
     type: str = "function"
     function: FunctionDefinition | None = None
     custom: CustomDefinition | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
     eager_input_streaming: bool | None = None
 
 
-class NamedFunction(Struct):
+class NamedFunction(Closed):
     name: str
 
 
-class FunctionChoice(Struct, tag_field="type", tag="function"):
+class FunctionChoice(Closed, tag_field="type", tag="function"):
     function: NamedFunction
 
 
-class CustomChoice(Struct, tag_field="type", tag="custom"):
+class CustomChoice(Closed, tag_field="type", tag="custom"):
     custom: NamedFunction
 
 
-class AllowedTools(Struct):
+class AllowedTools(Closed):
     mode: Literal["auto", "required"]
     tools: list[dict[str, Any]]
 
 
-class AllowedToolsChoice(Struct, tag_field="type", tag="allowed_tools"):
+class AllowedToolsChoice(Closed, tag_field="type", tag="allowed_tools"):
     allowed_tools: AllowedTools
 
 
-class StreamOptions(Struct):
+class StreamOptions(Closed):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class JSONSchemaFormat(Struct):
+class JSONSchemaFormat(Closed):
     name: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     description: str | None = None
 
 
-class ResponseFormat(Struct):
+class ResponseFormat(Closed):
     type: str
     json_schema: JSONSchemaFormat | None = None
 
 
-class ChatRequest(Struct):
+class OutputConfig(Closed):
+    """Anthropic's ``output_config``; its format is ``response_format`` here."""
+
+    effort: Any = None
+
+
+class ChatRequest(Closed):
     """Body of ``POST /v1/chat/completions``. ``dialects.openai_chat`` decides what happens to each field."""
 
     model: str
@@ -221,6 +250,7 @@ class ChatRequest(Struct):
     reasoning_effort: Any = None
     reasoning: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
+    output_config: OutputConfig | None = None
     verbosity: str | None = None
     seed: int | None = None
     logprobs: bool | None = None
@@ -241,30 +271,49 @@ class ChatRequest(Struct):
     audio: Any = None
     web_search_options: dict[str, Any] | None = None
     moderation: dict[str, Any] | None = None
-    cache_control: CacheControlParam | None = None
+    cache_control: CacheMarker | None = None
 
 
-class _StrictFunction(FunctionDefinition, forbid_unknown_fields=True):
-    """As its base, but rejects unknown fields; so do the next two."""
+_decoder: Final = msgspec.json.Decoder(ChatRequest)
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_SHAPE: Final = shape_of(ChatRequest)
 
 
-class _StrictTool(Tool, forbid_unknown_fields=True):
-    function: _StrictFunction | None = None
+def decode_plain(body: bytes) -> ChatRequest | None:
+    """Decode a request body that is Chat Completions and nothing else; None if anything else is in it."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
-class _StrictRequest(ChatRequest, forbid_unknown_fields=True):
-    """Fast path: a request that decodes as this has no unknown fields, nor have its tools."""
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Decode a request body without regard to what is in it.
 
-    tools: list[_StrictTool] | None = None  # type: ignore[assignment]  # narrower; used for decoding only
+    :raises InvalidRequest: not a JSON object; if msgspec says so, with the name of the field.
+    """
+    try:
+        return _object_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:  # the types give the better path
+            common.decode_body(_decoder, body)
+        except InvalidRequest as error:
+            if "unknown field" not in error.message:
+                raise
+        return common.decode_body(_object_decoder, body)
 
 
-_request_decoder: Final = msgspec.json.Decoder(ChatRequest)
-_strict_decoder: Final = msgspec.json.Decoder(_StrictRequest)
-_keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
-_tools_decoder: Final = msgspec.json.Decoder(list[dict[str, Raw]])
-_FIELDS: Final = frozenset(ChatRequest.__struct_fields__)
-_TOOL_FIELDS: Final = frozenset(Tool.__struct_fields__)
-_FUNCTION_FIELDS: Final = frozenset(FunctionDefinition.__struct_fields__)
+def convert_request(value: dict[str, Any]) -> tuple[ChatRequest, list[str]]:
+    """A decoded body as a request, and the paths of unknown fields, which are taken out of ``value``; those of an
+    object come before those of what it holds.
+
+    :raises InvalidRequest: with the name of the field.
+    """
+    unknown = remove_unknown(value, _SHAPE)
+    try:
+        return msgspec.convert(value, ChatRequest), unknown
+    except msgspec.ValidationError as error:
+        raise common.invalid_field(str(error)) from None
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -272,29 +321,13 @@ def decode_request(body: bytes) -> ChatRequest:
 
     :raises InvalidRequest: with the name of the field.
     """
-    return common.decode_body(_request_decoder, body)
+    return decode_request_with_unknown(body)[0]
 
 
 def decode_request_with_unknown(body: bytes) -> tuple[ChatRequest, list[str]]:
-    """Decode a request body; also return the names of unknown fields of the request and its tools, in order.
+    """Decode a request body; also return the paths of unknown fields, such as ``messages.0.new``.
 
     :raises InvalidRequest: with the name of the field.
     """
-    try:
-        return _strict_decoder.decode(body), []
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        request = decode_request(body)
-    keys = common.decode_body(_keys_decoder, body)  # may still fail: names of unknown fields can be invalid UTF-8
-    unknown = [name for name in keys if name not in _FIELDS]
-    return request, unknown + (_unknown_tool_fields(keys["tools"]) if request.tools else [])
-
-
-def _unknown_tool_fields(raw: Raw) -> list[str]:
-    """Paths of unknown fields of tools, such as ``tools.0.function.defer_loading``."""
-    paths: list[str] = []
-    for index, tool in enumerate(_tools_decoder.decode(raw)):
-        paths += [f"tools.{index}.{name}" for name in tool if name not in _TOOL_FIELDS]
-        if "function" in tool:
-            inner = msgspec.json.decode(tool["function"], type=dict[str, Raw] | None) or {}
-            paths += [f"tools.{index}.function.{name}" for name in inner if name not in _FUNCTION_FIELDS]
-    return paths
+    request = decode_plain(body)
+    return (request, []) if request is not None else convert_request(decode_object(body))

@@ -82,13 +82,17 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, path: str = "") -
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid_field(str(error), path) from None
+        raise invalid_field(str(error), path) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid_json(body, error) from None
     except RecursionError:
-        raise InvalidRequest(
-            "The request body is nested too deeply.", hint="Flatten it: no client needs more than a few hundred levels."
-        ) from None
+        raise nested_too_deeply() from None
+
+
+def nested_too_deeply() -> InvalidRequest:
+    return InvalidRequest(
+        "The request body is nested too deeply.", hint="Flatten it: no client needs more than a few hundred levels."
+    )
 
 
 def check_encoding(body: bytes) -> None:
@@ -129,7 +133,11 @@ def dotted(path: str) -> str:
     return _INDEX.sub(r".\1", path.partition(_ANY_KEY)[0]).removeprefix("$").removeprefix(".")
 
 
-def _invalid_field(text: str, part: str = "") -> InvalidRequest:
+def invalid_field(text: str, part: str = "") -> InvalidRequest:
+    """The error for a message of msgspec.
+
+    :param part: path of the part of the body that was decoded.
+    """
     match = _AT.match(text)
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
     path = f"{part}.{path}".strip(".")

@@ -199,7 +199,7 @@ class ResponseError(Struct):
 
 
 class IncompleteDetails(Struct):
-    reason: Literal["max_output_tokens"] = "max_output_tokens"
+    reason: Literal["max_output_tokens", "content_filter"] = "max_output_tokens"
 
 
 class ResponseHead(Struct, kw_only=True):

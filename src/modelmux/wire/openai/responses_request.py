@@ -6,7 +6,7 @@ Lenient: unknown fields are tolerated, and a field that nothing is done with is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import CacheControlParam
+from modelmux.wire.openai.members import remove_unknown, shape_of
 
 
 class AllowedTool(Struct):
@@ -49,14 +50,6 @@ class Tool(Struct):
     environment: dict[str, Any] | None = None
     function: Raw = Raw(b"")
     cache_control: CacheControlParam | None = None
-
-
-class WebSearchTool(Struct):
-    type: str
-    filters: dict[str, Any] | None = None
-    user_location: dict[str, Any] | None = None
-    external_web_access: bool | None = None
-    search_context_size: str | None = None
 
 
 class TextFormat(Struct):
@@ -136,8 +129,27 @@ _request_decoder: Final = msgspec.json.Decoder(ResponsesRequest)
 _keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _tool_decoder: Final = msgspec.json.Decoder(Tool)
 _tool_inner_decoder: Final = msgspec.json.Decoder(_InnerTool)
-_web_search_decoder: Final = msgspec.json.Decoder(WebSearchTool)
+_options_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _FIELDS: Final = frozenset(ResponsesRequest.__struct_fields__)
+_NULL: Final = Raw(b"null")
+
+
+class _StreamOptions(Struct):
+    include_obfuscation: Any = None
+
+
+class _NestedTool(Tool):
+    function: _InnerTool | None = None  # type: ignore[assignment]  # only its shape is used
+
+
+_SHAPES: Final = {
+    "stream_options": shape_of(_StreamOptions),
+    "tool_choice": shape_of(ToolChoice),
+    "reasoning": shape_of(Reasoning),
+    "text": shape_of(TextConfig),
+}
+_TOOL_SHAPE: Final = shape_of(_NestedTool)
+_TOOL_FIELDS: Final = frozenset(_TOOL_SHAPE.members or ())
 
 
 def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
@@ -151,9 +163,24 @@ def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
     return request, common.decode_body(_keys_decoder, body)
 
 
-def unknown_fields(fields: Iterable[str]) -> list[str]:
-    """The names of fields that ``ResponsesRequest`` does not have, in order."""
-    return [name for name in fields if name not in _FIELDS]
+def unknown_fields(fields: Mapping[str, Raw]) -> list[str]:
+    """The names of fields that ``ResponsesRequest`` does not have, and those inside of its objects, in order."""
+    unknown = [name for name in fields if name not in _FIELDS]
+    for name, shape in _SHAPES.items():
+        raw = bytes(fields.get(name, _NULL))
+        if raw.startswith(b"{"):
+            unknown += [f"{name}.{member}" for member in remove_unknown(msgspec.json.decode(raw), shape)]
+    return unknown
+
+
+def unknown_tool_fields(raw: bytes) -> list[str]:
+    """The same of a tool that was decoded."""
+    value = _keys_decoder.decode(raw)
+    if value.keys() <= _TOOL_FIELDS:
+        inner = bytes(value.get("function", _NULL))
+        if not inner.startswith(b"{"):
+            return []
+    return remove_unknown(msgspec.json.decode(raw), _TOOL_SHAPE)
 
 
 def decode_tool(raw: bytes, path: str) -> Tool:
@@ -170,6 +197,7 @@ def decode_tool(raw: bytes, path: str) -> Tool:
     return tool
 
 
-def decode_web_search(raw: bytes, path: str) -> WebSearchTool:
-    """A web search tool. :raises InvalidRequest: with the name of the field."""
-    return common.decode_body(_web_search_decoder, raw, path)
+def decode_web_search(raw: bytes, path: str) -> dict[str, Any]:
+    """The options of a web search tool. :raises InvalidRequest: not an object."""
+    options = common.decode_body(_options_decoder, raw, path)
+    return {name: value for name, value in options.items() if name not in ("type", "name")}

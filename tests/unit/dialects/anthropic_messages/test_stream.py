@@ -131,3 +131,68 @@ def test_from_the_first_content_on_an_attempt_is_committed(data: bytes, is_conte
     subject.feed_chunk(b"data: " + data + b"\n\n", [anthropic.decode_event(data)])
     assert subject.content_started is is_content
     assert subject.keep_alive(10.0) == (PING if is_content else b": ping\n\n")
+
+
+RENAMED = ReplyPlan("asked", property_names={"f": {"a_b__0": "a b"}})
+INPUT, SHOWN = b'{ "a_b__0":1.0, "x":{"a_b__0":"a_b__0"}}', b'{ "a b":1.0, "x":{"a_b__0":"a_b__0"}}'
+
+
+def event(data: bytes, name: bytes = b"content_block_delta") -> bytes:
+    return b"event: " + name + b"\ndata: " + data + b"\n\n"
+
+
+def piece(text: bytes) -> bytes:
+    written = json.dumps(text.decode()).encode()
+    return event(
+        b'{"type":"content_block_delta", "new":1.0,"index":0,"delta":{"type":"input_json_delta","partial_json":'
+        + written
+        + b"}}"
+    )
+
+
+def begin(value: bytes = b"{}", name: bytes = b"f") -> bytes:
+    block = b'{"type":"tool_use","id":"t","name":"' + name + b'","new":1.0,"input":' + value + b"}"
+    return event(b'{"type":"content_block_start","index":0,"content_block":' + block + b"}", b"content_block_start")
+
+
+STOP = event(b'{"type":"content_block_stop","index":0}', b"content_block_stop")
+
+
+def shown(*chunks: bytes) -> bytes:
+    ours, reader = encoder(RENAMED), VertexClaude().reader(HERE)
+    return b"".join(ours.feed_chunk(chunk, reader.feed(chunk)) for chunk in chunks)
+
+
+def test_a_message_has_the_clients_keys_in_its_own_bytes() -> None:
+    call = b'{"type":"tool_use","name":"%s", "input":%s}'
+    body = (
+        b'{ "id":"m","content":[{"type":"text","text":"a_b__0"},'
+        + call % (b"f", INPUT)
+        + b","
+        + call % (b"g", INPUT)
+        + b'],"new":1.0}'
+    )
+    expected = body.replace(call % (b"f", INPUT), call % (b"f", SHOWN))
+    assert encoder(RENAMED).message(anthropic.decode_message(body), body) == expected
+    assert encoder(RENAMED).message(anthropic.Message(), b"{}") == b"{}"
+
+
+def test_events_have_the_clients_keys_in_their_own_bytes() -> None:
+    data = START + begin() + DELTA + piece(INPUT[:4]) + piece(INPUT[4:11]) + piece(INPUT[11:]) + STOP
+    # A key that is cut over events comes with the last of them.
+    expected = START + begin() + DELTA + piece(b"{ ") + piece(b'"a b":') + piece(SHOWN[8:]) + STOP
+    assert shown(data) == expected
+    assert shown(begin(INPUT)) == begin(SHOWN)
+    assert shown(begin(name=b"g"), piece(INPUT)) == begin(name=b"g") + piece(INPUT)
+    assert shown(begin(), piece(b'{"x":1}'), STOP) == begin() + piece(b'{"x":1}') + STOP
+
+
+def test_a_key_that_was_cut_off_comes_before_the_end_of_its_block() -> None:
+    rest = b'{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"\\"a_b"}}'
+    assert shown(begin(), piece(b'{"a_b'), STOP) == begin() + piece(b"{") + event(rest) + STOP
+
+
+def test_a_call_that_names_a_key_twice_is_an_error() -> None:
+    twice = piece(b'{"a_b__0"').replace(b'"index":0', b'"index":0,"delta":{}')
+    with pytest.raises(UpstreamBroken):
+        shown(begin(), twice)

@@ -137,7 +137,13 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("no data", picture("data:image/png;base64,"), "messages.0.content.0.image_url", "formats PNG"),
     ("SVG", picture(url(b"<svg SECRET>", "data:image/svg+xml;base64,")), "messages.0.content.0.image_url",
      r"formats PNG.*claims to be image/svg\+xml"),
-    ("a PDF as an image", picture(url(PDF)), "messages.0.content.0.image_url", "formats PNG"),
+    ("a text as an image", picture("data:image/png;base64,YWJj"), "messages.0.content.0.image_url", "formats PNG"),
+    ("a binary as an image", picture(url(b"\xff\0", "data:;base64,")), "messages.0.content.0.image_url", "formats PNG"),
+    ("bare text as an image", picture("YWJj"), "messages.0.content.0.image_url", "Only data:"),
+    ("bare base64 of a binary", file(file_data="/wA="), "messages.0.content.0.file.file_data", "neither a PDF"),
+    ("bare base64 that is none", file(file_data="SECRET!"), "messages.0.content.0.file.file_data", "not valid base64"),
+    ("another scheme of a file", file(file_url="gs://SECRET"), "messages.0.content.0.file.file_url",
+     "Only data:"),
     ("RIFF that is no WebP", picture(url(b"RIFF\0\0\0\0WAVE", "data:<SECRET>;base64,")),
      "messages.0.content.0.image_url", r"GIF or WebP\."),
     ("a binary", file(file_data=url(b"\xff\x00")), "messages.0.content.0.file.file_data", "neither a PDF nor text"),
@@ -152,6 +158,31 @@ def test_what_claude_cannot_read_is_refused_by_place_and_not_quoted(part: Any, p
         sent(user(part))
     assert caught.value.param == param
     assert "SECRET" not in caught.value.public_message
+
+
+TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "abc"}}
+#: Bytes, and the block that they are, whatever field they are in and whatever they are declared as.
+BYTES: list[tuple[bytes, dict[str, Any]]] = [
+    (PNG, block_of("image/png", PNG)),
+    (PDF, block_of("application/pdf", PDF, "document")),
+    (b"abc", TEXT_DOCUMENT),
+]
+HEADS = ["", "data:;base64,", "data:application/octet-stream;base64,", "data:application/pdf;base64,",
+         "data:text/plain;charset=utf-8;base64,", "data: IMAGE/png ;base64,"]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("data", "block"), BYTES, ids=["PNG", "PDF", "text"])
+def test_the_bytes_decide_what_a_file_is(data: bytes, block: dict[str, Any], head: str) -> None:
+    parts = [file(file_data=url(data, head)), file(file_url=url(data, head))]
+    if data != b"abc" or head not in ("", HEADS[-1]):  # a text that is declared as an image stays refused
+        parts += [picture(url(data, head)), {"type": "image_url", "image_url": url(data, head)}]
+    for part in parts:
+        assert sent(user(part))["messages"][0]["content"] == [block]
+        result = {"role": "tool", "tool_call_id": "c", "content": [part]}
+        call = {"id": "c", "type": "function", "function": {"name": "f"}}
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]}, result]
+        assert sent({"messages": turns})["messages"][2]["content"][0]["content"] == [block]
 
 
 def test_the_size_of_an_image_is_counted_in_base64() -> None:
@@ -221,12 +252,11 @@ def test_what_was_fetched_stands_in_for_its_url() -> None:
     assert with_assets(document_part, pdf) == [{**block_of("application/pdf", PDF, "document"), "title": "a.pdf"}]
     assert with_assets(file(file_data="https://x"), pdf) == [block_of("application/pdf", PDF, "document")]
     assert (png.cache_control, pdf.title) == (None, None), "one fetched block may serve many places"
+    assert with_assets(picture("https://x"), pdf) == [block_of("application/pdf", PDF, "document")]
+    assert with_assets(document_part, png) == [block_of("image/png", PNG)]
     with pytest.raises(InvalidRequest, match="not hold an image") as caught:
-        with_assets(picture("https://x"), pdf)
+        with_assets(picture("https://x"), document("text/html", b"<p>hi", None, ""))
     assert caught.value.param == "messages.0.content.0.image_url"
-    with pytest.raises(InvalidRequest, match="not a document") as caught:
-        with_assets(document_part, png)
-    assert caught.value.param == "messages.0.content.0.file.file_data"
 
 
 def test_fetched_text_is_a_text_document() -> None:

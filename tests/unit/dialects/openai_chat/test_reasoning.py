@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.notices import Notices
 from modelmux.claude.request import ReasoningRequest
 from modelmux.dialects.openai_chat.reasoning import read_request
 from modelmux.errors import InvalidRequest
@@ -45,14 +46,14 @@ ASKS: list[tuple[dict[str, Any], ReasoningRequest | None]] = [
     ({"thinking": {"type": "between_tools"}}, ReasoningRequest("none")),
     ({"thinking": {"type": "adaptive"}, "reasoning": {"enabled": False}}, ReasoningRequest(None)),
     ({"thinking": {"type": "adaptive", "display": "omitted"}}, ReasoningRequest(None, None, False)),
-    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000)),
+    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000, exact=True)),
     ({"thinking": {"type": "enabled"}}, ReasoningRequest(None)),
 ]
 
 
 @pytest.mark.parametrize(("fields", "ask"), ASKS)
 def test_every_dialect_is_read_and_anthropics_wins(fields: dict[str, Any], ask: ReasoningRequest | None) -> None:
-    assert read_request(msgspec.convert({"model": "m", "messages": [], **fields}, ChatRequest)) == ask
+    assert read_request(msgspec.convert({"model": "m", "messages": [], **fields}, ChatRequest), Notices()) == ask
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

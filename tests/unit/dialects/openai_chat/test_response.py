@@ -13,6 +13,7 @@ from modelmux.dialects.openai_chat.response import translate_response
 from modelmux.wire import anthropic
 
 PLAIN = ReplyPlan("m")
+LISTING = {"properties": {"x": {"type": "array"}}, "required": ["x"]}
 
 
 def reply(*blocks: dict[str, Any], shape: ReplyPlan = PLAIN, **fields: Any) -> dict[str, Any]:
@@ -84,6 +85,8 @@ CASES: list[tuple[str, list[dict[str, Any]], ReplyPlan, dict[str, Any]]] = [
     ("no legacy call", [text("a")], ReplyPlan("m", legacy_function=True), {"content": "a"}),
     ("an answer by way of a tool", [text("so "), tool(name="answer", input={"x": 1}), tool("b")],
      ReplyPlan("m", answer_tool="answer"), {"content": 'so {"x": 1}', "tool_calls": [called("b", "f", "{}")]}),
+    ("an answer by way of a tool in an envelope", [tool(name="answer", input={"parameter": {"x": "[]"}})],
+     ReplyPlan("m", answer_tool="answer", answer_schema=LISTING), {"content": '{"x": []}'}),
     ("fences", [text("```json\n"), text('{"a":1}\n```', citations=[cite("https://a")])],
      ReplyPlan("m", strip_code_block=True), {"content": '{"a":1}'}),
     ("reasoning", [SIGNED, text("a"), {**SIGNED, "thinking": "more", "signature": "sig2"}, REDACTED], PLAIN,

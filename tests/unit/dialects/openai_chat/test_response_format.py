@@ -47,7 +47,8 @@ def test_a_schema_goes_natively_and_what_does_not_bind_is_said() -> None:
     assert "tools" not in body
     assert notices(form(SCHEMA), OPUS) == [("changed", "response_format.json_schema.schema")]
     assert notices(form({"type": "object", "properties": {}}), OPUS) == []
-    assert not translate(form(SCHEMA), OPUS).plan.answer_tool
+    plan = translate(form(SCHEMA), OPUS).plan
+    assert (plan.answer_tool, plan.answer_schema) == (None, None)
 
 
 def test_effort_and_format_go_together() -> None:
@@ -91,7 +92,9 @@ def test_a_tool_stands_in_where_there_is_no_native_form(
     named = {"name": made["name"], "disable_parallel_tool_use": True} if choice["type"] == "tool" else {}
     assert body["tool_choice"] == choice | named
     assert "output_config" not in body
-    assert translate(fields, card).plan.answer_tool == made["name"]
+    plan = translate(fields, card).plan
+    assert plan.answer_tool == made["name"]
+    assert plan.answer_schema == fields["response_format"]["json_schema"]["schema"]
     assert ("changed", "response_format.json_schema.schema") in notices(fields, card)
     assert len({t["name"] for t in body["tools"]}) == len(body["tools"])
 

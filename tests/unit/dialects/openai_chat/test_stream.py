@@ -179,6 +179,7 @@ def test_stream(shorts: list[Any], expected: list[Any]) -> None:
     assert run(*shorts) == expected
 
 
+LISTING = ReplyPlan("m", answer_tool="j", answer_schema={"properties": {"x": {"type": "array"}}, "required": ["x"]})
 CUSTOM = ReplyPlan("m", custom_tools=frozenset({"sh"}), tool_names={"sh": "s.h"})
 
 
@@ -210,6 +211,14 @@ SHAPED: list[tuple[str, ReplyPlan, list[Any], list[Any]]] = [
     ("an answer by way of a tool", ReplyPlan("m", answer_tool="j"), [START, (0, tool(name="j")), (0, "json", '{"x"'),
                                                                     (0, "json", ":1}"), 0, ended("tool_use"), STOP],
      [ROLE, content('{"x"'), content(":1}"), "stop"]),
+    ("an answer by way of a tool in an envelope", LISTING,
+     [START, (0, tool(name="j")), (0, "json", '{"p":{"x"'), (0, "json", ":[1"), (0, "json", "]}}"), ended("tool_use"),
+      STOP], [ROLE, content('{"x":[1]}'), "stop"]),
+    ("an answer by way of a tool with a string", LISTING,
+     [START, (0, tool(name="j")), (0, "json", '{"x":"[1'), (0, "json", ']"}'), 0, ended("tool_use"), STOP],
+     [ROLE, content('{"x":'), content("[1]}"), "stop"]),
+    ("an answer by way of a tool with its start", LISTING,
+     [START, (0, tool(name="j", input={"x": "[]"})), 0, STOP], [ROLE, content('{"x": '), content("[]}"), "stop"]),
     ("an empty answer by way of a tool", ReplyPlan("m", answer_tool="j"), [START, (0, tool(name="j")), 0, STOP],
      [ROLE, content("{}"), "stop"]),
     ("a call without a name is no answer", ReplyPlan("m"), [START, (0, tool("a", None)), 0, STOP],
@@ -250,6 +259,15 @@ def test_an_attempt_is_committed_by_the_first_content_and_not_before(short: Any,
     stream = encoder()
     summaries(stream, short)
     assert stream.content_started is expected
+
+
+def test_an_answer_that_is_held_back_has_begun() -> None:
+    """The upstream has replied; the client hears of it by comments only."""
+    stream = encoder(LISTING)
+    assert summaries(stream, START, (0, tool(name="j")), (0, "json", "")) == [ROLE]
+    assert not stream.content_started
+    assert summaries(stream, (0, "json", '{"p":')) == []
+    assert stream.content_started
 
 
 def test_hidden_reasoning_commits_nothing() -> None:

@@ -22,20 +22,24 @@ from msgspec.structs import replace
 
 from modelmux import claude
 from modelmux.catalog import ModelCard, builtin
+from modelmux.claude.embed import check_files, embed
 from modelmux.claude.fold import MessageFold
 from modelmux.claude.notices import Notices, reject_notices
 from modelmux.claude.options import Options
+from modelmux.claude.prepare import prepare
 from modelmux.claude.reply_state import ReplyState
+from modelmux.claude.request import RemoteFile
 from modelmux.claude.schema import reader, root
 from modelmux.dialects import openai_chat, openai_shared
+from modelmux.dialects.openai_chat.decode import decode
 from modelmux.dialects.openai_chat.field_support import FIELD_SUPPORT
 from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError, InvalidRequest, UpstreamBroken
 from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
 from modelmux.wire import anthropic
-from modelmux.wire.openai.chat_request import decode_request
 from support.cli import UPDATE
-from support.translation import OPUS, PREFILL, SONNET, translate_request
+from support.foreign_cases import FOREIGN
+from support.translation import OPUS, PREFILL, SONNET
 
 Json = dict[str, Any]
 
@@ -182,6 +186,7 @@ CASES: Final = [
     Case("an image of the system", talk({"role": "system", "content": [picture(data(PNG))]}, user())),
     Case("the assistant's audio", talk(user(), {"role": "assistant", "audio": {"id": "x"}}, user())),
     Case("arguments that are no JSON", talk(user(), called(call(arguments="{")), result())),
+    Case("arguments with half a surrogate pair", talk(user(), called(call(arguments=r'{"a":"\ud83d"}')), result())),
     Case("arguments that are no object", talk(user(), called(call(arguments="[1]")), result())),
     Case("a call without an answer", talk(user(), called(call()), user())),
     Case("an answer without a call", talk(user(), result())),
@@ -196,21 +201,19 @@ CASES: Final = [
     Case("detail of an image", talk(user(picture(data(PNG), detail="low")))),
     Case("a document as an image", talk(user(picture("https://x/a"))), assets={
         "https://x/a": anthropic.DocumentBlock(anthropic.TextSource("text/plain", "a"))}),
-    Case("an image as a document", talk(user(file(file_data="https://x/a"))), assets={
-        "https://x/a": anthropic.ImageBlock(anthropic.Base64Source("image/png", ""))}),
     Case("a URL that was not fetched", talk(user(picture("https://x/a")))),
     Case("another kind of URL", talk(user(picture("ftp://x/a")))),
     Case("a data URL without base64", talk(user(picture("data:image/png,a")))),
     Case("a data URL with broken base64", talk(user(picture("data:image/png;base64,a")))),
     Case("an image of another type", talk(user(picture(data(b"BM", "image/bmp"))))),
-    Case("an image of a type with markup", talk(user(picture(data(b"BM", "<b>"))))),
+    Case("an image of a type with markup", talk(user(picture(data(b"BM\0", "<b>"))))),
     Case("a large image", talk(user(picture(data(PNG + b"x" * 4_000_000))))),
     Case("a file's id", talk(user(file(file_id="file-1")))),
     Case("a long file name", talk(user(file(filename="x" * 600, file_data=data(b"a", "text/plain"))))),
     Case("a file of another type", talk(user(file(file_data=data(b"\0", "application/zip"))))),
     # tools
     Case("two tools of a name", {"tools": [tool(), tool()]}),
-    Case("a tool of another type", {"tools": [{"type": "web_search"}]}),
+    Case("a tool of another type", {"tools": [{"type": "mcp"}]}),
     Case("a tool without its definition", {"tools": [{"type": "function"}]}),
     Case("a grammar", {"tools": [{"type": "custom", "custom": {"name": "g", "format": {"type": "grammar"}}}]}),
     Case("a root of another type", {"tools": [tool(parameters={"type": "array", "items": STRING})]}),
@@ -266,6 +269,8 @@ CASES: Final = [
     Case("a budget that is no number", {"reasoning": {"max_tokens": True}}),
     # structured output
     Case("another response format", {"response_format": {"type": "xml"}}),
+    Case("a schema of another dialect", form({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}})),
+    Case("a key that is not legal", {"tools": [tool(parameters=objects({"a b": {}}))]}),
     Case("no schema", {"response_format": {"type": "json_schema"}}),
     Case("a schema where there is no way", form(objects({"a": {}})), OPUS),
     Case("a schema of no object where there is no format", form({"type": "array", "items": STRING}), NO_FORMAT),
@@ -299,16 +304,17 @@ CASES: Final = [
         text(cache_control=MARK), text(cache_control={**MARK, "ttl": "1h"})))),
 ]  # fmt: skip
 
+CASES += [Case(title, fields) for title, fields in FOREIGN]
+CASES += [Case("an effort beside a model that has none", {"output_config": {"effort": "low"}}, BUDGET)]
+
 
 def output_lines(case: Case) -> list[str]:
     """The lines of one case: what was refused, or else the notices."""
-    body = {"model": "m", "messages": [user()], **case.fields}
-    request = decode_request(json.dumps(body).encode())
+    body = {"model": "m", "messages": [user()], **dict.fromkeys(case.unknown, 1), **case.fields}
     try:
-        done = translate_request(
-            request, case.card, case.options,
-            unknown=case.unknown, assets=case.assets, other_model=case.other_model,
-        )  # fmt: skip
+        _, request, plan = decode(json.dumps(body).encode())
+        embedded = embed(request, case.assets or {})
+        done = prepare(embedded, plan, case.card, case.options or Options(), other_model=case.other_model)
         if case.strict:
             reject_notices(done.notices)
     except InvalidRequest as error:
@@ -380,6 +386,9 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         watch(owner, name)
     for case in CASES:
         output_lines(case)
+    picture_file = anthropic.ImageBlock(anthropic.Base64Source("image/png", ""))
+    with pytest.raises(InvalidRequest, match="not a document"):  # only said of native requests
+        check_files([RemoteFile("https://x", "document", "p", "f")], {"https://x": picture_file})
     places = _places()
     assert len(places) > 100
     assert [f"{file}:{line} {words}" for (file, line), words in places.items() if (file, line) not in reached] == []

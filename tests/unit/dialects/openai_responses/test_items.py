@@ -107,6 +107,16 @@ def test_the_input_of_the_answer_tool_is_the_text() -> None:
     assert texts(output((0, {**answer, "input": {"b": 2}}), 0, answer_tool="answer")) == [['{"b": 2}']]
 
 
+def test_known_deformations_of_an_answer_are_undone() -> None:
+    schema = {"properties": {"x": {"type": "array"}}, "required": ["x"]}
+    answer = tool(name="answer")
+    fields: dict[str, Any] = {"end": ended("tool_use"), "answer_tool": "answer", "answer_schema": schema}
+    blocks = [(0, answer), (0, "json", '{"p":{"x"'), (0, "json", ":[]"), (0, "json", "}}"), 0]
+    assert texts(output(*blocks, **fields)) == [['{"x":[]}']]
+    assert texts(output((0, {**answer, "input": {"x": "[]"}}), 0, **fields)) == [['{"x": []}']]
+    assert texts(output(*blocks[:-1], **fields)) == [['{"x":[]}']]
+
+
 def test_one_reasoning_item_for_each_run_of_thinking() -> None:
     items = output(
         (0, "thinking"), (0, "think", "a"), (0, "think", ""), (0, "think", "b"), (0, "sign", "s1"), 0,

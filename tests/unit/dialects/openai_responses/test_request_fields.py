@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelmux.claude.notices import Notice
 from modelmux.claude.request import NO_LIMIT, AnswerFormat, CacheOptions, ReasoningRequest
 from modelmux.dialects.base import DialectOptions
+from modelmux.dialects.openai_responses.plan import ResponsesPlan
 from modelmux.dialects.openai_responses.request import decode
 from modelmux.dialects.openai_shared.user_id import user_id
+from modelmux.dialects.request_body import HALF_A_CHARACTER
 from modelmux.errors import InvalidRequest
 from support.responses_requests import OPTIONS, SEALER, decoded, function, inbound, notices, plan_of, request_of
 
@@ -211,11 +214,6 @@ def test_bodies_that_are_no_request(body: bytes) -> None:
         decode(inbound(), body)
 
 
-def test_a_lone_surrogate_is_refused_like_other_bad_json() -> None:
-    with pytest.raises(InvalidRequest):
-        decode(inbound(), json.dumps({"model": "m", "input": "x"}).encode().replace(b'"x"', b'"\\ud800"'))
-
-
 @pytest.mark.parametrize(
     "place", ['"input":"a","other":"{}"', '"input":[{{"role":"user","content":"a","other":"{}"}}]']
 )
@@ -224,3 +222,22 @@ def test_text_that_is_kept_and_not_read_is_utf_8(place: str) -> None:
     assert decode(inbound(), body).request is not None
     with pytest.raises(InvalidRequest, match="UTF-8"):
         decode(inbound(), body.replace("é".encode(), b"\xff"))
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\xed\xa0\x80"])
+def test_a_lone_surrogate_is_replaced_with_a_notice(half: bytes) -> None:
+    body = json.dumps({"model": "m", "input": [{"role": "user", "content": "x"}]}).encode()
+    request = decode(inbound(), body.replace(b'"x"', b'"' + half + b'"')).request
+    assert request is not None
+    assert request.body.messages[0].content[0].text == "\ufffd"
+    assert request.notices == (Notice("changed", "input.0.content", HALF_A_CHARACTER),)
+
+
+def test_lone_surrogates_are_replaced_in_what_is_stored() -> None:
+    item = r'{"type":"custom_tool_call_output","call_id":"c","output":"a\ud83d"}'
+    call = r'{"type":"custom_tool_call","call_id":"c","name":"f","input":"\udc00"}'
+    body = f'{{"model":"m","store":true,"input":[{call},{item}]}}'.encode()
+    decoded = decode(inbound(options=DialectOptions(stores_responses=True)), body)
+    assert isinstance(decoded.plan, ResponsesPlan)
+    stored = b"".join(item.data for item in decoded.plan.input_items)
+    assert (stored.count(rb"\ufffd"), rb"\ud" in stored) == (2, False)

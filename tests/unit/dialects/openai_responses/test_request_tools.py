@@ -10,6 +10,7 @@ from modelmux.dialects.base import DialectOptions
 from modelmux.dialects.openai_responses.plan import ClientTool
 from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.errors import InvalidRequest
+from modelmux.wire import anthropic
 from modelmux.wire.anthropic import Tool, ToolChoice
 from support.responses_requests import (
     OPTIONS,
@@ -193,6 +194,15 @@ def test_other_tools_are_left_out(kind: str) -> None:
     assert request_of({"tools": [{"type": kind}]}).body.tools is None
 
 
+@pytest.mark.parametrize("kind", ["web_search_20250305", "web_search_20260209", "google_search", "web_search_preview"])
+def test_every_spelling_of_web_search_is_the_server_tool(kind: str) -> None:
+    tool = {"type": kind, "name": "web_search", "max_uses": 3, "allowed_domains": ["a.com"]}
+    request = request_of({"tools": [function("f"), tool], "tool_choice": {"type": kind}}, SEARCH)
+    assert request.web_search == anthropic.WebSearch("web_search", max_uses=3, allowed_domains=["a.com"])
+    assert request.body.tool_choice == ToolChoice("tool", "web_search")
+    assert request.notices == ()
+
+
 def test_web_search() -> None:
     tool = {
         "type": "web_search", "filters": {"allowed_domains": ["a.com", 7]}, "search_context_size": "high",
@@ -203,7 +213,9 @@ def test_web_search() -> None:
     assert request.web_search.allowed_domains == ["a.com"]
     assert request.web_search.user_location == {"type": "approximate", "city": "Paris"}
     assert (plan.web_search_items, plan.max_continuations) == (True, 5)
-    assert [notice.field for notice in request.notices] == ["tools.0.user_location", "tools.0.search_context_size"]
+    assert [notice.field for notice in request.notices] == [
+        "tools.0.search_context_size", "tools.0.filters.allowed_domains", "tools.0.user_location",
+    ]  # fmt: skip
     plain = request_of({"tools": [{"type": "web_search"}]}, SEARCH).web_search
     assert plain is not None
     assert (plain.allowed_domains, plain.user_location) == (None, None)

@@ -367,6 +367,16 @@ def test_a_compaction_is_one_item() -> None:
     assert encoder(compacting).stored_response(_message()) is None
 
 
+def test_an_answer_that_is_held_back_has_begun() -> None:
+    schema = {"properties": {"x": {"type": "array"}}, "required": ["x"]}
+    stream = encoder(plan(answer_tool="answer", answer_schema=schema))
+    assert feed(stream, START, (0, tool(name="answer")), (0, "json", "")) == b""
+    assert not stream.content_started
+    assert types(feed(stream, (0, "json", '{"p":'))) == ["created", "in_progress"]
+    assert stream.content_started
+    assert feed(stream, (0, "json", '{"x":')) == b""
+
+
 def test_a_compaction_is_under_way_with_the_first_text_of_its_summary() -> None:
     stream = encoder(plan(compaction="item"))
     assert feed(stream, *SUMMARY[:6]) == b""

@@ -40,6 +40,7 @@ CLIENT: dict[str, tuple[int, str, str | None, bool | None]] = {
     "unexpected": (502, "server_error", "upstream_error", None),
     "beta_refused": (400, "invalid_request_error", None, None),
     "request_size": (413, "invalid_request_error", "request_too_large", None),
+    "content_filter": (400, "invalid_request_error", "content_filter", False),
 }
 
 
@@ -144,6 +145,34 @@ AFTER: list[tuple[str | None, str | None, float | None]] = [
 @pytest.mark.parametrize(("header", "delay", "seconds"), AFTER)
 def test_how_long_to_wait(header: str | None, delay: str | None, seconds: float | None) -> None:
     error = translate_upstream_error(Body(429, retry_delay=delay), retry_after=header)
+    assert error.retry_after == seconds
+
+
+NOW = 1_796_126_400.0  # Tue, 01 Dec 2026 12:00:00 GMT
+
+
+@pytest.mark.parametrize(
+    ("header", "date", "seconds"),
+    [
+        ("Tue, 01 Dec 2026 12:00:20 GMT", None, 20.0),
+        ("Tuesday, 01-Dec-26 12:00:20 GMT", None, 20.0),
+        ("Tue Dec  1 12:00:20 2026", None, 20.0),
+        (" Tue, 01 Dec 2026 12:00:20 GMT ", None, 20.0),
+        ("Tue, 01 Dec 2026 11:59:00 GMT", None, 0.0),
+        ("Tue, 01 Dec 2026 11:59:00 GMT", "Tue, 01 Dec 2026 11:58:45 GMT", 15.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "Tue, 01 Dec 2026 12:00:50 GMT", 10.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "Mon, 01 Jun 2026 12:00:50 GMT", 60.0),
+        ("Tue, 01 Dec 2026 12:01:00 GMT", "nonsense", 60.0),
+        ("30", "Mon, 01 Jun 2026 12:00:50 GMT", 30.0),
+        ("Tue, 99 Dec 2026 12:01:00 GMT", None, None),
+        ("Tue, 01 Dec 99999 12:01:00 GMT", None, None),
+        ("soon", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_date_says_how_long_to_wait(header: str, date: str | None, seconds: float | None) -> None:
+    headers = [] if date is None else [(b"date", date.encode())]
+    error = translate_upstream_error(Body(429), retry_after=header, headers=headers, now=NOW)
     assert error.retry_after == seconds
 
 

@@ -284,7 +284,10 @@ async def test_a_rejected_key_that_was_replaced_on_disk_is_reloaded(
     await source.aclose()
 
 
-async def test_a_key_that_is_rejected_later_is_reloaded(
+REFUSED = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
+
+
+async def test_a_key_that_was_replaced_is_read_before_anybody_fails(
     endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path
 ) -> None:
     path = tmp_path / "key.json"
@@ -292,12 +295,53 @@ async def test_a_key_that_is_rejected_later_is_reloaded(
     source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
     await source.token()
     clock.advance(3600)
-    endpoint.answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
     path.write_text(json.dumps(endpoint.service_account(project_id="rotated-project")))
-    await refusal(source)
-    clock.advance(2)
+    await source.token()
+    assert source.project == "rotated-project", "without a failure, and without asking with the old key"
+    await source.aclose()
+
+
+async def test_a_new_key_that_is_not_valid_yet_leaves_the_old_one_in_use(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account()))
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
+    await source.token()
+    for content in ("", '{"type": "service_acc', json.dumps(endpoint.service_account(project_id="rotated-project"))):
+        clock.advance(3600)
+        path.write_text(content)
+        if content.endswith("}"):
+            endpoint.answer(400, REFUSED)
+        await source.token()
+        assert source.project != "rotated-project"
+    clock.advance(3600)
     await source.token()
     assert source.project == "rotated-project"
+    await source.aclose()
+
+
+async def test_a_key_that_is_refused_is_read_again_at_once(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path
+) -> None:
+    """The time and the size of a file may be those of the one before."""
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account()))
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
+    token = await source.token()
+    endpoint.answer(400, REFUSED)
+    assert await source.renew(token) != token
+    await source.aclose()
+
+
+async def test_a_failure_is_not_repeated_after_the_file_was_replaced(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.json"
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
+    await refusal(source)
+    path.write_text(json.dumps(endpoint.service_account()))
+    assert await source.token()
     await source.aclose()
 
 

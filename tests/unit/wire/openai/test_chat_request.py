@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ FORMS: list[tuple[dict[str, Any], chat.ChatMessage]] = [
         {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
      chat.AssistantMessage(tool_calls=[chat.FunctionToolCall(chat.FunctionCall("f", "{}"), "c")])),
     ({"role": "assistant", "content": "a", "refusal": None, "annotations": [], "audio": None, "function_call": None,
-      "tool_calls": None}, chat.AssistantMessage("a")),
+      "tool_calls": None}, chat.AssistantMessage("a", annotations=[])),
     ({"role": "tool", "tool_call_id": "c", "content": "r"}, chat.ToolMessage("c", "r")),
     ({"role": "function", "name": "f", "content": "r"}, chat.FunctionMessage("f", "r")),
 ]  # fmt: skip
@@ -120,7 +121,7 @@ BODY = b'"model":"m","messages":[{"role":"user","content":"hi","new":1}]'
 )
 def test_unknown_fields_are_reported_in_order(extra: bytes, expected: list[str]) -> None:
     request, unknown = decode_request_with_unknown(b"{" + BODY + extra + b"}")
-    assert (request.model, unknown) == ("m", expected)
+    assert (request.model, unknown) == ("m", [*expected, "messages.0.new"])
 
 
 @pytest.mark.parametrize(
@@ -142,3 +143,73 @@ def test_unknown_fields_of_tools_are_reported() -> None:
     assert request.tools[1].function.eager_input_streaming is True
     for tools in (None, []):
         assert decode_request_with_unknown(json.dumps(body | {"tools": tools}).encode())[1] == ["zzz"]
+
+
+_TEXT = {"type": "text", "text": "a"}
+_CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+_FUNCTION = {"name": "f", "parameters": {"type": "object", "zz": 1}}
+#: A request that holds every kind of object once.
+COMPLETE: dict[str, Any] = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": [{**_TEXT, "cache_control": {"type": "ephemeral"}}]},
+        {"role": "developer", "content": "a"},
+        {
+            "role": "user",
+            "content": [
+                _TEXT,
+                {"type": "image_url", "image_url": {"url": "u"}},
+                {"type": "file", "file": {"file_data": "d"}},
+                {"type": "refusal", "refusal": "r"},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": "t"}, {"type": "redacted_thinking", "data": "d"}],
+            "tool_calls": [_CALL, {"id": "d", "type": "custom", "custom": {"name": "c", "input": "i"}}],
+            "function_call": {"name": "f", "arguments": "{}"},
+        },
+        {"role": "tool", "tool_call_id": "c", "content": [_TEXT]},
+        {"role": "function", "name": "f", "content": "r"},
+    ],
+    "tools": [
+        {"type": "function", "function": _FUNCTION, "cache_control": {"type": "ephemeral"}},
+        {"type": "custom", "custom": {"name": "c"}},
+    ],
+    "functions": [_FUNCTION],
+    "stream_options": {"include_usage": True},
+    "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"zz": 1}]}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"zz": 1}}},
+    "cache_control": {"type": "ephemeral"},
+    "metadata": {"zz": {"zz": 1}},
+}
+
+
+def objects(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of a value but those that are free: schemas, metadata, the entries of allowed_tools."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from objects(item, f"{path}{index}.")
+    elif isinstance(value, dict):
+        yield path, value
+        for name, member in value.items():
+            if name not in ("parameters", "schema", "metadata") and path != "tool_choice.allowed_tools.":
+                yield from objects(member, f"{path}{name}.")
+
+
+@pytest.mark.parametrize("place", [path for path, _ in objects(COMPLETE)])
+def test_an_unknown_field_of_any_object_is_reported_and_nothing_else_changes(place: str) -> None:
+    complete, body = json.dumps(COMPLETE), json.loads(json.dumps(COMPLETE))
+    assert decode_request_with_unknown(complete.encode())[1] == []
+    dict(objects(body))[place]["n\u00e9w"] = {"zz": [1]}
+    assert decode_request_with_unknown(json.dumps(body).encode()) == (
+        decode_request(complete.encode()),
+        [f"{place}néw"],
+    )
+
+
+@pytest.mark.parametrize("value", ["x", 1, None, ["x"], [None], {"content": 1}, {"role": 1}, {"role": "nobody"}])
+def test_unknown_fields_do_not_hide_what_is_wrong(value: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_request(json.dumps({"zz": 1, "model": "m", "messages": [value]}).encode())
+    assert (caught.value.param or "").startswith("messages.0")

@@ -119,5 +119,5 @@ def test_the_last_of_two_equal_keys_wins_and_big_integers_are_exact() -> None:
 
 
 def test_an_unknown_form_of_validation_message_is_still_an_error() -> None:
-    error = common._invalid_field("Something new")
+    error = common.invalid_field("Something new")
     assert error.public_message == "Invalid value for the request body: something new."

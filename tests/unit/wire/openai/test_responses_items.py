@@ -89,7 +89,7 @@ def test_tools_in_both_forms() -> None:
     assert refused(decode_tool, b'{"type": "function", "function": {"name": 7}}', "tools.1").param == (
         "tools.1.function.name"
     )
-    assert decode_web_search(b'{"type": "web_search", "filters": {}}', "tools.0").filters == {}
+    assert decode_web_search(b'{"type": "web_search", "filters": {}}', "tools.0")["filters"] == {}
 
 
 def test_requests() -> None:

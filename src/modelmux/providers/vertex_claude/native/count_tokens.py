@@ -15,7 +15,7 @@ from modelmux.catalog.betas import betas
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.options import Options
 from modelmux.providers.base import NativePrepared
-from modelmux.providers.vertex_claude.native import envelope, fields, server_tools
+from modelmux.providers.vertex_claude.native import envelope, fields, repairs, server_tools
 from modelmux.providers.vertex_claude.native.betas import matches
 from modelmux.providers.vertex_claude.native.draft import NativeDraft
 from modelmux.providers.vertex_claude.native.prepare import encode
@@ -35,6 +35,7 @@ _FORMER_BETA_FIELDS: Final = (
     "tools.*.allowed_callers",
 )  # fmt: skip
 _RULES: Final = (
+    repairs.surrogates, repairs.schemas,
     envelope.model, envelope.version, envelope.betas_argument, fields.output_format, fields.effort,
     fields.cache_scope, server_tools.tools, server_tools.blocks, fields.url_sources,
 )  # fmt: skip

@@ -23,7 +23,8 @@ class NativeDraft:
     """
 
     __slots__ = (
-        "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options", "refused",
+        "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options",
+        "property_names", "refused",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,8 @@ class NativeDraft:
         self.betas = list(native.betas)
         self.edits: dict[Path, bytes | None] = {}
         self.notices = Notices()
+        #: See ``ReplyPlan``.
+        self.property_names: Mapping[str, Mapping[str, str]] = {}
 
     def value(self, *path: str | int) -> Any:
         """The client's value; None where a part of the path does not exist."""
@@ -84,7 +87,7 @@ class NativeRule(NamedTuple):
     """
 
     field: str
-    change: Literal["moved", "set", "renamed", "removed", "inlined", "filtered", "rejected"]
+    change: Literal["moved", "set", "renamed", "removed", "inlined", "filtered", "rejected", "repaired"]
     when: str
     source: str
     apply: Callable[[NativeDraft], None]

@@ -15,13 +15,23 @@ from modelmux.claude.native import NativeRequest, edits_without_thinking
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest, PayloadTooLarge
 from modelmux.providers.base import NativePrepared
-from modelmux.providers.vertex_claude.native import betas, envelope, fields, server_tools
+from modelmux.providers.vertex_claude.native import betas, envelope, fields, repairs, server_tools
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, NativeRule
 from modelmux.wire.anthropic import MAX_BODY_BYTES
 from modelmux.wire.json_edit import DuplicateKey, dotted, edit, members_of
 
 #: In this order: the betas are filtered last, because fields that are removed or added may need one.
 RULES: Final[tuple[NativeRule, ...]] = (
+    NativeRule(
+        "strings", "repaired", "Half a surrogate pair, which is not a character, becomes U+FFFD.", "S",
+        repairs.surrogates,
+    ),
+    NativeRule(
+        "tools.*.input_schema", "repaired",
+        "If it is not JSON Schema draft 2020-12, or has a key under its root that Claude refuses: such keys are "
+        "renamed there, in input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
+        "S", repairs.schemas,
+    ),
     NativeRule("model", "moved", "Always: the URL names the model.", "SDK", envelope.model),
     NativeRule(
         "anthropic_version", "set", "Unless the body has it: from the header anthropic-version.", "SDK, S",
@@ -81,7 +91,7 @@ def prepare_native(
         if removed:
             draft.edits.update(removed)
             draft.notices.add("dropped", "messages", "Thinking that this model cannot read is not sent.")
-    return NativePrepared(encode(draft), tuple(draft.betas), draft.notices.items)
+    return NativePrepared(encode(draft), tuple(draft.betas), draft.notices.items, draft.property_names)
 
 
 def encode(draft: NativeDraft) -> bytes:

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from modelmux.catalog import builtin
 from modelmux.claude.native import NativeRequest, blocks_of
+from modelmux.claude.notices import Notice
 from modelmux.claude.options import Options
 from modelmux.errors import InvalidRequest, PayloadTooLarge
 from modelmux.providers.base import NativePrepared
+from modelmux.providers.vertex_claude.native.count_tokens import prepare_count
 from modelmux.providers.vertex_claude.native.draft import NativeDraft
 from modelmux.providers.vertex_claude.native.prepare import RULES, encode, prepare_native
 from modelmux.wire.anthropic import MAX_BODY_BYTES
@@ -243,6 +245,13 @@ def test_a_count_of_tokens_has_its_model_in_the_body_and_no_betas() -> None:
         rule.apply(draft)
     assert msgspec.json.decode(encode(draft))["model"] == "claude-sonnet-4-5"
     assert draft.betas == []
+
+
+def test_lone_surrogates_that_were_replaced_are_told() -> None:
+    notice = Notice("changed", "messages.0.content", "Replaced.")
+    assert prepare({"messages": []}, notices=(notice,)).notices == [notice]
+    counted = prepare_count(native({"messages": []}, notices=(notice,)), CARD, Options(), refused=frozenset())
+    assert counted.notices == [notice]
 
 
 def test_a_value_is_read_by_its_path() -> None:

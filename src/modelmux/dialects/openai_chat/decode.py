@@ -1,0 +1,70 @@
+"""Request bytes -> a request for Claude.
+
+A request that is Chat Completions and nothing else is decoded in one pass; any other is rewritten first, and errors and
+notices then name what the client wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest, Origins
+from modelmux.dialects.openai_chat.normalise.body import normalise
+from modelmux.dialects.openai_chat.normalise.rewrite import Rewrite
+from modelmux.dialects.openai_chat.request import to_claude_request
+from modelmux.errors import InvalidRequest
+from modelmux.wire.openai.chat_request import ChatRequest, convert_request, decode_object, decode_plain
+
+_TYPES: Final = ("function", "custom")
+#: A path inside a message: with dots, or in quotes.
+_PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
+
+
+def decode(body: bytes) -> tuple[ChatRequest, ClaudeRequest, ReplyPlan]:
+    """
+    :returns: the request in Chat Completions' form, the request for Claude, and how to present the reply.
+    :raises InvalidRequest: with the client's path of what is wrong.
+    """
+    request = decode_plain(body)
+    if request is not None and all(tool.type in _TYPES for tool in request.tools or ()):
+        return request, *to_claude_request(request)
+    rewrite = Rewrite()
+    value = normalise(decode_object(body), rewrite)
+    try:
+        request, unknown = convert_request(value)
+        translated, plan = to_claude_request(request, unknown)
+    except InvalidRequest as error:
+        raise _in_client_terms(error, rewrite) from None
+    return request, _located(translated, rewrite), plan
+
+
+def _in_client_terms(error: InvalidRequest, rewrite: Rewrite) -> InvalidRequest:
+    message = _PATH.sub(lambda match: rewrite.client_path(match[0]), error.message)
+    param = rewrite.client_path(error.param) if error.param is not None else None
+    return InvalidRequest(message, param=param, hint=error.hint, code=error.code)
+
+
+def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
+    """The request with the client's paths in everything that names a place."""
+    path, fields = rewrite.client_path, request.fields
+    names = replace(
+        fields,
+        max_tokens=tuple(map(path, fields.max_tokens)),
+        tools={name: path(position) for name, position in fields.tools.items()},
+        answer_format=path(fields.answer_format),
+        answer_schema=path(fields.answer_schema),
+        web_search=path(fields.web_search),
+    )
+    notices = (notice._replace(field=path(notice.field)) for notice in request.notices)
+    return replace(
+        request,
+        late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
+        remote_files=tuple(replace(f, path=path(f.path), field=path(f.field)) for f in request.remote_files),
+        fields=names,
+        origins=Origins((block, path(position)) for block, position in request.origins),
+        notices=(*rewrite.notices.items, *notices),
+    )

@@ -1,0 +1,105 @@
+"""Tool calls in a history: Anthropic's, Responses' and LangChain's, and OpenAI's own with omissions -> OpenAI's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from modelmux.dialects.openai_chat.normalise.rewrite import (
+    Json,
+    Rewrite,
+    as_json,
+    first,
+    unknown_value,
+    without,
+    wrong_type,
+)
+
+_FUNCTION_TYPES: Final = ("function", "function_call", "tool_use", "tool_call", "tool-call")
+_CUSTOM_TYPES: Final = ("custom", "custom_tool_call")
+_IDS: Final = ("id", "call_id", "toolCallId")
+_NAMES: Final = ("name", "toolName")
+_ARGUMENTS: Final = ("arguments", "input", "args")
+
+
+def normalise_calls(value: Any, path: str, rewrite: Rewrite) -> list[Json]:
+    """``tool_calls`` of a message.
+
+    :raises InvalidRequest: a call of an unknown type, or one that is not an object.
+    """
+    if isinstance(value, dict):
+        return [normalise_call(value, path, rewrite)]
+    if not isinstance(value, list):
+        raise wrong_type(value, path, "an array of tool calls")
+    return [normalise_call(call, f"{path}.{index}", rewrite) for index, call in enumerate(value)]
+
+
+def normalise_call(value: Any, path: str, rewrite: Rewrite, origin: str | None = None) -> Json:
+    """One call, nested or flat.
+
+    :param path: where the call stands in the end.
+    :param origin: where the client wrote it, if that is another place.
+    """
+    if not isinstance(value, dict):
+        raise wrong_type(value, path, "a tool call")
+    origin = path if origin is None else origin
+    rewrite.moved(path, origin)
+    kind = value.get("type") or None
+    if kind is None:
+        kind = "custom" if isinstance(value.get("custom"), dict) else "function"
+        rewrite.completed(f"{origin}.type", f"A tool call without a type is taken for one of type '{kind}'.")
+    elif kind not in (*_FUNCTION_TYPES, *_CUSTOM_TYPES):
+        raise unknown_value(kind, f"{origin}.type", ("function", "custom"))
+    if kind in _CUSTOM_TYPES:
+        return _nested(value, "custom", origin, rewrite)
+    return _nested(value, "function", origin, rewrite)
+
+
+def normalise_function_call(value: Any, path: str, rewrite: Rewrite) -> Any:
+    """The legacy ``function_call`` of a message."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        **without(value, "arguments"),
+        "arguments": _arguments(value.get("arguments"), f"{path}.arguments", rewrite),
+    }
+
+
+def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
+    inner, position = value.get(kind), f"{origin}.{kind}"
+    text = "arguments" if kind == "function" else "input"
+    used: tuple[str, ...] = ("type", kind, *_IDS)
+    if not isinstance(inner, dict):
+        spelling = next((name for name in _ARGUMENTS if value.get(name) is not None), text)
+        name = next((name for name in _NAMES if value.get(name) is not None), "name")
+        rewrite.renamed(position, origin)
+        rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
+        rewrite.renamed(f"{position}.name", f"{origin}.{name}")
+        used += (*_NAMES, *_ARGUMENTS)
+        inner = {"name": value.get(name), text: value.get(spelling)}
+        if inner["name"] is None:
+            del inner["name"]
+    call = {**without(value, *used), "type": kind, kind: dict(inner)}
+    if (id := first(value, *_IDS)) is not None:
+        call["id"] = normalise_id(id, f"{origin}.id", rewrite)
+    native = value.get("type") == "tool_use" or "input" in value
+    call[kind][text] = (
+        _arguments(inner.get(text), rewrite.client_spelling(f"{position}.{text}"), rewrite, quiet=native) or ""
+    )
+    return call
+
+
+def normalise_id(value: Any, field: str, rewrite: Rewrite) -> Any:
+    """An id that was written as a number, as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        rewrite.completed(field, "An id is a text.")
+        return str(value)
+    return value
+
+
+def _arguments(value: Any, field: str, rewrite: Rewrite, *, quiet: bool = False) -> str | None:
+    """Arguments as the JSON text that OpenAI has."""
+    if value is None or isinstance(value, str):
+        return value
+    if not quiet:
+        rewrite.completed(field, "Arguments are a text that holds JSON.")
+    return as_json(value)

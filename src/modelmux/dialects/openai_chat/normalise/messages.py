@@ -1,0 +1,256 @@
+"""Messages: roles, content, and the calls and results that other dialects put into content or beside messages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from modelmux.dialects.openai_chat.normalise.calls import (
+    normalise_call,
+    normalise_calls,
+    normalise_function_call,
+    normalise_id,
+)
+from modelmux.dialects.openai_chat.normalise.parts import CALLS, PART_TYPES, RESULTS, normalise_parts
+from modelmux.dialects.openai_chat.normalise.rewrite import (
+    Json,
+    Rewrite,
+    as_json,
+    first,
+    unknown_value,
+    without,
+    wrong_type,
+)
+from modelmux.errors import InvalidRequest
+
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+#: Other spellings: of LangChain's messages, and of Gemini's.
+_ROLE_SPELLINGS: Final = {"human": "user", "ai": "assistant", "model": "assistant"}
+_RESULT_IDS: Final = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
+#: Items of Responses that are calls and outputs.
+_CALL_ITEMS: Final = ("function_call", "custom_tool_call")
+_OUTPUT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
+#: Items that only Responses can use.
+_DROPPED_ITEMS: Final = ("reasoning", "web_search_call")
+_ITEMS: Final = ("message", *_CALL_ITEMS, *_OUTPUT_ITEMS, *_DROPPED_ITEMS)
+
+
+class MessageList:
+    """The messages of one request while they are rewritten: one of the client's may become several, and back."""
+
+    def __init__(self, rewrite: Rewrite) -> None:
+        self.messages: list[Json] = []
+        self._rewrite = rewrite
+        self._calls_open = False
+        #: Calls of the last assistant message that have no result: (id, name).
+        self._waiting: list[tuple[str, str]] = []
+
+    def add_system(self, content: Any, path: str) -> None:
+        """A system prompt that stood beside the messages."""
+        if content not in (None, "", []):
+            self._add_content({"role": "system", "content": content}, path, path)
+
+    def add(self, values: Any, path: str) -> None:
+        """:raises InvalidRequest: a message of an unknown role or type, or one that is not an object."""
+        if isinstance(values, str) and path == "input":
+            values = [{"role": "user", "content": values}]
+        if not isinstance(values, list):
+            raise wrong_type(values, path, "an array of messages")
+        for index, value in enumerate(values):
+            self._add_value(value, f"{path}.{index}")
+
+    def _add_value(self, value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise wrong_type(value, path, "a message object")
+        if "role" not in value and value.get("type") is not None:
+            self._add_item(value, path)
+            return
+        role = value.get("role")
+        if isinstance(role, str):
+            role = _ROLE_SPELLINGS.get(role.lower(), role.lower())
+            if role not in _ROLES:
+                raise unknown_value(value["role"], f"{path}.role", _ROLES)
+        self._calls_open = False
+        value = without(value, "role", *(("type",) if value.get("type") == "message" else ()))
+        if role is not None:
+            value = {"role": role, **value}
+        if role == "user":
+            self._add_user(value, path)
+        elif role == "assistant":
+            self._add_assistant(value, path)
+        elif role == "tool" or (role == "function" and not value.get("name") and value.get("tool_call_id")):
+            value["role"] = "tool"
+            self._add_tool(value, path)
+        else:
+            self._add_content(value, path, f"{path}.content")
+
+    def _add_item(self, value: Json, path: str) -> None:
+        """An item of Responses."""
+        kind = value["type"]
+        if kind in _CALL_ITEMS:
+            if not self._calls_open:
+                self._add({"role": "assistant", "content": None, "tool_calls": []}, path)
+                self._calls_open = True
+            self._add_call(without(value, "id", "status"), path)
+        elif kind in _OUTPUT_ITEMS:
+            self._add_tool(
+                {**without(value, "type", "id", "status", "output"), "role": "tool", "content": value.get("output")},
+                path, f"{path}.output",
+            )  # fmt: skip
+        elif kind in _DROPPED_ITEMS:
+            self._rewrite.left_out(path, "Chat Completions has no items of this type.")
+        else:
+            raise unknown_value(kind, f"{path}.type", _ITEMS)
+
+    def _add_user(self, value: Json, path: str) -> None:
+        content = value.get("content")
+        if isinstance(value.get("images"), list):  # Ollama's
+            text = [content] if isinstance(content, str) else content or []
+            content = [*(text if isinstance(text, list) else [text]), *map(_image, value["images"])]
+            value = without(value, "images")
+        if content is None or isinstance(content, str):
+            self._add(value, path)
+            return
+        parts = self._parts(content, f"{path}.content")
+        rest: list[tuple[Json, str]] = []
+        for part, position in parts:
+            if part["type"] in RESULTS:
+                self._add_result(part, position)
+            elif part["type"] in CALLS:
+                raise _misplaced(position, "A tool call belongs to an assistant message.")
+            else:
+                rest.append((part, position))
+        if rest or not parts:
+            self._add_parts(value, rest, path)
+
+    def _add_assistant(self, value: Json, path: str) -> None:
+        self._waiting = []
+        if not value.get("images"):  # LiteLLM's, of replies that have none
+            value = without(value, "images")
+        content, calls = value.get("content"), value.get("tool_calls")
+        if value.get("function_call") is not None:
+            position = f"{path}.function_call"
+            value["function_call"] = normalise_function_call(value["function_call"], position, self._rewrite)
+        parts: list[tuple[Json, str]] | None = None
+        if content is not None and not isinstance(content, str):
+            parts = self._parts(content, f"{path}.content")
+        if calls is not None:
+            value["tool_calls"] = normalise_calls(calls, f"{path}.tool_calls", self._rewrite)
+            for call in value["tool_calls"]:
+                self._wait_for(call)
+        if parts is None:
+            self._add(value, path)
+            self._calls_open = True
+            return
+        rest: list[tuple[Json, str]] = []
+        found: list[tuple[Json, str]] = []
+        for part, position in parts:
+            if part["type"] in RESULTS:
+                raise _misplaced(position, "A tool result belongs to a user or tool message.")
+            (found if part["type"] in CALLS else rest).append((part, position))
+        self._add_parts(value, rest, path)
+        if not calls:  # LangChain sends them twice: as blocks and as calls
+            for part, position in found:
+                self._add_call(part, position)
+        self._calls_open = True
+
+    def _add_call(self, value: Json, origin: str) -> None:
+        """A call as part of the last message."""
+        message = self.messages[-1]
+        calls = message.get("tool_calls")
+        if calls is None:
+            calls = message["tool_calls"] = []
+        path = f"messages.{len(self.messages) - 1}.tool_calls.{len(calls)}"
+        calls.append(normalise_call(value, path, self._rewrite, origin))
+        self._wait_for(calls[-1])
+
+    def _wait_for(self, call: Json) -> None:
+        inner = call[call["type"]]
+        self._waiting.append((str(call.get("id") or ""), str(inner.get("name") or "")))
+
+    def _add_tool(self, value: Json, path: str, content: str | None = None) -> None:
+        """A tool message. Results in its content are messages of their own."""
+        position = content or f"{path}.content"
+        self._calls_open = False
+        given = value.get("content")
+        if isinstance(given, list) and given and all(_is_result(part) for part in given):
+            for index, part in enumerate(given):
+                self._add_result(part, f"{position}.{index}")
+            return
+        id = first(value, *_RESULT_IDS)
+        value = without(value, *_RESULT_IDS)
+        if id is None:
+            id = self._only_call(value.get("name"))
+            if id is not None:
+                self._rewrite.completed(f"{path}.tool_call_id", "The result is that of the only call without one.")
+        if id is not None:
+            value["tool_call_id"] = normalise_id(id, f"{path}.tool_call_id", self._rewrite)
+            self._waiting = [call for call in self._waiting if call[0] != value["tool_call_id"]]
+        fields, position = self._result_content(given, position)
+        self._add_content({**value, **fields}, path, position)
+
+    def _add_result(self, part: Json, path: str) -> None:
+        """Anthropic's ``tool_result``."""
+        value = {"role": "tool", **without(part, "type")}
+        self._add_tool(value, path)
+
+    def _result_content(self, content: Any, path: str) -> tuple[Json, str]:
+        """The content of a tool's result, whatever JSON the tool returned, and the client's path of it."""
+        if isinstance(content, dict) and isinstance(content.get("content"), list) and "type" not in content:
+            for unknown in without(content, "content", "isError", "is_error"):  # MCP's result of a call
+                self._rewrite.notices.add("ignored", f"{path}.{unknown}"[:80], "Not part of what the model reads.")
+            error = first(content, "isError", "is_error") is True
+            return {"content": content["content"], **({"is_error": True} if error else {})}, f"{path}.content"
+        if content is None or isinstance(content, str) or _is_part(content):
+            return {"content": content}, path
+        if isinstance(content, list) and all(_is_part(part) or isinstance(part, str) for part in content):
+            return {"content": content}, path
+        self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
+        return {"content": as_json(content)}, path
+
+    def _only_call(self, name: Any) -> str | None:
+        """The id of the only call without a result, or of the only one of that name."""
+        waiting = [id for id, called in self._waiting if not isinstance(name, str) or called == name]
+        return waiting[0] if len(waiting) == 1 and waiting[0] else None
+
+    def _parts(self, content: Any, path: str) -> list[tuple[Json, str]]:
+        """Parts, and the client's path of each."""
+        if isinstance(content, dict):
+            content = [content]
+        if not isinstance(content, list):
+            raise wrong_type(content, path, "a string or an array of content parts")
+        return normalise_parts(content, path, self._rewrite)
+
+    def _add_content(self, value: Json, origin: str, position: str) -> None:
+        """A message with content in any form; ``place`` is the client's path of it."""
+        content = value.get("content")
+        if content is None or isinstance(content, str):
+            self._add(value, origin)
+        else:
+            self._add_parts(value, self._parts(content, position), origin)
+        self._rewrite.moved(f"messages.{len(self.messages) - 1}.content", position)
+
+    def _add_parts(self, value: Json, parts: list[tuple[Json, str]], origin: str) -> None:
+        path = f"messages.{len(self.messages)}.content"
+        self._add({**value, "content": [part for part, _ in parts] or None}, origin)
+        for index, (_, position) in enumerate(parts):
+            self._rewrite.moved(f"{path}.{index}", position)
+
+    def _add(self, value: Json, origin: str) -> None:
+        self._rewrite.moved(f"messages.{len(self.messages)}", origin)
+        self.messages.append(value)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] in PART_TYPES
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") in RESULTS
+
+
+def _image(value: Any) -> Any:
+    return {"type": "image_url", "image_url": value} if isinstance(value, str) else value
+
+
+def _misplaced(path: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(reason, param=f"{path}.type", hint="Move it there.")

@@ -1,0 +1,121 @@
+"""What the rewriting of one request collects, and the errors it raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from modelmux.claude.notices import Notices
+from modelmux.errors import InvalidRequest
+from modelmux.wire.openai import common
+
+Json = dict[str, Any]
+
+#: What looks like the name of a type. Anything else that stands in its place may be a secret and is not quoted.
+_TYPE_NAME: Final = re.compile(r"[a-z]{1,20}([_:-][a-z]{1,20}){0,4}([_-]\d{4}_?\d{2}_?\d{2})?")
+#: A field that was taken for another one may be rewritten once more.
+_RENAMED_TWICE: Final = 2
+_JSON_TYPES: Final = (
+    (bool, "a boolean"), (int | float, "a number"), (str, "a string"), (list, "an array"), (dict, "an object"),
+)  # fmt: skip
+
+
+class Rewrite:
+    """Notices, and where the client wrote what stands at another place now.
+
+    ``positions`` maps the path of a message, part, call or tool of the rewritten request to the client's;
+    ``members`` maps paths inside of these, which begin with the client's path, to the client's spelling.
+    """
+
+    __slots__ = ("members", "notices", "positions")
+
+    def __init__(self) -> None:
+        self.notices = Notices()
+        self.positions: dict[str, str] = {}
+        self.members: dict[str, str] = {}
+
+    def moved(self, path: str, origin: str) -> None:
+        """:param origin: the client's path of what stands at ``path`` now."""
+        self.positions[path] = origin
+
+    def renamed(self, path: str, origin: str) -> None:
+        """:param path: a member of what the client wrote, by its name in Chat Completions."""
+        self.members[path] = origin
+
+    def client_path(self, path: str) -> str:
+        """The client's path for a path of the rewritten request."""
+        return self.client_spelling(_replace_prefix(path, self.positions))
+
+    def client_spelling(self, path: str) -> str:
+        """The same for a path that begins with the client's position."""
+        for _ in range(_RENAMED_TWICE):
+            path = _replace_prefix(path, self.members)
+        return path
+
+    def completed(self, field: str, reason: str) -> None:
+        """A notice for an omission that was filled in."""
+        self.notices.add("changed", field, reason)
+
+    def left_out(self, field: str, reason: str) -> None:
+        self.notices.add("dropped", field, reason)
+
+
+def without(value: Json, *names: str) -> Json:
+    """The members that were not read: they stay, so that the decoder reports them."""
+    return {name: member for name, member in value.items() if name not in names}
+
+
+def first(value: Json, *names: str) -> Any:
+    """The first member that is there and not null."""
+    return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def as_json(value: Any) -> str:
+    """:raises InvalidRequest: nested too deeply."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise common.nested_too_deeply() from None
+
+
+def unknown_value(value: Any, field: str, taken: Iterable[str]) -> InvalidRequest:
+    """The error for a value that is not one of those taken. It quotes what looks like the name of a type."""
+    met = f"expected a string, got {json_type(value)}"
+    if isinstance(value, str):
+        met = f"unknown value '{value}'" if is_type_name(value) else "unknown value"
+    return InvalidRequest(
+        f"Invalid value for '{field}': {met}.", param=field, hint=f"Use one of: {', '.join(dict.fromkeys(taken))}."
+    )
+
+
+def is_type_name(value: Any) -> bool:
+    """Whether a value looks like the name of a type, so that an error may quote it."""
+    return isinstance(value, str) and _TYPE_NAME.fullmatch(value) is not None
+
+
+def wrong_type(value: Any, field: str, wanted: str) -> InvalidRequest:
+    """:param wanted: what the field takes, with its article."""
+    return InvalidRequest(f"Invalid value for '{field}': expected {wanted}, got {json_type(value)}.", param=field)
+
+
+def missing(field: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")
+
+
+def json_type(value: Any) -> str:
+    """The name of a value's type in JSON, with its article."""
+    return next((name for type, name in _JSON_TYPES if isinstance(value, type)), "null")
+
+
+def _replace_prefix(path: str, names: dict[str, str]) -> str:
+    """The path with its longest prefix in ``names`` replaced."""
+    prefix, rest = path, ""
+    while prefix:
+        if prefix in names:
+            return names[prefix] + rest
+        prefix, dot, last = prefix.rpartition(".")
+        rest = f"{dot}{last}{rest}"
+    return path

@@ -1,0 +1,163 @@
+"""Tools and the choice among them: Anthropic's, Responses', MCP's and Gemini's -> Chat Completions' own.
+
+Web search is one tool in many spellings; all of them become ``web_search_options``, as far as it is Claude's tool.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from modelmux.dialects.openai_chat.normalise.rewrite import (
+    Json,
+    Rewrite,
+    first,
+    missing,
+    unknown_value,
+    without,
+    wrong_type,
+)
+from modelmux.dialects.openai_shared.web_search import is_web_search
+
+_SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
+_FUNCTION: Final = ("name", "description", "strict", *_SCHEMAS)
+_CHOICE_WORDS: Final = ("auto", "none", "required", "any")
+_CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
+_GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
+
+
+class NormalisedTools:
+    """Tools in Chat Completions' form, and the options of web search if it is among them."""
+
+    def __init__(self, rewrite: Rewrite) -> None:
+        self.tools: list[Json] = []
+        self.web_search: Json | None = None
+        self.web_search_path = ""
+        self._rewrite = rewrite
+
+    def add(self, values: Any, path: str) -> None:
+        """:raises InvalidRequest: a tool that is not an object, or has no definition."""
+        if isinstance(values, dict):
+            values = [values]
+        if not isinstance(values, list):
+            raise wrong_type(values, path, "an array of tools")
+        for index, value in enumerate(values):
+            self._add(value, f"{path}.{index}")
+
+    def _add(self, value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise wrong_type(value, path, "a tool")
+        kind = value.get("type") or None
+        search = _search_options(value, kind)
+        if search is not None:
+            self._search(search, path)
+            return
+        if kind in (None, "function") or (kind == "custom" and not _is_free_text(value)):
+            self._keep(normalise_function_tool(value, path, self._rewrite), path)
+        elif kind == "custom":
+            self._keep(_custom(value, path, self._rewrite), path)
+        else:
+            self._keep(value, path)  # refused by the translation, which knows what there is
+
+    def _keep(self, tool: Json, path: str) -> None:
+        self._rewrite.moved(f"tools.{len(self.tools)}", path)
+        self.tools.append(tool)
+
+    def _search(self, options: Json, path: str) -> None:
+        if self.web_search is not None:
+            if options != self.web_search:
+                self._rewrite.notices.add("ignored", path, "Another web search tool precedes it.")
+            return
+        self.web_search, self.web_search_path = options, path
+
+
+def _search_options(value: Json, kind: Any) -> Json | None:
+    """The options of a web search tool; None for another tool."""
+    if isinstance(kind, str) and is_web_search(kind):
+        inner = value.get(kind)
+        nested: Json = inner if isinstance(inner, dict) else {}
+        return {**without(value, "type", "name", kind), **nested}
+    if kind is None and "function" not in value:
+        google = next((name for name in _GOOGLE_SEARCH if name in value), None)
+        if google is not None:
+            options = value[google] if isinstance(value[google], dict) else {}
+            return {**without(value, google), **options}
+    return None
+
+
+def _is_free_text(value: Json) -> bool:
+    """Whether a tool of type ``custom`` is OpenAI's; Anthropic's has a schema."""
+    return not any(value.get(name) is not None for name in _SCHEMAS)
+
+
+def normalise_function_tool(value: Json, path: str, rewrite: Rewrite) -> Json:
+    """A function, nested or flat."""
+    inner = value.get("function")
+    if isinstance(inner, dict):
+        function = normalise_function(inner, f"{path}.function", rewrite)
+        return {**without(value, "type", "function"), "type": "function", "function": function}
+    if not any(value.get(name) is not None for name in _FUNCTION):
+        raise missing(f"{path}.function")
+    rewrite.renamed(f"{path}.function", path)
+    definition = {name: member for name, member in value.items() if name in _FUNCTION}
+    function = normalise_function(definition, path, rewrite, f"{path}.function")
+    return {**without(value, "type", "function", *_FUNCTION), "type": "function", "function": function}
+
+
+def normalise_function(value: Json, origin: str, rewrite: Rewrite, path: str | None = None) -> Json:
+    """A definition, its schema under the name ``parameters``."""
+    spelling = next((name for name in _SCHEMAS if value.get(name) is not None), "parameters")
+    rewrite.renamed(f"{path or origin}.parameters", f"{origin}.{spelling}")
+    return {**without(value, spelling), "parameters": value.get(spelling)}
+
+
+def _custom(value: Json, path: str, rewrite: Rewrite) -> Json:
+    """A tool with free text; flat as in Responses."""
+    if isinstance(value.get("custom"), dict):
+        return value
+    if value.get("name") is None:
+        raise missing(f"{path}.custom")
+    rewrite.renamed(f"{path}.custom", path)
+    used = ("name", "description", "format")
+    custom = {name: member for name, member in value.items() if name in used}
+    return {**without(value, "custom", *used), "custom": custom}
+
+
+def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite) -> Any:
+    """``tool_choice`` in Chat Completions' form.
+
+    :param body: the rewritten request; Anthropic's form decides about parallel calls, too.
+    """
+    if not isinstance(value, dict):
+        return value
+    if value.get("disable_parallel_tool_use") is not None:
+        body.setdefault("parallel_tool_calls", value["disable_parallel_tool_use"] is not True)
+    value = without(value, "disable_parallel_tool_use")
+    kind, rest = value.get("type"), without(value, "type", "name", "tools", "mode")
+    if kind in _CHOICE_WORDS:
+        for unknown in rest:
+            rewrite.notices.add("ignored", f"tool_choice.{unknown[:80]}", "Not a field of Chat Completions.")
+        return kind
+    if kind == "allowed_tools" and "allowed_tools" not in value:
+        rewrite.renamed("tool_choice.allowed_tools", "tool_choice")
+        allowed = {"mode": value.get("mode", "auto"), "tools": value.get("tools")}
+        return {**rest, "type": kind, "allowed_tools": allowed}
+    if isinstance(kind, str) and is_web_search(kind):
+        return _named("function", "web_search")
+    if kind is not None and kind not in _CHOICE_TYPES:
+        raise unknown_value(kind, "tool_choice.type", _CHOICE_TYPES)
+    nested = value.get("function") if isinstance(value.get("function"), dict) else value.get("custom")
+    name = first(value, "name") or (nested.get("name") if isinstance(nested, dict) else None)
+    if name is None or kind == "allowed_tools":
+        return value
+    if not isinstance(nested, dict):
+        rewrite.renamed("tool_choice.function", "tool_choice")
+        rewrite.renamed("tool_choice.custom", "tool_choice")
+    return {**without(rest, "function", "custom"), **_named("custom" if _is_custom(name, tools) else "function", name)}
+
+
+def _named(kind: str, name: Any) -> Json:
+    return {"type": kind, kind: {"name": name}}
+
+
+def _is_custom(name: Any, tools: list[Json]) -> bool:
+    return any(tool["type"] == "custom" and tool["custom"].get("name") == name for tool in tools if "custom" in tool)

@@ -1,0 +1,94 @@
+"""Finds the members of a JSON value that its structs do not have, at every depth.
+
+The structs refuse unknown members, which costs nothing while a request has none. A request that has some is decoded
+without types, and ``remove_unknown`` takes them out, so that they can be reported instead of refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct, inspect
+
+
+class Shape(Struct, frozen=True):
+    """What a value may hold, as far as members are concerned. Anything else, such as a free object, is not looked at.
+
+    :param members: the shape of each member of an object; None for one that is not looked at.
+    :param variants: shapes of an object by the value of ``tag``.
+    :param items: shape of the items of an array.
+    """
+
+    members: dict[str, Shape | None] | None = None
+    variants: dict[str, Shape] | None = None
+    tag: str = ""
+    items: Shape | None = None
+
+
+def shape_of(type: Any) -> Shape:
+    """The shape of a struct."""
+    shape = _shape(inspect.type_info(type))
+    assert shape is not None, "a struct has members"
+    return shape
+
+
+def remove_unknown(value: Any, shape: Shape) -> list[str]:
+    """Take unknown members out of a value, in place.
+
+    :returns: their dotted paths, those of an object before those of what it holds.
+    """
+    unknown: list[str] = []
+    _remove(value, shape, "", unknown)
+    return unknown
+
+
+def _shape(info: inspect.Type) -> Shape | None:
+    if isinstance(info, inspect.StructType):
+        members = {field.encode_name: _shape(field.type) for field in info.fields}
+        if info.tag_field is None:
+            return Shape(members)
+        return Shape(variants={str(info.tag): Shape({info.tag_field: None, **members})}, tag=info.tag_field)
+    if isinstance(info, inspect.ListType):
+        items = _shape(info.item_type)
+        return Shape(items=items) if items is not None else None
+    return _merged(map(_shape, info.types)) if isinstance(info, inspect.UnionType) else None
+
+
+def _merged(shapes: Iterable[Shape | None]) -> Shape | None:
+    """One shape for the types of a union: msgspec allows structs in it only if a tag tells them apart."""
+    known = [shape for shape in shapes if shape is not None]
+    if not known:
+        return None
+    return Shape(
+        next((shape.members for shape in known if shape.members is not None), None),
+        {tag: variant for shape in known for tag, variant in (shape.variants or {}).items()} or None,
+        next((shape.tag for shape in known if shape.tag), ""),
+        next((shape.items for shape in known if shape.items is not None), None),
+    )
+
+
+def _remove(value: Any, shape: Shape, path: str, unknown: list[str]) -> None:
+    if isinstance(value, list):
+        if shape.items is not None:
+            for index, item in enumerate(value):
+                _remove(item, shape.items, f"{path}{index}.", unknown)
+    elif isinstance(value, dict):
+        members = _members(value, shape)
+        if members is None:
+            return
+        for name in [name for name in value if name not in members]:
+            unknown.append(path + name)
+            del value[name]
+        for name, member in value.items():
+            inner = members[name]
+            if inner is not None:
+                _remove(member, inner, f"{path}{name}.", unknown)
+
+
+def _members(value: dict[str, Any], shape: Shape) -> dict[str, Shape | None] | None:
+    if shape.variants is None:
+        return shape.members
+    tag = value.get(shape.tag)
+    variant = shape.variants.get(tag) if isinstance(tag, str) else None
+    return variant.members if variant is not None else None

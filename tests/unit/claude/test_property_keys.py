@@ -1,0 +1,161 @@
+"""Risk: two keys become one, a legal key is renamed, or a part of a schema keeps the old name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
+
+from modelmux.claude.notices import Notice
+from modelmux.claude.options import Options
+from modelmux.claude.prepare import PreparedRequest, prepare
+from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys, to_legal_key
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import ClaudeRequest, FieldNames
+from modelmux.wire.anthropic import InputMessage, MessagesRequest, TextBlock, Tool, ToolUseBlock, WebSearch
+from support.odd_schemas import NAMES
+from support.translation import SONNET
+
+Json = dict[str, Any]
+LEGAL = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
+
+@pytest.mark.parametrize("key", ["a", "a.b-c_D", "x" * 64, "__", "a__0123456789aG", "-", "type"])
+def test_a_legal_key_stays(key: str) -> None:
+    assert to_legal_key(key) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "stem"),
+    [
+        ("Account Number", "Account_Number"), ("filter[id]", "filter_id"), ("数量", "key"), ("", "key"),
+        ("x" * 65, "x" * 50), ("a\n", "a"), ("a b" * 30, ("a_b" * 30)[:49]), ("\ud83d", "key"),
+    ],
+)  # fmt: skip
+def test_another_key_keeps_what_it_can(key: str, stem: str) -> None:
+    new = to_legal_key(key)
+    assert LEGAL.fullmatch(new)
+    assert re.fullmatch(re.escape(stem) + "__[0-9a-f]{12}", new)
+
+
+@given(st.lists(st.one_of(NAMES, st.text()), unique=True))
+def test_no_two_keys_become_one(keys: list[str]) -> None:
+    """Nor does a new key become that of a client who uses it himself."""
+    keys = list(dict.fromkeys([*keys, *map(to_legal_key, keys)]))
+    new = [to_legal_key(key) for key in keys]
+    assert len(set(new)) == len(keys)
+    assert all(LEGAL.fullmatch(key) for key in new)
+    assert new == [to_legal_key(key) for key in keys]
+
+
+K, N = to_legal_key("a b"), to_legal_key("数")
+NAMES_OF = {"a b": K, "数": N}
+
+
+@pytest.mark.parametrize(
+    "schema", [None, 5, {}, {"properties": 5}, {"properties": {"a": {}, K: {}}}, {"properties": {}}]
+)
+def test_nearly_every_schema_has_nothing_to_rename(schema: Any) -> None:
+    assert renamed_keys(schema) == {}
+
+
+def test_a_separator_is_not_legal() -> None:
+    assert set(renamed_keys({"properties": {"a\0b": {}, "c": {}}})) == {"a\0b"}
+
+
+def test_a_key_that_looks_renamed_makes_room_for_one_that_is() -> None:
+    assert renamed_keys({"properties": {"a b": {}, K: {}, "x": {}}}) == {"a b": K, K: to_legal_key(K)}
+
+
+def test_a_schema_has_the_new_key_wherever_it_names_the_old_one() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"x": {}, "a b": {"type": "string", "description": "D."}, "数": True, "deep": {
+            "properties": {"a b": {"$ref": "#/properties/a%20b/items"}}, "required": ["a b"]}},
+        "required": ["数", "x", 5],
+        "dependentRequired": {"a b": ["数"]},
+        "dependentSchemas": {"数": {"properties": {"a b": {}}}},
+        "dependencies": 5,
+        "propertyNames": {"enum": ["a b", "x"], "pattern": "a b"},
+        "if": {"required": ["a b"]}, "then": True, "not": {"anyOf": [{"required": ["数"]}]}, "anyOf": 5,
+        "default": {"a b": {"a b": 1}}, "const": "a b", "examples": [{"数": 1}, "数"], "enum": None,
+        "$defs": {"a b": {"$ref": "#/properties/数"}, "o": {"$ref": "#/$defs/a b"}, "p": {"$ref": "#/properties/x"}},
+    }  # fmt: skip
+    assert renamed_keys(schema) == NAMES_OF
+    made = rename_in_schema(schema, NAMES_OF)
+    assert made == {
+        "type": "object",
+        "properties": {"x": {}, K: {"type": "string", "description": '"a b": D.'}, N: {"description": '"数"'}, "deep": {
+            "properties": {"a b": {"$ref": f"#/properties/{K}/items"}}, "required": ["a b"]}},
+        "required": [N, "x", 5],
+        "dependentRequired": {K: [N]},
+        "dependentSchemas": {N: {"properties": {K: {}}}},
+        "dependencies": 5,
+        "propertyNames": {"enum": [K, "x"], "pattern": "a b"},
+        "if": {"required": [K]}, "then": True, "not": {"anyOf": [{"required": [N]}]}, "anyOf": 5,
+        "default": {K: {"a b": 1}}, "const": "a b", "examples": [{N: 1}, "数"], "enum": None,
+        "$defs": {"a b": {"$ref": f"#/properties/{N}"}, "o": {"$ref": "#/$defs/a b"}, "p": {"$ref": "#/properties/x"}},
+    }  # fmt: skip
+    assert [*made] == [*schema]
+    assert [*made["properties"]] == ["x", K, N, "deep"]
+
+
+def test_odd_values_stay() -> None:
+    schema: Json = {"properties": {"a b": False}, "required": 5, "allOf": [{"required": 5}]}
+    assert rename_in_schema(schema, {"a b": K}) == {"properties": {K: False}, "required": 5, "allOf": [{"required": 5}]}
+
+
+def test_schemas_and_references_are_followed_to_a_depth() -> None:
+    same: Json = {"required": ["a b"]}
+    nested: Any = {"$ref": "#/properties/a b"}
+    for _ in range(300):
+        same, nested = {"not": same}, [nested]
+    made = rename_in_schema({"properties": {"a b": {}}, "if": same, "x": nested}, {"a b": K})
+    assert "a b" in str(made["if"])
+    assert "a b" in str(made["x"])
+
+
+def test_an_input_keeps_its_order_and_what_is_below() -> None:
+    value = {"x": 1, "a b": {"a b": 2}, "z": "a b"}
+    assert list(rename_in_input(value, NAMES_OF).items()) == [("x", 1), (K, {"a b": 2}), ("z", "a b")]
+    assert rename_in_input(legal := {"x": 1}, NAMES_OF) is legal
+
+
+def prepared(**fields: Any) -> PreparedRequest:
+    calls = [
+        TextBlock("hm"), ToolUseBlock("t1", "f", {"a b": 1}), ToolUseBlock("t2", "g", {"a b": 1}),
+        ToolUseBlock("t3", "f", Raw(b'{"a b":1}')), ToolUseBlock("t4", "f", {"x": 1}),
+    ]  # fmt: skip
+    tools = [
+        Tool("f", {"type": "object", "properties": {"a b": {}}}),
+        Tool("g", {"type": "object"}),
+        WebSearch("web_search"),
+    ]
+    question = InputMessage("user", [TextBlock("hi")])
+    turns = [question, InputMessage("assistant", calls), question]
+    body = MessagesRequest("vertex-2023-10-16", 9, turns, tools=tools)
+    request = ClaudeRequest(body, fields=FieldNames(tools={"f": "tools.0", "g": "tools.1"}))
+    return prepare(replace(request, **fields), ReplyPlan("m"), SONNET, Options(caching=False))
+
+
+def test_tools_and_their_calls_get_the_new_keys() -> None:
+    made = prepared(tool_aliases={"other": "f", "another": "g"})
+    assert made.body.tools is not None
+    assert made.body.tools[0].input_schema["properties"] == {K: {"description": '"a b"'}}
+    inputs = [block.input for block in made.body.messages[1].content[1:]]
+    assert inputs[:2] == [{K: 1}, {"a b": 1}]
+    assert inputs[3] == {"x": 1}
+    assert made.plan.property_names == {"f": {K: "a b"}, "other": {K: "a b"}}
+    assert Notice("changed", "tools.0.input_schema", RENAMED) in made.notices
+
+
+def test_a_request_without_such_keys_is_shared() -> None:
+    body = MessagesRequest("v", 9, [InputMessage("user", [TextBlock("hi")])], tools=[Tool("g", {"type": "object"})])
+    made = prepare(ClaudeRequest(body), ReplyPlan("m"), SONNET, Options(caching=False))
+    assert made.body.tools is body.tools
+    assert made.plan.property_names == {}

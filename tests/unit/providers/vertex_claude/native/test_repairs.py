@@ -1,0 +1,109 @@
+"""Risk: a native request is refused for one tool, or one that Claude takes is changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from modelmux.catalog import builtin
+from modelmux.claude.native import NativeRequest, blocks_of
+from modelmux.claude.options import Options
+from modelmux.claude.property_keys import renamed_keys, to_legal_key
+from modelmux.providers.base import NativePrepared
+from modelmux.providers.vertex_claude.native.count_tokens import prepare_count
+from modelmux.providers.vertex_claude.native.prepare import prepare_native
+from support.odd_schemas import SCHEMAS, valid_by_jsonschema
+
+CARD = builtin().card("claude-opus-5-5")
+K = to_legal_key("a b")
+ODD = b'{ "properties":{"a b":{"type":"string"},"n":{"minimum":1.0}}, "type":"object","required":["a b"] }'
+INPUT = b'{ "n":1.50e2,"a b":{"a b":12345678901234567890123}, "z":"a b"}'
+HISTORY = (
+    b'"messages":[{"role":"user","content":"hi"},5,{"role":"assistant","content":[ 7,{"type":"text","text":"a b"},'
+    b'{"type":"tool_use","id":"t","name":"f","input":' + INPUT + b'},{"type":"tool_use","id":"u","name":"g","input":'
+    + INPUT + b'},{"type":"tool_use","name":"f","input":5},{"type":"tool_use","name":"f","input":{"n":1}}]}]'
+)  # fmt: skip
+
+
+def prepare(body: bytes) -> NativePrepared:
+    content = msgspec.json.decode(body)
+    return prepare_native(NativeRequest(body, content, list(blocks_of(content))), CARD, Options())
+
+
+def body_with(tools: bytes, rest: bytes = HISTORY) -> bytes:
+    return b'{ "anthropic_version":"vertex-2023-10-16","stream":false, "tools":' + tools + b"," + rest + b' ,"x":1.0 }'
+
+
+def tool(schema: bytes, rest: bytes = b"") -> bytes:
+    return b'[{"name":"f", "input_schema":' + schema + rest + b'},{"name":"g","input_schema":{"type":"object"}}]'
+
+
+def test_keys_are_renamed_where_they_stand_and_nothing_else_changes() -> None:
+    body = body_with(tool(ODD, b',"input_examples":[{"a b":1},5]'))
+    made = prepare(body)
+    schema = {
+        "properties": {K: {"type": "string", "description": '"a b"'}, "n": {"minimum": 1.0}}, "type": "object",
+        "required": [K],
+    }  # fmt: skip
+    expected = body.replace(ODD, msgspec.json.encode(schema)).replace(b'[{"a b":1},5]', b'[{"%s":1},5]' % K.encode())
+    expected = expected.replace(
+        b'"name":"f","input":' + INPUT, b'"name":"f","input":' + INPUT.replace(b'"a b":{', b'"%s":{' % K.encode())
+    )
+    assert made.body == expected
+    assert made.property_names == {"f": {K: "a b"}}
+    assert [notice.field for notice in made.notices] == ["tools.0.input_schema"]
+
+
+def test_a_schema_of_another_draft_is_rewritten() -> None:
+    made = prepare(body_with(tool(b'{"type":"object","properties":{"n":{"minimum":0,"exclusiveMinimum":true}}}')))
+    assert json.loads(made.body)["tools"][0]["input_schema"]["properties"] == {"n": {"exclusiveMinimum": 0}}
+    assert INPUT in made.body
+    assert made.property_names == {}
+    assert [notice.field for notice in made.notices] == ["tools.0.input_schema"]
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        tool(b'{ "type":"object","$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"properties":'
+             b'{"a b":{}}}},"nullable":true }'),
+        b'[{"type":"computer_20251124","name":"f","input_schema":' + ODD + b"}]",
+        b'[5,{"name":"f"},{"name":"f","input_schema":true}]',
+        b"5",
+    ],
+)  # fmt: skip
+def test_what_claude_takes_stays_in_its_bytes(tools: bytes) -> None:
+    body = body_with(tools)
+    made = prepare(body)
+    assert (made.body, made.notices, made.property_names) == (body, [], {})
+
+
+@pytest.mark.parametrize("rest", [b'"messages":5', b'"messages":[{"content":"x"}]'])
+def test_a_tool_without_a_name_and_odd_histories_are_left_to_claude(rest: bytes) -> None:
+    made = prepare(
+        body_with(b'[{"name":5,"input_schema":' + ODD + b'},{"name":"f","input_schema":' + ODD + b"}]", rest)
+    )
+    assert made.property_names == {"f": {K: "a b"}}
+    assert made.body.count(K.encode()) == 4
+
+
+def test_a_count_of_tokens_is_repaired_as_well() -> None:
+    body = body_with(tool(ODD))
+    content = msgspec.json.decode(body)
+    made = prepare_count(NativeRequest(body, content, list(blocks_of(content))), CARD, Options(), refused=frozenset())
+    assert made.body.count(K.encode()) == 3
+
+
+@given(SCHEMAS)
+def test_any_schema_is_repaired_or_stays(schema: dict[str, Any]) -> None:
+    body = body_with(b'[{"name":"f","input_schema":' + json.dumps(schema).encode() + b"}]", b'"messages":[]')
+    made = prepare(body)
+    sent = json.loads(made.body)["tools"][0]["input_schema"]
+    assert valid_by_jsonschema(sent)
+    assert renamed_keys(sent) == {}
+    if valid_by_jsonschema(schema) and not renamed_keys(schema):
+        assert made.body == body
