@@ -277,6 +277,12 @@ class UpstreamRefused(UpstreamError):
         self.reply = reply
         self.retry_after = retry_after
 
+    def copy(self) -> UpstreamRefused:
+        """The same error, to be changed on its own."""
+        copy = UpstreamRefused(self.message, self.kind, self.reply)
+        vars(copy).update(vars(self))
+        return copy
+
 
 class UpstreamUnreachable(UpstreamError):
     """502: no connection could be made (DNS, TCP, TLS or proxy)."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelmux.claude.property_keys import to_legal_key
 from support.asgi import Response, request
 from support.blocks import BARE, NEW, USER, Json, json_schema, reply_of, text, tool, tool_use
 from support.chat import assert_legal, fold_deltas
@@ -54,12 +55,14 @@ async def posted(path: str, body: Json, reply: FakeReply) -> Response:
     return response
 
 
-async def content(dialect: str, value: Any, *, stream: bool, pieces: int = 3) -> tuple[str, list[str]]:
+async def content(
+    dialect: str, value: Any, *, stream: bool, pieces: int = 3, schema: Json = SCHEMA
+) -> tuple[str, list[str]]:
     """The answer that a client gets for this input of the forced tool, and the pieces it came in."""
     if dialect == "chat":
-        body = {"messages": [USER], "response_format": json_schema(SCHEMA)}
+        body = {"messages": [USER], "response_format": json_schema(schema)}
     else:
-        body = {"input": "Hi", "text": {"format": {"type": "json_schema", "name": "thing", "schema": SCHEMA}}}
+        body = {"input": "Hi", "text": {"format": {"type": "json_schema", "name": "thing", "schema": schema}}}
     path = PATH if dialect == "chat" else "/v1/responses"
     reply = streamed(value, pieces) if stream else reply_of(tool_use(name="thing", value=value), stop_reason="tool_use")
     response = await posted(path, {"model": BARE, "stream": stream, **body}, reply)
@@ -172,3 +175,30 @@ async def test_native_structured_output_is_not_touched() -> None:
     body = {"model": NEW, "messages": [USER], "response_format": json_schema(SCHEMA)}
     response = await posted(PATH, body, reply_of(text(written)))
     assert response.json()["choices"][0]["message"]["content"] == written
+
+
+ODD_KEYS: Json = {
+    "type": "object",
+    "properties": {"Fact List": {"type": "array"}, "数量": {"type": "number", "minimum": 0, "exclusiveMinimum": True}},
+    "required": ["Fact List"],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("deform", [lambda v: v, lambda v: {"parameter": v}, lambda v: {"input": json.dumps(v)}])
+async def test_an_answer_has_the_clients_keys_wherever_it_is(deform: Any, dialect: str, *, stream: bool) -> None:
+    value = {"Fact List": [{"Fact List": 1}], "数量": 0.5}
+    upstream = {to_legal_key(key): part for key, part in value.items()}
+    got, _ = await content(dialect, deform(upstream), stream=stream, schema=ODD_KEYS)
+    assert json.loads(got) == value
+
+
+async def test_an_answer_is_checked_against_the_schema_that_was_sent() -> None:
+    """A list of required keys that is a string says nothing to a validator, and the one key to the gateway."""
+    schema = {
+        "type": "object", "additionalProperties": {"type": "any"}, "properties": {"n": {"type": "integer|null"}},
+        "required": "n",
+    }  # fmt: skip
+    got, _ = await content("chat", {"parameter": {"n": None}}, stream=False, schema=schema)
+    assert json.loads(got) == {"n": None}

@@ -7,15 +7,17 @@ keys stay as the model wrote them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from modelmux.claude.answer_scanner import AnswerScanner, container_in
+from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.schema.conformance import SchemaChecker
 from modelmux.claude.schema.outline import Outline, Position
 from modelmux.claude.schema.work import TooMuchWork, Work
+from modelmux.wire.json_keys import rename_keys
 
 #: Envelopes and strings that are opened one inside the other.
 MAX_LAYERS: Final = 4
@@ -27,12 +29,14 @@ class AnswerText:
     """One answer: its text in pieces in, the text for the client out.
 
     :param schema: what the client asked for; None changes nothing.
+    :param keys: upstream key of a property under the root -> the client's own, for renamed keys: the answer itself has
+        the client's already, one inside an envelope does not.
     """
 
     __slots__ = ("_parts", "_pending", "_read", "_repair", "_scanner", "_sent")
 
-    def __init__(self, schema: dict[str, Any] | None) -> None:
-        self._repair = None if schema is None else _Repair(schema)
+    def __init__(self, schema: dict[str, Any] | None, keys: Mapping[str, str] | None = None) -> None:
+        self._repair = None if schema is None else _Repair(schema, keys or {})
         self._scanner = None if self._repair is None else self._repair.scanner()
         self._parts: list[str] = []  # of the whole answer
         self._pending: list[str] = []  # those that were not returned
@@ -75,16 +79,22 @@ class AnswerText:
         return pending
 
 
-def repaired_answer(text: str, schema: dict[str, Any] | None) -> str:
+def answer_text(plan: ReplyPlan) -> AnswerText:
+    """For an answer of the reply."""
+    return AnswerText(plan.answer_schema, plan.property_names.get(plan.answer_tool or ""))
+
+
+def repaired_answer(text: str, schema: dict[str, Any] | None, keys: Mapping[str, str] | None = None) -> str:
     """A complete answer without known deformations."""
-    answer = AnswerText(schema)
+    answer = AnswerText(schema, keys)
     return answer.feed(text) + answer.finish()
 
 
 class _Repair:
     """The repair of one answer, within one limit of work."""
 
-    def __init__(self, schema: dict[str, Any]) -> None:
+    def __init__(self, schema: dict[str, Any], keys: Mapping[str, str]) -> None:
+        self._keys = keys
         self._work = Work()
         self._checker = SchemaChecker(schema, self._work)
         self._outline = Outline(schema, self._work)
@@ -104,13 +114,18 @@ class _Repair:
         :param scanner: it has read the text.
         """
         try:
-            if self._fits(text) is False:
+            if self._fits(text) is False or self._has_renamed_keys(text, scanner):
                 for candidate in self._candidates(text, scanner, MAX_LAYERS):
                     if self._fits(candidate) is not False:
                         return candidate
         except (TooMuchWork, msgspec.DecodeError, UnicodeError):  # also an answer that was cut off
             pass
         return text
+
+    def _has_renamed_keys(self, text: str, scanner: AnswerScanner) -> bool:
+        """Whether an envelope holds keys that only the gateway's schema has, even if the client's schema takes it."""
+        inner = self._inside(text, scanner)
+        return inner is not None and rename_keys(inner, self._keys) != inner
 
     def _fits(self, text: str) -> bool | None:
         return self._checker.check(msgspec.json.decode(text))
@@ -121,13 +136,19 @@ class _Repair:
             edited = self._with_containers(text, scanner, layers, certain=certain)
             if edited != text:
                 yield edited
-        if not scanner.is_envelope or layers == 0:
-            return
-        value = text[scanner.envelope_start : scanner.envelope_end]
-        inner = container_in(value) if value.startswith('"') else value
-        if inner is not None and self._root is not None:
+        inner = self._inside(text, scanner)
+        if inner is not None and self._root is not None and layers:
+            inner = rename_keys(inner, self._keys)
             yield inner
             yield from self._candidates(inner, self._scanned(inner, self._root), layers - 1)
+
+    @staticmethod
+    def _inside(text: str, scanner: AnswerScanner) -> str | None:
+        """What an envelope or a string holds that is the whole answer; None if there is none."""
+        if not scanner.is_envelope:
+            return None
+        value = text[scanner.envelope_start : scanner.envelope_end]
+        return container_in(value) if value.startswith('"') else value
 
     def _with_containers(self, text: str, scanner: AnswerScanner, layers: int, *, certain: bool) -> str:
         """The text with objects and arrays in place of the strings that hold them.

@@ -8,9 +8,10 @@ path, with the name of the tool, or the kind of block, that it is about.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from modelmux.claude.conversation import without_wrapper
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.wire.anthropic import (
@@ -24,10 +25,13 @@ from modelmux.wire.anthropic import (
 )
 
 #: The longest places that are known have six parts.
-_POSITION: Final = re.compile(r"\b(tools|messages)\.(\d{1,6})((?:\.[A-Za-z0-9_$-]{1,200}){0,12})")
+_POSITION: Final = re.compile(r"(?<![\w.-])(tools|messages|system)\.(\d{1,6})((?:\.[A-Za-z0-9_$-]{1,200}){0,12})")
 _TOP_LEVEL: Final = re.compile(r"^(max_tokens|output_config\.format\.schema|output_config\.format)(?=[:. ])")
 #: Parts of a tool's path that stand for its type, not for a field.
 _TOOL_TYPES: Final = ("custom", "function")
+#: The end of the path of a message's part.
+_PART: Final = re.compile(r"\.content\.\d+\Z")
+_MEDIA: Final = ("media",)
 _KINDS: Final[dict[Any, str]] = {ImageBlock: "image", DocumentBlock: "document"}
 
 
@@ -49,7 +53,10 @@ def in_client_terms(
 
     def replaced(match: re.Match[str]) -> str:
         index, rest = int(match[2]), match[3].split(".")[1:]
-        named = _tool(index, rest, request, body, plan) if match[1] == "tools" else _block(index, rest, request, body)
+        if match[1] == "tools":
+            named = _tool(index, rest, request, body, plan)
+        else:
+            named = _system(index, request, body) if match[1] == "system" else _block(index, rest, request, body)
         if named is None:
             return match[0]
         params.append(named.param)
@@ -58,7 +65,22 @@ def in_client_terms(
     told = _POSITION.sub(replaced, message)
     if not params:
         told = _TOP_LEVEL.sub(lambda match: _field(match[1], request, params), told)
-    return told, params[0] if params else None
+    param = params[0] if params else None
+    names = plan.property_names
+    return with_client_keys(told, names), None if param is None else with_client_keys(param, names)
+
+
+def with_client_keys(text: str, names: Mapping[str, Mapping[str, str]]) -> str:
+    """A sentence, or a path, with the client's property keys in the place of those that they were renamed to.
+
+    :param names: see ``ReplyPlan.property_names``.
+    """
+    keys = {new: key for tool in names.values() for new, key in tool.items()}
+    if not keys:
+        return text
+    longest_first = sorted(keys, key=len, reverse=True)
+    pattern = rf"(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-z0-9_-])"
+    return re.sub(pattern, lambda match: keys[match[0]], text)
 
 
 def _field(name: str, request: ClaudeRequest, params: list[str | None]) -> str:
@@ -92,52 +114,88 @@ def _tool(
     return _Named(f"tool '{plan.tool_names.get(tool.name, tool.name)}' ({param})", param)
 
 
+def _system(index: int, request: ClaudeRequest, body: MessagesRequest) -> _Named | None:
+    """A block of the system prompt, which the gateway may have added."""
+    if index >= len(body.system or ()):
+        return None
+    field = request.fields.messages
+    path = next((path for made, path in request.origins if made == ("system", index)), None)
+    return _Named(f"the system prompt ({field})", field) if path is None else _Named(path, path)
+
+
 def _block(index: int, rest: Sequence[str], request: ClaudeRequest, body: MessagesRequest) -> _Named | None:
     if index >= len(body.messages):
         return None
     content = body.messages[index].content
     if len(rest) < 2 or rest[0] != "content" or not rest[1].isdigit():
-        return _Named(*_turn(content, request))
+        return _Named(*_turn(content, request, body))
     if int(rest[1]) >= len(content):
         return None
     block = content[int(rest[1])]
-    if isinstance(block, ToolUseBlock | ToolResultBlock):
-        path = _origin(block, request)
-        id = block.id if isinstance(block, ToolUseBlock) else block.tool_use_id
-        own = request.client_ids.get(id, id)
-        words = f"tool call '{own}'" if isinstance(block, ToolUseBlock) else f"the result of tool call '{own}'"
-        return _Named(f"{words} ({path})" if path else words, path)
-    kind = _KINDS.get(type(block))
-    path = _origin(block, request) if kind is None else _media_origin(block, request, body)
+    if isinstance(block, ToolUseBlock):
+        return _call(f"tool call '{_own_id(block.id, request)}'", _origin(block, request, body))
+    if isinstance(block, ToolResultBlock):
+        words = f"the result of tool call '{_own_id(block.tool_use_id, request)}'"
+        return _part(block, rest[2:], request) or _call(words, _origin(block, request, body))
+    path, kind = _origin(block, request, body), _KINDS.get(type(block))
     if path is None:
         return _Named(f"the {kind or 'content'} of a message ({request.fields.messages})", request.fields.messages)
+    return _content(block, path)
+
+
+def _call(words: str, path: str | None) -> _Named:
+    return _Named(f"{words} ({path})" if path else words, path)
+
+
+def _content(block: Any, path: str) -> _Named:
+    kind = _KINDS.get(type(block))
     return _Named(f"the {kind} in {path}" if kind else path, path)
 
 
-def _turn(content: Sequence[Any], request: ClaudeRequest) -> _Named:
+def _part(result: ToolResultBlock, rest: Sequence[str], request: ClaudeRequest) -> _Named | None:
+    """A block inside of a tool's result; None if the place is the whole result."""
+    rest = rest[1:] if rest and rest[0] == "tool_result" else rest
+    parts = result.content
+    if len(rest) < 2 or rest[0] != "content" or not rest[1].isdigit() or not isinstance(parts, list):
+        return None
+    key = ("part", result.tool_use_id, int(rest[1]))
+    path = next((path for made, path in request.origins if made == key), None)
+    return None if path is None or key[2] >= len(parts) else _content(parts[key[2]], path)
+
+
+def _own_id(id: str, request: ClaudeRequest) -> str:
+    return request.client_ids.get(id, id)
+
+
+def _turn(content: Sequence[Any], request: ClaudeRequest, body: MessagesRequest) -> _Named:
     """A turn is made of one or more messages: the first that is known."""
-    path = next(filter(None, (_origin(block, request) for block in content)), None)
-    return _Named(path or request.fields.messages, path or request.fields.messages)
+    path = next(filter(None, (_origin(block, request, body) for block in content)), None)
+    path = request.fields.messages if path is None else _PART.sub("", path)
+    return _Named(path, path)
 
 
-def _origin(block: Any, request: ClaudeRequest) -> str | None:
-    """The message that a block came from; None if the gateway added it."""
+def _origin(block: Any, request: ClaudeRequest, body: MessagesRequest) -> str | None:
+    """The part or the message that a block came from; None if the gateway added it, or if it cannot be told.
+
+    Blocks that are alike keep their order.
+    """
     key = _key(block)
-    return None if key is None else next((path for made, path in request.origins if _key(made) == key), None)
+    came = [path for made, path in request.origins if _key(made) == key]
+    if key is None or not came:
+        return None
+    sent = [one for message in body.messages for one in message.content if _key(one) == key]
+    if len(came) == len(sent):
+        return came[next(n for n, one in enumerate(sent) if one is block)]
+    return came[0] if key != _MEDIA and len(set(came)) == 1 else None
 
 
-def _media_origin(block: Any, request: ClaudeRequest, body: MessagesRequest) -> str | None:
-    """Of images and documents, which keep their order: what they hold may have been downloaded since."""
-    sent = [one for message in body.messages for one in message.content if type(one) in _KINDS]
-    came = [path for made, path in request.origins if type(made) in _KINDS]
-    position = next(n for n, one in enumerate(sent) if one is block)
-    return came[position] if len(came) == len(sent) else None
-
-
-def _key(block: Any) -> tuple[str, str] | None:
-    """What tells a block from others, whatever was changed about it."""
+def _key(block: Any) -> tuple[str, ...] | None:
+    """What tells a block from others, whatever was changed about it. What an image or a document holds may have been
+    downloaded since."""
     if isinstance(block, ToolUseBlock):
         return "call", block.id
     if isinstance(block, ToolResultBlock):
         return "result", block.tool_use_id
-    return ("text", block.text) if isinstance(block, TextBlock) else None
+    if isinstance(block, TextBlock):
+        return "text", without_wrapper(block.text)
+    return _MEDIA if type(block) in _KINDS else None

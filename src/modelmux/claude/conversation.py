@@ -11,6 +11,7 @@ may before the assistant's turn and at the end), and whether a tool call has a r
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 from modelmux.claude.caching import set_on_last
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.notices import Notices
+from modelmux.claude.part_paths import PartPaths
 from modelmux.claude.request import LateSystem
 from modelmux.wire.anthropic import CacheControl, InputMessage, TextBlock, ToolResultBlock, ToolUseBlock
 
@@ -29,6 +31,9 @@ NO_RESULT: Final = "No result: the tool call was not answered."
 #: Prefix of client ids for calls in the legacy form, which has no ids; the name of the function follows.
 LEGACY_PREFIX: Final = "function:"
 #: Length to which an id is cut before a number is appended: 128 characters are allowed.
+#: Around a system message in the user's turn.
+_BEFORE: Final = "<system_message>\n"
+_AFTER: Final = "\n</system_message>"
 _STEM: Final = 120
 _ORPHAN_RESULT: Final = "Result of a tool call that is not part of this conversation:"
 
@@ -75,12 +80,20 @@ class ConversationBuilder:
 
     ``turns``, ``late_system`` and ``client_ids`` grow only, and hold what was added since ``state``: closed turns, the
     system turns inside the conversation, and the client's own id of each tool call whose id had to be changed.
-    ``origins`` has the path of the client's message for each block: ``path`` as it was when the block was added.
+    ``origins`` has the path of the client's part or message for each block: by default ``path`` as it was when the
+    block was added. Blocks inside of a tool's result have the call's id and their index in the place of the block.
 
     :param field: the client's field that holds the conversation, for notices.
+    :param parts: which part of a message a block is; any other one is the message's own.
     """
 
-    def __init__(self, notices: Notices, state: ConversationState = START, field: str = "messages") -> None:
+    def __init__(
+        self,
+        notices: Notices,
+        state: ConversationState = START,
+        field: str = "messages",
+        parts: PartPaths | None = None,
+    ) -> None:
         self.turns: list[InputMessage] = []
         self.late_system: list[LateSystem] = []
         self.client_ids: dict[str, str] = {}
@@ -88,6 +101,7 @@ class ConversationBuilder:
         self.path = ""
         self._notices = notices
         self._field = field
+        self._parts = PartPaths() if parts is None else parts
         self._closed_before = state.closed
         self._role = state.role
         self._blocks: list[Any] = list(state.blocks)
@@ -119,7 +133,7 @@ class ConversationBuilder:
 
     def add_user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
-        self.origins += [(block, self.path) for block in blocks]
+        self._add_origins(blocks, self.path)
 
     def close_user_turn(self) -> None:
         """Complete the user's turn: the model replied to the messages so far, possibly with an empty reply."""
@@ -131,7 +145,7 @@ class ConversationBuilder:
 
     def add_assistant(self, *blocks: Any) -> None:
         self._turn("assistant").extend(blocks)
-        self.origins += [(block, self.path) for block in blocks]
+        self._add_origins(blocks, self.path)
 
     def end_reply(self) -> None:
         """Complete a reply. An empty one needs a block only after a system turn, where a reply has to follow."""
@@ -238,6 +252,7 @@ class ConversationBuilder:
             return
         pending, self._pending = self._pending, []
         for message in pending:
+            self._add_origins(message.blocks, message.field.removesuffix(".role"))
             if not before_reply or self._role == "assistant" or self._role is None or self._unanswered:
                 note_system_in_user_turn(self._notices, message.field)
                 self._open("user").extend(map(as_user_text, message.blocks))
@@ -254,6 +269,13 @@ class ConversationBuilder:
         self._turn("user")
         self._results.append(block)
         self.origins.append((block, self.path))
+        if isinstance(block.content, list):
+            inner = enumerate(block.content)
+            self.origins += [(("part", block.tool_use_id, at), self._parts.of(part, self.path)) for at, part in inner]
+
+    def _add_origins(self, blocks: Iterable[Any], path: str) -> None:
+        """:param path: of the message."""
+        self.origins += [(block, self._parts.of(block, path)) for block in blocks]
 
     def _answer_waiting(self) -> None:
         """Add an error result to every call that has no result: Anthropic requires one."""
@@ -266,8 +288,13 @@ class ConversationBuilder:
 
 def as_user_text(block: TextBlock) -> TextBlock:
     """A block of a system message as it is sent in the user's turn."""
-    return TextBlock(f"<system_message>\n{block.text}\n</system_message>", block.cache_control)
+    return TextBlock(f"{_BEFORE}{block.text}{_AFTER}", block.cache_control)
 
 
 def note_system_in_user_turn(notices: Notices, field: str) -> None:
     notices.add("changed", field, "A later system message is sent in place, as a user turn.")
+
+
+def without_wrapper(text: str) -> str:
+    """The text of a system message that may have gone through ``as_user_text``."""
+    return text.removeprefix(_BEFORE).removesuffix(_AFTER) if text.startswith(_BEFORE) else text

@@ -32,6 +32,7 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.options import Options
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.schema.valid import to_valid
 from modelmux.wire.anthropic import MessagesRequest
 
 #: In this order: each rule sees the changes of the earlier ones. tests/unit/claude/test_prepare.py names the pairs
@@ -99,7 +100,7 @@ def prepare(
         plan,
         model_id=card.id,
         answer_tool=tool.name if tool else None,
-        answer_schema=wanted.schema if tool and wanted else None,
+        answer_schema=to_valid(wanted.schema).schema if tool and wanted and wanted.schema else None,
         property_names=draft.property_names,
         temperature=body.temperature,
         top_p=body.top_p,

@@ -189,7 +189,8 @@ class Attempts:
         source: EventSource | None = None
         try:
             source = await self._source(reply, call)
-            return await open_stream(call.encoder, source, reply, lease, call.record)
+            explain = functools.partial(self._preparation.explain, deployment=call.deployment)
+            return await open_stream(call.encoder, source, reply, lease, call.record, explain)
         except BaseException:
             call.record.usage = call.encoder.state.attempt_usage
             call.record.unknown_types = call.encoder.state.unknown_types

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, without_traceback
@@ -21,6 +23,7 @@ class CommittedStream:
 
     :param first_bytes: encoded while the attempt was waiting for content.
     :param failure: an error that arrived right after the first content.
+    :param explain: puts what an error says about the request in the client's terms.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class CommittedStream:
         record: AttemptRecord,
         first_bytes: bytes,
         failure: GatewayError | None,
+        explain: Callable[[GatewayError], None],
     ) -> None:
         self.encoder = encoder
         self.record = record
@@ -40,6 +44,7 @@ class CommittedStream:
         self._lease = lease
         self._pending = first_bytes
         self._failure = failure
+        self._explain = explain
         self._closed = False
         #: Nothing more follows for the client.
         self.ended = False
@@ -72,6 +77,7 @@ class CommittedStream:
         if self.ended:
             return b""
         self.ended = True
+        self._explain(error)
         self.record.error = error
         self._lease.record_failure(error)
         held = b"".join(
@@ -101,7 +107,12 @@ class CommittedStream:
 
 
 async def open_stream(
-    encoder: ReplyEncoder, source: EventSource, reply: Reply, lease: AttemptLease, record: AttemptRecord
+    encoder: ReplyEncoder,
+    source: EventSource,
+    reply: Reply,
+    lease: AttemptLease,
+    record: AttemptRecord,
+    explain: Callable[[GatewayError], None] = lambda _: None,
 ) -> CommittedStream:
     """Read up to the first content. Nothing of this reply was sent to the client yet, so a failure may be retried.
 
@@ -116,7 +127,7 @@ async def open_stream(
         if failure is not None and not _has_content(encoder, source):
             raise failure
         parts.append(data)
-    return CommittedStream(encoder, source, reply, lease, record, b"".join(parts), failure)
+    return CommittedStream(encoder, source, reply, lease, record, b"".join(parts), failure, explain)
 
 
 def _has_content(encoder: ReplyEncoder, source: EventSource) -> bool:

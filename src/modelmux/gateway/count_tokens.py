@@ -16,14 +16,14 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.dialects.base import CountingDialect, Inbound
-from modelmux.errors import GatewayError, NotSupported, without_traceback
+from modelmux.errors import GatewayError, NotSupported, UpstreamRefused, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.count_state import CountReply
 from modelmux.gateway.downloads import embed_files
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.prepare_native import location_notices
-from modelmux.gateway.prepare_translated import prepare_for
+from modelmux.gateway.prepare_translated import explain, prepare_for
 from modelmux.gateway.services import Services
 from modelmux.gateway.stored_responses import load_history
 from modelmux.gateway.token_counter import TokenCounter, counting_deployment
@@ -49,19 +49,18 @@ async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: Clien
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
             request = await embed_files(exchange.request, services.downloads)
-            changes: Sequence[Notice]
             if isinstance(request, NativeRequest):
                 changes = location_notices(request, route)
+                body, headers = await _answer(exchange, request, route, decoded.plan, changes)
             else:
-                request, changes = _native_form(exchange, request, route, decoded.plan)
-            body, headers = await _answer(exchange, request, route, decoded.plan, changes)
+                body, headers = await _answer_translated(exchange, request, route, decoded.plan)
             await client.send(dialect.token_count(body), headers)
 
 
-def _native_form(
+async def _answer_translated(
     exchange: Exchange, request: ClaudeRequest, route: Route, plan: ReplyPlan
-) -> tuple[NativeRequest, Sequence[Notice]]:
-    """A translated request as the upstream counts it, and what was changed about it.
+) -> tuple[bytes, Headers]:
+    """The same for a request that is translated.
 
     :raises NotSupported: the provider cannot count.
     """
@@ -69,7 +68,12 @@ def _native_form(
     if counting is None:
         raise NotSupported("The upstream of this model cannot count tokens.")
     prepared = prepare_for(exchange, request, route, plan, counting_deployment(route))
-    return counting.native_form(prepared), prepared.notices
+    try:
+        return await _answer(exchange, counting.native_form(prepared), route, plan, prepared.notices)
+    except UpstreamRefused as error:
+        own = error.copy()  # identical requests share one error, their paths may differ
+        explain(own, request, prepared.body, prepared.plan)
+        raise own from None
 
 
 async def _answer(

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from modelmux.claude.client_terms import with_client_keys
 from modelmux.claude.draft import SignedThinking
 from modelmux.claude.native import NativeRequest, thinking_of
 from modelmux.claude.notices import Notice, reject_notices
-from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.errors import GatewayError, InvalidRequest, UpstreamRefused
 from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Prepared
@@ -45,7 +46,13 @@ class NativePreparation:
         raise NotImplementedError
 
     def explain(self, error: GatewayError, deployment: Deployment) -> None:
-        """See ``gateway.preparation.Preparation``. The request has the client's own places."""
+        """See ``gateway.preparation.Preparation``. The request has the client's own places; keys may be renamed."""
+        prepared = self._prepared.get(deployment.id)
+        if prepared is None or not isinstance(error, UpstreamRefused) or not error.kind.quotes_request:
+            return
+        message = with_client_keys(error.message, prepared.plan.property_names)
+        if message != error.message:  # otherwise the client gets the reply as it came
+            error.message, error.reply = message, replace(error.reply, body=b"")
 
     def can_repair(self, error: GatewayError, deployment: Deployment) -> bool:
         if error.kind.name == "thinking_refused":

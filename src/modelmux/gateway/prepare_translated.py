@@ -60,10 +60,9 @@ class TranslatedPreparation:
     def explain(self, error: GatewayError, deployment: Deployment) -> None:
         """See ``gateway.preparation.Preparation``. What was sent is another request than the client's."""
         model = self._models.get(deployment.card.id)
-        if model is None or not isinstance(error, UpstreamRefused) or not error.kind.quotes_request:
+        if model is None:
             return
-        message, param = in_client_terms(error.message, self._request, model.body, model.request.plan)
-        error.message, error.param = message, param or error.param
+        explain(error, self._request, model.body, model.request.plan)
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
         """The upstream rejected a thinking block: leave all of them out, now and in later requests."""
@@ -95,6 +94,16 @@ class TranslatedPreparation:
             encode_request(body), stream, request.plan, request.notices, request.betas, request.keeps_thinking
         )
         return _ForModel(request, body, prepared)
+
+
+def explain(error: GatewayError, request: ClaudeRequest, body: MessagesRequest, plan: ReplyPlan) -> None:
+    """Put what the upstream says about a request in the terms of the client's.
+
+    :param body: what was sent.
+    """
+    if isinstance(error, UpstreamRefused) and error.kind.quotes_request:
+        message, param = in_client_terms(error.message, request, body, plan)
+        error.message, error.param = message, param or error.param
 
 
 def prepare_for(

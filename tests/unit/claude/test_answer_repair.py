@@ -167,6 +167,28 @@ def test_what_is_held_back_is_let_go_as_soon_as_nothing_is_possible(before: str,
     assert pieces == [*[""] * len(held), held + after[0], *after[1:], ""]
 
 
+KEYS = {"a_b__0123456789ab": "a b"}
+SPACED = {"type": "object", "properties": {"a b": {"type": "array"}}, "required": ["a b"]}
+RENAMED = [
+    ("an envelope", SPACED, within("parameter", '{ "a_b__0123456789ab" :[1.50] }'), '{ "a b" :[1.50] }'),
+    ("a string", SPACED, quoted('{"a_b__0123456789ab":[]}'), '{"a b":[]}'),
+    ("an envelope around a string", SPACED, within("input", quoted('{"a_b__0123456789ab":"[]"}')), '{"a b":[]}'),
+    ("two envelopes", SPACED, within("x", within("y", '{"a_b__0123456789ab":[]}')), '{"a b":[]}'),
+    ("a schema that takes an envelope, too", {"type": "object", "properties": {"a b": {}}},
+     within("parameter", '{"a_b__0123456789ab":1}'), '{"a b":1}'),
+    ("keys of the client's own in an envelope it takes", {"type": "object", "properties": {"a b": {}}},
+     within("parameter", '{"a b":1}'), within("parameter", '{"a b":1}')),
+    ("no envelope", SPACED, '{"a b":[{"a_b__0123456789ab":1}]}', '{"a b":[{"a_b__0123456789ab":1}]}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "text", "want"), [case[1:] for case in RENAMED], ids=[c[0] for c in RENAMED])
+def test_renamed_keys_inside_of_a_deformation_come_back(schema: dict[str, Any], text: str, want: str) -> None:
+    assert repaired_answer(text, schema, KEYS) == want
+    answer = AnswerText(schema, KEYS)
+    assert "".join(map(answer.feed, text)) + answer.finish() == want
+
+
 def test_two_doubts_at_once() -> None:
     """Not an envelope after all, but a string was held back on the way."""
     text = '{"other":{"a":"[1]"},"facts":[]}'

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from modelmux.claude.client_terms import in_client_terms
+from modelmux.claude.client_terms import in_client_terms, with_client_keys
+from modelmux.claude.conversation import as_user_text, without_wrapper
+from modelmux.claude.property_keys import to_legal_key
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.wire.anthropic import (
@@ -93,3 +97,65 @@ def test_requests_are_equal_wherever_their_messages_came_from() -> None:
     assert ClaudeRequest(BODY, origins=ORIGINS) == ClaudeRequest(BODY)
     assert hash(ORIGINS) == hash(Origins())
     assert ORIGINS != ()
+
+
+def told(message: str, blocks: list[Any], origins: list[tuple[Any, str]], **fields: Any) -> str:
+    body = MessagesRequest(
+        anthropic_version="vertex-2023-10-16", max_tokens=9, messages=[InputMessage("user", blocks)], **fields
+    )
+    request = ClaudeRequest(body, origins=Origins(origins))
+    return in_client_terms(message, request, body, ReplyPlan("m"))[0]
+
+
+def test_blocks_that_are_alike_keep_their_order() -> None:
+    one, two, three = TextBlock("go on"), TextBlock("go on"), TextBlock("go on")
+    origins = [(one, "messages.0"), (two, "messages.2")]
+    assert told("messages.0.content.1: x", [one, two], origins) == "messages.2: x"
+    assert told("messages.0.content.1: x", [one, two, three], origins) == "the content of a message (messages): x"
+    assert told("messages.0.content.2: x", [one, two, three], [(one, "messages.0")]) == "messages.0: x"
+    assert told("messages.0.content.0: x", [EMBEDDED, REMOTE], [(REMOTE, "messages.0")]).startswith("the image of a")
+
+
+def test_a_system_message_in_the_users_turn_is_found() -> None:
+    system = TextBlock("now")
+    assert told("messages.0.content.0: x", [as_user_text(system)], [(system, "messages.4")]) == "messages.4: x"
+    assert without_wrapper("now") == "now"
+
+
+def test_blocks_of_the_system_prompt() -> None:
+    origins = [(("system", 0), "messages.0.content.1")]
+    system = [TextBlock("a"), TextBlock("added by the gateway")]
+    message = "system.0.text, system.1 and system.2: x"
+    assert told(message, [], origins, system=system) == (
+        "messages.0.content.1, the system prompt (messages) and system.2: x"
+    )
+    assert told("system.0: x", [], origins) == "system.0: x"
+    assert told("ecosystem.0: x", [], origins, system=system) == "ecosystem.0: x"
+
+
+PARTS = ToolResultBlock("c", [TextBlock("a"), EMBEDDED])
+FROM = [(PARTS, "messages.4"), (("part", "c", 0), "messages.4.content.1"), (("part", "c", 1), "messages.4.content.2"),
+        (("part", "c", 2), "messages.4.content.3")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        (".tool_result.content.0.text", "messages.4.content.1"),
+        (".content.1.image.source", "the image in messages.4.content.2"),
+        (".tool_result.content.2", "the result of tool call 'c' (messages.4)"),
+        (".tool_result.content.9", "the result of tool call 'c' (messages.4)"),
+        (".tool_result.content.x", "the result of tool call 'c' (messages.4)"),
+        (".tool_result.is_error.0", "the result of tool call 'c' (messages.4)"),
+        ("", "the result of tool call 'c' (messages.4)"),
+    ],
+)
+def test_blocks_inside_of_a_result(rest: str, expected: str) -> None:
+    assert told(f"messages.0.content.0{rest}: x", [PARTS], FROM) == f"{expected}: x"
+
+
+def test_renamed_keys_are_the_clients_own() -> None:
+    first, second = to_legal_key("a b"), to_legal_key(to_legal_key("a b"))
+    names = {"f": {first: "a b", second: first}, "g": {}}
+    assert with_client_keys(f"'{first}', x.{second}.type, {first}x", names) == f"'a b', x.{first}.type, {first}x"
+    assert with_client_keys("a b", {}) == "a b"

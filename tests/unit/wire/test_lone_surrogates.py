@@ -53,7 +53,7 @@ def test_surrogates_in_bytes_are_replaced_and_nothing_else(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "places"),
+    ("value", "positions"),
     [
         ({"messages": [{"role": "user", "content": "a\ud83d"}]}, ["messages.0.content"]),
         ({"b": "\ude00", "a": ["x", "\ud83d", "\ud83d"]}, ["b", "a.1", "a.2"]),

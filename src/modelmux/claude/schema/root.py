@@ -24,7 +24,8 @@ from modelmux.claude.schema.valid import to_valid
 from modelmux.errors import InvalidRequest
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
-_COMBINERS: Final = frozenset({*_ALTERNATIVES, "allOf", "$ref"})
+_REFUSED: Final = frozenset({*_ALTERNATIVES, "allOf"})
+_COMBINERS: Final = _REFUSED | {"$ref"}
 _OWN: Final = frozenset({"type", "properties", "required", "nullable"}) | _COMBINERS
 
 Json = dict[str, Any]
@@ -40,6 +41,11 @@ class RootSchema(NamedTuple):
     schema: Json
     change: str = ""
     other: bool = False
+
+
+def combines_at_root(schema: Json) -> bool:
+    """Whether Claude refuses the root for a keyword that combines schemas (anthropics/claude-code#5319)."""
+    return not schema.keys().isdisjoint(_REFUSED)
 
 
 def to_object_root(parameters: Json | None, where: str) -> RootSchema:

@@ -24,7 +24,7 @@ from modelmux.wire.openai.chat_request import (
 _THINKING: Final = (ThinkingPart, RedactedThinkingPart)
 
 
-def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
+def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
     """Content that may hold only text (system, assistant) as blocks, blank ones included: see ``drop_blank_text``.
 
     Thinking sent back inside content is skipped here; ``thinking_blocks.py`` reads it.
@@ -36,9 +36,9 @@ def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
     blocks: list[anthropic.TextBlock] = []
     for index, part in enumerate(content or ()):
         if isinstance(part, TextPart):
-            blocks.append(_text(part, f"{path}.content.{index}"))
+            blocks.append(_text(part, ctx, f"{path}.content.{index}"))
         elif isinstance(part, RefusalPart):
-            blocks.append(anthropic.TextBlock(part.refusal))
+            blocks.append(ctx.parts.add(anthropic.TextBlock(part.refusal), f"{path}.content.{index}"))
         elif not isinstance(part, _THINKING):
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{path}.content.{index}.type", hint="Move it to a user message."
@@ -57,15 +57,16 @@ def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[Us
     return [block for block in blocks if block is not None]
 
 
-def _text(part: TextPart, path: str) -> anthropic.TextBlock:
-    return anthropic.TextBlock(part.text, read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path))
+def _text(part: TextPart, ctx: TranslationContext, path: str) -> anthropic.TextBlock:
+    marker = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
+    return ctx.parts.add(anthropic.TextBlock(part.text, marker), path)
 
 
 def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
     if isinstance(part, TextPart):
-        return _text(part, path)
+        return _text(part, ctx, path)
     if isinstance(part, RefusalPart):
-        return anthropic.TextBlock(part.refusal)
+        return ctx.parts.add(anthropic.TextBlock(part.refusal), path)
     if isinstance(part, ImagePart):
         block: UserBlock = _image(part, ctx, path)
     elif isinstance(part, FilePart):
@@ -77,7 +78,7 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
             "Claude does not accept audio.", param=f"{path}.type", hint="Send a transcript as text instead."
         )
     block.cache_control = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
-    return block
+    return ctx.parts.add(block, path)
 
 
 def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:

@@ -55,7 +55,8 @@ def translate_system(
         assert isinstance(message, _SYSTEM)
         path = f"messages.{index}"
         _note_name(message, path, ctx)
-        blocks += _with_breakpoint(text_blocks(message.content, path), message, path)
+        made = _with_breakpoint(text_blocks(message.content, ctx, path), message, ctx, path)
+        blocks += [ctx.parts.add(block, ctx.parts.of(block, path)) for block in made]
     return drop_blank_text(blocks)
 
 
@@ -93,18 +94,25 @@ def _note_name(
 
 
 def _with_breakpoint(
-    blocks: list[Any], message: SystemMessage | DeveloperMessage | UserMessage, path: str
+    blocks: list[Any],
+    message: SystemMessage | DeveloperMessage | UserMessage,
+    ctx: TranslationContext,
+    path: str,
 ) -> list[Any]:
     """Blocks with the message's own breakpoint on the last one; without blocks, on a blank text."""
     marker = read_breakpoint(message.cache_control, None, path)
-    if marker is not None and not set_on_last(blocks, marker):
+    if marker is None:
+        return blocks
+    before = list(blocks)
+    if not set_on_last(blocks, marker):
         blocks.append(anthropic.TextBlock("", marker))
+    ctx.parts.copied(before, blocks, path)
     return blocks
 
 
 def _add_user(message: UserMessage, builder: ConversationBuilder, ctx: TranslationContext, path: str) -> None:
     _note_name(message, path, ctx)
-    blocks, orphan = drop_blank_text(_with_breakpoint(user_blocks(message.content, ctx, path), message, path))
+    blocks, orphan = drop_blank_text(_with_breakpoint(user_blocks(message.content, ctx, path), message, ctx, path))
     if not blocks:
         ctx.notices.add("changed", f"{path}.content", "Empty content is replaced by a placeholder.")
         blocks = [anthropic.TextBlock(NO_CONTENT, orphan)]
@@ -115,7 +123,7 @@ def _add_system(
     message: SystemMessage | DeveloperMessage, builder: ConversationBuilder, ctx: TranslationContext, path: str
 ) -> None:
     _note_name(message, path, ctx)
-    blocks, orphan = drop_blank_text(_with_breakpoint(text_blocks(message.content, path), message, path))
+    blocks, orphan = drop_blank_text(_with_breakpoint(text_blocks(message.content, ctx, path), message, ctx, path))
     if blocks:
         builder.add_system(blocks, f"{path}.role")
     else:
@@ -129,7 +137,9 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
             "Claude does not support audio.", param=f"{path}.audio", hint="Send its transcript as content."
         )
     builder.close_user_turn()
-    texts, orphan = drop_blank_text([*text_blocks(message.content, path), anthropic.TextBlock(message.refusal or "")])
+    texts, orphan = drop_blank_text(
+        [*text_blocks(message.content, ctx, path), anthropic.TextBlock(message.refusal or "")]
+    )
     builder.set_cache_breakpoint(orphan)
     if (
         texts or message.tool_calls or message.function_call

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from modelmux.claude.conversation import ConversationBuilder
+from modelmux.claude.part_paths import system_origins
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.openai_chat.field_support import reject_unsupported, report_ignored
@@ -46,7 +47,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
     reasoning = read_request(request, ctx.notices)
     first = count_leading_system(request.messages)
     system, orphan_breakpoint = translate_system(request.messages[:first], ctx)
-    conversation = ConversationBuilder(ctx.notices)
+    conversation = ConversationBuilder(ctx.notices, parts=ctx.parts)
     add_messages(request.messages[first:], first, conversation, ctx)
     body = anthropic.MessagesRequest(
         anthropic_version=anthropic.VERTEX_VERSION,
@@ -80,7 +81,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
             web_search="web_search_options",
         ),
         notices=tuple(ctx.notices.items),
-        origins=Origins(conversation.origins),
+        origins=Origins((*system_origins(system, ctx.parts, "messages.0"), *conversation.origins)),
     )
     return claude_request, _reply_plan(request, claude_request, ctx)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from modelmux.claude.answer_repair import repaired_answer
+from modelmux.claude.answer_repair import answer_text
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.dialects.openai_chat.annotations import annotations_of
 from modelmux.dialects.openai_chat.finish_reason import finish_reason, refusal_text
@@ -75,6 +75,11 @@ def completion(
     )
 
 
+def _answer(arguments: str, plan: ReplyPlan) -> str:
+    text = answer_text(plan)
+    return text.feed(arguments) + text.finish()
+
+
 def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
     parts = Parts("", refusal_text(message.stop_reason, message.stop_details), [], [], "", [])
     for block in message.content or ():
@@ -84,7 +89,7 @@ def _parts(message: anthropic.Message, shape: ReplyPlan) -> Parts:
             if not shape.strip_code_block:  # the indices would be wrong after removing the fence
                 parts.annotations += annotations_of(block.citations, start, len(parts.text))
         elif block.type == "tool_use" and (block.name or "") == shape.answer_tool:
-            parts.text += repaired_answer(arguments_of(block), shape.answer_schema)
+            parts.text += _answer(arguments_of(block), shape)
         elif block.type == "tool_use":
             parts.calls.append(tool_call(block, shape))
         elif shape.show_reasoning:

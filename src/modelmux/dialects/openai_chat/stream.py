@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Raw
 
-from modelmux.claude.answer_repair import AnswerText
+from modelmux.claude.answer_repair import AnswerText, answer_text
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.text_buffer import PING_WHILE_HELD
@@ -270,7 +270,7 @@ class ChatEncoder(ReplyEncoder):
 
     def _tool_start(self, index: int, block: anthropic.Block) -> list[Chunk]:
         if (block.name or "") == self.plan.answer_tool:
-            self._open[index] = _ToolUseBlock(0, "answer", block, AnswerText(self.plan.answer_schema))
+            self._open[index] = _ToolUseBlock(0, "answer", block, answer_text(self.plan))
             return []
         if block.name in self.plan.custom_tools:
             self._open[index] = _ToolUseBlock(-1, "custom", block)  # numbered when it is sent

@@ -15,7 +15,7 @@ from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
 
 
-def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
+def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
     """Content that may hold only text (system, assistant) as blocks, blank ones included.
 
     :param path: of the content.
@@ -29,7 +29,7 @@ def text_blocks(content: Content, path: str) -> list[anthropic.TextBlock]:
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{path}.{index}.type", hint="Move it to a user message."
             )
-        blocks.append(_text(part, f"{path}.{index}"))
+        blocks.append(_text(part, ctx, f"{path}.{index}"))
     return blocks
 
 
@@ -55,15 +55,16 @@ def result_content(
     return blocks or None, orphan
 
 
-def _text(part: TextPart | RefusalPart, path: str) -> anthropic.TextBlock:
+def _text(part: TextPart | RefusalPart, ctx: TranslationContext, path: str) -> anthropic.TextBlock:
     if isinstance(part, RefusalPart):
-        return anthropic.TextBlock(part.refusal)
-    return anthropic.TextBlock(part.text, read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path))
+        return ctx.parts.add(anthropic.TextBlock(part.refusal), path)
+    marker = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
+    return ctx.parts.add(anthropic.TextBlock(part.text, marker), path)
 
 
 def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock:
     if isinstance(part, TextPart | RefusalPart):
-        return _text(part, path)
+        return _text(part, ctx, path)
     if isinstance(part, ImagePart):
         block: UserBlock = _image(part, ctx, path)
     elif isinstance(part, FilePart):
@@ -73,7 +74,7 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock:
             "Claude does not accept audio.", param=f"{path}.type", hint="Send a transcript as text instead."
         )
     block.cache_control = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
-    return block
+    return ctx.parts.add(block, path)
 
 
 def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:

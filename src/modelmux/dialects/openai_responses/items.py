@@ -44,7 +44,7 @@ class ItemTranslator:
     """
 
     def __init__(self, ctx: TranslationContext, tools: ToolTable, sealer: Sealer | None, owner: str) -> None:
-        self.conversation = ConversationBuilder(ctx.notices, field="input")
+        self.conversation = ConversationBuilder(ctx.notices, field="input", parts=ctx.parts)
         self.system: list[anthropic.TextBlock] = []
         self.thinking: list[ThinkingRun] = []
         self.effort: Any = None
@@ -100,9 +100,9 @@ class ItemTranslator:
     def _message(self, item: wire.MessageItem, entry: Entry) -> None:
         content, path = decode_parts(item.content, f"{entry.path}.content"), f"{entry.path}.content"
         if item.role in _SYSTEM:
-            self._system(text_blocks(content, path), entry)
+            self._system(text_blocks(content, self._ctx, path), entry)
         elif item.role == "assistant":
-            self._assistant_text(text_blocks(content, path))
+            self._assistant_text(text_blocks(content, self._ctx, path))
             self.ends_in_output = entry.id is not None
         elif item.role == "user":
             self._user(user_blocks(content, self._ctx, path), path)
@@ -115,11 +115,12 @@ class ItemTranslator:
 
     def _agent_message(self, item: wire.AgentMessageItem, entry: Entry) -> None:
         path = f"{entry.path}.content"
-        self._user(list(text_blocks(decode_parts(item.content, path), path)), path)
+        self._user(list(text_blocks(decode_parts(item.content, path), self._ctx, path)), path)
 
     def _system(self, blocks: list[anthropic.TextBlock], entry: Entry) -> None:
         if self._leading:
-            self.system += blocks
+            parts = self._ctx.parts
+            self.system += [parts.add(block, parts.of(block, entry.path)) for block in blocks]
             return
         self._begin_user_item()
         texts, orphan = drop_blank_text(blocks)

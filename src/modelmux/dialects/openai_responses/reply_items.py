@@ -6,11 +6,11 @@ item ends when the next one begins or the reply ends, because only then is it kn
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Raw
 
-from modelmux.claude.answer_repair import AnswerText
+from modelmux.claude.answer_repair import AnswerText, answer_text
 from modelmux.dialects.openai_responses.call_items import OpenCall, OpenWebSearch, open_call
 from modelmux.dialects.openai_responses.compaction_item import add_compaction
 from modelmux.dialects.openai_responses.message_item import OpenMessage, add_refusal
@@ -33,10 +33,10 @@ class _Answer:
 
     __slots__ = ("_any", "_block", "_message", "_text")
 
-    def __init__(self, message: OpenMessage, block: anthropic.Block, schema: dict[str, Any] | None) -> None:
+    def __init__(self, message: OpenMessage, block: anthropic.Block, text: AnswerText) -> None:
         self._message = message
         self._block = block
-        self._text = AnswerText(schema)
+        self._text = text
         self._any = False
 
     def add(self, text: str) -> None:
@@ -163,7 +163,7 @@ class ReplyItems:
         elif block.type == "tool_use" and (block.name or "") == self.plan.answer_tool:
             message = self._message()
             message.start_block(None)
-            self._block = _Answer(message, block, self.plan.answer_schema)
+            self._block = _Answer(message, block, answer_text(self.plan))
         else:
             self._block = self._start_other(block)
 

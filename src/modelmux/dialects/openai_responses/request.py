@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Raw, Struct
 
 from modelmux.claude.notices import Notice
+from modelmux.claude.part_paths import system_origins
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
@@ -171,7 +172,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         thinking_runs=tuple(items.thinking),
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=(*request.notices, *ctx.notices.items),
-        origins=Origins(items.conversation.origins),
+        origins=Origins((*system_origins(body.system or (), ctx.parts, "instructions"), *items.conversation.origins)),
     )
     plan = _plan(request, claude_request, table.clients, stored if store else None, _echo(request, metadata))
     return _decoded(request, claude_request, plan, None)

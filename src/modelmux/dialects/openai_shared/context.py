@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from modelmux.claude.identifiers import ToolNames
 from modelmux.claude.notices import Notices
+from modelmux.claude.part_paths import PartPaths
 from modelmux.claude.request import RemoteFile
 
 
 class TranslationContext:
-    """Notices, renamed tools and files to download, passed down through the translation."""
+    """Notices, renamed tools, files to download and where blocks came from, passed down through the translation."""
 
-    __slots__ = ("custom_tools", "notices", "remote_files", "tool_names")
+    __slots__ = ("custom_tools", "notices", "parts", "remote_files", "tool_names")
 
     def __init__(self) -> None:
         self.notices = Notices()
+        self.parts = PartPaths()
         self.tool_names = ToolNames(self.notices)
         #: Upstream names of tools that take free text.
         self.custom_tools: set[str] = set()

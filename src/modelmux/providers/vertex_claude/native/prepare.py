@@ -28,8 +28,9 @@ RULES: Final[tuple[NativeRule, ...]] = (
     ),
     NativeRule(
         "tools.*.input_schema", "repaired",
-        "If it is not JSON Schema draft 2020-12, or has a key under its root that Claude refuses: such keys are "
-        "renamed there, in input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
+        "If it is not JSON Schema draft 2020-12, if its root has anyOf, oneOf or allOf (its variants are joined), or "
+        "has a key under its root that Claude refuses: such keys are renamed there, in "
+        "input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
         "S", repairs.schemas,
     ),
     NativeRule("model", "moved", "Always: the URL names the model.", "SDK", envelope.model),

@@ -11,10 +11,14 @@ from msgspec import Raw
 
 from modelmux.claude.native import Content
 from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys
-from modelmux.claude.schema.valid import to_valid
-from modelmux.providers.vertex_claude.native.draft import NativeDraft
+from modelmux.claude.schema.root import combines_at_root, to_object_root
+from modelmux.claude.schema.valid import ValidSchema, to_valid
+from modelmux.errors import InvalidRequest
+from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path, dotted
 from modelmux.wire.json_keys import rename_keys
+
+COMBINED: Final = "The root must not have anyOf, oneOf or allOf; they were removed."
 
 _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
@@ -27,7 +31,8 @@ def surrogates(draft: NativeDraft) -> None:
 
 
 def schemas(draft: NativeDraft) -> None:
-    """Schemas of tools that are not valid, and keys under their roots, with the calls of these tools in the history."""
+    """Schemas of tools that are not valid, their roots, and keys under these, with the calls of these tools in the
+    history."""
     names: dict[str, dict[str, str]] = {}
     for index, tool in enumerate(_list(draft.content.get("tools"))):
         if isinstance(tool, dict) and tool.get("type") in (None, "custom"):
@@ -45,7 +50,7 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict):
         return {}
-    valid = to_valid(schema)
+    valid = _legal(schema, path)
     keys = renamed_keys(valid.schema)
     if valid.change:
         draft.notices.add("changed", dotted(path), valid.change)
@@ -58,6 +63,17 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     if valid.change or keys:
         draft.set(path, rename_in_schema(valid.schema, keys) if keys else valid.schema)
     return keys
+
+
+def _legal(schema: dict[str, Any], path: Path) -> ValidSchema:
+    """A valid schema whose root does not combine others."""
+    if not combines_at_root(schema):
+        return to_valid(schema)
+    try:
+        root = to_object_root(schema, dotted(path))
+    except InvalidRequest as error:
+        raise refuse(path, error.message, error.hint) from None
+    return ValidSchema(root.schema, root.change or COMBINED)
 
 
 def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None:

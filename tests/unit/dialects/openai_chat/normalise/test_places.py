@@ -246,7 +246,7 @@ def _objects(value: Any, path: str = "") -> Any:
 
 
 def test_the_names_of_json_types() -> None:
-    values = (None, True, 1, 1.5, "a", [], {})
+    values: tuple[Any, ...] = (None, True, 1, 1.5, "a", [], {})
     names = ["null", "a boolean", "a number", "a number", "a string", "an array", "an object"]
     assert [json_type(value) for value in values] == names
 

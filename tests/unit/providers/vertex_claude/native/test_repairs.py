@@ -13,6 +13,8 @@ from modelmux.catalog import builtin
 from modelmux.claude.native import NativeRequest, blocks_of
 from modelmux.claude.options import Options
 from modelmux.claude.property_keys import renamed_keys, to_legal_key
+from modelmux.emulator.validation.json_schema import check_valid
+from modelmux.errors import InvalidRequest
 from modelmux.providers.base import NativePrepared
 from modelmux.providers.vertex_claude.native.count_tokens import prepare_count
 from modelmux.providers.vertex_claude.native.prepare import prepare_native
@@ -20,6 +22,7 @@ from support.odd_schemas import SCHEMAS, valid_by_jsonschema
 
 CARD = builtin().card("claude-opus-5-5")
 K = to_legal_key("a b")
+COMBINERS = {"anyOf", "oneOf", "allOf"}
 ODD = b'{ "properties":{"a b":{"type":"string"},"n":{"minimum":1.0}}, "type":"object","required":["a b"] }'
 INPUT = b'{ "n":1.50e2,"a b":{"a b":12345678901234567890123}, "z":"a b"}'
 HISTORY = (
@@ -72,7 +75,8 @@ def test_a_schema_of_another_draft_is_rewritten() -> None:
         tool(b'{ "type":"object","$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"properties":'
              b'{"a b":{}}}},"nullable":true }'),
         b'[{"type":"computer_20251124","name":"f","input_schema":' + ODD + b"}]",
-        b'[5,{"name":"f"},{"name":"f","input_schema":true}]',
+        b'[5,{"name":"f"},{"name":"f","input_schema":true},{"name":"f","input_schema":null}]',
+        tool(b'{ "type":"object","not":{"anyOf":[{}]},"if":{},"$defs":{"A":{"oneOf":[{}]}},"$ref":"#/$defs/A" }'),
         b"5",
     ],
 )  # fmt: skip
@@ -80,6 +84,39 @@ def test_what_claude_takes_stays_in_its_bytes(tools: bytes) -> None:
     body = body_with(tools)
     made = prepare(body)
     assert (made.body, made.notices, made.property_names) == (body, [], {})
+
+
+ROOTS = [
+    (b'{"anyOf":null}', {"type": "object", "properties": {}}),
+    (b'{"type":"object","properties":{"a":{}},"anyOf":null}', {"type": "object", "properties": {"a": {}}}),
+    (b'{"type":"object","properties":{"a":{}},"anyOf":[{"required":["a"]},{"required":["b"]}],"allOf":null}',
+     {"type": "object", "properties": {"a": {}}, "required": []}),
+    (b'{"type":"object","oneOf":[{"properties":{"a b":{"type":"any"}},"required":["a b"]}]}',
+     {"type": "object", "properties": {K: {"description": '"a b"'}}, "required": [K]}),
+    (b'{"type":"object","allOf":[{"$ref":"#/$defs/A"}],"$defs":{"A":{"properties":{"a":{"type":"string"}}}}}',
+     {"type": "object", "$defs": {"A": {"properties": {"a": {"type": "string"}}}},
+      "properties": {"a": {"type": "string"}}, "required": []}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "expected"), ROOTS)
+def test_a_root_that_claude_refuses_becomes_an_object_as_in_the_other_dialects(
+    schema: bytes, expected: dict[str, Any]
+) -> None:
+    body = body_with(tool(schema))
+    made = prepare(body)
+    sent = json.loads(made.body)["tools"][0]["input_schema"]
+    assert sent == expected
+    original = made.body.replace(msgspec.json.encode(sent), schema).replace(K.encode(), b"a b")
+    assert original == body
+    assert {notice.field for notice in made.notices} == {"tools.0.input_schema"}
+
+
+def test_a_root_that_cannot_be_joined_is_refused_by_its_place() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        prepare(body_with(tool(b'{"allOf":[{"$ref":"#/$defs/A"}],"$defs":{"A":{"$ref":"#/$defs/A"}}}')))
+    assert raised.value.param == "tools.0.input_schema"
+    assert raised.value.message.startswith("tools.0.input_schema: The root")
 
 
 @pytest.mark.parametrize("rest", [b'"messages":5', b'"messages":[{"content":"x"}]'])
@@ -101,9 +138,16 @@ def test_a_count_of_tokens_is_repaired_as_well() -> None:
 @given(SCHEMAS)
 def test_any_schema_is_repaired_or_stays(schema: dict[str, Any]) -> None:
     body = body_with(b'[{"name":"f","input_schema":' + json.dumps(schema).encode() + b"}]", b'"messages":[]')
-    made = prepare(body)
+    try:
+        made = prepare(body)
+    except InvalidRequest as error:
+        assert error.param == "tools.0.input_schema"
+        assert not COMBINERS.isdisjoint(schema)
+        return
     sent = json.loads(made.body)["tools"][0]["input_schema"]
     assert valid_by_jsonschema(sent)
     assert renamed_keys(sent) == {}
-    if valid_by_jsonschema(schema) and not renamed_keys(schema):
+    assert COMBINERS.isdisjoint(sent)
+    check_valid(sent, "what the emulator says")
+    if COMBINERS.isdisjoint(schema) and valid_by_jsonschema(schema) and not renamed_keys(schema):
         assert made.body == body
