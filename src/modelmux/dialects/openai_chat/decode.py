@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, Origins
 from modelmux.dialects.openai_chat.normalise.body import normalise
-from modelmux.dialects.openai_chat.normalise.rewrite import Rewrite
 from modelmux.dialects.openai_chat.request import to_claude_request
+from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest, convert_request, decode_object, decode_plain
 

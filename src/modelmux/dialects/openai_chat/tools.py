@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from modelmux.claude.schema.root import to_object_root
-from modelmux.dialects.openai_chat.normalise.rewrite import is_type_name
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.foreign.rewrite import is_type_name
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
 from modelmux.dialects.openai_shared.web_search import web_search_tool
 from modelmux.errors import InvalidRequest

@@ -6,8 +6,9 @@ from typing import Any
 
 from modelmux.dialects.openai_chat.normalise.fields import normalise_fields, reject_foreign
 from modelmux.dialects.openai_chat.normalise.messages import MessageList
-from modelmux.dialects.openai_chat.normalise.rewrite import Json, Rewrite
-from modelmux.dialects.openai_chat.normalise.tools import NormalisedTools, normalise_choice, normalise_function
+from modelmux.dialects.openai_chat.normalise.tools import NormalisedTools, normalise_choice
+from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite
+from modelmux.dialects.openai_shared.foreign.tools import normalise_function
 
 
 def normalise(body: Json, rewrite: Rewrite) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.rewrite import Json, Rewrite, without
+from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, without
 from modelmux.errors import InvalidRequest
 
 #: Fields of other dialects that mean what one of Chat Completions' means, with that one.

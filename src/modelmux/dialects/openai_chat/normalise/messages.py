@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.calls import (
+from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
     normalise_calls,
     normalise_function_call,
     normalise_id,
 )
-from modelmux.dialects.openai_chat.normalise.parts import CALLS, PART_TYPES, RESULTS, normalise_parts
-from modelmux.dialects.openai_chat.normalise.rewrite import (
+from modelmux.dialects.openai_shared.foreign.parts import CALLS, PART_TYPES, RESULTS, normalise_parts
+from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
     as_json,

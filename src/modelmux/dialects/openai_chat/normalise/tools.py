@@ -7,19 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.rewrite import (
-    Json,
-    Rewrite,
-    first,
-    missing,
-    unknown_value,
-    without,
-    wrong_type,
-)
+from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, first, unknown_value, without, wrong_type
+from modelmux.dialects.openai_shared.foreign.tools import is_free_text, normalise_custom_tool, normalise_function_tool
 from modelmux.dialects.openai_shared.web_search import is_web_search
 
-_SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
-_FUNCTION: Final = ("name", "description", "strict", *_SCHEMAS)
 _CHOICE_WORDS: Final = ("auto", "none", "required", "any")
 _CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
 _GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
@@ -51,10 +42,10 @@ class NormalisedTools:
         if search is not None:
             self._search(search, path)
             return
-        if kind in (None, "function") or (kind == "custom" and not _is_free_text(value)):
+        if kind in (None, "function") or (kind == "custom" and not is_free_text(value)):
             self._keep(normalise_function_tool(value, path, self._rewrite), path)
         elif kind == "custom":
-            self._keep(_custom(value, path, self._rewrite), path)
+            self._keep(normalise_custom_tool(value, path, self._rewrite), path)
         else:
             self._keep(value, path)  # refused by the translation, which knows what there is
 
@@ -82,44 +73,6 @@ def _search_options(value: Json, kind: Any) -> Json | None:
             options = value[google] if isinstance(value[google], dict) else {}
             return {**without(value, google), **options}
     return None
-
-
-def _is_free_text(value: Json) -> bool:
-    """Whether a tool of type ``custom`` is OpenAI's; Anthropic's has a schema."""
-    return not any(value.get(name) is not None for name in _SCHEMAS)
-
-
-def normalise_function_tool(value: Json, path: str, rewrite: Rewrite) -> Json:
-    """A function, nested or flat."""
-    inner = value.get("function")
-    if isinstance(inner, dict):
-        function = normalise_function(inner, f"{path}.function", rewrite)
-        return {**without(value, "type", "function"), "type": "function", "function": function}
-    if not any(value.get(name) is not None for name in _FUNCTION):
-        raise missing(f"{path}.function")
-    rewrite.renamed(f"{path}.function", path)
-    definition = {name: member for name, member in value.items() if name in _FUNCTION}
-    function = normalise_function(definition, path, rewrite, f"{path}.function")
-    return {**without(value, "type", "function", *_FUNCTION), "type": "function", "function": function}
-
-
-def normalise_function(value: Json, origin: str, rewrite: Rewrite, path: str | None = None) -> Json:
-    """A definition, its schema under the name ``parameters``."""
-    spelling = next((name for name in _SCHEMAS if value.get(name) is not None), "parameters")
-    rewrite.renamed(f"{path or origin}.parameters", f"{origin}.{spelling}")
-    return {**without(value, spelling), "parameters": value.get(spelling)}
-
-
-def _custom(value: Json, path: str, rewrite: Rewrite) -> Json:
-    """A tool with free text; flat as in Responses."""
-    if isinstance(value.get("custom"), dict):
-        return value
-    if value.get("name") is None:
-        raise missing(f"{path}.custom")
-    rewrite.renamed(f"{path}.custom", path)
-    used = ("name", "description", "format")
-    custom = {name: member for name, member in value.items() if name in used}
-    return {**without(value, "custom", *used), "custom": custom}
 
 
 def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelmux.dialects.base import Inbound
 from modelmux.dialects.openai_chat.dialect import OpenAIChat
-from modelmux.dialects.openai_chat.normalise.parts import PART_TYPES
+from modelmux.dialects.openai_shared.foreign.parts import PART_TYPES
 from modelmux.errors import InvalidRequest
 
 WORDS = st.sampled_from([

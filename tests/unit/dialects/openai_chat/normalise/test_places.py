@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.claude.notices import reject_notices
-from modelmux.dialects.openai_chat.normalise.rewrite import as_json, is_type_name, json_type
 from modelmux.dialects.openai_chat.sdk_members import SDK_MEMBERS
+from modelmux.dialects.openai_shared.foreign.rewrite import as_json, is_type_name, json_type
 from modelmux.errors import InvalidRequest
 from support.foreign import prepared, told, upstream, user
 

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.rewrite import (
+from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
     as_json,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.rewrite import (
+from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
     as_json,
