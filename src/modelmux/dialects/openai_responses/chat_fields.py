@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from modelmux.wire.openai.common import decode_body
+from modelmux.wire.openai.members import remove_unknown, shape_of
 from modelmux.wire.openai.responses_request import Reasoning, ResponsesRequest, TextConfig, TextFormat
 
 
@@ -24,9 +25,18 @@ class _ResponseFormat(Struct):
     json_schema: _JsonSchema | None = None
 
 
+_FORMAT_SHAPE: Final = shape_of(_ResponseFormat)
 _number: Final = msgspec.json.Decoder(int | None)
 _effort: Final = msgspec.json.Decoder(str | None)
 _format: Final = msgspec.json.Decoder(_ResponseFormat | None)
+
+
+def unknown_chat_fields(fields: Mapping[str, Raw]) -> list[str]:
+    """The paths of unknown members inside of fields of Chat Completions."""
+    raw = bytes(fields.get("response_format", b"null"))
+    if not raw.startswith(b"{"):
+        return []
+    return [f"response_format.{name}" for name in remove_unknown(msgspec.json.decode(raw), _FORMAT_SHAPE)]
 
 
 def take_chat_fields(request: ResponsesRequest, fields: dict[str, Raw]) -> dict[str, str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from modelmux.dialects.openai_responses.foreign import Call, File, LeftOut, Result
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.media import (
@@ -12,12 +16,14 @@ from modelmux.dialects.openai_shared.media import (
 )
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.responses_items import Content, FilePart, ImagePart, ImageURL, Part, RefusalPart, TextPart
+from modelmux.wire.openai.responses_items import FilePart, ImagePart, RefusalPart, TextPart
+from modelmux.wire.openai.responses_members import ImageURL
 
 
-def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
-    """Content that may hold only text (system, assistant) as blocks, blank ones included.
+def text_blocks(content: Any, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
+    """Content that may hold only text (system, assistant) as blocks, blank ones included. Calls are not content.
 
+    :param content: as ``decode_parts`` returns it.
     :param path: of the content.
     :raises InvalidRequest: a part of another kind.
     """
@@ -25,6 +31,10 @@ def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[an
         return [anthropic.TextBlock(content)]
     blocks: list[anthropic.TextBlock] = []
     for index, part in enumerate(content or ()):
+        if isinstance(part, Call | LeftOut):
+            continue
+        if isinstance(part, Result):
+            raise _misplaced(part.path, "A tool result belongs to a user message.")
         if not isinstance(part, TextPart | RefusalPart):
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{path}.{index}.type", hint="Move it to a user message."
@@ -33,19 +43,21 @@ def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[an
     return blocks
 
 
-def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[UserBlock]:
-    """User or tool content as blocks, blank text included.
+def user_blocks(content: Any, ctx: TranslationContext, path: str) -> list[UserBlock]:
+    """User or tool content as blocks, blank text included. Results of tools are not content.
 
+    :param content: as ``decode_parts`` returns it.
     :param path: of the content.
     :raises InvalidRequest: a part that Claude cannot read.
     """
     if isinstance(content, str):
         return [anthropic.TextBlock(content)]
-    return [_block(part, ctx, f"{path}.{index}") for index, part in enumerate(content or ())]
+    blocks = (user_block(part, ctx, f"{path}.{index}") for index, part in enumerate(content or ()))
+    return [block for block in blocks if block is not None]
 
 
 def result_content(
-    content: Content, ctx: TranslationContext, path: str
+    content: Any, ctx: TranslationContext, path: str
 ) -> tuple[str | list[UserBlock] | None, anthropic.CacheControl | None]:
     """A tool's result: a string for one text, blocks for more, None if it is empty; with it a breakpoint without a
     block to set it on."""
@@ -62,13 +74,24 @@ def _text(part: TextPart | RefusalPart, ctx: TranslationContext, path: str) -> a
     return ctx.parts.add(anthropic.TextBlock(part.text, marker), path)
 
 
-def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock:
+def user_block(part: Any, ctx: TranslationContext, path: str) -> UserBlock | None:
+    """One part as a block; None for one that is not content of a user.
+
+    :raises InvalidRequest: a part that Claude cannot read.
+    """
     if isinstance(part, TextPart | RefusalPart):
         return _text(part, ctx, path)
+    if isinstance(part, Result | LeftOut):
+        return None
+    if isinstance(part, Call):
+        raise _misplaced(part.path, "A tool call belongs to an assistant message.")
+    fields: Mapping[str, str] = {}
+    if isinstance(part, File):
+        part, fields = part.part, part.fields
     if isinstance(part, ImagePart):
-        block: UserBlock = _image(part, ctx, path)
+        block: UserBlock = _image(part, ctx, path, fields)
     elif isinstance(part, FilePart):
-        block = _file(part, ctx, path)
+        block = _file(part, ctx, path, fields)
     else:
         raise InvalidRequest(
             "Claude does not accept audio.", param=f"{path}.type", hint="Send a transcript as text instead."
@@ -77,19 +100,22 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock:
     return ctx.parts.add(block, path)
 
 
-def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:
+def _image(part: ImagePart, ctx: TranslationContext, path: str, fields: Mapping[str, str]) -> UserBlock:
     if part.image_url is None:
         raise _no_file(part.file_id, path, "image_url")
     url = part.image_url.url if isinstance(part.image_url, ImageURL) else part.image_url
-    return image_block(url, None, ctx, path, f"{path}.image_url")
+    return image_block(url, None, ctx, path, fields.get("image_url", f"{path}.image_url"))
 
 
-def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
-    if part.file_data:
-        return document_block(part.file_data, part.filename, ctx, path, f"{path}.file_data")
-    if part.file_url:
-        return document_block(part.file_url, part.filename, ctx, path, f"{path}.file_url")
+def _file(part: FilePart, ctx: TranslationContext, path: str, fields: Mapping[str, str]) -> UserBlock:
+    for name, value in (("file_data", part.file_data), ("file_url", part.file_url)):
+        if value:
+            return document_block(value, part.filename, ctx, path, fields.get(name, f"{path}.{name}"))
     raise _no_file(part.file_id, path, "file_data")
+
+
+def _misplaced(path: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(reason, param=f"{path}.type", hint="Move it there.")
 
 
 def _no_file(file_id: str | None, path: str, field: str) -> InvalidRequest:

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from modelmux.dialects.stored_responses import StoredItem
 from modelmux.errors import InvalidRequest
-from modelmux.wire.openai.responses_items import ReasoningItem, decode_head, decode_item
+from modelmux.wire.openai.responses_items import ReasoningItem, ReferenceItem, decode_head, decode_item
+from modelmux.wire.openai.responses_members import decode_reported
 
 #: Items of a conversation. Codex compacts after some hundreds; the limit keeps the work of one request bounded.
 MAX_ITEMS: Final = 10_000
@@ -86,6 +87,16 @@ def _read(raw: bytes, path: str) -> Entry:
             f"Missing required parameter: '{path}.id'.", param=f"{path}.id", code="missing_required_parameter"
         )
     return Entry(kind, path, raw, head.id or None)
+
+
+def unknown_of_references(entries: Iterable[Entry]) -> list[str]:
+    """The paths of members of references that nothing reads."""
+    unknown: list[str] = []
+    for entry in entries:
+        if entry.type == "item_reference":
+            assert entry.raw is not None
+            decode_reported(ReferenceItem, entry.type, entry.raw, entry.path, unknown)
+    return unknown
 
 
 def needed_ids(entries: Iterable[Entry], *, stores: bool) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ import msgspec
 from modelmux.claude.conversation import NO_CONTENT, ConversationBuilder
 from modelmux.claude.prefill import CUT_REPLY, continue_turn
 from modelmux.claude.request import ThinkingRun
-from modelmux.dialects.openai_responses.content import result_content, text_blocks, user_blocks
+from modelmux.dialects.openai_responses.content import result_content, text_blocks, user_block, user_blocks
 from modelmux.dialects.openai_responses.entries import Entry
+from modelmux.dialects.openai_responses.foreign import ITEM_TYPES, NOT_A_FIELD, Call, ForeignReader, Result
 from modelmux.dialects.openai_responses.item_support import ITEM_SUPPORT, NEVER_LAST
-from modelmux.dialects.openai_responses.local_tools import call_input, shell_output
+from modelmux.dialects.openai_responses.local_tools import call_input, shell_output, unknown_call_fields
 from modelmux.dialects.openai_responses.returned_thinking import open_runs
 from modelmux.dialects.openai_responses.sealed import open_summary
 from modelmux.dialects.openai_responses.tools import ToolTable
@@ -28,9 +29,13 @@ from modelmux.dialects.sealer import Sealer
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai import responses_items as wire
-from modelmux.wire.openai.responses_items import decode_item, decode_output, decode_parts
+from modelmux.wire.openai.responses_items import decode_output, decode_parts
+from modelmux.wire.openai.responses_members import decode_reported
 
 _SYSTEM: Final = ("system", "developer")
+#: Roles of the results of tools in Chat Completions, and other spellings: LangChain's and Gemini's.
+_RESULTS: Final = ("tool", "function")
+_ROLE_SPELLINGS: Final = {"human": "user", "ai": "assistant", "model": "assistant"}
 #: The notice for thinking that is left out.
 NOTHING_FOLLOWS: Final = "Thinking that nothing follows is not sent."
 
@@ -50,6 +55,8 @@ class ItemTranslator:
         self.effort: Any = None
         self.ends_in_output = False
         self._ctx = ctx
+        self._foreign = ForeignReader(ctx)
+        self._unknown: list[str] = []  # paths of members of the item that nothing reads
         self._tools = tools
         self._sealer = sealer
         self._owner = owner
@@ -71,7 +78,14 @@ class ItemTranslator:
                     self._pending.append((runs[index], entry.path))
                 continue
             self._add(entry, is_last=index == len(entries) - 1)
+            if self._unknown:
+                self._report_unknown()
         self._drop_pending()
+
+    def _report_unknown(self) -> None:
+        for name in self._unknown:
+            self._ctx.notices.add("ignored", name[:80], NOT_A_FIELD)
+        self._unknown = []
 
     def _add(self, entry: Entry, *, is_last: bool) -> None:
         self.conversation.path = entry.path
@@ -79,9 +93,12 @@ class ItemTranslator:
         assert entry.raw is not None
         if handler is not None:
             shape, handle = handler
-            handle(self, decode_item(shape, entry.raw, entry.path), entry)
+            handle(self, decode_reported(shape, entry.type, entry.raw, entry.path, self._unknown), entry)
             return
         support = ITEM_SUPPORT.get(entry.type)
+        if support is None and entry.type in ITEM_TYPES:
+            self._foreign_item(entry.raw, entry.path)
+            return
         if support is None:
             raise InvalidRequest(
                 f"Unknown item type '{entry.type[:80]}' at {_indexed(entry.path)}.",
@@ -98,24 +115,88 @@ class ItemTranslator:
         self._ctx.notices.add("dropped", entry.path, support.explanation)
 
     def _message(self, item: wire.MessageItem, entry: Entry) -> None:
-        content, path = decode_parts(item.content, f"{entry.path}.content"), f"{entry.path}.content"
-        if item.role in _SYSTEM:
+        path, role = f"{entry.path}.content", _ROLE_SPELLINGS.get(item.role.lower(), item.role.lower())
+        if role in _RESULTS and (item.tool_call_id is not None or (role == "function" and item.name)):
+            self._tool_message(item, entry.path)
+            return
+        if item.name is not None:
+            self._ctx.notices.add("ignored", f"{entry.path}.name", "Claude does not support names for participants.")
+        content = decode_parts(item.content, path, self._unknown, self._foreign)
+        if role in _SYSTEM:
             self._system(text_blocks(content, self._ctx, path), entry)
-        elif item.role == "assistant":
-            self._assistant_text(text_blocks(content, self._ctx, path))
+        elif role == "assistant":
+            self._assistant(item, content, entry.path)
             self.ends_in_output = entry.id is not None
-        elif item.role == "user":
-            self._user(user_blocks(content, self._ctx, path), path)
+        elif role == "user":
+            self._user_message(content, path)
         else:
             raise InvalidRequest(
                 f"Unknown role at '{entry.path}'.",
                 param=f"{entry.path}.role",
-                hint="Use user, assistant, system or developer.",
+                hint="Use user, assistant, system or developer; the result of a tool has a 'tool_call_id'.",
             )
+
+    def _assistant(self, item: wire.MessageItem, content: Any, path: str) -> None:
+        """A message of the assistant. Calls in it are those of Chat Completions or of Anthropic Messages."""
+        if item.audio is not None:
+            raise InvalidRequest(
+                "Claude does not support audio.", param=f"{path}.audio", hint="Send its transcript as content."
+            )
+        texts = text_blocks(content, self._ctx, f"{path}.content")
+        if isinstance(item.refusal, str):
+            texts.append(anthropic.TextBlock(item.refusal))
+        calls = [part for part in content if isinstance(part, Call)] if isinstance(content, list) else []
+        if bytes(item.tool_calls) != b"null":  # LangChain sends them twice: as blocks and as calls
+            calls = self._foreign.calls(bytes(item.tool_calls), f"{path}.tool_calls") or calls
+        if bytes(item.function_call) != b"null":
+            calls.append(self._foreign.function_call(bytes(item.function_call), f"{path}.function_call"))
+        if not calls or any(block.text.strip() for block in texts):
+            self._assistant_text(texts)
+        for call in calls:
+            self._foreign_call(call)
+
+    def _user_message(self, content: Any, path: str) -> None:
+        results = [part for part in content if isinstance(part, Result)] if isinstance(content, list) else []
+        for result in results:
+            self._foreign_result(result)
+        if not results or len(results) < len(content):
+            self._user(user_blocks(content, self._ctx, path), path)
+
+    def _tool_message(self, item: wire.MessageItem, path: str) -> None:
+        """The result of a tool in the form of Chat Completions."""
+        self._foreign_result(self._foreign.tool_message(item, path))
+
+    def _foreign_item(self, raw: bytes, path: str) -> None:
+        """A block or a part that stands among the items."""
+        part = self._foreign.item(raw, path, self._unknown)
+        if isinstance(part, Call):
+            self._foreign_call(part)
+        elif isinstance(part, Result):
+            self._foreign_result(part)
+        else:
+            block = user_block(part, self._ctx, path)
+            if block is not None:
+                self._user([block], path)
+
+    def _foreign_call(self, call: Call) -> None:
+        name = self._tools.upstream(call.name, None, call.name_field)
+        if call.is_custom:
+            value: dict[str, Any] = {"input": call.text or ""}
+        else:
+            value = decode_arguments(call.text, self._ctx.notices, call.text_field)
+        self._call(call.id, name, value, call.path)
+
+    def _foreign_result(self, result: Result) -> None:
+        self._begin_user_item()
+        value, orphan, is_error = self._result_content(result.content, result.content_field)
+        self.conversation.add_tool_result(
+            result.call_id, value, result.marker or orphan, result.id_field, is_error=result.is_error or is_error
+        )
 
     def _agent_message(self, item: wire.AgentMessageItem, entry: Entry) -> None:
         path = f"{entry.path}.content"
-        self._user(list(text_blocks(decode_parts(item.content, path), self._ctx, path)), path)
+        content = decode_parts(item.content, path, self._unknown, self._foreign)
+        self._user(list(text_blocks(content, self._ctx, path)), path)
 
     def _system(self, blocks: list[anthropic.TextBlock], entry: Entry) -> None:
         if self._leading:
@@ -171,16 +252,25 @@ class ItemTranslator:
     def _local_call(self, item: wire.LocalCallItem, entry: Entry) -> None:
         kind = entry.type.removesuffix("_call")
         call_id = item.call_id or item.id or ""
+        self._unknown += [f"{entry.path}.{name}" for name in unknown_call_fields(kind, item)]
         self._call(call_id, self._tools.local(kind), call_input(kind, item), entry.path)
 
     def _output(self, item: wire.OutputItem, entry: Entry) -> None:
         self._begin_user_item()
-        path = f"{entry.path}.output"
-        value, orphan = result_content(decode_output(bytes(item.output), path), self._ctx, path)
-        self._result(item, value, entry, orphan)
+        value, orphan, is_error = self._result_content(bytes(item.output), f"{entry.path}.output")
+        self._result(item, value, entry, orphan, is_error=is_error)
+
+    def _result_content(
+        self, raw: bytes, path: str
+    ) -> tuple[str | list[Any] | None, anthropic.CacheControl | None, bool]:
+        """What a tool returned: its content, a breakpoint without a block to set it on, and whether it is an error."""
+        raw, path, is_error = self._foreign.unwrapped(raw, path)
+        content = decode_output(raw, path, self._unknown, self._foreign)
+        return *result_content(content, self._ctx, path), is_error
 
     def _shell_output(self, item: wire.OutputItem, entry: Entry) -> None:
-        text = shell_output(wire.decode_any(bytes(item.output), f"{entry.path}.output"))
+        path = f"{entry.path}.output"
+        text = shell_output(wire.decode_any(bytes(item.output), path), path, self._unknown)
         if text is None:
             self._output(item, entry)
             return
@@ -188,9 +278,15 @@ class ItemTranslator:
         self._result(item, text or None, entry, None)
 
     def _result(
-        self, item: wire.OutputItem, value: str | list[Any] | None, entry: Entry, marker: anthropic.CacheControl | None
+        self,
+        item: wire.OutputItem,
+        value: str | list[Any] | None,
+        entry: Entry,
+        marker: anthropic.CacheControl | None,
+        *,
+        is_error: bool = False,
     ) -> None:
-        is_error = item.status in ("incomplete", "failed")
+        is_error = is_error or item.status in ("incomplete", "failed")
         call_id, field = item.call_id, f"{entry.path}.call_id"
         if call_id is None:  # local_shell_call_output of older clients has the id of the call as its own
             call_id, field = item.id or "", f"{entry.path}.id"
@@ -212,7 +308,9 @@ class ItemTranslator:
         self._tools.add([bytes(raw) for raw in item.tools or ()], f"{entry.path}.tools", again=True)
 
     def _configuration_update(self, item: wire.ConfigurationUpdateItem, entry: Entry) -> None:
-        self.effort = (item.reasoning or {}).get("effort", self.effort)
+        settings = item.reasoning or {}
+        self.effort = settings.get("effort", self.effort)
+        self._unknown += [f"{entry.path}.reasoning.{name}" for name in settings if name != "effort"]
         reason = "The last configuration update applies to the whole request."
         self._ctx.notices.add("changed", entry.path, reason)
 

@@ -63,6 +63,10 @@ LOCAL_TOOLS: Final[dict[str, LocalTool]] = {
         },
     ),
 }
+#: Members of actions that the SDK's types have and no tool takes.
+_UNSUPPORTED: Final = ("user",)
+#: Members of the output of a command. ``created_by`` is added by the SDK.
+_CHUNK: Final = ("stdout", "stderr", "outcome", "created_by")
 _FIELDS: Final = {name: tuple(tool.schema["properties"]) for name, tool in LOCAL_TOOLS.items()}
 
 
@@ -75,10 +79,34 @@ def call_input(name: str, item: LocalCallItem) -> dict[str, Any]:
     return {field: action[field] for field in _FIELDS[name] if action.get(field) not in (None, {})}
 
 
-def shell_output(chunks: Any) -> str | None:
-    """The output of ``shell`` as readable text; None if it is not in OpenAI's form."""
+def unknown_call_fields(name: str, item: LocalCallItem) -> list[str]:
+    """Paths, inside a call item, of what ``call_input`` does not read. ``type`` repeats what the item is."""
+    field = "operation" if name == "apply_patch" else "action"
+    known = (*_FIELDS[name], "type")
+    action = getattr(item, field) or {}
+    other = "action" if field == "operation" else "operation"
+    unknown = [f"{field}.{key}" for key, value in action.items() if key not in known and not _is_empty(key, value)]
+    return [*([other] if getattr(item, other) is not None else []), *unknown]
+
+
+def _is_empty(key: str, value: Any) -> bool:
+    """Whether ``user``, which the SDK's type has, says nothing."""
+    return key in _UNSUPPORTED and value is None
+
+
+def shell_output(chunks: Any, path: str, unknown: list[str]) -> str | None:
+    """The output of ``shell`` as readable text; None if it is not in OpenAI's form.
+
+    :param path: of the output.
+    :param unknown: gets the paths of members that are not read.
+    """
     if not isinstance(chunks, list) or not chunks or not all(isinstance(chunk, dict) for chunk in chunks):
         return None
+    for index, chunk in enumerate(chunks):
+        unknown += [f"{path}.{index}.{name}" for name in chunk if name not in _CHUNK]
+        outcome = chunk.get("outcome")
+        if isinstance(outcome, dict):
+            unknown += [f"{path}.{index}.outcome.{name}" for name in outcome if name not in ("type", "exit_code")]
     return "\n\n".join(map(_chunk_text, chunks))
 
 

@@ -17,7 +17,7 @@ from modelmux.claude.part_paths import system_origins
 from modelmux.claude.request import NO_LIMIT, CacheOptions, ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.base import Decoded, Inbound, Unresolved
 from modelmux.dialects.openai_responses import compaction
-from modelmux.dialects.openai_responses.chat_fields import take_chat_fields
+from modelmux.dialects.openai_responses.chat_fields import take_chat_fields, unknown_chat_fields
 from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.entries import (
     NOT_STORED_HINT,
@@ -28,6 +28,7 @@ from modelmux.dialects.openai_responses.entries import (
     resolve,
     stored_items,
     text_entry,
+    unknown_of_references,
     unknown_response,
 )
 from modelmux.dialects.openai_responses.field_support import reject_unsupported, report_ignored
@@ -63,6 +64,7 @@ class _Request(Struct, frozen=True):
     :param fields: its fields as the client wrote them.
     :param entries: its own items, without the compaction trigger.
     :param taken: fields of Chat Completions -> the fields that they were read as.
+    :param unknown: paths of members of those that nothing reads.
     :param notices: of what was changed before it was decoded.
     """
 
@@ -72,6 +74,7 @@ class _Request(Struct, frozen=True):
     entries: tuple[Entry, ...]
     compaction: compaction.Compaction | None
     taken: Mapping[str, str]
+    unknown: Sequence[str]
     notices: tuple[Notice, ...]
 
 
@@ -82,11 +85,12 @@ def decode(inbound: Inbound, body: bytes, *, compact: bool = False) -> Decoded:
     :raises InvalidRequest: naming the field.
     """
     (wire, fields), legal = decode_legal(body, decode_request)
+    unknown = unknown_chat_fields(fields)
     taken = take_chat_fields(wire, fields)
     reject_unsupported(wire)
     may_be_empty = compact or inbound.operation == "count_tokens"
     entries, wanted = compaction.split(_read_input(wire, may_be_empty=may_be_empty), compact=compact)
-    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken, legal.notices)
+    request = _Request(inbound, wire, fields, tuple(entries), wanted, taken, unknown, legal.notices)
     stores = inbound.options.stores_responses
     if wire.previous_response_id and not stores:
         raise InvalidRequest("Responses are not stored here.", param="previous_response_id", hint=NOT_STORED_HINT)
@@ -133,7 +137,8 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     :param entries: the request's own items, with stored ones in the place of references.
     """
     wire, inbound, ctx = request.wire, request.inbound, TranslationContext()
-    report_ignored(wire, unknown_fields(request.fields), ctx.notices)
+    unknown = [*request.unknown, *unknown_fields(request.fields), *unknown_of_references(request.entries)]
+    report_ignored(wire, unknown, ctx.notices)
     for name, target in request.taken.items():
         ctx.notices.add("changed", name, f"A field of Chat Completions; it is read as `{target}`.")
     _check_numbers(wire)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from modelmux.claude.notices import Notices
 from modelmux.claude.request import ThinkingRun
 from modelmux.dialects.openai_responses.entries import Entry
+from modelmux.dialects.openai_responses.foreign import NOT_A_FIELD
 from modelmux.dialects.openai_responses.sealed import open_thinking
 from modelmux.dialects.sealer import Sealer
-from modelmux.wire.openai.responses_items import ReasoningItem, decode_item
+from modelmux.wire.openai.responses_items import ReasoningItem
+from modelmux.wire.openai.responses_members import decode_reported
 
 
 def open_runs(entries: Sequence[Entry], sealer: Sealer | None, owner: str, notices: Notices) -> dict[int, ThinkingRun]:
@@ -22,7 +24,7 @@ def open_runs(entries: Sequence[Entry], sealer: Sealer | None, owner: str, notic
     for index, entry in enumerate(entries):
         if entry.type != "reasoning":
             continue
-        run = _open(entry, sealer, owner)
+        run = _open(entry, sealer, owner, notices)
         if run is not None:
             runs[index] = run
             continue
@@ -33,9 +35,12 @@ def open_runs(entries: Sequence[Entry], sealer: Sealer | None, owner: str, notic
     return runs
 
 
-def _open(entry: Entry, sealer: Sealer | None, owner: str) -> ThinkingRun | None:
+def _open(entry: Entry, sealer: Sealer | None, owner: str, notices: Notices) -> ThinkingRun | None:
     if sealer is None or entry.raw is None:
         return None
-    item: ReasoningItem = decode_item(ReasoningItem, entry.raw, entry.path)
+    unknown: list[str] = []
+    item: ReasoningItem = decode_reported(ReasoningItem, "reasoning", entry.raw, entry.path, unknown)
+    for name in unknown:
+        notices.add("ignored", name[:80], NOT_A_FIELD)
     run = open_thinking(sealer, owner, item.encrypted_content)
     return run if run is not None and run.blocks else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
 from modelmux.dialects.openai_responses.tools import ToolTable
@@ -17,6 +18,8 @@ _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
     "any": "any",  # the word of several other providers
     "none": "none",
 }
+#: Types of a choice that names a tool; the last one is Anthropic's.
+_NAMED: Final = ("function", "custom", "tool")
 
 
 def translate_tool_choice(
@@ -27,9 +30,16 @@ def translate_tool_choice(
     :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
     """
     tools: list[Tool] = table.tools
+    if isinstance(choice, wire.ToolChoice) and choice.disable_parallel_tool_use is not None:
+        parallel = parallel and not choice.disable_parallel_tool_use
     if isinstance(choice, wire.ToolChoice) and choice.type == "allowed_tools":
-        tools = _allowed(choice, table)
-        choice = choice.mode or "auto"
+        inner = choice.allowed_tools or choice
+        tools = _allowed(inner.tools or (), table)
+        choice = inner.mode or "auto"
+    if isinstance(choice, wire.ToolChoice) and choice.type in _WORDS:  # Anthropic's form
+        choice = choice.type
+    if isinstance(choice, str) and choice not in _WORDS and table.find(choice) is not None:
+        choice = wire.ToolChoice(name=choice)
     if isinstance(choice, str) and choice not in _WORDS:
         raise InvalidRequest(
             "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
@@ -57,7 +67,7 @@ def translate_tool_choice(
 
 def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
     """:raises InvalidRequest: a tool that is not among those sent."""
-    name = _find(choice.type, choice.function or choice, table)
+    name = _find(choice.type, choice, table)
     if name is None:
         raise InvalidRequest(
             "'tool_choice' names a tool that is not in 'tools', or was left out.",
@@ -67,22 +77,23 @@ def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
     return name
 
 
-def _find(kind: str, choice: Any, table: ToolTable) -> str | None:
+def _find(kind: str, choice: wire.ToolChoice | wire.AllowedTool, table: ToolTable) -> str | None:
     if kind in LOCAL_TOOLS:
         return table.find_local(kind)
     if is_web_search(kind):
         return table.web_search.name if table.web_search is not None else None
-    if kind not in ("function", "custom") or choice.name is None:
+    named = choice.function or choice.custom or choice
+    if kind not in _NAMED or named.name is None:
         return None
-    return table.find(choice.name, choice.namespace)
+    return table.find(named.name, named.namespace)
 
 
-def _allowed(choice: wire.ToolChoice, table: ToolTable) -> list[Tool]:
+def _allowed(allowed: Sequence[wire.AllowedTool], table: ToolTable) -> list[Tool]:
     """The subset a client allows, in the order of the definitions.
 
     :raises InvalidRequest: no tool at all.
     """
-    names = {_find(entry.type, entry, table) for entry in choice.tools or ()}
+    names = {_find(entry.type, entry, table) for entry in allowed}
     tools = [tool for tool in table.tools if tool.name in names]
     searches = table.web_search is not None and table.web_search.name in names
     if not tools and not searches:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec.structs import replace
 
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.schema.root import to_object_root
+from modelmux.dialects.openai_responses.foreign_tools import native_choice, native_for_echo, native_tool
 from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
 from modelmux.dialects.openai_responses.plan import ClientTool, ToolType
 from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
@@ -100,9 +100,10 @@ class ToolTable:
         }
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
+        raw = native_tool(raw, path, self._ctx.notices)
         kind = decode_type(raw, path)
         if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
-            self._add_namespace(decode_tool(raw, path), path, again=again)
+            self._add_namespace(raw, decode_tool(raw, path), path, again=again)
         elif is_web_search(kind):
             self._add_web_search(raw, path)
         elif kind in ("function", "custom"):
@@ -123,9 +124,10 @@ class ToolTable:
         reason = support.explanation if support is not None and support.kind == "ignored" else "Not available here."
         self._ctx.notices.add("dropped", path, reason)
 
-    def _add_namespace(self, tool: Tool, path: str, *, again: bool) -> None:
+    def _add_namespace(self, raw: bytes, tool: Tool, path: str, *, again: bool) -> None:
         if not tool.name:
             raise _missing(f"{path}.name")
+        self._report_unknown(raw, path, "namespace")
         before = len(self.tools)
         for index, raw in enumerate(tool.tools or ()):
             self._add(bytes(raw), f"{path}.tools.{index}", again=again, namespace=tool.name)
@@ -147,8 +149,14 @@ class ToolTable:
         self._enter(key, definition, ClientTool(kind, tool.name, namespace), path)
         if key[0] is not None:
             self._members.setdefault(tool.name, []).append(name)
-        for unknown in unknown_tool_fields(raw):
+        self._report_unknown(raw, path, kind)
+        self._report_unused(tool, path)
+
+    def _report_unknown(self, raw: bytes, path: str, kind: str) -> None:
+        for unknown in unknown_tool_fields(raw, kind):
             self._ctx.notices.add("ignored", f"{path}.{unknown[:80]}", "Not a field of a tool.")
+
+    def _report_unused(self, tool: Tool, path: str) -> None:
         for unused in _UNUSED:
             if getattr(tool, unused):
                 field = f"{path}.{unused.rstrip('_')}"
@@ -167,6 +175,9 @@ class ToolTable:
             return
         local = LOCAL_TOOLS[tool.type]
         definition = anthropic.Tool(self._free(tool.type), local.schema, local.description)
+        definition.cache_control = read_breakpoint(tool.cache_control, None, path)
+        self._report_unknown(raw, path, tool.type)
+        self._report_unused(tool, path)
         self._enter(key, definition, ClientTool(local.type, tool.type), path)
 
     def _add_web_search(self, raw: bytes, path: str) -> None:
@@ -250,12 +261,12 @@ def _grammar(form: dict[str, Any] | None) -> str:
 
 def echo_tools(tools: Sequence[Any]) -> list[Any]:
     """Tools as the response repeats them: functions flat and with all their fields, unknown types left out."""
-    return [_echo_tool(tool) for tool in tools if tool.get("type") in TOOL_SUPPORT]
+    return [_echo_tool(tool) for tool in map(native_for_echo, tools) if tool.get("type") in TOOL_SUPPORT]
 
 
 def _echo_tool(tool: dict[str, Any]) -> dict[str, Any]:
     if tool["type"] == "namespace" and isinstance(tool.get("tools"), list):
-        return {**tool, "tools": [_echo_tool(member) for member in tool["tools"]]}
+        return {**tool, "tools": [_echo_tool(native_for_echo(member)) for member in tool["tools"]]}
     if tool["type"] != "function":
         return tool
     inner = tool.get("function")
@@ -267,6 +278,4 @@ def _echo_tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 def echo_choice(choice: Any) -> Any:
     """``tool_choice`` as the response repeats it."""
-    if choice is None:
-        return "auto"
-    return "required" if choice == "any" else msgspec.to_builtins(choice)
+    return "auto" if choice is None else native_choice(choice)

@@ -8,10 +8,12 @@ from modelmux.claude.notices import Notices
 from modelmux.claude.request import CacheOptions
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import CacheControl
-from modelmux.wire.openai.common import CacheControlParam
+from modelmux.wire.openai.common import CacheControlParam, PromptCacheBreakpoint
 
 
-def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | None, path: str) -> CacheControl | None:
+def read_breakpoint(
+    marker: CacheControlParam | None, openai: PromptCacheBreakpoint | None, path: str
+) -> CacheControl | None:
     """A client's breakpoint in either form: ``cache_control``, or OpenAI's ``prompt_cache_breakpoint``.
 
     :param path: of what holds it.
@@ -19,8 +21,8 @@ def read_breakpoint(marker: CacheControlParam | None, openai: dict[str, Any] | N
     """
     if marker is not None:
         return CacheControl("ephemeral", _ttl(marker.ttl, f"{path}.cache_control.ttl"))
-    if openai is not None and openai.get("mode") != "off":
-        return CacheControl("ephemeral", _ttl(openai.get("ttl"), f"{path}.prompt_cache_breakpoint.ttl"))
+    if openai is not None and openai.mode != "off":
+        return CacheControl("ephemeral", _ttl(openai.ttl, f"{path}.prompt_cache_breakpoint.ttl"))
     return None
 
 

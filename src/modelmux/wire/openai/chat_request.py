@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
-from modelmux.wire.openai.common import CacheControlParam
+from modelmux.wire.openai.common import BreakpointMarker, CacheMarker
 from modelmux.wire.openai.members import remove_unknown, shape_of
 
 
@@ -22,14 +22,10 @@ class Closed(Struct, forbid_unknown_fields=True):
     """Refuses members that it does not have: ``decode_request`` then reports them, at the cost of a second pass."""
 
 
-class CacheMarker(CacheControlParam, forbid_unknown_fields=True):
-    """As its base, but closed."""
-
-
 class TextPart(Closed, tag_field="type", tag="text"):
     text: str
     cache_control: CacheMarker | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: BreakpointMarker | None = None
 
 
 class ImageURL(Closed):
@@ -43,7 +39,7 @@ class ImageURL(Closed):
 class ImagePart(Closed, tag_field="type", tag="image_url"):
     image_url: ImageURL | str
     cache_control: CacheMarker | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: BreakpointMarker | None = None
 
 
 class File(Closed):
@@ -60,7 +56,7 @@ class File(Closed):
 class FilePart(Closed, tag_field="type", tag="file"):
     file: File
     cache_control: CacheMarker | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: BreakpointMarker | None = None
 
 
 class AudioPart(Closed, tag_field="type", tag="input_audio"):
@@ -277,6 +273,7 @@ class ChatRequest(Closed):
 _decoder: Final = msgspec.json.Decoder(ChatRequest)
 _object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _SHAPE: Final = shape_of(ChatRequest)
+_CALL_SHAPES: Final = {"function": shape_of(FunctionToolCall), "custom": shape_of(CustomToolCall)}
 
 
 def decode_plain(body: bytes) -> ChatRequest | None:
@@ -314,6 +311,19 @@ def convert_request(value: dict[str, Any]) -> tuple[ChatRequest, list[str]]:
         return msgspec.convert(value, ChatRequest), unknown
     except msgspec.ValidationError as error:
         raise common.invalid_field(str(error)) from None
+
+
+def convert_call(value: dict[str, Any], path: str) -> tuple[FunctionToolCall | CustomToolCall, list[str]]:
+    """A decoded call of a tool, and the paths of its unknown fields, which are taken out of ``value``.
+
+    :param path: of the call, for errors.
+    :raises InvalidRequest: with the name of the field.
+    """
+    unknown = remove_unknown(value, _CALL_SHAPES[value["type"]])
+    try:
+        return msgspec.convert(value, FunctionToolCall | CustomToolCall), unknown
+    except msgspec.ValidationError as error:
+        raise common.invalid_field(str(error), path) from None
 
 
 def decode_request(body: bytes) -> ChatRequest:

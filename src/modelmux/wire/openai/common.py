@@ -36,6 +36,21 @@ class CacheControlParam(Struct, omit_defaults=True):
     ttl: str | None = None
 
 
+class CacheMarker(CacheControlParam, forbid_unknown_fields=True):
+    """As its base, but closed."""
+
+
+class PromptCacheBreakpoint(Struct):
+    """A cache breakpoint in OpenAI's form."""
+
+    mode: Any = None
+    ttl: Any = None
+
+
+class BreakpointMarker(PromptCacheBreakpoint, forbid_unknown_fields=True):
+    """As its base, but closed."""
+
+
 class Model(Struct, kw_only=True):
     """One entry of ``/v1/models``. ``created`` is in seconds.
 

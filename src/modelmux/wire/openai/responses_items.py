@@ -7,14 +7,15 @@ not read at all.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
-from modelmux.wire.openai.common import CacheControlParam
+from modelmux.wire.openai.common import CacheControlParam, PromptCacheBreakpoint
+from modelmux.wire.openai.responses_members import ImageURL, decode_reported
 
 #: Nested lists and objects of one item. Clients need a dozen; what decodes and encodes items recurses.
 MAX_ITEM_DEPTH: Final = 128
@@ -29,16 +30,11 @@ class Typed(Struct):
 class TextPart(Struct):
     text: str
     cache_control: CacheControlParam | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: PromptCacheBreakpoint | None = None
 
 
 class RefusalPart(Struct):
     refusal: str
-
-
-class ImageURL(Struct):
-    url: str
-    detail: str | None = None
 
 
 class ImagePart(Struct):
@@ -46,7 +42,7 @@ class ImagePart(Struct):
     file_id: str | None = None
     detail: str | None = None
     cache_control: CacheControlParam | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: PromptCacheBreakpoint | None = None
 
 
 class FilePart(Struct):
@@ -55,7 +51,7 @@ class FilePart(Struct):
     file_id: str | None = None
     filename: str | None = None
     cache_control: CacheControlParam | None = None
-    prompt_cache_breakpoint: dict[str, Any] | None = None
+    prompt_cache_breakpoint: PromptCacheBreakpoint | None = None
 
 
 class AudioPart(Struct):
@@ -65,17 +61,17 @@ class AudioPart(Struct):
 Part = TextPart | RefusalPart | ImagePart | FilePart | AudioPart
 Content = str | list[Part] | None
 
-_PARTS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    "input_text": msgspec.json.Decoder(TextPart),
-    "output_text": msgspec.json.Decoder(TextPart),
-    "text": msgspec.json.Decoder(TextPart),
-    "refusal": msgspec.json.Decoder(RefusalPart),
-    "input_image": msgspec.json.Decoder(ImagePart),
-    "input_file": msgspec.json.Decoder(FilePart),
-    "input_audio": msgspec.json.Decoder(AudioPart),
-}
 #: The types of content parts that can be decoded.
-PART_TYPES: Final = frozenset(_PARTS)
+PARTS: Final[dict[str, type[Struct]]] = {
+    "input_text": TextPart,
+    "output_text": TextPart,
+    "text": TextPart,
+    "refusal": RefusalPart,
+    "input_image": ImagePart,
+    "input_file": FilePart,
+    "input_audio": AudioPart,
+}
+PART_TYPES: Final = frozenset(PARTS)
 
 
 class Head(Struct):
@@ -87,8 +83,17 @@ class Head(Struct):
 
 
 class MessageItem(Struct):
+    """A message. The members after ``content`` are those that messages of Chat Completions have."""
+
     role: str
     content: str | list[Raw] | None = None
+    tool_calls: Raw = Raw(b"null")
+    function_call: Raw = Raw(b"null")
+    tool_call_id: Any = None
+    is_error: Any = None
+    refusal: Any = None
+    audio: Any = None
+    name: Any = None
 
 
 class AgentMessageItem(Struct):
@@ -192,29 +197,50 @@ def decode_any(raw: bytes, path: str) -> Any:
     return common.decode_body(_any_decoder, raw, path)
 
 
-def decode_parts(content: str | list[Raw] | None, path: str) -> Content:
+class PartReader(Protocol):
+    """Reads parts that are none of ``PARTS``."""
+
+    def part(self, raw: bytes, path: str) -> Any:
+        """:raises InvalidRequest: it can be read in no way."""
+
+    def is_part(self, raw: bytes) -> bool:
+        """Whether JSON that a tool returned is such a part."""
+
+
+def decode_parts(
+    content: str | list[Raw] | None, path: str, unknown: list[str] | None = None, others: PartReader | None = None
+) -> Any:
     """Content with its parts decoded.
 
+    :param unknown: gets the paths of members that nothing reads; None does not look for them.
+    :param others: reads parts of unknown types.
     :raises InvalidRequest: a part of unknown type, or with the name of the field.
     """
     if not isinstance(content, list):
         return content
-    return [_decode_part(bytes(raw), f"{path}.{index}") for index, raw in enumerate(content)]
+    return [_decode_part(bytes(raw), f"{path}.{index}", unknown, others) for index, raw in enumerate(content)]
 
 
-def _decode_part(raw: bytes, path: str) -> Part:
-    kind = decode_type(raw, path)
-    decoder = _PARTS.get(kind)
-    if decoder is None:
-        raise InvalidRequest(
-            f"Unknown type of content at '{path}'.", param=f"{path}.type", hint=f"Use one of {', '.join(_PARTS)}."
-        )
-    part: Part = common.decode_body(decoder, raw, path)
-    return part
+def _decode_part(raw: bytes, path: str, unknown: list[str] | None, others: PartReader | None) -> Any:
+    try:
+        kind = _typed_decoder.decode(raw).type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kind = ""
+    struct = PARTS.get(kind)
+    if struct is not None and unknown is None:
+        return decode_item(struct, raw, path)
+    if struct is not None and unknown is not None:
+        return decode_reported(struct, kind, raw, path, unknown)
+    if others is not None:
+        return others.part(raw, path)
+    decode_type(raw, path)
+    raise InvalidRequest(
+        f"Unknown type of content at '{path}'.", param=f"{path}.type", hint=f"Use one of {', '.join(PARTS)}."
+    )
 
 
-def decode_output(raw: bytes, path: str) -> Content:
-    """The output of a call: content, or the text of any other JSON.
+def decode_output(raw: bytes, path: str, unknown: list[str] | None = None, others: PartReader | None = None) -> Any:
+    """The output of a call: content, or the text of any other JSON. The parameters are those of ``decode_parts``.
 
     :raises InvalidRequest: with the name of the field.
     """
@@ -226,16 +252,17 @@ def decode_output(raw: bytes, path: str) -> Content:
         return text
     if raw.startswith(b"["):
         members = common.decode_body(_members_decoder, raw, path)
-        if all(_is_part(bytes(member)) for member in members):
-            return decode_parts(members, path)
+        if all(_is_part(bytes(member), others) for member in members):
+            return decode_parts(members, path, unknown, others)
     return raw.decode("utf-8", "replace")
 
 
-def _is_part(raw: bytes) -> bool:
+def _is_part(raw: bytes, others: PartReader | None) -> bool:
     try:
-        return _typed_decoder.decode(raw).type in _PARTS
+        kind = _typed_decoder.decode(raw).type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+    return kind in PARTS or (others is not None and others.is_part(raw))
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -17,10 +17,23 @@ from modelmux.wire.openai.common import CacheControlParam
 from modelmux.wire.openai.members import remove_unknown, shape_of
 
 
+class NamedTool(Struct):
+    name: str | None = None
+    namespace: str | None = None
+
+
 class AllowedTool(Struct):
     type: str = "function"
     name: str | None = None
     namespace: str | None = None
+    #: The form of Chat Completions.
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+
+
+class AllowedTools(Struct):
+    mode: str | None = None
+    tools: list[AllowedTool] | None = None
 
 
 class ToolChoice(Struct):
@@ -30,7 +43,11 @@ class ToolChoice(Struct):
     mode: str | None = None
     tools: list[AllowedTool] | None = None
     #: The form of Chat Completions.
-    function: AllowedTool | None = None
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+    allowed_tools: AllowedTools | None = None
+    #: Anthropic's.
+    disable_parallel_tool_use: bool | None = None
 
 
 class Tool(Struct):
@@ -138,8 +155,55 @@ class _StreamOptions(Struct):
     include_obfuscation: Any = None
 
 
-class _NestedTool(Tool):
-    function: _InnerTool | None = None  # type: ignore[assignment]  # only its shape is used
+class _Grammar(Struct):
+    definition: Any = None
+    syntax: Any = None
+
+
+class _Format(_Grammar):
+    """``grammar`` is the form of Chat Completions."""
+
+    type: Any = None
+    grammar: _Grammar | None = None
+
+
+class _Environment(Struct):
+    type: Any = None
+
+
+class _AnyTool(Struct):
+    type: Any = None
+    allowed_callers: Any = None
+    cache_control: CacheControlParam | None = None
+
+
+class _Defined(_AnyTool):
+    name: Any = None
+    description: Any = None
+    defer_loading: Any = None
+    async_: Any = msgspec.field(default=None, name="async")
+
+
+class _Function(_Defined):
+    parameters: Any = None
+    strict: Any = None
+    output_schema: Any = None
+    function: _InnerTool | None = None
+
+
+class _Custom(_Defined):
+    format: _Format | None = None
+
+
+class _Namespace(Struct):
+    type: Any = None
+    name: Any = None
+    description: Any = None
+    tools: Any = None
+
+
+class _Shell(_AnyTool):
+    environment: _Environment | None = None
 
 
 _SHAPES: Final = {
@@ -148,8 +212,19 @@ _SHAPES: Final = {
     "reasoning": shape_of(Reasoning),
     "text": shape_of(TextConfig),
 }
-_TOOL_SHAPE: Final = shape_of(_NestedTool)
-_TOOL_FIELDS: Final = frozenset(_TOOL_SHAPE.members or ())
+#: What each type of tool may hold. Web search has options of its own.
+_TOOL_SHAPES: Final = {
+    "function": shape_of(_Function),
+    "custom": shape_of(_Custom),
+    "namespace": shape_of(_Namespace),
+    "shell": shape_of(_Shell),
+    "local_shell": shape_of(_AnyTool),
+    "apply_patch": shape_of(_AnyTool),
+}
+_PLAIN_FIELDS: Final = {
+    kind: frozenset(name for name, inner in (shape.members or {}).items() if inner is None)
+    for kind, shape in _TOOL_SHAPES.items()
+}
 
 
 def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
@@ -173,14 +248,14 @@ def unknown_fields(fields: Mapping[str, Raw]) -> list[str]:
     return unknown
 
 
-def unknown_tool_fields(raw: bytes) -> list[str]:
-    """The same of a tool that was decoded."""
-    value = _keys_decoder.decode(raw)
-    if value.keys() <= _TOOL_FIELDS:
-        inner = bytes(value.get("function", _NULL))
-        if not inner.startswith(b"{"):
-            return []
-    return remove_unknown(msgspec.json.decode(raw), _TOOL_SHAPE)
+def unknown_tool_fields(raw: bytes, kind: str) -> list[str]:
+    """The paths of members of a tool that was decoded which nothing reads.
+
+    :param kind: its type, one of ``_TOOL_SHAPES``.
+    """
+    if _keys_decoder.decode(raw).keys() <= _PLAIN_FIELDS[kind]:
+        return []
+    return remove_unknown(msgspec.json.decode(raw), _TOOL_SHAPES[kind])
 
 
 def decode_tool(raw: bytes, path: str) -> Tool:

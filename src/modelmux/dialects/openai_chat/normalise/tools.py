@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, first, unknown_value, without, wrong_type
-from modelmux.dialects.openai_shared.foreign.tools import is_free_text, normalise_custom_tool, normalise_function_tool
+from modelmux.dialects.openai_shared.foreign.tools import (
+    GOOGLE_SEARCH,
+    is_free_text,
+    normalise_custom_tool,
+    normalise_function_tool,
+)
 from modelmux.dialects.openai_shared.web_search import is_web_search
 
 _CHOICE_WORDS: Final = ("auto", "none", "required", "any")
 _CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
-_GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
 
 
 class NormalisedTools:
@@ -68,7 +72,7 @@ def _search_options(value: Json, kind: Any) -> Json | None:
         nested: Json = inner if isinstance(inner, dict) else {}
         return {**without(value, "type", "name", kind), **nested}
     if kind is None and "function" not in value:
-        google = next((name for name in _GOOGLE_SEARCH if name in value), None)
+        google = next((name for name in GOOGLE_SEARCH if name in value), None)
         if google is not None:
             options = value[google] if isinstance(value[google], dict) else {}
             return {**without(value, google), **options}

@@ -29,7 +29,7 @@ PLAIN: Final = ("text", "image_url", "file", "input_audio", "refusal", "thinking
 CALLS: Final = ("tool_use",)
 RESULTS: Final = ("tool_result",)
 #: Blocks of a reply that Vertex AI's own tools wrote. Chat Completions cannot carry them.
-_SERVER_TOOLS: Final = ("server_tool_use", "web_search_tool_result")
+SERVER_TOOLS: Final = ("server_tool_use", "web_search_tool_result")
 #: The member that tells what a part without a type is.
 _TELLING: Final = ("text", "image_url", "file", "input_audio", "refusal")
 
@@ -41,11 +41,17 @@ def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tup
     :raises InvalidRequest: a part of an unknown type.
     """
     positions = [f"{path}.{index}" for index in range(len(content))]
-    parts = [(_part(value, position, rewrite), position) for value, position in zip(content, positions, strict=True)]
+    parts = [
+        (normalise_part(value, position, rewrite), position) for value, position in zip(content, positions, strict=True)
+    ]
     return [(part, position) for part, position in parts if part is not None]
 
 
-def _part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
+def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
+    """One part; None for one that cannot be sent, which a notice reports.
+
+    :raises InvalidRequest: it is of an unknown type.
+    """
     if isinstance(value, str):
         return {"type": "text", "text": value}
     if not isinstance(value, dict):
@@ -55,7 +61,7 @@ def _part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
         raise missing(f"{path}.type")
     if not isinstance(kind, str) or kind not in PART_TYPES:
         raise unknown_value(kind, f"{path}.type", PART_TYPES)
-    if kind in _SERVER_TOOLS:
+    if kind in SERVER_TOOLS:
         rewrite.left_out(path, "Blocks of Vertex AI's own tools cannot be sent back through Chat Completions.")
         return None
     if not value.get("type"):
@@ -262,4 +268,4 @@ _FOREIGN: Final[dict[str, Callable[[Json, str, Rewrite], Json]]] = {
     "reasoning": _reasoning,
 }
 #: Every type of part that can be read, Chat Completions' own first.
-PART_TYPES: Final = tuple(dict.fromkeys((*PLAIN, *_FOREIGN, *CALLS, *RESULTS, *_SERVER_TOOLS)))
+PART_TYPES: Final = tuple(dict.fromkeys((*PLAIN, *_FOREIGN, *CALLS, *RESULTS, *SERVER_TOOLS)))

@@ -7,6 +7,8 @@ from typing import Final
 from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, missing, without
 
 _SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
+#: Members by which Gemini's tools are searches of the web.
+GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
 _FUNCTION: Final = ("name", "description", "strict", *_SCHEMAS)
 
 
