@@ -103,4 +103,9 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("an effort beside OpenAI's", {"output_config": {"effort": "max"}, "reasoning_effort": "low"}),
     ("an effort beside a budget", {"output_config": {"effort": "max"}, "reasoning": {"max_tokens": 2000}}),
     ("an effort nobody has", {"output_config": {"effort": "huge"}}),
+    # members that nobody has
+    ("a member of a message that becomes its results", _talk(_calls(_CALL), {"role": "user", "zz": 1, "content": [
+        {"type": "tool_result", "tool_use_id": "c", "content": "r"}]})),
+    ("members of a search that it does not have", {"web_search_options": {
+        "cache_control": {"type": "ephemeral", "zz": 1}, "user_location": {"approximate": {"city": 1, "zz": 1}}}}),
 ]  # fmt: skip

@@ -20,6 +20,18 @@ _MAGIC: Final = (
     (b"GIF89a", "image/gif"),
     (b"%PDF-", "application/pdf"),
 )
+#: Types that servers send for a file of which they know nothing.
+_UNTOLD_TYPES: Final = ("", "application/octet-stream", "binary/octet-stream")
+_TEXT_TYPE: Final = re.compile(
+    r"text/.+|application/(json|x-ndjson|jsonl|xml|yaml|x-yaml|toml|javascript|x-javascript|sql|.+\+(json|xml))"
+)
+_TEXT_NAME: Final = re.compile(
+    r"\.(txt|text|md|markdown|rst|tex|csv|tsv|log|json|jsonl|ndjson|xml|yaml|yml|toml|ini|cfg|conf|html?|css|js|ts|jsx|tsx"
+    r"|py|java|kt|c|h|cc|cpp|hpp|cs|go|rs|rb|php|swift|sh|sql|srt|vtt)$",
+    re.IGNORECASE,
+)
+#: All but tab, line feed, form feed and carriage return.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def sniff(data: bytes) -> str | None:
@@ -64,6 +76,22 @@ def document(claimed_type: str, data: bytes, title: str | None, field: str) -> D
             hint="Convert it to PDF.",
         )
     return DocumentBlock(TextSource("text/plain", data.decode()), title)
+
+
+def says_text(claimed_type: str, name: str) -> bool:
+    """Whether a file is meant as text: by its type, or, where the type says nothing, by its name.
+
+    :param claimed_type: lower case, without parameters; "" if there is none.
+    :param name: its name, or the path of its URL.
+    """
+    if claimed_type in _UNTOLD_TYPES:
+        return _TEXT_NAME.search(name) is not None
+    return _TEXT_TYPE.fullmatch(claimed_type) is not None
+
+
+def is_plain_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8 without control characters."""
+    return _is_text(data) and _CONTROL.search(data) is None
 
 
 def file(

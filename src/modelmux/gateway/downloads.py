@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -57,19 +58,27 @@ async def _download(urls: Mapping[str, str], downloads: Downloads) -> dict[str, 
     files: dict[str, ImageBlock | DocumentBlock] = {}
     for url, file in fetched.items():
         try:
-            files[url] = _block(file, urls[url])
+            files[url] = _block(file, url, urls[url])
         except InvalidRequest:
             downloads.forget(url)  # so that a corrected file is used immediately
             raise
     return files
 
 
-def _block(file: Fetched, path: str) -> ImageBlock | DocumentBlock:
+def _block(file: Fetched, url: str, path: str) -> ImageBlock | DocumentBlock:
     media_type = media.sniff(file.data)
     if media_type is not None and media_type.startswith("image/"):
         return media.image(file.media_type, file.data, path)
-    if media_type is None and not file.media_type.startswith("text/"):
+    declared = file.media_type.startswith("text/")
+    if media_type is None and not declared and not _is_text(file, url):
         raise InvalidRequest(
-            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.", param=path
+            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.",
+            param=path,
+            hint="Text is UTF-8, of type text/plain or with a name that ends like .txt, .md or .json.",
         )
     return media.document(file.media_type, file.data, None, path)
+
+
+def _is_text(file: Fetched, url: str) -> bool:
+    """Whether a file that is not served as text is one: its bytes decide, if its name agrees."""
+    return media.says_text(file.media_type, urlsplit(url).path) and media.is_plain_text(file.data)

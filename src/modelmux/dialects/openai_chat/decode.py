@@ -6,7 +6,6 @@ notices then name what the client wrote.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,13 +14,11 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, Origins
 from modelmux.dialects.openai_chat.normalise.body import normalise
 from modelmux.dialects.openai_chat.request import to_claude_request
-from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite
+from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest, convert_request, decode_object, decode_plain
 
 _TYPES: Final = ("function", "custom")
-#: A path inside a message: with dots, or in quotes.
-_PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
 
 
 def decode(body: bytes) -> tuple[ChatRequest, ClaudeRequest, ReplyPlan]:
@@ -38,14 +35,8 @@ def decode(body: bytes) -> tuple[ChatRequest, ClaudeRequest, ReplyPlan]:
         request, unknown = convert_request(value)
         translated, plan = to_claude_request(request, unknown)
     except InvalidRequest as error:
-        raise _in_client_terms(error, rewrite) from None
+        raise in_client_terms(error, rewrite) from None
     return request, _located(translated, rewrite), plan
-
-
-def _in_client_terms(error: InvalidRequest, rewrite: Rewrite) -> InvalidRequest:
-    message = _PATH.sub(lambda match: rewrite.client_path(match[0]), error.message)
-    param = rewrite.client_path(error.param) if error.param is not None else None
-    return InvalidRequest(message, param=param, hint=error.hint, code=error.code)
 
 
 def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:

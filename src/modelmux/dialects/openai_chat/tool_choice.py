@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
 from modelmux.wire.openai.chat_request import (
+    AllowedTool,
     AllowedToolsChoice,
     ChatRequest,
     CustomChoice,
@@ -83,9 +84,9 @@ def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
     return [tool for tool in tools if tool.name in allowed]
 
 
-def _allowed_name(entry: dict[str, Any], index: int, defined: set[str]) -> str:
-    definition = entry.get("function") or entry.get("custom") or entry
-    name = definition.get("name") if isinstance(definition, dict) else None
+def _allowed_name(entry: AllowedTool, index: int, defined: set[str]) -> str:
+    definition = entry.function or entry.custom or entry
+    name = None if isinstance(definition, str) else definition.name
     if not isinstance(name, str) or to_valid_identifier(name) not in defined:
         field = f"tool_choice.allowed_tools.tools.{index}"
         raise InvalidRequest("An allowed tool is not in 'tools'.", param=field, hint="Define it in 'tools'.")

@@ -88,7 +88,7 @@ def _function(function: FunctionDefinition, path: str, ctx: TranslationContext) 
 
 
 def _custom(custom: CustomDefinition, path: str, ctx: TranslationContext) -> anthropic.Tool:
-    if (custom.format or {}).get("type", "text") != "text":
+    if custom.format is not None and custom.format.type != "text":
         raise InvalidRequest(
             "Claude does not support grammars.",
             param=f"{path}.format",

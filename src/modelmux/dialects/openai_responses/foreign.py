@@ -19,7 +19,16 @@ from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.foreign.calls import normalise_call, normalise_calls, normalise_function_call
 from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, SERVER_TOOLS, normalise_part
 from modelmux.dialects.openai_shared.foreign.parts import PART_TYPES as FOREIGN_TYPES
-from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, first, missing, unknown_value, wrong_type
+from modelmux.dialects.openai_shared.foreign.rewrite import (
+    Json,
+    Rewrite,
+    first,
+    in_client_terms,
+    missing,
+    unknown_value,
+    wrong_type,
+)
+from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import CacheControl
 from modelmux.wire.openai import chat_request
 from modelmux.wire.openai import responses_items as wire
@@ -226,7 +235,10 @@ class ForeignReader:
         return part
 
     def _call(self, value: Json, path: str, rewrite: Rewrite) -> Call:
-        call, unknown = chat_request.convert_call(value, rewrite.client_spelling(path))
+        try:
+            call, unknown = chat_request.convert_call(value, path)
+        except InvalidRequest as error:
+            raise in_client_terms(error, rewrite) from None
         for name in unknown:
             if not is_added_by_sdk(f"messages.0.tool_calls.0.{name}"):
                 self._ctx.notices.add("ignored", rewrite.client_spelling(f"{path}.{name}")[:80], NOT_A_FIELD)

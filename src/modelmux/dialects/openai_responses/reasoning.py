@@ -22,6 +22,8 @@ def read_reasoning(reasoning: Reasoning | None, update: Any, notices: Notices) -
     shown = True if reasoning.summary or reasoning.generate_summary else None
     if reasoning.mode not in (None, "standard"):
         notices.add("ignored", "reasoning.mode", "Claude does not have modes of reasoning.")
+    if reasoning.context not in (None, "auto", "all_turns"):
+        notices.add("ignored", "reasoning.context", "All reasoning that is sent back stays in the context.")
     effort = reasoning.effort if update is None else update
     if effort is None or effort == "default":
         return ReasoningRequest(shown=shown, optional=True)

@@ -14,6 +14,7 @@ FREE_TEXT: Final[dict[str, Any]] = {
     "properties": {"input": {"type": "string", "description": "The whole input, as plain text."}},
     "required": ["input"],
 }
+_LOCATION: Final = "Only city, region, country and timezone, as texts, are used."
 _LOCATION_FIELDS: Final = ("city", "region", "country", "timezone")
 
 
@@ -21,17 +22,20 @@ def user_location(location: Any, notices: Notices, field: str) -> dict[str, str]
     """The user's location as far as Claude accepts it, flat or in Chat Completions' form; a notice reports the rest."""
     if location is None:
         return None
-    approximate = location.get("approximate") if isinstance(location, dict) else location
-    if (
-        isinstance(location, dict)
-        and "approximate" not in location
-        and not location.keys().isdisjoint(_LOCATION_FIELDS)
-    ):
-        approximate = {name: value for name, value in location.items() if name != "type"}
-    fields = approximate if isinstance(approximate, dict) else {}
+    outside: dict[str, Any] = location if isinstance(location, dict) else {}
+    nested = "approximate" in outside or outside.keys().isdisjoint(_LOCATION_FIELDS)
+    approximate = outside.get("approximate") if nested else outside
+    place = f"{field}.approximate" if nested else field
+    fields: dict[str, Any] = approximate if isinstance(approximate, dict) else {}
     known = {k: fields[k] for k in _LOCATION_FIELDS if isinstance(fields.get(k), str) and fields[k]}
-    if approximate is not None and (
-        not isinstance(approximate, dict) or any(value and name not in known for name, value in fields.items())
+    if (
+        not isinstance(location, dict)
+        or not isinstance(approximate, dict | None)
+        or any(fields.get(name) and name not in known for name in _LOCATION_FIELDS)
     ):
-        notices.add("ignored", field, "Only city, region, country and timezone, as texts, are used.")
+        notices.add("ignored", field, _LOCATION)
+    unknown = [f"{field}.{name}" for name in outside if nested and name not in ("type", "approximate")]
+    unknown += [f"{place}.{name}" for name in fields if name not in ("type", *_LOCATION_FIELDS)]
+    for name in unknown:
+        notices.add("ignored", name[:80], _LOCATION)
     return {"type": "approximate", **known} if isinstance(approximate, dict) else None

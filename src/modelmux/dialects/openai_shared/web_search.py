@@ -57,7 +57,7 @@ def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> an
         allowed_domains=allowed,
         blocked_domains=blocked,
         user_location=user_location(options.get("user_location"), notices, f"{field}.user_location"),
-        cache_control=_breakpoint(options.get("cache_control"), field),
+        cache_control=_breakpoint(options.get("cache_control"), notices, field),
     )
 
 
@@ -75,11 +75,14 @@ def _domains(name: str, options: dict[str, Any], filters: Any, notices: Notices,
     return domains or None
 
 
-def _breakpoint(marker: Any, field: str) -> anthropic.CacheControl | None:
+def _breakpoint(marker: Any, notices: Notices, field: str) -> anthropic.CacheControl | None:
     if marker is None:
         return None
     if not isinstance(marker, dict):
         raise _invalid(f"{field}.cache_control", "It must be an object.")
+    for name in marker:
+        if name not in ("type", "ttl"):
+            notices.add("ignored", f"{field}.cache_control.{name}"[:80], "Not a member of a breakpoint.")
     return read_breakpoint(CacheControlParam(ttl=marker.get("ttl")), None, field)
 
 

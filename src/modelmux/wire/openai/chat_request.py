@@ -163,10 +163,17 @@ class FunctionDefinition(Closed):
     cache_control: CacheMarker | None = None
 
 
+class CustomFormat(Closed):
+    """``grammar`` is not looked at: formats that have one are refused."""
+
+    type: Any = "text"
+    grammar: Any = None
+
+
 class CustomDefinition(Closed):
     name: str
     description: str | None = None
-    format: dict[str, Any] | None = None
+    format: CustomFormat | None = None
 
 
 class Tool(Closed):
@@ -191,9 +198,22 @@ class CustomChoice(Closed, tag_field="type", tag="custom"):
     custom: NamedFunction
 
 
+class AllowedName(Closed):
+    name: Any = None
+
+
+class AllowedTool(Closed):
+    """A tool that may be called, nested or by its name alone."""
+
+    type: Any = None
+    name: Any = None
+    function: AllowedName | str | None = None
+    custom: AllowedName | str | None = None
+
+
 class AllowedTools(Closed):
     mode: Literal["auto", "required"]
-    tools: list[dict[str, Any]]
+    tools: list[AllowedTool]
 
 
 class AllowedToolsChoice(Closed, tag_field="type", tag="allowed_tools"):

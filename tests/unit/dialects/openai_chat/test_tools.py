@@ -265,7 +265,7 @@ SEARCHES: list[tuple[Any, dict[str, Any], str | Literal[False]]] = [
      {"user_location": {"type": "approximate", "city": "Bern"}}, False),
     ({"user_location": {"type": "approximate", "approximate": {
         "city": "Bern", "country": "CH", "region": "", "timezone": None, "planet": "Earth"}}},
-     {"user_location": {"type": "approximate", "city": "Bern", "country": "CH"}}, "user_location"),
+     {"user_location": {"type": "approximate", "city": "Bern", "country": "CH"}}, "user_location.approximate.planet"),
     ({"user_location": {"approximate": {"city": {"a": 1}, "region": 5}}}, {"user_location": {"type": "approximate"}},
      "user_location"),
 ]  # fmt: skip

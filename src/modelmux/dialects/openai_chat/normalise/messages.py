@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
     normalise_calls,
@@ -121,6 +122,8 @@ class MessageList:
                 rest.append((part, position))
         if rest or not parts:
             self._add_parts(value, rest, path)
+        else:
+            self._report_rest(value, ("role", "content"), path)
 
     def _add_assistant(self, value: Json, path: str) -> None:
         self._waiting = []
@@ -173,6 +176,7 @@ class MessageList:
         self._calls_open = False
         given = value.get("content")
         if isinstance(given, list) and given and all(_is_result(part) for part in given):
+            self._report_rest(value, ("role", "content", "name", *_RESULT_IDS), path)
             for index, part in enumerate(given):
                 self._add_result(part, f"{position}.{index}")
             return
@@ -234,6 +238,12 @@ class MessageList:
         self._add({**value, "content": [part for part, _ in parts] or None}, origin)
         for index, (_, position) in enumerate(parts):
             self._rewrite.moved(f"{path}.{index}", position)
+
+    def _report_rest(self, value: Json, used: tuple[str, ...], path: str) -> None:
+        """A notice for what else a message holds that becomes others."""
+        for name in without(value, *used):
+            if not is_added_by_sdk(f"{path}.{name}"):
+                self._rewrite.notices.add("ignored", f"{path}.{name}"[:80], "Only the content of the message is sent.")
 
     def _add(self, value: Json, origin: str) -> None:
         self._rewrite.moved(f"messages.{len(self.messages)}", origin)

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 
 #: What looks like the name of a type. Anything else that stands in its place may be a secret and is not quoted.
 _TYPE_NAME: Final = re.compile(r"[a-z]{1,20}([_:-][a-z]{1,20}){0,4}([_-]\d{4}_?\d{2}_?\d{2})?")
+#: A path inside a message: with dots, or in quotes.
+_PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
 #: A field that was taken for another one may be rewritten once more.
 _RENAMED_TWICE: Final = 2
 _JSON_TYPES: Final = (
@@ -61,6 +63,13 @@ class Rewrite:
 
     def left_out(self, field: str, reason: str) -> None:
         self.notices.add("dropped", field, reason)
+
+
+def in_client_terms(error: InvalidRequest, rewrite: Rewrite) -> InvalidRequest:
+    """An error about the rewritten request, in terms of what the client wrote."""
+    message = _PATH.sub(lambda match: rewrite.client_path(match[0]), error.message)
+    param = rewrite.client_path(error.param) if error.param is not None else None
+    return InvalidRequest(message, param=param, hint=error.hint, code=error.code)
 
 
 def without(value: Json, *names: str) -> Json:
