@@ -106,6 +106,8 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     # members that nobody has
     ("a member of a message that becomes its results", _talk(_calls(_CALL), {"role": "user", "zz": 1, "content": [
         {"type": "tool_result", "tool_use_id": "c", "content": "r"}]})),
+    ("a member of an allowed tool", {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {
+        "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "f", "zz": 1}}]}}}),
     ("members of a search that it does not have", {"web_search_options": {
         "cache_control": {"type": "ephemeral", "zz": 1}, "user_location": {"approximate": {"city": 1, "zz": 1}}}}),
 ]  # fmt: skip

@@ -53,7 +53,8 @@ _MESSAGES = """
 
 The bytes of a file decide what it is, not the field that it is in or its media type: PNG, JPEG, GIF and WebP become
 image blocks, PDF and text become documents, by data URL, in bare base64, or from an http(s) URL (`image_url`,
-`file_data`, `file_url`).
+`file_data`, `file_url`). A download whose type says nothing is text if its bytes are UTF-8 without control characters
+and its name ends like one of text (`.txt`, `.md`, `.json`, …).
 """
 _FOREIGN = """
 ## Other dialects inside Chat Completions

@@ -10,6 +10,7 @@ from modelmux.dialects.openai_responses.item_support import ITEM_SUPPORT, PART_S
 from modelmux.dialects.openai_responses.response_object import TRUNCATED
 from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.support import FieldSupport
+from modelmux.wire.openai.responses_members import ITEM_MEMBERS, PART_MEMBERS
 
 _HEAD = """
 ## OpenAI Responses
@@ -37,6 +38,30 @@ references to stored items, and a longer one begins with those of a shorter one.
 | any other message of the assistant as the last item | the beginning of the answer, as in Chat Completions |
 | more than {items:,} items | 400 |
 """
+_FOREIGN = """
+### Other dialects inside Responses
+
+As inside Chat Completions: a form that can mean only one thing is taken for it, and what is sent is what the form of
+Responses would give.
+
+| what is sent | becomes |
+|---|---|
+| `text`, `image_url` and `file` parts of Chat Completions | `input_text`, `input_image`, `input_file` |
+| its messages with `tool_calls`, `function_call`, and those of the roles `tool` and `function` | calls and outputs |
+| Anthropic's `image`, `document`, `search_result`, `tool_use`, `tool_result` blocks | parts, calls and outputs |
+| Anthropic's thinking and blocks of server tools | left out, with a notice |
+| MCP's `image`, `resource` and `resource_link`, and the whole result of a call | parts of an output |
+| parts and blocks among the items | a message, a call or an output |
+| tools with `input_schema` (Anthropic) or `inputSchema` (MCP), nested or without `type` | functions |
+| `tool_choice` as `{"type": "auto"}`, `any`, `tool`, nested, or a tool's name alone | `tool_choice` |
+"""
+_MEMBERS = """
+### Members that clients of Responses add
+
+Released SDKs and clients add these by themselves, so they are neither reported nor refused in strict mode.
+
+| of | member | source |
+|---|---|---|"""
 _REPLY = """
 ### Responses
 
@@ -69,8 +94,18 @@ def lines() -> Iterator[str]:
     yield from _table("Content parts", "type", PART_SUPPORT)
     yield from _table("Tools", "type", TOOL_SUPPORT)
     yield _HISTORY.format(items=MAX_ITEMS).rstrip("\n")
+    yield _FOREIGN.rstrip("\n")
+    yield _MEMBERS
+    yield from _members(ITEM_MEMBERS)
+    yield from _members(PART_MEMBERS)
     cut = "".join(f"| `{reason}` | `incomplete` | `max_output_tokens` |\n" for reason in sorted(TRUNCATED))
     yield _REPLY.format(cut=cut)
+
+
+def _members(table: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for kind, members in table.items():
+        for name, source in members.items():
+            yield f"| {'every item' if kind == '*' else f'`{kind}`'} | `{name}` | {source} |"
 
 
 def _table(title: str, first: str, rows: Mapping[str, FieldSupport]) -> Iterator[str]:

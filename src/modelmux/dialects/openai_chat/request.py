@@ -15,7 +15,7 @@ from modelmux.dialects.openai_chat.messages import add_messages, count_leading_s
 from modelmux.dialects.openai_chat.reasoning import is_shown, read_effort, read_request
 from modelmux.dialects.openai_chat.response_format import SCHEMA_FIELD, translate_response_format
 from modelmux.dialects.openai_chat.sampling import check_sampling, read_max_tokens, translate_stop
-from modelmux.dialects.openai_chat.tool_choice import translate_tool_choice
+from modelmux.dialects.openai_chat.tool_choice import report_unknown, translate_tool_choice
 from modelmux.dialects.openai_chat.tools import translate_tools, translate_web_search
 from modelmux.dialects.openai_shared.caching import read_options
 from modelmux.dialects.openai_shared.context import TranslationContext
@@ -41,6 +41,7 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
     answer_format = translate_response_format(request.response_format)
     translated = translate_tools(request, ctx)
     web_search = translate_web_search(request.web_search_options, ctx)
+    report_unknown(request, ctx.notices)
     tools, choice = translate_tool_choice(request, translated.tools, searches=web_search is not None)
     max_tokens, limit_names = read_max_tokens(request)
     check_sampling(request)

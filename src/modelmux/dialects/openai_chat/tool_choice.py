@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from modelmux.claude.identifiers import to_valid_identifier
+from modelmux.claude.notices import Notices
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
 from modelmux.wire.openai.chat_request import (
-    AllowedTool,
     AllowedToolsChoice,
     ChatRequest,
     CustomChoice,
@@ -62,6 +62,20 @@ def translate_tool_choice(
     return tools, ToolChoice("tool", name, disable_parallel_tool_use=single)
 
 
+def report_unknown(request: ChatRequest, notices: Notices) -> None:
+    """A notice for each member of the allowed tools that is not part of their names."""
+    if not isinstance(request.tool_choice, AllowedToolsChoice):
+        return
+    for index, entry in enumerate(request.tool_choice.allowed_tools.tools):
+        path = f"tool_choice.allowed_tools.tools.{index}"
+        unknown = [f"{path}.{name}" for name in entry if name not in ("type", "name", "function", "custom")]
+        for kind in ("function", "custom"):
+            inner = entry.get(kind)
+            unknown += [f"{path}.{kind}.{name}" for name in inner if name != "name"] if isinstance(inner, dict) else []
+        for name in unknown:
+            notices.add("ignored", name[:80], "Only the name of an allowed tool is read.")
+
+
 def _choice(request: ChatRequest) -> Choice:
     """``tool_choice``, or else the legacy ``function_call``."""
     if request.tool_choice is not None:
@@ -84,9 +98,9 @@ def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
     return [tool for tool in tools if tool.name in allowed]
 
 
-def _allowed_name(entry: AllowedTool, index: int, defined: set[str]) -> str:
-    definition = entry.function or entry.custom or entry
-    name = None if isinstance(definition, str) else definition.name
+def _allowed_name(entry: dict[str, Any], index: int, defined: set[str]) -> str:
+    definition = entry.get("function") or entry.get("custom") or entry
+    name = definition.get("name") if isinstance(definition, dict) else None
     if not isinstance(name, str) or to_valid_identifier(name) not in defined:
         field = f"tool_choice.allowed_tools.tools.{index}"
         raise InvalidRequest("An allowed tool is not in 'tools'.", param=field, hint="Define it in 'tools'.")

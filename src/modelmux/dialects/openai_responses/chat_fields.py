@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from modelmux.wire.openai.common import decode_body
 from modelmux.wire.openai.members import remove_unknown, shape_of
+from modelmux.wire.openai.responses_items import decode_any
 from modelmux.wire.openai.responses_request import Reasoning, ResponsesRequest, TextConfig, TextFormat
 
 
@@ -36,7 +37,7 @@ def unknown_chat_fields(fields: Mapping[str, Raw]) -> list[str]:
     raw = bytes(fields.get("response_format", b"null"))
     if not raw.startswith(b"{"):
         return []
-    return [f"response_format.{name}" for name in remove_unknown(msgspec.json.decode(raw), _FORMAT_SHAPE)]
+    return [f"response_format.{name}" for name in remove_unknown(decode_any(raw, "response_format"), _FORMAT_SHAPE)]
 
 
 def take_chat_fields(request: ResponsesRequest, fields: dict[str, Raw]) -> dict[str, str]:

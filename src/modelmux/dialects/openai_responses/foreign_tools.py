@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
 
 from modelmux.claude.notices import Notices
 from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, without
@@ -17,53 +16,35 @@ from modelmux.dialects.openai_shared.foreign.tools import (
 )
 from modelmux.wire.openai.responses_items import decode_any
 
-_NONE: Final = Raw(b"")
 _INNER: Final = {
     "function": ("name", "description", "parameters", "strict"),
     "custom": ("name", "description", "format"),
 }
 
 
-class _Head(Struct):
-    """What says whether a tool is in a foreign form."""
-
-    type: str | None = None
-    name: Any = None
-    parameters: Raw = _NONE
-    input_schema: Raw = _NONE
-    inputSchema: Raw = _NONE  # noqa: N815  # MCP's name
-    parametersJsonSchema: Raw = _NONE  # noqa: N815  # Gemini's name
-    function: Raw = _NONE
-    custom: Raw = _NONE
-
-
-_head_decoder: Final = msgspec.json.Decoder(_Head)
-_keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
-
-
 def native_tool(raw: bytes, path: str, notices: Notices) -> bytes:
-    """A tool in the form of Responses: the same bytes if it has that, or Chat Completions' with nothing foreign in it.
+    """A tool in the form of Responses; the same bytes if it is in no other.
 
     :raises InvalidRequest: a tool that can be read in no way.
     """
-    if not _is_foreign(raw):
+    value = decode_any(raw, path)
+    if not isinstance(value, dict) or not _is_foreign(value):
         return raw
-    return msgspec.json.encode(_native(decode_any(raw, path), path, notices))
+    return msgspec.json.encode(_native(value, path, notices))
 
 
-def _is_foreign(raw: bytes) -> bool:
-    try:
-        head = _head_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False  # its decoder says what is wrong
-    if head.type not in (None, "", "function", "custom"):
+def _is_foreign(value: Json) -> bool:
+    """Nothing foreign is in the form of Chat Completions, which the decoder knows."""
+    kind = value.get("type") or ""
+    if kind not in ("", "function", "custom"):
         return False
-    if bytes(head.function).startswith(b"{"):
-        return not head.type or "parameters" not in _keys_decoder.decode(head.function)
-    foreign = any(bytes(schema) for schema in (head.input_schema, head.inputSchema, head.parametersJsonSchema))
-    if not head.type:
-        return foreign or head.name is not None or any(name in _keys_decoder.decode(raw) for name in GOOGLE_SEARCH)
-    return foreign or (head.type == "custom" and bool(bytes(head.parameters) or bytes(head.custom)))
+    inner = value.get("function")
+    if isinstance(inner, dict):
+        return not kind or not is_free_text({**inner, "parameters": None})
+    foreign = not is_free_text({**value, "parameters": None})
+    if not kind:
+        return foreign or value.get("name") is not None or any(name in value for name in GOOGLE_SEARCH)
+    return foreign or (kind == "custom" and (not is_free_text(value) or isinstance(value.get("custom"), dict)))
 
 
 def _native(value: Json, path: str, notices: Notices) -> Json:
@@ -85,9 +66,7 @@ def _native(value: Json, path: str, notices: Notices) -> Json:
 
 def native_for_echo(value: Any) -> Any:
     """The same of a tool that a response repeats."""
-    if isinstance(value, dict) and _is_foreign(msgspec.json.encode(value)):
-        return _native(value, "", Notices())
-    return value
+    return _native(value, "", Notices()) if isinstance(value, dict) and _is_foreign(value) else value
 
 
 def native_choice(choice: Any) -> Any:

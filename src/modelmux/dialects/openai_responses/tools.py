@@ -19,7 +19,7 @@ from modelmux.dialects.openai_shared.tools import FREE_TEXT
 from modelmux.dialects.openai_shared.web_search import is_web_search, web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
-from modelmux.wire.openai.responses_items import decode_type
+from modelmux.wire.openai.responses_items import decode_optional_type, decode_type
 from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web_search, unknown_tool_fields
 
 #: Codex's namespace of tools that are known by their bare names.
@@ -100,10 +100,9 @@ class ToolTable:
         }
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
-        raw = native_tool(raw, path, self._ctx.notices)
-        kind = decode_type(raw, path)
+        raw, kind, unknown = self._read(raw, path)
         if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
-            self._add_namespace(raw, decode_tool(raw, path), path, again=again)
+            self._add_namespace(decode_tool(raw, path), path, again=again)
         elif is_web_search(kind):
             self._add_web_search(raw, path)
         elif kind in ("function", "custom"):
@@ -112,6 +111,25 @@ class ToolTable:
             self._add_local(raw, decode_tool(raw, path), path, again=again)
         else:
             self._leave_out(kind, path)
+        for name in unknown:
+            self._ctx.notices.add("ignored", f"{path}.{name[:80]}", "Not a field of a tool.")
+
+    def _read(self, raw: bytes, path: str) -> tuple[bytes, str, list[str]]:
+        """A tool in the form of Responses, its type, and the paths inside it of members that nothing reads. Only one
+        that has such members, or no type, is looked at for other forms.
+
+        :raises InvalidRequest: it can be read in no way.
+        """
+        kind = decode_optional_type(raw, path)
+        unknown = unknown_tool_fields(raw, kind, path)
+        if not kind or (unknown and kind in ("function", "custom")):
+            native = native_tool(raw, path, self._ctx.notices)
+            if native is not raw:
+                raw, kind = native, decode_type(native, path)
+                unknown = unknown_tool_fields(raw, kind, path)
+            elif not kind:
+                decode_type(raw, path)
+        return raw, kind, unknown
 
     def _leave_out(self, kind: str, path: str) -> None:
         support = TOOL_SUPPORT.get(kind)
@@ -124,10 +142,9 @@ class ToolTable:
         reason = support.explanation if support is not None and support.kind == "ignored" else "Not available here."
         self._ctx.notices.add("dropped", path, reason)
 
-    def _add_namespace(self, raw: bytes, tool: Tool, path: str, *, again: bool) -> None:
+    def _add_namespace(self, tool: Tool, path: str, *, again: bool) -> None:
         if not tool.name:
             raise _missing(f"{path}.name")
-        self._report_unknown(raw, path, "namespace")
         before = len(self.tools)
         for index, raw in enumerate(tool.tools or ()):
             self._add(bytes(raw), f"{path}.tools.{index}", again=again, namespace=tool.name)
@@ -149,12 +166,7 @@ class ToolTable:
         self._enter(key, definition, ClientTool(kind, tool.name, namespace), path)
         if key[0] is not None:
             self._members.setdefault(tool.name, []).append(name)
-        self._report_unknown(raw, path, kind)
         self._report_unused(tool, path)
-
-    def _report_unknown(self, raw: bytes, path: str, kind: str) -> None:
-        for unknown in unknown_tool_fields(raw, kind):
-            self._ctx.notices.add("ignored", f"{path}.{unknown[:80]}", "Not a field of a tool.")
 
     def _report_unused(self, tool: Tool, path: str) -> None:
         for unused in _UNUSED:
@@ -176,7 +188,6 @@ class ToolTable:
         local = LOCAL_TOOLS[tool.type]
         definition = anthropic.Tool(self._free(tool.type), local.schema, local.description)
         definition.cache_control = read_breakpoint(tool.cache_control, None, path)
-        self._report_unknown(raw, path, tool.type)
         self._report_unused(tool, path)
         self._enter(key, definition, ClientTool(local.type, tool.type), path)
 

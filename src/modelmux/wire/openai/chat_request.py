@@ -198,22 +198,9 @@ class CustomChoice(Closed, tag_field="type", tag="custom"):
     custom: NamedFunction
 
 
-class AllowedName(Closed):
-    name: Any = None
-
-
-class AllowedTool(Closed):
-    """A tool that may be called, nested or by its name alone."""
-
-    type: Any = None
-    name: Any = None
-    function: AllowedName | str | None = None
-    custom: AllowedName | str | None = None
-
-
 class AllowedTools(Closed):
     mode: Literal["auto", "required"]
-    tools: list[AllowedTool]
+    tools: list[dict[str, Any]]
 
 
 class AllowedToolsChoice(Closed, tag_field="type", tag="allowed_tools"):

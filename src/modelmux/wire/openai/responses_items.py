@@ -192,6 +192,11 @@ def decode_type(raw: bytes, path: str) -> str:
     return common.decode_body(_typed_decoder, raw, path).type
 
 
+def decode_optional_type(raw: bytes, path: str) -> str:
+    """The same; empty if it has none. :raises InvalidRequest: not an object."""
+    return common.decode_body(_head_decoder, raw, path).type or ""
+
+
 def decode_any(raw: bytes, path: str) -> Any:
     """Any JSON. :raises InvalidRequest: nested too deeply."""
     return common.decode_body(_any_decoder, raw, path)

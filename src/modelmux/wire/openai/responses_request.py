@@ -143,6 +143,7 @@ class _InnerTool(Struct):
 
 
 _request_decoder: Final = msgspec.json.Decoder(ResponsesRequest)
+_any_decoder: Final = msgspec.json.Decoder()
 _keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _tool_decoder: Final = msgspec.json.Decoder(Tool)
 _tool_inner_decoder: Final = msgspec.json.Decoder(_InnerTool)
@@ -248,14 +249,16 @@ def unknown_fields(fields: Mapping[str, Raw]) -> list[str]:
     return unknown
 
 
-def unknown_tool_fields(raw: bytes, kind: str) -> list[str]:
-    """The paths of members of a tool that was decoded which nothing reads.
+def unknown_tool_fields(raw: bytes, kind: str, path: str) -> list[str]:
+    """The paths, inside a tool, of members that nothing reads.
 
-    :param kind: its type, one of ``_TOOL_SHAPES``.
+    :param kind: its type.
+    :raises InvalidRequest: it is nested too deeply.
     """
-    if _keys_decoder.decode(raw).keys() <= _PLAIN_FIELDS[kind]:
+    plain = _PLAIN_FIELDS.get(kind)
+    if plain is None or _keys_decoder.decode(raw).keys() <= plain:
         return []
-    return remove_unknown(msgspec.json.decode(raw), _TOOL_SHAPES[kind])
+    return remove_unknown(common.decode_body(_any_decoder, raw, path), _TOOL_SHAPES[kind])
 
 
 def decode_tool(raw: bytes, path: str) -> Tool:

@@ -214,7 +214,7 @@ def test_web_search() -> None:
     assert request.web_search.user_location == {"type": "approximate", "city": "Paris"}
     assert (plan.web_search_items, plan.max_continuations) == (True, 5)
     assert [notice.field for notice in request.notices] == [
-        "tools.0.search_context_size", "tools.0.filters.allowed_domains", "tools.0.user_location",
+        "tools.0.search_context_size", "tools.0.filters.allowed_domains", "tools.0.user_location.odd",
     ]  # fmt: skip
     plain = request_of({"tools": [{"type": "web_search"}]}, SEARCH).web_search
     assert plain is not None
