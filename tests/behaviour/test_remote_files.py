@@ -50,6 +50,22 @@ async def test_an_image_is_fetched_once_and_inlined_the_same_every_turn() -> Non
     assert [upstream.body(i)["messages"][0]["content"][1]["source"] for i in (0, 1)] == [want, want]
 
 
+@pytest.mark.parametrize(
+    ("path", "data", "taken"),
+    [("/notes.md", b"# hi", True), ("/notes.md", b"\x01\x02", False), ("/notes.bin", b"# hi", False)],
+)
+async def test_a_text_that_is_served_as_unknown_bytes(path: str, data: bytes, taken: bool) -> None:
+    async with site({path: ok(data, "application/octet-stream")}) as served:
+        upstream = FakeUpstream([message_reply()])
+        async with gateway(upstream, **permitted(served)) as app:
+            part = {"type": "file", "file": {"file_url": served.url(path)}}
+            body = ask() | {"messages": [{"role": "user", "content": [part]}]}
+            response = await request(app, "POST", PATH, body)
+    assert response.status == (200 if taken else 400)
+    if taken:
+        assert upstream.body()["messages"][0]["content"][0]["source"]["data"] == data.decode()
+
+
 async def test_a_pdf_by_url_in_a_tool_result_becomes_a_document() -> None:
     async with site({"/paper": ok(PDF, "application/pdf")}) as served:
         upstream = FakeUpstream([message_reply()])

@@ -104,8 +104,8 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("an effort beside a budget", {"output_config": {"effort": "max"}, "reasoning": {"max_tokens": 2000}}),
     ("an effort nobody has", {"output_config": {"effort": "huge"}}),
     # members that nobody has
-    ("a member of a message that becomes its results", _talk(_calls(_CALL), {"role": "user", "zz": 1, "content": [
-        {"type": "tool_result", "tool_use_id": "c", "content": "r"}]})),
+    ("a member of a message that becomes its results", _talk(_calls(_CALL), {
+        "role": "user", "zz": 1, "id": "m", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]})),
     ("a member of an allowed tool", {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {
         "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "f", "zz": 1}}]}}}),
     ("members of a search that it does not have", {"web_search_options": {

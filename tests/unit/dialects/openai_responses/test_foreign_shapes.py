@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from modelmux.dialects.base import DialectOptions
+from modelmux.dialects.openai_responses.foreign import ForeignReader
+from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.errors import InvalidRequest
 from support.responses_requests import (
     PNG,
@@ -236,3 +238,29 @@ def test_members_that_nobody_has() -> None:
         ("ignored", "input.2.zz"),
         ("dropped", "input.3"),
     ]
+
+
+@pytest.mark.parametrize("value", ['[{"type":"text"', '[{"type":"image"}]', '[{"type":5,"data":"x"}]', "[1]"])
+def test_json_of_a_tool_that_is_no_part_stays_text(value: str) -> None:
+    items = [user("a"), call(), output("c1", value)]
+    assert turns(items)[-1]["content"][0]["content"] == value
+
+
+def test_what_sdks_add_to_parts_and_calls_is_not_reported() -> None:
+    block = {"type": "image", "source": {"type": "base64", "data": PNG}, "citations": None}
+    items = [
+        {"role": "assistant", "tool_calls": [{**CHAT_CALL, "index": 0, "provider_specific_fields": {}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": [block]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": PDF_URL, "zz": 1}}]},
+    ]
+    told = [entry for entry in notices({"input": items}) if entry[0] == "ignored"]
+    assert told == [("ignored", "input.2.content.0.file.zz")]
+
+
+def test_a_context_of_reasoning_that_cannot_be_kept_has_a_notice() -> None:
+    assert notices({"reasoning": {"context": "all_turns"}}) == []
+    assert notices({"reasoning": {"context": "current_turn"}}) == [("ignored", "reasoning.context")]
+
+
+def test_a_number_that_cannot_be_read_is_no_part() -> None:
+    assert ForeignReader(TranslationContext()).is_part(b'{"type": "image", "data": 1e400}') is False

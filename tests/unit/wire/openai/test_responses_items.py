@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.responses_items import (
@@ -80,6 +81,8 @@ def test_parts() -> None:
         "input.0.output.0.text"
     )
     assert refused(decode_type, b"{}", "tools.0").param == "tools.0.type"
+    assert refused(decode_parts, [Raw(b'{"type": "secret"}')], "p").param == "p.0.type"
+    assert refused(decode_parts, [Raw(b"{}")], "p").param == "p.0.type"
 
 
 def test_tools_in_both_forms() -> None:
