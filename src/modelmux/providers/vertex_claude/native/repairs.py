@@ -11,14 +11,11 @@ from msgspec import Raw
 
 from modelmux.claude.native import Content
 from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys
-from modelmux.claude.schema.root import combines_at_root, to_object_root
-from modelmux.claude.schema.valid import ValidSchema, to_valid
+from modelmux.claude.schema.root import RootSchema, to_accepted_root
 from modelmux.errors import InvalidRequest
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path, dotted
 from modelmux.wire.json_keys import rename_keys
-
-COMBINED: Final = "The root must not have anyOf, oneOf or allOf; they were removed."
 
 _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
@@ -50,7 +47,7 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict):
         return {}
-    valid = _legal(schema, path)
+    valid = _accepted(schema, path)
     keys = renamed_keys(valid.schema)
     if valid.change:
         draft.notices.add("changed", dotted(path), valid.change)
@@ -65,15 +62,11 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     return keys
 
 
-def _legal(schema: dict[str, Any], path: Path) -> ValidSchema:
-    """A valid schema whose root does not combine others."""
-    if not combines_at_root(schema):
-        return to_valid(schema)
+def _accepted(schema: dict[str, Any], path: Path) -> RootSchema:
     try:
-        root = to_object_root(schema, dotted(path))
+        return to_accepted_root(schema, dotted(path))
     except InvalidRequest as error:
         raise refuse(path, error.message, error.hint) from None
-    return ValidSchema(root.schema, root.change or COMBINED)
 
 
 def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None:

@@ -87,6 +87,12 @@ def test_what_claude_takes_stays_in_its_bytes(tools: bytes) -> None:
 
 
 ROOTS = [
+    (b'{"type":"object","nullable":true,"properties":{"a":{"type":"any"}}}',
+     {"type": "object", "nullable": True, "properties": {"a": {}}}),
+    (b'{"type":"any","properties":{"a":{}}}', {"type": "object", "properties": {"a": {}}}),
+    (b'{"properties":{"a b":true}}', {"type": "object", "properties": {K: {"description": '"a b"'}}}),
+    (b'{"title":"t"}', {"type": "object", "title": "t"}),
+    (b'{"type":["object","null"],"title":"t"}', {"type": "object", "title": "t"}),
     (b'{"anyOf":null}', {"type": "object", "properties": {}}),
     (b'{"type":"object","properties":{"a":{}},"anyOf":null}', {"type": "object", "properties": {"a": {}}}),
     (b'{"type":"object","properties":{"a":{}},"anyOf":[{"required":["a"]},{"required":["b"]}],"allOf":null}',
@@ -148,6 +154,8 @@ def test_any_schema_is_repaired_or_stays(schema: dict[str, Any]) -> None:
     assert valid_by_jsonschema(sent)
     assert renamed_keys(sent) == {}
     assert COMBINERS.isdisjoint(sent)
+    assert sent["type"] == "object"
     check_valid(sent, "what the emulator says")
-    if COMBINERS.isdisjoint(schema) and valid_by_jsonschema(schema) and not renamed_keys(schema):
+    is_root = schema.get("type") == "object" and COMBINERS.isdisjoint(schema)
+    if is_root and valid_by_jsonschema(schema) and not renamed_keys(schema):
         assert made.body == body
