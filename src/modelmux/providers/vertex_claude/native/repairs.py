@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from modelmux.claude.native import Content
-from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys
+from modelmux.claude.property_keys import RENAMED, names_for, rename_in_input, rename_in_schema, renamed_keys
 from modelmux.claude.schema.root import RootSchema, to_accepted_root
 from modelmux.errors import InvalidRequest
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
@@ -80,7 +80,7 @@ def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None
         blocks = _arrays.decode(_objects.decode(messages[index])["content"])
         for at, name in calls:
             text = bytes(_objects.decode(blocks[at])["input"]).decode()
-            renamed = rename_keys(text, names[name])
+            renamed = rename_keys(text, names_for(msgspec.json.decode(text), names[name]))
             if renamed != text:
                 draft.edits["messages", index, "content", at, "input"] = renamed.encode()
 
