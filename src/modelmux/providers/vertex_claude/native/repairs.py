@@ -58,8 +58,28 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
             renamed = [rename_in_input(value, keys) if isinstance(value, dict) else value for value in examples]
             draft.set(("tools", index, "input_examples"), renamed)
     if valid.change or keys:
-        draft.set(path, rename_in_schema(valid.schema, keys) if keys else valid.schema)
+        written = _accepted(_as_written(draft, index), path).schema  # the same, with numbers in the client's spelling
+        draft.edits[path] = msgspec.json.encode(rename_in_schema(written, keys) if keys else written, enc_hook=_number)
     return keys
+
+
+class _WrittenFloat(float):
+    """A number that knows how it was written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_numbers: Final = msgspec.json.Decoder(dict[str, Any], float_hook=_WrittenFloat)
+
+
+def _number(value: Any) -> Any:
+    return Raw(value.text.encode())
+
+
+def _as_written(draft: NativeDraft, index: int) -> dict[str, Any]:
+    tool = _arrays.decode(_objects.decode(draft.native.body)["tools"])[index]
+    return _numbers.decode(_objects.decode(tool)["input_schema"])
 
 
 def _accepted(schema: dict[str, Any], path: Path) -> RootSchema:

@@ -125,6 +125,21 @@ def test_a_root_that_cannot_be_joined_is_refused_by_its_place() -> None:
     assert raised.value.message.startswith("tools.0.input_schema: The root")
 
 
+def test_numbers_of_a_repaired_schema_keep_their_spelling() -> None:
+    schema = (
+        b'{"type":"object","properties":{"a b":{"maximum":1e2,"minLength":2.0,"enum":[12345678901234567890123.5]}}}'
+    )
+    (sent,) = [made.body for made in (prepare(body_with(tool(schema))),)]
+    assert b'"maximum":1e2,"minLength":2.0,"enum":[12345678901234567890123.5]' in sent
+
+
+def test_two_keys_of_a_call_do_not_become_one() -> None:
+    call = b'{"a b":1,"%s":2}' % K.encode()
+    history = b'"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","input":' + call + b"}]}]"
+    sent = json.loads(prepare(body_with(tool(ODD), history)).body)["messages"][0]["content"][0]["input"]
+    assert sent == {K: 1, to_legal_key(K): 2}
+
+
 @pytest.mark.parametrize("rest", [b'"messages":5', b'"messages":[{"content":"x"}]'])
 def test_a_tool_without_a_name_and_odd_histories_are_left_to_claude(rest: bytes) -> None:
     made = prepare(
