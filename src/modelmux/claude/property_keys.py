@@ -2,7 +2,8 @@
 
 Claude refuses the whole request for one such key (``tools.0.custom.input_schema.properties: Property keys should match
 pattern '^[a-zA-Z0-9_.-]{1,64}$'``); below the root it accepts any. The new key depends on the old one alone, so that
-every turn of a conversation sends the same bytes. ``reply_keys.py`` has the way back.
+every turn of a conversation sends the same bytes. A legal key stays, with one exception: one that is the new key of
+another key beside it makes room. ``reply_keys.py`` has the way back.
 """
 
 from __future__ import annotations
@@ -12,34 +13,22 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
-from urllib.parse import unquote
 
 from msgspec.structs import replace
 
 from modelmux.claude.draft import Draft
+from modelmux.claude.schema.renaming import SchemaRenaming
 from modelmux.wire.anthropic import InputMessage, Tool, ToolUseBlock
 
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _ALL_LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}(?:\0[a-zA-Z0-9_.-]{1,64})*+")
 _ILLEGAL_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_.-]+")
 _HASH_LENGTH: Final = 12
-#: What ends a new key. Beside keys that are renamed, one of this form is, too: it could be the new key of another.
+#: What ends a new key.
 _RENAMED: Final = re.compile(r"__[0-9a-f]{12}\Z")
 _STEM: Final = 64 - 2 - _HASH_LENGTH
 #: Characters of a key that its description repeats.
 _MAX_DESCRIBED: Final = 200
-#: Levels of schemas that describe the same object: below, keys stay.
-_MAX_LEVELS: Final = 20
-#: Levels of JSON that are searched for references.
-_MAX_JSON_LEVELS: Final = 250
-#: Keywords with schemas of the same object, and those that name its keys.
-_SAME_OBJECT: Final = ("if", "then", "else", "not")
-_VARIANTS: Final = ("allOf", "anyOf", "oneOf")
-_NAMED: Final = ("dependentSchemas", "dependentRequired", "dependencies")
-_VALUES: Final = ("examples", "enum")
-_VALUE: Final = ("default", "const")
-_REFERENCES: Final = ("$ref", "$dynamicRef")
-_REFERENCE: Final = re.compile(r"#/properties/([^/]*)(.*)", re.DOTALL)
 
 RENAMED: Final = "Property keys that Claude does not accept were renamed; calls in replies have the original ones."
 
@@ -48,7 +37,7 @@ Json = dict[str, Any]
 
 def to_legal_key(key: str) -> str:
     """A key that Claude accepts: a legal one unchanged, another one cleaned, with a hash of the original appended so
-    that two keys never become one."""
+    that two keys never become one. One in the form of a new key gets another, for use where it has to make room."""
     if _LEGAL.fullmatch(key) and not _RENAMED.search(key):
         return key
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
@@ -61,7 +50,20 @@ def renamed_keys(schema: Any) -> dict[str, str]:
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict) or _are_legal(properties):
         return {}
-    return {key: new for key in properties if (new := to_legal_key(key)) != key}
+    illegal = {key: to_legal_key(key) for key in properties if not _LEGAL.fullmatch(key)}
+    names = names_for(properties, illegal)
+    return {key: names[key] for key in properties if key in names}
+
+
+def names_for(keys: Collection[str], names: Mapping[str, str]) -> Mapping[str, str]:
+    """New names for the keys of one object: those that are given, and others for keys that have one of them already."""
+    pending, result = list(names.values()), names
+    while pending:
+        taken = pending.pop()
+        if taken in keys and taken not in result:
+            result = {**result, taken: to_legal_key(taken)}
+            pending.append(result[taken])
+    return result
 
 
 def _are_legal(keys: Collection[str]) -> bool:
@@ -72,7 +74,7 @@ def _are_legal(keys: Collection[str]) -> bool:
 
 def rename_in_schema(schema: Json, names: Mapping[str, str]) -> Json:
     """The schema with keys under its root renamed, wherever it names them; a description has the original."""
-    renamed: Json = _with_references(_same_object(schema, names, 0), names, 0)
+    renamed = SchemaRenaming(schema, names, lambda value: rename_in_input(value, names)).renamed()
     properties = renamed["properties"]
     described = {new: _described(properties[new], key) for key, new in names.items()}
     return {**renamed, "properties": {**properties, **described}}
@@ -80,6 +82,7 @@ def rename_in_schema(schema: Json, names: Mapping[str, str]) -> Json:
 
 def rename_in_input(value: Json, names: Mapping[str, str]) -> Json:
     """The input of a call with keys of its root renamed, in the same order."""
+    names = names_for(value, names)
     if names.keys().isdisjoint(value):
         return value
     return {names.get(key, key): part for key, part in value.items()}
@@ -125,46 +128,6 @@ def _block(block: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
     return block if renamed is block.input else replace(block, input=renamed)
 
 
-def _same_object(schema: Any, names: Mapping[str, str], level: int) -> Any:
-    """A schema that describes the object whose keys are renamed."""
-    if not isinstance(schema, dict) or level > _MAX_LEVELS:
-        return schema
-    result: Json = {}
-    for key, value in schema.items():
-        if key == "properties" and isinstance(value, dict):
-            value = rename_in_input(value, names)
-        elif key == "required":
-            value = _listed(value, names)
-        elif key in _NAMED and isinstance(value, dict):
-            value = {names.get(name, name): _dependent(part, names, level + 1) for name, part in value.items()}
-        elif key == "propertyNames" and isinstance(value, dict):
-            value = {k: _listed(v, names) if k == "enum" else v for k, v in value.items()}
-        elif key in _SAME_OBJECT:
-            value = _same_object(value, names, level + 1)
-        elif key in _VARIANTS and isinstance(value, list):
-            value = [_same_object(part, names, level + 1) for part in value]
-        elif key in _VALUES and isinstance(value, list):
-            value = [_value(part, names) for part in value]
-        elif key in _VALUE:
-            value = _value(value, names)
-        result[key] = value
-    return result
-
-
-def _dependent(part: Any, names: Mapping[str, str], level: int) -> Any:
-    return _listed(part, names) if isinstance(part, list) else _same_object(part, names, level)
-
-
-def _listed(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, list):
-        return value
-    return [names.get(name, name) if isinstance(name, str) else name for name in value]
-
-
-def _value(value: Any, names: Mapping[str, str]) -> Any:
-    return rename_in_input(value, names) if isinstance(value, dict) else value
-
-
 def _described(schema: Any, key: str) -> Any:
     """A property's schema with its original key, which may mean more to the model than the new one."""
     if schema is False:
@@ -173,28 +136,3 @@ def _described(schema: Any, key: str) -> Any:
     name = json.dumps(key[:_MAX_DESCRIBED], ensure_ascii=False)
     own = schema.get("description")
     return {**schema, "description": f"{name}: {own}" if own else name}
-
-
-def _with_references(value: Any, names: Mapping[str, str], level: int) -> Any:
-    """JSON with the references to renamed properties changed."""
-    if level > _MAX_JSON_LEVELS:
-        return value
-    if isinstance(value, list):
-        return [_with_references(part, names, level + 1) for part in value]
-    if not isinstance(value, dict):
-        return value
-    result: Json = {}
-    for key, part in value.items():
-        if key in _REFERENCES and isinstance(part, str):
-            result[key] = _reference(part, names)
-        else:
-            result[key] = part if key in (*_VALUES, *_VALUE) else _with_references(part, names, level + 1)
-    return result
-
-
-def _reference(reference: str, names: Mapping[str, str]) -> str:
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        return reference
-    key = unquote(match[1]).replace("~1", "/").replace("~0", "~")
-    return f"#/properties/{names[key]}{match[2]}" if key in names else reference

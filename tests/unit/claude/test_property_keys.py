@@ -17,6 +17,7 @@ from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys, to_legal_key
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames
+from modelmux.claude.schema import renaming
 from modelmux.wire.anthropic import InputMessage, MessagesRequest, TextBlock, Tool, ToolUseBlock, WebSearch
 from support.odd_schemas import NAMES
 from support.translation import SONNET
@@ -96,13 +97,96 @@ def test_a_schema_has_the_new_key_wherever_it_names_the_old_one() -> None:
         "dependentRequired": {K: [N]},
         "dependentSchemas": {N: {"properties": {K: {}}}},
         "dependencies": 5,
-        "propertyNames": {"enum": [K, "x"], "pattern": "a b"},
+        "propertyNames": {"anyOf": [{"enum": [K]}, {"enum": [K, "x"], "pattern": "a b"}]},
         "if": {"required": [K]}, "then": True, "not": {"anyOf": [{"required": [N]}]}, "anyOf": 5,
         "default": {K: {"a b": 1}}, "const": "a b", "examples": [{N: 1}, "数"], "enum": None,
         "$defs": {"a b": {"$ref": f"#/properties/{N}"}, "o": {"$ref": "#/$defs/a b"}, "p": {"$ref": "#/properties/x"}},
     }  # fmt: skip
     assert [*made] == [*schema]
     assert [*made["properties"]] == ["x", K, N, "deep"]
+
+
+ROOT = {"properties": {"a b": {"type": "string"}, "子": {"items": {"$ref": "#"}}}, "required": ["a b"]}
+CHILD = to_legal_key("子")
+REFERENCES: list[tuple[str, Json, Json]] = [
+    # what, keywords beside the property "a b", the same afterwards
+    ("the root, from below",
+     {"x": {"$ref": "#"}, "$id": "http://x/y", "$anchor": "r", "$defs": {"original_0": True}},
+     {"x": {"$ref": "#/$defs/original_0_"}, "$id": "http://x/y", "$anchor": "r",
+      "$defs": {"original_0": True, "original_0_": {"properties": {"a b": {}}, "x": {"$ref": "#/$defs/original_0_"}}}}),
+    ("the root, from beside", {"not": {"$ref": "#"}}, {"not": {"$ref": "#"}}),
+    ("a definition of the same object",
+     {"if": {"$ref": "#/$defs/I"}, "then": {"$ref": "#/$defs/I"}, "else": {"$ref": "#/$defs/E"},
+      "$defs": {"I": {"required": ["a b"]}, "E": {"enum": [["x"]]}}},
+     {"if": {"$ref": "#/$defs/renamed_0"}, "then": {"$ref": "#/$defs/renamed_0"}, "else": {"$ref": "#/$defs/E"},
+      "$defs": {"I": {"required": ["a b"]}, "E": {"enum": [["x"]]}, "renamed_0": {"required": [K]}}}),
+    ("a schema of the same object, from below",
+     {"x": {"$ref": "#/allOf/0"}, "allOf": [{"required": ["a b"]}]},
+     {"x": {"$ref": "#/$defs/original_0"}, "allOf": [{"required": [K]}],
+      "$defs": {"original_0": {"required": ["a b"]}}}),
+    ("names of properties that are keywords of values",
+     {"x": {"properties": {k: {"$ref": "#/properties/a b"} for k in ("default", "const", "enum", "examples")}}},
+     {"x": {"properties": {k: {"$ref": f"#/properties/{K}"} for k in ("default", "const", "enum", "examples")}}}),
+    ("by the name of the document",
+     {"$id": "http://x/y", "x": {"$ref": "http://x/y#/properties/a b"}, "y": {"$ref": "y#/properties/a b/not"}},
+     {"$id": "http://x/y", "x": {"$ref": f"http://x/y#/properties/{K}"}, "y": {"$ref": f"y#/properties/{K}/not"}}),
+    ("elsewhere",
+     {"$id": "http://x/y", "x": {"$ref": "http://z#/properties/a b"}, "y": {"$ref": "#name"}, "z": {"$ref": "//[#/a"},
+      "d": {"$id": "http://other", "$ref": "#"}},
+     {"$id": "http://x/y", "x": {"$ref": "http://z#/properties/a b"}, "y": {"$ref": "#name"}, "z": {"$ref": "//[#/a"},
+      "d": {"$id": "http://other", "$ref": "#"}}),
+    ("nothing", {"not": {"$ref": "#/$defs/x/y"}, "x": {"$ref": "#/not/allOf/7"}},
+     {"not": {"$ref": "#/$defs/x/y"}, "x": {"$ref": "#/not/allOf/7"}}),
+    ("dependencies", {"dependentSchemas": {"a b": {"$ref": "#/dependentSchemas/a b/not"}}, "x": {"required": ["a b"]},
+                      "y": {"dependentRequired": {"a b": ["a b"]}}},
+     {"dependentSchemas": {K: {"$ref": f"#/dependentSchemas/{K}/not"}}, "x": {"required": ["a b"]},
+      "y": {"dependentRequired": {"a b": ["a b"]}}}),
+    ("patterns of keys",
+     {"patternProperties": {" ": {}, "^a_": {}, "^a b$": {}, "(a)+ ": {}, "^z": {}}, "propertyNames": {"pattern": " "}},
+     {"patternProperties": {f"(?: )|^(?:{K})$": {}, rf"^(?!(?:{K})$)[\s\S]*?(?:^a_)": {}, f"(?:^a b$)|^(?:{K})$": {},
+                            "(a)+ ": {}, "^z": {}}, "propertyNames": {"anyOf": [{"enum": [K]}, {"pattern": " "}]}}),
+    ("one name", {"propertyNames": {"const": "a b"}}, {"propertyNames": {"const": K}}),
+    ("names that exclude it", {"propertyNames": {"maxLength": 1}}, {"propertyNames": {"maxLength": 1}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given_", "expected"), [r[1:] for r in REFERENCES], ids=[r[0] for r in REFERENCES])
+def test_references_and_patterns_mean_what_they_meant(given_: Json, expected: Json) -> None:
+    made = rename_in_schema({"properties": {"a b": {}}, **given_}, {"a b": K})
+    assert made == {"properties": {K: {"description": '"a b"'}}, **expected}
+
+
+def test_a_recursive_schema_keeps_the_keys_below_its_root() -> None:
+    names = renamed_keys(ROOT)
+    made = rename_in_schema(ROOT, names)
+    assert made["properties"][CHILD]["items"] == {"$ref": "#/$defs/original_0"}
+    below = {"items": {"$ref": "#/$defs/original_0"}}
+    copy = {"properties": {"a b": {"type": "string"}, "子": below}, "required": ["a b"]}
+    assert made["$defs"] == {"original_0": copy}
+    assert made["required"] == [K]
+
+
+def test_copies_and_names_cost_a_bounded_amount_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renaming, "_MAX_COPIED", -1)
+    assert "$defs" not in rename_in_schema(ROOT, renamed_keys(ROOT))
+    deep: Json = {"pattern": "a"}
+    for _ in range(200):
+        deep = {"not": deep}
+    made = rename_in_schema({"properties": {"a b": {}}, "propertyNames": deep}, {"a b": K})
+    assert made["propertyNames"]["anyOf"][0] == {"enum": [K]}
+
+
+def test_long_keys_are_not_matched() -> None:
+    schema = {"properties": {"a" * 300: {}}, "patternProperties": {"^a+$": {}, "[[a]": {}}}
+    assert rename_in_schema(schema, renamed_keys(schema))["patternProperties"] == {"^a+$": {}, "[[a]": {}}
+
+
+def test_a_legal_key_makes_room_only_for_the_new_key_of_another() -> None:
+    assert renamed_keys({"properties": {"x__0123456789ab": {}, "a b": {}}}) == {"a b": K}
+    again = to_legal_key(K)
+    value = {"a b": 1, K: 2, again: 3}
+    assert rename_in_input(value, {"a b": K}) == {K: 1, again: 2, to_legal_key(again): 3}
+    assert rename_in_input({K: 2}, {"a b": K}) == {again: 2}
 
 
 def test_odd_values_stay() -> None:

@@ -84,7 +84,7 @@ def _list(value: Any, _: int) -> bool:
 
 
 def _number(value: Any, _: int) -> bool:
-    return type(value) is int or type(value) is float
+    return type(value) is int or isinstance(value, float)
 
 
 def _positive(value: Any, level: int) -> bool:
@@ -92,14 +92,15 @@ def _positive(value: Any, level: int) -> bool:
 
 
 def _count(value: Any, level: int) -> bool:
-    return _number(value, level) and value >= 0 and int(value) == value
+    return _number(value, level) and value >= 0 and (type(value) is int or value.is_integer())
 
 
 def _pattern(value: Any, _: int) -> bool:
     return type(value) is str and compiles(value)
 
 
-def _anchor(value: Any, _: int) -> bool:
+def is_anchor(value: Any, _: int = 0) -> bool:
+    """Whether a value is a name for ``$anchor``."""
     return type(value) is str and _ANCHOR.fullmatch(value) is not None
 
 
@@ -132,7 +133,7 @@ def _escaped(match: re.Match[str]) -> str:
 CHECKS: Final[dict[str, Check]] = {
     **dict.fromkeys(("$schema", "$ref", "$dynamicRef", "$recursiveRef", "$comment"), _text),
     **dict.fromkeys(("title", "description", "format", "contentEncoding", "contentMediaType"), _text),
-    **dict.fromkeys(("$anchor", "$dynamicAnchor", "$recursiveAnchor"), _anchor),
+    **dict.fromkeys(("$anchor", "$dynamicAnchor", "$recursiveAnchor"), is_anchor),
     **dict.fromkeys(("properties", "$defs", "definitions", "dependentSchemas"), _named_schemas),
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), _schemas),
     **dict.fromkeys(

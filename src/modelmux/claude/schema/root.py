@@ -23,6 +23,8 @@ from modelmux.claude.schema.subset import MAX_DEPTH, MAX_NESTING
 from modelmux.claude.schema.valid import to_valid
 from modelmux.errors import InvalidRequest
 
+COMBINED: Final = "The root must not have anyOf, oneOf or allOf; they were removed."
+TYPED: Final = "The root must be an object; its type was set to that."
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
 _REFUSED: Final = frozenset({*_ALTERNATIVES, "allOf"})
 _COMBINERS: Final = _REFUSED | {"$ref"}
@@ -61,21 +63,40 @@ def to_object_root(parameters: Json | None, where: str) -> RootSchema:
         parameters = {k: v for k, v in parameters.items() if v is not None}
     if not parameters:
         return RootSchema({"type": "object", "properties": {}})
-    root = _object_root(parameters, where)
-    valid = to_valid(root.schema)
+    return _with_valid(_object_root(parameters, where))
+
+
+def to_accepted_root(schema: Json, where: str) -> RootSchema:
+    """A schema that Claude takes, for a request that is sent as it stands otherwise: the same object if it is one.
+    A reference at the root stays, which Claude takes beside its type.
+
+    :raises InvalidRequest: as ``to_object_root``.
+    """
+    if not combines_at_root(schema):
+        root = _with_valid(_plain_root(schema))
+        return root if root.schema is schema or root.change else root._replace(change=TYPED)
+    root = to_object_root(schema, where)
+    return root._replace(change=root.change or COMBINED)
+
+
+def _with_valid(root: RootSchema) -> RootSchema:
+    valid = to_valid(root.schema, keep_type=True)
     return root._replace(schema=valid.schema, change=f"{root.change} {valid.change}".strip()) if valid.change else root
+
+
+def _plain_root(schema: Json) -> RootSchema:
+    if schema.get("type") == "object":
+        return RootSchema(schema)
+    types = types_of({"type": schema.get("type")})
+    typed = {"type": "object", **{k: v for k, v in schema.items() if k != "type"}}
+    if "object" in types or "type" not in schema:
+        return RootSchema(typed, "", len(types) > 1)
+    return RootSchema(typed, "The root must be an object; its type was changed to that.", bool(types))
 
 
 def _object_root(parameters: Json, where: str) -> RootSchema:
     if not _COMBINERS & parameters.keys():
-        if parameters.get("type") == "object":
-            return RootSchema(parameters)
-        types = types_of({"type": parameters.get("type")})
-        schema = {"type": "object", **{k: v for k, v in parameters.items() if k != "type"}}
-        change = "The root must be an object; its type was changed to that."
-        if not types or "object" in types:
-            return RootSchema(schema, "" if types or "type" not in parameters else change, len(types) > 1)
-        return RootSchema(schema, change, True)
+        return _plain_root(parameters)
     part = _RootMerger(parameters, where).merge(parameters)
     own = {k: v for k, v in parameters.items() if k not in _COMBINERS}
     joined = {"type": "object", **{k: v for k, v in own.items() if k != "type"}, **part.rest}

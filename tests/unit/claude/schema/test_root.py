@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.claude.schema.root import to_object_root
+from modelmux.claude.schema.root import COMBINED, TYPED, to_accepted_root, to_object_root
 from modelmux.claude.schema.subset import MAX_DEPTH
 from modelmux.emulator.validation.json_schema import check_valid
 from modelmux.errors import InvalidRequest
@@ -97,6 +97,16 @@ def test_keywords_without_a_value_are_left_out() -> None:
     assert to_object_root(given, "p") == ({"type": "object", "additionalProperties": False}, "", False)
     assert to_object_root({"type": None, "properties": None}, "p") == ({"type": "object", "properties": {}}, "", False)
     assert given["required"] is None
+
+
+def test_a_root_that_claude_takes_is_the_same_object() -> None:
+    schema = {"type": "object", "nullable": True, "$ref": "#/$defs/A", **DEFS}
+    assert to_accepted_root(schema, "p").schema is schema
+    assert to_accepted_root({"title": "t"}, "p") == ({"type": "object", "title": "t"}, TYPED, False)
+    assert to_accepted_root({"type": "object", "anyOf": None}, "p") == ({"type": "object"}, COMBINED, False)
+    assert to_object_root({"type": "object", "nullable": True, "title": 5}, "p").schema == {
+        "type": "object", "nullable": True,
+    }  # fmt: skip
 
 
 def deep(levels: int) -> dict[str, Any]:

@@ -91,6 +91,56 @@ FORMS: dict[str, tuple[Json, Json]] = {
     "a name that is none": ({"$id": 5}, {}),
     "an old recursion": ({"$recursiveAnchor": True, "$recursiveRef": "#"}, {"$recursiveRef": "#"}),
     "null for nothing": ({"enum": None, "minimum": None, "required": None, "title": None}, {}),
+    "required as text at the property": (
+        {"properties": {"a": {"type": "string", "required": "true"}, "b": {"required": "False"}}},
+        {"properties": {"a": S, "b": {}}, "required": ["a"]},
+    ),
+    "required as text of no property": ({"required": "true", "title": "t"}, {"title": "t"}),
+    "an anchor of older drafts": ({"$id": "#foo", "title": "t"}, {"$anchor": "foo", "title": "t"}),
+    "an anchor beside a base": ({"$id": "http://x#foo"}, {"$id": "http://x", "$anchor": "foo"}),
+    "a pointer as name": ({"title": "t", "$id": "#/a"}, {"title": "t"}),
+    "schemas among types": ({"type": [{"type": "STRING"}, "null"]}, {"anyOf": [S, {"type": "null"}]}),
+    "schemas among types beside variants": (
+        {"type": [{"type": "string", "title": "t"}, "null"], "anyOf": [{}], "allOf": [{}]},
+        {"anyOf": [{}], "allOf": [{}, {"anyOf": [{"type": "string", "title": "t"}, {"type": "null"}]}]},
+    ),
+    "a format beside variants": ({"type": "date", "anyOf": [{}]}, {"anyOf": [{}], "type": "string", "format": "date"}),
+    "one schema as type": ({"type": [{"type": "INT"}]}, {"anyOf": [I]}),
+    "arrays by their items": ({"type": "string[]"}, {"type": "array", "items": S}),
+    "arrays of anything": ({"type": "any[]"}, {"type": "array"}),
+    "arrays in angle brackets": ({"type": "Array<int | null>"},
+                                 {"type": "array", "items": {"type": ["integer", "null"]}}),
+    "arrays among types": ({"type": "list[str]|null"}, {"anyOf": [{"type": "array", "items": S}, {"type": "null"}]}),
+    "arrays of nobody knows what": ({"type": ["file[]", "null"]}, {}),
+    "arrays beyond reading": ({"type": "string" + "[]" * 20}, {}),
+    "a condition that lost its pattern": ({"if": {"pattern": r"\p{L}"}, "then": I, "else": S, "title": "t"},
+                                          {"title": "t"}),
+    "a refusal that lost its pattern": ({"not": {"pattern": r"\p{L}"}, "title": "t"}, {"title": "t"}),
+    "a refusal that lost its type": ({"not": {"type": "strin"}}, {}),
+    "a refusal within a refusal": ({"not": {"not": {"type": "strin"}}}, {}),
+    "a refusal that kept its meaning": ({"not": {"type": "INT"}}, {"not": I}),
+    "a refusal of required names": ({"not": {"required": [1]}}, {}),
+    "a refusal of dependencies": ({"not": {"dependencies": {"a": [1]}}}, {}),
+    "a refusal by reference": (
+        {"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "file"}}, "unevaluatedItems": False},
+        {"$defs": {"a": {}}, "unevaluatedItems": False},
+    ),
+    "a number of items that lost their type": ({"contains": {"type": "file"}, "maxContains": 1}, {"contains": {}}),
+    "a number of items that is none": ({"contains": S, "minContains": -1}, {}),
+    "one of several that lost a type": ({"oneOf": [{"type": "file"}, S]}, {"anyOf": [{}, S]}),
+    "one of several beside variants": ({"oneOf": [{"type": "file"}, S], "anyOf": [S]}, {"anyOf": [S]}),
+    "no other keys than unknown ones": ({"patternProperties": {"[": {}}, "additionalProperties": False},
+                                        {"patternProperties": {}}),
+    "no other properties than unknown ones": ({"properties": 5, "unevaluatedProperties": False}, {}),
+    "no other items than unknown ones": ({"items": 5, "unevaluatedItems": False}, {}),
+    "no more than unknown parts": ({"anyOf": 5, "unevaluatedProperties": False}, {}),
+    "numbers beyond floats": ({"minLength": -(10**400), "maxItems": -(10**400), "multipleOf": -(10**400)}, {}),
+    "an exclusive limit beyond floats": ({"minimum": 10**400, "exclusiveMinimum": True},
+                                         {"exclusiveMinimum": 10**400}),
+    "nullable in a part that is valid": (
+        {"properties": {"a": {"type": "string", "nullable": True}, "b": {"type": "any"}}},
+        {"properties": {"a": {"type": "string", "nullable": True}, "b": {}}},
+    ),
     "at every depth": (
         {"$defs": {"a": {"items": {"anyOf": [{"type": "INT"}, {"not": {"type": "INT"}}]}}}, "x": {"type": "INT"}},
         {"$defs": {"a": {"items": {"anyOf": [I, {"not": I}]}}}, "x": {"type": "INT"}},
@@ -138,6 +188,7 @@ def test_any_schema_comes_out_valid(schema: Json) -> None:
 @given(SCHEMAS)
 def test_any_root_comes_out_valid(schema: Json) -> None:
     root = to_object_root(schema, "parameters")
+    assert to_object_root(root.schema, "parameters").schema is root.schema
     assert valid_by_jsonschema(root.schema)
     assert root.schema["type"] == "object"
 

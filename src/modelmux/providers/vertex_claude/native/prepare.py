@@ -28,8 +28,8 @@ RULES: Final[tuple[NativeRule, ...]] = (
     ),
     NativeRule(
         "tools.*.input_schema", "repaired",
-        "If it is not JSON Schema draft 2020-12, if its root has anyOf, oneOf or allOf (its variants are joined), or "
-        "has a key under its root that Claude refuses: such keys are renamed there, in "
+        "If it is not JSON Schema draft 2020-12, if its root is not of type object or has anyOf, oneOf or allOf (its "
+        "variants are joined), or has a key under its root that Claude refuses: such keys are renamed there, in "
         "input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
         "S", repairs.schemas,
     ),

@@ -10,15 +10,12 @@ import msgspec
 from msgspec import Raw
 
 from modelmux.claude.native import Content
-from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys
-from modelmux.claude.schema.root import combines_at_root, to_object_root
-from modelmux.claude.schema.valid import ValidSchema, to_valid
+from modelmux.claude.property_keys import RENAMED, names_for, rename_in_input, rename_in_schema, renamed_keys
+from modelmux.claude.schema.root import RootSchema, to_accepted_root
 from modelmux.errors import InvalidRequest
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path, dotted
 from modelmux.wire.json_keys import rename_keys
-
-COMBINED: Final = "The root must not have anyOf, oneOf or allOf; they were removed."
 
 _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
@@ -50,7 +47,7 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict):
         return {}
-    valid = _legal(schema, path)
+    valid = _accepted(schema, path)
     keys = renamed_keys(valid.schema)
     if valid.change:
         draft.notices.add("changed", dotted(path), valid.change)
@@ -61,19 +58,35 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
             renamed = [rename_in_input(value, keys) if isinstance(value, dict) else value for value in examples]
             draft.set(("tools", index, "input_examples"), renamed)
     if valid.change or keys:
-        draft.set(path, rename_in_schema(valid.schema, keys) if keys else valid.schema)
+        written = _accepted(_as_written(draft, index), path).schema  # the same, with numbers in the client's spelling
+        draft.edits[path] = msgspec.json.encode(rename_in_schema(written, keys) if keys else written, enc_hook=_number)
     return keys
 
 
-def _legal(schema: dict[str, Any], path: Path) -> ValidSchema:
-    """A valid schema whose root does not combine others."""
-    if not combines_at_root(schema):
-        return to_valid(schema)
+class _WrittenFloat(float):
+    """A number that knows how it was written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_numbers: Final = msgspec.json.Decoder(dict[str, Any], float_hook=_WrittenFloat)
+
+
+def _number(value: Any) -> Any:
+    return Raw(value.text.encode())
+
+
+def _as_written(draft: NativeDraft, index: int) -> dict[str, Any]:
+    tool = _arrays.decode(_objects.decode(draft.native.body)["tools"])[index]
+    return _numbers.decode(_objects.decode(tool)["input_schema"])
+
+
+def _accepted(schema: dict[str, Any], path: Path) -> RootSchema:
     try:
-        root = to_object_root(schema, dotted(path))
+        return to_accepted_root(schema, dotted(path))
     except InvalidRequest as error:
         raise refuse(path, error.message, error.hint) from None
-    return ValidSchema(root.schema, root.change or COMBINED)
 
 
 def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None:
@@ -87,7 +100,7 @@ def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None
         blocks = _arrays.decode(_objects.decode(messages[index])["content"])
         for at, name in calls:
             text = bytes(_objects.decode(blocks[at])["input"]).decode()
-            renamed = rename_keys(text, names[name])
+            renamed = rename_keys(text, names_for(msgspec.json.decode(text), names[name]))
             if renamed != text:
                 draft.edits["messages", index, "content", at, "input"] = renamed.encode()
 

@@ -57,7 +57,8 @@ def test_no_betas_are_sent() -> None:
 def test_what_counts_is_sent_in_its_own_bytes() -> None:
     counted = {
         "system": [{"type": "text", "text": "é", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
-        "tools": [{"name": "f", "input_schema": {}, "defer_loading": True}], "tool_choice": {"type": "auto"},
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "defer_loading": True}],
+        "tool_choice": {"type": "auto"},
         "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
         "cache_control": {"type": "ephemeral"},
@@ -91,12 +92,15 @@ def test_what_vertex_ai_spells_otherwise_is_changed_as_for_messages() -> None:
 
 
 def test_refused_fields_are_left_out_with_one_notice_each() -> None:
-    tools = [{"name": name, "input_schema": {}, "defer_loading": True} for name in "ab"]
+    tools = [{"name": name, "input_schema": {"type": "object"}, "defer_loading": True} for name in "ab"]
     config = {"effort": "low", "task_budget": {"total": 1}}
     refused = ("tools.*.defer_loading", "output_config.task_budget", "context_management")
     prepared = prepare({"tools": tools, "output_config": config}, *refused)
     body = json.loads(prepared.body)
-    assert body["tools"] == [{"name": "a", "input_schema": {}}, {"name": "b", "input_schema": {}}]
+    assert body["tools"] == [
+        {"name": "a", "input_schema": {"type": "object"}},
+        {"name": "b", "input_schema": {"type": "object"}},
+    ]
     assert body["output_config"] == {"effort": "low"}
     assert [notice.field for notice in prepared.notices] == ["output_config.task_budget", "tools.*.defer_loading"]
 

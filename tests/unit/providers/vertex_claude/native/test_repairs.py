@@ -87,6 +87,12 @@ def test_what_claude_takes_stays_in_its_bytes(tools: bytes) -> None:
 
 
 ROOTS = [
+    (b'{"type":"object","nullable":true,"properties":{"a":{"type":"any"}}}',
+     {"type": "object", "nullable": True, "properties": {"a": {}}}),
+    (b'{"type":"any","properties":{"a":{}}}', {"type": "object", "properties": {"a": {}}}),
+    (b'{"properties":{"a b":true}}', {"type": "object", "properties": {K: {"description": '"a b"'}}}),
+    (b'{"title":"t"}', {"type": "object", "title": "t"}),
+    (b'{"type":["object","null"],"title":"t"}', {"type": "object", "title": "t"}),
     (b'{"anyOf":null}', {"type": "object", "properties": {}}),
     (b'{"type":"object","properties":{"a":{}},"anyOf":null}', {"type": "object", "properties": {"a": {}}}),
     (b'{"type":"object","properties":{"a":{}},"anyOf":[{"required":["a"]},{"required":["b"]}],"allOf":null}',
@@ -119,6 +125,21 @@ def test_a_root_that_cannot_be_joined_is_refused_by_its_place() -> None:
     assert raised.value.message.startswith("tools.0.input_schema: The root")
 
 
+def test_numbers_of_a_repaired_schema_keep_their_spelling() -> None:
+    schema = (
+        b'{"type":"object","properties":{"a b":{"maximum":1e2,"minLength":2.0,"enum":[12345678901234567890123.5]}}}'
+    )
+    (sent,) = [made.body for made in (prepare(body_with(tool(schema))),)]
+    assert b'"maximum":1e2,"minLength":2.0,"enum":[12345678901234567890123.5]' in sent
+
+
+def test_two_keys_of_a_call_do_not_become_one() -> None:
+    call = b'{"a b":1,"%s":2}' % K.encode()
+    history = b'"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","input":' + call + b"}]}]"
+    sent = json.loads(prepare(body_with(tool(ODD), history)).body)["messages"][0]["content"][0]["input"]
+    assert sent == {K: 1, to_legal_key(K): 2}
+
+
 @pytest.mark.parametrize("rest", [b'"messages":5', b'"messages":[{"content":"x"}]'])
 def test_a_tool_without_a_name_and_odd_histories_are_left_to_claude(rest: bytes) -> None:
     made = prepare(
@@ -148,6 +169,8 @@ def test_any_schema_is_repaired_or_stays(schema: dict[str, Any]) -> None:
     assert valid_by_jsonschema(sent)
     assert renamed_keys(sent) == {}
     assert COMBINERS.isdisjoint(sent)
+    assert sent["type"] == "object"
     check_valid(sent, "what the emulator says")
-    if COMBINERS.isdisjoint(schema) and valid_by_jsonschema(schema) and not renamed_keys(schema):
+    is_root = schema.get("type") == "object" and COMBINERS.isdisjoint(schema)
+    if is_root and valid_by_jsonschema(schema) and not renamed_keys(schema):
         assert made.body == body
