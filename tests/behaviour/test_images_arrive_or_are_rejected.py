@@ -68,7 +68,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Fetched]], Fet
 
     def use(pages: dict[str, Fetched]) -> FetcherOf:
         fetcher = FetcherOf(pages)
-        monkeypatch.setattr("modelmux.app.Fetcher", lambda _: fetcher)
+        monkeypatch.setattr("modelmux.app.Fetcher", lambda _, ssl_context: fetcher)
         return fetcher
 
     return use
