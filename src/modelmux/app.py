@@ -60,7 +60,7 @@ from modelmux.upstream.google_auth.loaders import (
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
-from modelmux.upstream.trust import read_trust
+from modelmux.upstream.trust import configured_trust
 
 
 @dataclass(slots=True)
@@ -110,10 +110,7 @@ class Gateway:
         self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=self._workers)
         self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
-        try:
-            self._trust = read_trust(config.tls.ca_file, self._environment)
-        except OSError as error:
-            raise ConfigError([f"tls.ca_file: {config.tls.ca_file}: {error.strerror or error}"]) from None
+        self._trust = configured_trust(config.tls.ca_file, self._environment)
         try:
             proxies = Proxies.from_environment(self._environment)
             self._upstream = upstream or HttpPool(proxies=proxies, ssl_context=self._trust.context())
@@ -153,6 +150,8 @@ class Gateway:
 
     def _build(self, config: Config, before: Snapshot | None) -> Snapshot:
         """A configuration's parts. What did not change is kept: tokens stay valid, downloads stay cached."""
+        if before is not None and before.config.tls != config.tls:
+            configured_trust(config.tls.ca_file, self._environment)  # only checked: a change needs a restart
         if before is not None and before.config.auth == config.auth:
             tokens = before.tokens
         else:
@@ -213,7 +212,8 @@ class Gateway:
         for name, sentence in route_warnings(routes.current, routes.day):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
-        for sentence in filter(None, (*of_key, self.responses.warning)):
+        unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
+        for sentence in filter(None, (*unused, *of_key, self.responses.warning)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
 
     def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:

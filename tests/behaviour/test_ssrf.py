@@ -332,7 +332,12 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(authority: Autho
         site({"/": ok()}, tls=_serving(authority, "right.example")) as running,
         fetcher(running, resolver=names) as subject,
     ):
-        assert (await refusal(subject, running.url(host="right.example", scheme="https"))).reason == "unreachable"
+        refused = await refusal(subject, running.url(host="right.example", scheme="https"))
+        assert refused.reason == "unreachable"
+        assert "certificate" in refused.message
+        assert "tls.ca_file" in (refused.hint or "")
+        copy = refused.copy_for("https://right.example/")
+        assert (copy.message, copy.hint) == (refused.message, refused.hint)
         assert not running.heads
 
 

@@ -6,12 +6,16 @@ All are additional: no file takes the place of another.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+
+from modelmux.config.errors import ConfigError
+from modelmux.config.home import expand_user
 
 #: Variables of OpenSSL, of Python's requests, of curl and of Node.js, with a PEM file (or a directory of them).
 VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
@@ -37,6 +41,12 @@ class Trust(Struct, frozen=True):
         return tls_context(*(path for _, path in self.sources)) if self.sources else None
 
 
+#: The same for the commands that are clients of a gateway.
+CLIENT_REMEDY: Final = (
+    "Set tls.ca_file (or SSL_CERT_FILE) to a PEM file with the certificate of its authority, "
+    "and check that the URL has the host's own name."
+)
+_CA_FILE_HINT: Final = "Name a readable PEM file with certificates, or leave tls.ca_file out."
 #: The system's authorities alone.
 NO_TRUST: Final = Trust()
 
@@ -44,13 +54,16 @@ NO_TRUST: Final = Trust()
 def read_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
     """What the setting and the variables name.
 
-    :raises OSError: ``ca_file`` cannot be read, or (``ssl.SSLError``) holds no certificate.
+    :raises OSError: ``ca_file`` is empty, cannot be read, or (``ssl.SSLError``) holds no certificate.
     """
     sources: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []
     if ca_file is not None:
-        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
-        sources.append(("tls.ca_file", ca_file))
+        if not ca_file.strip():
+            raise OSError("names no file")
+        path = str(expand_user(ca_file))
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        sources.append(("tls.ca_file", path))
     for name, path in _named(environment):
         try:
             _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
@@ -59,6 +72,18 @@ def read_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
         else:
             sources.append((name, path))
     return Trust(tuple(sources), tuple(problems))
+
+
+def configured_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
+    """As ``read_trust``.
+
+    :raises ConfigError: ``ca_file`` cannot be used; with what to do.
+    """
+    try:
+        return read_trust(ca_file, environment)
+    except OSError as error:
+        named = f"{ca_file}: " if ca_file else ""
+        raise ConfigError([f"tls.ca_file: {named}{error.strerror or error}"], hint=_CA_FILE_HINT) from None
 
 
 def tls_context(*ca_files: str | None) -> ssl.SSLContext:
@@ -70,9 +95,13 @@ def tls_context(*ca_files: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    for path in ca_files:
-        if path is not None:
+    system = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR take the place of these in OpenSSL
+    for path in (system.openssl_cafile, system.openssl_capath):
+        with contextlib.suppress(OSError):
             _load(context, path)
+    for ca_file in ca_files:
+        if ca_file is not None:
+            _load(context, ca_file)
     return context
 
 

@@ -16,13 +16,14 @@ import click
 from modelmux.cli.chat.conversation import ChatError, Conversation, ReplyInfo
 from modelmux.cli.chat.direct import direct_gateway
 from modelmux.cli.exit import INTERRUPTED, USAGE
-from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
 from modelmux.cli.sanitize import one_line, strip_controls
-from modelmux.config import Config, ConfigError
+from modelmux.config import Config, ConfigError, load_all
 from modelmux.process.listen import ListenError
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
+from modelmux.upstream.trust import configured_trust
 
 _HELP = """\
 /model NAME  switch to another model
@@ -61,12 +62,13 @@ def chat(
     if message is not None and not message.strip():
         exit_with_error(["the message is empty"], 'Pass a message: modelmux chat "Hello!"', code=USAGE)
     config = None if url else read_config(config_path, overrides).config
+    ca_file = config.tls.ca_file if config else _ca_file(config_path, overrides)
     load_dotenv_into_environment()
     key = api_key or (config.server.api_keys[0].reveal() if config and config.server.api_keys else None)
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         if direct:
             url, key = _start_gateway(config or Config(), stack)
-        pool = stack.enter_context(_pool(runner, proxies=not direct))
+        pool = stack.enter_context(_pool(runner, None if direct else ca_file, proxies=not direct))
         try:
             conversation = Conversation(pool, url or _url_of(config or Config()), system=system, key=key)
             conversation.model = model or runner.run(_first_model(conversation))
@@ -94,15 +96,29 @@ def _start_gateway(config: Config, stack: contextlib.ExitStack) -> tuple[str, st
 
 
 @contextlib.contextmanager
-def _pool(runner: asyncio.Runner, *, proxies: bool) -> Iterator[HttpPool]:
+def _pool(runner: asyncio.Runner, ca_file: str | None, *, proxies: bool) -> Iterator[HttpPool]:
     try:
-        pool = HttpPool(proxies=Proxies.from_environment(os.environ)) if proxies else HttpPool()
+        context = configured_trust(ca_file, os.environ).context()
+        pool = HttpPool(proxies=Proxies.from_environment(os.environ) if proxies else None, ssl_context=context)
+    except ConfigError as error:
+        exit_with_config_error(error)
     except ValueError as error:
         exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
     try:
         yield pool
     finally:
         runner.run(pool.aclose())
+
+
+def _ca_file(config_path: Path | None, overrides: dict[str, Any]) -> str | None:
+    """The setting, for a gateway named by its URL: that needs no configuration, so a bad one that was not named is no
+    error."""
+    try:
+        return load_all(options=overrides, file=config_path, dotenv=DOTENV).config.tls.ca_file
+    except ConfigError as error:
+        if config_path is not None or overrides:
+            exit_with_config_error(error)
+        return None
 
 
 def _url_of(config: Config) -> str:

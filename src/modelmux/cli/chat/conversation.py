@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from modelmux.errors import GatewayError, UpstreamUnreachable
+from modelmux.errors import CertificateNotAccepted, GatewayError, UpstreamUnreachable
 from modelmux.upstream.base import Reply, Upstream
+from modelmux.upstream.trust import CLIENT_REMEDY
 from modelmux.wire.http import Headers, HttpCall, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
@@ -135,6 +136,8 @@ class Conversation:
             reply = await self._upstream.send(
                 HttpCall(self._origin, self._prefix + path, headers, body, _TIMEOUTS, method=method)
             )
+        except CertificateNotAccepted as error:
+            raise ChatError(f"the certificate of {self.url} was not accepted ({error.detail})", CLIENT_REMEDY) from None
         except UpstreamUnreachable as error:
             raise ChatError(
                 f"no gateway responds at {self.url} ({error.detail})",

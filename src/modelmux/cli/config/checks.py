@@ -21,6 +21,7 @@ from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.runtime import Runtime
 from modelmux.upstream.downloads.url_guard import UrlGuard
+from modelmux.upstream.trust import configured_trust
 
 _SETTING: Final = re.compile(r"vertex\.models '(?P<name>[^']*)'|(?P<path>[a-z_]+(?:\.[\w-]+|\[\d+\])*)")
 
@@ -29,7 +30,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """All problems, each with the origin of the setting, and hints without repetitions."""
     problems: list[str] = []
     hints: list[str] = []
-    for check in (_cards, _prices, _routes, _streams, _origins, _keys, _seal_keys, check_exposure):
+    for check in (_cards, _prices, _routes, _streams, _origins, _authorities, _keys, _seal_keys, check_exposure):
         try:
             check(loaded.config)
         except ConfigError as error:
@@ -64,6 +65,10 @@ def _streams(config: Config) -> None:
 
 def _origins(config: Config) -> None:
     read_origins(config.server.cors_origins)
+
+
+def _authorities(config: Config) -> None:
+    configured_trust(config.tls.ca_file, {})
 
 
 def _keys(config: Config) -> None:

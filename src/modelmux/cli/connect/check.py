@@ -17,8 +17,9 @@ from modelmux.cli.connect.gateway_url import GatewayUrl
 from modelmux.cli.connect.responses import Unusable, read_count, read_models, read_stream, read_unary, refusal
 from modelmux.cli.connect.table import Client
 from modelmux.cli.doctor.result import Result, Status
-from modelmux.errors import GatewayError, UpstreamUnreachable
+from modelmux.errors import CertificateNotAccepted, GatewayError, UpstreamUnreachable
 from modelmux.upstream.base import Upstream
+from modelmux.upstream.trust import CLIENT_REMEDY
 from modelmux.wire.http import Headers, HttpCall, Origin, Timeouts
 from modelmux.wire.sse import SSEDecoder
 
@@ -113,6 +114,10 @@ class Checker:
             started = time.monotonic()
             try:
                 response = await self._send(step)
+            except CertificateNotAccepted as error:
+                detail = f"the certificate of {self._url.root} was not accepted ({error.detail})"
+                yield Result(step.check, "fail", detail, CLIENT_REMEDY)
+                return
             except UpstreamUnreachable as error:
                 yield Result(
                     step.check, "fail", f"no gateway responds at {self._url.root} ({error.detail})",

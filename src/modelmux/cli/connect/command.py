@@ -26,12 +26,14 @@ from modelmux.cli.doctor.command import result_line
 from modelmux.cli.doctor.result import Result
 from modelmux.cli.exit import USAGE
 from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
-from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, print_lines, warn
+from modelmux.config import ConfigError
 from modelmux.config.values import Secret
 from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
+from modelmux.upstream.trust import Trust, configured_trust
 
 _HEAD: Final = ("CLIENT", "MODES", "NAME")
 
@@ -44,6 +46,7 @@ class _Gateway(Struct, frozen=True):
     :param routes: None if no configuration of this machine says what is served.
     :param key: one that it accepts, if known.
     :param needs_key: None if that is not known.
+    :param ca_file: ``tls.ca_file``.
     """
 
     url: GatewayUrl
@@ -52,6 +55,7 @@ class _Gateway(Struct, frozen=True):
     routes: Routes | None
     key: Secret | None
     needs_key: bool | None
+    ca_file: str | None
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -153,7 +157,7 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
         print_lines("note", ["other machines reach the gateway under the name of this one: pass it with --url"], "cyan")
     served, routes = served_names(config, is_here=url is None, elsewhere="pass its URL with --url")
     configured = routes is not None and bool(routes.configured)
-    return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None)
+    return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None, config.tls.ca_file)
 
 
 def _names(entry: Client, gateway: _Gateway, model: str | None) -> ModelNames:
@@ -235,10 +239,13 @@ def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool
     """Prints the result of each step; exits with 1 if one failed."""
     try:
         proxies = Proxies.from_environment(os.environ)
+        trust = configured_trust(gateway.ca_file, os.environ)
+    except ConfigError as error:
+        exit_with_config_error(error)
     except ValueError as error:
         exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
     key = gateway.key.reveal() if gateway.key is not None else None
-    results = asyncio.run(_run(entry, gateway.url, names, key, proxies, quiet=as_json))
+    results = asyncio.run(_run(entry, gateway.url, names, key, proxies, trust, quiet=as_json))
     failed = any(result.status == "fail" for result in results)
     if as_json:
         print_json({"client": entry.name, "mode": entry.api, "url": gateway.url.root, "model": names.model,
@@ -250,9 +257,9 @@ def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool
 
 
 async def _run(
-    entry: Client, url: GatewayUrl, names: ModelNames, key: str | None, proxies: Proxies, *, quiet: bool
+    entry: Client, url: GatewayUrl, names: ModelNames, key: str | None, proxies: Proxies, trust: Trust, *, quiet: bool
 ) -> list[Result]:
-    pool = HttpPool(proxies=proxies)
+    pool = HttpPool(proxies=proxies, ssl_context=trust.context())
     results = []
     try:
         async for result in Checker(pool, entry, url, names.model.removesuffix(LONG_CONTEXT), key).results():

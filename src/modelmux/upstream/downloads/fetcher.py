@@ -23,11 +23,19 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from modelmux.errors import GatewayDraining, GatewayOverloaded, UpstreamBroken, UpstreamError, UpstreamTimeout
+from modelmux.errors import (
+    CertificateNotAccepted,
+    GatewayDraining,
+    GatewayOverloaded,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from modelmux.upstream.base import Reply
 from modelmux.upstream.connect import AddressInfo, Resolve
 from modelmux.upstream.downloads.url_guard import DownloadRefused, Target, UrlGuard, parse_url
 from modelmux.upstream.pool import HttpPool
+from modelmux.upstream.trust import REMEDY
 from modelmux.wire.http import Headers, HttpCall, Timeouts, find_raw_header
 
 #: Base64 adds a third, and Vertex AI accepts bodies of 30 MB: this fits, with room for the conversation.
@@ -238,6 +246,9 @@ class Fetcher:
         except UpstreamBroken as error:
             detail = f"{target.origin.host}: {error.message} {error.detail or ''}"
             raise DownloadRefused("broken", detail=detail) from None
+        except CertificateNotAccepted as error:
+            message = "The TLS certificate of the host of the URL was not accepted."
+            raise DownloadRefused("unreachable", own_message=message, own_hint=REMEDY, detail=error.detail) from None
         except UpstreamError as error:
             raise DownloadRefused("unreachable", detail=error.detail) from None
 

@@ -64,21 +64,27 @@ class DownloadRefused(InvalidRequest):
     """400: a URL of the request was not downloaded. The caller that knows its field sets ``param``.
 
     :param url: as in the request. It may contain a signature, so no message contains it.
-    :param own_message: replaces the default message of the reason.
+    :param own_message: replaces the default message of the reason, and ``own_hint`` its hint.
     :param detail: for the operator's log: host and addresses, never path or query.
     """
 
     def __init__(
-        self, reason: Reason, *, url: str = "", own_message: str | None = None, detail: str | None = None
+        self,
+        reason: Reason,
+        *,
+        url: str = "",
+        own_message: str | None = None,
+        own_hint: str | None = None,
+        detail: str | None = None,
     ) -> None:
         message, hint = _MESSAGES[reason]
-        super().__init__(own_message or message, hint=hint, detail=detail)
+        super().__init__(own_message or message, hint=own_hint or hint, detail=detail)
         self.reason = reason
         self.url = url
 
     def copy_for(self, url: str) -> DownloadRefused:
         """A new exception with the same content, for one of the callers that waited for ``url``."""
-        return DownloadRefused(self.reason, url=url, own_message=self.message, detail=self.detail)
+        return DownloadRefused(self.reason, url=url, own_message=self.message, own_hint=self.hint, detail=self.detail)
 
 
 # Check 1: the text

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from google.auth import exceptions as google
@@ -183,12 +183,21 @@ _OAUTH_CAUSES = {
 }
 
 
+#: Tells a file from what it was before: where it points, its size and its time. Kubernetes replaces a mounted secret
+#: by pointing a symbolic link elsewhere.
+FileVersion = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class TokenFailure:
-    """One failed attempt. Contains no secret: ``detail`` is scrubbed when it is created."""
+    """One failed attempt. Contains no secret: ``detail`` is scrubbed when it is created.
+
+    :param version: of the file with the credentials when it was read for this attempt; None if there was none.
+    """
 
     cause: FailureCause
     detail: str | None = None
+    version: FileVersion | None = field(default=None, compare=False)
 
     @property
     def transient(self) -> bool:

@@ -14,9 +14,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,19 +36,28 @@ from google.auth.credentials import with_scopes_if_required
 from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
-from requests.adapters import HTTPAdapter
 
 from modelmux.config.home import expand_user
-from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause, TokenFailure, classify, scrub
+from modelmux.upstream.google_auth.failures import (
+    CredentialProblem,
+    FailureCause,
+    FileVersion,
+    TokenFailure,
+    classify,
+    scrub,
+)
+from modelmux.upstream.google_auth.transport import http_transport
 from modelmux.upstream.trust import NO_TRUST, Trust
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-#: Timeout in seconds for connecting, and for each read, of one HTTP exchange; the default of google-auth is 120.
-HTTP_TIMEOUT = 10.0
 #: Lifetime in seconds of a token without an expiry: Google's default.
 DEFAULT_LIFETIME = 3600.0
 #: Google issues no token for longer than 12 hours; a larger value must not become a timer.
 MAX_LIFETIME = 12 * 3600.0
+
+#: Causes that a file has while another program writes it, and the seconds between the looks at such a file.
+_WHILE_WRITTEN = frozenset({FailureCause.NOT_JSON, FailureCause.FILE_MISSING})
+_PAUSES = (0.05, 0.1, 0.2, 0.4)
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
@@ -81,10 +90,6 @@ class LoadedCredentials(NamedTuple):
         """``service_account``, ``authorized_user``, ``metadata_server``, ... or ``other``."""
         return _KINDS.get(type(self.credentials).__module__, "other")
 
-
-#: Tells a file from what it was before: where it points, its size and its time. Kubernetes replaces a mounted secret
-#: by pointing a symbolic link elsewhere.
-FileVersion = tuple[int, int, int, int]
 
 Loader = Callable[[Request], LoadedCredentials]
 """Finds or parses credentials; may read files and send HTTP requests over the given transport."""
@@ -129,78 +134,50 @@ class AccessToken:
     loaded: LoadedCredentials = field(repr=False)
 
 
-class _RequestWithTimeout(Request):
-    """The requests transport of google-auth with a timeout for every exchange. Uses the proxies of the environment."""
-
-    def __call__(
-        self,
-        url: str,
-        method: str = "GET",
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        limited = HTTP_TIMEOUT if timeout is None else min(timeout, HTTP_TIMEOUT)
-        exchange: Any = super().__call__  # not annotated by google-auth
-        return exchange(url, method, body, headers, limited, **kwargs)
-
-
-class _TrustAdapter(HTTPAdapter):
-    """Connections of requests with the authorities of ``Trust``, to which requests adds its own."""
-
-    def __init__(self, trust: Trust) -> None:
-        self._trust = trust
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **{**kwargs, "ssl_context": self._trust.context()})
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, **{**kwargs, "ssl_context": self._trust.context()})
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """``REQUESTS_CA_BUNDLE`` is in ``Trust``; by itself it would take the place of all others."""
-        super().cert_verify(conn, url, verify is not False, cert)
-
-    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        return super().get_connection_with_tls_context(request, verify is not False, proxies=proxies, cert=cert)
-
-
-@contextmanager
-def http_transport(trust: Trust = NO_TRUST) -> Iterator[Request]:
-    """A transport for one attempt. With a refresh every 45 minutes there is no open connection to reuse."""
-    transport = _RequestWithTimeout()
-    if trust.sources:
-        transport.session.mount("https://", _TrustAdapter(trust))
-    try:
-        yield transport
-    finally:
-        transport.session.close()
-
-
 def fetch_token(
-    loader: Loader, loaded: LoadedCredentials | None, clock: Callable[[], float], trust: Trust = NO_TRUST
+    loader: Loader,
+    loaded: LoadedCredentials | None,
+    clock: Callable[[], float],
+    trust: Trust = NO_TRUST,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> AccessToken | TokenFailure:
     """Load the credentials unless they are loaded, and fetch a new token. Blocks; never raises.
 
     Credentials in a file that has changed are read again first, and those that are refused are read again before
-    anybody hears of it: a key may have been replaced by another.
+    anybody hears of it: a key may have been replaced by another, also while it was on its way to Google.
 
     A failure is returned as a value: an exception of google-auth, whose arguments contain replies of the endpoint and
-    whose frames contain the key, must not outlive this call.
+    whose frames contain the key, must not outlive this call. It has the version of the file that was read last.
+
+    :param sleep: waits so many seconds for a file that is being written, 0.75 in total.
     """
-    if loaded is not None and loaded.version is not None:
-        version = file_version(loader)
-        if version is not None and version != loaded.version:
-            outcome = _fetch(loader, None, clock, trust)
-            if isinstance(outcome, AccessToken):
-                return outcome  # otherwise it may be half written: the credentials that are known may still do
+    read = file_version(loader)
+    is_from_file = loaded is not None and loaded.version is not None
+    if loaded is not None and is_from_file and read not in (None, loaded.version):
+        outcome = _fetch(loader, None, clock, trust)
+        if isinstance(outcome, AccessToken):
+            return outcome  # otherwise it may be half written: the credentials that are known may still do
     outcome = _fetch(loader, loaded, clock, trust)
-    is_refused = isinstance(outcome, TokenFailure) and not outcome.transient
-    if is_refused and loaded is not None and loaded.version is not None:
-        return _fetch(loader, None, clock, trust)
-    return outcome
+    if is_from_file and _is_refused(outcome):
+        read = file_version(loader)
+        outcome = _fetch(loader, None, clock, trust)
+    for pause in _PAUSES:
+        if isinstance(outcome, AccessToken) or outcome.transient:
+            break
+        now = file_version(loader)
+        if now == read:
+            if not is_from_file or outcome.cause not in _WHILE_WRITTEN:
+                break
+            sleep(pause)
+            now = file_version(loader)
+        if now != read:
+            read = now
+            outcome = _fetch(loader, None, clock, trust)
+    return replace(outcome, version=read) if isinstance(outcome, TokenFailure) else outcome
+
+
+def _is_refused(outcome: AccessToken | TokenFailure) -> bool:
+    return isinstance(outcome, TokenFailure) and not outcome.transient
 
 
 def _fetch(

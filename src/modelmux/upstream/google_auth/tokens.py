@@ -26,10 +26,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from modelmux.upstream.base import TokenSource
-from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure
+from modelmux.upstream.google_auth.failures import FailureCause, FileVersion, TokenFailure
 from modelmux.upstream.google_auth.loaders import (
     AccessToken,
-    FileVersion,
     LoadedCredentials,
     Loader,
     fetch_token,
@@ -103,6 +102,7 @@ class GoogleTokens(TokenSource):
     :param jitter: delay -> delay, applied to the backoff.
     :param on_event: called on the loop with one of the EVENT names and values without secrets.
     :param timeout: seconds, see ATTEMPT_TIMEOUT.
+    :param sleep: see ``loaders.fetch_token``; called in the thread.
     """
 
     def __init__(
@@ -114,9 +114,11 @@ class GoogleTokens(TokenSource):
         on_event: OnEvent = _ignore_event,
         timeout: float = ATTEMPT_TIMEOUT,
         trust: Trust = NO_TRUST,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._loader = loader
         self._trust = trust
+        self._sleep = sleep
         self._clock = clock
         self._jitter = jitter
         self._on_event = on_event
@@ -231,13 +233,14 @@ class GoogleTokens(TokenSource):
         return self._current_attempt
 
     async def _attempt(self) -> AccessToken | TokenFailure:
+        version = file_version(self._loader)  # before the attempt: a change during it is seen at the next call
         try:
             if self._work is None:
                 self._work = self._in_thread()
                 self._work.add_done_callback(self._on_done)
             work = self._work
             await asyncio.wait([work], timeout=self._timeout)
-            late = TokenFailure(FailureCause.TIMEOUT, f"no result after {self._timeout:g} s")
+            late = TokenFailure(FailureCause.TIMEOUT, f"no result after {self._timeout:g} s", version)
             outcome = work.result() if work.done() else late
             if isinstance(outcome, TokenFailure):
                 self._record_failure(outcome)
@@ -248,16 +251,20 @@ class GoogleTokens(TokenSource):
     def _in_thread(self) -> asyncio.Future[AccessToken | TokenFailure]:
         result: Future[AccessToken | TokenFailure] = Future()
         result.set_running_or_notify_cancel()  # it cannot be cancelled any more, so the thread can always set it
-        loader, loaded, clock, trust = self._loader, self._loaded, self._clock, self._trust
+        loader, loaded, clock, trust, sleep = self._loader, self._loaded, self._clock, self._trust, self._sleep
 
         def run() -> None:
-            result.set_result(fetch_token(loader, loaded, clock, trust))
+            result.set_result(fetch_token(loader, loaded, clock, trust, sleep))
 
         try:
             threading.Thread(target=run, name="google-token", daemon=True).start()
         except RuntimeError:
             result.set_result(
-                TokenFailure(FailureCause.UNEXPECTED, "could not start a thread; a limit of processes was reached")
+                TokenFailure(
+                    FailureCause.UNEXPECTED,
+                    "could not start a thread; a limit of processes was reached",
+                    file_version(loader),
+                )
             )
         return asyncio.wrap_future(result)
 
@@ -285,7 +292,7 @@ class GoogleTokens(TokenSource):
         self._failures += 1
         self._failure = failure
         self._failure_valid_until = now + FAILURE_TTL
-        self._failed_version = file_version(self._loader)
+        self._failed_version = failure.version
         self._refresh_at = min(now + delay, self._expires_at)
         if not failure.transient:
             self._loaded = None

@@ -16,7 +16,7 @@ from google.auth import impersonated_credentials
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
-from modelmux.upstream.google_auth import loaders
+from modelmux.upstream.google_auth import transport
 from modelmux.upstream.google_auth.failures import TokenFailure
 from modelmux.upstream.google_auth.loaders import (
     AccessToken,
@@ -128,7 +128,7 @@ def test_the_proxy_of_the_environment_is_used(endpoint: TokenEndpoint, monkeypat
 
 
 def test_an_unresponsive_endpoint_is_a_timeout(endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaders, "HTTP_TIMEOUT", 0.1)
+    monkeypatch.setattr(transport, "HTTP_TIMEOUT", 0.1)
     endpoint.latency = 0.5
     assert failure(service_account_info(endpoint.service_account())).cause == "timeout"
     assert endpoint.issued == [], "the reply came too late"

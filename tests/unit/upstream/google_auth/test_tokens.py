@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.exceptions import TransportError
 
 from modelmux.errors import CredentialsUnavailable
+from modelmux.upstream.google_auth import transport
 from modelmux.upstream.google_auth.failures import FailureCause
 from modelmux.upstream.google_auth.loaders import service_account_file, service_account_info
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESH_FAILED, EVENT_REFRESHED, GoogleTokens, StaticToken
@@ -342,6 +344,90 @@ async def test_a_failure_is_not_repeated_after_the_file_was_replaced(
     await refusal(source)
     path.write_text(json.dumps(endpoint.service_account()))
     assert await source.token()
+    await source.aclose()
+
+
+async def test_a_key_that_is_replaced_while_the_old_one_is_on_the_wire_is_used(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account(private_key=private_pem(1))))
+    endpoint.answer(200, {"access_token": "first", "expires_in": 3600})
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
+    assert await source.token() == "first"
+    exchanges = 0
+    exchange = transport._RequestWithTimeout.__call__
+
+    def replace_during_the_second(*args: Any, **kwargs: Any) -> Any:
+        nonlocal exchanges
+        exchanges += 1
+        if exchanges == 2:  # the first with the known key, the second after the file was read again
+            path.write_text(json.dumps(endpoint.service_account(project_id="rotated-project")))
+        return exchange(*args, **kwargs)
+
+    monkeypatch.setattr(transport._RequestWithTimeout, "__call__", replace_during_the_second)
+    assert await source.renew("first") == endpoint.tokens[-1]
+    assert (source.project, exchanges) == ("rotated-project", 3)
+    await source.aclose()
+
+
+async def test_a_key_that_is_replaced_during_a_transient_failure_is_tried_at_the_next_call(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account()))
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events)
+
+    def replace_and_fail(*_args: Any, **_kwargs: Any) -> Any:
+        path.write_text(json.dumps(endpoint.service_account(project_id="rotated-project")))
+        raise TransportError("reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transport._RequestWithTimeout, "__call__", replace_and_fail)
+        await refusal(source)
+    assert await source.token() == endpoint.tokens[0], "the clock stands still: the failure is not repeated"
+    await source.aclose()
+
+
+@pytest.mark.parametrize("start", ["", '{"type": "service_acc', None])
+async def test_a_refused_key_waits_for_the_new_one_to_be_written(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path, start: str | None
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account(private_key=private_pem(1))))
+    endpoint.answer(200, {"access_token": "first", "expires_in": 3600})
+    pauses: list[float] = []
+
+    def write_the_rest(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            path.write_text(json.dumps(endpoint.service_account()))
+
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events, sleep=write_the_rest)
+    await source.token()
+    path.unlink() if start is None else path.write_text(start)
+    assert await source.renew("first") == endpoint.tokens[-1]
+    assert len(pauses) == 2
+    await source.aclose()
+
+
+async def test_a_file_that_stays_unusable_is_waited_for_within_a_limit(
+    endpoint: TokenEndpoint, clock: Clock, events: Events, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(endpoint.service_account(private_key=private_pem(1))))
+    endpoint.answer(200, {"access_token": "first", "expires_in": 3600})
+    pauses: list[float] = []
+    source = GoogleTokens(service_account_file(path), clock=clock, on_event=events, sleep=pauses.append)
+    await source.token()
+    path.write_text("{")
+    with pytest.raises(CredentialsUnavailable, match="not valid JSON"):
+        await source.renew("first")
+    assert 0 < sum(pauses) < 1
+    requests = len(endpoint.requests)
+    with pytest.raises(CredentialsUnavailable, match="not valid JSON"):
+        await source.renew("first")
+    assert len(endpoint.requests) == requests, "the failure is repeated: the file is what it was"
     await source.aclose()
 
 
