@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from enum import Enum
@@ -42,10 +43,12 @@ class _Gap:
     """Stands in the queue where lines were dropped.
 
     :param lines: how many; the last gap of a queue still grows.
+    :param time: when the last one was dropped.
     """
 
     def __init__(self) -> None:
         self.lines = 0
+        self.time = 0.0
 
 
 #: Lines, or something to do after the lines before it.
@@ -59,22 +62,25 @@ class BackgroundWriter:
     """An output with a buffer and a thread. Every method returns at once but for ``flush``.
 
     :param write: writes bytes, however long it takes, and returns whether it could; called in the thread.
-    :param notice: the line, as bytes, that tells how many lines were dropped.
+    :param notice: the line, as bytes, that tells how many lines were dropped, and when the last of them was.
     :param limit: most bytes that wait to be written.
     :param on_fork: called in a forked process, for what ``write`` uses.
+    :param now: Unix seconds.
     """
 
     def __init__(
         self,
         write: Callable[[bytes], bool],
-        notice: Callable[[int], bytes],
+        notice: Callable[[int, float], bytes],
         limit: int = BUFFER_BYTES,
         on_fork: Callable[[], None] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._write = write
         self._notice = notice
         self._limit = limit
         self._on_fork = on_fork
+        self._now = now
         self._reset()
         _WRITERS.add(self)
 
@@ -86,7 +92,7 @@ class BackgroundWriter:
         self._thread: threading.Thread | None = None
         self._put_bytes = self._written_bytes = 0
         self._gap: _Gap | None = None
-        self._untold = 0  # dropped lines that no written line has told of
+        self._untold, self._untold_time = 0, 0.0  # dropped lines that no written line has told of
         self._pausing = False
 
     def put(self, data: bytes) -> None:
@@ -143,6 +149,7 @@ class BackgroundWriter:
             self._enqueue(self._gap)
         lines = data.count(b"\n")
         self._gap.lines += lines
+        self._gap.time = self._now()
         self.dropped += lines
 
     def _enqueue(self, item: _Item) -> None:
@@ -190,7 +197,7 @@ class BackgroundWriter:
     def _write_lines(self, lines: bytes) -> None:
         told = self._untold
         try:
-            written = self._write(self._notice(told) + lines if told else lines)
+            written = self._write(self._notice(told, self._untold_time) + lines if told else lines)
         except Exception:  # noqa: BLE001 - nobody would start another thread
             written = False
         if written:
@@ -198,6 +205,7 @@ class BackgroundWriter:
         else:
             lost = lines.count(b"\n")
             self._untold += lost
+            self._untold_time = self._now()
             with self._lock:
                 self.dropped += lost
         self._written_bytes += len(lines)
@@ -208,6 +216,7 @@ class BackgroundWriter:
             if self._gap is gap:
                 self._gap = None
         self._untold += gap.lines
+        self._untold_time = gap.time
         self._write_lines(b"")
 
     def _stops(self) -> bool:

@@ -140,6 +140,6 @@ def redirect_standard_streams(console: BackgroundWriter | None) -> None:
     sys.stderr = BackgroundStream(sys.stderr, console)
     if descriptor_of(stdout) is not None:
         # Nothing of the gateway writes to it, so it takes no part in the order and count of log lines.
-        writer = BackgroundWriter(bytes_writer(stdout), lambda _count: b"")
+        writer = BackgroundWriter(bytes_writer(stdout), lambda _count, _at: b"")
         sys.stdout = BackgroundStream(stdout, writer)
         atexit.register(writer.flush)

@@ -240,20 +240,20 @@ def _file_writer(files: LogFiles) -> BackgroundWriter:
     return BackgroundWriter(write, _dropped_notice("the log file", json_line), on_fork=files.after_fork_in_child)
 
 
-def _dropped_notice(output: str, formatter: Callable[[Event], str]) -> Callable[[int], bytes]:
+def _dropped_notice(output: str, formatter: Callable[[Event], str]) -> Callable[[int, float], bytes]:
     """Makes the line that tells of dropped lines."""
 
-    def notice(count: int) -> bytes:
+    def notice(count: int, at: float) -> bytes:
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
         message = f"{lines} dropped: {output} did not take them in time"
-        record = _warning(names.EVENT_LOG_DROPPED, message=message, dropped=count, pid=os.getpid())
+        record = _warning(names.EVENT_LOG_DROPPED, at, message=message, dropped=count, pid=os.getpid())
         return _to_bytes(formatter(render_fields(record)))
 
     return notice
 
 
-def _warning(event: str, **fields: Any) -> LogRecord:
-    return LogRecord(time.time(), "warning", event, fields)
+def _warning(event: str, at: float, **fields: Any) -> LogRecord:
+    return LogRecord(at, "warning", event, fields)
 
 
 def error_location(error: BaseException) -> str:

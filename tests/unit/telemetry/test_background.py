@@ -24,7 +24,7 @@ class Sink:
         self.entered = threading.Event()
         self.fails = False
         self.written = b""
-        self.writer = BackgroundWriter(self._write, lambda count: b"<%d>\n" % count, limit)
+        self.writer = BackgroundWriter(self._write, lambda count, at: b"<%d>\n" % count, limit)
 
     def _write(self, data: bytes) -> bool:
         self.entered.set()
@@ -101,7 +101,7 @@ def test_an_output_that_raises_does_not_end_the_thread() -> None:
         seen.append(data)
         raise RuntimeError
 
-    writer = BackgroundWriter(write, lambda count: b"<%d>\n" % count)
+    writer = BackgroundWriter(write, lambda count, at: b"<%d>\n" % count)
     writer.put(b"one\n")
     assert writer.flush(PATIENCE)
     writer.put(b"two\n")
@@ -182,7 +182,7 @@ FORK = """
 import os, sys
 from modelmux.telemetry.background import BackgroundWriter
 from modelmux.telemetry.console import bytes_writer
-writer = BackgroundWriter(bytes_writer(sys.stderr), lambda count: b"<%d>\\n" % count)
+writer = BackgroundWriter(bytes_writer(sys.stderr), lambda count, at: b"<%d>\\n" % count)
 stuck = sys.argv[1] == "stuck"
 writer.put((b"x" * 999 + b"\\n") * (1000 if stuck else 1))
 writer.put(b"parent\\n")
@@ -221,7 +221,7 @@ def test_a_pipe_that_another_process_made_non_blocking_loses_nothing() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb") as reader:
-        writer = BackgroundWriter(bytes_writer(stream), lambda count: b"<%d>\n" % count)
+        writer = BackgroundWriter(bytes_writer(stream), lambda count, at: b"<%d>\n" % count)
         lines = [b"%06d" % number + b"x" * 100 for number in range(5000)]
         for line in lines:
             writer.put(line + b"\n")
