@@ -27,6 +27,9 @@ _MAX_PARTIAL: Final = 8192
 #: Bytes that a pipe takes in one piece, whatever other processes write (POSIX asks for 512, Linux and macOS have more).
 _ATOMIC_BYTES: Final = 512 if sys.platform == "win32" else select.PIPE_BUF
 
+#: Whether there may be other processes with this one's standard streams that also write in the background.
+_shared = False
+
 
 def descriptor_of(stream: TextIO) -> int | None:
     """The descriptor of a stream, if it is to be written to directly. Windows' console takes text, not bytes."""
@@ -41,9 +44,13 @@ def descriptor_of(stream: TextIO) -> int | None:
 def bytes_writer(stream: TextIO) -> Callable[[bytes], bool]:
     """A function that writes bytes to a stream, waits as long as it takes, and returns whether it could."""
     fd = descriptor_of(stream)
+    is_pipe = fd is not None and _is_pipe(fd)
 
     def write(data: bytes) -> bool:
-        return _write_text(stream, data) if fd is None else _write_descriptor(fd, data)
+        if fd is None:
+            return _write_text(stream, data)
+        with _alone(fd) if is_pipe and _shared and len(data) > _ATOMIC_BYTES else contextlib.nullcontext():
+            return _write_descriptor(fd, data)
 
     return write
 
@@ -60,31 +67,44 @@ def _write_text(stream: TextIO, data: bytes) -> bool:
 def _write_descriptor(fd: int, data: bytes) -> bool:
     left = memoryview(data)
     try:
-        with _alone(fd, len(data)):
-            while left:
-                try:
-                    left = left[os.write(fd, left) :]
-                except BlockingIOError:  # another process that has the same file open made it non-blocking
-                    select.select([], [fd], [])
+        while left:
+            try:
+                left = left[os.write(fd, left) :]
+            except BlockingIOError:  # another process that has the same file open made it non-blocking
+                select.select([], [fd], [])
     except (OSError, ValueError):  # a full disk, a pipe without a reader, closed
         return False
     return True
 
 
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
-def _alone(fd: int, size: int) -> Iterator[None]:
+def _alone(fd: int) -> Iterator[None]:
     """Keep other workers from writing to the same pipe during the block: a full pipe takes more than a few kB in parts,
     and their lines would be mixed. Files and terminals need no lock."""
-    if sys.platform == "win32" or size <= _ATOMIC_BYTES or not stat.S_ISFIFO(os.fstat(fd).st_mode):
-        yield
-        return
-    with contextlib.suppress(OSError):  # a platform that locks no pipes
-        fcntl.lockf(fd, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            fcntl.lockf(fd, fcntl.LOCK_UN)
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # a platform that locks no pipes
+            fcntl.lockf(fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(fd, fcntl.LOCK_UN)
+
+
+def _on_fork() -> None:
+    global _shared  # noqa: PLW0603 - a fact about the process
+    _shared = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_on_fork)
 
 
 class BackgroundStream(io.TextIOBase):

@@ -26,6 +26,8 @@ _LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _SILENT: Final = 100
 #: Most buffered records. Formatting them together is cheaper, but must not block the event loop for long.
 _MAX_BUFFERED: Final = 64
+#: Most characters of lines that wait for the flush interval to end: a thread that writes interrupts the event loop.
+_MAX_READY: Final = 128 * 1024
 #: Of the console and of the log files, if there are any.
 _Writers = tuple[BackgroundWriter, BackgroundWriter | None]
 
@@ -117,6 +119,8 @@ class LogOutput:
         self.console_writer = background[0] if background is not None else None
         self._file_writer = background[1] if background is not None else None
         self._buffer: list[LogRecord] = []
+        self._ready: list[tuple[str, str]] = []  # lines for the stream and for the files, not handed over yet
+        self._ready_size = 0
         self._timer: asyncio.TimerHandle | None = None
         if flush_interval:
             atexit.register(self.flush)
@@ -125,8 +129,13 @@ class LogOutput:
 
     def write(self, record: LogRecord, *, at_once: bool) -> None:
         self._buffer.append(record)
-        if at_once or not self._flush_interval or len(self._buffer) >= _MAX_BUFFERED or not self._schedule_flush():
+        if at_once or not self._flush_interval or not self._schedule_flush():
             self._write_buffer()
+        elif len(self._buffer) >= _MAX_BUFFERED:
+            if self.console_writer is None or self._ready_size >= _MAX_READY:
+                self._write_buffer()
+            else:
+                self._format_buffer()
 
     def _schedule_flush(self) -> bool:
         """Whether a flush is scheduled: there has to be a running event loop."""
@@ -162,13 +171,11 @@ class LogOutput:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        records, self._buffer = self._buffer, []
-        if not records:
+        self._format_buffer()
+        ready, self._ready, self._ready_size = self._ready, [], 0
+        if not ready:
             return
-        try:
-            for_stream, for_files = self._lines(records)
-        except Exception:  # noqa: BLE001 - one event that cannot be formatted must not cost the others their lines
-            for_stream, for_files = map("\n".join, zip(*map(self._lines_of_one, records), strict=True))
+        for_stream, for_files = ready[0] if len(ready) == 1 else map("\n".join, zip(*ready, strict=True))
         if self._file_writer is not None:
             self._file_writer.put(_to_bytes(for_files))
         elif self._files is not None:
@@ -181,6 +188,18 @@ class LogOutput:
             self._stream.flush()
         except (OSError, ValueError):  # a full disk, a pipe without a reader, closed: not a reason to fail a request
             return
+
+    def _format_buffer(self) -> None:
+        records, self._buffer = self._buffer, []
+        if not records:
+            return
+        try:
+            lines = self._lines(records)
+        except Exception:  # noqa: BLE001 - one event that cannot be formatted must not cost the others their lines
+            for_stream, for_files = map("\n".join, zip(*map(self._lines_of_one, records), strict=True))
+            lines = for_stream, for_files
+        self._ready.append(lines)
+        self._ready_size += len(lines[0])
 
     def _lines(self, records: Iterable[LogRecord]) -> tuple[str, str]:
         """For the stream, and for the files if there are any."""
