@@ -51,7 +51,9 @@ def test_a_gateway_in_another_program_handles_no_signal_and_takes_no_stream() ->
         return [*map(signal.getsignal, signal.valid_signals()), sys.stdout, sys.stderr]
 
     before = state()
-    app = create_app(Config.from_dict({"vertex": {"project": "p"}, "auth": {"access_token": "t"}}))
+    app = create_app(
+        Config.from_dict({"vertex": {"project": "p", "location": "global"}, "auth": {"access_token": "t"}})
+    )
     with server_in_thread(app, listen("127.0.0.1", 0)):
         assert state() == before
     assert state() == before
