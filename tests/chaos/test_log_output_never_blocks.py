@@ -165,9 +165,7 @@ def test_a_worker_is_replaced_and_the_configuration_reloaded_while_nobody_reads(
 @gateways({"workers": 1, "file": True}, {"workers": 4, "file": True})
 def test_a_log_file_that_hangs_stops_nothing_and_the_console_goes_on(tmp_path: Path, gateway: Gateway) -> None:
     gateway.read()
-    (tmp_path / "logs").rename(tmp_path / "before")
-    (tmp_path / "logs").mkdir()
-    paths = fifos(tmp_path / "logs")
+    paths = replace_by_fifos(tmp_path / "logs")
     gateway.process.signal(signal.SIGUSR1)
     gateway.fill("files")
     gateway.assert_serves()
@@ -183,9 +181,7 @@ def test_a_log_file_that_hangs_stops_nothing_and_the_console_goes_on(tmp_path: P
 @gateways({"workers": 1, "file": True})
 def test_a_log_file_that_hangs_delays_no_end(tmp_path: Path, gateway: Gateway) -> None:
     gateway.read()
-    (tmp_path / "logs").rename(tmp_path / "before")
-    (tmp_path / "logs").mkdir()
-    fifos(tmp_path / "logs")
+    replace_by_fifos(tmp_path / "logs")
     gateway.process.signal(signal.SIGUSR1)
     gateway.fill("files")
     gateway.process.signal(signal.SIGTERM)
@@ -195,7 +191,7 @@ def test_a_log_file_that_hangs_delays_no_end(tmp_path: Path, gateway: Gateway) -
 @gateways({"workers": 1, "file": True}, {"workers": 2, "file": True})
 def test_user_signals_reopen_the_file_or_do_nothing(tmp_path: Path, gateway: Gateway) -> None:
     gateway.read()
-    (path,) = until(lambda: list((tmp_path / "logs").iterdir()))
+    (path,) = until(lambda: list((tmp_path / "logs").glob("*")))
     moved = path.with_suffix(".1")
     path.rename(moved)
     for pid in (gateway.process.pid, *children(gateway.process.pid)):
@@ -227,8 +223,11 @@ def requests_in(folder: Path) -> int:
     return sum(json.loads(line)["event"] == "request" for line in lines)
 
 
-def fifos(folder: Path) -> list[Path]:
-    """Pipes in place of the log files of today and tomorrow: what a file on storage that hangs does."""
+def replace_by_fifos(folder: Path) -> list[Path]:
+    """Put pipes in place of the log files of today and tomorrow: what a file on storage that hangs does."""
+    until(folder.exists)  # from the first line on
+    folder.rename(folder.with_name("before"))
+    folder.mkdir()
     today = datetime.now(UTC)
     paths = [folder / f"modelmux-{today + timedelta(days=days):%Y-%m-%d}.log" for days in (0, 1)]
     for path in paths:
