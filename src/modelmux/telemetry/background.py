@@ -124,7 +124,7 @@ class BackgroundWriter:
             return True
         written = threading.Event()
         self.call(written.set)
-        return written.wait(timeout)
+        return self._thread is not None and written.wait(timeout)
 
     def pause(self, timeout: float = _PAUSE_TIMEOUT) -> None:
         """End the thread, if it can write everything within the timeout. The next line starts another one."""

@@ -164,6 +164,7 @@ def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         sink.writer.put(b"one\n")
+        assert not sink.writer.flush(PATIENCE), "nobody would write it"
     sink.writer.put(b"two\n")
     assert sink.result() == ["one", "two"]
 
