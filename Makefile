@@ -26,7 +26,7 @@ define run_all
 	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
 endef
 
-.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel deb package-test clean
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel pin-image deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -116,6 +116,9 @@ docs: $(DEV_READY) ## Renew the generated pages
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build
 	$(BIN)/python -m build
+
+pin-image: $(DEV_READY) ## Write the digest of the container's base image, for a release (asks Docker Hub)
+	$(BIN)/python -m tools.pin_image
 
 deb: ## Build the Debian package into dist/, with the distribution's own Python
 	@/usr/bin/python3 packaging/deb/build.py

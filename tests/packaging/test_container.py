@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,23 @@ def test_it_runs_without_rights_on_a_root_it_cannot_write() -> None:
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert "no-new-privileges:true" in service["security_opt"]
     assert "HEALTHCHECK" in DOCKERFILE
+
+
+def test_it_is_limited_and_leaves_no_core_dump() -> None:
+    service = compose()
+    assert re.fullmatch(r"\d+[gm]", service["mem_limit"])
+    assert service["pids_limit"] >= 512
+    assert service["ulimits"]["core"] == 0
+    assert service["ulimits"]["nofile"] >= 65536
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+
+
+def test_every_stage_starts_from_the_same_tag_and_the_digest_if_one_is_pinned() -> None:
+    lines = [line for line in DOCKERFILE.splitlines() if line.startswith("FROM")]
+    form = re.compile(r"FROM (python:3\.\d+-slim(?:@sha256:[0-9a-f]{64})?)(?: AS [a-z]+)?")
+    found = [form.fullmatch(line) for line in lines]
+    assert all(found), lines
+    assert len({match[1] for match in found if match}) == 1
 
 
 def test_stopping_waits_longer_than_draining() -> None:

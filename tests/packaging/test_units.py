@@ -54,6 +54,15 @@ def test_stopping_waits_longer_than_draining(tmp_path: Path, name: str) -> None:
     assert int(limit[1]) > Config().server.drain_timeout + 5
 
 
+@pytest.mark.parametrize("name", ["system.service", "user.service"])
+def test_it_is_limited_and_leaves_no_core_dump(tmp_path: Path, name: str) -> None:
+    lines = unit(tmp_path, name).read_text().splitlines()
+    assert {"LimitCORE=0", "OOMPolicy=continue"} <= set(lines)
+    limits = dict(line.split("=", 1) for line in lines if line.startswith(("MemoryMax=", "TasksMax=")))
+    assert re.fullmatch(r"[1-9]\d%", limits["MemoryMax"])
+    assert int(limits["TasksMax"]) >= 64 * 12, "the most workers, each with its threads"
+
+
 def test_what_the_system_unit_keeps_is_private_and_a_purge_removes_it(tmp_path: Path) -> None:
     text = unit(tmp_path, "system.service").read_text()
     assert "StateDirectory=modelmux\nStateDirectoryMode=0700\n" in text

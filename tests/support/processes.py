@@ -31,16 +31,19 @@ def clean_environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 class Process:
-    """A command that serves on ``url``. Its output goes to a file, whose folder is its home and working directory."""
+    """A command that serves on ``url``. Its output goes to a file, whose folder is its home and working directory.
 
-    def __init__(self, log: Path, *arguments: str, port: int, **variables: str) -> None:
+    :param stderr: a descriptor that gets what it writes to stderr instead.
+    """
+
+    def __init__(self, log: Path, *arguments: str, port: int, stderr: int | None = None, **variables: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         self._file = log.open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "modelmux", *arguments],
             stdout=self._file,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if stderr is None else stderr,
             env=clean_environment(log.parent, **variables),
             cwd=log.parent,
         )

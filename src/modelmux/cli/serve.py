@@ -21,9 +21,11 @@ from modelmux.process.reload import Reloader
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
 from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
+from modelmux.process.user_signals import handle_user_signals
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, make_log
+from modelmux.telemetry.console import redirect_standard_streams
+from modelmux.telemetry.log import Log, Logger, make_log
 from modelmux.telemetry.log_files import log_directory
 
 #: Seconds for which log lines of requests are buffered, to be written together.
@@ -54,15 +56,10 @@ def serve(
     config = loaded.config
     try:
         check_exposure(config)
-        log = make_log(
-            config.server.log_level,
-            config.server.log_format,
-            directory=_log_directory(config),
-            retention_days=config.logs.retention_days,
-            flush_interval=_FLUSH_INTERVAL,
-        )
+        log = _open_log(config)
         state = LocalState.of_service(config, os.environ)
         app = create_app(config, log=log, state=state)
+        app.metrics.read_log_drops = log.dropped
     except ConfigError as error:
         exit_with_config_error(error)
     _log_warnings(log, loaded)
@@ -88,6 +85,21 @@ def serve(
     finally:
         if status is not None:
             status.close()
+
+
+def _open_log(config: Config) -> Logger:
+    """The log of this process, and of the workers that it forks. From here on, nothing waits for stderr."""
+    log = make_log(
+        config.server.log_level,
+        config.server.log_format,
+        directory=_log_directory(config),
+        retention_days=config.logs.retention_days,
+        flush_interval=_FLUSH_INTERVAL,
+        in_background=True,
+    )
+    redirect_standard_streams(log.console)
+    handle_user_signals(log.reopen_files)
+    return log
 
 
 def _log_warnings(log: Log, loaded: Loaded) -> None:

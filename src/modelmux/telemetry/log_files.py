@@ -110,7 +110,10 @@ class LogFiles:
 
     def write(self, line: str) -> None:
         """Append one line, which holds no line break. Errors of the disk are not raised."""
-        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        self.append(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def append(self, data: bytes) -> None:
+        """Append lines, each with its line break. Errors of the disk are not raised."""
         with self._lock:
             now = self._now()
             if not self._checked_at <= now < self._check_again_at:
@@ -131,6 +134,10 @@ class LogFiles:
         with self._lock:
             self._close()
             self._check_again_at = 0.0
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have been writing."""
+        self._lock = threading.Lock()
 
     def _check(self, now: float) -> None:
         """Open the file of the day, if it is not open and can be."""
@@ -177,7 +184,7 @@ class LogFiles:
             )
 
     def _close(self) -> None:
-        if self._fd is not None:
+        fd, self._fd = self._fd, None  # first: a process forked during a slow close must not use the number
+        if fd is not None:
             with contextlib.suppress(OSError):  # some file systems report failed writes here; they were reported
-                os.close(self._fd)
-            self._fd = None
+                os.close(fd)

@@ -56,7 +56,13 @@ class Metrics:
         )
         self.store_failures = _counter(names.METRIC_STORE_FAILURES, "Responses that could not be stored.")
         self.store_failures.add_many(0)  # a sample from the start: an alert on its increase sees the first failure
-        self._counters = (self.requests, self.attempts, self.tokens, self.errors, self.store_failures)
+        self.log_drops = _counter(names.METRIC_LOG_LINES_DROPPED, "Log lines that an output did not take in time.")
+        self.count_log_drops({names.OUTPUT_CONSOLE: 0, names.OUTPUT_FILES: 0})
+        #: The lines that the log of this process has dropped so far, by output.
+        self.read_log_drops: Callable[[], Mapping[str, int]] = dict
+        self._counters = (
+            self.requests, self.attempts, self.tokens, self.errors, self.store_failures, self.log_drops,
+        )  # fmt: skip
         self._histograms = (self.duration, self.time_to_first_token)
         self._deployments: DeploymentGauges | None = None
         self._queue: HasQueueLength | None = None
@@ -95,6 +101,10 @@ class Metrics:
         if self.on_change is not None:
             self.on_change()
 
+    def count_log_drops(self, drops: Mapping[str, int]) -> None:
+        """Set how many log lines each output did not take."""
+        self.log_drops.values.update({(output,): count for output, count in drops.items()})
+
     def counts(self) -> dict[str, int]:
         """The plain integers."""
         return {
@@ -111,6 +121,7 @@ class Metrics:
 
     def values(self) -> MetricValues:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
+        self.count_log_drops(self.read_log_drops())
         return MetricValues(
             {counter.name: counter.values for counter in self._counters},
             {histogram.name: histogram.values for histogram in self._histograms},

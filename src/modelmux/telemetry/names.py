@@ -14,6 +14,7 @@ EVENT_UNKNOWN_UPSTREAM_TYPE: Final = "unknown_upstream_type"
 EVENT_LISTENING: Final = "listening"
 EVENT_CONFIG: Final = "config"
 EVENT_LOG_FILES: Final = "log_files"
+EVENT_LOG_DROPPED: Final = "log_dropped"  # lines that an output did not take in time
 EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
 
@@ -65,6 +66,7 @@ FIELDS: Final = {
     "retry_in_s": "seconds until the next attempt to fetch a token",
     "token_left_s": "seconds for which the current token stays valid",
     "lifetime_s": "seconds for which the new token is valid",
+    "dropped": "how many log lines are missing in this place",
 }
 
 # Metrics
@@ -83,6 +85,7 @@ METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
+METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
 
 #: Metric -> its labels, in order.
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -97,6 +100,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_DEPLOYMENT_IN_FLIGHT: ("deployment",),
     METRIC_QUEUED: (),
     METRIC_STORE_FAILURES: (),
+    METRIC_LOG_LINES_DROPPED: ("output",),
 }
 
 # Values of the label ``outcome``
@@ -105,3 +109,7 @@ OUTCOME_CLIENT_ERROR: Final = "client_error"
 OUTCOME_UPSTREAM_ERROR: Final = "upstream_error"
 OUTCOME_GATEWAY_ERROR: Final = "gateway_error"
 OUTCOME_CLIENT_DISCONNECTED: Final = "client_gone"
+
+# Values of the label ``output``
+OUTPUT_CONSOLE: Final = "console"
+OUTPUT_FILES: Final = "files"

@@ -97,6 +97,29 @@ async def test_an_event_that_cannot_be_shown_costs_the_others_nothing(style: str
     assert out.getvalue().count("\n") == 3
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+async def test_in_the_background_many_lines_are_few_portions_in_their_order(style: str, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as out:
+        log = make_log("info", style, out, directory=tmp_path / "logs", flush_interval=60, in_background=True)
+        assert log.console is not None
+        portions: list[bytes] = []
+        put = log.console.put
+        log.console.put = lambda data: portions.append(data) or put(data)  # type: ignore[method-assign,func-returns-value]
+        for number in range(640):
+            log.info("request", number=number)
+        assert portions == []
+        log.warning("worse")
+        assert len(portions) == 1, "a warning does not wait for the interval"
+        for number in range(640, 10_000):
+            log.info("request", number=number)
+        assert 1 < len(portions) < 20, "what waits for the interval is bounded"
+        await asyncio.to_thread(log.flush)
+    numbers = [int(number) for number in re.findall(r"number\W+(\d+)", (tmp_path / "out").read_text())]
+    assert numbers == list(range(10_000))
+    assert [line.get("number") for line in only_file(tmp_path / "logs")] == [*range(640), None, *range(640, 10_000)]
+    assert log.dropped() == {"console": 0, "files": 0}
+
+
 def test_without_a_loop_nobody_would_write_what_is_held_so_nothing_is() -> None:
     out = io.StringIO()
     make_log("info", "json", out, flush_interval=60).info("one")

@@ -28,6 +28,7 @@ def test_the_names_are_these() -> None:
         "EVENT_LISTENING": "listening",
         "EVENT_CONFIG": "config",
         "EVENT_LOG_FILES": "log_files",
+        "EVENT_LOG_DROPPED": "log_dropped",
         "EVENT_WORKER": "worker",
         "EVENT_RESPONSE_STORE": "response_store",
         "METRIC_REQUESTS": "modelmux_requests_total",
@@ -45,11 +46,14 @@ def test_the_names_are_these() -> None:
         "METRIC_DROPPED_LABEL_SETS": "modelmux_dropped_label_sets",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
         "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
+        "METRIC_LOG_LINES_DROPPED": "modelmux_log_lines_dropped_total",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
         "OUTCOME_GATEWAY_ERROR": "gateway_error",
         "OUTCOME_CLIENT_DISCONNECTED": "client_gone",
+        "OUTPUT_CONSOLE": "console",
+        "OUTPUT_FILES": "files",
     }
     assert list(names.FIELDS) == [
         "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "model", "attempt", "attempts",
@@ -59,7 +63,7 @@ def test_the_names_are_these() -> None:
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
         "notices", "upstream_request_id", "user_agent", "session_id", "agent_id", "parent_agent_id",
         "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback",
-        "cause", "retry_in_s", "token_left_s", "lifetime_s",
+        "cause", "retry_in_s", "token_left_s", "lifetime_s", "dropped",
     ]  # fmt: skip
     assert names.LABELS == {
         "modelmux_requests_total": ("route", "outcome"),
@@ -73,6 +77,7 @@ def test_the_names_are_these() -> None:
         "modelmux_deployment_in_flight": ("deployment",),
         "modelmux_requests_queued": (),
         "modelmux_response_store_failures_total": (),
+        "modelmux_log_lines_dropped_total": ("output",),
     }
 
 
@@ -144,6 +149,15 @@ def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
     assert f"{sample} 0.0" in metrics.expose().decode()
     metrics.store_failures.add()
     assert f"{sample} 1.0" in metrics.expose().decode()
+
+
+def test_dropped_log_lines_have_samples_before_the_first_one_and_are_read_at_a_scrape() -> None:
+    metrics = Metrics()
+    shown = metrics.expose().decode()
+    assert 'modelmux_log_lines_dropped_total{output="console"} 0.0' in shown
+    assert 'modelmux_log_lines_dropped_total{output="files"} 0.0' in shown
+    metrics.read_log_drops = lambda: {"console": 3}
+    assert 'modelmux_log_lines_dropped_total{output="console"} 3.0' in metrics.expose().decode()
 
 
 def test_two_gateways_in_one_process_do_not_share_counters() -> None:

@@ -16,6 +16,7 @@ from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings, RunningEmulator
 from modelmux.process.listen import ListenError, listen
 from modelmux.process.server import server_in_thread
+from modelmux.process.user_signals import handle_user_signals
 from modelmux.telemetry.log import make_log
 
 _PORT = 3000
@@ -27,6 +28,7 @@ _PORT = 3000
 def demo(once: bool, port: int) -> None:
     """Show what the gateway does, offline, without a Google account."""
     console = Console(highlight=False)
+    handle_user_signals(lambda: None)
     sock = _listen(port, console)
     try:
         passed = asyncio.run(_demo(sock, console, once=once))
@@ -51,7 +53,7 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool) -> bool:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     async with RunningEmulator(EmulatorSettings()) as emulator:
-        app = create_app(_config(emulator.base_url), log=make_log("error", "console"))
+        app = create_app(_config(emulator.base_url), log=make_log("error", "console", in_background=True))
         with server_in_thread(app, sock):
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             return await _tour(DemoTour(console, url, emulator.app), stop, console, url, once=once)

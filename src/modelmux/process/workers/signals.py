@@ -1,14 +1,16 @@
-"""Signals of this process as something a selector can wait for, and blocked while it forks."""
+"""Signals of this process as something a selector can wait for, and blocked while it forks; the fork itself."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from typing import Final
 
-HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 
 
 class Signals:
@@ -48,3 +50,11 @@ def signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def fork() -> int:
+    """``os.fork`` without the warning about threads of Python 3.12 and later: the only thread there can be writes log
+    lines, and ``telemetry/background.py`` says why it does no harm."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()

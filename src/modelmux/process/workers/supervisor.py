@@ -1,8 +1,9 @@
 """``server.workers`` above 1: the process that starts the workers, watches them, and handles signals for all of them.
 
 It binds the sockets and forks; a worker that exits is started again, with growing delays if that repeats. It owns
-signals, status file and service manager. One thread and one selector, no event loop: such a process can fork at any
-time. Not in this module: requests. None of them waits for this process.
+signals, status file and service manager. One selector and no event loop, and no thread that lasts through a fork but
+one that waits for the log's reader: such a process can fork at any time. Not in this module: requests. None of them
+waits for this process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from modelmux.process.status_file import StatusFile
 from modelmux.process.workers.config_rollout import ConfigRollout
 from modelmux.process.workers.protocol import ConfigApplied, Draining, Ready, ServeSockets, Shutdown, ToSupervisor
 from modelmux.process.workers.scoreboard import Scoreboard
-from modelmux.process.workers.signals import Signals, signals_blocked
+from modelmux.process.workers.signals import Signals, fork, signals_blocked
 from modelmux.process.workers.totals import FinishedTotals
 from modelmux.process.workers.worker import WorkerOptions, run_worker
 from modelmux.process.workers.worker_slot import (
@@ -160,7 +161,7 @@ class Supervisor:
         try:
             ends = ours, theirs = socket.socketpair()
             with signals_blocked():
-                pid = os.fork()
+                pid = fork()
                 if pid == 0:
                     self._run_worker(slot, ours, theirs)
         except OSError as error:  # out of memory, processes or descriptors: others serve, and it is tried again
@@ -207,9 +208,9 @@ class Supervisor:
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.number, traceback=error_location(error))
         finally:
             with contextlib.suppress(OSError, ValueError):
-                self._log.flush()  # ``_exit`` runs no exit handlers
-                sys.stdout.flush()
+                sys.stdout.flush()  # ``_exit`` runs no exit handlers
                 sys.stderr.flush()
+                self._log.flush()
             os._exit(code)
 
     def _reap(self) -> None:
@@ -323,6 +324,7 @@ class Supervisor:
         limit = (self._manager.watchdog or HANG_TIMEOUT) / 2
         if all(slot.silent < limit for slot in self._slots if slot.state is State.READY):
             self._manager.alive()
+        self._finished.count_log_drops(self._log.dropped())
         self._assign_sockets()
 
     def _kill_hung(self, slot: WorkerSlot) -> None:
@@ -342,6 +344,14 @@ class Supervisor:
                 self._stop()
             elif number == signal.SIGHUP:
                 self._reload()
+            elif number == signal.SIGUSR1:
+                self._reopen_logs()
+
+    def _reopen_logs(self) -> None:
+        self._log.reopen_files()
+        for slot in self._slots:
+            if slot.pid:
+                _kill(slot.pid, signal.SIGUSR1)
 
     def _stop(self) -> None:
         """The first time: drain. After that: end at once."""
@@ -375,9 +385,9 @@ class Supervisor:
             self._manager.ready("Serving")
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, number: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):  # it has exited already; SIGCHLD tells
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def _signal_name(number: int) -> str:

@@ -12,12 +12,13 @@ among the finished ones yet, so it counts exactly once, whether the reader came 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from modelmux.process.workers.scoreboard import Scoreboard
+from modelmux.telemetry import names
 from modelmux.telemetry.worker_metrics import (
     FinishedStatus,
     FinishedWorkers,
@@ -58,6 +59,7 @@ class FinishedTotals:
     def __init__(self, board: Scoreboard, supervisor: int) -> None:
         self._board = board
         self._finished = FinishedWorkers(supervisor=supervisor, folded=[0] * len(board.workers))
+        self._log_drops: dict[str, int] = {}
         self._write()
 
     def fold(self, number: int) -> None:
@@ -70,6 +72,18 @@ class FinishedTotals:
     def count_restart(self) -> None:
         self._finished.restarts += 1
         self._write()
+
+    def count_log_drops(self, drops: Mapping[str, int]) -> None:
+        """Add the log lines that the supervisor itself dropped.
+
+        :param drops: all so far, by output.
+        """
+        if drops != self._log_drops:
+            counter = self._finished.metrics.counters.setdefault(names.METRIC_LOG_LINES_DROPPED, {})
+            for output, count in drops.items():
+                counter[(output,)] = counter.get((output,), 0) + count - self._log_drops.get(output, 0)
+            self._log_drops = dict(drops)
+            self._write()
 
     def _write(self) -> None:
         slot = self._board.finished

@@ -25,6 +25,7 @@ from modelmux.config import Config
 from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer, gateway_config
+from modelmux.process.user_signals import handle_user_signals
 from modelmux.process.workers.protocol import (
     WORKER_DECODER,
     ApplyConfig,
@@ -42,7 +43,7 @@ from modelmux.process.workers.scoreboard import Scoreboard
 from modelmux.process.workers.totals import Reporter
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, error_location
+from modelmux.telemetry.log import Log, Logger, error_location
 from modelmux.telemetry.worker_metrics import WorkerReport
 
 
@@ -65,7 +66,7 @@ class WorkerOptions:
     board: Scoreboard
     heartbeat: float
     drain: DrainSettings
-    log: Log
+    log: Logger
     state: LocalState
 
 
@@ -78,11 +79,13 @@ def run_worker(options: WorkerOptions) -> int:
     log = WorkerLog(options.log, options.number)
     # The supervisor has logged the warnings.
     gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False)
+    gateway.metrics.read_log_drops = options.log.dropped
     server = WorkerServer(options, gateway, log)
     signal.signal(signal.SIGTERM, server.on_sigterm)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    handle_user_signals(options.log.reopen_files)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     tune_for_serving()
     server.run(sockets=[options.sockets[options.number - 1]])

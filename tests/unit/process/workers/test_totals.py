@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import msgspec
 import pytest
 
 from modelmux.process.workers import totals
@@ -227,3 +228,22 @@ def test_every_settled_exchange_is_a_change() -> None:
     metrics.in_flight += 1
     metrics.in_flight -= 2
     assert changes == [2, 0]
+
+
+def test_log_lines_that_the_supervisor_dropped_are_added_to_those_of_the_workers() -> None:
+    board = Scoreboard(1)
+    finished = FinishedTotals(board, 1)
+    name = names.METRIC_LOG_LINES_DROPPED
+    write(board, 1, report(1, 0))
+    finished.count_log_drops({"console": 0, "files": 0})
+    for so_far in (2, 2, 5):
+        finished.count_log_drops({"console": so_far, "files": 1})
+    counters = read_totals(board, metrics=True).metrics.counters
+    assert counters[name] == {("console",): 5, ("files",): 1}
+    dropped = Metrics()
+    dropped.read_log_drops = lambda: {"console": 3}
+    last = msgspec.structs.replace(report(1, 0), metrics=dropped.values())
+    write(board, 1, last)
+    finished.fold(1)
+    finished.count_log_drops({"console": 6, "files": 1})
+    assert read_totals(board, metrics=True).metrics.counters[name] == {("console",): 9, ("files",): 1}

@@ -1,0 +1,60 @@
+"""What is written to stderr and stdout behind the log's back: it waits for no reader, and keeps its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import logging, sys, threading, traceback, warnings
+from modelmux.telemetry.console import redirect_standard_streams
+from modelmux.telemetry.log import make_log
+log = make_log("info", "json", flush_interval=0.1, in_background=True)
+redirect_standard_streams(log.console)
+for number in range(int(sys.argv[1])):
+    log.info("first", text="x" * 100)
+    logging.getLogger("uvicorn.error").error("second")
+    warnings.warn("third " + str(number))
+    print("fourth", file=sys.stderr)
+    try:
+        raise ValueError("fifth")
+    except ValueError:
+        traceback.print_exc()
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    print("out", number)
+print("over", end="", file=sys.stderr)
+sys.stderr.flush()
+assert sys.stderr.fileno() == 2 and not sys.stderr.isatty()
+open(sys.argv[2], "w").write("done")
+sys.exit(3)
+"""
+
+
+def test_everything_keeps_its_order_and_is_written_before_the_end(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, "2", str(tmp_path / "done")], capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 3
+    assert done.stdout == "out 0\nout 1\n"
+    found = re.findall("first|second|third|fourth|fifth|ZeroDivisionError|over", done.stderr)
+    once = ["first", "second", "third", "fourth", "fifth", "ZeroDivisionError"]
+    assert list(dict.fromkeys(found)) == [*once, "over"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes of POSIX")
+def test_nothing_waits_for_a_reader(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run([sys.executable, "-c", SCRIPT, "2000", str(tmp_path / "done")], stdout=writing,
+                              stderr=writing, timeout=60, check=False)  # fmt: skip
+        assert done.returncode == 3
+        assert (tmp_path / "done").read_text() == "done"
+    finally:
+        os.close(reading)
+        os.close(writing)
