@@ -9,10 +9,11 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from modelmux.app import check_exposure, create_app
+from modelmux.app import create_app
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.config import Config, ConfigError
+from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
 
