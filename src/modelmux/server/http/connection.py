@@ -28,6 +28,7 @@ from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_err
 _NEVER: Final = float("inf")
 _SERVING: Final = ShutdownPhase()
 _VERSIONS: Final = ("1.1", "1.0")
+_MAX_REMEMBERED: Final = 256  # bytes of a target
 
 
 class HttpConnection(asyncio.Protocol):
@@ -365,9 +366,13 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
 
 
-@lru_cache(maxsize=256)
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """The decoded path, the raw path and the query of a request target."""
+    return _read_target(url) if len(url) <= _MAX_REMEMBERED else _read_target.__wrapped__(url)
+
+
+@lru_cache(maxsize=256)
+def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
     parsed = httptools.parse_url(url)
     raw_path = parsed.path or b"/"
     path = raw_path.decode("ascii", "replace")
