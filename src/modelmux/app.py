@@ -34,10 +34,11 @@ from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.warnings import route_warnings
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
-from modelmux.server.auth import ApiKeys, is_loopback
+from modelmux.server.auth import ApiKeys
 from modelmux.server.cors import Cors
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness, page_routes
+from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
@@ -106,6 +107,7 @@ class Gateway:
         self.responses = open_responses(config, self._state, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
+        self._host = config.server.host  # where the process listens; a reload does not change it
         self._workers = config.server.workers  # a reload starts no further ones
         self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=self._workers)
         self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
@@ -201,6 +203,7 @@ class Gateway:
             on_error=self.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
+            host_and_origin=HostAndOriginCheck.of(config, self._host),
         )
 
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
@@ -384,17 +387,3 @@ def restart_needed(before: Config, after: Config) -> list[str]:
     ]  # fmt: skip
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]
-
-
-def check_exposure(config: Config) -> None:
-    """Refuse to listen where strangers are without asking for a key.
-
-    :raises ConfigError: with what to do.
-    """
-    server = config.server
-    if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
-        raise ConfigError(
-            [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
-            hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
-            "something in front of the gateway authenticates.",
-        )

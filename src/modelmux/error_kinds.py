@@ -116,6 +116,11 @@ _TABLE: Final = (
     _client("payload_too_large", 413, "request_too_large", "request_too_large"),
     _client("unsupported_media_type", 415, "unsupported_media_type"),
     _client("head_too_large", 431, "request_header_fields_too_large"),
+    _client("misdirected_request", 421, "host_not_allowed"),
+    ErrorKind(
+        name="origin_not_allowed", status=403, openai_type="permission_error", openai_code="origin_not_allowed",
+        anthropic_type="permission_error", quotes_request=True, should_retry=False,
+    ),
     # What a caller may do
     ErrorKind(
         name="not_permitted", status=403, openai_type="permission_error", openai_code="model_not_allowed",

@@ -17,6 +17,8 @@ exception.
     │   ├── PayloadTooLarge          413
     │   ├── UnsupportedMediaType     415  not JSON, or compressed
     │   ├── HeadTooLarge             431
+    │   ├── OriginNotAllowed         403  a web page that may not call this gateway
+    │   ├── MisdirectedRequest       421  this gateway is not served under the name in Host
     │   ├── NotPermitted             403  the caller's key may not do this
     │   ├── BudgetSpent              429  a budget of the caller is used up
     │   ├── CallerRateLimited        429  a limit of the caller's key
@@ -187,6 +189,18 @@ class HeadTooLarge(RequestError):
     """431: the request's head exceeds its limit."""
 
     kind = KINDS["head_too_large"]
+
+
+class OriginNotAllowed(RequestError):
+    """403: the request comes from a web page that may not call this gateway."""
+
+    kind = KINDS["origin_not_allowed"]
+
+
+class MisdirectedRequest(RequestError):
+    """421: this gateway is not served under the host name of the request."""
+
+    kind = KINDS["misdirected_request"]
 
 
 class NotPermitted(RequestError):

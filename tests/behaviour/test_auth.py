@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from modelmux import Config, ConfigError
-from modelmux.app import check_exposure
 from modelmux.server.auth import is_loopback
+from modelmux.server.exposure import check_exposure
 from support.asgi import request
 from support.fakes import FakeUpstream, message_reply
 from support.gateway import PATH, ask, gateway

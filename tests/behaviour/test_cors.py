@@ -84,7 +84,11 @@ async def test_the_question_before_is_answered_without_a_key(path: str) -> None:
                                     "http://chat.example.com", "https://chat.example.com:444", ""])  # fmt: skip
 async def test_other_origins_get_nothing(origin: str) -> None:
     response = await request(app(PAGE), "POST", PATH, ask(), {"origin": origin})
-    assert (response.status, cors(response)) == (200, {})  # the browser keeps it from the page
+    assert (response.status, cors(response)) == (403, {})
+    assert response.headers["vary"] == "Origin"
+    key = {"x-api-key": "sk-modelmux-first"}
+    response = await request(app(PAGE, api_keys=[key["x-api-key"]]), "POST", PATH, ask(), {"origin": origin, **key})
+    assert (response.status, cors(response)) == (200, {})  # it had a key; the browser keeps the response from the page
     assert response.headers["vary"] == "Origin"
     refused = await request(app(PAGE), "OPTIONS", PATH, b"", {"origin": origin, **PREFLIGHT})
     assert (refused.status, cors(refused)) == (400, {})

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from modelmux import Config, ConfigError
-from modelmux.app import Gateway, check_exposure
+from modelmux.app import Gateway
+from modelmux.server.exposure import check_exposure
 from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply
 from support.gateway import PATH, ask, gateway

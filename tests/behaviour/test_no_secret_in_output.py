@@ -57,12 +57,22 @@ def google(status: int, name: str) -> FakeReply:
     return error_reply(status, [{"error": {"code": status, "message": message, "status": name}}])
 
 
+def quoting(status: int, name: str) -> FakeReply:
+    """An upstream that quotes the token it was sent."""
+    message = f"Request had invalid credentials: Bearer {CANARIES['token']} ({CANARIES['token']})."
+    return error_reply(status, {"error": {"code": status, "message": message, "status": name}})
+
+
 SCRIPTS: dict[str, Any] = {
     "answered": lambda: [message_reply("fine")],
     "streamed": lambda: [stream_reply(*text_events("fine"))],
     "refused": lambda: [google(403, "PERMISSION_DENIED")],
     "not found": lambda: [google(404, "NOT_FOUND")],
     "unauthenticated": lambda: [google(401, "UNAUTHENTICATED")],
+    "token quoted in a 401": lambda: [quoting(401, "UNAUTHENTICATED"), quoting(401, "UNAUTHENTICATED")],
+    "token quoted in a 403": lambda: [quoting(403, "PERMISSION_DENIED")],
+    "token quoted in a 429": lambda: [quoting(429, "RESOURCE_EXHAUSTED")],
+    "token quoted in a 500": lambda: [quoting(500, f"INTERNAL {CANARIES['token']}")],
     "broken": lambda: [UpstreamBroken("The connection was lost.", reply_started=True)],
     "cut": lambda: [stream_reply(*text_events("fine")[:4])],
     "not JSON": lambda: [FakeReply(200, [(b"content-type", b"application/json")], [b"<html>"])],

@@ -74,7 +74,7 @@ def test_g50_g51_shutdown_is_bounded_with_an_idle_client(tmp_path: Path) -> None
     try:
         process.wait_ready()
         with socket.create_connection(("127.0.0.1", port)) as idle:  # a client that holds its connection
-            idle.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n")
+            idle.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert idle.recv(4096).startswith(b"HTTP/1.1 200")
             process.signal(signal.SIGTERM)
             assert process.wait(100) == 0

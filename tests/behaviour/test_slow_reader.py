@@ -56,7 +56,7 @@ class Flood:
 def request() -> bytes:
     body = json.dumps(ask(stream=True)).encode()
     return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n%b" % (len(body), body)
     )
 

@@ -28,7 +28,8 @@ async def ask(here: World, kind: str, words: str) -> None:
     body = {"model": "claude-sonnet-4-6", "max_tokens": 50, "stream": kind != "unary",
             "messages": [{"role": "user", "content": f"Hello {directive}"}]}  # fmt: skip
     data = json.dumps(body).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    head += b"content-type: application/json\r\n"
     writer.write(head + b"content-length: %d\r\n\r\n" % len(data) + data)
     await reader.read()
     writer.close()

@@ -93,7 +93,7 @@ async def ask(served: Served, content: Any = "Hi", *, stream: bool) -> asyncio.S
     body = json.dumps(
         {"model": "claude-sonnet-4-6", "max_tokens": 50, "stream": stream, "messages": [message]}
     ).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
     del reader
     return writer
@@ -232,7 +232,7 @@ async def test_the_upstream_leaves_and_the_client_knows(reset: bool) -> None:
     async with Peer(says).listening() as upstream, serving(upstream) as (gateway, served):
         client = await served.connect()
         body = b'{"model":"claude-sonnet-4-6","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         await client.send(head + b"content-length: %d\r\n\r\n" % len(body) + body)
         await client.reader.readuntil(b'"content":"x"')
         began = time.monotonic()

@@ -302,7 +302,7 @@ def test_the_good_request_is_answered() -> None:
                 b"\r\n",
                 b"\r\n\r\n",
                 b"GET / HTTP/1.1\r\n",
-                b"Host: h\r\n",
+                b"Host: localhost\r\n",
                 b"POST /v1/chat/completions HTTP/1.1\r\n",
                 b"Content-Length: 5\r\n",
                 b"Transfer-Encoding: chunked\r\n",

@@ -72,7 +72,7 @@ async def request(
             response.parts.append(message.get("body", b""))
             response.complete = not message.get("more_body", False)
 
-    pairs = {"host": "gateway", "content-type": "application/json", **(headers or {})}
+    pairs = {"host": "localhost", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
         "raw_path": path.encode(), "root_path": root_path, "query_string": query.encode(), "scheme": "http",

@@ -116,6 +116,7 @@ DECISIONS = {
     "payload_too_large": ("no", False), "unsupported_media_type": ("no", False), "head_too_large": ("no", False),
     "not_permitted": ("no", False), "budget_spent": ("no", False), "caller_rate_limit": ("no", False),
     "policy_blocked": ("no", False), "not_supported": ("no", False), "response_not_found": ("no", False),
+    "misdirected_request": ("no", False), "origin_not_allowed": ("no", False),
     "upgrade_required": ("no", False), "store_unavailable": ("no", False),
     "internal": ("no", False), "outside_geography": ("no", False), "credentials": ("no", False),
     "gateway_overloaded": ("no", False), "gateway_draining": ("no", False), "upstream_error": ("no", False),

@@ -1,7 +1,8 @@
 """Notices: what the gateway changed about a request, so that no change goes unreported.
 
 They reach the client in the ``x-modelmux-notices`` header and the operator in the log. A notice never holds what the
-client sent, only the name of the field and a fixed sentence.
+client sent, only the name of the field and a fixed sentence. The name of a field that no API has is the client's own:
+the log only counts those.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class Notice(NamedTuple):
     reason: str
 
 
+class UnknownField(Notice):
+    """A field that is ignored because no API has it. Its name is the client's, and may be anything."""
+
+    __slots__ = ()
+
+
 class Notices:
     """Collects the notices of one request in order, each one once. A second reason for the same field is a second
     notice."""
@@ -40,7 +47,13 @@ class Notices:
         self._seen: set[Notice] = set(self.items)
 
     def add(self, action: Action, field: str, reason: str) -> None:
-        notice = Notice(action, field, reason)
+        self._add(Notice(action, field, reason))
+
+    def ignore_unknown(self, field: str, reason: str) -> None:
+        """Report a field that no API has."""
+        self._add(UnknownField("ignored", field, reason))
+
+    def _add(self, notice: Notice) -> None:
         if notice not in self._seen:
             self._seen.add(notice)
             self.items.append(notice)
@@ -54,6 +67,15 @@ def header_value(notices: Sequence[Notice]) -> str:
     if len(entries) > MAX_HEADER_NOTICES:
         shown.append(f"more={len(entries) - MAX_HEADER_NOTICES}")
     return ", ".join(shown)
+
+
+def log_value(notices: Sequence[Notice]) -> str:
+    """The notices for the log: as in the header, but unknown fields are counted, not named."""
+    unknown = {notice.field for notice in notices if isinstance(notice, UnknownField)}
+    if not unknown:
+        return header_value(notices)
+    known = header_value([notice for notice in notices if not isinstance(notice, UnknownField)])
+    return ", ".join(filter(None, (known, f"unknown_fields={len(unknown)}")))
 
 
 def reject_notices(notices: Sequence[Notice]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from modelmux.app import check_exposure, create_app
+from modelmux.app import create_app
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
@@ -22,6 +22,7 @@ from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
 from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
 from modelmux.process.user_signals import handle_user_signals
+from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.console import redirect_standard_streams

@@ -37,6 +37,10 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         bool,
         doc("Serve Vertex AI's own paths (…:rawPredict) without a key, for clients in Vertex mode that send none."),
     ] = False
+    allowed_hosts: Annotated[
+        list[str],
+        doc("Names besides those of loopback under which a gateway without api_keys is served, such as gateway.lan."),
+    ] = []
     cors_origins: Annotated[
         list[str], doc('Origins of web pages that may call the gateway (CORS), such as "https://chat.example.com".')
     ] = []

@@ -12,6 +12,8 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from modelmux.catalog import missing_model_hint
 from modelmux.claude.continuation import concatenate, continuation_turn
 from modelmux.claude.fold import MessageFold, to_events
@@ -205,12 +207,12 @@ class Attempts:
         :raises UpstreamRefused: another status.
         """
         provider, prepared, deployment = self._services.provider, call.prepared, call.deployment
-        reply = await self._services.upstream.send(
-            provider.call(
-                deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.betas,
-                route=self._route,
-            )
-        )  # fmt: skip
+        http_call = provider.call(
+            deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.betas, route=self._route
+        )
+        if self._services.retry_policy.max_attempts == 1:  # retries are off: nothing may be paid for twice
+            http_call = replace(http_call, resend=False)
+        reply = await self._services.upstream.send(http_call)
         call.record.reply_headers = reply.headers
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:

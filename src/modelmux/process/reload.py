@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from modelmux.app import Gateway, check_exposure
+from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError, Loaded
 from modelmux.process.status_file import StatusFile
+from modelmux.server.exposure import check_exposure
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
 

@@ -1,6 +1,7 @@
 """The ASGI application: the paths of the registry, one place for authentication, one place for errors.
 
-Order for every request: method and path, key, body. A path that is not served gets an error that suggests another.
+Order for every request: host and origin (without keys), method and path, key, body. A path that is not served gets an
+error that suggests another.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from modelmux.dialects.base import Caller, ListingDialect
 from modelmux.dialects.registry import Surface, api_paths, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
+from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.models import is_anthropic_client
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
@@ -42,6 +44,7 @@ class ServerOptions(NamedTuple):
     :param keyless_vertex_paths: serve the paths of Vertex AI to callers without a key.
     :param on_error: receives every error that is sent as a response, also to callers without a key.
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
+    :param host_and_origin: the check of a gateway without keys; None for none.
     """
 
     keys: ApiKeys
@@ -51,6 +54,7 @@ class ServerOptions(NamedTuple):
     on_error: Callable[[GatewayError, int], None]
     on_startup: Callable[[], Awaitable[None]]
     on_shutdown: Callable[[], Awaitable[None]]
+    host_and_origin: HostAndOriginCheck | None = None
 
 
 class Application:
@@ -59,10 +63,12 @@ class Application:
     def __init__(self, served: Sequence[Served], options: ServerOptions) -> None:
         self._options = options
         self._keys = options.keys
+        self._host_and_origin = options.host_and_origin
         self._log = options.log
         self._exact: dict[tuple[str, str], Served] = {}
         self._templates: list[tuple[re.Pattern[str], dict[str, Served]]] = []
         self._methods: dict[str, list[str]] = {}
+        self._open_paths: set[str] = set()  # that need no key
         for entry in served:
             self._add(entry)
 
@@ -74,6 +80,8 @@ class Application:
             return
         self._exact.update(dict.fromkeys(((method, path) for method in methods), entry))
         self._methods.setdefault(path, []).extend(methods)
+        if not entry.surface.authenticated:
+            self._open_paths.add(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,6 +92,9 @@ class Application:
         params: Mapping[str, str] = _NO_PARAMS
         try:
             served = self._exact.get((scope["method"], path))
+            if self._host_and_origin is not None:
+                surface = served.surface if served is not None else None
+                self._host_and_origin.check(scope, path)
             if served is None:
                 served, params = self._match(scope, path)
             surface = served.surface
@@ -98,8 +109,8 @@ class Application:
             dialect = _dialect_of(surface, scope, path)
             await self._fail(send, GatewayError(INTERNAL_MESSAGE, hint=hint), request_id, dialect)
 
-    def _authenticate(self, surface: Surface, scope: Scope) -> Caller:
-        if surface.may_be_keyless and self._options.keyless_vertex_paths:
+    def _authenticate(self, surface: Surface | None, scope: Scope) -> Caller:
+        if surface is not None and surface.may_be_keyless and self._options.keyless_vertex_paths:
             return self._keys.authenticate_if_offered(scope["headers"])
         return self._keys.authenticate(scope["headers"])
 
@@ -115,15 +126,17 @@ class Application:
             EndpointNotFound:
         """
         method, by_template = scope["method"], set[str]()
+        surface: Surface | None = None
         for pattern, by_method in self._templates:
             match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
                 if method in by_method:
                     return by_method[method], match.groupdict()
                 by_template.update(by_method)
+                surface = next(iter(by_method.values())).surface
         allowed = by_template.union(self._methods.get(path, ()))
-        if not by_template and "GET" not in allowed:
-            self._keys.authenticate(scope["headers"])
+        if path not in self._open_paths:
+            self._authenticate(surface, scope)
         if allowed:
             raise _method_not_allowed(path, method, allowed)
         raise EndpointNotFound(f"There is no endpoint {method[:20]} {path[:200]}.", hint=self._suggest_path(path))

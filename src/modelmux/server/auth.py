@@ -17,6 +17,8 @@ from modelmux.errors import Unauthorized
 
 #: Accepted header values that are remembered, so that their keys need not be compared again.
 _MAX_ACCEPTED: Final = 1024
+#: Bytes of such a value. White space around the key may make it as long as a head.
+_MAX_ACCEPTED_LENGTH: Final = 512
 _ANONYMOUS: Final = Caller()
 _KEY_HEADERS: Final = (b"authorization", b"x-api-key")
 _Header = tuple[bytes, bytes]
@@ -69,7 +71,7 @@ class ApiKeys:
         if key is None or not self._is_valid(key):
             return None
         caller = Caller(_digest(key).hex())
-        if len(self._accepted) < _MAX_ACCEPTED:
+        if len(self._accepted) < _MAX_ACCEPTED and len(header[1]) <= _MAX_ACCEPTED_LENGTH:
             self._accepted[header] = caller
         return caller
 

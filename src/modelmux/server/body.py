@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,8 @@ from modelmux.server.responses import Receive
 #: A body over the limit is read and discarded up to this many times the limit: a client that is still sending when the
 #: connection closes would see a reset instead of the error.
 _DISCARD_FACTOR: Final = 4
+#: Media types of JSON in lower case. A page of another origin can send none of them without asking first.
+_JSON: Final = re.compile(rb"application/([a-z0-9!#$&^_.-]+\+)?json|text/json")
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> None:
@@ -19,12 +22,22 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
 
     :raises UnsupportedMediaType: another content type, or a content encoding.
     """
-    if b"json" not in headers.get(b"content-type", b"json").lower():
+    if b"content-type" in headers:
+        check_media_type(headers[b"content-type"])
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType("Compressed request bodies are not accepted.", hint="Send it uncompressed.")
+
+
+def check_media_type(value: bytes) -> None:
+    """Type and subtype are compared as a whole: ``text/plain; json`` is text.
+
+    :param value: of the header ``content-type``.
+    :raises UnsupportedMediaType: it is not that of JSON.
+    """
+    if value != b"application/json" and not _JSON.fullmatch(value.partition(b";")[0].strip(b" \t").lower()):
         raise UnsupportedMediaType(
             "The request body must be JSON.", hint="Send the header 'content-type: application/json'."
         )
-    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
-        raise UnsupportedMediaType("Compressed request bodies are not accepted.", hint="Send it uncompressed.")
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modelmux.claude.notices import header_value
+from modelmux.claude.notices import log_value
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.telemetry import names
 from modelmux.telemetry.client_tags import client_tags
@@ -108,7 +108,7 @@ class LogObserver:
             cache_read_tokens=usage.cache_read_input_tokens,
             cache_write_tokens=usage.cache_creation_input_tokens,
             output_tokens=usage.output_tokens,
-            notices=header_value(record.notices) or None,
+            notices=log_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
             **client_tags(record.headers),
         )

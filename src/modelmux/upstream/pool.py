@@ -98,7 +98,8 @@ class HttpPool:
     async def send(self, call: HttpCall) -> Http1Reply:
         """See ``base.Upstream``.
 
-        If a reused connection turns out to be dead before any byte of the reply, the call is sent again over another.
+        If a reused connection turns out to be dead before any byte of the reply, the call is sent again over another;
+        with ``call.resend`` off only if nothing of it was written.
 
         :raises ValueError: the call is malformed, see ``request_head.encode_head``.
         :raises GatewayDraining: the pool was closed.
@@ -107,11 +108,13 @@ class HttpPool:
         fresh = False
         while True:
             connection = await self._acquire(call, fresh=fresh)
-            reused = connection.exchanges > 0
+            exchanges = connection.exchanges
+            reused = exchanges > 0
             try:
                 reply = await connection.exchange(call, head)
             except UpstreamBroken as error:
-                if error.reply_started or not reused:
+                was_sent = connection.exchanges > exchanges
+                if error.reply_started or not reused or (was_sent and not call.resend):
                     raise
                 fresh = True
             else:

@@ -73,6 +73,8 @@ class Origin(NamedTuple):
 class HttpCall(Struct, frozen=True):
     """One HTTP request to send. The connection adds Host, Content-Length and Connection to ``headers``.
 
+    :param resend: send it again over another connection if a reused one ends before any byte of the reply. The upstream
+        may have received the first one.
     :param head: the result of ``request_head.encode_prefix`` for this call, if the caller has it already.
     """
 
@@ -83,3 +85,4 @@ class HttpCall(Struct, frozen=True):
     timeouts: Timeouts
     method: str = "POST"
     head: bytes = b""
+    resend: bool = True

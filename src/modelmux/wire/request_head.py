@@ -15,6 +15,8 @@ from modelmux.wire.http import HttpCall, Origin
 _RESERVED: Final = frozenset(
     {b"host", b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"expect"}
 )
+#: Longest target whose line is remembered. Clients choose the targets of downloads.
+_MAX_REMEMBERED: Final = 512
 
 
 def encode_head(call: HttpCall) -> bytes:
@@ -37,7 +39,8 @@ def encode_prefix(call: HttpCall) -> bytes:
     values = b"".join([value for _, value in call.headers])
     if 10 in values or 13 in values or 0 in values:
         raise ValueError("a header value contains CR, LF or NUL")
-    parts = [_prelude(call.method, call.target, call.origin)]
+    prelude = _prelude if len(call.target) <= _MAX_REMEMBERED else _prelude.__wrapped__
+    parts = [prelude(call.method, call.target, call.origin)]
     for name, value in call.headers:
         parts += (_header_name(name), value, b"\r\n")
     return b"".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value
+from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value, log_value
 
 
 def test_each_is_kept_once_in_order_and_another_reason_is_another() -> None:
@@ -39,3 +39,20 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     more = [Notice("dropped", f"f{i}", "") for i in range(MAX_HEADER_NOTICES)]
     assert header_value([*some, *more]).endswith("ignored=f23, more=24")
     assert header_value([]) == ""
+
+
+def test_the_log_counts_the_fields_that_no_api_has() -> None:
+    notices = Notices()
+    notices.add("ignored", "seed", "")
+    assert log_value(notices.items) == header_value(notices.items) == "ignored=seed"
+    for name in ("secret-1", "secret-2"):
+        notices.ignore_unknown(name, "Not a field.")
+    notices.ignore_unknown("secret-1", "Another reason.")
+    notices.ignore_unknown("secret-1", "Not a field.")
+    assert notices.items[1] == Notice("ignored", "secret-1", "Not a field.")
+    assert header_value(notices.items) == "ignored=seed, ignored=secret-1, ignored=secret-2"
+    assert log_value(notices.items) == "ignored=seed, unknown_fields=2"
+    assert log_value(notices.items[1:]) == "unknown_fields=2"
+    renamed = [notice._replace(field="their." + notice.field) for notice in notices.items]
+    assert log_value(renamed) == "ignored=their.seed, unknown_fields=2"
+    assert log_value([]) == ""

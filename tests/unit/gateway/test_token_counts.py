@@ -133,6 +133,19 @@ async def test_without_estimates_the_client_estimates_itself() -> None:
     assert response.json()["type"] == "error"
 
 
+@pytest.mark.parametrize("status", [404, 408, 429, 500, 501, 502, 503, 504, 529])
+@pytest.mark.parametrize(
+    ("path", "body"), [(COUNT, ask()), (VERTEX, ask()), ("/v1/responses/input_tokens", {"model": MODEL, "input": "Hi"})]
+)
+async def test_without_estimates_it_is_a_501_whatever_the_upstream_said(path: str, body: Any, status: int) -> None:
+    """What docs/compatibility.md promises, in every dialect."""
+    failed = error_reply(status, {"error": {"code": status, "message": "no", "status": "SOMETHING"}})
+    app = gateway(FakeUpstream([failed, failed]), messages={"count_tokens_estimates": False})
+    response = await count(app, body, path)
+    assert (response.status, response.headers["x-should-retry"]) == (501, "false")
+    assert "count_tokens_estimates" in response.json()["error"]["message"]
+
+
 async def test_errors_of_the_request_are_the_clients() -> None:
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": "messages: Field required"}}
     response = await count(gateway(FakeUpstream([error_reply(400, body)])))

@@ -42,6 +42,7 @@ class Site:
             Surface("GET", "/v1/list", "list_models", TINY_HUB, ANTHROPIC_MESSAGES),
             Surface("GET", "/v1/list/{name:path}", "list_models", TINY_HUB),
             Surface("POST", "/v1/keyless", "generate", TINY_HUB, may_be_keyless=True),
+            Surface("POST", "/v1/keyless/{model}", "generate", TINY_HUB, may_be_keyless=True),
             Surface("GET", "/open", "page", TINY_HUB, authenticated=False),
             Surface("GET", "/v1/socket", "websocket", TINY_HUB),
             Surface("GET", "/v1/item/{id}", "get_response", TINY_HUB),
@@ -220,11 +221,20 @@ async def test_without_a_key_nothing_is_told_about_paths() -> None:
     """But for pages that everyone may see."""
     site = Site((KEY,))
     statuses = [(await site.get(path, method)).status for method, path in (
-        ("GET", "/nowhere"), ("GET", "/v1/talk"), ("DELETE", "/v1/talk"), ("PUT", "/open"),
+        ("GET", "/nowhere"), ("GET", "/v1/talk"), ("DELETE", "/v1/talk"), ("POST", "/v1/list"), ("POST", "/v1/list/x"),
+        ("PUT", "/v1/item/7"), ("GET", "/v1/keyless"), ("PUT", "/open"),
     )]  # fmt: skip
-    assert statuses == [401, 401, 401, 405]
+    assert statuses == [401] * 7 + [405]
     assert (await site.get("/nowhere", headers=AUTH)).status == 404
     assert (await site.get("/v1/talk", headers=AUTH)).status == 405
+
+
+async def test_another_method_of_a_path_that_needs_no_key() -> None:
+    for keyless, headers, status in [
+        (True, {}, 405), (True, {"authorization": "Bearer ya29.x"}, 405), (True, {"x-api-key": "wrong"}, 401),
+        (False, {}, 401),
+    ]:  # fmt: skip
+        assert (await Site((KEY,), keyless=keyless).get("/v1/keyless/m", "GET", headers)).status == status
 
 
 async def test_long_paths_and_methods_are_cut_in_messages() -> None:

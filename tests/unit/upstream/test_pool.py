@@ -238,6 +238,30 @@ async def test_a_call_on_a_dead_connection_is_sent_again(size: int, with_reset: 
         assert (pool.open, pool.idle, pool.reused_total, pool.created_total) == (1, 1, 0, 2)
 
 
+@pytest.mark.parametrize("with_reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("size", [2, 300_000], ids=["small", "large"])
+@on_both_loops
+async def test_a_call_that_may_be_sent_once_is_not_sent_again(size: int, with_reset: bool) -> None:
+    async with peer(dies_on(1, with_reset=with_reset)) as (origin, listener), pool_of() as pool:
+        assert (await fetch(pool, call(origin)))[1] == b"001"
+        with pytest.raises(UpstreamBroken) as caught:
+            await fetch(pool, call(origin, b"x" * size, resend=False))
+        assert not caught.value.reply_started
+        assert (listener.accepted, pool.open, pool.idle) == (1, 0, 0)
+
+
+async def test_a_call_of_which_nothing_was_sent_may_be_sent() -> None:
+    """The connection ended between the choice and the first byte."""
+    async with peer(say_number) as (origin, listener), pool_of() as pool:
+        assert (await fetch(pool, call(origin)))[1] == b"001"
+        (connection,) = pool.alive
+        connection.closed = True
+        assert (await fetch(pool, call(origin, resend=False)))[1] == b"002"
+        assert listener.accepted == 2
+        connection.closed = False
+        connection.close()
+
+
 async def test_after_a_dead_connection_other_idle_ones_are_not_used() -> None:
     gate, dead = Gate(), itertools.count(1)
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from modelmux.app import check_exposure
 from modelmux.catalog import Catalog, builtin, builtin_prices
 from modelmux.config import Config, ConfigError, Loaded, build_routes
+from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.paths import KeyPath
 from modelmux.config.price_overrides import add_prices
@@ -20,6 +20,7 @@ from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.runtime import Runtime
+from modelmux.server.exposure import check_exposure
 from modelmux.upstream.downloads.url_guard import UrlGuard
 from modelmux.upstream.trust import configured_trust
 
@@ -30,7 +31,18 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     """All problems, each with the origin of the setting, and hints without repetitions."""
     problems: list[str] = []
     hints: list[str] = []
-    for check in (_cards, _prices, _routes, _streams, _origins, _authorities, _keys, _seal_keys, check_exposure):
+    for check in (
+        _cards,
+        _prices,
+        _routes,
+        _streams,
+        _origins,
+        _hosts,
+        _authorities,
+        _keys,
+        _seal_keys,
+        check_exposure,
+    ):
         try:
             check(loaded.config)
         except ConfigError as error:
@@ -69,6 +81,10 @@ def _origins(config: Config) -> None:
 
 def _authorities(config: Config) -> None:
     configured_trust(config.tls.ca_file, {})
+
+
+def _hosts(config: Config) -> None:
+    read_hosts(config.server.allowed_hosts)
 
 
 def _keys(config: Config) -> None:

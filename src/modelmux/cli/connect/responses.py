@@ -24,6 +24,10 @@ _MEANINGS: Final = {
         "the request is forbidden",
         "if a proxy or a web application firewall is in between, exempt the path from its rules for bodies",
     ),
+    421: (
+        "the gateway is not served under this host name",
+        "pass --url with http://127.0.0.1, or add the name to server.allowed_hosts",
+    ),
     404: ("there is nothing at this path, or the model is not served", "`modelmux models` lists the models"),
     405: ("this method is not allowed here", _UPDATE),
     408: ("the request took too long", "a proxy in between may have a short timeout"),

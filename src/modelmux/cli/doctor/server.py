@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from modelmux.app import check_exposure, create_app
+from modelmux.app import create_app
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.config import Config, ConfigError
+from modelmux.server.auth import is_loopback
+from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
 
@@ -29,6 +31,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         check_exposure(config)
     except ConfigError as error:
         yield Result("exposure", "fail", error.problems[0], error.hint)
+    yield from _check_host_names(config)
     if context.routes is not None:  # else the problem is reported with the models
         try:
             create_app(config, state=LocalState(None))  # opens nothing
@@ -40,6 +43,16 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
     yield check_port(config.server.host, config.server.port)
     yield check_log_directory(config, context.process)
     yield from check_state(context)
+
+
+def _check_host_names(config: Config) -> Iterator[Result]:
+    """Which names clients may use, where that is limited; a list of names that changes nothing."""
+    check, names = "host names", ", ".join(config.server.allowed_hosts)
+    if not config.server.api_keys and is_loopback(config.server.host):
+        yield Result(check, "ok", f"without server.api_keys: those of this machine{names and ' and ' + names}")
+    elif names:
+        hint = "remove the setting: it is about a gateway without server.api_keys on loopback"
+        yield Result(check, "warn", "server.allowed_hosts has no effect: any name is served", hint)
 
 
 def check_port(host: str, port: int) -> Result:

@@ -147,7 +147,7 @@ def report_ignored(request: ChatRequest, unknown: Iterable[str], notices: Notice
     for name in unknown:
         if is_added_by_sdk(name):
             continue
-        notices.add("ignored", name[:80], "Not a field of Chat Completions.")
+        notices.ignore_unknown(name[:80], "Not a field of Chat Completions.")
 
 
 def _is_set(value: Any, support: FieldSupport) -> bool:

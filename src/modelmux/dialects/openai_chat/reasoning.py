@@ -65,7 +65,7 @@ def _native_effort(value: Any, field: str) -> Level:
 def _report_others(value: dict[str, Any], used: tuple[str, ...], field: str, notices: Notices) -> None:
     for name in value:
         if name not in used:
-            notices.add("ignored", f"{field}.{name[:80]}", f"Not a setting of '{field}'.")
+            notices.ignore_unknown(f"{field}.{name[:80]}", f"Not a setting of '{field}'.")
 
 
 def is_shown(request: ChatRequest, reasoning: ReasoningRequest | None) -> bool:

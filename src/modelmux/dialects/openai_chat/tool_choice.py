@@ -73,7 +73,7 @@ def report_unknown(request: ChatRequest, notices: Notices) -> None:
             inner = entry.get(kind)
             unknown += [f"{path}.{kind}.{name}" for name in inner if name != "name"] if isinstance(inner, dict) else []
         for name in unknown:
-            notices.add("ignored", name[:80], "Only the name of an allowed tool is read.")
+            notices.ignore_unknown(name[:80], "Only the name of an allowed tool is read.")
 
 
 def _choice(request: ChatRequest) -> Choice:

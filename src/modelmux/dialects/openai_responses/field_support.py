@@ -134,7 +134,7 @@ def report_ignored(request: ResponsesRequest, unknown: Iterable[str], notices: N
         notices.add("ignored", "user", "`safety_identifier` is also set and takes precedence.")
     for name in unknown:
         if not name.startswith("x-"):
-            notices.add("ignored", name[:80], "Not a field of Responses.")
+            notices.ignore_unknown(name[:80], "Not a field of Responses.")
 
 
 def _is_set(value: Any, support: FieldSupport) -> bool:

@@ -231,7 +231,7 @@ class ForeignReader:
         part = decode_reported(struct, kind, msgspec.json.encode(value), path, unknown)
         for name in unknown:
             if not is_added_by_sdk(f"messages.0.content.0.{name.removeprefix(path + '.')}"):
-                self._ctx.notices.add("ignored", name[:80], NOT_A_FIELD)
+                self._ctx.notices.ignore_unknown(name[:80], NOT_A_FIELD)
         return part
 
     def _call(self, value: Json, path: str, rewrite: Rewrite) -> Call:
@@ -241,7 +241,7 @@ class ForeignReader:
             raise in_client_terms(error, rewrite) from None
         for name in unknown:
             if not is_added_by_sdk(f"messages.0.tool_calls.0.{name}"):
-                self._ctx.notices.add("ignored", rewrite.client_spelling(f"{path}.{name}")[:80], NOT_A_FIELD)
+                self._ctx.notices.ignore_unknown(rewrite.client_spelling(f"{path}.{name}")[:80], NOT_A_FIELD)
         custom = isinstance(call, chat_request.CustomToolCall)
         inner = call.custom if isinstance(call, chat_request.CustomToolCall) else call.function
         kind, member = ("custom", "input") if custom else ("function", "arguments")
@@ -258,7 +258,7 @@ class ForeignReader:
     def _report(self, value: Iterable[str], known: Iterable[str], path: str) -> None:
         for name in value:
             if name not in known and not is_added_by_sdk(f"messages.0.content.0.{name}"):
-                self._ctx.notices.add("ignored", f"{path}.{name}"[:80], NOT_A_FIELD)
+                self._ctx.notices.ignore_unknown(f"{path}.{name}"[:80], NOT_A_FIELD)
 
 
 def _as_id(value: Any, field: str) -> str:

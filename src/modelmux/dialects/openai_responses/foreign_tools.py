@@ -59,7 +59,7 @@ def _native(value: Json, path: str, notices: Notices) -> Json:
     tool = (normalise_custom_tool if is_custom else normalise_function_tool)(value, path, rewrite)
     definition = tool[kind]
     for name in without(definition, *_INNER[kind]) if nested else ():
-        notices.add("ignored", f"{path}.{kind}.{name}"[:80], "Not a field of a tool.")
+        notices.ignore_unknown(f"{path}.{kind}.{name}"[:80], "Not a field of a tool.")
     known = {name: member for name, member in definition.items() if name in _INNER[kind]}
     return {**without(tool, kind), "type": kind, **known}
 

@@ -84,7 +84,7 @@ class ItemTranslator:
 
     def _report_unknown(self) -> None:
         for name in self._unknown:
-            self._ctx.notices.add("ignored", name[:80], NOT_A_FIELD)
+            self._ctx.notices.ignore_unknown(name[:80], NOT_A_FIELD)
         self._unknown = []
 
     def _add(self, entry: Entry, *, is_last: bool) -> None:

@@ -41,6 +41,6 @@ def _open(entry: Entry, sealer: Sealer | None, owner: str, notices: Notices) -> 
     unknown: list[str] = []
     item: ReasoningItem = decode_reported(ReasoningItem, "reasoning", entry.raw, entry.path, unknown)
     for name in unknown:
-        notices.add("ignored", name[:80], NOT_A_FIELD)
+        notices.ignore_unknown(name[:80], NOT_A_FIELD)
     run = open_thinking(sealer, owner, item.encrypted_content)
     return run if run is not None and run.blocks else None

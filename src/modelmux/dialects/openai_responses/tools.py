@@ -112,7 +112,7 @@ class ToolTable:
         else:
             self._leave_out(kind, path)
         for name in unknown:
-            self._ctx.notices.add("ignored", f"{path}.{name[:80]}", "Not a field of a tool.")
+            self._ctx.notices.ignore_unknown(f"{path}.{name[:80]}", "Not a field of a tool.")
 
     def _read(self, raw: bytes, path: str) -> tuple[bytes, str, list[str]]:
         """A tool in the form of Responses, its type, and the paths inside it of members that nothing reads. Only one

@@ -37,5 +37,5 @@ def user_location(location: Any, notices: Notices, field: str) -> dict[str, str]
     unknown = [f"{field}.{name}" for name in outside if nested and name not in ("type", "approximate")]
     unknown += [f"{place}.{name}" for name in fields if name not in ("type", *_LOCATION_FIELDS)]
     for name in unknown:
-        notices.add("ignored", name[:80], _LOCATION)
+        notices.ignore_unknown(name[:80], _LOCATION)
     return {"type": "approximate", **known} if isinstance(approximate, dict) else None

@@ -43,10 +43,10 @@ def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> an
         filters = None
     for name, value in options.items():
         if name not in _USED and value not in _NEUTRAL.get(name, ()):
-            notices.add("ignored", f"{field}.{name[:80]}", "Claude's web search does not have this setting.")
+            notices.ignore_unknown(f"{field}.{name[:80]}", "Claude's web search does not have this setting.")
     for name in filters or ():
         if name not in ("allowed_domains", "blocked_domains"):
-            notices.add("ignored", f"{field}.filters.{name[:80]}", "Claude's web search does not have this setting.")
+            notices.ignore_unknown(f"{field}.filters.{name[:80]}", "Claude's web search does not have this setting.")
     allowed = _domains("allowed_domains", options, filters, notices, field)
     blocked = _domains("blocked_domains", options, filters, notices, field)
     if allowed and blocked:
@@ -82,7 +82,7 @@ def _breakpoint(marker: Any, notices: Notices, field: str) -> anthropic.CacheCon
         raise _invalid(f"{field}.cache_control", "It must be an object.")
     for name in marker:
         if name not in ("type", "ttl"):
-            notices.add("ignored", f"{field}.cache_control.{name}"[:80], "Not a member of a breakpoint.")
+            notices.ignore_unknown(f"{field}.cache_control.{name}"[:80], "Not a member of a breakpoint.")
     return read_breakpoint(CacheControlParam(ttl=marker.get("ttl")), None, field)
 
 

@@ -10,11 +10,12 @@ from typing import Final
 
 import msgspec
 
-from modelmux.app import check_exposure, create_app, restart_needed
+from modelmux.app import create_app, restart_needed
 from modelmux.config import Config, Loaded
 from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
+from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
@@ -73,7 +74,8 @@ class ConfigRollout:
             self._on_done(ReloadResult(failure_reasons(error)))
             return
         self._result = ReloadResult(advisories=advisories(loaded, restart_needed(self.config, loaded.config)))
-        self.config, self.generation, self.deadline = loaded.config, self.generation + 1, now + APPLY_TIMEOUT
+        self.config = with_host(loaded.config, self._host)  # also for workers that are started later
+        self.generation, self.deadline = self.generation + 1, now + APPLY_TIMEOUT
         message = ApplyConfig(self.generation, msgspec.msgpack.encode(loaded.tree))
         self._waiting = {slot for slot in self._slots if slot.state in (State.STARTING, State.READY)}
         for slot in self._waiting:

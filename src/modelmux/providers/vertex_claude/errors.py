@@ -2,7 +2,7 @@
 
 Anthropic's ``error.type``, Google's ``status`` and, failing both, the HTTP status each name one kind of the table in
 ``error_kinds.py``; the kind decides the client's error and whether to retry. The upstream's message is kept, with the
-project removed from resource names.
+project removed from resource names, and access tokens that it may quote.
 """
 
 from __future__ import annotations
@@ -112,6 +112,13 @@ _PROJECTS: Final = (
     ),
     (re.compile(r"\b(consumer|container)([ :='\"]+)(?!projects/)[\w-]*\d{6,}[\w-]*"), r"\1\2***"),
 )
+#: Google's access tokens, signed ones (JWT), and what has a digit and follows "Bearer". Each takes linear time.
+_TOKENS: Final = re.compile(
+    r"\bya29\.[\w.~+/-]+=*"
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|(?<=bearer )(?=[a-z.~+/_-]*\d)[\w.~+/-]{8,}=*",
+    re.IGNORECASE | re.ASCII,
+)
 _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
@@ -134,12 +141,12 @@ def translate_upstream_error(
     requested, kind = _wait(retry_after, find_header(headers, b"date"), now), _kind(error)
     message = _redacted(error.message, project)
     details = {"error_code": "content_filter"} if kind == "content_filter" else None
-    is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_project(body, project)
+    is_safe = message == error.message[:MAX_MESSAGE].strip() and not _names_secrets(body, project)
     refused = UpstreamRefused(
         "" if kind == "request_size" else message,
         KINDS[kind],
         UpstreamReply(error.status, body if is_safe else b"", error.request_id, error.anthropic_type, headers),
-        detail=f"upstream status {error.status} {error.kind} {error.reason or ''}".rstrip(),
+        detail=_without_tokens(f"upstream status {error.status} {error.kind} {error.reason or ''}".rstrip()),
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
         details=details,
     )
@@ -203,13 +210,20 @@ def _kind(error: UpstreamErrorBody) -> str:
     return kind
 
 
-def _names_project(body: bytes, project: str) -> bool:
-    """Whether there is a resource name or the project anywhere in a body, details and the end of a message included."""
-    return b"projects/" in body or bool(project and project.encode() in body)
+def _names_secrets(body: bytes, project: str) -> bool:
+    """Whether there is a resource name, the project or a token anywhere in a body, details and the end of a message
+    included."""
+    if b"projects/" in body or (project and project.encode() in body):
+        return True
+    return _TOKENS.search(body.decode("latin-1")) is not None
+
+
+def _without_tokens(text: str) -> str:
+    return _TOKENS.sub("***", text)
 
 
 def _redacted(message: str, project: str) -> str:
-    message = message[: 2 * MAX_MESSAGE]  # the patterns below take quadratic time
+    message = _without_tokens(message[: 2 * MAX_MESSAGE])  # the patterns below take quadratic time
     for pattern, replacement in _PROJECTS:
         message = pattern.sub(replacement, message)
     if project:

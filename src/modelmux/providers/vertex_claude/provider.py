@@ -25,6 +25,8 @@ from modelmux.wire.http import Headers, HttpCall, find_header
 
 #: More than there are deployments with their usual betas. Clients name betas, so the number has to have a limit.
 _MAX_TEMPLATES: Final = 1024
+#: Characters of the betas of such a template; usual ones have about 200.
+_MAX_REMEMBERED: Final = 1024
 
 
 class VertexClaude:
@@ -87,7 +89,9 @@ class VertexClaude:
         if template is None or template.token != token or template.quota_project != quota_project:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
-            template = self._templates[key] = build_template(url, token, quota_project, stream=stream, betas=betas)
+            template = build_template(url, token, quota_project, stream=stream, betas=betas)
+            if sum(map(len, betas)) <= _MAX_REMEMBERED:
+                self._templates[key] = template
         return template
 
     def reader(self, deployment: Deployment) -> ClaudeReplyReader:

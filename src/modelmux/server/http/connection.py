@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,10 +23,12 @@ from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
 from modelmux.server.http.limits import ConnectionLimits, ShutdownPhase
 from modelmux.server.http.request import HttpRequest, error_response
-from modelmux.server.responses import Receive, Scope, Send, send_error
+from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_error
 
 _NEVER: Final = float("inf")
 _SERVING: Final = ShutdownPhase()
+_VERSIONS: Final = ("1.1", "1.0")
+_MAX_REMEMBERED: Final = 256  # bytes of a target
 
 
 class HttpConnection(asyncio.Protocol):
@@ -150,9 +153,11 @@ class HttpConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._check_head()
+        version = self._parser.get_http_version()
+        if version not in _VERSIONS:  # the parser accepts 0.9 and 2.0 as well
+            raise InvalidRequest(f"HTTP/{version} is not served on this connection.", hint="Use HTTP/1.1.")
         if self._parser.should_upgrade():
             return  # see _parse
-        version = self._parser.get_http_version()
         names = [name for name, _ in self._headers]
         hosts = names.count(b"host")
         if hosts > 1 or (not hosts and version == "1.1"):
@@ -259,8 +264,9 @@ class HttpConnection(asyncio.Protocol):
                 method = self._parser.get_method()
                 if method == b"CONNECT":
                     raise InvalidRequest("CONNECT is not supported: this server is not a forward proxy.") from None
-                lines = [b"%b: %b\r\n" % line for line in self._headers if line[0] not in (b"upgrade", b"connection")]
-                head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self._url, b"".join(lines))
+                version = self._parser.get_http_version().encode()
+                lines = [b"%b: %b\r\n" % line for line in _without_upgrade(self._headers)]
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version, b"".join(lines))
                 self._parser = httptools.HttpRequestParser(self)
                 data = head + data[upgrade.args[0] :]
             else:
@@ -360,13 +366,27 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
 
 
-@lru_cache(maxsize=256)
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """The decoded path, the raw path and the query of a request target."""
+    return _read_target(url) if len(url) <= _MAX_REMEMBERED else _read_target.__wrapped__(url)
+
+
+@lru_cache(maxsize=256)
+def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
     parsed = httptools.parse_url(url)
     raw_path = parsed.path or b"/"
     path = raw_path.decode("ascii", "replace")
     return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""
+
+
+def _without_upgrade(headers: HeaderList) -> Iterator[tuple[bytes, bytes]]:
+    """The headers of a request that does not ask for another protocol. Other options of ``Connection`` stay."""
+    for name, value in headers:
+        if name == b"connection":
+            options = [option for option in value.split(b",") if option.strip().lower() != b"upgrade"]
+            yield name, b",".join(options)
+        elif name != b"upgrade":
+            yield name, value
 
 
 def _malformed(error: Exception) -> InvalidRequest:

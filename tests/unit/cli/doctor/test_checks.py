@@ -363,6 +363,24 @@ def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
     assert (found["exposure"].status, "server.api_keys" in found["exposure"].detail) == ("fail", True)
 
 
+@pytest.mark.parametrize(
+    ("server", "status", "says"),
+    [
+        ("", "ok", "those of this machine"),
+        ('allowed_hosts = ["gateway.lan"]', "ok", "and gateway.lan"),
+        ('allowed_hosts = ["gateway.lan"]\napi_keys = ["sk-modelmux-first"]', "warn", "no effect"),
+        ('allowed_hosts = ["gateway.lan"]\nhost = "0.0.0.0"\nallow_unauthenticated = true', "warn", "no effect"),
+        ('api_keys = ["sk-modelmux-first"]', None, ""),
+    ],
+)
+def test_the_names_under_which_it_is_served(tmp_path: Path, server: str, status: str | None, says: str) -> None:
+    one = subject(tmp_path, PLAIN + f"[server]\nport = 0\n{server}\n")
+    list(check_files(one))
+    result = by_check(check_server(one)).get("host names")
+    assert (result and result.status) == status
+    assert result is None or says in result.detail
+
+
 @pytest.mark.parametrize(("token", "status"), [("ya29.x", "warn"), ("ya29. x", "fail"), ("é", "fail")])
 def test_a_token_that_cannot_stand_in_a_header_is_told(tmp_path: Path, token: str, status: str) -> None:
     one = subject(tmp_path, PLAIN + f'[auth]\naccess_token = "{token}"\n')

@@ -202,6 +202,33 @@ def test_a_long_text_is_cut() -> None:
     assert translate_upstream_error(Body(400, "", "x" * 10_000)).message == "x" * MAX_MESSAGE
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("Invalid token ya29.c.b0AX-x_y~z==, it says", "Invalid token ***, it says"),
+        ("Authorization: bearer abc123DEF456== rejected", "Authorization: bearer *** rejected"),
+        ("token 'eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln' expired", "token '***' expired"),
+        ("Bearer authentication is required", "Bearer authentication is required"),
+        ("eyJ is how one begins, and ya29 too", "eyJ is how one begins, and ya29 too"),
+    ],
+)
+def test_tokens_do_not_pass(message: str, shown: str) -> None:
+    data = json.dumps({"type": "error", "error": {"type": "authentication_error", "message": message}}).encode()
+    error = translate_upstream_error(Body(401, "authentication_error", message), body=data)
+    assert error.message == shown
+    assert error.reply.body == (data if shown == message else b"")
+    hidden = translate_upstream_error(Body(500, "api_error", "Sorry", reason="ya29.x"), body=b'{"details": "ya29.x"}')
+    assert "ya29" not in f"{hidden.detail} {hidden.reply.body!r}"
+
+
+@pytest.mark.parametrize("piece", ["eyJ-", "ya29.", "bearer ", "eyJ", "Bearer a"])
+def test_looking_for_tokens_takes_linear_time(piece: str) -> None:
+    def translate(size: int) -> None:
+        translate_upstream_error(Body(400, "", "x"), body=(piece * size).encode())
+
+    assert_linear(translate, 1_000)
+
+
 @pytest.mark.parametrize("piece", ["project:", "project a:a:", "consumer-", "projects/", "context length ", "`"])
 def test_the_work_is_linear_in_a_hostile_text(piece: str) -> None:
     """The patterns run in C: were one of them quadratic, a text of 1 MiB would take minutes and end in the timeout of

@@ -80,7 +80,7 @@ def _take_text(body: Json, rewrite: Rewrite) -> None:
     for inner, name in (("format", "response_format"), ("verbosity", "verbosity")):
         _set(body, name, text.get(inner), f"text.{inner}", rewrite)
     for unknown in without(text, "format", "verbosity"):
-        rewrite.notices.add("ignored", f"text.{unknown}"[:80], "Not a field of Chat Completions.")
+        rewrite.notices.ignore_unknown(f"text.{unknown}"[:80], "Not a field of Chat Completions.")
     del body["text"]
 
 

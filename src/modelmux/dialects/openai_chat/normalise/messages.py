@@ -201,7 +201,7 @@ class MessageList:
         """The content of a tool's result, whatever JSON the tool returned, and the client's path of it."""
         if isinstance(content, dict) and isinstance(content.get("content"), list) and "type" not in content:
             for unknown in without(content, "content", "isError", "is_error"):  # MCP's result of a call
-                self._rewrite.notices.add("ignored", f"{path}.{unknown}"[:80], "Not part of what the model reads.")
+                self._rewrite.notices.ignore_unknown(f"{path}.{unknown}"[:80], "Not part of what the model reads.")
             error = first(content, "isError", "is_error") is True
             return {"content": content["content"], **({"is_error": True} if error else {})}, f"{path}.content"
         if content is None or isinstance(content, str) or _is_part(content):
@@ -243,7 +243,7 @@ class MessageList:
         """A notice for what else a message holds that becomes others."""
         for name in without(value, *used):
             if not is_added_by_sdk(f"{path}.{name}"):
-                self._rewrite.notices.add("ignored", f"{path}.{name}"[:80], "Only the content of the message is sent.")
+                self._rewrite.notices.ignore_unknown(f"{path}.{name}"[:80], "Only the content of the message is sent.")
 
     def _add(self, value: Json, origin: str) -> None:
         self._rewrite.moved(f"messages.{len(self.messages)}", origin)

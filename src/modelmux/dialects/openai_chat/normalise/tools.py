@@ -92,7 +92,7 @@ def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite
     kind, rest = value.get("type"), without(value, "type", "name", "tools", "mode")
     if kind in _CHOICE_WORDS:
         for unknown in rest:
-            rewrite.notices.add("ignored", f"tool_choice.{unknown[:80]}", "Not a field of Chat Completions.")
+            rewrite.notices.ignore_unknown(f"tool_choice.{unknown[:80]}", "Not a field of Chat Completions.")
         return kind
     if kind == "allowed_tools" and "allowed_tools" not in value:
         rewrite.renamed("tool_choice.allowed_tools", "tool_choice")

@@ -138,7 +138,7 @@ def _source(value: Json, path: str, media_type: str, rewrite: Rewrite) -> tuple[
     if name is None:
         raise unknown_value(kind, f"{path}.source.type", ("base64", "text", "url", "content"))
     for unknown in without(source, "type", "media_type", name):
-        rewrite.notices.add("ignored", f"{path}.source.{unknown}"[:80], "Not a member of a source.")
+        rewrite.notices.ignore_unknown(f"{path}.source.{unknown}"[:80], "Not a member of a source.")
     data = source.get(name)
     if name == "content":
         data = _joined(data, f"{path}.source.content")
@@ -204,7 +204,7 @@ def _resource(value: Json, path: str, rewrite: Rewrite) -> Json:
         raise missing(f"{path}.resource")
     rest = without(value, "type", "resource")
     for unknown in without(resource, "uri", "mimeType", "text", "blob", "name", "title", "_meta"):
-        rewrite.notices.add("ignored", f"{path}.resource.{unknown}"[:80], "Not a member of a resource.")
+        rewrite.notices.ignore_unknown(f"{path}.resource.{unknown}"[:80], "Not a member of a resource.")
     text, blob = resource.get("text"), resource.get("blob")
     if isinstance(text, str):
         return {**rest, "type": "text", "text": text}

@@ -1,0 +1,20 @@
+"""Who can reach a gateway that asks for no key: nobody but this machine, unless the operator says otherwise."""
+
+from __future__ import annotations
+
+from modelmux.config import Config, ConfigError
+from modelmux.server.auth import is_loopback
+
+
+def check_exposure(config: Config) -> None:
+    """Refuse to listen where strangers are without asking for a key.
+
+    :raises ConfigError: with what to do.
+    """
+    server = config.server
+    if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
+        raise ConfigError(
+            [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
+            hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
+            "something in front of the gateway authenticates.",
+        )
