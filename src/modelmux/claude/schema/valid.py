@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from modelmux.claude.schema.draft2020 import CHECKS, MAX_LEVELS, compiles, is_valid
+from modelmux.claude.schema.patterns import MAX_REMEMBERED, charge_patterns
 from modelmux.claude.schema.schema_types import read_type
+from modelmux.claude.schema.work import Work, request_work
 
 Json = dict[str, Any]
 _LEFT_OUT: Final = object()
-#: Bytes of the longest schema whose check is remembered: 8 MiB with all of them.
-_MAX_REMEMBERED: Final = 8192
 #: What a notice names.
 _NESTING: Final = "nesting"
 
@@ -34,9 +34,13 @@ class ValidSchema(NamedTuple):
     change: str = ""
 
 
-def to_valid(schema: Json) -> ValidSchema:
-    """The schema if it is valid by draft 2020-12, else one that is and binds as much of it as can be said."""
-    if _is_valid(schema):
+def to_valid(schema: Json, work: Work | None = None) -> ValidSchema:
+    """The schema if it is valid by draft 2020-12, else one that is and binds as much of it as can be said.
+
+    :param work: what is left for the schemas of the request.
+    :raises TooMuchWork: its regular expressions take more.
+    """
+    if _is_valid(schema, work or request_work()):
         return ValidSchema(schema)
     repair = _Repair()
     repaired = repair.schema(schema, 0)
@@ -48,13 +52,15 @@ def to_valid(schema: Json) -> ValidSchema:
     return ValidSchema(repaired, " ".join(parts))
 
 
-def _is_valid(schema: Json) -> bool:
+def _is_valid(schema: Json, work: Work) -> bool:
     """``is_valid``, remembered: clients send the same tools with every request."""
     try:
         encoded = msgspec.json.encode(schema)
     except RecursionError:
+        charge_patterns(schema, None, work)
         return is_valid(schema)
-    return _remembered(encoded) if len(encoded) <= _MAX_REMEMBERED else is_valid(schema)
+    charge_patterns(schema, encoded, work)
+    return _remembered(encoded) if len(encoded) <= MAX_REMEMBERED else is_valid(schema)
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from modelmux.claude.native import Content
 from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_schema, renamed_keys
 from modelmux.claude.schema.root import combines_at_root, to_object_root
 from modelmux.claude.schema.valid import ValidSchema, to_valid
+from modelmux.claude.schema.work import TooMuchWork, Work, too_much_work
 from modelmux.errors import InvalidRequest
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path, dotted
@@ -50,7 +51,11 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict):
         return {}
-    valid = _legal(schema, path)
+    try:
+        valid = _legal(schema, path, draft.schema_work)
+    except TooMuchWork:
+        error = too_much_work(dotted(path))
+        raise refuse(path, error.message, error.hint) from None
     keys = renamed_keys(valid.schema)
     if valid.change:
         draft.notices.add("changed", dotted(path), valid.change)
@@ -65,12 +70,15 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
     return keys
 
 
-def _legal(schema: dict[str, Any], path: Path) -> ValidSchema:
-    """A valid schema whose root does not combine others."""
+def _legal(schema: dict[str, Any], path: Path, work: Work) -> ValidSchema:
+    """A valid schema whose root does not combine others.
+
+    :raises TooMuchWork:
+    """
     if not combines_at_root(schema):
-        return to_valid(schema)
+        return to_valid(schema, work)
     try:
-        root = to_object_root(schema, dotted(path))
+        root = to_object_root(schema, dotted(path), work)
     except InvalidRequest as error:
         raise refuse(path, error.message, error.hint) from None
     return ValidSchema(root.schema, root.change or COMBINED)
