@@ -114,8 +114,8 @@ def chain_of_texts(levels: int) -> dict[str, Any]:
     """The schema of one property doubles with every definition."""
     defs = {str(levels): A}
     for level in range(levels):
-        next = ref(str(level + 1))
-        defs[str(level)] = {"allOf": [next, {"allOf": [next, {"properties": {"a": {"minLength": level}}}]}]}
+        below = ref(str(level + 1))
+        defs[str(level)] = {"allOf": [below, {"allOf": [below, {"properties": {"a": {"minLength": level}}}]}]}
     return {**ref("0"), "$defs": defs}
 
 
