@@ -38,11 +38,12 @@ def to_valid(schema: Json, work: Work | None = None) -> ValidSchema:
     """The schema if it is valid by draft 2020-12, else one that is and binds as much of it as can be said.
 
     :param work: what is left for the schemas of the request.
-    :raises TooMuchWork: its regular expressions take more.
+    :raises TooMuchWork: its regular expressions, or its repair, take more.
     """
-    if _is_valid(schema, work or request_work()):
+    work = work or request_work()
+    if _is_valid(schema, work):
         return ValidSchema(schema)
-    repair = _Repair()
+    repair = _Repair(work)
     repaired = repair.schema(schema, 0)
     parts = ["The schema is not JSON Schema draft 2020-12."]
     if repair.rewritten:
@@ -71,7 +72,8 @@ def _remembered(encoded: bytes) -> bool:
 class _Repair:
     """One schema while it is repaired. ``rewritten`` and ``left_out`` are the keywords that were, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self.rewritten: dict[str, None] = {}
         self.left_out: dict[str, None] = {}
 
@@ -96,6 +98,7 @@ class _Repair:
 
     def _short(self, value: Any) -> Json:
         """``"string"``, or a list of types, in the place of a schema."""
+        self._work.charge(1)
         found = read_type(value)
         (self.left_out if found is None else self.rewritten)["type"] = None
         return {} if found is None else found
