@@ -18,6 +18,7 @@ from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, count_objects, co
 LARGE: Final = 128 * 1024
 #: Objects and arrays that are translated within some 10 ms.
 FEW_OBJECTS: Final = 1_000
+FEW_VALUES: Final = 20_000
 #: Bytes of text or media that are decoded, copied and encoded within some 10 ms.
 LONG: Final = 2 * 1024 * 1024
 #: The same for stored items.
@@ -44,10 +45,10 @@ def is_costly(body: bytes) -> bool:
     """
     if len(body) < LARGE:
         return False
-    objects = count_objects(body)
-    if objects > MAX_OBJECTS or count_values(body) > MAX_VALUES:
+    objects, values = count_objects(body), count_values(body)
+    if objects > MAX_OBJECTS or values > MAX_VALUES:
         raise InvalidRequest(
             f"The request has more than {MAX_OBJECTS:,} objects and arrays, or {MAX_VALUES:,} values.",
             hint="Send fewer: no model has a context for so many.",
         )
-    return objects > FEW_OBJECTS or len(body) > LONG
+    return objects > FEW_OBJECTS or values > FEW_VALUES or len(body) > LONG

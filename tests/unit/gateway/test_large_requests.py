@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelmux.errors import InvalidRequest
-from modelmux.gateway.large_requests import FEW_OBJECTS, LARGE, LONG, is_costly
+from modelmux.gateway.large_requests import FEW_OBJECTS, FEW_VALUES, LARGE, LONG, is_costly
 from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES
 from support.asgi import request
 from support.fakes import FakeReply, FakeUpstream, message_reply
@@ -114,8 +114,10 @@ def test_what_is_costly() -> None:
     assert is_costly(text + b"{" * (FEW_OBJECTS + 1))
     assert is_costly(text + b"{" * MAX_OBJECTS)
     assert is_costly(b"x" * (LONG + 1))
+    assert not is_costly(text + b"," * FEW_VALUES)
+    assert is_costly(text + b"," * (FEW_VALUES + 1))
     with pytest.raises(InvalidRequest):
         is_costly(text + b"[" * (MAX_OBJECTS + 1))
-    assert is_costly(text + b"," * MAX_VALUES + b"{" * (FEW_OBJECTS + 1))
+    assert is_costly(text + b"," * MAX_VALUES)
     with pytest.raises(InvalidRequest):
         is_costly(text + b"," * (MAX_VALUES + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from modelmux.dialects.openai_chat.normalise.waiting_calls import WaitingCalls
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
@@ -22,7 +23,6 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     without,
     wrong_type,
 )
-from modelmux.dialects.openai_chat.normalise.waiting_calls import WaitingCalls
 from modelmux.errors import InvalidRequest
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")

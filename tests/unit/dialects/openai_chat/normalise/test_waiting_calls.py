@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.dialects.openai_chat.normalise.body import normalise
-from modelmux.dialects.openai_chat.normalise.rewrite import Rewrite
 from modelmux.dialects.openai_chat.normalise.waiting_calls import WaitingCalls
+from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite
+from modelmux.errors import InvalidRequest
 from support.work import assert_linear
 
 _IDS = st.sampled_from(["", "a", "b"])
@@ -39,3 +41,12 @@ def test_many_calls_and_results_take_linear_time() -> None:
         normalise({"messages": [{"role": "assistant", "tool_calls": calls}, *results]}, Rewrite())
 
     assert_linear(run, 200)
+
+
+def test_a_call_needs_no_id_but_a_name() -> None:
+    call = {"function": {"name": "f", "arguments": "{}"}}
+    body = normalise({"messages": [{"role": "assistant", "tool_calls": [call]}]}, Rewrite())
+    assert body["messages"][0]["tool_calls"] == [{"type": "function", **call}]
+    with pytest.raises(InvalidRequest) as caught:
+        normalise({"messages": [{"role": "assistant", "tool_calls": [call, {"id": "x"}]}]}, Rewrite())
+    assert caught.value.param == "messages.0.tool_calls.1.name"
