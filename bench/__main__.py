@@ -6,6 +6,8 @@ python -m bench compare REV [--rounds N] [--rows PATTERN]
                                                      fail if this tree is slower than another revision
 python -m bench publish FILE                         insert a result into README.md and docs/benchmarks.md
 python -m bench layers                               what each layer adds to the cost of a request
+python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
+python -m bench lag                                  how long large requests hold the event loop
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
 
@@ -21,6 +23,8 @@ from typing import Final
 
 from bench import machine, nginx, peers, report, suite
 from bench.compare import compare
+from bench.costly import lag, search
+from bench.costly.forms import PATHS
 from bench.layers import measure_layers
 from bench.load import Target
 from bench.plan import PLANS, Plan
@@ -120,6 +124,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands.add_parser("publish").add_argument("file", type=Path)
     commands.add_parser("layers")
+    commands.add_parser("lag")
+    commands.add_parser("costliest").add_argument("dialects", nargs="*", choices=[[], *PATHS], metavar="DIALECT")
     profile_parser = commands.add_parser("profile")
     profile_parser.add_argument("kind", choices=["unary", "stream"])
     profile_parser.add_argument("--native", action="store_true", help="show C functions under their own names")
@@ -153,6 +159,10 @@ def main() -> None:
     if options.command == "publish":
         publish(options.file)
         return
+    if options.command == "costliest":
+        sys.exit(search.main(options.dialects))
+    if options.command == "lag":
+        sys.exit(lag.main())
     require_tools()
     match options.command:
         case "run":

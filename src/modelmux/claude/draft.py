@@ -11,6 +11,7 @@ from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notices
 from modelmux.claude.options import Options
 from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.schema.work import request_work
 from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock, Tool
 
 #: A signed block: opaque; it is sent back unchanged or not at all.
@@ -31,7 +32,7 @@ class Draft:
 
     __slots__ = (
         "answer_tool", "betas", "body", "card", "notices", "options", "other_model", "property_names",
-        "recall", "request",
+        "recall", "request", "schema_work",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +51,8 @@ class Draft:
         self.recall = recall
         self.other_model = other_model
         self.notices = Notices(request.notices)
+        #: What is left for all schemas.
+        self.schema_work = request_work()
         #: The tool whose input is the answer, where the model or the schema requires one.
         self.answer_tool: Tool | None = None
         #: See ``ReplyPlan``.

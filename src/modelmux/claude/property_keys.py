@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from modelmux.claude.draft import Draft
 from modelmux.claude.schema.renaming import SchemaRenaming
+from modelmux.claude.schema.work import TooMuchWork, Work, request_work, too_much_work
 from modelmux.wire.anthropic import InputMessage, Tool, ToolUseBlock
 
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
@@ -45,25 +46,39 @@ def to_legal_key(key: str) -> str:
     return f"{stem}__{digest}"
 
 
-def renamed_keys(schema: Any) -> dict[str, str]:
-    """The keys under the root that are renamed -> their new ones; empty if Claude takes them all, as nearly always."""
+class KeyNames(dict[str, str]):
+    """Keys of one object that are renamed -> their new ones."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
+        self.new = frozenset(names.values())
+
+
+def renamed_keys(schema: Any) -> KeyNames:
+    """The keys under the root that are renamed; empty if Claude takes them all, as nearly always."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict) or _are_legal(properties):
-        return {}
-    illegal = {key: to_legal_key(key) for key in properties if not _LEGAL.fullmatch(key)}
-    names = names_for(properties, illegal)
-    return {key: names[key] for key in properties if key in names}
+        return _NONE
+    illegal = KeyNames({key: to_legal_key(key) for key in properties if not _LEGAL.fullmatch(key)})
+    return KeyNames(names_for(properties, illegal))
 
 
-def names_for(keys: Collection[str], names: Mapping[str, str]) -> Mapping[str, str]:
-    """New names for the keys of one object: those that are given, and others for keys that have one of them already."""
-    pending, result = list(names.values()), names
+_NONE: Final = KeyNames({})
+
+
+def names_for(keys: Collection[str], names: KeyNames) -> dict[str, str]:
+    """New names for the keys of one object, in their order: those that are given, and others for keys that are the new
+    name of another one."""
+    result = {key: names[key] for key in keys if key in names}
+    pending = [key for key in keys if key in names.new and key not in names]
+    if not pending:
+        return result
     while pending:
-        taken = pending.pop()
-        if taken in keys and taken not in result:
-            result = {**result, taken: to_legal_key(taken)}
-            pending.append(result[taken])
-    return result
+        key = pending.pop()
+        new = result[key] = to_legal_key(key)
+        if new in keys and new not in result:
+            pending.append(new)
+    return {key: result[key] for key in keys if key in result}
 
 
 def _are_legal(keys: Collection[str]) -> bool:
@@ -72,9 +87,15 @@ def _are_legal(keys: Collection[str]) -> bool:
     return _ALL_LEGAL.fullmatch(joined) is not None and joined.count("\0") == len(keys) - 1 if keys else True
 
 
-def rename_in_schema(schema: Json, names: Mapping[str, str]) -> Json:
-    """The schema with keys under its root renamed, wherever it names them; a description has the original."""
-    renamed = SchemaRenaming(schema, names, lambda value: rename_in_input(value, names)).renamed()
+def rename_in_schema(schema: Json, names: Mapping[str, str], work: Work | None = None) -> Json:
+    """The schema with keys under its root renamed, wherever it names them; a description has the original.
+
+    :param work: what is left for the schemas of the request.
+    :raises TooMuchWork: renaming takes more.
+    """
+    work = work or request_work()
+    names = KeyNames(names)
+    renamed = SchemaRenaming(schema, names, lambda value: rename_in_input(value, names), work).renamed()
     properties = renamed["properties"]
     described = {new: _described(properties[new], key) for key, new in names.items()}
     return {**renamed, "properties": {**properties, **described}}
@@ -82,10 +103,8 @@ def rename_in_schema(schema: Json, names: Mapping[str, str]) -> Json:
 
 def rename_in_input(value: Json, names: Mapping[str, str]) -> Json:
     """The input of a call with keys of its root renamed, in the same order."""
-    names = names_for(value, names)
-    if names.keys().isdisjoint(value):
-        return value
-    return {names.get(key, key): part for key, part in value.items()}
+    new = names_for(value, names if isinstance(names, KeyNames) else KeyNames(names))
+    return {new.get(key, key): part for key, part in value.items()} if new else value
 
 
 def apply(draft: Draft) -> None:
@@ -97,22 +116,30 @@ def apply(draft: Draft) -> None:
     }
     if not names:
         return
-    body, fields = draft.body, draft.request.fields
-    body.tools = [_tool(tool, names) for tool in body.tools or ()]
+    body = draft.body
+    body.tools = [_tool(tool, names, draft) for tool in body.tools or ()]
     body.messages = [_turn(message, names) for message in body.messages]
     for name in names:
-        path = fields.tools.get(name)
-        field = fields.answer_schema if path is None else f"{path}.{fields.tool_schema}"
-        draft.notices.add("changed", field, RENAMED)
+        draft.notices.add("changed", _schema_field(draft, name), RENAMED)
     originals = {name: {new: key for key, new in keys.items()} for name, keys in names.items()}
     aliases = draft.request.tool_aliases
     draft.property_names = originals | {a: originals[name] for a, name in aliases.items() if name in originals}
 
 
-def _tool(tool: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
+def _schema_field(draft: Draft, name: str) -> str:
+    fields = draft.request.fields
+    path = fields.tools.get(name)
+    return fields.answer_schema if path is None else f"{path}.{fields.tool_schema}"
+
+
+def _tool(tool: Any, names: Mapping[str, Mapping[str, str]], draft: Draft) -> Any:
     if not isinstance(tool, Tool) or tool.name not in names:
         return tool
-    return replace(tool, input_schema=rename_in_schema(tool.input_schema, names[tool.name]))
+    try:
+        schema = rename_in_schema(tool.input_schema, names[tool.name], draft.schema_work)
+    except TooMuchWork:
+        raise too_much_work(_schema_field(draft, tool.name)) from None
+    return replace(tool, input_schema=schema)
 
 
 def _turn(message: InputMessage, names: Mapping[str, Mapping[str, str]]) -> InputMessage:

@@ -16,6 +16,7 @@ from modelmux.claude.request import AnswerFormat
 from modelmux.claude.schema.root import to_object_root
 from modelmux.claude.schema.subset import Subset, demoted_keywords_message, to_subset
 from modelmux.claude.schema.valid import to_valid
+from modelmux.claude.schema.work import TooMuchWork, too_much_work
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import OutputConfig, TextBlock, Tool, ToolChoice
 
@@ -37,9 +38,9 @@ def apply(draft: Draft) -> None:
         return
     card, field = draft.card, draft.request.fields.answer_schema
     schema = _described(wanted.schema, wanted.description)
-    subset, change = to_subset(schema), ""
+    subset, change = to_subset(schema, draft.schema_work), ""
     if subset.unsupported_reason:
-        subset, change = _repaired(schema, subset)
+        subset, change = _repaired(schema, subset, draft)
     reason = subset.unsupported_reason
     if not reason and not card.structured_output:
         reason = "this model does not support structured output"
@@ -53,10 +54,13 @@ def apply(draft: Draft) -> None:
     draft.body.output_config = OutputConfig(format={"type": "json_schema", "schema": subset.schema})
 
 
-def _repaired(schema: dict[str, Any], subset: Subset) -> tuple[Subset, str]:
+def _repaired(schema: dict[str, Any], subset: Subset, draft: Draft) -> tuple[Subset, str]:
     """The subset of the schema made valid, and what that changed; as it was if that does not help."""
-    valid = to_valid(schema)
-    again = to_subset(valid.schema) if valid.change else subset
+    try:
+        valid = to_valid(schema, draft.schema_work)
+    except TooMuchWork:
+        raise too_much_work(draft.request.fields.answer_schema) from None
+    again = to_subset(valid.schema, draft.schema_work) if valid.change else subset
     return (subset, "") if again.unsupported_reason else (again, valid.change)
 
 
@@ -85,7 +89,7 @@ def _tool(draft: Draft, wanted: AnswerFormat, schema: dict[str, Any], reason: st
         raise InvalidRequest(
             f"The schema cannot be followed: {reason}.", param=field, hint="Simplify it, or choose another model."
         )
-    root = to_object_root(schema, field)
+    root = to_object_root(schema, field, draft.schema_work)
     if root.other:
         raise InvalidRequest(
             f"The schema cannot be followed: {reason}, and its root is not always an object.",

@@ -13,6 +13,7 @@ from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock
 
 #: Strict tools of one request.
 MAX_STRICT: Final = 20
+_NO_SUBSET: Final = Subset({})
 #: The tool that is defined where only the history has tools: Anthropic requires ``tools`` there. It cannot be called.
 #: Always this one, whatever the history uses: tools come first in the prompt, so a list that grows with the
 #: conversation would invalidate the cache of everything after it.
@@ -47,8 +48,7 @@ def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:
     """A strict tool with its schema in the subset, or the tool without ``strict`` if that is impossible."""
     fields = draft.request.fields
     path = fields.tools[tool.name]
-    subset = to_subset(tool.input_schema)
-    reason = budget.reject(subset)
+    subset, reason = budget.take(tool.input_schema)
     if reason:
         draft.notices.add("ignored", f"{path}.strict", f"The schema of the arguments is not enforced: {reason}.")
         return replace(tool, strict=None)
@@ -62,20 +62,23 @@ class _StrictBudget:
 
     def __init__(self, draft: Draft) -> None:
         self._supported = draft.card.structured_output
+        self._work = draft.schema_work
         self._tools = self._optional = self._unions = 0
         output: Any = draft.body.output_config and draft.body.output_config.format
         size = size_of(output["schema"]) if output else None
         if size is not None:
             self._optional, self._unions = size.optional, size.unions
 
-    def reject(self, subset: Subset) -> str:
-        """Why this schema cannot be strict; empty if it can, in which case it is counted."""
+    def take(self, schema: dict[str, Any]) -> tuple[Subset, str]:
+        """A schema in the subset, and why it cannot be strict; empty if it can, in which case it is counted."""
         if not self._supported:
-            return "this model does not support strict tools"
-        if subset.unsupported_reason:
-            return subset.unsupported_reason
+            return _NO_SUBSET, "this model does not support strict tools"
         if self._tools == MAX_STRICT:
-            return f"only {MAX_STRICT} tools may be strict"
+            return _NO_SUBSET, f"only {MAX_STRICT} tools may be strict"
+        subset = to_subset(schema, self._work)
+        return subset, subset.unsupported_reason or self._reject(subset)
+
+    def _reject(self, subset: Subset) -> str:
         if self._optional + subset.optional > MAX_OPTIONAL or self._unions + subset.unions > MAX_UNIONS:
             return "the schemas of this request have too many optional properties or unions together"
         self._tools += 1

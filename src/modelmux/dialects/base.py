@@ -103,6 +103,7 @@ class Decoded(Struct, frozen=True):
     :param native: the request in the client's own bytes, for a provider that speaks this dialect.
     :param max_attempts: the most attempts that this request is worth, first included; None for the gateway's own limit.
     :param unresolved: what has to be looked up before ``request`` can be made; that is None until then.
+    :param is_costly: it takes long to translate, so that is done in a thread. Set by the gateway.
     """
 
     model: str
@@ -113,6 +114,7 @@ class Decoded(Struct, frozen=True):
     native: NativeRequest | None = None
     max_attempts: int | None = None
     unresolved: Unresolved | None = None
+    is_costly: bool = False
 
 
 class ErrorResponse(NamedTuple):

@@ -118,7 +118,10 @@ class Attempts:
     async def _attempt(self, read: Read[T], deployment: Deployment, token: str, is_retry: bool) -> T:
         """One attempt, recorded whatever its outcome."""
         exchange, services = self._exchange, self._services
-        prepared = self._preparation.prepare(deployment)
+        if exchange.is_costly:
+            prepared = await services.large_requests.run(self._preparation.prepare, deployment)
+        else:
+            prepared = self._preparation.prepare(deployment)
         clock = services.runtime.clock
         record = AttemptRecord(len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock())
         exchange.attempts.append(record)

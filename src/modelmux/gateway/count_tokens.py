@@ -5,6 +5,7 @@ It is logged and settled like any other request, and passes none of its gates: i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Final
 
@@ -45,7 +46,7 @@ async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: Clien
     :raises GatewayError: it failed; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = await load_history(exchange, dialect.decode(inbound, await client.body()))
+        decoded = await load_history(exchange, await exchange.decode(await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
             request = await embed_files(exchange.request, services.downloads)
@@ -67,9 +68,16 @@ async def _answer_translated(
     counting = exchange.services.provider.counting
     if counting is None:
         raise NotSupported("The upstream of this model cannot count tokens.")
-    prepared = prepare_for(exchange, request, route, plan, counting_deployment(route))
+    prepare = functools.partial(prepare_for, exchange, request, route, plan, counting_deployment(route))
+    if exchange.is_costly:
+        large = exchange.services.large_requests
+        prepared = await large.run(prepare)
+        native = await large.run(counting.native_form, prepared)
+    else:
+        prepared = prepare()
+        native = counting.native_form(prepared)
     try:
-        return await _answer(exchange, counting.native_form(prepared), route, plan, prepared.notices)
+        return await _answer(exchange, native, route, plan, prepared.notices)
     except UpstreamRefused as error:
         own = error.copy()  # identical requests share one error, their paths may differ
         explain(own, request, prepared.body, prepared.plan)

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.reply_plan import ReplyPlan
@@ -28,6 +30,7 @@ from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
+from modelmux.gateway.large_requests import is_costly
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -71,6 +74,16 @@ class Exchange:
         self.stop_reason: str | None = None
         self.settled = False
 
+    async def decode(self, body: bytes) -> Decoded:
+        """Decode the body.
+
+        :raises InvalidRequest:
+        """
+        if is_costly(body):
+            decoded = await self.services.large_requests.run(self.dialect.decode, self.inbound, body)
+            return replace(decoded, is_costly=True)
+        return self.dialect.decode(self.inbound, body)
+
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.
 
@@ -106,6 +119,11 @@ class Exchange:
         request = self.native or self.decoded.request
         assert request is not None  # a dialect that only passes requests on meets a provider that speaks it
         return request
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether the request is translated in a thread."""
+        return self.decoded is not None and self.decoded.is_costly
 
     @property
     def max_attempts(self) -> int | None:

@@ -39,7 +39,9 @@ class Refusals:
         now = self._clock()
         valid_until, names = self._by_location.get(location, (now, frozenset()))
         if valid_until <= now:
-            left = {name: until for (where, name), until in self._until.items() if where == location and until > now}
+            left = {
+                name: until for (where, name), until in list(self._until.items()) if where == location and until > now
+            }
             names, valid_until = frozenset(left), min(left.values(), default=now + REFUSAL_SECONDS)
             self._by_location[location] = valid_until, names
         return names

@@ -53,7 +53,7 @@ class RetryLoop:
         services = self._services
         budget = services.deployments.budget(self._route)
         budget.deposit()
-        deployment = self._first_choice()
+        deployment = await self._first_choice()
         token = await services.tokens.token()
         while True:
             self._attempted.append(deployment)
@@ -61,7 +61,7 @@ class RetryLoop:
                 result = await attempt(deployment, token, len(self._attempted) > 1)
             except GatewayError as error:
                 failure = error
-                decision = self._decide(error, deployment)
+                decision = await self._decide(error, deployment)
                 without_traceback(error)
             else:
                 self._conversation.record_answer(deployment.card.id, services.deployments)
@@ -77,23 +77,26 @@ class RetryLoop:
                 token = await services.tokens.token()
             deployment = decision.deployment
 
-    def _first_choice(self) -> Deployment:
+    async def _first_choice(self) -> Deployment:
         pool, conversation, route = self._services.deployments, self._conversation, self._route
         while True:
             deployment = pool.first_choice(
                 route, conversation.affinity_key, self._services.runtime.jitter(), conversation.pinned_model
             )
-            if self._accepts(deployment):
+            if await self._accepts(deployment):
                 return deployment
             route = route.limited_to(d for d in route.deployments if d.card.id not in self._rejected_models)
 
-    def _accepts(self, deployment: Deployment) -> bool:
+    async def _accepts(self, deployment: Deployment) -> bool:
         """Whether the request can be prepared for a deployment's model.
 
         :raises GatewayError: it cannot, and the model is the primary one.
         """
         try:
-            self._preparation.prepare(deployment)
+            if self._exchange.is_costly:
+                await self._services.large_requests.run(self._preparation.prepare, deployment)
+            else:
+                self._preparation.prepare(deployment)
         except GatewayError:
             if deployment.card.id == self._primary_model:
                 raise
@@ -101,13 +104,13 @@ class RetryLoop:
             return False
         return True
 
-    def _decide(self, error: GatewayError, deployment: Deployment) -> Retry:
+    async def _decide(self, error: GatewayError, deployment: Deployment) -> Retry:
         """:raises GatewayError: no further attempt is worth it."""
         decision = self._decision(error, deployment)
         if isinstance(decision, Retry) and (decision.renew_token or decision.repair):
             return decision
         self._record(error, deployment)
-        while isinstance(decision, Retry) and not self._accepts(decision.deployment):
+        while isinstance(decision, Retry) and not await self._accepts(decision.deployment):
             decision = self._decision(error, deployment)
         if isinstance(decision, Retry):
             return decision

@@ -21,7 +21,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     :raises GatewayError: it failed before anything was sent; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = await load_history(exchange, dialect.decode(inbound, await client.body()))
+        decoded = await load_history(exchange, await exchange.decode(await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route):
             exchange.keep_alive()

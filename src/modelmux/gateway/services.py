@@ -11,6 +11,7 @@ from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
+from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.refusals import Refusals
 from modelmux.providers.base import Provider
 from modelmux.routing.retry import RetryPolicy
@@ -73,3 +74,4 @@ class Services:
     strict: bool = False
     estimates_tokens: bool = True
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
+    large_requests: LargeRequests = field(default_factory=LargeRequests)

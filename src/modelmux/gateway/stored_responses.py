@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 
+from msgspec.structs import replace
+
 from modelmux.dialects.base import Decoded, ReplyEncoder
 from modelmux.errors import StoreUnavailable
 from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.large_requests import FEW_ITEMS
 from modelmux.store.base import StoreFailed
 from modelmux.wire.anthropic import Message
 
@@ -25,6 +28,9 @@ async def load_history(exchange: Exchange, decoded: Decoded) -> Decoded:
         history = await exchange.services.responses.history(exchange.inbound.caller.owner, unresolved.query)
     except StoreFailed as error:
         raise unavailable(error) from None
+    if decoded.is_costly or len(history.items or ()) + len(history.by_id) > FEW_ITEMS:
+        completed = await exchange.services.large_requests.run(unresolved.complete, history)
+        return replace(completed, is_costly=True)
     return unresolved.complete(history)
 
 

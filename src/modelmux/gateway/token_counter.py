@@ -7,6 +7,7 @@ count.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class TokenCounter:
 
         :raises GatewayError:
         """
-        prepared = self._prepare(self._deployment)
+        prepared = await self._prepare(self._deployment)
         self._reject_in_strict_mode(prepared.notices)
         key = hashlib.sha256()
         for part in (self._exchange.inbound.caller.owner, self._route.name, self._deployment.url):
@@ -64,9 +65,10 @@ class TokenCounter:
         self._reject_in_strict_mode(reply.notices)
         return reply
 
-    def _prepare(self, deployment: Deployment) -> NativePrepared:
+    async def _prepare(self, deployment: Deployment) -> NativePrepared:
         refused = self._state.refusals.of(location_of(deployment))
-        return self._counting.prepare(self._request, deployment, self._route, refused=refused)
+        prepare = functools.partial(self._counting.prepare, self._request, deployment, self._route, refused=refused)
+        return await self._services.large_requests.run(prepare) if self._exchange.is_costly else prepare()
 
     def _reject_in_strict_mode(self, notices: Sequence[Notice]) -> None:
         if self._services.strict or self._exchange.inbound.strict:
@@ -97,7 +99,7 @@ class TokenCounter:
         token = await self._services.tokens.token()
         token_renewed, repairs = False, 0
         while True:
-            prepared = self._prepare(deployment)
+            prepared = await self._prepare(deployment)
             try:
                 return await self._attempt(deployment, prepared, token)
             except GatewayError as error:

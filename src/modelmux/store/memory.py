@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -27,7 +28,7 @@ class _Entry(NamedTuple):
 
 
 class MemoryThinkingStore:
-    """A ``ThinkingStore``; the least recently used entries are dropped first.
+    """A ``ThinkingStore``; the least recently used entries are dropped first. Large requests ask it in a thread.
 
     :param clock: monotonic seconds.
     """
@@ -47,6 +48,7 @@ class MemoryThinkingStore:
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._rejected: OrderedDict[bytes, None] = OrderedDict()
         self.bytes = 0
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -54,23 +56,25 @@ class MemoryThinkingStore:
     def put(self, owner: str, call_id: str, model: str, blocks: tuple[SignedThinking, ...]) -> None:
         size = _OVERHEAD + sum(_size(t) for t in blocks)
         key = (owner, call_id)
-        self._drop(key)
-        if size > self._max_bytes:
-            return
-        self._entries[key] = _Entry(model, blocks, size, self._clock() + self._max_age)
-        self.bytes += size
-        while len(self._entries) > self._max_entries or self.bytes > self._max_bytes:
-            self._drop(next(iter(self._entries)))
+        with self._lock:
+            self._drop(key)
+            if size > self._max_bytes:
+                return
+            self._entries[key] = _Entry(model, blocks, size, self._clock() + self._max_age)
+            self.bytes += size
+            while len(self._entries) > self._max_entries or self.bytes > self._max_bytes:
+                self._drop(next(iter(self._entries)))
 
     def get(self, owner: str, call_id: str, model: str) -> tuple[SignedThinking, ...] | None:
         key = (owner, call_id)
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.expires <= self._clock():
-            self._drop(key)
-            return None
-        self._entries.move_to_end(key)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            if entry.expires <= self._clock():
+                self._drop(key)
+                return None
+            self._entries.move_to_end(key)
         return entry.blocks if entry.model == model else None
 
     def mark_rejected(self, owner: str, blocks: Iterable[SignedThinking]) -> None:

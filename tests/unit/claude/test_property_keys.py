@@ -18,6 +18,8 @@ from modelmux.claude.property_keys import RENAMED, rename_in_input, rename_in_sc
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames
 from modelmux.claude.schema import renaming
+from modelmux.claude.schema.work import TooMuchWork
+from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import InputMessage, MessagesRequest, TextBlock, Tool, ToolUseBlock, WebSearch
 from support.odd_schemas import NAMES
 from support.translation import SONNET
@@ -189,6 +191,36 @@ def test_a_legal_key_makes_room_only_for_the_new_key_of_another() -> None:
     assert rename_in_input({K: 2}, {"a b": K}) == {again: 2}
 
 
+def test_other_keys_that_look_renamed_make_room_one_after_the_other() -> None:
+    chain = [K]
+    for _ in range(500):
+        chain.append(to_legal_key(chain[-1]))
+    renamed = rename_in_input(dict.fromkeys(["a b", *chain], 0), {"a b": K})
+    assert list(renamed) == [*chain, to_legal_key(chain[-1])]
+
+
+SPELLINGS = [{"$ref": f"#/x/{'a' * i}%61{'a' * (99 - i)}"} for i in range(100)]
+LONG = {"properties": {"a b": {"description": "d" * 50_000}}}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"not": {"allOf": SPELLINGS}, "x": {"a" * 100: LONG}},
+        {"x": [{"$ref": f"http://a/{i}#/x"} for i in range(100)], "$id": "http://a/" + "x" * 50_000},
+        {"x": [{"$ref": "#/not"}] * 100, "not": {"default": [*[[]] * 500_000, "a b"]}},
+        {"not": {"allOf": [{"propertyNames": {"minLength": 1}}] * 30_000}},
+        {"properties": {"ä" * 190: {}}, "patternProperties": {f"a*b{i}": {} for i in range(500)}},
+    ],
+    ids=["copies", "documents", "large targets", "names", "patterns"],
+)
+def test_renaming_takes_bounded_work(more: Json) -> None:
+    """Risk: a few bytes take seconds, or become many megabytes."""
+    schema = {"type": "object", "properties": {"a b": {}}} | more
+    with pytest.raises(TooMuchWork):
+        rename_in_schema(schema, renamed_keys(schema))
+
+
 def test_odd_values_stay() -> None:
     schema: Json = {"properties": {"a b": False}, "required": 5, "allOf": [{"required": 5}]}
     assert rename_in_schema(schema, {"a b": K}) == {"properties": {K: False}, "required": 5, "allOf": [{"required": 5}]}
@@ -236,6 +268,15 @@ def test_tools_and_their_calls_get_the_new_keys() -> None:
     assert inputs[3] == {"x": 1}
     assert made.plan.property_names == {"f": {K: "a b"}, "other": {K: "a b"}}
     assert Notice("changed", "tools.0.input_schema", RENAMED) in made.notices
+
+
+def test_too_much_renaming_is_the_clients_error() -> None:
+    schema = {"type": "object", "properties": {"a b": {}}, "not": {"allOf": SPELLINGS}, "x": {"a" * 100: LONG}}
+    body = MessagesRequest("v", 9, [InputMessage("user", [TextBlock("hi")])], tools=[Tool("f", schema)])
+    request = ClaudeRequest(body, fields=FieldNames(tools={"f": "tools.0"}))
+    with pytest.raises(InvalidRequest, match="combine too much") as caught:
+        prepare(request, ReplyPlan("m"), SONNET, Options(caching=False))
+    assert caught.value.param == "tools.0.input_schema"
 
 
 def test_a_request_without_such_keys_is_shared() -> None:

@@ -11,6 +11,7 @@ import re
 from typing import Any, Final
 
 from modelmux.claude.schema.size import DEFINITIONS, pointer
+from modelmux.claude.schema.work import Work
 
 #: Keywords that constrain nothing but inform the model: written into the description, without a notice.
 ANNOTATIONS: Final = ("default", "examples", "deprecated", "readOnly", "writeOnly")
@@ -36,8 +37,9 @@ class SchemaReader:
     Its work is bounded: references may be used any number of times, and in a cycle.
     """
 
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, work: Work) -> None:
         self._root = root
+        self._work = work
         self._size = 0
 
     def read(self, schema: Json) -> tuple[Json | str, list[Json]]:
@@ -66,7 +68,9 @@ class SchemaReader:
         """Count what was read or written.
 
         :raises NotExpressible: it is more than ``MAX_TEXT`` together.
+        :raises TooMuchWork: it is more than is left for the request.
         """
+        self._work.charge(size >> 5)
         self._size += size
         if self._size > MAX_TEXT:
             raise NotExpressible("it is too large")
@@ -94,6 +98,7 @@ class SchemaReader:
                 continue
             if not isinstance(member, dict):
                 raise NotExpressible("a part of it is not a schema")
+            self._work.charge(1)
             self.charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
             if isinstance(member.get("$ref"), str):
                 reference = self._definition(member["$ref"])

@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urljoin
 
+import msgspec
+
 from modelmux.claude.schema.conformance import SchemaChecker
 from modelmux.claude.schema.draft2020 import compiles
+from modelmux.claude.schema.patterns import cost_of
 from modelmux.claude.schema.reader import unescaped
 from modelmux.claude.schema.work import TooMuchWork, Work
 
@@ -42,6 +45,10 @@ _READABLE_PATTERN: Final = re.compile(
 #: than the square of it.
 _MAX_MATCHED: Final = 200
 _MAX_MATCHES: Final = 500
+#: Bytes of a copy for a unit of ``Work``; of the square of the characters that are matched; keys that are looked at.
+_COPIED: Final = 16
+_MATCHED: Final = 256
+_LOOKED_AT: Final = 8
 
 Json = dict[str, Any]
 
@@ -62,22 +69,28 @@ class SchemaRenaming:
     """One schema while keys under its root are renamed.
 
     :param rename_value: renames keys of one object, an example of the values.
+    :param work: what is left for the schemas of the request.
     """
 
-    def __init__(self, root: Json, names: Mapping[str, str], rename_value: Callable[[Json], Json]) -> None:
+    def __init__(self, root: Json, names: Mapping[str, str], rename_value: Callable[[Json], Json], work: Work) -> None:
         self._root = root
         self._names = names
+        self._work = work
+        self._mentioned = frozenset((*names, *_REFERENCES, "properties"))
         self._rename_value = rename_value
         base = root.get("$id")
         self._base = base.partition("#")[0] if isinstance(base, str) else ""
-        self._checker = SchemaChecker(root, Work())
+        self._checker = SchemaChecker(root, work)
         self._copies: dict[tuple[str, bool], str] = {}
         self._pending: list[tuple[str, Any, bool]] = []
         self._copied = 0
         self._matches = 0
 
     def renamed(self) -> Json:
-        """The schema with its new keys."""
+        """The schema with its new keys.
+
+        :raises TooMuchWork: copies and patterns take more than is left.
+        """
         result: Json = self._schema(self._root, True, 0, 0)
         definitions: Json = {}
         while self._pending:
@@ -145,6 +158,7 @@ class SchemaRenaming:
         renamed = {key: self._listed(v) if key == "enum" else v for key, v in schema.items()}
         if "const" in renamed:
             renamed["const"] = self._new(renamed["const"])
+        self._work.charge(len(self._names) // _LOOKED_AT)
         allowed = [] if own.keys() <= _LISTING else [new for key, new in self._names.items() if self._takes(own, key)]
         return {"anyOf": [{"enum": allowed}, renamed]} if allowed else renamed
 
@@ -152,23 +166,28 @@ class SchemaRenaming:
         try:
             return self._checker.fits(schema, key, 0) is not False
         except TooMuchWork:
-            return True
+            if self._work.left < 0:
+                raise
+            return True  # nested too deeply
 
     def _pattern(self, pattern: str, same: bool = True) -> str:
         """A pattern of keys that matches the new key where it matches the old one; the same if that cannot be told."""
         if not same or len(pattern) > _MAX_MATCHED or not _READABLE_PATTERN.fullmatch(pattern) or not compiles(pattern):
             return pattern
+        self._work.charge(cost_of(pattern) + len(self._names) // _LOOKED_AT)
         compiled = re.compile(pattern)
         added: list[str] = []
         removed: list[str] = []
         for key, new in self._names.items():
             self._matches += 1
             if len(key) <= _MAX_MATCHED and self._matches <= _MAX_MATCHES:
+                self._work.charge(1 + len(key) ** 2 // _MATCHED)
                 matches = compiled.search(key) is not None
                 if matches != (compiled.search(new) is not None):
                     (added if matches else removed).append(re.escape(new))
         result = rf"^(?!(?:{'|'.join(removed)})$)[\s\S]*?(?:{pattern})" if removed else pattern
         result = f"(?:{result})|^(?:{'|'.join(added)})$" if added else result
+        self._work.charge(cost_of(result))
         return result if compiles(result) else pattern
 
     def _reference(self, reference: str, same: bool) -> str:
@@ -184,6 +203,7 @@ class SchemaRenaming:
             name = f"{'renamed' if same else 'original'}_{len(self._copies)}"
             while name in self._root.get("$defs", ()):
                 name += "_"
+            self._work.charge(_size(target.value) // _COPIED)
             self._copies[key] = name
             self._pending.append((name, target.value, same))
         document = reference.partition("#")[0]
@@ -218,6 +238,7 @@ class SchemaRenaming:
         return _Target(value, "".join((document, mark, *(f"/{step}" for step in steps))), same)
 
     def _is_own(self, document: str) -> bool:
+        self._work.charge((len(self._base) + len(document)) // _COPIED)
         try:
             return bool(self._base) and urljoin(self._base, document) == self._base
         except ValueError:
@@ -232,15 +253,22 @@ class SchemaRenaming:
             if isinstance(part, str) and part in self._names:
                 break
             if isinstance(part, dict):
-                if not part.keys().isdisjoint((*self._names, *_REFERENCES, "properties")):
+                if not self._mentioned.isdisjoint(part):
                     break
                 pending += part.values()
             elif isinstance(part, list):
                 pending += part
         else:
             self._copied += seen
+            self._work.charge(seen)
             return False
+        self._work.charge(seen + len(pending) // _LOOKED_AT)
         return True
+
+
+def _size(value: Any) -> int:
+    """Bytes of JSON."""
+    return len(msgspec.json.encode(value, enc_hook=float))
 
 
 def _step(value: Any, name: str) -> Any:

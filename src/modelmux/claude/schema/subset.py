@@ -30,6 +30,7 @@ from modelmux.claude.schema.reader import (
     types_of,
 )
 from modelmux.claude.schema.size import DEFINITIONS, Size, size_of
+from modelmux.claude.schema.work import TooMuchWork, Work, request_work
 
 #: Limits of one request, over all its schemas.
 MAX_OPTIONAL: Final = 24
@@ -39,6 +40,8 @@ MAX_DEPTH: Final = 60
 #: Parts of one schema, every use of a reference written out. No real schema comes near it; a hostile one doubles with
 #: every line.
 MAX_PARTS: Final = 5_000
+#: Work on one part, see ``work.py``.
+_PART: Final = 4
 #: JSON within JSON: a schema within a schema takes at most two levels, and its values are not deep.
 MAX_NESTING: Final = 3 * MAX_DEPTH
 
@@ -87,16 +90,22 @@ def demoted_keywords_message(subset: Subset) -> str:
     return f"Not enforced, moved into descriptions: {', '.join(subset.demoted)}."
 
 
-def to_subset(schema: Json) -> Subset:
-    """Bring a client's schema into the subset. Deterministic; the input is not changed."""
+def to_subset(schema: Json, work: Work | None = None) -> Subset:
+    """Bring a client's schema into the subset. Deterministic; the input is not changed.
+
+    :param work: what is left for the schemas of the request.
+    """
     if too_deep(schema, MAX_NESTING):
         return Subset({}, unsupported_reason="it is nested too deeply")
-    converter = _Converter(schema)
+    work = work or request_work()
+    converter = _Converter(schema, work)
     try:
         result = converter.convert_root()
         size = _check_size(size_of(result))
     except NotExpressible as error:
         return Subset({}, unsupported_reason=str(error))
+    except TooMuchWork:
+        return Subset({}, unsupported_reason="the schemas of this request take too much work together")
     return Subset(result, tuple(sorted(converter.demoted)), size.optional, size.unions)
 
 
@@ -117,9 +126,10 @@ def _check_size(size: Size | None) -> Size:
 class _Converter:
     """One conversion: the reader of the schema, and what was counted on the way."""
 
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, work: Work) -> None:
         self._root = root
-        self._reader = SchemaReader(root)
+        self._work = work
+        self._reader = SchemaReader(root, work)
         self._depth = 0
         self._parts = 0
         self._references: list[str] = []  # whose definitions are still to be converted
@@ -149,6 +159,7 @@ class _Converter:
         """
         if not isinstance(schema, dict):
             raise NotExpressible("a part of it allows any value")  # true, false, or not a schema
+        self._work.charge(_PART)
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise NotExpressible(f"it has more than {MAX_PARTS} parts")
@@ -209,6 +220,7 @@ class _Converter:
         else:
             notes.pop("additionalProperties", None)
         if "array" in types:
+            self._work.charge(len(list_in(schema.get("prefixItems"))))
             result["items"] = self.convert(item_schema(schema))
             if notes.get("minItems") in (0, 1) and notes["minItems"] is not True and notes["minItems"] is not False:
                 result["minItems"] = notes.pop("minItems")

@@ -13,11 +13,11 @@ import msgspec
 
 from modelmux.claude.schema.draft2020 import CHECKS, MAX_LEVELS, compiles, is_anchor, is_valid
 from modelmux.claude.schema.keyword_values import LEFT_OUT, REPAIRS, flag_in, loses_names, names_in, number_in
+from modelmux.claude.schema.patterns import MAX_REMEMBERED, charge_patterns
 from modelmux.claude.schema.schema_types import read_type
+from modelmux.claude.schema.work import Work, request_work
 
 Json = dict[str, Any]
-#: Bytes of the longest schema whose check is remembered: 8 MiB with all of them.
-_MAX_REMEMBERED: Final = 8192
 #: What a notice names.
 _NESTING: Final = "nesting"
 #: Keywords that constrain nothing.
@@ -63,17 +63,20 @@ class ValidSchema(NamedTuple):
     change: str = ""
 
 
-def to_valid(schema: Json, *, keep_type: bool = False) -> ValidSchema:
+def to_valid(schema: Json, work: Work | None = None, *, keep_type: bool = False) -> ValidSchema:
     """The schema if it is valid by draft 2020-12, else one that is and binds as much of it as can be said.
 
+    :param work: what is left for the schemas of the request.
     :param keep_type: the type of the root is valid and stays, also beside ``nullable``.
+    :raises TooMuchWork: its regular expressions, or its repair, take more.
     """
-    if _is_valid(schema):
+    work = work or request_work()
+    if _is_valid(schema, work):
         return ValidSchema(schema)
-    repair = _Repair(keep_type=keep_type)
+    repair = _Repair(work, keep_type=keep_type)
     repaired = repair.schema(schema, 0)
     if repair.losses and repair.has_references:  # what they refer to may be what lost a constraint
-        repair = _Repair(keep_type=keep_type, distrusts_references=True)
+        repair = _Repair(work, keep_type=keep_type, distrusts_references=True)
         repaired = repair.schema(schema, 0)
     parts = ["The schema is not JSON Schema draft 2020-12."]
     if repair.rewritten:
@@ -83,13 +86,15 @@ def to_valid(schema: Json, *, keep_type: bool = False) -> ValidSchema:
     return ValidSchema(repaired, " ".join(parts))
 
 
-def _is_valid(schema: Json) -> bool:
+def _is_valid(schema: Json, work: Work) -> bool:
     """``is_valid``, remembered: clients send the same tools with every request."""
     try:
         encoded = msgspec.json.encode(schema, enc_hook=float)  # numbers that know how they were written
     except RecursionError:
+        charge_patterns(schema, None, work)
         return is_valid(schema)
-    return _remembered(encoded) if len(encoded) <= _MAX_REMEMBERED else is_valid(schema)
+    charge_patterns(schema, encoded, work)
+    return _remembered(encoded) if len(encoded) <= MAX_REMEMBERED else is_valid(schema)
 
 
 @lru_cache(maxsize=1024)
@@ -103,7 +108,8 @@ class _Repair:
     :param distrusts_references: a reference counts as one to a schema that lost a constraint.
     """
 
-    def __init__(self, *, keep_type: bool, distrusts_references: bool = False) -> None:
+    def __init__(self, work: Work, *, keep_type: bool, distrusts_references: bool = False) -> None:
+        self._work = work
         self._keep_type = keep_type
         self._distrusts_references = distrusts_references
         self._changes = 0
@@ -172,6 +178,7 @@ class _Repair:
 
     def _short(self, value: Any) -> Any:
         """``"string"``, or a list of types, in the place of a schema."""
+        self._work.charge(1)
         found = read_type(value)
         if found is None:
             self._leave_out("type")

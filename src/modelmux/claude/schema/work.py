@@ -1,12 +1,17 @@
-"""The limit of work that one answer and its schema may cause."""
+"""The limits of work that schemas may cause: those of one request together, and those of one answer."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from modelmux.errors import InvalidRequest
+
 #: Work on one answer, all that is done to it together: a unit is one mark of its JSON that is read, one keyword applied
 #: to one value, or one value compared. All of it takes some 0.2 s; an answer of 100 kB inside an envelope needs half.
 MAX_WORK: Final = 100_000
+#: Work on all schemas of one request, besides what is linear in their length: references followed, schemas merged,
+#: regular expressions compiled. A unit is about a microsecond. Without it, a few hundred bytes take seconds.
+MAX_REQUEST_WORK: Final = 50_000
 #: Levels of schemas within one another, references followed: far above real ones, far below Python's recursion limit.
 MAX_LEVELS: Final = 64
 
@@ -16,15 +21,45 @@ class TooMuchWork(Exception):
 
 
 class Work:
-    """The work that is left for one answer."""
+    """The work that is left for one answer, or for the schemas of one request."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_patterns")
 
     def __init__(self, most: int = MAX_WORK) -> None:
         self._left = most
+        self._patterns: set[str] | None = None
+
+    @property
+    def left(self) -> int:
+        return self._left
 
     def charge(self, units: int) -> None:
         """:raises TooMuchWork: more than the limit together."""
         self._left -= units
         if self._left < 0:
             raise TooMuchWork
+
+    def charge_pattern(self, pattern: str, units: int) -> None:
+        """Charge a regular expression the first time: compiled ones are remembered.
+
+        :raises TooMuchWork:
+        """
+        if self._patterns is None:
+            self._patterns = set()
+        if pattern not in self._patterns:
+            self._patterns.add(pattern)
+            self.charge(units)
+
+
+def request_work() -> Work:
+    """The work that is left for the schemas of one request."""
+    return Work(MAX_REQUEST_WORK)
+
+
+def too_much_work(field: str) -> InvalidRequest:
+    """The client's error for schemas that take too much work together."""
+    return InvalidRequest(
+        "The schemas of this request combine too much, or have too many regular expressions.",
+        param=field,
+        hint="Write references and allOf out, and send fewer or smaller schemas.",
+    )

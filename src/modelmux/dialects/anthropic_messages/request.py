@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +15,12 @@ from modelmux.dialects.request_body import decode_legal
 from modelmux.errors import InvalidRequest
 from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
+from modelmux.wire.sliced_json import SLICE, decode_sliced
 
 #: Attempts for a request that the client's SDK already repeats, fallbacks included: its retries and ours multiply.
 ATTEMPTS_OF_A_RETRY: Final = 2
+#: Of a message or block, on average: the shortest text block takes 25.
+_LEAST_BYTES: Final = 12
 _LARGE_CONTEXT: Final = "[1m]"  # a client's mark for the window it assumes; part of no model's name
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -34,15 +37,17 @@ def decode_native(
     :param model, stream, location: where the path of the request says it, not the body.
     :raises InvalidRequest: naming the field.
     """
-    content, legal = decode_legal(body, partial(decode_body, _decoder))
+    content, legal = decode_legal(body, _decode)
     name = _model(content) if model is None else model
     name = name[: -len(_LARGE_CONTEXT)] if name.lower().endswith(_LARGE_CONTEXT) else name
     wants_stream = _stream(content) if stream is None else stream
     version = find_header(headers, b"anthropic-version")
+    blocks = list(blocks_of(content))
+    _check_number(blocks, content, body)
     native = NativeRequest(
         legal.data,
         content,
-        list(blocks_of(content)),
+        blocks,
         wants_stream,
         _betas(headers),
         version.strip() if version is not None else None,
@@ -58,6 +63,28 @@ def decode_native(
         native=native,
         max_attempts=ATTEMPTS_OF_A_RETRY if is_retry else None,
     )
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    """:raises InvalidRequest: not a JSON object."""
+    if len(body) > SLICE:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            content = decode_sliced(body)
+            if isinstance(content, dict):
+                return content
+    return decode_body(_decoder, body)
+
+
+def _check_number(blocks: Sequence[Any], content: dict[str, Any], body: bytes) -> None:
+    """Refuse a request of next to nothing but empty blocks, each of which costs as much as one with a text.
+
+    :raises InvalidRequest:
+    """
+    if len(body) > SLICE:
+        messages = content.get("messages")
+        number = len(blocks) + (len(messages) if isinstance(messages, list) else 0)
+        if number > len(body) // _LEAST_BYTES:
+            raise InvalidRequest("messages: There are too many empty messages or blocks.", param="messages")
 
 
 def _model(content: dict[str, Any]) -> str:

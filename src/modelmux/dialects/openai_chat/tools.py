@@ -81,7 +81,7 @@ def _translate(tool: Tool, path: str, ctx: TranslationContext) -> anthropic.Tool
 
 def _function(function: FunctionDefinition, path: str, ctx: TranslationContext) -> anthropic.Tool:
     name = ctx.tool_names.upstream(function.name, f"{path}.name")
-    root = to_object_root(function.parameters, f"{path}.parameters")
+    root = to_object_root(function.parameters, f"{path}.parameters", ctx.schema_work)
     if root.change:
         ctx.notices.add("changed", f"{path}.parameters", root.change)
     return anthropic.Tool(name, root.schema, function.description or None, function.strict or None)

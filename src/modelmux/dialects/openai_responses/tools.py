@@ -217,7 +217,7 @@ class ToolTable:
         self.tools.append(tool)
 
     def _function(self, name: str, tool: Tool, path: str) -> anthropic.Tool:
-        root = to_object_root(tool.parameters, f"{path}.parameters")
+        root = to_object_root(tool.parameters, f"{path}.parameters", self._ctx.schema_work)
         if root.change:
             self._ctx.notices.add("changed", f"{path}.parameters", root.change)
         return anthropic.Tool(name, root.schema, tool.description or None, tool.strict or None)

@@ -7,15 +7,17 @@ Source of the shapes: the ``openai`` SDK (``types/chat/completion_create_params.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import BreakpointMarker, CacheMarker
 from modelmux.wire.openai.members import remove_unknown, shape_of
+from modelmux.wire.sliced_json import SLICE, decode_items, decode_sliced
 
 
 class Closed(Struct, forbid_unknown_fields=True):
@@ -281,14 +283,36 @@ _decoder: Final = msgspec.json.Decoder(ChatRequest)
 _object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _SHAPE: Final = shape_of(ChatRequest)
 _CALL_SHAPES: Final = {"function": shape_of(FunctionToolCall), "custom": shape_of(CustomToolCall)}
+_members_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
+_arrays: Final = msgspec.json.Decoder(list[Raw])
+_EMPTY: Final = Raw(b"[]")
+#: Fields that are decoded in slices.
+_SLICED: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "messages": msgspec.json.Decoder(list[ChatMessage]),
+    "tools": msgspec.json.Decoder(list[Tool]),
+}
 
 
 def decode_plain(body: bytes) -> ChatRequest | None:
     """Decode a request body that is Chat Completions and nothing else; None if anything else is in it."""
     try:
-        return _decoder.decode(body)
+        return _decoder.decode(body) if len(body) <= SLICE else _decode_sliced(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _decode_sliced(body: bytes) -> ChatRequest:
+    """:raises msgspec.DecodeError, UnicodeDecodeError, RecursionError:"""
+    members = _members_decoder.decode(body)
+    lists = {
+        name: _arrays.decode(members[name])
+        for name in _SLICED
+        if bytes(members.get(name, b""))[:1] == b"[" and memoryview(members[name]).nbytes > SLICE
+    }
+    request = _decoder.decode(msgspec.json.encode({**members, **dict.fromkeys(lists, _EMPTY)}))
+    for name, items in lists.items():
+        setattr(request, name, decode_items(items, _SLICED[name].decode))
+    return request
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -296,6 +320,11 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
     :raises InvalidRequest: not a JSON object; if msgspec says so, with the name of the field.
     """
+    if len(body) > SLICE:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = decode_sliced(body)
+            if isinstance(value, dict):
+                return value
     try:
         return _object_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -15,7 +15,7 @@ from modelmux.claude.schema.root import COMBINED, TYPED, to_accepted_root, to_ob
 from modelmux.claude.schema.subset import MAX_DEPTH
 from modelmux.emulator.validation.json_schema import check_valid
 from modelmux.errors import InvalidRequest
-from support.work import count_calls
+from support.work import assert_linear, count_calls
 
 T = {"type": "string"}
 A = {"type": "object", "properties": {"a": T, "k": {"const": "a"}}, "required": ["k", "a"], "description": "An A."}
@@ -120,6 +120,15 @@ def chain(levels: int, link: Any) -> dict[str, Any]:
     return {**ref("0"), "$defs": {**{str(i): link(ref(str(i + 1))) for i in range(levels)}, str(levels): A}}
 
 
+def chain_of_texts(levels: int) -> dict[str, Any]:
+    """The schema of one property doubles with every definition."""
+    defs = {str(levels): A}
+    for level in range(levels):
+        below = ref(str(level + 1))
+        defs[str(level)] = {"allOf": [below, {"allOf": [below, {"properties": {"a": {"minLength": level}}}]}]}
+    return {**ref("0"), "$defs": defs}
+
+
 #: A few seconds; without its bounds the work would be exponential, or the product of two large numbers.
 MOST_CALLS = 3_000_000
 TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
@@ -127,12 +136,20 @@ TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
     ("itself by allOf", {**ref("S"), "$defs": {"S": {"allOf": [ref("S"), A]}}}, "refers to itself"),
     ("depth", deep(61), "nested too deeply"),
     ("depth of a value", {"anyOf": [{"x": json.loads("[" * 500 + "]" * 500)}]}, "nested too deeply"),
-    ("doubling", chain(25, lambda r: {"allOf": [r, r]}), "combines too much"),
-    ("doubling variants", chain(25, lambda r: {"anyOf": [r, r]}), "combines too much"),
+    ("doubling texts", chain_of_texts(25), "combines too much"),
     ("a long text in every variant", {
         "anyOf": [{"allOf": [ref("L"), {"properties": {"a": {"minLength": i}}}]} for i in range(2_000)],
         "$defs": {"L": {"properties": {"a": {"description": "x" * 10_000}}}}}, "combines too much"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["allOf", "anyOf", "oneOf"])
+def test_definitions_that_use_each_other_twice_are_merged_once(key: str) -> None:
+    def merge(levels: int) -> Any:
+        return to_object_root(chain(levels, lambda r: {key: [r, r]}), "w").schema["properties"]
+
+    assert merge(25) == A["properties"]
+    assert_linear(merge, 12)
 
 
 @pytest.mark.parametrize(("schema", "says"), [t[1:] for t in TOO_MUCH], ids=[t[0] for t in TOO_MUCH])

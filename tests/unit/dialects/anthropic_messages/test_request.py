@@ -91,3 +91,31 @@ def test_headers_of_replies() -> None:
     ]  # fmt: skip
     assert ANTHROPIC_MESSAGES.reply_headers("req_1", upstream) == upstream[:2]
     assert ANTHROPIC_MESSAGES.reply_headers("req_1", []) == [(b"request-id", b"req_1")]
+
+
+def test_a_large_request_is_decoded_as_a_small_one() -> None:
+    turns = [{"role": "user", "content": [{"type": "text", "text": "word " * 9, "unknown": 1.5}]}] * 3_000
+    decoded = decode({"model": "m", "messages": turns})
+    assert native(decoded).content == {"model": "m", "messages": turns}
+    assert len(native(decoded).blocks) == 3_000
+
+
+@pytest.mark.parametrize("body", [b'{"model": "m", "messages": [' + b'"x", ' * 40_000, b'"' + b"x" * 200_000 + b'"'])
+def test_a_large_request_that_is_not_an_object_is_refused_as_a_small_one(body: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode(body)
+    with pytest.raises(InvalidRequest) as small:
+        decode(b'"x"' if body.startswith(b'"') else b'{"model": "m", "messages": [')
+    assert caught.value.message == small.value.message
+
+
+@pytest.mark.parametrize("part", [{"messages": [{}] * 60_000}, {"system": [{}] * 60_000}, {"tools": [{}] * 60_000}])
+def test_a_large_request_of_empty_parts_is_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="too many empty messages"):
+        decode({"model": "m", "messages": [], **part})
+
+
+def test_a_large_request_of_the_shortest_parts_is_not() -> None:
+    block = {"type": "text", "text": ""}
+    assert decode({"model": "m", "messages": [{"role": "user", "content": [block] * 10_000}]}).model == "m"
+    assert decode({"model": "m", "messages": 5, "system": "x" * 200_000}).model == "m"

@@ -223,6 +223,12 @@ CASES: Final = [
     Case("a deep root", {"tools": [tool(parameters={"allOf": [], "default": json.loads("[" * 200 + "]" * 200)})]}),
     Case("a root that combines too much", {"tools": [tool(parameters={
         "anyOf": [{"$ref": "#/$defs/d"}] * 4, "$defs": {"d": objects({"a": {"description": LONG}})}})]}),
+    Case("schemas with too many expressions", {"tools": [tool(parameters=objects({
+        f"p{i}": {**STRING, "pattern": f"{i}" * 1_000} for i in range(30)}))]}),
+    Case("an answer with too many expressions", form({**objects({"a": True}), "patternProperties": {
+        f"{i}" * 1_000: {} for i in range(30)}})),
+    Case("strict tools that take too much work", {"tools": [
+        tool(f"f{i}", objects({"a": {"anyOf": [STRING] * 4_900}}), strict=True) for i in range(3)]}),
     Case("strict tools of a model without", {"tools": [tool(parameters=objects({}), strict=True)]}, NO_FORMAT),
     Case("a strict tool that does not fit", {"tools": [tool(parameters=objects({"a": {}}), strict=True)]}),
     Case("too many strict tools", {"tools": [tool(f"f{i}", objects({}), strict=True) for i in range(21)]}),

@@ -14,6 +14,7 @@ from modelmux.wire.openai import chat_request as chat
 from modelmux.wire.openai import chat_response as reply
 from modelmux.wire.openai.chat_request import decode_request, decode_request_with_unknown
 from modelmux.wire.openai.chat_response import Chunk, ChunkDelta, ChunkEncoder, decode_chunk
+from modelmux.wire.sliced_json import SLICE
 
 USAGE = reply.Usage(5, 2, 7, reply.PromptTokensDetails(1, 2), reply.CompletionTokensDetails(1), 2, 1)
 USAGE_JSON = (
@@ -213,3 +214,37 @@ def test_unknown_fields_do_not_hide_what_is_wrong(value: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode_request(json.dumps({"zz": 1, "model": "m", "messages": [value]}).encode())
     assert (caught.value.param or "").startswith("messages.0")
+
+
+def test_a_large_request_is_decoded_as_a_small_one() -> None:
+    turn = {"role": "user", "content": [{"type": "text", "text": "word " * 9}]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    for count in (1, 3_000):
+        value = {"tools": [tool] * count, "model": "m", "messages": [turn] * count}
+        request = chat.decode_plain(json.dumps(value).encode())
+        assert request == msgspec.convert(value, chat.ChatRequest)
+        assert chat.decode_object(json.dumps(value).encode()) == value
+        assert chat.decode_plain(json.dumps({**value, "unknown": 1}).encode()) is None
+        assert chat.decode_plain(json.dumps({**value, "messages": [turn] * count + [5]}).encode()) is None
+
+
+@pytest.mark.parametrize("body", [b'"' + b"x" * 200_000 + b'"', b"[" + b"1," * 100_000])
+def test_a_large_body_that_is_not_an_object_is_refused(body: bytes) -> None:
+    assert chat.decode_plain(body) is None
+    with pytest.raises(InvalidRequest):
+        chat.decode_object(body)
+
+
+def test_no_large_list_is_decoded_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Watched:
+        def decode(self, data: bytes) -> list[Any]:
+            sizes.append(len(data))
+            return msgspec.json.decode(data, type=list[chat.ChatMessage])
+
+    monkeypatch.setitem(chat._SLICED, "messages", Watched())  # type: ignore[arg-type]
+    value = {"model": "m", "messages": [{"role": "user", "content": "word " * 9}] * 10_000}
+    assert chat.decode_plain(json.dumps(value).encode()) == msgspec.convert(value, chat.ChatRequest)
+    assert sum(sizes) > 500_000
+    assert max(sizes) <= SLICE + 2

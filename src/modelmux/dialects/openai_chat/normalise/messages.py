@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from modelmux.dialects.openai_chat.normalise.waiting_calls import WaitingCalls
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
@@ -17,6 +18,7 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     Rewrite,
     as_json,
     first,
+    missing,
     unknown_value,
     without,
     wrong_type,
@@ -42,8 +44,8 @@ class MessageList:
         self.messages: list[Json] = []
         self._rewrite = rewrite
         self._calls_open = False
-        #: Calls of the last assistant message that have no result: (id, name).
-        self._waiting: list[tuple[str, str]] = []
+        #: Of the last assistant message.
+        self._waiting = WaitingCalls()
 
     def add_system(self, content: Any, path: str) -> None:
         """A system prompt that stood beside the messages."""
@@ -72,8 +74,9 @@ class MessageList:
                 raise unknown_value(value["role"], f"{path}.role", _ROLES)
         self._calls_open = False
         value = without(value, "role", *(("type",) if value.get("type") == "message" else ()))
-        if role is not None:
-            value = {"role": role, **value}
+        if role is None:
+            raise missing(f"{path}.role")
+        value = {"role": role, **value}
         if role == "user":
             self._add_user(value, path)
         elif role == "assistant":
@@ -126,7 +129,7 @@ class MessageList:
             self._report_rest(value, ("role", "content"), path)
 
     def _add_assistant(self, value: Json, path: str) -> None:
-        self._waiting = []
+        self._waiting = WaitingCalls()
         if not value.get("images"):  # LiteLLM's, of replies that have none
             value = without(value, "images")
         content, calls = value.get("content"), value.get("tool_calls")
@@ -168,7 +171,7 @@ class MessageList:
 
     def _wait_for(self, call: Json) -> None:
         inner = call[call["type"]]
-        self._waiting.append((str(call.get("id") or ""), str(inner.get("name") or "")))
+        self._waiting.add(str(call.get("id") or ""), str(inner.get("name") or ""))
 
     def _add_tool(self, value: Json, path: str, content: str | None = None) -> None:
         """A tool message. Results in its content are messages of their own."""
@@ -183,12 +186,14 @@ class MessageList:
         id = first(value, *_RESULT_IDS)
         value = without(value, *_RESULT_IDS)
         if id is None:
-            id = self._only_call(value.get("name"))
+            name = value.get("name")
+            id = self._waiting.only(name if isinstance(name, str) else None)
             if id is not None:
                 self._rewrite.completed(f"{path}.tool_call_id", "The result is that of the only call without one.")
         if id is not None:
             value["tool_call_id"] = normalise_id(id, f"{path}.tool_call_id", self._rewrite)
-            self._waiting = [call for call in self._waiting if call[0] != value["tool_call_id"]]
+            if isinstance(value["tool_call_id"], str):
+                self._waiting.answer(value["tool_call_id"])
         fields, position = self._result_content(given, position)
         self._add_content({**value, **fields}, path, position)
 
@@ -210,11 +215,6 @@ class MessageList:
             return {"content": content}, path
         self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
         return {"content": as_json(content)}, path
-
-    def _only_call(self, name: Any) -> str | None:
-        """The id of the only call without a result, or of the only one of that name."""
-        waiting = [id for id, called in self._waiting if not isinstance(name, str) or called == name]
-        return waiting[0] if len(waiting) == 1 and waiting[0] else None
 
     def _parts(self, content: Any, path: str) -> list[tuple[Json, str]]:
         """Parts, and the client's path of each."""

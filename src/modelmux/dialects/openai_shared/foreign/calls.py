@@ -9,6 +9,7 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     Rewrite,
     as_json,
     first,
+    missing,
     unknown_value,
     without,
     wrong_type,
@@ -77,7 +78,7 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
         used += (*_NAMES, *_ARGUMENTS)
         inner = {"name": value.get(name), text: value.get(spelling)}
         if inner["name"] is None:
-            del inner["name"]
+            raise missing(rewrite.client_spelling(f"{position}.name"))
     call = {**without(value, *used), "type": kind, kind: dict(inner)}
     if (id := first(value, *_IDS)) is not None:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)

@@ -11,6 +11,7 @@ from modelmux.catalog import ModelCard
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notices
 from modelmux.claude.options import Options
+from modelmux.claude.schema.work import request_work
 from modelmux.errors import InvalidRequest
 from modelmux.wire.json_edit import Path, dotted
 
@@ -24,7 +25,7 @@ class NativeDraft:
 
     __slots__ = (
         "betas", "card", "content", "count_tokens", "edits", "native", "notices", "options",
-        "property_names", "refused",
+        "property_names", "refused", "schema_work",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +46,8 @@ class NativeDraft:
         self.betas = list(native.betas)
         self.edits: dict[Path, bytes | None] = {}
         self.notices = Notices()
+        #: What is left for all schemas.
+        self.schema_work = request_work()
         #: See ``ReplyPlan``.
         self.property_names: Mapping[str, Mapping[str, str]] = {}
 

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from modelmux.claude.native import Content
-from modelmux.claude.property_keys import RENAMED, names_for, rename_in_input, rename_in_schema, renamed_keys
-from modelmux.claude.schema.root import RootSchema, to_accepted_root
+from modelmux.claude.property_keys import RENAMED, KeyNames, names_for, rename_in_input, rename_in_schema, renamed_keys
+from modelmux.claude.schema.root import RootSchema, combines_at_root, to_accepted_root
+from modelmux.claude.schema.work import TooMuchWork, Work, too_much_work
 from modelmux.errors import InvalidRequest
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, refuse
 from modelmux.wire.json_edit import Path, dotted
@@ -30,10 +31,11 @@ def surrogates(draft: NativeDraft) -> None:
 def schemas(draft: NativeDraft) -> None:
     """Schemas of tools that are not valid, their roots, and keys under these, with the calls of these tools in the
     history."""
-    names: dict[str, dict[str, str]] = {}
+    names: dict[str, KeyNames] = {}
+    written = _WrittenSchemas(draft)
     for index, tool in enumerate(_list(draft.content.get("tools"))):
         if isinstance(tool, dict) and tool.get("type") in (None, "custom"):
-            keys = _schema(draft, tool, index)
+            keys = _schema(draft, tool, index, written)
             if keys and isinstance(tool.get("name"), str):
                 names[tool["name"]] = keys
     if names:
@@ -41,13 +43,14 @@ def schemas(draft: NativeDraft) -> None:
         draft.property_names = {name: {new: key for key, new in keys.items()} for name, keys in names.items()}
 
 
-def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
+def _schema(draft: NativeDraft, tool: Content, index: int, written: _WrittenSchemas) -> KeyNames:
     """Repair one schema. The keys that are renamed."""
     path: Path = ("tools", index, "input_schema")
     schema = tool.get("input_schema")
     if not isinstance(schema, dict):
-        return {}
-    valid = _accepted(schema, path)
+        return KeyNames({})
+    is_written = combines_at_root(schema)  # and sure to change: merged once
+    valid = _accepted(written.schema(index) if is_written else schema, path, draft.schema_work)
     keys = renamed_keys(valid.schema)
     if valid.change:
         draft.notices.add("changed", dotted(path), valid.change)
@@ -57,10 +60,20 @@ def _schema(draft: NativeDraft, tool: Content, index: int) -> dict[str, str]:
         if isinstance(examples, list):
             renamed = [rename_in_input(value, keys) if isinstance(value, dict) else value for value in examples]
             draft.set(("tools", index, "input_examples"), renamed)
-    if valid.change or keys:
-        written = _accepted(_as_written(draft, index), path).schema  # the same, with numbers in the client's spelling
-        draft.edits[path] = msgspec.json.encode(rename_in_schema(written, keys) if keys else written, enc_hook=_number)
+    if valid.change or keys:  # with numbers in the client's spelling
+        changed = valid.schema if is_written else _accepted(written.schema(index), path, draft.schema_work).schema
+        draft.edits[path] = msgspec.json.encode(
+            _renamed(changed, keys, path, draft.schema_work) if keys else changed, enc_hook=_number
+        )
     return keys
+
+
+def _renamed(schema: dict[str, Any], keys: KeyNames, path: Path, work: Work) -> dict[str, Any]:
+    try:
+        return rename_in_schema(schema, keys, work)
+    except TooMuchWork:
+        error = too_much_work(dotted(path))
+        raise refuse(path, error.message, error.hint) from None
 
 
 class _WrittenFloat(float):
@@ -77,19 +90,27 @@ def _number(value: Any) -> Any:
     return Raw(value.text.encode())
 
 
-def _as_written(draft: NativeDraft, index: int) -> dict[str, Any]:
-    tool = _arrays.decode(_objects.decode(draft.native.body)["tools"])[index]
-    return _numbers.decode(_objects.decode(tool)["input_schema"])
+class _WrittenSchemas:
+    """The schemas of the tools with their numbers as they were written. The tools are split once, when first asked."""
+
+    def __init__(self, draft: NativeDraft) -> None:
+        self._draft = draft
+        self._tools: list[Raw] | None = None
+
+    def schema(self, index: int) -> dict[str, Any]:
+        if self._tools is None:
+            self._tools = _arrays.decode(_objects.decode(self._draft.native.body)["tools"])
+        return _numbers.decode(_objects.decode(self._tools[index])["input_schema"])
 
 
-def _accepted(schema: dict[str, Any], path: Path) -> RootSchema:
+def _accepted(schema: dict[str, Any], path: Path, work: Work) -> RootSchema:
     try:
-        return to_accepted_root(schema, dotted(path))
+        return to_accepted_root(schema, dotted(path), work)
     except InvalidRequest as error:
         raise refuse(path, error.message, error.hint) from None
 
 
-def _history(draft: NativeDraft, names: Mapping[str, Mapping[str, str]]) -> None:
+def _history(draft: NativeDraft, names: Mapping[str, KeyNames]) -> None:
     """Rename keys in calls. The values keep their bytes."""
     messages: list[Raw] | None = None
     for index, message in enumerate(_list(draft.content.get("messages"))):

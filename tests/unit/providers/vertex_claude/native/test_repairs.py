@@ -174,3 +174,14 @@ def test_any_schema_is_repaired_or_stays(schema: dict[str, Any]) -> None:
     is_root = schema.get("type") == "object" and COMBINERS.isdisjoint(schema)
     if is_root and valid_by_jsonschema(schema) and not renamed_keys(schema):
         assert made.body == body
+
+
+def test_schemas_that_take_too_much_work_are_refused_by_name() -> None:
+    schemas = [
+        {"type": "object", "properties": {str(i): {"pattern": f"{at}{i}" * 300} for i in range(9)}} for at in range(9)
+    ]
+    tools = json.dumps([{"name": f"f{at}", "input_schema": schema} for at, schema in enumerate(schemas)]).encode()
+    with pytest.raises(InvalidRequest, match="too many regular expressions") as caught:
+        prepare(body_with(tools))
+    assert caught.value.param is not None
+    assert caught.value.param.endswith(".input_schema")

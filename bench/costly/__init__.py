@@ -1,0 +1,1 @@
+"""The requests that cost the most CPU time for their size."""

@@ -1,0 +1,54 @@
+"""Requests that take long to translate, apart from the event loop: one of them must not delay all others.
+
+What they need is done in a thread, whose Python code the interpreter interrupts every few milliseconds. A call in C is
+not interrupted: large JSON is decoded in slices (``wire/sliced_json.py``), and what one request may hold is limited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from modelmux.errors import InvalidRequest
+from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, count_objects, count_values
+
+#: Bytes of a request that is looked at. The usual request pays one comparison.
+LARGE: Final = 128 * 1024
+#: Objects and arrays that are translated within some 10 ms.
+FEW_OBJECTS: Final = 1_000
+FEW_VALUES: Final = 20_000
+#: Bytes of text or media that are decoded, copied and encoded within some 10 ms.
+LONG: Final = 2 * 1024 * 1024
+#: The same for stored items.
+FEW_ITEMS: Final = 200
+
+T = TypeVar("T")
+
+
+class LargeRequests:
+    """The thread of one process, started with the first large request. More threads would be no faster."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "modelmux-large-request")
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """The result of a pure function. A client that leaves meanwhile is noticed at once."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def is_costly(body: bytes) -> bool:
+    """Whether a request takes more than some 10 ms.
+
+    :raises InvalidRequest: it holds more than any model reads.
+    """
+    if len(body) < LARGE:
+        return False
+    objects, values = count_objects(body), count_values(body)
+    if objects > MAX_OBJECTS or values > MAX_VALUES:
+        raise InvalidRequest(
+            f"The request has more than {MAX_OBJECTS:,} objects and arrays, or {MAX_VALUES:,} values.",
+            hint="Send fewer: no model has a context for so many.",
+        )
+    return objects > FEW_OBJECTS or values > FEW_VALUES or len(body) > LONG

@@ -1,0 +1,123 @@
+"""Large requests: one of them holds the event loop, so that every other client waits."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from modelmux.errors import InvalidRequest
+from modelmux.gateway.large_requests import FEW_OBJECTS, FEW_VALUES, LARGE, LONG, is_costly
+from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES
+from support.asgi import request
+from support.fakes import FakeReply, FakeUpstream, message_reply
+from support.gateway import MODEL, gateway
+
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+COUNT, INPUT_TOKENS = "/v1/messages/count_tokens", "/v1/responses/input_tokens"
+RAW = f"/v1/projects/p/locations/global/publishers/anthropic/models/{MODEL}:rawPredict"
+MANY = 5_000
+
+
+@contextmanager
+def calls_by_thread() -> Iterator[dict[str, int]]:
+    """How many functions are called in the thread of the event loop, and in others."""
+    calls = {"loop": 0, "other": 0}
+    loop = threading.get_ident()
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            calls["loop" if threading.get_ident() == loop else "other"] += 1
+
+    before = sys.getprofile()
+    threading.setprofile(count)
+    sys.setprofile(count)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+
+
+def body(path: str, messages: list[Any]) -> dict[str, Any]:
+    if path in (RESPONSES, INPUT_TOKENS):
+        return {"model": MODEL, "input": messages, "store": False}
+    return {"model": MODEL, "max_tokens": 10, "messages": messages}
+
+
+def turns(count: int) -> list[Any]:
+    return [{"role": "user" if (count - i) % 2 else "assistant", "content": "word " * 5} for i in range(count)]
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, RAW, COUNT, INPUT_TOKENS])
+async def test_a_large_request_is_translated_apart_from_the_event_loop(path: str) -> None:
+    counted = FakeReply(200, [(b"content-type", b"application/json")], [b'{"input_tokens": 5}'])
+    app = gateway(FakeUpstream([counted if path in (COUNT, INPUT_TOKENS) else message_reply()]))
+    with calls_by_thread() as calls:
+        response = await request(app, "POST", path, body(path, turns(MANY)))
+    assert response.status == 200
+    assert calls["other"] > MANY
+    assert calls["loop"] < MANY, calls
+
+
+async def test_a_small_request_needs_no_thread() -> None:
+    app = gateway(FakeUpstream([message_reply()]))
+    with calls_by_thread() as calls:
+        assert (await request(app, "POST", CHAT, body(CHAT, turns(20)))).status == 200
+    assert calls["other"] == 0
+
+
+async def test_a_large_request_gives_the_same_call_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    for path in (CHAT, MESSAGES):
+        for large in (LARGE, 10**9):
+            monkeypatch.setattr("modelmux.gateway.large_requests.LARGE", large)
+            app = gateway(upstream := FakeUpstream([message_reply()]))
+            await request(app, "POST", path, body(path, turns(MANY)))
+            sent.append(upstream.calls[0].body)
+    assert sent[0] == sent[1]
+    assert sent[2] == sent[3]
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
+async def test_an_error_of_a_large_request_names_its_place(path: str) -> None:
+    app = gateway(FakeUpstream([]))
+    response = await request(app, "POST", path, body(path, [*turns(MANY), 5]))
+    if path != MESSAGES:  # whose messages only the upstream checks
+        assert response.status == 400
+        assert str(MANY) in response.json()["error"]["param"]
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, RAW, COUNT])
+@pytest.mark.parametrize("part", ["{}", "[]", "1"])
+async def test_a_request_of_more_parts_than_any_model_reads_is_refused_unread(path: str, part: str) -> None:
+    app = gateway(FakeUpstream([]))
+    parts = ",".join([part] * (MAX_VALUES + 2))
+    raw = json.dumps(body(path, [])).replace("[]", f"[{parts}]").encode()
+    with calls_by_thread() as calls:
+        response = await request(app, "POST", path, raw)
+    assert response.status == 400
+    assert "more than 250,000 objects" in response.json()["error"]["message"]
+    assert calls["loop"] < 1_000
+
+
+def test_what_is_costly() -> None:
+    text = b"x" * LARGE
+    assert not is_costly(b"{" * (LARGE - 1))
+    assert not is_costly(text + b"{" * FEW_OBJECTS)
+    assert is_costly(text + b"{" * (FEW_OBJECTS + 1))
+    assert is_costly(text + b"{" * MAX_OBJECTS)
+    assert is_costly(b"x" * (LONG + 1))
+    assert not is_costly(text + b"," * FEW_VALUES)
+    assert is_costly(text + b"," * (FEW_VALUES + 1))
+    with pytest.raises(InvalidRequest):
+        is_costly(text + b"[" * (MAX_OBJECTS + 1))
+    assert is_costly(text + b"," * MAX_VALUES)
+    with pytest.raises(InvalidRequest):
+        is_costly(text + b"," * (MAX_VALUES + 1))
