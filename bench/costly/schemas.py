@@ -82,6 +82,10 @@ def _nested(levels: int) -> Grower:
     return build
 
 
+#: Every character of the first plane.
+_WIDE_RANGE: Final = "[\x00-\uffff]"
+
+
 def _odd(count: int) -> Json:
     """Keys that Claude does not accept."""
     return {f"ä {i}": {} for i in range(count)}
@@ -116,6 +120,17 @@ SCHEMAS: Final[dict[str, Grower]] = {
             f"p{i}": {"pattern": "(?i)[" + "".join(chr(0x400 + 7 * k + i % 7) for k in range(300)) + "]"}
             for i in range(n)
         }
+    ),
+    "wide ranges in a pattern": lambda n: object_schema(
+        properties={"p": {"type": "string", "pattern": "(?i)" + _WIDE_RANGE * min(n, 398)}}, required=["p"]
+    ),
+    "wide ranges in patterns": lambda n: object_schema(
+        properties={f"p{i}": {"type": "string", "pattern": f"{i}" + _WIDE_RANGE * 90} for i in range(n)},
+        required=[f"p{i}" for i in range(n)],
+        additionalProperties=False,
+    ),
+    "ranges in patterns": lambda n: object_schema(
+        properties={f"p{i}": {"pattern": f"(?i){i}" + "[ -~]" * 390} for i in range(n)}
     ),
     "counted patterns": lambda n: object_schema(
         properties={f"p{i}": {"pattern": f"(?:a{{1,{i + 1}}}){{1,99}}" * 30} for i in range(n)}

@@ -6,6 +6,7 @@ searches further and measures CPU time.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ pytest.importorskip("bench", reason="the benchmarks are not part of the installe
 
 from bench.costly.bodies import known
 from bench.costly.everything import grown
-from bench.costly.forms import PATHS, form_of
+from bench.costly.forms import PATHS, encode, form_of, object_schema, with_tools
 from bench.costly.search import answer, gateway
 
 from modelmux.wire.openai.members import MAX_UNKNOWN
@@ -36,7 +37,10 @@ MOST_OF_A_LARGER_ONE = 2_000_000
 WORST = {
     "doubling properties, many strict tools", "doubling anyOf, many tools", "doubling allOf, many tools",
     "empty schemas, answer", "wide oneOf, many strict tools", "nested patterns, tool", "pattern properties, tool",
-    "root variants, answer", "sets in patterns, tool", "allowed tools", "colliding names", "repeated ids",
+    "root variants, answer", "sets in patterns, tool", "wide ranges in a pattern, tool",
+    "wide ranges in patterns, answer",
+    "ranges in patterns, tool", "odd keys and copies, tool", "odd keys and names, tool", "allowed tools",
+    "colliding names", "repeated ids",
 }  # fmt: skip
 
 
@@ -70,6 +74,31 @@ async def test_the_worst_requests_that_are_known_take_bounded_work(form: str) ->
     worst = (case for case in known(form, 20_000) if case[0] in WORST)
     calls, name = await most_calls(form, worst)
     assert 0 < calls < MOST_OF_A_LARGER_ONE, name
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+async def test_an_expression_that_takes_long_to_compile_is_refused_before(
+    dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 s for 2,000 characters: a wide range is looked at one character at a time if case is ignored."""
+    compiled: list[str] = []
+    compiler = re.compile
+
+    def spy(pattern: str, flags: int = 0) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return compiler(pattern, flags)
+
+    monkeypatch.setattr("re.compile", spy)
+    pattern = "(?i)" + "[\x00-\uffff]" * 398
+    schema = object_schema(properties={"p": {"type": "string", "pattern": pattern}}, required=["p"])
+    app = gateway()
+    for name in ("a", "b"):  # the second time, it may be remembered
+        body = encode(with_tools(form_of(dialect), [(name, schema, True)]))
+        status, response = await answer(app, PATHS[dialect], body)
+        assert status == 400
+        assert pattern not in compiled
+        assert b"too many regular expressions" in response
+    await app.aclose()
 
 
 async def test_more_unknown_fields_than_any_client_sends_are_refused() -> None:

@@ -32,7 +32,6 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.options import Options
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
-from modelmux.claude.schema.valid import to_valid
 from modelmux.wire.anthropic import MessagesRequest
 
 #: In this order: each rule sees the changes of the earlier ones. tests/unit/claude/test_prepare.py names the pairs
@@ -95,12 +94,12 @@ def prepare(
     draft = Draft(request, card, options, recall, other_model=other_model)
     for rule in RULES:
         rule(draft)
-    body, tool, wanted = draft.body, draft.answer_tool, request.answer_format
+    body, tool = draft.body, draft.answer_tool
     plan = replace(
         plan,
         model_id=card.id,
         answer_tool=tool.name if tool else None,
-        answer_schema=to_valid(wanted.schema).schema if tool and wanted and wanted.schema else None,
+        answer_schema=structured_output.checked_schema(draft) if tool else None,
         property_names=draft.property_names,
         temperature=body.temperature,
         top_p=body.top_p,

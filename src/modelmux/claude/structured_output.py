@@ -15,7 +15,7 @@ from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.request import AnswerFormat
 from modelmux.claude.schema.root import to_object_root
 from modelmux.claude.schema.subset import Subset, demoted_keywords_message, to_subset
-from modelmux.claude.schema.valid import to_valid
+from modelmux.claude.schema.valid import ValidSchema, to_valid
 from modelmux.claude.schema.work import TooMuchWork, too_much_work
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import OutputConfig, TextBlock, Tool, ToolChoice
@@ -54,12 +54,25 @@ def apply(draft: Draft) -> None:
     draft.body.output_config = OutputConfig(format={"type": "json_schema", "schema": subset.schema})
 
 
-def _repaired(schema: dict[str, Any], subset: Subset, draft: Draft) -> tuple[Subset, str]:
-    """The subset of the schema made valid, and what that changed; as it was if that does not help."""
+def checked_schema(draft: Draft) -> dict[str, Any] | None:
+    """What an answer is checked against: the client's schema, valid; None if it has none.
+
+    :raises InvalidRequest: it takes too much work.
+    """
+    wanted = draft.request.answer_format
+    return _valid(draft, wanted.schema).schema if wanted and wanted.schema else None
+
+
+def _valid(draft: Draft, schema: dict[str, Any]) -> ValidSchema:
     try:
-        valid = to_valid(schema, draft.schema_work)
+        return to_valid(schema, draft.schema_work)
     except TooMuchWork:
         raise too_much_work(draft.request.fields.answer_schema) from None
+
+
+def _repaired(schema: dict[str, Any], subset: Subset, draft: Draft) -> tuple[Subset, str]:
+    """The subset of the schema made valid, and what that changed; as it was if that does not help."""
+    valid = _valid(draft, schema)
     again = to_subset(valid.schema, draft.schema_work) if valid.change else subset
     return (subset, "") if again.unsupported_reason else (again, valid.change)
 

@@ -18,9 +18,11 @@ _CHARACTER: Final = 2
 _WIDE_SET: Final = 300
 _WIDE_RANGE: Final = 1_500
 #: With case ignored, every character of a range is looked at.
+_RANGE_IGNORING_CASE: Final = 100
 _WIDE_RANGE_IGNORING_CASE: Final = 9_000
 _MARK: Final = b'"pattern'
 _ESCAPE: Final = re.compile(r"\\[uUxN]")
+_END_OF_WIDE_RANGE: Final = re.compile(r"-(?:[^\x00-\x7f]|\\[uUxN])")
 _IGNORES_CASE: Final = re.compile(r"\(\?[a-zA-Z]*i")
 
 
@@ -64,7 +66,10 @@ def patterns_of(schema: Any) -> Iterator[str]:
 def cost_of(pattern: str) -> int:
     """Units of ``Work`` to compile it."""
     units = _PATTERN + _CHARACTER * len(pattern)
+    ignores_case = _IGNORES_CASE.search(pattern) is not None
+    if ignores_case:
+        units += _RANGE_IGNORING_CASE * pattern.count("-")
     if pattern.isascii() and not _ESCAPE.search(pattern):
         return units
-    wide = _WIDE_RANGE_IGNORING_CASE if _IGNORES_CASE.search(pattern) else _WIDE_RANGE
-    return units + _WIDE_SET * pattern.count("[") + wide * pattern.count("-")
+    wide = _WIDE_RANGE_IGNORING_CASE if ignores_case else _WIDE_RANGE
+    return units + _WIDE_SET * pattern.count("[") + wide * len(_END_OF_WIDE_RANGE.findall(pattern))

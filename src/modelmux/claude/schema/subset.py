@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from modelmux.claude.schema.patterns import cost_of
 from modelmux.claude.schema.reader import (
     ANNOTATIONS,
     NotExpressible,
@@ -227,7 +228,7 @@ class _Converter:
         if "string" in types:
             if isinstance(notes.get("format"), str) and notes["format"] in _FORMATS:
                 result["format"] = notes.pop("format")
-            if _is_plain_pattern(notes.get("pattern")):
+            if self._is_plain_pattern(notes.get("pattern")):
                 result["pattern"] = notes.pop("pattern")
         return result
 
@@ -249,6 +250,17 @@ class _Converter:
             notes["required"] = [name for name in named if name not in properties]
         self._reader.charge(sum(map(len, properties)) + len(named))
 
+    def _is_plain_pattern(self, pattern: Any) -> bool:
+        """Whether a regular expression is one that compiles upstream."""
+        if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _NOT_PLAIN.search(pattern):
+            return False
+        self._work.charge_pattern(pattern, cost_of(pattern))
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError):
+            return False
+        return True
+
     def _describe(self, schema: Json, result: Json, notes: Json) -> None:
         order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
         keywords = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
@@ -262,17 +274,6 @@ class _Converter:
         if isinstance(schema.get("title"), str):
             result["title"] = schema["title"]
         self._reader.charge(len(text) + len(result.get("title", "")) + sum(len(str(v)) for v in result.get("enum", ())))
-
-
-def _is_plain_pattern(pattern: Any) -> bool:
-    """Whether a regular expression is one that compiles upstream."""
-    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _NOT_PLAIN.search(pattern):
-        return False
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
 
 
 def _is_simple(values: Any) -> bool:

@@ -47,8 +47,8 @@ class Work:
         if self._patterns is None:
             self._patterns = set()
         if pattern not in self._patterns:
-            self._patterns.add(pattern)
             self.charge(units)
+            self._patterns.add(pattern)
 
 
 def request_work() -> Work:

@@ -65,10 +65,22 @@ def test_a_schema_too_deep_to_be_encoded_is_charged_too() -> None:
         ("[a-z]", r"[\u4e00-\u9fa5]"),
         ("[\u4e00-\u9fa5]", "(?i)[\u4e00-\u9fa5]"),
         ("\u4e00\u4e8c", "[\u4e00\u4e8c]"),
+        ("[ -~]" * 3, "(?i)" + "[ -~]" * 3),
+        ("(?i)[ -~\u4e00]", "(?i)[~\u4e00-\u9fa5]"),
     ],
 )
 def test_a_wide_set_of_characters_costs_more(cheap: str, costly: str) -> None:
     assert cost_of(costly) > cost_of(cheap) + 250
+
+
+def test_only_ranges_that_end_outside_of_ascii_are_wide() -> None:
+    assert cost_of("[a-zA-Z0-9_\u4e00-\u9fa5]") < cost_of("[\u4e00-\u9fa5]") + 50
+
+
+def test_expressions_of_an_answer_are_charged_before_they_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("re.compile", None)
+    schema = {"type": "string", "pattern": "[\x00-\uffff]" * 90}
+    assert "too much work" in to_subset(schema).unsupported_reason
 
 
 def test_all_schemas_of_a_request_share_one_limit() -> None:
@@ -97,3 +109,10 @@ def test_real_requests_are_far_from_the_limit() -> None:
     for index in range(100):
         to_object_root(patterns(*(f"^[a-z]{{{index},{k}00}}$" for k in range(10))), "w", work)
     assert work.left > 0
+
+
+def test_an_expression_that_could_not_be_paid_for_is_not_free_the_second_time() -> None:
+    work = Work(10)
+    for _ in range(2):
+        with pytest.raises(TooMuchWork):
+            to_valid(patterns("^a+$"), work)
