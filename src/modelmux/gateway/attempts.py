@@ -108,7 +108,10 @@ class Attempts:
 
     async def _continue(self, turn: InputMessage, read: Read[T]) -> T:
         """Ask the model that paused to continue; another model cannot."""
-        self._preparation.add_turn(turn)
+        if self._exchange.is_costly:
+            await self._services.large_requests.run(self._preparation.add_turn, turn)
+        else:
+            self._preparation.add_turn(turn)
         return await self._run(self._route.of_model(self._exchange.attempts[-1].card.id), read)
 
     def _run(self, route: Route, read: Read[T]) -> Awaitable[T]:

@@ -49,7 +49,7 @@ async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: Clien
         decoded = await load_history(exchange, await exchange.decode(await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
-            request = await embed_files(exchange.request, services.downloads)
+            request = await embed_files(exchange.request, services.downloads, exchange.large_requests)
             if isinstance(request, NativeRequest):
                 changes = location_notices(request, route)
                 body, headers = await _answer(exchange, request, route, decoded.plan, changes)
@@ -80,7 +80,10 @@ async def _answer_translated(
         return await _answer(exchange, native, route, plan, prepared.notices)
     except UpstreamRefused as error:
         own = error.copy()  # identical requests share one error, their paths may differ
-        explain(own, request, prepared.body, prepared.plan)
+        if exchange.is_costly:
+            await exchange.services.large_requests.run(explain, own, request, prepared.body, prepared.plan)
+        else:
+            explain(own, request, prepared.body, prepared.plan)
         raise own from None
 
 
@@ -105,7 +108,11 @@ async def _answer(
             hint="The setting messages.count_tokens_estimates turns estimates on.",
         )
     exchange.prepared = Prepared(b"", False, plan, changes, is_estimate=True)
-    body = msgspec.json.encode({"input_tokens": estimate_tokens(request, route.card)})
+    if exchange.is_costly:
+        tokens = await exchange.services.large_requests.run(estimate_tokens, request, route.card)
+    else:
+        tokens = estimate_tokens(request, route.card)
+    body = msgspec.json.encode({"input_tokens": tokens})
     return body, [*exchange.headers, ESTIMATE_HEADER]
 
 

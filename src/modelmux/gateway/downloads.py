@@ -11,29 +11,36 @@ from msgspec.structs import replace
 from modelmux.claude import media
 from modelmux.claude.embed import check_files, embed
 from modelmux.claude.native import NativeRequest, remote_files
-from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.errors import InvalidRequest
+from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.services import Downloads
 from modelmux.upstream.downloads.fetcher import Fetched
 from modelmux.upstream.downloads.url_guard import DownloadRefused
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
+from modelmux.wire.json_edit import Path
 
 
-async def embed_files(request: ClaudeRequest | NativeRequest, downloads: Downloads) -> ClaudeRequest | NativeRequest:
+async def embed_files(
+    request: ClaudeRequest | NativeRequest, downloads: Downloads, large: LargeRequests | None = None
+) -> ClaudeRequest | NativeRequest:
     """The request with the files in place of its http(s) URLs.
 
+    :param large: for a request that takes long.
     :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
         path of its first occurrence.
     """
     if isinstance(request, NativeRequest):
-        return await _embed_native(request, downloads)
+        remote = await large.run(remote_files, request) if large else remote_files(request)
+        return await _embed_native(request, remote, downloads)
     if not request.remote_files:
         return request
     return embed(request, await _download(request.urls, downloads))
 
 
-async def _embed_native(request: NativeRequest, downloads: Downloads) -> NativeRequest:
-    remote = remote_files(request)
+async def _embed_native(
+    request: NativeRequest, remote: Mapping[Path, RemoteFile], downloads: Downloads
+) -> NativeRequest:
     for file in remote.values():
         if not file.url.lower().startswith("https://"):
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)

@@ -30,7 +30,7 @@ from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
-from modelmux.gateway.large_requests import is_costly
+from modelmux.gateway.large_requests import LargeRequests, is_costly
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -119,6 +119,11 @@ class Exchange:
         request = self.native or self.decoded.request
         assert request is not None  # a dialect that only passes requests on meets a provider that speaks it
         return request
+
+    @property
+    def large_requests(self) -> LargeRequests | None:
+        """The thread for this request; None if it takes no longer than usual."""
+        return self.services.large_requests if self.is_costly else None
 
     @property
     def is_costly(self) -> bool:

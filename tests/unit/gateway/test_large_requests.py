@@ -66,6 +66,17 @@ async def test_a_large_request_is_translated_apart_from_the_event_loop(path: str
     assert calls["loop"] < MANY, calls
 
 
+@pytest.mark.parametrize("path", [MESSAGES, RAW, COUNT])
+async def test_files_of_a_large_request_are_searched_and_its_tokens_estimated_there_too(path: str) -> None:
+    refused = FakeReply(429, [(b"content-type", b"application/json")], [b"{}"])
+    app = gateway(FakeUpstream([refused if path == COUNT else message_reply()]))
+    parts = [{"role": "user", "content": [{"type": "text", "text": "word"}] * 40}] * (MANY // 10)
+    with calls_by_thread() as calls:
+        response = await request(app, "POST", path, body(path, parts))
+    assert response.status == 200
+    assert calls["loop"] < MANY, calls
+
+
 async def test_a_small_request_needs_no_thread() -> None:
     app = gateway(FakeUpstream([message_reply()]))
     with calls_by_thread() as calls:
