@@ -6,12 +6,18 @@ from typing import Any
 
 import pytest
 
+from modelmux.claude.options import Options
+from modelmux.claude.prepare import prepare
+from modelmux.claude.reply_plan import ReplyPlan
+from modelmux.claude.request import AnswerFormat, ClaudeRequest
 from modelmux.claude.schema.patterns import cost_of, patterns_of
 from modelmux.claude.schema.root import to_object_root
 from modelmux.claude.schema.subset import to_subset
 from modelmux.claude.schema.valid import to_valid
 from modelmux.claude.schema.work import MAX_REQUEST_WORK, TooMuchWork, Work, request_work
 from modelmux.errors import InvalidRequest
+from modelmux.wire.anthropic import InputMessage, MessagesRequest, TextBlock
+from support.translation import SONNET
 
 STRING = {"type": "string"}
 
@@ -116,3 +122,13 @@ def test_an_expression_that_could_not_be_paid_for_is_not_free_the_second_time() 
     for _ in range(2):
         with pytest.raises(TooMuchWork):
             to_valid(patterns("^a+$"), work)
+
+
+def test_the_schema_of_an_answer_shares_the_limit() -> None:
+    """Neither as a tool nor as a format is an expression compiled that takes long."""
+    turns = [InputMessage("user", [TextBlock("hi")])]
+    wanted = AnswerFormat(patterns("[\x00-\uffff]" * 90))
+    request = ClaudeRequest(MessagesRequest("v", 9, turns), answer_format=wanted)
+    with pytest.raises(InvalidRequest, match="too many regular expressions") as caught:
+        prepare(request, ReplyPlan("m"), SONNET, Options(caching=False))
+    assert caught.value.param == request.fields.answer_schema

@@ -185,3 +185,12 @@ def test_schemas_that_take_too_much_work_are_refused_by_name() -> None:
         prepare(body_with(tools))
     assert caught.value.param is not None
     assert caught.value.param.endswith(".input_schema")
+
+
+def test_renaming_that_takes_too_much_work_is_refused_by_name() -> None:
+    references = [{"$ref": f"#/x/{'a' * i}%61{'a' * (99 - i)}"} for i in range(100)]
+    target = {"properties": {"a b": {"description": "d" * 50_000}}}
+    schema = {"type": "object", "properties": {"a b": {}}, "not": {"allOf": references}, "x": {"a" * 100: target}}
+    with pytest.raises(InvalidRequest, match="combine too much") as caught:
+        prepare(body_with(tool(json.dumps(schema).encode())))
+    assert caught.value.param == "tools.0.input_schema"
