@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from bench import payloads
 from bench.costly.bodies import known
 from bench.costly.everything import grown
-from bench.costly.forms import PATHS, form_of
+from bench.costly.forms import PATHS, encode, form_of, small
+from bench.costly.headers import known_headers
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.wire.http import Headers, HttpCall
@@ -116,13 +117,14 @@ async def answer(app: Gateway, path: str, body: bytes, headers: Headers | None =
     return status, b"".join(parts)
 
 
-async def cost(app: Gateway, dialect: str, name: str, body: bytes) -> Cost:
+async def cost(app: Gateway, dialect: str, name: str, body: bytes, headers: Headers | None = None) -> Cost:
     """Measure one request; again if it seems too much, since a first run fills caches."""
     best = None
     for _ in range(2):
         begin = time.process_time()
-        status, _response = await answer(app, PATHS[dialect], body)
-        result = Cost(time.process_time() - begin, len(body), status, dialect, name)
+        status, _response = await answer(app, PATHS[dialect], body, headers)
+        size = len(body) + sum(len(key) + len(value) + 4 for key, value in headers or ())
+        result = Cost(time.process_time() - begin, size, status, dialect, name)
         best = result if best is None or result.seconds < best.seconds else best
         if not best.is_too_much:
             break
@@ -138,6 +140,8 @@ async def search(dialects: Sequence[str], sizes: Sequence[int]) -> list[Cost]:
             for source in (known, grown):
                 for name, body in source(form_of(dialect), size):
                     costs.append(await cost(app, dialect, name, body))
+            for name, headers in known_headers(size):
+                costs.append(await cost(app, dialect, name, encode(small(form_of(dialect))), headers))
     await app.aclose()
     return sorted(costs, key=lambda c: c.seconds / max(c.size, SIZES[2]), reverse=True)
 

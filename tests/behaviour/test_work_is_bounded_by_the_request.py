@@ -18,7 +18,8 @@ pytest.importorskip("bench", reason="the benchmarks are not part of the installe
 
 from bench.costly.bodies import known
 from bench.costly.everything import grown
-from bench.costly.forms import PATHS, encode, form_of, object_schema, with_tools
+from bench.costly.forms import PATHS, encode, form_of, object_schema, small, with_tools
+from bench.costly.headers import known_headers
 from bench.costly.search import answer, gateway
 
 from modelmux.wire.openai.members import MAX_UNKNOWN
@@ -98,6 +99,18 @@ async def test_an_expression_that_takes_long_to_compile_is_refused_before(
         assert status == 400
         assert pattern not in compiled
         assert b"too many regular expressions" in response
+    await app.aclose()
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+async def test_no_headers_take_much_work(dialect: str) -> None:
+    """Of 8,000 bytes; ten times as many are more than the server accepts."""
+    app, body = gateway(), encode(small(form_of(dialect)))
+    for name, headers in known_headers(8_000):
+        with CountedCalls() as work:
+            status, _ = await answer(app, PATHS[dialect], body, headers)
+        assert status < 500, name
+        assert work.calls < MOST_OF_A_SMALL_ONE, name
     await app.aclose()
 
 
