@@ -143,6 +143,7 @@ def translate_upstream_error(
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
         details=details,
     )
+    refused.quota_limit = error.quota_limit
     refused.quotes_upstream = bool(message) and kind != "request_size"
     return refused
 
