@@ -134,7 +134,7 @@ def _quota_limits(detail: GoogleDetail) -> list[float]:
     named = [detail.metadata.get("quota_limit_value")] if isinstance(detail.metadata, dict) else []
     if isinstance(detail.violations, list):
         named += [violation.get("quotaValue") for violation in detail.violations if isinstance(violation, dict)]
-    return [float(limit) for limit in named if _NUMBER.fullmatch(str(limit))]
+    return [float(str(limit)) for limit in named if _NUMBER.fullmatch(str(limit))]
 
 
 def decode_inline_error(data: bytes) -> UpstreamErrorBody | None:
