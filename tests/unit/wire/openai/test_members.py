@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from modelmux.wire.openai.members import remove_unknown, shape_of
+from modelmux.errors import InvalidRequest
+from modelmux.wire.openai.members import MAX_UNKNOWN, remove_unknown, shape_of
 
 
 class A(Struct, tag_field="type", tag="a"):
@@ -40,3 +41,20 @@ SHAPE = shape_of(Root)
 def test_unknown_members_are_taken_out(value: dict[str, Any], unknown: list[str]) -> None:
     assert remove_unknown(value, SHAPE) == unknown
     assert remove_unknown(value, SHAPE) == []
+
+
+class Item(Struct):
+    name: str = ""
+
+
+class Items(Struct):
+    items: list[Item]
+
+
+def test_too_many_unknown_members_are_refused() -> None:
+    shape = shape_of(Items)
+    most = {f"k{i}": 0 for i in range(MAX_UNKNOWN - 1)}
+    assert len(remove_unknown({"items": [{"a": 0}, most]}, shape)) == MAX_UNKNOWN
+    with pytest.raises(InvalidRequest) as caught:
+        remove_unknown({"items": [{"a": 0}, {f"k{i}": 0 for i in range(MAX_UNKNOWN)}]}, shape)
+    assert caught.value.param == "items.1"
