@@ -96,6 +96,7 @@ class Gateway:
         self._logs_warnings = log_warnings
         self._environment = os.environ if environment is None else environment
         self._runtime = runtime = runtime or Runtime()
+        self.jitter = runtime.jitter
         self._log = log or null_logger()
         self.readiness = Readiness()
         self.metrics = Metrics()
@@ -207,6 +208,7 @@ class Gateway:
             on_error=self.count_error,
             on_startup=self.startup,
             on_shutdown=self.aclose,
+            jitter=self._runtime.jitter,
         )
 
     def count_error(self, error: GatewayError, status: int | None = None) -> None:

@@ -84,6 +84,7 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._on_wait = on_wait
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
 
     @property
     def running(self) -> int:
@@ -178,12 +179,12 @@ class ConcurrencyLimiter:
         due = self._admission.next_event
         if due == math.inf:
             return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, due - self._clock())
-        if self._timer is None or self._timer.when() > when:
+        if self._timer is None or self._timer_due > due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(when, self._on_timer)
+            self._timer_due = due  # not all loops have handles that know it
+            delay = max(0.0, due - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

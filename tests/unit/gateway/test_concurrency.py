@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
+import uvloop
 
 from modelmux.errors import GatewayOverloaded
 from modelmux.gateway.concurrency import ConcurrencyLimiter, WaitResult
 from modelmux.routing.admission import Reason
-from support.clock import loop_time
+from support.clock import Clock, loop_time
 
 
 def limiter(limit: int | None = 1, queue: int = 8, queue_timeout: float = 5.0) -> ConcurrencyLimiter:
@@ -225,3 +227,26 @@ async def test_every_wait_is_reported_once() -> None:
         (0.2, "left", ""),
         (1.0, "rejected", "queue_timeout"),
     ]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_waits_that_are_over_when_the_next_one_arrives_end_at_once(run: Any) -> None:
+    """The loop was busy for longer than the first may wait. (Of a timer that is due, uvloop does not tell the time.)"""
+
+    async def scenario() -> None:
+        clock = Clock()
+        slots = ConcurrencyLimiter(1, queue=8, queue_timeout=1.0, clock=clock)
+        await slots.acquire()
+        first = asyncio.create_task(slots.acquire())
+        await asyncio.sleep(0)
+        clock.advance(2.0)
+        second = asyncio.create_task(slots.acquire())
+        third = asyncio.create_task(slots.acquire())
+        await asyncio.wait([first], timeout=5)
+        assert isinstance(first.exception(), GatewayOverloaded)
+        assert (slots.running, slots.queued) == (1, 2)
+        for task in (second, third):
+            slots.release()
+            await task
+
+    run(scenario())
