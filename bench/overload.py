@@ -196,7 +196,7 @@ async def measure(queue: str, times: float, gateway: int, upstream: int, retries
     )
     await asyncio.sleep(WARM_UP)
     before = await asyncio.to_thread(calls, upstream)
-    await asyncio.sleep(began + peak - time.monotonic())
+    await asyncio.sleep(began + peak - 0.2 - time.monotonic())  # before those under way are given up
     after_peak = await asyncio.to_thread(calls, upstream)
     await load
     begin, end = began + WARM_UP, began + peak
