@@ -26,7 +26,7 @@ define run_all
 	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
 endef
 
-.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers soak test-lowest clients lock docs wheel pin-image deb package-test clean
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak test-lowest clients lock docs wheel pin-image deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench-peers: ## Install LiteLLM and Portkey for `make bench`
 	@echo '{"private": true, "dependencies": {"@portkey-ai/gateway": "^1.15.2"}, "overrides":' \
 	  '{"@hono/node-server": "1.13.8", "@hono/node-ws": "1.2.0"}}' > bench/package.json
 	npm install --silent --prefix bench
+
+overload: $(DEV_READY) ## What clients get at up to four times the capacity, beside the queue of before (two minutes)
+	$(BIN)/python -m bench.overload
 
 soak: $(DEV_READY) ## Five minutes of 500 streams with faults (SOAK_SECONDS=300)
 	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS)

@@ -7,12 +7,11 @@ passed down.
 from __future__ import annotations
 
 import asyncio
-import math
 import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
@@ -21,7 +20,7 @@ from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import CredentialsUnavailable, GatewayError
-from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.concurrency import ConcurrencyLimiter, limits_of
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
@@ -39,6 +38,7 @@ from modelmux.server.cors import Cors
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness, page_routes
 from modelmux.server.host_and_origin import HostAndOriginCheck
+from modelmux.server.loop_lag import LoopLag
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.responses import Receive, Scope, Send
@@ -97,6 +97,7 @@ class Gateway:
         self._logs_warnings = log_warnings
         self._environment = os.environ if environment is None else environment
         self._runtime = runtime = runtime or Runtime()
+        self.jitter = runtime.jitter
         self._log = log or null_logger()
         self.readiness = Readiness()
         self.metrics = Metrics()
@@ -109,8 +110,13 @@ class Gateway:
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
         self._workers = config.server.workers  # a reload starts no further ones
-        self._deployments = DeploymentPool(runtime.clock, self._on_deployment_event, share=self._workers)
-        self._limiter = ConcurrencyLimiter(**_limits(config, self._workers))
+        on_wait = self.metrics.count_wait
+        self._deployments = DeploymentPool(
+            runtime.clock, self._on_deployment_event, share=self._workers, on_wait=on_wait
+        )
+        limits = limits_of(config.limits, self._workers)
+        self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
+        self.readiness.loop_lag = LoopLag(runtime.clock, lambda: on_wait(0.0, "rejected", "event_loop_lag"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         try:
@@ -170,7 +176,8 @@ class Gateway:
         origins = read_origins(config.server.cors_origins)
         # Nothing below fails: what outlives configurations changes only for one that can be used.
         self._deployments.retain(services.routes.current.deployments)
-        self._limiter.resize(**_limits(config, self._workers))
+        several = services.routes.current.has_several_models
+        self._limiter.resize(**limits_of(config.limits, self._workers), several_models=several)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
@@ -204,6 +211,7 @@ class Gateway:
             on_startup=self.startup,
             on_shutdown=self.aclose,
             host_and_origin=HostAndOriginCheck.of(config, self._host),
+            jitter=self._runtime.jitter,
         )
 
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
@@ -260,11 +268,13 @@ class Gateway:
                 await snapshot.fetcher.aclose()
 
     async def startup(self) -> None:
-        """Fetch the first token in the background: the first request should not pay for it."""
+        """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
+        self.readiness.loop_lag.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:
         """Let go of connections and credentials. Idempotent."""
+        self.readiness.loop_lag.stop()
         await self._end_warming()
         await self._close_retired(every=True)
         await self._current.fetcher.aclose()
@@ -318,22 +328,6 @@ _DEPLOYMENT_MESSAGES: Final = {
     "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
     "Cloud console (IAM & Admin, Quotas & System Limits)",
 }
-
-
-class _Limits(TypedDict):
-    limit: int
-    queue: int
-    queue_timeout: float
-
-
-def _limits(config: Config, workers: int) -> _Limits:
-    """The concurrency of this process: its share of what all workers may have."""
-    limits = config.limits
-    return _Limits(
-        limit=math.ceil(limits.max_concurrent_requests / workers),
-        queue=math.ceil(limits.max_queued_requests / workers),
-        queue_timeout=float(limits.queue_timeout),
-    )
 
 
 def credential_loader(auth: AuthConfig) -> Loader:

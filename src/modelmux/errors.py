@@ -290,6 +290,8 @@ class UpstreamRefused(UpstreamError):
         super().__init__(message or kind.message, hint=hint or kind.remedy, detail=detail, details=details)
         self.reply = reply
         self.retry_after = retry_after
+        #: The limit of the quota that is used up, where the upstream names it apart from its words.
+        self.quota_limit: float | None = None
 
     def copy(self) -> UpstreamRefused:
         """The same error, to be changed on its own."""

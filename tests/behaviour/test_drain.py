@@ -154,7 +154,8 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once() -> None:
         assert last["error"]["code"] == "gateway_draining"
         for client in (unary, unbegun):
             status, headers, body = await client.response()
-            assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "1", "true")
+            assert (status, headers["x-should-retry"]) == (503, "true")
+            assert headers["retry-after"] in ("1", "2"), "at random, so that not all come back at once"
             assert headers["connection"] == "close"
             assert json.loads(body)["error"]["code"] == "gateway_draining"
         await going.stopped()
@@ -195,7 +196,8 @@ async def test_an_idle_connection_gets_an_error_while_others_finish() -> None:
         await asyncio.sleep(0.3)
         await idle.send(post(ask()))
         status, headers, body = await idle.response()
-        assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+        assert (status, headers["connection"]) == (503, "close")
+        assert headers["retry-after"] in ("1", "2")
         assert json.loads(body)["error"]["code"] == "gateway_draining"
         assert await idle.rest() == b""
         await looking.send(get("/readyz"))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.asgi import request
+from support.clock import use_runtime
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, quota_exceeded
 from support.gateway import MODEL, gateway
 
@@ -38,9 +39,10 @@ async def test_an_upstreams_413_stays_a_413() -> None:
 
 @pytest.mark.parametrize(("headers", "upstream", "expected"), [({}, None, None), (CODEX, None, "2"), (CODEX, "7", "7")])
 async def test_codex_is_always_told_when_to_try_a_429_again(
-    headers: dict[str, str], upstream: str | None, expected: str | None
+    headers: dict[str, str], upstream: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without ``retry-after`` it gives up at once, and does not show the message."""
+    use_runtime(monkeypatch, jitter=lambda: 0.0)  # what we make up has a random part
     app = gateway(FakeUpstream([quota_exceeded(upstream)]), retries={"max": 0})
     response = await request(app, "POST", "/v1/responses", {"model": MODEL, "input": "Hi"}, headers)
     assert (response.status, response.headers.get("retry-after")) == (429, expected)

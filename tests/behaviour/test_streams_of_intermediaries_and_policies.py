@@ -96,6 +96,47 @@ async def test_an_event_without_payload_changes_nothing_of_a_reply_in_one_piece(
         assert (got.status, b'"hello"' in got.body) == (200, True)
 
 
+ALL_EMPTY = [
+    *EMPTY, b"event: error\n\n", b"event: message_stop\n\n", b"event: content_block_delta\r\n\r\n",
+    b"event: error\r\r", b"event: content_block_delta\nid: 3\nretry: 5\n\n", b"event: error\nretry\n\n",
+    b": c\nevent: message_delta\n: d\n\n", b"event: ping\ndata: ping\n\n", b"data: ping\nevent: ping\n\n",
+    b"event: ping\n\n",
+]  # fmt: skip
+#: What has no name either: no client reads it, so it passes.
+PASSED = [b": comment\n\n", b"id: 7\n\n", b"retry: 100\n\n", b"\n\n\n"]
+SPLITS = pytest.mark.parametrize("split", ["whole", "bytes"])
+
+
+def split_up(events: list[bytes], split: str) -> list[bytes]:
+    whole = b"".join(events)
+    return [whole] if split == "whole" else [bytes([byte]) for byte in whole]
+
+
+@DIALECTS
+@SPLITS
+@pytest.mark.parametrize("mode", ["standard", "buffered", None])
+async def test_no_framing_of_an_empty_event_changes_anything(dialect: str, split: str, mode: str | None) -> None:
+    events = text_events("hel", "lo")
+    settings = {"streaming": {"mode": mode}} if mode else {}
+    expected = await ask(dialect, FakeUpstream([stream_reply(*events)]), stream=mode is not None, **settings)
+    for place in range(len(events) + 1):
+        pieces = split_up([*events[:place], *ALL_EMPTY, *PASSED, *events[place:]], split)
+        got = await ask(dialect, FakeUpstream([stream_reply(*pieces)]), stream=mode is not None, **settings)
+        assert (got.status, without_ids(got.body)) == (200, without_ids(expected.body))
+        assert b'"error":{' not in got.body.replace(b" ", b"")
+        assert (b"hel" if mode else b'"hello"') in got.body
+
+
+@pytest.mark.parametrize("dialect", ["messages", "vertex"])
+@SPLITS
+async def test_a_native_stream_loses_empty_events_only(dialect: str, split: str) -> None:
+    events = [*PASSED, *text_events("hel", "lo")[:-1], event("ping"), text_events("")[-1]]
+    for place in range(len(events)):
+        pieces = split_up([*events[:place], *ALL_EMPTY, *events[place:]], split)
+        got = await ask(dialect, FakeUpstream([stream_reply(*pieces)]), stream=True)
+        assert got.body == b"".join(events)
+
+
 async def test_the_report_of_an_event_with_empty_data() -> None:
     case = report("h-event-with-empty-data")
     upstream = FakeUpstream([stream_reply(case["upstream_sse"].encode())])

@@ -11,7 +11,7 @@ import pytest
 from modelmux.app import Gateway
 from modelmux.errors import UpstreamBroken
 from support.asgi import Response, request
-from support.clock import loop_time
+from support.clock import loop_time, use_runtime
 from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import PATH, ask, gateway
 from support.slow import SlowReply, SlowUpstream, slow
@@ -207,7 +207,8 @@ async def test_more_than_may_run_wait_and_are_served_in_turn() -> None:
     assert upstream.most == 2
 
 
-async def test_a_full_queue_is_a_503_with_retry_after() -> None:
+async def test_a_full_queue_is_a_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_runtime(monkeypatch, jitter=lambda: 0.0)
     upstream = SlowUpstream([message_reply() for _ in range(3)], wait=0.3)
     app = gateway(upstream, limits={"max_concurrent_requests": 1, "max_queued_requests": 1, "queue_timeout": "50ms"})
     first = asyncio.create_task(call(app))

@@ -217,6 +217,9 @@ class ScriptedClient:
             if timer is not None:
                 timer.cancel()
 
+    def has_left(self) -> bool:
+        return self.gone
+
     async def send(self, body: bytes, headers: Headers) -> None:
         assert not self.started
         self.started = self.ended = True
@@ -349,7 +352,8 @@ class RecordingGate:
             raise self._error
         self.entered += 1
 
-    async def leave(self, inbound: Inbound) -> None:
+    async def leave(self, inbound: Inbound, entered: object) -> None:
+        assert entered is None
         assert inbound.request_id == "req_1"
         self.left += 1
 

@@ -26,7 +26,14 @@ from modelmux.wire.anthropic import (
 
 #: The longest places that are known have six parts.
 _POSITION: Final = re.compile(r"(?<![\w.-])(tools|messages|system)\.(\d{1,6})((?:\.[A-Za-z0-9_$-]{1,200}){0,12})")
-_TOP_LEVEL: Final = re.compile(r"^(max_tokens|output_config\.format\.schema|output_config\.format)(?=[:. ])")
+#: Fields that have another name for a client. None of them is a word of a sentence.
+_FIELD: Final = re.compile(
+    r"\Asystem(?=: )|(?<![\w.-])(?:max_tokens|stop_sequences(?:\.\d{1,6})?|metadata\.user_id|tool_choice\.name"
+    r"|thinking(?:\.(?:enabled|adaptive|disabled))?(?:\.(?:budget_tokens|type))|output_config\.effort"
+    r"|output_config\.format\.schema|output_config\.format)(?![\w-]|\.\w)"
+)
+#: A name or an id, as a whole.
+_WHOLE: Final = r"(?<![\w.-])(?:{})(?![\w-])"
 #: Parts of a tool's path that stand for its type, not for a field.
 _TOOL_TYPES: Final = ("custom", "function")
 #: The end of the path of a message's part.
@@ -50,8 +57,9 @@ def in_client_terms(
     :param body: what was sent.
     """
     params: list[str | None] = []
+    own = {**plan.tool_names, **request.fields.tool_names, **request.client_ids}
 
-    def replaced(match: re.Match[str]) -> str:
+    def place(match: re.Match[str]) -> str:
         index, rest = int(match[2]), match[3].split(".")[1:]
         if match[1] == "tools":
             named = _tool(index, rest, request, body, plan)
@@ -62,12 +70,21 @@ def in_client_terms(
         params.append(named.param)
         return named.words
 
-    told = _POSITION.sub(replaced, message)
-    if not params:
-        told = _TOP_LEVEL.sub(lambda match: _field(match[1], request, params), told)
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return place(match)
+        field = _field(match[0], request, body)
+        if field is not None:
+            params.append(field)
+            return field
+        return own.get(match[0], match[0])
+
+    names = sorted(map(re.escape, own), key=len, reverse=True)
+    tokens = [_WHOLE.format("|".join(names))] if names else []
+    told = re.sub("|".join((_POSITION.pattern, _FIELD.pattern, *tokens)), replaced, message)
     param = params[0] if params else None
-    names = plan.property_names
-    return with_client_keys(told, names), None if param is None else with_client_keys(param, names)
+    keys = plan.property_names
+    return with_client_keys(told, keys), None if param is None else with_client_keys(param, keys)
 
 
 def with_client_keys(text: str, names: Mapping[str, Mapping[str, str]]) -> str:
@@ -83,15 +100,26 @@ def with_client_keys(text: str, names: Mapping[str, Mapping[str, str]]) -> str:
     return re.sub(pattern, lambda match: keys[match[0]], text)
 
 
-def _field(name: str, request: ClaudeRequest, params: list[str | None]) -> str:
+def _field(name: str, request: ClaudeRequest, body: MessagesRequest) -> str | None:
+    """The client's field, which it has sent; None if there is none, or if this is no field."""
     fields = request.fields
+    if name.startswith("stop_sequences"):
+        index = int(name.rpartition(".")[2]) if "." in name else len(fields.stop_paths)
+        return fields.stop_paths[index] if index < len(fields.stop_paths) else fields.stop
+    if name.startswith("thinking."):
+        return fields.reasoning
+    if name == "system":
+        system = _system(0, request, body)
+        return None if system is None else system.param
     known = {
         "max_tokens": fields.max_tokens[0] if fields.max_tokens else None,
         "output_config.format": fields.answer_format,
         "output_config.format.schema": fields.answer_schema,
+        "output_config.effort": fields.reasoning,
+        "metadata.user_id": fields.user,
+        "tool_choice.name": "tool_choice",
     }
-    params.append(known[name])
-    return known[name] or name
+    return known.get(name)
 
 
 def _tool(
@@ -111,7 +139,8 @@ def _tool(
     if below and below[0] == "input_schema":
         below[0] = fields.tool_schema
     param = ".".join([path, *below])
-    return _Named(f"tool '{plan.tool_names.get(tool.name, tool.name)}' ({param})", param)
+    own_name = fields.tool_names.get(tool.name, plan.tool_names.get(tool.name, tool.name))
+    return _Named(f"tool '{own_name}' ({param})", param)
 
 
 def _system(index: int, request: ClaudeRequest, body: MessagesRequest) -> _Named | None:

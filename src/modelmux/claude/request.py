@@ -112,6 +112,10 @@ class FieldNames(Struct, frozen=True):
     :param messages: the field that holds the conversation.
     :param tools: path of each tool by its upstream name.
     :param tool_schema: name of the schema inside a tool.
+    :param tool_names: the client's name of each tool that has another one upstream, by that.
+    :param stop, user, reasoning: fields that hold the stop sequences, the user and how much to think; None if the
+        client did not say it.
+    :param stop_paths: path of each stop sequence that is sent.
     """
 
     max_tokens: tuple[str, ...] = ("max_tokens",)
@@ -121,6 +125,11 @@ class FieldNames(Struct, frozen=True):
     answer_format: str = "output_config.format"
     answer_schema: str = "output_config.format.schema"
     web_search: str = "tools"
+    tool_names: Mapping[str, str] = {}
+    stop: str = "stop_sequences"
+    stop_paths: tuple[str, ...] = ()
+    user: str = "metadata.user_id"
+    reasoning: str | None = None
 
 
 class Origins(tuple[tuple[Any, str], ...]):

@@ -26,6 +26,7 @@ from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
 from modelmux.gateway.client_keys import ClientKeysReader
+from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
 from modelmux.gateway.conversation import conversation_of
 from modelmux.gateway.deployments import AttemptLease
@@ -134,7 +135,9 @@ class Attempts:
         lease: AttemptLease | None = None
         try:
             self._check_geography(deployment)
-            lease = await services.deployments.acquire(deployment, exchange.time_left)
+            owner = exchange.inbound.caller.owner
+            lease = await services.deployments.acquire(deployment, exchange.time_left, owner)
+            self._check_client()
             result = await read(call, lease)
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
@@ -279,6 +282,14 @@ class Attempts:
                 f"A call for '{self._route.name}' would leave its geography.",
                 detail=f"deployment {deployment.id}, geographies {', '.join(self._route.geographies)}",
             )
+
+    def _check_client(self) -> None:
+        """Check right before a call that there is somebody to serve.
+
+        :raises ClientDisconnected:
+        """
+        if self._exchange.client.has_left():
+            raise ClientDisconnected
 
     def _add_retirement_hint(self, error: GatewayError, deployment: Deployment) -> None:
         """Add a hint to a 404 for a model that may have been retired."""

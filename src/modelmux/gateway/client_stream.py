@@ -46,6 +46,10 @@ class ClientStream(Protocol):
         ``UpstreamTimeout``."""
         ...
 
+    def has_left(self) -> bool:
+        """Whether the client has left, as far as the server can tell at once; also if nothing was cancelled yet."""
+        ...
+
     async def send(self, body: bytes, headers: Headers) -> None:
         """A JSON response."""
         ...

@@ -38,7 +38,12 @@ class CountState:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.limiter = ConcurrencyLimiter(
-            MAX_IN_FLIGHT, queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT, subject="Token counting"
+            MAX_IN_FLIGHT,
+            queue=MAX_QUEUED,
+            queue_timeout=QUEUE_TIMEOUT,
+            min_wait=QUEUE_TIMEOUT,  # a burst of counts is usual, and a late count better than an estimate
+            subject="Token counting",
+            clock=clock,
         )
         self.replies = SharedCalls[CountReply](clock, seconds=RESULT_SECONDS, max_results=MAX_RESULTS)
         #: Fields by location; betas have a table of their own.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from modelmux.errors import GatewayError, UpstreamRefused
-from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.concurrency import ConcurrencyLimiter, OnWait, ignore_wait
 from modelmux.routing import circuit_breaker
 from modelmux.routing.availability import AVAILABLE, Availability, counts_as_failure
 from modelmux.routing.circuit_breaker import CLOSED, Breaker
@@ -39,12 +39,16 @@ class DeploymentState:
 
     __slots__ = ("breaker", "deployment", "limiter", "quota")
 
-    def __init__(self, deployment: Deployment, quota: Quota, limit: int | None) -> None:
+    def __init__(
+        self, deployment: Deployment, quota: Quota, limit: int | None, clock: Callable[[], float], on_wait: OnWait
+    ) -> None:
         self.deployment = deployment
         self.quota = quota
         self.breaker: Breaker = CLOSED
         subject = f"The deployment {deployment.id}"
-        self.limiter = ConcurrencyLimiter(limit, queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT, subject=subject)
+        self.limiter = ConcurrencyLimiter(
+            limit, queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT, subject=subject, clock=clock, on_wait=on_wait
+        )
 
     def availability(self, now: float) -> Availability:
         quota, limiter = self.quota, self.limiter
@@ -63,11 +67,12 @@ class DeploymentState:
 class AttemptLease:
     """One attempt at a deployment, from its call until its reply is closed. Always ``release`` it."""
 
-    __slots__ = ("_pool", "_recorded", "_released", "_state")
+    __slots__ = ("_pool", "_recorded", "_released", "_since", "_state")
 
-    def __init__(self, pool: DeploymentPool, state: DeploymentState) -> None:
+    def __init__(self, pool: DeploymentPool, state: DeploymentState, since: float) -> None:
         self._pool = pool
         self._state = state
+        self._since = since
         self._recorded = self._released = False
 
     def record_success(self) -> None:
@@ -86,7 +91,7 @@ class AttemptLease:
             return
         self._released = True
         state = self._state
-        state.limiter.release()
+        state.limiter.release(since=self._since)
         if not self._recorded:  # the client left first: the probe has no outcome
             state.breaker = circuit_breaker.on_end(state.breaker, 0.0, failed=None)
 
@@ -98,6 +103,7 @@ class DeploymentPool:
     :param on_change: receives a deployment whose circuit breaker opened or closed, or whose quota turned out to be
         zero, and which: ``open``, ``closed``, ``no_quota``.
     :param share: the processes among which a deployment's limit is divided.
+    :param on_wait: see ``concurrency.OnWait``.
     """
 
     def __init__(
@@ -106,10 +112,12 @@ class DeploymentPool:
         on_change: Callable[[Deployment, str], None] = lambda *_: None,
         *,
         share: int = 1,
+        on_wait: OnWait = ignore_wait,
     ) -> None:
         self._clock = clock
         self._on_change = on_change
         self._share = share
+        self._on_wait = on_wait
         self._states: dict[str, DeploymentState] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}
         self._budgets: dict[str, RetryBudget] = {}
@@ -137,7 +145,9 @@ class DeploymentPool:
         state = self._states.get(deployment.url)
         if state is None:
             quota = self._quotas.setdefault(bucket_of(deployment), Quota())
-            state = self._states[deployment.url] = DeploymentState(deployment, quota, self._limit(deployment))
+            limit = self._limit(deployment)
+            state = DeploymentState(deployment, quota, limit, self._clock, self._on_wait)
+            self._states[deployment.url] = state
         return state
 
     def _limit(self, deployment: Deployment) -> int | None:
@@ -200,20 +210,21 @@ class DeploymentPool:
         """The error where every deployment's quota seems to be zero; this one would be tried next."""
         return zero_quota_error(deployment, self.state(deployment).quota.cooldown_until - self._clock())
 
-    async def acquire(self, deployment: Deployment, time_left: float) -> AttemptLease:
+    async def acquire(self, deployment: Deployment, time_left: float, key: str = "") -> AttemptLease:
         """Start an attempt; where the deployment is full, wait for a slot.
 
         :param time_left: seconds until the request's deadline.
+        :param key: whose request it is: keys take turns.
         :raises GatewayOverloaded: no slot became free in time.
         """
         state = self.state(deployment)
-        await state.limiter.acquire(time_left)
+        since = await state.limiter.acquire(time_left, key=key)
         if state.breaker.state != "closed" or state.quota.is_stated:
             now = self._clock()
             state.breaker = circuit_breaker.on_start(state.breaker, now)
             if state.quota.is_stated:
                 state.quota.record_probe(now)
-        return AttemptLease(self, state)
+        return AttemptLease(self, state, since)
 
     def record(self, state: DeploymentState, error: GatewayError | None) -> None:
         """Learn from the end of an attempt; None for one that gave content."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelmux.dialects.base import Decoded, Inbound
 from modelmux.gateway.concurrency import ConcurrencyLimiter
@@ -18,26 +18,36 @@ from modelmux.routing.model import Route
 class Gate(Protocol):
     """One admission step: a concurrency limit; later keys, rate limits, budgets."""
 
-    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> None:
-        """:raises GatewayError: the request is not admitted."""
+    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> object:
+        """
+        :returns: what ``leave`` needs.
+        :raises GatewayError: the request is not admitted.
+        """
         ...
 
-    async def leave(self, inbound: Inbound) -> None: ...
+    async def leave(self, inbound: Inbound, entered: Any) -> None: ...
 
 
 class ConcurrencyGate:
-    """A limit of concurrent requests."""
+    """A limit of concurrent requests. Keys take turns; no model may take every slot."""
 
     def __init__(self, limiter: ConcurrencyLimiter) -> None:
         self._limiter = limiter
 
-    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> None:
-        del inbound, decoded, route
-        await self._limiter.acquire()
+    async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> tuple[str, float]:
+        """:returns: the model, and since when the request has its slot."""
+        del decoded
+        model = route.card.id
+        since = self._limiter.enter(model)
+        if since is None:
+            deadline = inbound.received_at + min(route.timeouts.total, inbound.timeout)
+            since = await self._limiter.wait(deadline, key=inbound.caller.owner, model=model)
+        return model, since
 
-    async def leave(self, inbound: Inbound) -> None:
+    async def leave(self, inbound: Inbound, entered: tuple[str, float]) -> None:
         del inbound
-        self._limiter.release()
+        model, since = entered
+        self._limiter.release(model, since)
 
 
 class Gates:
@@ -58,13 +68,12 @@ class _Admission:
         self._inbound = inbound
         self._decoded = decoded
         self._route = route
-        self._entered = 0
+        self._entered: list[object] = []
 
     async def __aenter__(self) -> None:
         try:
             for gate in self._gates:
-                await gate.enter(self._inbound, self._decoded, self._route)
-                self._entered += 1
+                self._entered.append(await gate.enter(self._inbound, self._decoded, self._route))
         except BaseException:
             await self._leave()
             raise
@@ -76,9 +85,9 @@ class _Admission:
 
     async def _leave(self) -> None:
         while self._entered:
-            self._entered -= 1
+            entered = self._entered.pop()
             try:
-                await self._gates[self._entered].leave(self._inbound)
+                await self._gates[len(self._entered)].leave(self._inbound, entered)
             finally:  # leave the others even if this one raises
                 if self._entered:
                     await self._leave()

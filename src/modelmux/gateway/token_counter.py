@@ -78,11 +78,11 @@ class TokenCounter:
         """One count, which identical requests share."""
         limiter = self._state.limiter
         self._deadline = asyncio.get_running_loop().time() + TIMEOUT
-        await limiter.acquire()
+        since = await limiter.acquire(key=self._exchange.inbound.caller.owner)
         try:
             return await self._ask_locations()
         finally:
-            limiter.release()
+            limiter.release(since=since)
 
     async def _ask_locations(self) -> CountReply:
         *others, last = self._counting.deployments(self._deployment, self._route)[:_MAX_LOCATIONS]

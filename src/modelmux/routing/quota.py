@@ -16,6 +16,7 @@ from modelmux.catalog import MULTI_REGION_LOCATIONS
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
 from modelmux.routing.model import Deployment
+from modelmux.routing.zero_quota import says_zero_limit
 
 #: Seconds of cooldown after a 429 without Retry-After; doubles from the first to the maximum.
 FIRST_COOLDOWN: Final = 1.0
@@ -24,19 +25,14 @@ MAX_COOLDOWN: Final = 30.0
 #: any success is considered zero: more than two minutes, because one minute may be used up by others.
 WINDOW: Final = 60.0
 WINDOWS_WITHOUT_QUOTA: Final = 3
+#: Longest gap between two 429s that are evidence of the same: nothing is known about what happened in a longer one.
+MAX_GAP: Final = 1.5 * WINDOW
 #: Seconds between probes of such a quota; the first comes soon, because it may have been a busy minute.
 FIRST_PROBE_INTERVAL: Final = 10.0
 MAX_PROBE_INTERVAL: Final = 60.0
 _MAX_DOUBLINGS: Final = 10
 
 _MENTIONS_QUOTA: Final = re.compile(r"\bquota\b", re.IGNORECASE)  # "Resource exhausted" alone is shared capacity
-#: A limit of zero, and not a remainder of zero: "limit: 0", but neither "remaining quota: 0" nor "limit: 0 left".
-_ZERO_LIMIT: Final = re.compile(
-    r"(?<!\bremaining )(?<!\bavailable )(?<!\bunused )(?<!\bleft )"
-    r"\b(?:limit|quota)\b(?:[ _]value)?(?: is| of)?\s*[:=]?\s*['\"`]?0\b(?![.,]?\d)"
-    r"(?!['\"`]?(?:\s+\w+){0,4}\s+(?:remaining|left|available|unused)\b)(?!\s*/\s*\d)",
-    re.IGNORECASE,
-)
 
 
 def bucket_of(deployment: Deployment) -> tuple[str, str, str]:
@@ -53,8 +49,9 @@ class Quota(Struct):
     """The state of one bucket; times in seconds of the caller's clock. Mutable.
 
     :param consecutive_429: consecutive 429s.
-    :param windows: in how many windows the last of them came, all with one message and no Retry-After; the latest of
-        these windows began at ``window_start``.
+    :param windows: in how many windows the last of them came, all with one message and no Retry-After, and none long
+        after the one before; the latest of these windows began at ``window_start``, and its last 429 so far came at
+        ``last_429``.
     :param cooldown_until: other deployments are preferred until then; ``server_requested`` if from a Retry-After.
     :param succeeded: whether any request ever succeeded.
     :param is_zero: considered zero; ``is_stated`` if the upstream said so. Otherwise it is a conclusion, on which no
@@ -65,6 +62,7 @@ class Quota(Struct):
     consecutive_429: int = 0
     windows: int = 0
     window_start: float = 0.0
+    last_429: float = 0.0
     last_message: str = ""
     cooldown_until: float = 0.0
     server_requested: bool = False
@@ -80,13 +78,13 @@ class Quota(Struct):
         says_quota = error.message != error.kind.message and _MENTIONS_QUOTA.search(error.message) is not None
         if self.server_requested or not says_quota:
             self.windows = 0
-        elif not self.windows or error.message != self.last_message:
+        elif not self.windows or error.message != self.last_message or now - self.last_429 > MAX_GAP:
             self.windows, self.window_start = 1, now
         elif now - self.window_start >= WINDOW:
             self.windows, self.window_start = self.windows + 1, now
-        self.last_message = error.message
+        self.last_message, self.last_429 = error.message, now
         may_be_zero = not self.succeeded and not self.server_requested
-        self.is_stated = may_be_zero and _ZERO_LIMIT.search(error.message) is not None
+        self.is_stated = may_be_zero and _says_zero(error)
         self.is_zero = self.is_stated or (may_be_zero and self.windows >= WINDOWS_WITHOUT_QUOTA)
         if error.retry_after is not None:
             cooldown = error.retry_after
@@ -106,12 +104,18 @@ class Quota(Struct):
             self.succeeded, self.is_zero, self.is_stated, self.probes = True, False, False, 0
         if self.consecutive_429:
             self.consecutive_429 = self.windows = 0
-            self.cooldown_until, self.server_requested = 0.0, False
+            self.last_429, self.cooldown_until, self.server_requested = 0.0, 0.0, False
 
     def record_probe(self, now: float) -> None:
         """An attempt probes a bucket that is stated to be zero: no second probe until this one has a reply or is
         overdue."""
         self.cooldown_until = now + MAX_PROBE_INTERVAL
+
+
+def _says_zero(error: UpstreamRefused) -> bool:
+    """Whether the upstream says that the limit is zero; the number that it names apart from its words takes
+    precedence."""
+    return says_zero_limit(error.message) if error.quota_limit is None else error.quota_limit == 0
 
 
 def zero_quota_error(deployment: Deployment, retry_after: float) -> UpstreamRefused:

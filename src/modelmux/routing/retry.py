@@ -1,8 +1,8 @@
 """The retry policy: after a failed attempt, decides whether to try again, where and when. Pure.
 
 Called only before the client has received any content. Whether a retry can help is a column of the table of error
-kinds. The delay is full jitter over an exponential limit, or what the upstream asked for. An available deployment that
-was not attempted yet is tried at once; otherwise the retry waits.
+kinds. The delay is full jitter over an exponential limit, or what the upstream asked for and a little more. An
+available deployment that was not attempted yet is tried at once; otherwise the retry waits.
 
 A route may have deployments of several models, those of its fallbacks last in order, so falling back to another model
 is the same decision as trying another deployment. But a model may reject the request as such. That is final if it is
@@ -135,7 +135,9 @@ def decide_retry(error: GatewayError, state: AttemptState, policy: RetryPolicy, 
         retry_after = _retry_after(error, target == current, availability, state.now)
         if retry_after is not None and retry_after > policy.max_retry_after:
             return Stop("retry_after_too_long")
-        delay = _backoff(len(state.attempted)) * jitter if retry_after is None else retry_after
+        # Never earlier than asked; the random part keeps requests that failed together apart.
+        longest = _backoff(len(state.attempted)) if retry_after is None else BASE_DELAY
+        delay = (retry_after or 0.0) + longest * jitter
     if state.now + delay >= state.deadline:
         return Stop("deadline")
     return Retry(delay, target) if state.can_retry else Stop("retry_budget")

@@ -157,6 +157,11 @@ class Routes:
         """The configured routes with the deployments of their fallbacks."""
         return self._names.routes
 
+    @property
+    def has_several_models(self) -> bool:
+        """Whether clients can ask for more than one model: each has a name of its own."""
+        return len({deployment.card.id for deployment in self.deployments}) > 1
+
     def route_of(self, alias: Alias) -> Route | None:
         """The route of an alias on this snapshot's day; None if it has no target."""
         return self._names.alias(alias.name)

@@ -45,6 +45,7 @@ class ServerOptions(NamedTuple):
     :param on_error: receives every error that is sent as a response, also to callers without a key.
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
     :param host_and_origin: the check of a gateway without keys; None for none.
+    :param jitter: a random number from 0 to 1; by default 0.
     """
 
     keys: ApiKeys
@@ -55,6 +56,7 @@ class ServerOptions(NamedTuple):
     on_startup: Callable[[], Awaitable[None]]
     on_shutdown: Callable[[], Awaitable[None]]
     host_and_origin: HostAndOriginCheck | None = None
+    jitter: Callable[[], float] = float
 
 
 class Application:
@@ -117,7 +119,8 @@ class Application:
     async def _fail(self, send: Send, error: GatewayError, request_id: str, dialect: ListingDialect) -> None:
         response = dialect.error(error, request_id)
         self._options.on_error(error, response.status)
-        await send_error(send, error, response, [(b"x-request-id", request_id.encode())])
+        jitter = self._options.jitter()
+        await send_error(send, error, response, [(b"x-request-id", request_id.encode())], jitter)
 
     def _match(self, scope: Scope, path: str) -> tuple[Served, Mapping[str, str]]:
         """The surface whose template matches.

@@ -12,6 +12,7 @@ from typing import Final
 from modelmux.server.body import read_body
 from modelmux.server.disconnect import DisconnectGuard
 from modelmux.server.health import Readiness
+from modelmux.server.http.request import HAS_LEFT
 from modelmux.server.responses import STREAM_HEADERS, HeaderList, Receive, Scope, Send, send_json
 
 #: Seconds by which a timer may be early.
@@ -74,6 +75,10 @@ class AsgiClientStream:
 
     def connected(self, seconds: float) -> DisconnectGuard:
         return DisconnectGuard(self._receive, self._scope, seconds)
+
+    def has_left(self) -> bool:
+        ask: Callable[[], bool] | None = (self._scope.get("extensions") or {}).get(HAS_LEFT)
+        return ask is not None and ask()
 
     async def send(self, body: bytes, headers: HeaderList) -> None:
         self.started = self.ended = True

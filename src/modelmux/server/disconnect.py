@@ -9,7 +9,7 @@ from typing import Self
 
 from modelmux.errors import UpstreamTimeout
 from modelmux.gateway.client_stream import ClientDisconnected
-from modelmux.server.http.request import ON_DISCONNECT
+from modelmux.server.http.request import HAS_LEFT, ON_DISCONNECT
 from modelmux.server.responses import Receive, Scope
 
 
@@ -24,20 +24,25 @@ class DisconnectGuard:
     """
 
     __slots__ = (
-        "_closed", "_deadline_passed", "_disconnected", "_on_disconnect", "_owner", "_receive", "_seconds", "_timer",
-        "_watcher",
+        "_closed", "_deadline_passed", "_disconnected", "_has_left", "_on_disconnect", "_owner", "_receive", "_seconds",
+        "_timer", "_watcher",
     )  # fmt: skip
 
     def __init__(self, receive: Receive, scope: Scope, seconds: float = math.inf) -> None:
         self._receive = receive
         self._seconds = seconds
-        self._on_disconnect = (scope.get("extensions") or {}).get(ON_DISCONNECT)
+        extensions = scope.get("extensions") or {}
+        self._on_disconnect = extensions.get(ON_DISCONNECT)
+        self._has_left = extensions.get(HAS_LEFT)
         self._disconnected = self._deadline_passed = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._owner: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        """:raises ClientDisconnected: the client has left already."""
+        if self._has_left is not None and self._has_left():
+            raise ClientDisconnected
         if self._on_disconnect is not None:
             self._owner = self._on_disconnect(None)
         self._owner = self._owner or asyncio.current_task()

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelmux.dialects.registry import api_paths
+from modelmux.server.loop_lag import LoopLag
 from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import GatewayTotals
 from modelmux.version import __version__
@@ -28,6 +29,7 @@ class Readiness:
     :ivar draining: it is about to stop and should get no new requests.
     :ivar ending: the drain is over: a request that is cancelled now sends its client an in-band error.
     :ivar aggregate: the totals of all workers, with their metrics or without. None where there is one process only.
+    :ivar loop_lag: whether the event loop keeps up.
     :ivar on_change: called when ``problem`` was set.
     """
 
@@ -36,6 +38,7 @@ class Readiness:
         self.ending = False
         self.aggregate: Callable[[bool], GatewayTotals] | None = None
         self.on_change: Callable[[], None] | None = None
+        self.loop_lag = LoopLag()
         self._problem: str | None = None
 
     @property
@@ -77,6 +80,8 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
     async def ready(_: Request) -> Response:
         totals = readiness.all_workers()
         problem = "draining" if readiness.draining else readiness.problem or (totals.problem if totals else None)
+        if not problem and readiness.loop_lag.lagging:
+            problem = "event_loop_lag"
         body: dict[str, Any] = {"status": "not ready", "reason": problem} if problem else {"status": "ok"}
         if totals is not None:
             body["workers"] = _workers(totals)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.dialects.base import ErrorResponse
-from modelmux.errors import GatewayError, MethodNotAllowed, UpgradeRequired
+from modelmux.errors import GatewayError, MethodNotAllowed, UpgradeRequired, UpstreamRefused
+from modelmux.wire.http import find_raw_header
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
+#: The most seconds that a random part adds to a ``retry-after``.
+_MAX_SPREAD: Final = 10
 _JSON: Final = (b"content-type", b"application/json")
 STREAM_HEADERS: Final[HeaderList] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -30,26 +33,53 @@ async def send_json(send: Send, status: int, body: bytes, headers: HeaderList) -
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: GatewayError, response: ErrorResponse, headers: HeaderList) -> None:
+async def send_error(
+    send: Send, error: GatewayError, response: ErrorResponse, headers: HeaderList, jitter: float = 0.0
+) -> None:
     """An error with the headers that control a client's retries.
 
     :param response: the error in the client's dialect; its own headers take precedence.
+    :param jitter: a random number from 0 to 1, for a time that the gateway makes up.
     """
-    own = {name for name, _ in response.headers}
-    control = [header for header in error_headers(error) if header[0] not in own]
-    await send_json(send, response.status, response.body, [*headers, *response.headers, *control])
+    own = [
+        (name, _spread(int(value), jitter)) if name == b"retry-after" and _is_made_up(error) and value.isdigit()
+        else (name, value)
+        for name, value in response.headers
+    ]  # fmt: skip
+    names = {name for name, _ in own}
+    control = [header for header in error_headers(error, jitter) if header[0] not in names]
+    await send_json(send, response.status, response.body, [*headers, *own, *control])
 
 
-def error_headers(error: GatewayError) -> HeaderList:
-    """``x-should-retry``, ``retry-after`` (whole seconds, rounded up), ``allow``, ``upgrade``: those that are set."""
+def error_headers(error: GatewayError, jitter: float = 0.0) -> HeaderList:
+    """``x-should-retry``, ``retry-after``, ``allow``, ``upgrade``: those that are set.
+
+    ``retry-after`` is in whole seconds, rounded up. What an upstream asked for is passed on as it is. To what the
+    gateway makes up a random part is added, so that clients rejected together do not come back together.
+
+    :param jitter: a random number from 0 to 1.
+    """
     headers: HeaderList = []
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     retry_after = error.kind.retry_after if error.retry_after is None else error.retry_after
     if retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
+        seconds = max(1, math.ceil(retry_after))
+        headers.append((b"retry-after", _spread(seconds, jitter) if _is_made_up(error) else b"%d" % seconds))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, UpgradeRequired):
         headers.append((b"upgrade", b"websocket"))
     return headers
+
+
+def _spread(seconds: int, jitter: float) -> bytes:
+    """Up to twice the seconds, at most ``_MAX_SPREAD`` more: 1 becomes 1 or 2, 2 becomes 2, 3 or 4."""
+    return b"%d" % (seconds + int(jitter * (min(seconds, _MAX_SPREAD) + 1)))
+
+
+def _is_made_up(error: GatewayError) -> bool:
+    """Whether no upstream asked for the time that a client is told to wait."""
+    if not isinstance(error, UpstreamRefused) or error.kind.name == "quota_zero":  # until our own next probe
+        return True
+    return error.retry_after is None and find_raw_header(error.reply.headers, b"retry-after") is None

@@ -54,6 +54,8 @@ class Metrics:
         self.time_to_first_token = _histogram(
             names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
         )
+        self.shed = _counter(names.METRIC_SHED, "Requests rejected because of the load, by reason.")
+        self.queue_wait = _histogram(names.METRIC_QUEUE_WAIT, "Seconds that requests were queued, by how that ended.")
         self.store_failures = _counter(names.METRIC_STORE_FAILURES, "Responses that could not be stored.")
         self.store_failures.add_many(0)  # a sample from the start: an alert on its increase sees the first failure
         self.log_drops = _counter(names.METRIC_LOG_LINES_DROPPED, "Log lines that an output did not take in time.")
@@ -61,9 +63,9 @@ class Metrics:
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
         self._counters = (
-            self.requests, self.attempts, self.tokens, self.errors, self.store_failures, self.log_drops,
+            self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
         )  # fmt: skip
-        self._histograms = (self.duration, self.time_to_first_token)
+        self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
         self._deployments: DeploymentGauges | None = None
         self._queue: HasQueueLength | None = None
         self.registry.register(_Families(self))
@@ -104,6 +106,17 @@ class Metrics:
     def count_log_drops(self, drops: Mapping[str, int]) -> None:
         """Set how many log lines each output did not take."""
         self.log_drops.values.update({(output,): count for output, count in drops.items()})
+
+    def count_wait(self, seconds: float, result: str, reason: str | None) -> None:
+        """Count a request that was queued or rejected because of the load.
+
+        :param result: ``admitted``, ``rejected`` or ``left``.
+        :param reason: why it was rejected.
+        """
+        if reason is not None:
+            self.shed.add(reason)
+        if seconds > 0 or reason is None:  # it was queued
+            self.queue_wait.observe(result, seconds)
 
     def counts(self) -> dict[str, int]:
         """The plain integers."""

@@ -80,6 +80,8 @@ METRIC_TIME_TO_FIRST_TOKEN: Final = "modelmux_time_to_first_token_seconds"  # no
 METRIC_DEPLOYMENT_CIRCUIT_OPEN: Final = "modelmux_deployment_circuit_open"
 METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
 METRIC_QUEUED: Final = "modelmux_requests_queued"
+METRIC_SHED: Final = "modelmux_requests_shed_total"
+METRIC_QUEUE_WAIT: Final = "modelmux_queue_wait_seconds"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
@@ -99,6 +101,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_DEPLOYMENT_CIRCUIT_OPEN: ("deployment",),
     METRIC_DEPLOYMENT_IN_FLIGHT: ("deployment",),
     METRIC_QUEUED: (),
+    METRIC_SHED: ("reason",),
+    METRIC_QUEUE_WAIT: ("result",),
     METRIC_STORE_FAILURES: (),
     METRIC_LOG_LINES_DROPPED: ("output",),
 }

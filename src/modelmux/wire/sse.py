@@ -39,7 +39,18 @@ class SSEDecoder:
     before it are returned first, so that the result does not depend on how the bytes are split.
     """
 
-    __slots__ = ("_at_start", "_data", "_data_size", "_line", "_max", "_name", "_skip_lf", "_too_long")
+    __slots__ = (
+        "_at_start",
+        "_data",
+        "_data_size",
+        "_line",
+        "_max",
+        "_name",
+        "_read",
+        "_skip_lf",
+        "_too_long",
+        "dropped",
+    )
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -50,6 +61,9 @@ class SSEDecoder:
         self._skip_lf = False  # the last line ended in CR: a following LF belongs to it
         self._at_start = True
         self._too_long = False
+        self._read: bytes | list[Event] = b""  # what gave the last data
+        #: How many events had a name and no data.
+        self.dropped = 0
 
     @property
     def is_idle(self) -> bool:
@@ -65,8 +79,23 @@ class SSEDecoder:
             data = _fast_path(chunk)
             if data and len(chunk) <= self._max:
                 self._at_start = False
+                self._read = chunk
                 return data
-        return [event.data for event in self.feed(chunk)]
+        self._read = events = self.feed(chunk)
+        return [event.data for event in events]
+
+    def flush_data(self) -> list[bytes]:
+        """Like ``flush``, but returns only the data of the events.
+
+        :raises UpstreamBroken: an event exceeds the size limit.
+        """
+        self._read = events = self.flush()
+        return [event.data for event in events]
+
+    def name_of(self, index: int) -> bytes:
+        """The name of an event, by its index in what ``feed_data`` or ``flush_data`` returned last."""
+        read = self._read
+        return read[index].name if isinstance(read, list) else read.split(b"\n")[3 * index].removeprefix(b"event: ")
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next bytes; return the events they complete.
@@ -132,6 +161,8 @@ class SSEDecoder:
                     events.append(Event(self._name, data))
                     self._data.clear()
                     self._data_size = 0
+                elif self._name:
+                    self.dropped += 1
                 self._name = b""
                 continue
             if self._data_size + len(line) > self._max:
@@ -243,17 +274,21 @@ def data_spans(events: bytes) -> list[tuple[int, int]]:
     return [match.span() for match in _EVENT.finditer(events) if _DATA_LINE.search(match[0])]
 
 
-def is_empty(data: bytes) -> bool:
-    """Whether an event's data has no payload."""
-    return data.strip() in _NO_PAYLOAD
+def is_empty(event: Event) -> bool:
+    """Whether an event has no payload, like a keep-alive whose data is not an object."""
+    data = event.data.strip()
+    return data in _NO_PAYLOAD or (event.name == b"ping" and not data.startswith(b"{"))
 
 
 def without_empty_events(events: bytes) -> bytes:
-    """Complete events without those that have data and no payload."""
-    pieces = [match[0] for match in _EVENT.finditer(events)]
-    return b"".join(
-        piece for piece in pieces if not any(is_empty(event.data) for event in SSEDecoder().feed(piece + b"\n"))
-    )
+    """Complete events without those that have no payload: some clients read these as well. Comments are kept."""
+    return b"".join(match[0] for match in _EVENT.finditer(events) if not _has_no_payload(match[0]))
+
+
+def _has_no_payload(piece: bytes) -> bool:
+    decoder = SSEDecoder()
+    events = decoder.feed(piece + b"\n")  # ends a line that ends in CR
+    return decoder.dropped > 0 or any(map(is_empty, events))
 
 
 def ends_with(events: bytes, data: bytes) -> bool:

@@ -129,6 +129,7 @@ def test_blocks_of_the_system_prompt() -> None:
     assert told(message, [], origins, system=system) == (
         "messages.0.content.1, the system prompt (messages) and system.2: x"
     )
+    assert told("system: x", [], origins, system=system) == "messages.0.content.1: x"
     assert told("system.0: x", [], origins) == "system.0: x"
     assert told("ecosystem.0: x", [], origins, system=system) == "ecosystem.0: x"
 
@@ -159,3 +160,43 @@ def test_renamed_keys_are_the_clients_own() -> None:
     names = {"f": {first: "a b", second: first}, "g": {}}
     assert with_client_keys(f"'{first}', x.{second}.type, {first}x", names) == f"'a b', x.{first}.type, {first}x"
     assert with_client_keys("a b", {}) == "a b"
+
+
+NAMED = FieldNames(
+    max_tokens=("max_completion_tokens",), stop="stop", stop_paths=("stop.0", "stop.3"), user="user",
+    reasoning="reasoning_effort",
+    tool_names={"ns__f": "f"},
+)  # fmt: skip
+TOKENS = [
+    ("tool_choice: Tool 'my_tool__96caa15f' not found in provided tools",
+     "tool_choice: Tool 'my tool!' not found in provided tools", None),
+    ("`tool_use` ids without `tool_result`: call_1_x_ccd6176e, call_2.",
+     "`tool_use` ids without `tool_result`: call:1|x, call_2.", None),
+    ("Tool ns__f: x", "Tool f: x", None),
+    ("my_tool__96caa15f_2, a-call_1_x_ccd6176e", "my_tool__96caa15f_2, a-call_1_x_ccd6176e", None),
+    ("stop_sequences: each stop sequence must contain non-whitespace",
+     "stop: each stop sequence must contain non-whitespace", "stop"),
+    ("stop_sequences.1: bad", "stop.3: bad", "stop.3"),
+    ("stop_sequences.7: bad", "stop: bad", "stop"),
+    ("metadata.user_id: bad", "user: bad", "user"),
+    ("tool_choice.name: bad", "tool_choice: bad", "tool_choice"),
+    ("thinking.enabled.budget_tokens: bad", "reasoning_effort: bad", "reasoning_effort"),
+    ("output_config.effort: bad", "reasoning_effort: bad", "reasoning_effort"),
+    ("`max_tokens` must be greater than `thinking.budget_tokens`.",
+     "`max_completion_tokens` must be greater than `reasoning_effort`.", "max_completion_tokens"),
+    ("max_tokens_to_sample, x.max_tokens, thinking", "max_tokens_to_sample, x.max_tokens, thinking", None),
+    ("system: bad", "system: bad", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "expected", "param"), TOKENS)
+def test_names_that_the_client_never_sent_are_replaced(message: str, expected: str, param: str | None) -> None:
+    request = ClaudeRequest(BODY, fields=NAMED, client_ids={"call_1_x_ccd6176e": "call:1|x"})
+    plan = ReplyPlan("m", tool_names={"my_tool__96caa15f": "my tool!"})
+    assert in_client_terms(message, request, BODY, plan) == (expected, param)
+
+
+def test_a_field_that_the_client_did_not_send_keeps_its_name() -> None:
+    request = ClaudeRequest(BODY, fields=FieldNames(max_tokens=()))
+    message = "`max_tokens` must be greater than `thinking.budget_tokens`; output_config.effort"
+    assert in_client_terms(message, request, BODY, ReplyPlan("m")) == (message, None)

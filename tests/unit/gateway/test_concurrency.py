@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
+import uvloop
 
 from modelmux.errors import GatewayOverloaded
-from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.concurrency import ConcurrencyLimiter, WaitResult
+from modelmux.routing.admission import Reason
+from support.clock import Clock, loop_time
 
 
 def limiter(limit: int | None = 1, queue: int = 8, queue_timeout: float = 5.0) -> ConcurrencyLimiter:
@@ -151,3 +155,99 @@ async def test_slots_are_neither_lost_nor_invented_under_random_load() -> None:
         await asyncio.sleep(0.0001)
     await asyncio.wait(tasks)
     assert (slots.running, slots.queued, most) == (0, 0, 3)
+
+
+@pytest.mark.virtual_time
+async def test_nobody_waits_longer_than_calls_take() -> None:
+    """The configured timeout is 5 s, but calls take 0.1 s: a request without a slot is told so after half a second."""
+    slots, waits = ConcurrencyLimiter(1, queue=8, queue_timeout=5.0), list[float]()
+    for _ in range(8):
+        since = await slots.acquire()
+        await asyncio.sleep(0.1)
+        slots.release(since=since)
+    await slots.acquire()
+
+    async def one() -> None:
+        began = loop_time()
+        with pytest.raises(GatewayOverloaded):
+            await slots.acquire()
+        waits.append(loop_time() - began)
+
+    await asyncio.gather(one(), one())
+    assert waits == pytest.approx([0.5, 0.5])
+    assert (slots.running, slots.queued) == (1, 0)
+
+
+async def test_a_key_with_many_waiting_gives_way_to_one_with_none() -> None:
+    slots = limiter(queue=2)
+    await slots.acquire()
+    many = [asyncio.create_task(slots.acquire(key="many")) for _ in range(2)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(slots.acquire(key="one"))
+    await asyncio.sleep(0)
+    await asyncio.wait([many[1]])
+    assert isinstance(many[1].exception(), GatewayOverloaded)
+    slots.release()
+    await many[0]
+    slots.release()
+    await one
+
+
+async def test_a_slot_for_another_model_is_not_waited_for() -> None:
+    slots = ConcurrencyLimiter(10, queue=8, queue_timeout=5.0)
+    slots.resize(10, queue=8, queue_timeout=5.0, several_models=True)
+    assert [slots.enter("slow") is not None for _ in range(10)] == [True] * 9 + [False]
+    waiter = asyncio.create_task(slots.acquire(model="slow"))
+    await asyncio.sleep(0)
+    assert slots.enter("fast") is not None
+    slots.release("slow")
+    await waiter
+    assert (slots.running, slots.queued) == (10, 0)
+
+
+@pytest.mark.virtual_time
+async def test_every_wait_is_reported_once() -> None:
+    reports = list[tuple[float, WaitResult, Reason | None]]()
+    slots = ConcurrencyLimiter(1, queue=3, queue_timeout=1.0, on_wait=lambda *report: reports.append(report))
+    await slots.acquire()
+    assert reports == [], "a request that did not wait is not worth a report"
+    admitted, left, rejected = (asyncio.create_task(slots.acquire()) for _ in range(3))
+    await asyncio.sleep(0.2)
+    with pytest.raises(GatewayOverloaded):
+        await slots.acquire()
+    left.cancel()
+    slots.release()
+    await asyncio.sleep(1.0)
+    await asyncio.wait([admitted, left, rejected])
+    assert not rejected.cancelled()
+    assert isinstance(rejected.exception() or admitted.exception(), GatewayOverloaded)
+    assert sorted((round(seconds, 3), result, reason or "") for seconds, result, reason in reports) == [
+        (0.0, "rejected", "queue_full"),
+        (0.2, "admitted", ""),
+        (0.2, "left", ""),
+        (1.0, "rejected", "queue_timeout"),
+    ]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_waits_that_are_over_when_the_next_one_arrives_end_at_once(run: Any) -> None:
+    """The loop was busy for longer than the first may wait. (Of a timer that is due, uvloop does not tell the time.)"""
+
+    async def scenario() -> None:
+        clock = Clock()
+        slots = ConcurrencyLimiter(1, queue=8, queue_timeout=1.0, clock=clock)
+        await slots.acquire()
+        first = asyncio.create_task(slots.acquire())
+        await asyncio.sleep(0)
+        clock.advance(2.0)
+        second = asyncio.create_task(slots.acquire())
+        third = asyncio.create_task(slots.acquire())
+        await asyncio.wait([first], timeout=5)
+        assert isinstance(first.exception(), GatewayOverloaded)
+        assert (slots.running, slots.queued) == (1, 2)
+        slots.release()
+        await third  # the newest first: the queue has not been empty for a while
+        slots.release()
+        await second
+
+    run(scenario())

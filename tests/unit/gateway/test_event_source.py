@@ -304,3 +304,19 @@ async def test_a_run_of_texts_is_held_back_like_single_ones() -> None:
     assert [shown(await source.read()) for _ in range(3)] == [
         ["content_block_start"], [], ["".join(f"{number:020}" for number in range(9)), "content_block_stop"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("empty", [
+    b"event: error\n\n", b"event: error\r\n\r\n", b"event: message_stop\r\r", b"event: x\nid: 3\nretry: 5\n\n",
+    b": c\nevent: x\n: d\n\n", b"data\n\n", b"event: error\ndata: null\n\n", b"event: ping\ndata: ping\n\n",
+])  # fmt: skip
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "bytes"])
+async def test_bytes_of_events_without_payload_are_left_out(empty: bytes, split: bool) -> None:
+    events = [b": keep-alive\n\n", *text_events("a", "b", "c", "d", "e" * 400)]
+    for place in range(len(events) + 1):
+        whole = b"".join([*events[:place], empty, *events[place:]])
+        source = raw(*([bytes([byte]) for byte in whole] if split else [whole]), None)
+        passed = b""
+        while await source.read() is not None:
+            passed += source.chunk or b""
+        assert passed == b"".join(events)

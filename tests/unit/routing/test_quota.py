@@ -86,6 +86,16 @@ def test_which_words_say_that_a_quota_is_zero(message: str, zero: bool) -> None:
     assert not after(rate_limit(message, 1.0)).is_zero
 
 
+@pytest.mark.parametrize(
+    ("message", "limit", "zero"),
+    [(EXHAUSTED, 0.0, True), (EXHAUSTED, 60.0, False), ("limit: 0", 60.0, False), ("limit: 0", None, True)],
+)
+def test_a_limit_in_the_details_takes_precedence_over_words(message: str, limit: float | None, zero: bool) -> None:
+    error = rate_limit(message)
+    error.quota_limit = limit
+    assert (after(error).is_zero, after(error).is_stated) == (zero, zero)
+
+
 #: Seconds of 429s and their messages; whether the last of them means a quota of zero.
 EVIDENCE = [
     ([(0, EXHAUSTED), (0.3, EXHAUSTED), (0.9, EXHAUSTED)], False),
@@ -96,6 +106,12 @@ EVIDENCE = [
     ([(0, EXHAUSTED), (120, EXHAUSTED)], False),
     ([(0, EXHAUSTED), (60, EXHAUSTED), (120, EXHAUSTED)], True),
     ([(0, EXHAUSTED), (60, "Quota of another kind."), (120, EXHAUSTED), (180, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (3600, EXHAUSTED), (7200, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (60, EXHAUSTED), (86_460, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (60, EXHAUSTED), (86_460, EXHAUSTED), (86_520, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (86_400, EXHAUSTED), (86_460, EXHAUSTED), (86_520, EXHAUSTED)], True),
+    ([(0, EXHAUSTED), (60, EXHAUSTED), (120, EXHAUSTED), (3600, EXHAUSTED)], False),
+    ([(0, EXHAUSTED), (63, EXHAUSTED), (126, EXHAUSTED)], True),
     ([(60 * minute, SHARED) for minute in range(9)], False),
     ([(60 * minute, "") for minute in range(9)], False),
 ]

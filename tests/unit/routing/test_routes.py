@@ -218,3 +218,11 @@ def test_the_cache_is_valid_for_one_day() -> None:
     assert before.find("chat") is SMART
     assert before.for_day(date(2027, 1, 1)).find("chat") is FAST
     assert before.find("chat") is SMART
+
+
+def test_whether_clients_can_ask_for_several_models() -> None:
+    alone = route("a", OPUS)
+    catalog = Catalog([OPUS, SONNET])
+    assert not Routes([alone, msgspec.structs.replace(alone, name="b")], catalog=catalog).has_several_models
+    assert Routes([alone, route("b", SONNET)], catalog=catalog).has_several_models
+    assert Routes([alone], catalog=catalog, catalog_route=catalog_route).has_several_models

@@ -41,6 +41,8 @@ def test_the_names_are_these() -> None:
         "METRIC_DEPLOYMENT_CIRCUIT_OPEN": "modelmux_deployment_circuit_open",
         "METRIC_DEPLOYMENT_IN_FLIGHT": "modelmux_deployment_in_flight",
         "METRIC_QUEUED": "modelmux_requests_queued",
+        "METRIC_SHED": "modelmux_requests_shed_total",
+        "METRIC_QUEUE_WAIT": "modelmux_queue_wait_seconds",
         "METRIC_WORKERS": "modelmux_workers",
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
         "METRIC_DROPPED_LABEL_SETS": "modelmux_dropped_label_sets",
@@ -76,6 +78,8 @@ def test_the_names_are_these() -> None:
         "modelmux_deployment_circuit_open": ("deployment",),
         "modelmux_deployment_in_flight": ("deployment",),
         "modelmux_requests_queued": (),
+        "modelmux_requests_shed_total": ("reason",),
+        "modelmux_queue_wait_seconds": ("result",),
         "modelmux_response_store_failures_total": (),
         "modelmux_log_lines_dropped_total": ("output",),
     }
@@ -131,6 +135,7 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     metrics.errors.add("400", "invalid_value")
     metrics.tokens.add_many(7, "m", "input")
     metrics.store_failures.add()
+    metrics.count_wait(0.1, "rejected", "queue_timeout")
     metrics.duration.observe("m", 1.0)
     metrics.time_to_first_token.observe("m", 1.0)
     shown = {}

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from modelmux.errors import UpstreamBroken
+from modelmux.wire import sse
 from modelmux.wire.sse import DONE, KEEP_ALIVE, Event, SSEDecoder, _fast_path, encode_data, encode_named
 
 
@@ -176,3 +177,26 @@ def test_the_usual_framing_takes_the_fast_path() -> None:
     """Otherwise the result would be right but slow, and no other test would notice."""
     assert _fast_path(USUAL) == [b"1", b"{}"]
     assert _fast_path(USUAL[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("piece", "goes"),
+    [
+        (b"event: error\n\n", True), (b"event: error\r\r", True), (b": c\nevent: x\nid: 1\n\n", True),
+        (b"data\n\n", True), (b"event: ping\ndata: ping\n\n", True), (b"data: 1\nevent: ping\n\n", True),
+        (b": c\n\n", False), (b"id: 1\n\n", False), (b"retry: 1\n\n", False), (b"\n", False),
+        (b'event: ping\ndata: {"type":"ping"}\n\n', False), (b"event: x\ndata: ping\n\n", False),
+    ],
+)  # fmt: skip
+def test_which_events_are_left_out(piece: bytes, goes: bool) -> None:
+    rest = b": a\n\nevent: x\ndata: {}\n\n"
+    assert sse.without_empty_events(rest + piece + rest) == (rest if goes else rest + piece) + rest
+
+
+def test_the_names_of_the_last_events() -> None:
+    decoder = SSEDecoder()
+    decoder.feed_data(b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\n")
+    assert (decoder.name_of(0), decoder.name_of(1)) == (b"a", b"b")
+    decoder.feed_data(b"data: 1\nevent:c\n\nevent: d\n\nevent: e\ndata: 2")
+    assert (decoder.name_of(0), decoder.dropped) == (b"c", 1)
+    assert (decoder.flush_data(), decoder.name_of(0)) == ([b"2"], b"e")

@@ -3,6 +3,7 @@ words."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ _ABOUT_THE_MODEL: Final = ("not_found", "not_enabled", "model_not_found")
 _ABOUT_CREDENTIALS: Final = (401, 403)
 #: Seconds to wait after a 429 that names no time.
 _RETRY_AFTER: Final = 5
+_FRACTION: Final = re.compile(rb"(\d{1,9})\.(\d+)")
 _PASSED: Final = (b"retry-after", b"retry-after-ms", b"x-should-retry")
 _LIMITS: Final = b"anthropic-ratelimit-"
 
@@ -71,10 +73,16 @@ def response_headers(request_id: str, upstream: Sequence[tuple[bytes, bytes]]) -
 
 
 def _retry_headers(status: int, upstream: Sequence[tuple[bytes, bytes]]) -> Headers:
-    passed = [(name, value) for name, value in upstream if name in _PASSED]
+    passed = [(name, _whole_seconds(value)) for name, value in upstream if name in _PASSED]
     if status == 429 and not passed:
         passed.append(_retry_after())
     return passed
+
+
+def _whole_seconds(value: bytes) -> bytes:
+    """A value as it came; a fraction of a second is rounded up, because ``retry-after`` has none."""
+    fraction = _FRACTION.fullmatch(value.strip())
+    return value if fraction is None else b"%d" % (int(fraction[1]) + (fraction[2].strip(b"0") != b""))
 
 
 def _retry_after() -> tuple[bytes, bytes]:

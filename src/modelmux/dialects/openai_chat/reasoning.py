@@ -57,6 +57,17 @@ def read_effort(request: ChatRequest, reasoning: ReasoningRequest | None, notice
     return effort
 
 
+def reasoning_field(request: ChatRequest) -> str | None:
+    """The field by which the client asks for reasoning, for errors about it; None if it does not."""
+    if request.output_config is not None and request.output_config.effort is not None:
+        return "output_config.effort"
+    if request.thinking is not None:
+        return "thinking.budget_tokens" if "budget_tokens" in request.thinking else "thinking"
+    if request.reasoning is not None:
+        return next((f"reasoning.{name}" for name in ("effort", *_LIMITS) if name in request.reasoning), "reasoning")
+    return None if request.reasoning_effort is None else "reasoning_effort"
+
+
 def _native_effort(value: Any, field: str) -> Level:
     level = read_level(value, field)
     return "low" if level in ("none", "minimal") else level

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 
@@ -12,9 +12,9 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.openai_chat.field_support import reject_unsupported, report_ignored
 from modelmux.dialects.openai_chat.messages import add_messages, count_leading_system, translate_system
-from modelmux.dialects.openai_chat.reasoning import is_shown, read_effort, read_request
+from modelmux.dialects.openai_chat.reasoning import is_shown, read_effort, read_request, reasoning_field
 from modelmux.dialects.openai_chat.response_format import SCHEMA_FIELD, translate_response_format
-from modelmux.dialects.openai_chat.sampling import check_sampling, read_max_tokens, translate_stop
+from modelmux.dialects.openai_chat.sampling import check_sampling, read_max_tokens, stop_paths, translate_stop
 from modelmux.dialects.openai_chat.tool_choice import report_unknown, translate_tool_choice
 from modelmux.dialects.openai_chat.tools import translate_tools, translate_web_search
 from modelmux.dialects.openai_shared.caching import read_options
@@ -73,18 +73,28 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
         late_system=tuple(conversation.late_system),
         client_ids=conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
-        fields=FieldNames(
-            max_tokens=limit_names,
-            tools=translated.paths,
-            tool_schema="parameters",
-            answer_format="response_format",
-            answer_schema=SCHEMA_FIELD,
-            web_search="web_search_options",
-        ),
+        fields=_field_names(request, body, limit_names, translated.paths),
         notices=tuple(ctx.notices.items),
         origins=Origins((*system_origins(system, ctx.parts, "messages.0"), *conversation.origins)),
     )
     return claude_request, _reply_plan(request, claude_request, ctx)
+
+
+def _field_names(
+    request: ChatRequest, body: anthropic.MessagesRequest, limits: tuple[str, ...], tools: Mapping[str, str]
+) -> FieldNames:
+    return FieldNames(
+        max_tokens=limits,
+        tools=tools,
+        tool_schema="parameters",
+        answer_format="response_format",
+        answer_schema=SCHEMA_FIELD,
+        web_search="web_search_options",
+        stop="stop",
+        stop_paths=stop_paths(request.stop, body.stop_sequences),
+        user="safety_identifier" if request.safety_identifier else "user",
+        reasoning=reasoning_field(request),
+    )
 
 
 def _reply_plan(request: ChatRequest, translated: ClaudeRequest, ctx: TranslationContext) -> ReplyPlan:

@@ -57,3 +57,10 @@ def translate_stop(stop: str | list[str] | None, notices: Notices) -> list[str] 
     if len(accepted) < len(sequences):
         notices.add("dropped", "stop", "Empty, repeated and whitespace-only stop sequences are not sent.")
     return accepted or None
+
+
+def stop_paths(stop: str | list[str] | None, sent: list[str] | None) -> tuple[str, ...]:
+    """The client's path of each stop sequence that is sent."""
+    if stop is None or isinstance(stop, str):
+        return ("stop",)[: len(sent or ())]
+    return tuple(f"stop.{stop.index(sequence)}" for sequence in sent or ())

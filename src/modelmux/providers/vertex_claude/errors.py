@@ -150,6 +150,7 @@ def translate_upstream_error(
         retry_after=requested if requested is not None else _seconds(error.retry_delay),
         details=details,
     )
+    refused.quota_limit = error.quota_limit
     refused.quotes_upstream = bool(message) and kind != "request_size"
     return refused
 
@@ -195,7 +196,7 @@ def _kind(error: UpstreamErrorBody) -> str:
     kind = _BY_NAME.get(error.kind, by_status)
     if kind == "invalid_request" and error.status > 400:
         kind = by_status  # the name is coarser: Google's INVALID_ARGUMENT, Anthropic's for "also other 4xx"
-    if is_content_filter(error.message, error.reason, kind):
+    if is_content_filter(error.message[: 2 * MAX_MESSAGE], error.reason, error.kind, kind):
         return "content_filter"
     if error.anthropic_type is None and _REQUEST_SIZE.search(error.message):
         return "request_size"

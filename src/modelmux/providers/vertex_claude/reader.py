@@ -22,14 +22,19 @@ class ClaudeReplyReader:
     :param project: the project id, which is removed from errors.
     """
 
-    __slots__ = ("_any_read", "_decoder", "_project", "empty_events", "failure")
+    __slots__ = ("_any_read", "_decoder", "_empty", "_project", "failure")
 
     def __init__(self, project: str = "") -> None:
         self._decoder = sse.SSEDecoder()
         self._project = project
         self._any_read = False
         self.failure: GatewayError | None = None
-        self.empty_events = 0
+        self._empty = 0
+
+    @property
+    def empty_events(self) -> int:
+        """See ``providers.base.ReplyReader``."""
+        return self._empty + self._decoder.dropped
 
     def feed(self, data: bytes) -> Events:
         """See ``providers.base.ReplyReader``."""
@@ -51,7 +56,7 @@ class ClaudeReplyReader:
     def close(self) -> Events:
         """See ``providers.base.ReplyReader``."""
         self._raise_failure()
-        return self._decode(event.data for event in self._decoder.flush())
+        return self._decode(self._decoder.flush_data())
 
     def _raise_failure(self) -> None:
         if self.failure is not None:
@@ -61,12 +66,12 @@ class ClaudeReplyReader:
         """Keep the events before a failure for this call and let the next one raise it, so that the split of the bytes
         does not matter."""
         events: Events = []
-        for payload in payloads:
+        for index, payload in enumerate(payloads):
             try:
                 event = anthropic.decode_event(payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                if sse.is_empty(payload):
-                    self.empty_events += 1
+                if sse.is_empty(sse.Event(self._decoder.name_of(index), payload)):
+                    self._empty += 1
                     continue
                 self.failure = translate_inline_error(payload, project=self._project) or UpstreamBroken(
                     "The upstream sent a stream event that cannot be read.", reply_started=True, detail=str(error)[:200]

@@ -328,7 +328,8 @@ class HttpConnection(asyncio.Protocol):
         """The application for new requests while the server shuts down."""
         error = GatewayDraining("The gateway is shutting down.")
         self.count_error(error)
-        await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
+        jitter = getattr(self.app, "jitter", float)  # a gateway's; 0 for another application
+        await send_error(send, error, OPENAI_CHAT.error(error, ""), [], jitter())
 
     def count_error(self, error: GatewayError) -> None:
         """Let the gateway count an error that its application does not see."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import http
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from modelmux.errors import INTERNAL_MESSAGE, GatewayError
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.http.limits import ShutdownPhase
+from modelmux.server.http.peer import has_closed
 from modelmux.server.responses import HeaderList, Message, error_headers
 from modelmux.wire.openai import common
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:  # uvicorn is imported only by a process that serves
 
 #: ASGI extension with which an application sets a callback for the client's disconnect instead of waiting for it.
 ON_DISCONNECT: Final = "modelmux.on_disconnect"
+#: ASGI extension with which an application asks whether the client has left, though the loop may not have noticed.
+HAS_LEFT: Final = "modelmux.has_left"
+#: Seconds for which the answer is taken for granted.
+_LOOK_AGAIN: Final = 0.005
 #: Unread bytes of a body above which reading from the client pauses.
 _HIGH_WATER: Final = 256 * 1024
 _STATUS_LINES: Final = {
@@ -67,6 +73,7 @@ class HttpRequest:
         "_expects_continue",
         "_head",
         "_length_left",
+        "_looked_at",
         "_scope",
         "_waiter",
         "complete",
@@ -80,7 +87,8 @@ class HttpRequest:
     ) -> None:
         self._connection = connection
         self._scope = scope
-        scope["extensions"] = {ON_DISCONNECT: self.on_disconnect}
+        scope["extensions"] = {ON_DISCONNECT: self.on_disconnect, HAS_LEFT: self.has_left}
+        self._looked_at = 0.0
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
         self._body: list[bytes] = []
@@ -150,10 +158,20 @@ class HttpRequest:
             call()
         return self.task
 
+    def has_left(self) -> bool:
+        """Whether the client has left, also if the loop has not read its goodbye yet."""
+        if not self._disconnected and not self.complete:
+            now = time.monotonic()  # the loop's clock may stand still during a step
+            if now - self._looked_at > _LOOK_AGAIN:
+                self._looked_at = now
+                self._disconnected = has_closed(self._connection.transport)
+        return self._disconnected
+
     async def receive(self) -> Message:
-        """ASGI's receive: the next part of the body, then the disconnect."""
+        """ASGI's receive: the next part of the body, then the disconnect. No complete body of a client that has
+        left."""
         while True:
-            if self._disconnected:
+            if self._disconnected or (self._body_ended and not self._end_delivered and self.has_left()):
                 return {"type": "http.disconnect"}
             if self._body or (self._body_ended and not self._end_delivered):
                 body = self._body[0] if len(self._body) == 1 else b"".join(self._body)

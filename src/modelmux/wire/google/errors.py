@@ -6,6 +6,7 @@ calls), or HTML from the load balancer. The model behind it sends Anthropic's er
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,11 +16,17 @@ from modelmux.wire.anthropic import ErrorBody
 
 
 class GoogleDetail(Struct):
-    """One entry of ``details``; only the fields that decisions need."""
+    """One entry of ``details``; only the fields that decisions need.
+
+    :param metadata: of an ``ErrorInfo``.
+    :param violations: of a ``QuotaFailure``.
+    """
 
     type: str = msgspec.field(name="@type", default="")
     reason: str | None = None
     retry_delay: str | None = msgspec.field(name="retryDelay", default=None)
+    metadata: Any = None
+    violations: Any = None
 
 
 class GoogleError(Struct):
@@ -36,6 +43,7 @@ class UpstreamErrorBody(Struct, frozen=True):
 
     :param kind: Anthropic's ``error.type``, Google's ``status``, or ``""`` for an unknown shape.
     :param message: the upstream's own message; empty for an unknown shape.
+    :param quota_limit: the smallest limit of a quota that the details name.
     :param anthropic_type: ``error.type`` of Anthropic's shape; None for any other shape.
     """
 
@@ -46,6 +54,7 @@ class UpstreamErrorBody(Struct, frozen=True):
     retry_delay: str | None = None
     request_id: str | None = None
     anthropic_type: str | None = None
+    quota_limit: float | None = None
 
 
 class _GoogleErrorBody(Struct):
@@ -81,6 +90,7 @@ class _AnthropicErrorBody(Struct):
 
 
 T = TypeVar("T")
+_NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,18})?", re.ASCII)
 
 _google: Final = msgspec.json.Decoder[_GoogleErrorBody | list[_GoogleErrorBody]](
     _GoogleErrorBody | list[_GoogleErrorBody]
@@ -115,7 +125,16 @@ def decode_error(status: int, body: bytes) -> UpstreamErrorBody:
         google.error.message,
         reason=next((detail.reason for detail in details if detail.reason), None),
         retry_delay=next((detail.retry_delay for detail in details if detail.retry_delay), None),
+        quota_limit=min((limit for detail in details for limit in _quota_limits(detail)), default=None),
     )
+
+
+def _quota_limits(detail: GoogleDetail) -> list[float]:
+    """Limits that a detail names, as numbers or as text."""
+    named = [detail.metadata.get("quota_limit_value")] if isinstance(detail.metadata, dict) else []
+    if isinstance(detail.violations, list):
+        named += [violation.get("quotaValue") for violation in detail.violations if isinstance(violation, dict)]
+    return [float(str(limit)) for limit in named if _NUMBER.fullmatch(str(limit))]
 
 
 def decode_inline_error(data: bytes) -> UpstreamErrorBody | None:

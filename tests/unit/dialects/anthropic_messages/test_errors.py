@@ -10,6 +10,7 @@ import pytest
 
 from modelmux.catalog import builtin
 from modelmux.dialects.anthropic_messages.dialect import AnthropicMessages
+from modelmux.dialects.anthropic_messages.errors import _retry_headers
 from modelmux.errors import (
     BudgetSpent,
     CallerRateLimited,
@@ -160,3 +161,11 @@ def test_everything_else_is_in_the_gateways_words(error: GatewayError, status: i
 def test_who_should_try_again_and_when(error: GatewayError, should_retry: str | None, retry_after: str | None) -> None:
     headers = shown(error)[3]
     assert (headers.get("x-should-retry"), headers.get("retry-after")) == (should_retry, retry_after)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [(b"7", b"7"), (b"6.2", b"7"), (b"6.00", b"6"), (b"Wed, 21 Oct 2026 07:28:00 GMT",) * 2],
+)
+def test_a_retry_after_is_passed_on_in_whole_seconds(asked: bytes, told: bytes) -> None:
+    assert (b"retry-after", told) in _retry_headers(429, [(b"retry-after", asked)])

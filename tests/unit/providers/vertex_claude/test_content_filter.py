@@ -21,7 +21,7 @@ def google(message: str, status: str = "INVALID_ARGUMENT", code: int = 400, **in
     return {"error": {"code": code, "message": message, "status": status, "details": [info] if info else []}}
 
 
-INFO = {"@type": "type.googleapis.com/google.rpc.ErrorInfo"}
+INFO: Any = {"@type": "type.googleapis.com/google.rpc.ErrorInfo"}
 FILTERED = [
     (400, anthropic(BLOCKED)),
     (500, anthropic(BLOCKED, "api_error")),
@@ -36,6 +36,47 @@ FILTERED = [
     (500, google("Generation stopped by the safety filters", "INTERNAL", 500)),
     (400, google("No.", **INFO, reason="PROHIBITED_CONTENT")),
     (400, [google(BLOCKED)]),
+    (403, anthropic("Your prompt violates our Usage Policy.", "permission_error")),
+    (403, anthropic(BLOCKED, "permission_error")),
+    (429, google(BLOCKED, "RESOURCE_EXHAUSTED", 429)),
+    (403, google("User prompt blocked by safety policy.", "PERMISSION_DENIED", 403)),
+    (400, google("The request was blocked due to policy violation.")),
+    (400, google("Request was blocked by content filters")),
+    (400, google("Prompt blocked: PROHIBITED_CONTENT")),
+    (400, google("Blocked by Floor Setting. The prompt violated Responsible AI Safety settings (Harassment).")),
+    (400, google("Model Armor blocked the prompt.")),
+    (400, google("The content filter was triggered.")),
+    (400, anthropic("Prompt contains prohibited content.")),
+    (400, anthropic("Request flagged by our safety systems.")),
+    (400, anthropic("Your request was rejected by the safety system.")),
+    (400, anthropic("The prompt was flagged as violating Anthropic's Usage Policies")),
+    (400, anthropic("The generated text has been blocked by our content filters.")),
+    (400, anthropic("This response was blocked by Anthropic's Usage Policy.")),
+    (
+        400,
+        anthropic(
+            "This request triggered restrictions on violative cyber content and was blocked under Anthropic's "
+            "Usage Policy."
+        ),
+    ),
+    (
+        400,
+        anthropic(
+            "Claude is unable to respond to this request, which appears to violate our Usage Policy "
+            "(https://www.anthropic.com/legal/aup)."
+        ),
+    ),
+    (400, anthropic("Content filtered.")),
+    (400, anthropic("error: The prompt was blocked.")),
+    (403, google("Request blocked by Model Armor template ma-1.", "PERMISSION_DENIED", 403)),
+    (400, anthropic("The response was automatically filtered, because of what it says")),
+    (400, anthropic("messages.0.content.0.image: the image was blocked by our content filter")),
+    (400, anthropic('{"type":"error","error":{"message":"Output blocked by content filtering policy"}}')),
+    (400, google("Blocked.", "FAILED_PRECONDITION", **INFO, reason="SAFETY")),
+    (400, google("Blocked.", **INFO, reason="CONTENT_POLICY_VIOLATION")),
+    (400, google("No.", **INFO, reason="MODEL_ARMOR")),
+    (400, anthropic("blocked", "content_filter")),
+    (500, anthropic("no", "content_policy_violation")),
 ]
 OTHER = [
     (400, anthropic("messages.0: content is required"), "invalid_request"),
@@ -48,6 +89,45 @@ OTHER = [
     (429, google("Quota exceeded.", "RESOURCE_EXHAUSTED", 429), "rate_limit"),
     (500, anthropic("Internal server error", "api_error"), "server_error"),
     (400, anthropic("tools.0.name: 'content_filter' is reserved"), "invalid_request"),
+    # Outages, quotas, permissions and settings of what checks content
+    (503, google("Model Armor is currently unavailable. Please retry.", "UNAVAILABLE", 503), "overloaded"),
+    (503, google("The prompt was blocked by Model Armor: the service is unavailable.", "UNAVAILABLE", 503),
+     "overloaded"),
+    (503, google("Down.", "UNAVAILABLE", 503, **INFO, reason="MODEL_ARMOR"), "overloaded"),
+    (429, google("Quota exceeded for Model Armor sanitize requests per minute.", "RESOURCE_EXHAUSTED", 429),
+     "rate_limit"),
+    (403, google("Permission 'modelarmor.templates.useToSanitizeUserPrompt' denied: Model Armor template cannot be "
+                 "read by the service agent.", "PERMISSION_DENIED", 403), "permission"),
+    (403, google("Model Armor rejected the request: the service agent has no permission.", "PERMISSION_DENIED", 403),
+     "permission"),
+    (404, google("Model Armor template not found.", "NOT_FOUND", 404), "not_found"),
+    (500, google("The safety filter service is temporarily unavailable.", "INTERNAL", 500), "server_error"),
+    (400, google("Invalid safety filter settings."), "invalid_request"),
+    (400, google("Requests may be blocked by safety filters if the threshold is too low."), "invalid_request"),
+    # Blocked by something else
+    (500, google("The response stream was blocked on an internal lock.", "INTERNAL", 500), "server_error"),
+    (500, anthropic("request blocked waiting for content server", "api_error"), "server_error"),
+    (400, anthropic("The image URL download was blocked: content-type text/html is not allowed."), "invalid_request"),
+    (400, anthropic("The content was blocked: content-type text/html is not allowed."), "invalid_request"),
+    (400, anthropic("messages.2.content.1.source.url: This URL is blocked by robots.txt, so its content cannot be "
+                    "fetched"), "invalid_request"),
+    (400, google("Operation blocked: violates constraint constraints/vertexai.allowedModels; content of the policy: x",
+                 "FAILED_PRECONDITION"), "invalid_request"),
+    (400, google("Request violates the organization policy constraints/gcp.restrictTLS; see content policy docs.",
+                 "FAILED_PRECONDITION"), "invalid_request"),
+    (403, google("Request is blocked due to an organization policy violation.", "PERMISSION_DENIED", 403),
+     "permission"),
+    # What a client sent, in quotes or after a place
+    (400, anthropic("tools.0.custom.description: string too long: 'list contents that are blocked'"),
+     "invalid_request"),
+    (400, anthropic("Unknown name \"prompt blocked by safety filter\": cannot find field."), "invalid_request"),
+    (400, anthropic("Invalid value: 'the prompt violates our Usage Policy and so"), "invalid_request"),
+    (400, anthropic("Invalid value: 'it's said that the prompt was blocked.'"), "invalid_request"),
+    (400, anthropic("messages.1.content.0: The input is blocked: unexpected value"), "invalid_request"),
+    (400, anthropic("system: The content is blocked."), "invalid_request"),
+    (400, anthropic("tools.3: tool 'get_blocked_content' has an invalid schema; content"), "invalid_request"),
+    (400, anthropic("tool_use.name: 'moderation' blocked_ content"), "invalid_request"),
+    (400, anthropic("tools.0.custom.input_schema: property 'violates_usage_policy' is invalid"), "invalid_request"),
 ]  # fmt: skip
 
 

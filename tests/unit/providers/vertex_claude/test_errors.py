@@ -301,3 +301,7 @@ def test_a_beta_that_is_refused_has_a_kind_of_its_own() -> None:
     message = "Unexpected value(s) `a-1` for the `anthropic-beta` header."
     assert translate_upstream_error(Body(400, "invalid_request_error", message)).kind.name == "beta_refused"
     assert translate_upstream_error(Body(500, "api_error", message)).kind.name == "server_error"
+
+
+def test_the_limit_of_a_quota_is_kept_for_routing() -> None:
+    assert translate_upstream_error(Body(429, quota_limit=0.0)).quota_limit == 0.0

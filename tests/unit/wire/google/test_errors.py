@@ -73,3 +73,19 @@ def test_the_message_of_an_error_with_invalid_fields_is_decoded(error: dict[str,
     """Invalid fields around the message must not hide it from the client."""
     for body in ({"error": error}, [{"error": error}]):
         assert decode_error(400, json.dumps(body).encode()) == UpstreamErrorBody(400, kind, "Too long.")
+
+
+@pytest.mark.parametrize(
+    ("details", "limit"),
+    [
+        ([{"metadata": {"quota_limit_value": "0", "quota_limit": "X"}}], 0.0),
+        ([{"violations": [{"quotaValue": "60"}, {"quotaValue": 0}, {}, 3]}], 0.0),
+        ([{"violations": [{"quotaValue": "60"}]}, {"metadata": {"quota_limit_value": "7.5"}}], 7.5),
+        ([{"metadata": {"quota_limit_value": "none"}}, {"metadata": []}, {"violations": {}}], None),
+        ([{"metadata": {}}], None),
+        ([], None),
+    ],
+)
+def test_the_limit_of_a_quota_is_read_from_the_details(details: list[Any], limit: float | None) -> None:
+    error = {"error": {"code": 429, "message": "Quota", "status": "RESOURCE_EXHAUSTED", "details": details}}
+    assert decode_error(429, json.dumps(error).encode()).quota_limit == limit

@@ -1,0 +1,81 @@
+"""How late the event loop is, measured by a timer; a loop that stays late rejects new requests.
+
+A single long step, such as a large body, makes one measurement late and rejects nobody: only lag that lasts does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from modelmux.errors import GatewayOverloaded
+
+#: Seconds between two measurements.
+INTERVAL: Final = 0.1
+#: The loop lags if each of the last measurements was at least this many seconds late.
+MAX_LAG: Final = 0.25
+MEASUREMENTS: Final = 3
+#: The ``retry-after`` of a rejected request in seconds, before its random part.
+RETRY_AFTER: Final = 2.0
+
+
+class LoopLag:
+    """See the module. Before ``start`` the loop does not lag.
+
+    :param clock: monotonic seconds; not the loop's own, which may stand still during a step.
+    :ivar lagging: whether new requests are rejected.
+    :ivar on_reject: called for every request that is rejected.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, on_reject: Callable[[], None] | None = None
+    ) -> None:
+        self.lagging = False
+        self.on_reject = on_reject
+        self._clock = clock
+        self._latest: deque[float] = deque(maxlen=MEASUREMENTS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The latest measurement."""
+        return self._latest[-1] if self._latest else 0.0
+
+    def start(self) -> None:
+        """Measure from now on, in the running event loop. Idempotent."""
+        if self._timer is None:
+            self._schedule()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def record(self, late: float) -> None:
+        """Count a measurement.
+
+        :param late: seconds by which the timer was late.
+        """
+        self._latest.append(late)
+        self.lagging = len(self._latest) == MEASUREMENTS and min(self._latest) >= MAX_LAG
+
+    def rejection(self) -> GatewayOverloaded:
+        """The error of a new request while the loop lags."""
+        if self.on_reject is not None:
+            self.on_reject()
+        error = GatewayOverloaded("The gateway has more work than it can do.", hint="Try again shortly.")
+        error.retry_after = RETRY_AFTER
+        return error
+
+    def _schedule(self) -> None:
+        self._due = self._clock() + INTERVAL
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+
+    def _tick(self) -> None:
+        self.record(max(0.0, self._clock() - self._due))
+        self._schedule()

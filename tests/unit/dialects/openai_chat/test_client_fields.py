@@ -1,0 +1,45 @@
+"""Risk: an error about a field names one that the client did not send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmux.dialects.openai_chat.reasoning import reasoning_field
+from modelmux.dialects.openai_chat.sampling import stop_paths
+from modelmux.wire.openai.chat_request import ChatRequest
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, None),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"reasoning": {"effort": "high"}, "reasoning_effort": "low"}, "reasoning.effort"),
+        ({"reasoning": {"max_tokens": 2000}}, "reasoning.max_tokens"),
+        ({"reasoning": {"enabled": True}}, "reasoning"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking.budget_tokens"),
+        ({"thinking": {"type": "adaptive"}}, "thinking"),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, "output_config.effort"),
+        ({"output_config": {}, "reasoning_effort": "low"}, "reasoning_effort"),
+    ],
+)
+def test_the_field_that_asks_for_reasoning(fields: dict[str, Any], expected: str | None) -> None:
+    request = msgspec.convert({"model": "m", "messages": [], **fields}, ChatRequest)
+    assert reasoning_field(request) == expected
+
+
+@pytest.mark.parametrize(
+    ("stop", "sent", "paths"),
+    [
+        (None, None, ()),
+        ("a", ["a"], ("stop",)),
+        (" ", None, ()),
+        (["", "a", "a", "b"], ["a", "b"], ("stop.1", "stop.3")),
+        ([" "], None, ()),
+    ],
+)
+def test_the_paths_of_stop_sequences(stop: Any, sent: list[str] | None, paths: tuple[str, ...]) -> None:
+    assert stop_paths(stop, sent) == paths
