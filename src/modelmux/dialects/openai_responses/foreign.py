@@ -12,13 +12,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from modelmux.claude.conversation import LEGACY_PREFIX
+from modelmux.claude.open_calls import LEGACY_PREFIX
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.foreign.calls import normalise_call, normalise_calls, normalise_function_call
 from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, SERVER_TOOLS, normalise_part
 from modelmux.dialects.openai_shared.foreign.parts import PART_TYPES as FOREIGN_TYPES
+from modelmux.dialects.openai_shared.foreign.records import is_part
 from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
@@ -26,6 +27,7 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     in_client_terms,
     missing,
     unknown_value,
+    unread,
     wrong_type,
 )
 from modelmux.errors import InvalidRequest
@@ -43,17 +45,6 @@ ITEM_TYPES: Final = frozenset((*wire.PARTS, *FOREIGN_TYPES))
 _TYPES: Final = tuple(dict.fromkeys((*wire.PARTS, *FOREIGN_TYPES)))
 _RESULT_IDS: Final = ("tool_use_id", "tool_call_id", "call_id", "toolCallId")
 _RESULT_MEMBERS: Final = ("type", *_RESULT_IDS, "content", "is_error", "isError", "cache_control")
-#: Members by which a part of another dialect is told from the JSON that a tool returns.
-_TELLING: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "image": (("source",), ("data", "mimeType")),
-    "audio": (("data", "mimeType"),),
-    "document": (("source",),),
-    "image_url": (("image_url",),),
-    "file": (("file",),),
-    "resource": (("resource",),),
-    "resource_link": (("uri",),),
-    "search_result": (("source", "content"),),
-}
 
 
 class File(Struct, frozen=True):
@@ -140,9 +131,7 @@ class ForeignReader:
             value = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        kind = value.get("type") if isinstance(value, dict) else None
-        sets = _TELLING.get(kind, ()) if isinstance(kind, str) else ()
-        return any(all(value.get(name) is not None for name in names) for names in sets)
+        return is_part(value)
 
     def calls(self, raw: bytes, path: str) -> list[Call]:
         """``tool_calls`` of a message. :raises InvalidRequest: one that can be read in no way."""
@@ -255,9 +244,9 @@ class ForeignReader:
             rewrite.client_spelling(f"{path}.{kind}.{member}"),
         )
 
-    def _report(self, value: Iterable[str], known: Iterable[str], path: str) -> None:
-        for name in value:
-            if name not in known and not is_added_by_sdk(f"messages.0.content.0.{name}"):
+    def _report(self, value: Json, known: Iterable[str], path: str) -> None:
+        for name in unread(value, *known):
+            if not is_added_by_sdk(f"messages.0.content.0.{name}"):
                 self._ctx.notices.add("ignored", f"{path}.{name}"[:80], NOT_A_FIELD)
 
 

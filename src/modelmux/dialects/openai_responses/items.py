@@ -24,6 +24,7 @@ from modelmux.dialects.openai_responses.sealed import open_summary
 from modelmux.dialects.openai_responses.tools import ToolTable
 from modelmux.dialects.openai_shared.arguments import decode_arguments
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.dialects.sealer import Sealer
 from modelmux.errors import InvalidRequest
@@ -310,7 +311,7 @@ class ItemTranslator:
     def _configuration_update(self, item: wire.ConfigurationUpdateItem, entry: Entry) -> None:
         settings = item.reasoning or {}
         self.effort = settings.get("effort", self.effort)
-        self._unknown += [f"{entry.path}.reasoning.{name}" for name in settings if name != "effort"]
+        self._unknown += [f"{entry.path}.reasoning.{name}" for name in unread(settings, "effort")]
         reason = "The last configuration update applies to the whole request."
         self._ctx.notices.add("changed", entry.path, reason)
 
