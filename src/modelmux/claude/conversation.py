@@ -305,6 +305,8 @@ class ConversationBuilder:
 
     def _answer_waiting(self) -> None:
         """Add an error result to every call that has no result: Anthropic requires one."""
+        if not self._waiting:
+            return
         missing, self._waiting = self._waiting.calls, OpenCalls()
         for call in missing:
             self._notices.add("added", self._field, "A tool call without a result was given an error result.")

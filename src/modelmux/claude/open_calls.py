@@ -6,7 +6,7 @@ way, and skip them when they are reached.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -41,11 +41,13 @@ _Group = tuple[bool, str | None]
 class OpenCalls:
     """Open calls in the order of the conversation."""
 
+    __slots__ = ("_groups", "_open", "_queues", "_sizes")
+
     def __init__(self, calls: Iterable[OpenCall] = ()) -> None:
         self._open: dict[str, OpenCall] = {}
         self._queues: dict[str, deque[str]] = {}
         self._groups: dict[_Group, deque[str]] = {}
-        self._sizes: Counter[_Group] = Counter()
+        self._sizes: dict[_Group, int] = {}
         for call in calls:
             self.add(call)
 
@@ -61,7 +63,7 @@ class OpenCalls:
         self._queues.setdefault(call.client_id, deque()).append(call.id)
         for group in _groups(call):
             self._groups.setdefault(group, deque()).append(call.id)
-            self._sizes[group] += 1
+            self._sizes[group] = self._sizes.get(group, 0) + 1
 
     def take(self, client_id: str) -> str | None:
         """The first open call with this id, which is open no longer."""
@@ -74,9 +76,9 @@ class OpenCalls:
         :param with_ids: calls with ids count, too.
         """
         groups = [(False, name), *([(True, name)] if with_ids else [])]
-        if sum(self._sizes[group] for group in groups) != 1:
+        if sum(self._sizes.get(group, 0) for group in groups) != 1:
             return None
-        return self._take(self._groups[next(group for group in groups if self._sizes[group])])
+        return self._take(self._groups[next(group for group in groups if self._sizes.get(group))])
 
     def take_first(self, name: str) -> str | None:
         """The first open call of this name that has no id, which is open no longer."""
@@ -86,7 +88,8 @@ class OpenCalls:
         while queue:
             call = self._open.pop(queue.popleft(), None)
             if call is not None:
-                self._sizes.subtract(_groups(call))
+                for group in _groups(call):
+                    self._sizes[group] -= 1
                 return call.id
         return None
 
