@@ -25,7 +25,6 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     Rewrite,
     first,
     in_client_terms,
-    missing,
     unknown_value,
     unread,
     wrong_type,
@@ -72,16 +71,19 @@ class Call(Struct, frozen=True):
 class Result(Struct, frozen=True):
     """The result of a tool.
 
+    :param call_id: None if it does not say it.
     :param content: JSON.
+    :param name: of the tool, if it says it.
     """
 
-    call_id: str
+    call_id: str | None
     content: bytes
     is_error: bool
     marker: CacheControl | None
     path: str
     id_field: str
     content_field: str
+    name: str | None = None
 
 
 class LeftOut(Struct, frozen=True):
@@ -159,7 +161,7 @@ class ForeignReader:
         field = f"{path}.{name}"
         marker = value.get("cache_control")
         return Result(
-            _as_id(value.get(name), field),
+            _as_id(value[name], field) if value.get(name) is not None else None,
             msgspec.json.encode(value.get("content")),
             first(value, "is_error", "isError") is True,
             read_breakpoint(CacheControlParam(ttl=marker.get("ttl")), None, path) if isinstance(marker, dict) else None,
@@ -170,12 +172,14 @@ class ForeignReader:
 
     def tool_message(self, item: wire.MessageItem, path: str) -> Result:
         """A message with the result of a tool, in the form of Chat Completions."""
-        id, field = f"{LEGACY_PREFIX}{item.name}", f"{path}.name"
+        id: str | None = None
+        field = f"{path}.tool_call_id"
         if item.tool_call_id is not None:
-            field = f"{path}.tool_call_id"
             id = _as_id(item.tool_call_id, field)
+        elif item.role.lower() == "function":
+            id, field = f"{LEGACY_PREFIX}{item.name}", f"{path}.name"
         content = msgspec.json.encode(item.content)
-        return Result(id, content, item.is_error is True, None, path, field, f"{path}.content")
+        return Result(id, content, item.is_error is True, None, path, field, f"{path}.content", item.name)
 
     def unwrapped(self, raw: bytes, path: str) -> tuple[bytes, str, bool]:
         """What a tool returned, or the content of it where it is MCP's result of a call.
@@ -256,7 +260,7 @@ def _as_id(value: Any, field: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise missing(field) if value is None else wrong_type(value, field, "a string")
+    raise wrong_type(value, field, "a string")
 
 
 def _is_typed(value: Any) -> bool:

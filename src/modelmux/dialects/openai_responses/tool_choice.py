@@ -40,6 +40,8 @@ def translate_tool_choice(
         choice = choice.type
     if isinstance(choice, str) and choice not in _WORDS and table.find(choice) is not None:
         choice = wire.ToolChoice(name=choice)
+    elif isinstance(choice, str) and is_web_search(choice):
+        choice = wire.ToolChoice(type=choice)
     if isinstance(choice, str) and choice not in _WORDS:
         raise InvalidRequest(
             "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
@@ -96,7 +98,8 @@ def _allowed(allowed: Sequence[wire.AllowedTool], table: ToolTable) -> list[Tool
     names = {_find(entry.type, entry, table) for entry in allowed}
     tools = [tool for tool in table.tools if tool.name in names]
     searches = table.web_search is not None and table.web_search.name in names
-    if not tools and not searches:
+    wants_left_out = table.has_left_out_search and any(is_web_search(entry.type) for entry in allowed)
+    if not tools and not searches and not wants_left_out:  # of what was left out, a notice tells
         raise InvalidRequest(
             "No tool is allowed.", param="tool_choice.tools", hint="Name one of 'tools', or use tool_choice 'none'."
         )
