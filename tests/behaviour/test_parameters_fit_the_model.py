@@ -165,12 +165,12 @@ async def test_e72_all_names_of_a_model_have_the_same_rules(names: list[str], id
 @pytest.mark.parametrize(
     ("budget", "limit", "sent", "notices"),
     [
-        (512, 4000, 1024, ["clamped=reasoning"]),
+        (512, 4000, 1024, ["clamped=thinking.budget_tokens"]),
         (3000, 4000, 3000, []),
-        (4000, 4000, 2000, ["clamped=reasoning"]),
-        (32000, 1500, 1024, ["clamped=reasoning"]),
-        (2000, 1024, None, ["dropped=reasoning"]),
-        (2000, 300, None, ["dropped=reasoning"]),
+        (4000, 4000, 2000, ["clamped=thinking.budget_tokens"]),
+        (32000, 1500, 1024, ["clamped=thinking.budget_tokens"]),
+        (2000, 1024, None, ["dropped=thinking.budget_tokens"]),
+        (2000, 300, None, ["dropped=thinking.budget_tokens"]),
     ],
 )
 async def test_e75_a_budget_is_brought_into_range(

@@ -37,7 +37,8 @@ async def test_e55_cache_markers_are_sent_on_every_kind_of_block() -> None:
     got = await chat(messages=messages, tools=[{**tool(), "cache_control": hour}])
     assert got.upstream.calls[0].body.count(b"cache_control") == 4
     assert "cache_control" not in got.sent["tools"][0]
-    assert got.notices == ["dropped=cache_control"]
+    scopes = ["tools.0.cache_control.scope", "messages.0.content.0.cache_control.scope"]
+    assert got.notices == [*(f"ignored={path}" for path in scopes), "dropped=cache_control"]
 
 
 EPHEMERAL: Json = {"type": "ephemeral"}

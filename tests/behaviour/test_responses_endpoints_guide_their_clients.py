@@ -37,7 +37,7 @@ async def test_an_upstreams_413_stays_a_413() -> None:
     assert (response.status, response.json()["error"]["code"]) == (413, "request_too_large")
 
 
-@pytest.mark.parametrize(("headers", "upstream", "expected"), [({}, None, None), (CODEX, None, "2"), (CODEX, "7", "7")])
+@pytest.mark.parametrize(("headers", "upstream", "expected"), [({}, None, "5"), (CODEX, None, "2"), (CODEX, "7", "7")])
 async def test_codex_is_always_told_when_to_try_a_429_again(
     headers: dict[str, str], upstream: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,12 +50,14 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Starts gateways: ``serve(upstream_url, server='api_keys = ["sk-1"]', auth='access_token = "t"')``."""
     started: list[Process] = []
 
-    def start(upstream: str, *, server: str = "", auth: str = 'access_token = "e2e-token"', more: str = "") -> Process:
+    def start(
+        upstream: str, *, server: str = "", auth: str = 'access_token = "e2e-token"', more: str = "", **variables: str
+    ) -> Process:
         port = free_port()
         folder = tmp_path_factory.mktemp("gateway")
         config: Path = folder / "config.toml"
         config.write_text(CONFIG.format(port=port, server=server, upstream=upstream, auth=auth) + more)
-        process = Process(folder / "log", "serve", "--config", str(config), port=port)
+        process = Process(folder / "log", "serve", "--config", str(config), port=port, **variables)
         started.append(process)
         process.wait_ready()
         return process

@@ -122,21 +122,16 @@ def test_g_busy_minute_after_a_start_taken_for_zero_quota(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", None])
-def test_j_certificate_authority_of_an_inspecting_proxy(
-    tmp_path: Path, variable: str | None, monkeypatch: pytest.MonkeyPatch, serve: Serve
-) -> None:
+def test_j_certificate_authority_of_an_inspecting_proxy(tmp_path: Path, variable: str | None, serve: Serve) -> None:
     case, authority = report("j-certificate-authority-of-an-inspecting-proxy"), Authority(tmp_path)
     side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     side.load_cert_chain(*authority.certificate("localhost"))
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
-        monkeypatch.delenv(name, raising=False)
-    if variable is not None:
-        monkeypatch.setenv(variable, authority.file)
+    variables = {} if variable is None else {variable: authority.file}
     with vertex_server(side) as server:
         server.token = tokens_of(1)
         key = service_account(tmp_path, server, 1)
         setting = "" if variable else f'[tls]\nca_file = "{authority.file}"\n'
-        process = serve(server.url, auth=f'service_account_file = "{key}"', more=setting)
+        process = serve(server.url, auth=f'service_account_file = "{key}"', more=setting, **variables)
         status, _, body = post(process.url, body_of(case))
         assert (status, server.calls) == (200, ["token-1"]), body
 

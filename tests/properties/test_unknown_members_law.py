@@ -220,9 +220,16 @@ def test_an_unknown_member_of_any_object_is_named(dialect: Dialect, body: Json, 
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(CASES), NAMES, VALUES)
+@given(st.sampled_from(CASES), NAMES, VALUES.filter(lambda value: value is not None))
 def test_whatever_it_is(case: tuple[Dialect, Json, Path], name: str, value: Any) -> None:
     check(*case, name, value)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "path"), CASES, ids=lambda case: repr(case)[:60] if isinstance(case, tuple) else ""
+)
+def test_a_member_that_is_null_says_nothing(dialect: Dialect, body: Json, path: Path) -> None:
+    assert named(dialect, with_member(body, path, "zz", None)) == named(dialect, body)
 
 
 def check(dialect: Dialect, body: Json, path: Path, name: str, value: Any) -> None:

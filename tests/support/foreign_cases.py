@@ -110,4 +110,25 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
         "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "f", "zz": 1}}]}}}),
     ("members of a search that it does not have", {"web_search_options": {
         "cache_control": {"type": "ephemeral", "zz": 1}, "user_location": {"approximate": {"city": 1, "zz": 1}}}}),
+    # what nothing doubts, and what is lost
+    ("a result that may be that of two calls", _talk(
+        _calls(_CALL, {**_CALL, "id": "d"}), {"role": "tool", "content": "r"})),
+    ("thinking of the user", _user({"type": "reasoning", "text": "hm"}, "hi")),
+    ("thinking in a result", _talk(_calls(_CALL), {"role": "tool", "tool_call_id": "c", "content": [
+        {"type": "thinking", "thinking": "hm"}]})),
+    ("records in a result", _talk(_calls(_CALL), {"role": "tool", "tool_call_id": "c", "content": [
+        {"type": "file", "name": "a.txt"}]})),
+    ("a document without text", _user({"type": "document", "source": {"type": "text", "data": ""}})),
+    ("a title of an image", _user({"type": "document", "title": "t", "source": {
+        "type": "base64", "data": "iVBORw0KGgo="}})),
+    ("more in a file of Gemini", _user({"inlineData": {"data": "iVBORw0KGgo=", "zz": 1}})),
+    ("more in a text of a search result", _user({"type": "search_result", "source": "s", "content": [
+        {"type": "text", "text": "hi", "zz": 1}]})),
+    ("a search that is not allowed", {"tools": [{"name": "f"}, _SEARCH], "tool_choice": {
+        "type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}}),
+    ("more beside the name in a choice", {"tools": [{"name": "f"}], "tool_choice": {
+        "type": "function", "function": {"name": "f", "zz": 1}}}),
+    ("two settings that contradict", {"tools": [{"name": "f"}], "parallel_tool_calls": True, "tool_choice": {
+        "type": "auto", "disable_parallel_tool_use": True}}),
+    ("more in a tool of Gemini", {"tools": [{"functionDeclarations": [{"name": "f"}], "codeExecution": {}}]}),
 ]  # fmt: skip

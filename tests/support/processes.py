@@ -23,9 +23,12 @@ def free_port() -> int:
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without proxies and without anything that configures a gateway, so that files of
+    """This process's environment without proxies, authorities and anything that configures a gateway, so that files of
     the person who runs the tests are neither read nor written."""
-    ours = re.compile("(?i)(modelmux_|xdg_|google_|vertex|anthropic_|cloud_ml_|llm_|notify_|watchdog_|.*_proxy$|port$)")
+    ours = re.compile(
+        "(?i)(modelmux_|xdg_|google_|vertex|anthropic_|cloud_ml_|llm_|notify_|watchdog_|.*_proxy$|port$"
+        "|ssl_cert_|.*_ca_bundle$|node_extra_ca_certs$)"
+    )
     inherited = {k: v for k, v in os.environ.items() if not ours.match(k)}
     return {**inherited, "HOME": str(home), **variables}
 

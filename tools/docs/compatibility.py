@@ -68,16 +68,21 @@ type it met and which are taken.
 | Anthropic's `image`, `document`, `search_result`, `tool_use`, `tool_result` blocks | parts, calls, tool messages |
 | Responses' `input_text`, `output_text`, `input_image`, `input_file`; its items as messages, or `input` | the same |
 | MCP's `image`, `resource` and `resource_link`, and the whole result of a call | parts of a tool message |
+| Gemini's `inlineData` and `functionDeclarations` | files, functions |
+| what a tool returns with a `type`, but without what a part of that type needs | JSON text |
 | tools with `input_schema` (Anthropic) or `inputSchema` (MCP), and flat tools (Responses) | functions |
 | `tool_choice` as `{"type": "auto"}`, `any`, `tool`, flat, or a tool's name alone | `tool_choice` |
 | web search as a tool: `web_search_…`, `web_search_preview…`, `google_search` | the server tool, with its options |
 | `response_format` flat, or `json_object` with a schema; `output_config.format`, `text.format` | the schema |
-| a tool call without `type`, arguments and results that are not text, a result without an id | taken, with a notice |
+| a tool call without `type` or `id`, arguments and results that are not text | taken, with a notice |
+| a result that lacks its call's id, or answers a call that has none | that of the only call it can belong to, by name \
+too, with a notice; 400 if it says no id and there are several |
 """
 _SDKS = """
 ## Members that SDKs add
 
-Released SDKs add these by themselves, so they are neither reported nor refused in strict mode.
+Released SDKs add these by themselves, so they are neither reported nor refused in strict mode. A member that is null
+says nothing, whatever its name is.
 
 | member | SDK |
 |---|---|

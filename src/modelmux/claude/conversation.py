@@ -10,7 +10,6 @@ may before the assistant's turn and at the end), and whether a tool call has a r
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
@@ -20,20 +19,20 @@ from msgspec.structs import replace
 from modelmux.claude.caching import set_on_last
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.notices import Notices
+from modelmux.claude.open_calls import LEGACY_PREFIX, OpenCall, OpenCalls
 from modelmux.claude.part_paths import PartPaths
 from modelmux.claude.request import LateSystem
+from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import CacheControl, InputMessage, TextBlock, ToolResultBlock, ToolUseBlock
 
 #: Sent where the client has nothing and Anthropic requires something.
 BEGIN: Final = "Begin."
 NO_CONTENT: Final = "(no content)"
 NO_RESULT: Final = "No result: the tool call was not answered."
-#: Prefix of client ids for calls in the legacy form, which has no ids; the name of the function follows.
-LEGACY_PREFIX: Final = "function:"
-#: Length to which an id is cut before a number is appended: 128 characters are allowed.
 #: Around a system message in the user's turn.
 _BEFORE: Final = "<system_message>\n"
 _AFTER: Final = "\n</system_message>"
+#: Length to which an id is cut before a number is appended: 128 characters are allowed.
 _STEM: Final = 120
 _ORPHAN_RESULT: Final = "Result of a tool call that is not part of this conversation:"
 
@@ -55,7 +54,7 @@ class ConversationState(Struct, frozen=True):
     :param blocks: those of the open turn, without its tool results.
     :param results: tool results of the open turn, which come first when it closes.
     :param pending: late system messages at the end.
-    :param waiting: the client's id -> upstream ids of its calls without a result.
+    :param waiting: calls without a result.
     :param ids: all upstream ids of tool calls.
     :param repeated: id -> the last number appended to it.
     """
@@ -65,7 +64,7 @@ class ConversationState(Struct, frozen=True):
     blocks: tuple[Any, ...] = ()
     results: tuple[ToolResultBlock, ...] = ()
     pending: tuple[PendingSystem, ...] = ()
-    waiting: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    waiting: tuple[OpenCall, ...] = ()
     ids: frozenset[str] = frozenset()
     repeated: tuple[tuple[str, int], ...] = ()
 
@@ -107,8 +106,7 @@ class ConversationBuilder:
         self._blocks: list[Any] = list(state.blocks)
         self._results: list[Any] = list(state.results)
         self._pending = list(state.pending)
-        self._waiting = {client_id: deque(ids) for client_id, ids in state.waiting}
-        self._unanswered = sum(map(len, self._waiting.values()))
+        self._waiting = OpenCalls(state.waiting)
         self._ids = set(state.ids)
         self._repeated = dict(state.repeated)
 
@@ -121,7 +119,7 @@ class ConversationBuilder:
             blocks=tuple(self._blocks),
             results=tuple(self._results),
             pending=tuple(self._pending),
-            waiting=tuple((client_id, tuple(ids)) for client_id, ids in self._waiting.items()),
+            waiting=self._waiting.calls,
             ids=frozenset(self._ids),
             repeated=tuple(self._repeated.items()),
         )
@@ -129,7 +127,7 @@ class ConversationBuilder:
     @property
     def has_open_calls(self) -> bool:
         """Whether a tool call has no result yet."""
-        return self._unanswered > 0
+        return len(self._waiting) > 0
 
     def add_user(self, *blocks: Any) -> None:
         self._turn("user").extend(blocks)
@@ -171,35 +169,63 @@ class ConversationBuilder:
             if not legacy:
                 self._notices.add("changed", f"{path}.id", "The id is empty, repeated or not valid upstream.")
         self._ids.add(assigned)
-        self._waiting.setdefault(client_id, deque()).append(assigned)
-        self._unanswered += 1
+        self._waiting.add(OpenCall(assigned, client_id, name))
         blocks.append(ToolUseBlock(assigned, name, value))
         self.origins.append((blocks[-1], path))
 
     def add_tool_result(
         self,
-        client_id: str,
+        client_id: str | None,
         value: str | list[Any] | None,
         marker: CacheControl | None,
         field: str,
         *,
+        name: str | None = None,
         is_error: bool = False,
     ) -> None:
         """A tool's result: at the start of the user turn after its call, or as text if there is no such call.
 
+        :param client_id: of the call; None if the result does not say it.
         :param marker: a cache breakpoint after the result.
         :param field: path of the client's field that names the call.
+        :param name: of the tool, upstream, if the result says it.
+        :raises InvalidRequest: the result does not say which call it belongs to, and nothing else does.
         """
-        waiting = self._waiting.get(client_id)
-        if waiting:
-            self._unanswered -= 1
-            self._add_result(ToolResultBlock(waiting.popleft(), value, is_error, marker))
+        call = self._answered(client_id, name, field)
+        if call is not None:
+            self._add_result(ToolResultBlock(call, value, is_error, marker))
             return
         self._notices.add("changed", field, "No open tool call has this id: the result is sent as text.")
         blocks: list[Any] = [TextBlock(value)] if isinstance(value, str) else value or []
         blocks = [TextBlock(_ORPHAN_RESULT), *blocks]
         set_on_last(blocks, marker)
         self.add_user(*blocks)
+
+    def _answered(self, client_id: str | None, name: str | None, field: str) -> str | None:
+        """The upstream id of the call that a result belongs to; None if there is no such call.
+
+        A call or a result that has no id belongs to the only other one that it can belong to.
+        """
+        call = self._waiting.take_first(name) if client_id == "" and name is not None else None
+        if call is None and client_id is not None:
+            call = self._waiting.take(client_id)
+        if call is not None:
+            return call
+        legacy = client_id is not None and client_id.startswith(LEGACY_PREFIX)
+        if legacy or not client_id:
+            call = self._waiting.take_only(name, with_ids=True)
+        elif to_valid_identifier(client_id) not in self._ids:  # else it is a second result of the same call
+            call = self._waiting.take_only(name, with_ids=False)
+        if call is not None:
+            self._notices.add("changed", field, "The result is that of the only open tool call it can belong to.")
+        elif client_id is None:
+            raise InvalidRequest(
+                f"Missing required parameter: '{field}'.",
+                param=field,
+                code="missing_required_parameter",
+                hint="Send the id of the tool call: it is not clear which one this is the result of.",
+            )
+        return call
 
     def set_cache_breakpoint(self, marker: CacheControl | None) -> None:
         """Set a breakpoint after what was added so far: on the last block of the open turn that can hold one."""
@@ -253,7 +279,7 @@ class ConversationBuilder:
         pending, self._pending = self._pending, []
         for message in pending:
             self._add_origins(message.blocks, message.field.removesuffix(".role"))
-            if not before_reply or self._role == "assistant" or self._role is None or self._unanswered:
+            if not before_reply or self._role == "assistant" or self._role is None or self._waiting:
                 note_system_in_user_turn(self._notices, message.field)
                 self._open("user").extend(map(as_user_text, message.blocks))
             elif self._role == "system":
@@ -261,7 +287,7 @@ class ConversationBuilder:
                 last = self.late_system[-1]
                 self.late_system[-1] = replace(last, fields=(*last.fields, message.field))
             else:
-                self._waiting = {}
+                self._waiting = OpenCalls()
                 self._open("system").extend(message.blocks)
                 self.late_system.append(LateSystem(self._closed_before + len(self.turns), (message.field,)))
 
@@ -279,11 +305,12 @@ class ConversationBuilder:
 
     def _answer_waiting(self) -> None:
         """Add an error result to every call that has no result: Anthropic requires one."""
-        missing = [assigned for waiting in self._waiting.values() for assigned in waiting]
-        self._waiting, self._unanswered = {}, 0
-        for assigned in missing:
+        if not self._waiting:
+            return
+        missing, self._waiting = self._waiting.calls, OpenCalls()
+        for call in missing:
             self._notices.add("added", self._field, "A tool call without a result was given an error result.")
-            self._add_result(ToolResultBlock(assigned, NO_RESULT, is_error=True))
+            self._add_result(ToolResultBlock(call.id, NO_RESULT, is_error=True))
 
 
 def as_user_text(block: TextBlock) -> TextBlock:

@@ -69,6 +69,8 @@ def document(claimed_type: str, data: bytes, title: str | None, field: str) -> D
     """
     if sniff(data) == "application/pdf":
         return DocumentBlock(Base64Source("application/pdf", base64.b64encode(data).decode()), title)
+    if not data.strip():
+        raise InvalidRequest("The file is empty or blank.", param=field, hint="Leave it out.")
     if not _is_text(data):
         raise InvalidRequest(
             f"The file is neither a PDF nor text in UTF-8{_claim(claimed_type)}.",

@@ -29,6 +29,7 @@ class ReasoningRequest(Struct, frozen=True):
     :param shown: whether the client wants to see the reasoning; None if it does not say. Then it is shown where the
         model's text between tool calls is part of it.
     :param optional: whether to think is left to the model.
+    :param budget_field: path of the client's field with the budget.
     """
 
     level: Level | None = None
@@ -36,6 +37,7 @@ class ReasoningRequest(Struct, frozen=True):
     shown: bool | None = True
     optional: bool = False
     exact: bool = False
+    budget_field: str = "reasoning"
 
 
 class AnswerFormat(Struct, frozen=True):

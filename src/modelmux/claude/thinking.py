@@ -122,14 +122,15 @@ def _disable(draft: Draft) -> None:
 
 def _set_budget(reasoning: ReasoningRequest, draft: Draft) -> None:
     budget, limit = reasoning.budget or BUDGETS[reasoning.level or "medium"], draft.body.max_tokens
+    field = reasoning.budget_field
     if budget < MIN_BUDGET:
-        draft.notices.add("clamped", "reasoning", f"The smallest thinking budget is {MIN_BUDGET} tokens.")
+        draft.notices.add("clamped", field, f"The smallest thinking budget is {MIN_BUDGET} tokens.")
         budget = MIN_BUDGET
     if budget >= limit:
         if limit <= MIN_BUDGET:
-            draft.notices.add("dropped", "reasoning", "The token limit leaves no room for thinking.")
+            draft.notices.add("dropped", field, "The token limit leaves no room for thinking.")
             return
-        draft.notices.add("clamped", "reasoning", "The thinking budget has to be below the token limit.")
+        draft.notices.add("clamped", field, "The thinking budget has to be below the token limit.")
         budget = max(MIN_BUDGET, limit // 2)
     draft.body.thinking = Thinking("enabled", budget_tokens=budget)
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from modelmux.claude.conversation import LEGACY_PREFIX
 from modelmux.claude.draft import Draft, SignedThinking
+from modelmux.claude.open_calls import LEGACY_PREFIX
 from modelmux.claude.request import ThinkingRun
 from modelmux.wire.anthropic import (
     Block,

@@ -97,6 +97,7 @@ class CommittedStream:
         if self._closed:
             return
         self._closed = True
+        self._explain = _nothing_to_explain  # it refers to the exchange, which refers to this stream
         try:
             await self._source.aclose()
             if self.state.done:
@@ -112,7 +113,7 @@ async def open_stream(
     reply: Reply,
     lease: AttemptLease,
     record: AttemptRecord,
-    explain: Callable[[GatewayError], None] = lambda _: None,
+    explain: Callable[[GatewayError], None] | None = None,
 ) -> CommittedStream:
     """Read up to the first content. Nothing of this reply was sent to the client yet, so a failure may be retried.
 
@@ -127,7 +128,13 @@ async def open_stream(
         if failure is not None and not _has_content(encoder, source):
             raise failure
         parts.append(data)
-    return CommittedStream(encoder, source, reply, lease, record, b"".join(parts), failure, explain)
+    return CommittedStream(
+        encoder, source, reply, lease, record, b"".join(parts), failure, explain or _nothing_to_explain
+    )
+
+
+def _nothing_to_explain(error: GatewayError) -> None:
+    del error
 
 
 def _has_content(encoder: ReplyEncoder, source: EventSource) -> bool:

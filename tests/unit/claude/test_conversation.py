@@ -9,6 +9,7 @@ import pytest
 
 from modelmux.claude.conversation import START, ConversationBuilder, ConversationState, PendingSystem
 from modelmux.claude.notices import Notices
+from modelmux.claude.open_calls import OpenCall
 from modelmux.claude.request import LateSystem
 from modelmux.wire.anthropic import EPHEMERAL, CacheControl, TextBlock, ThinkingBlock, ToolUseBlock
 from support.work import assert_linear
@@ -302,7 +303,7 @@ def test_a_state_is_immutable_and_holds_no_closed_turn() -> None:
         role="assistant",
         blocks=(ToolUseBlock("c1", "look", {}),),
         pending=(PendingSystem((text("s"),), "w"),),
-        waiting=(("c1", ("c1",)),),
+        waiting=(OpenCall("c1", "c1", "look"),),
         ids=frozenset({"c1"}),
     )
     turns.set_cache_breakpoint(EPHEMERAL)

@@ -6,6 +6,7 @@ from typing import Final
 
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.foreign.rewrite import as_json
 from modelmux.dialects.openai_shared.media import UserBlock, document_block, image_block
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -24,10 +25,12 @@ from modelmux.wire.openai.chat_request import (
 _THINKING: Final = (ThinkingPart, RedactedThinkingPart)
 
 
-def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
+def text_blocks(
+    content: Content, ctx: TranslationContext, path: str, *, is_reply: bool = False
+) -> list[anthropic.TextBlock]:
     """Content that may hold only text (system, assistant) as blocks, blank ones included: see ``drop_blank_text``.
 
-    Thinking sent back inside content is skipped here; ``thinking_blocks.py`` reads it.
+    :param is_reply: thinking belongs to it and is skipped here; ``thinking_blocks.py`` reads it.
 
     :raises InvalidRequest: a part of another kind.
     """
@@ -39,7 +42,10 @@ def text_blocks(content: Content, ctx: TranslationContext, path: str) -> list[an
             blocks.append(_text(part, ctx, f"{path}.content.{index}"))
         elif isinstance(part, RefusalPart):
             blocks.append(ctx.parts.add(anthropic.TextBlock(part.refusal), f"{path}.content.{index}"))
-        elif not isinstance(part, _THINKING):
+        elif isinstance(part, _THINKING):
+            if not is_reply:
+                _drop_thinking(ctx, f"{path}.content.{index}")
+        else:
             raise InvalidRequest(
                 "Only text is allowed here.", param=f"{path}.content.{index}.type", hint="Move it to a user message."
             )
@@ -57,6 +63,23 @@ def user_blocks(content: Content, ctx: TranslationContext, path: str) -> list[Us
     return [block for block in blocks if block is not None]
 
 
+def result_blocks(content: Content, ctx: TranslationContext, path: str) -> list[UserBlock]:
+    """The same of a tool's result. What looks like thinking there is what the tool returned."""
+    if isinstance(content, str) or not content:
+        return user_blocks(content, ctx, path)
+    parts = list(content)
+    for index, part in enumerate(content):
+        if isinstance(part, _THINKING):
+            reason = "A tool's result holds no thinking of Claude: it is sent as JSON text."
+            ctx.notices.add("changed", f"{path}.content.{index}", reason)
+            parts[index] = TextPart(as_json(part))
+    return user_blocks(parts, ctx, path)
+
+
+def _drop_thinking(ctx: TranslationContext, path: str) -> None:
+    ctx.notices.add("dropped", path, "Thinking belongs to a message of the assistant.")
+
+
 def _text(part: TextPart, ctx: TranslationContext, path: str) -> anthropic.TextBlock:
     marker = read_breakpoint(part.cache_control, part.prompt_cache_breakpoint, path)
     return ctx.parts.add(anthropic.TextBlock(part.text, marker), path)
@@ -72,6 +95,7 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
     elif isinstance(part, FilePart):
         block = _file(part, ctx, path)
     elif isinstance(part, _THINKING):
+        _drop_thinking(ctx, path)
         return None
     else:
         raise InvalidRequest(

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelmux.claude.caching import set_on_last
-from modelmux.claude.conversation import LEGACY_PREFIX, NO_CONTENT, ConversationBuilder
-from modelmux.dialects.openai_chat.content import text_blocks, user_blocks
+from modelmux.claude.conversation import NO_CONTENT, ConversationBuilder
+from modelmux.claude.identifiers import to_valid_identifier
+from modelmux.claude.open_calls import LEGACY_PREFIX
+from modelmux.dialects.openai_chat.content import result_blocks, text_blocks, user_blocks
 from modelmux.dialects.openai_chat.thinking_blocks import returned_thinking
 from modelmux.dialects.openai_shared.arguments import decode_arguments
 from modelmux.dialects.openai_shared.caching import read_breakpoint
@@ -77,10 +79,12 @@ def add_messages(
             value, orphan = _result(message.content, ctx, path)
             marker = read_breakpoint(message.cache_control, None, path) or orphan
             field, is_error = f"{path}.tool_call_id", message.is_error is True
-            builder.add_tool_result(message.tool_call_id, value, marker, field, is_error=is_error)
+            name = to_valid_identifier(message.name) if message.name else None
+            builder.add_tool_result(message.tool_call_id, value, marker, field, name=name, is_error=is_error)
         elif isinstance(message, FunctionMessage):
             value, orphan = _result(message.content, ctx, path)
-            builder.add_tool_result(f"{LEGACY_PREFIX}{message.name}", value, orphan, f"{path}.name")
+            id, name = f"{LEGACY_PREFIX}{message.name}", to_valid_identifier(message.name)
+            builder.add_tool_result(id, value, orphan, f"{path}.name", name=name)
         else:
             _add_system(message, builder, ctx, path)
 
@@ -138,7 +142,7 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
         )
     builder.close_user_turn()
     texts, orphan = drop_blank_text(
-        [*text_blocks(message.content, ctx, path), anthropic.TextBlock(message.refusal or "")]
+        [*text_blocks(message.content, ctx, path, is_reply=True), anthropic.TextBlock(message.refusal or "")]
     )
     builder.set_cache_breakpoint(orphan)
     if (
@@ -173,7 +177,7 @@ def _result(
 ) -> tuple[str | list[Any] | None, anthropic.CacheControl | None]:
     """A tool's result: a string for one text, blocks for more, None if it is empty; with it a breakpoint without a
     block to set it on."""
-    blocks, orphan = drop_blank_text(user_blocks(content, ctx, path))
+    blocks, orphan = drop_blank_text(result_blocks(content, ctx, path))
     if len(blocks) == 1 and isinstance(blocks[0], anthropic.TextBlock) and blocks[0].cache_control is None:
         return blocks[0].text, None
     return list(blocks) or None, orphan

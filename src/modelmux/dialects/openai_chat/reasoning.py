@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from modelmux.claude.notices import Notices
 from modelmux.claude.request import Level, ReasoningRequest
+from modelmux.dialects.openai_shared.foreign.rewrite import unknown_value, unread
 from modelmux.dialects.openai_shared.reasoning import read_level
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest
@@ -74,9 +75,8 @@ def _native_effort(value: Any, field: str) -> Level:
 
 
 def _report_others(value: dict[str, Any], used: tuple[str, ...], field: str, notices: Notices) -> None:
-    for name in value:
-        if name not in used:
-            notices.ignore_unknown(f"{field}.{name[:80]}", f"Not a setting of '{field}'.")
+    for name in unread(value, *used):
+        notices.ignore_unknown(f"{field}.{name[:80]}", f"Not a setting of '{field}'.")
 
 
 def is_shown(request: ChatRequest, reasoning: ReasoningRequest | None) -> bool:
@@ -89,20 +89,20 @@ def is_shown(request: ChatRequest, reasoning: ReasoningRequest | None) -> bool:
 def _from_thinking(thinking: dict[str, Any], notices: Notices) -> ReasoningRequest:
     mode, shown = thinking.get("type"), thinking.get("display") != "omitted"
     budget = _spelled(thinking, _BUDGETS, "thinking", notices)
+    spelling = next((name for name in _BUDGETS if thinking.get(name) is not None), None)
+    field = f"thinking.{spelling}" if spelling is not None else "reasoning"
     if mode is None and budget is not None:
         notices.add("changed", "thinking.type", "Thinking with a budget is taken for enabled.")
         mode = "enabled"
     if mode == "enabled":
-        return ReasoningRequest(None, budget, shown, exact=budget is not None)
+        return ReasoningRequest(None, budget, shown, exact=budget is not None, budget_field=field)
     if budget is not None:
-        notices.add("ignored", "thinking.budget_tokens", "Only enabled thinking has a budget.")
+        notices.add("ignored", field, "Only enabled thinking has a budget.")
     if mode == "disabled":
         return ReasoningRequest("none")
     if mode in ("adaptive", "between_tools"):
         return ReasoningRequest("none" if mode == "between_tools" else None, None, shown)
-    raise InvalidRequest(
-        "Unknown 'thinking.type'.", param="thinking.type", hint="Use enabled, adaptive, between_tools or disabled."
-    )
+    raise unknown_value(mode, "thinking.type", ("enabled", "adaptive", "between_tools", "disabled"))
 
 
 def _from_reasoning(reasoning: dict[str, Any], notices: Notices) -> ReasoningRequest | None:

@@ -42,7 +42,10 @@ def to_claude_request(request: ChatRequest, unknown: Sequence[str] = ()) -> tupl
     translated = translate_tools(request, ctx)
     web_search = translate_web_search(request.web_search_options, ctx)
     report_unknown(request, ctx.notices)
-    tools, choice = translate_tool_choice(request, translated.tools, searches=web_search is not None)
+    tools, choice, searches = translate_tool_choice(request, translated.tools, searches=web_search is not None)
+    if web_search is not None and not searches:
+        ctx.notices.add("dropped", "web_search_options", "Web search is not among the allowed tools.")
+        web_search = None
     max_tokens, limit_names = read_max_tokens(request)
     check_sampling(request)
     reasoning = read_request(request, ctx.notices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelmux.claude.request import AnswerFormat
+from modelmux.dialects.openai_shared.foreign.rewrite import unknown_value
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ResponseFormat
 
@@ -20,11 +21,7 @@ def translate_response_format(wanted: ResponseFormat | None) -> AnswerFormat | N
     if wanted.type == "json_object" and not has_schema:
         return AnswerFormat()
     if wanted.type not in ("json_schema", "json_object"):
-        raise InvalidRequest(
-            "Unknown 'response_format.type'.",
-            param="response_format.type",
-            hint="Use text, json_object or json_schema.",
-        )
+        raise unknown_value(wanted.type, "response_format.type", ("text", "json_object", "json_schema"))
     if wanted.json_schema is None or wanted.json_schema.schema is None:
         raise InvalidRequest(
             "'response_format' has no schema.", param=SCHEMA_FIELD, hint="Send the JSON schema to follow."

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.notices import Notices
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
+from modelmux.dialects.openai_shared.web_search import is_web_search
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
 from modelmux.wire.openai.chat_request import (
@@ -29,37 +31,44 @@ _WORDS: Final[dict[str, Literal["auto", "any", "none"]]] = {
 
 def translate_tool_choice(
     request: ChatRequest, tools: list[Tool], *, searches: bool = False
-) -> tuple[list[Tool], ToolChoice | None]:
-    """The tools to send and the choice among them; None if it equals the default.
+) -> tuple[list[Tool], ToolChoice | None, bool]:
+    """The tools to send, the choice among them (None if it equals the default), and whether web search is sent.
 
     :param searches: web search is one of the tools, too.
     :raises InvalidRequest: a choice that needs tools without any, or an unknown word or name.
     """
     choice = _choice(request)
+    if isinstance(choice, AllowedToolsChoice):
+        tools, searches = _allowed(choice, tools, searches=searches)
+        choice = choice.allowed_tools.mode
+    return tools, _translate(choice, request, tools, searches=searches), searches
+
+
+def _translate(
+    choice: str | FunctionChoice | CustomChoice | None, request: ChatRequest, tools: list[Tool], *, searches: bool
+) -> ToolChoice | None:
     single = request.parallel_tool_calls is False or bool(request.functions and not request.tools)
     if not tools:
         if choice in (None, "auto", "none"):
-            return tools, None
+            return None
         if not searches:
             raise InvalidRequest("'tool_choice' is only allowed when 'tools' are set.", param="tool_choice")
-    if isinstance(choice, AllowedToolsChoice):
-        tools = _allowed(choice, tools)
-        choice = choice.allowed_tools.mode
     if choice is None or choice == "auto":
-        return tools, ToolChoice("auto", disable_parallel_tool_use=single) if single or choice else None
+        return ToolChoice("auto", disable_parallel_tool_use=single) if single or choice else None
     if isinstance(choice, str):
         if choice not in _WORDS and to_valid_identifier(choice) in {tool.name for tool in tools}:
-            return tools, ToolChoice("tool", to_valid_identifier(choice), disable_parallel_tool_use=single)
+            return ToolChoice("tool", to_valid_identifier(choice), disable_parallel_tool_use=single)
+        if searches and is_web_search(choice):
+            return ToolChoice("tool", WEB_SEARCH_NAME, disable_parallel_tool_use=single)
         if choice not in _WORDS:
             raise InvalidRequest(
                 "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
             )
-        return tools, ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none")
-    assert not isinstance(choice, AllowedToolsChoice)
+        return ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none")
     name = to_valid_identifier((choice.function if isinstance(choice, FunctionChoice) else choice.custom).name)
     if all(tool.name != name for tool in tools) and not (searches and name == WEB_SEARCH_NAME):
         raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'.", param="tool_choice")
-    return tools, ToolChoice("tool", name, disable_parallel_tool_use=single)
+    return ToolChoice("tool", name, disable_parallel_tool_use=single)
 
 
 def report_unknown(request: ChatRequest, notices: Notices) -> None:
@@ -68,10 +77,10 @@ def report_unknown(request: ChatRequest, notices: Notices) -> None:
         return
     for index, entry in enumerate(request.tool_choice.allowed_tools.tools):
         path = f"tool_choice.allowed_tools.tools.{index}"
-        unknown = [f"{path}.{name}" for name in entry if name not in ("type", "name", "function", "custom")]
+        unknown = [f"{path}.{name}" for name in unread(entry, "type", "name", "function", "custom")]
         for kind in ("function", "custom"):
             inner = entry.get(kind)
-            unknown += [f"{path}.{kind}.{name}" for name in inner if name != "name"] if isinstance(inner, dict) else []
+            unknown += [f"{path}.{kind}.{name}" for name in unread(inner, "name")] if isinstance(inner, dict) else []
         for name in unknown:
             notices.ignore_unknown(name[:80], "Only the name of an allowed tool is read.")
 
@@ -85,22 +94,25 @@ def _choice(request: ChatRequest) -> Choice:
     return request.function_call
 
 
-def _allowed(choice: AllowedToolsChoice, tools: list[Tool]) -> list[Tool]:
-    """The subset a client allows, in the order of the definitions.
+def _allowed(choice: AllowedToolsChoice, tools: list[Tool], *, searches: bool) -> tuple[list[Tool], bool]:
+    """The subset a client allows, in the order of the definitions, and whether web search is allowed.
 
     :raises InvalidRequest: a name that is not defined, or no name at all.
     """
-    defined = {tool.name for tool in tools}
+    defined = {tool.name for tool in tools} | ({WEB_SEARCH_NAME} if searches else set())
     allowed = {_allowed_name(entry, index, defined) for index, entry in enumerate(choice.allowed_tools.tools)}
     if not allowed:
         field = "tool_choice.allowed_tools.tools"
         raise InvalidRequest("No tool is allowed.", param=field, hint="Name one, or use tool_choice 'none'.")
-    return [tool for tool in tools if tool.name in allowed]
+    return [tool for tool in tools if tool.name in allowed], searches and WEB_SEARCH_NAME in allowed
 
 
 def _allowed_name(entry: dict[str, Any], index: int, defined: set[str]) -> str:
     definition = entry.get("function") or entry.get("custom") or entry
     name = definition.get("name") if isinstance(definition, dict) else None
+    kind = entry.get("type")
+    if isinstance(kind, str) and is_web_search(kind):
+        name = WEB_SEARCH_NAME
     if not isinstance(name, str) or to_valid_identifier(name) not in defined:
         field = f"tool_choice.allowed_tools.tools.{index}"
         raise InvalidRequest("An allowed tool is not in 'tools'.", param=field, hint="Define it in 'tools'.")

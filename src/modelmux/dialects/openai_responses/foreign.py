@@ -12,20 +12,21 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from modelmux.claude.conversation import LEGACY_PREFIX
+from modelmux.claude.open_calls import LEGACY_PREFIX
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.foreign.calls import normalise_call, normalise_calls, normalise_function_call
 from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, SERVER_TOOLS, normalise_part
 from modelmux.dialects.openai_shared.foreign.parts import PART_TYPES as FOREIGN_TYPES
+from modelmux.dialects.openai_shared.foreign.records import is_part
 from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
     first,
     in_client_terms,
-    missing,
     unknown_value,
+    unread,
     wrong_type,
 )
 from modelmux.errors import InvalidRequest
@@ -43,17 +44,6 @@ ITEM_TYPES: Final = frozenset((*wire.PARTS, *FOREIGN_TYPES))
 _TYPES: Final = tuple(dict.fromkeys((*wire.PARTS, *FOREIGN_TYPES)))
 _RESULT_IDS: Final = ("tool_use_id", "tool_call_id", "call_id", "toolCallId")
 _RESULT_MEMBERS: Final = ("type", *_RESULT_IDS, "content", "is_error", "isError", "cache_control")
-#: Members by which a part of another dialect is told from the JSON that a tool returns.
-_TELLING: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "image": (("source",), ("data", "mimeType")),
-    "audio": (("data", "mimeType"),),
-    "document": (("source",),),
-    "image_url": (("image_url",),),
-    "file": (("file",),),
-    "resource": (("resource",),),
-    "resource_link": (("uri",),),
-    "search_result": (("source", "content"),),
-}
 
 
 class File(Struct, frozen=True):
@@ -81,16 +71,19 @@ class Call(Struct, frozen=True):
 class Result(Struct, frozen=True):
     """The result of a tool.
 
+    :param call_id: None if it does not say it.
     :param content: JSON.
+    :param name: of the tool, if it says it.
     """
 
-    call_id: str
+    call_id: str | None
     content: bytes
     is_error: bool
     marker: CacheControl | None
     path: str
     id_field: str
     content_field: str
+    name: str | None = None
 
 
 class LeftOut(Struct, frozen=True):
@@ -140,9 +133,7 @@ class ForeignReader:
             value = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        kind = value.get("type") if isinstance(value, dict) else None
-        sets = _TELLING.get(kind, ()) if isinstance(kind, str) else ()
-        return any(all(value.get(name) is not None for name in names) for names in sets)
+        return is_part(value)
 
     def calls(self, raw: bytes, path: str) -> list[Call]:
         """``tool_calls`` of a message. :raises InvalidRequest: one that can be read in no way."""
@@ -170,7 +161,7 @@ class ForeignReader:
         field = f"{path}.{name}"
         marker = value.get("cache_control")
         return Result(
-            _as_id(value.get(name), field),
+            _as_id(value[name], field) if value.get(name) is not None else None,
             msgspec.json.encode(value.get("content")),
             first(value, "is_error", "isError") is True,
             read_breakpoint(CacheControlParam(ttl=marker.get("ttl")), None, path) if isinstance(marker, dict) else None,
@@ -181,12 +172,14 @@ class ForeignReader:
 
     def tool_message(self, item: wire.MessageItem, path: str) -> Result:
         """A message with the result of a tool, in the form of Chat Completions."""
-        id, field = f"{LEGACY_PREFIX}{item.name}", f"{path}.name"
+        id: str | None = None
+        field = f"{path}.tool_call_id"
         if item.tool_call_id is not None:
-            field = f"{path}.tool_call_id"
             id = _as_id(item.tool_call_id, field)
+        elif item.role.lower() == "function":
+            id, field = f"{LEGACY_PREFIX}{item.name}", f"{path}.name"
         content = msgspec.json.encode(item.content)
-        return Result(id, content, item.is_error is True, None, path, field, f"{path}.content")
+        return Result(id, content, item.is_error is True, None, path, field, f"{path}.content", item.name)
 
     def unwrapped(self, raw: bytes, path: str) -> tuple[bytes, str, bool]:
         """What a tool returned, or the content of it where it is MCP's result of a call.
@@ -255,9 +248,9 @@ class ForeignReader:
             rewrite.client_spelling(f"{path}.{kind}.{member}"),
         )
 
-    def _report(self, value: Iterable[str], known: Iterable[str], path: str) -> None:
-        for name in value:
-            if name not in known and not is_added_by_sdk(f"messages.0.content.0.{name}"):
+    def _report(self, value: Json, known: Iterable[str], path: str) -> None:
+        for name in unread(value, *known):
+            if not is_added_by_sdk(f"messages.0.content.0.{name}"):
                 self._ctx.notices.ignore_unknown(f"{path}.{name}"[:80], NOT_A_FIELD)
 
 
@@ -267,7 +260,7 @@ def _as_id(value: Any, field: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise missing(field) if value is None else wrong_type(value, field, "a string")
+    raise wrong_type(value, field, "a string")
 
 
 def _is_typed(value: Any) -> bool:

@@ -24,6 +24,7 @@ from modelmux.dialects.openai_responses.sealed import open_summary
 from modelmux.dialects.openai_responses.tools import ToolTable
 from modelmux.dialects.openai_shared.arguments import decode_arguments
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 from modelmux.dialects.openai_shared.media import drop_blank_text
 from modelmux.dialects.sealer import Sealer
 from modelmux.errors import InvalidRequest
@@ -34,7 +35,6 @@ from modelmux.wire.openai.responses_members import decode_reported
 
 _SYSTEM: Final = ("system", "developer")
 #: Roles of the results of tools in Chat Completions, and other spellings: LangChain's and Gemini's.
-_RESULTS: Final = ("tool", "function")
 _ROLE_SPELLINGS: Final = {"human": "user", "ai": "assistant", "model": "assistant"}
 #: The notice for thinking that is left out.
 NOTHING_FOLLOWS: Final = "Thinking that nothing follows is not sent."
@@ -116,7 +116,7 @@ class ItemTranslator:
 
     def _message(self, item: wire.MessageItem, entry: Entry) -> None:
         path, role = f"{entry.path}.content", _ROLE_SPELLINGS.get(item.role.lower(), item.role.lower())
-        if role in _RESULTS and (item.tool_call_id is not None or (role == "function" and item.name)):
+        if role == "tool" or (role == "function" and (item.tool_call_id is not None or item.name)):
             self._tool_message(item, entry.path)
             return
         if item.name is not None:
@@ -189,9 +189,11 @@ class ItemTranslator:
     def _foreign_result(self, result: Result) -> None:
         self._begin_user_item()
         value, orphan, is_error = self._result_content(result.content, result.content_field)
+        name = self._tools.find(result.name) if result.name else None
         self.conversation.add_tool_result(
-            result.call_id, value, result.marker or orphan, result.id_field, is_error=result.is_error or is_error
-        )
+            result.call_id, value, result.marker or orphan, result.id_field, name=name,
+            is_error=result.is_error or is_error,
+        )  # fmt: skip
 
     def _agent_message(self, item: wire.AgentMessageItem, entry: Entry) -> None:
         path = f"{entry.path}.content"
@@ -310,7 +312,7 @@ class ItemTranslator:
     def _configuration_update(self, item: wire.ConfigurationUpdateItem, entry: Entry) -> None:
         settings = item.reasoning or {}
         self.effort = settings.get("effort", self.effort)
-        self._unknown += [f"{entry.path}.reasoning.{name}" for name in settings if name != "effort"]
+        self._unknown += [f"{entry.path}.reasoning.{name}" for name in unread(settings, "effort")]
         reason = "The last configuration update applies to the whole request."
         self._ctx.notices.add("changed", entry.path, reason)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from modelmux.dialects.openai_responses.plan import ToolType
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 from modelmux.wire.openai.responses_items import LocalCallItem
 
 _MILLISECONDS: Final = {"type": "integer", "description": "Timeout in milliseconds."}
@@ -63,8 +64,6 @@ LOCAL_TOOLS: Final[dict[str, LocalTool]] = {
         },
     ),
 }
-#: Members of actions that the SDK's types have and no tool takes.
-_UNSUPPORTED: Final = ("user",)
 #: Members of the output of a command. ``created_by`` is added by the SDK.
 _CHUNK: Final = ("stdout", "stderr", "outcome", "created_by")
 _FIELDS: Final = {name: tuple(tool.schema["properties"]) for name, tool in LOCAL_TOOLS.items()}
@@ -85,13 +84,8 @@ def unknown_call_fields(name: str, item: LocalCallItem) -> list[str]:
     known = (*_FIELDS[name], "type")
     action = getattr(item, field) or {}
     other = "action" if field == "operation" else "operation"
-    unknown = [f"{field}.{key}" for key, value in action.items() if key not in known and not _is_empty(key, value)]
+    unknown = [f"{field}.{key}" for key in unread(action, *known)]
     return [*([other] if getattr(item, other) is not None else []), *unknown]
-
-
-def _is_empty(key: str, value: Any) -> bool:
-    """Whether ``user``, which the SDK's type has, says nothing."""
-    return key in _UNSUPPORTED and value is None
 
 
 def shell_output(chunks: Any, path: str, unknown: list[str]) -> str | None:
@@ -103,10 +97,10 @@ def shell_output(chunks: Any, path: str, unknown: list[str]) -> str | None:
     if not isinstance(chunks, list) or not chunks or not all(isinstance(chunk, dict) for chunk in chunks):
         return None
     for index, chunk in enumerate(chunks):
-        unknown += [f"{path}.{index}.{name}" for name in chunk if name not in _CHUNK]
+        unknown += [f"{path}.{index}.{name}" for name in unread(chunk, *_CHUNK)]
         outcome = chunk.get("outcome")
         if isinstance(outcome, dict):
-            unknown += [f"{path}.{index}.outcome.{name}" for name in outcome if name not in ("type", "exit_code")]
+            unknown += [f"{path}.{index}.outcome.{name}" for name in unread(outcome, "type", "exit_code")]
     return "\n\n".join(map(_chunk_text, chunks))
 
 

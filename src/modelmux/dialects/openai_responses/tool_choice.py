@@ -38,12 +38,8 @@ def translate_tool_choice(
         choice = inner.mode or "auto"
     if isinstance(choice, wire.ToolChoice) and choice.type in _WORDS:  # Anthropic's form
         choice = choice.type
-    if isinstance(choice, str) and choice not in _WORDS and table.find(choice) is not None:
-        choice = wire.ToolChoice(name=choice)
     if isinstance(choice, str) and choice not in _WORDS:
-        raise InvalidRequest(
-            "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
-        )
+        choice = _by_name(choice, table)
     if isinstance(choice, wire.ToolChoice):
         return tools, ToolChoice("tool", _named(choice, table), disable_parallel_tool_use=not parallel)
     if choice == "none":
@@ -63,6 +59,20 @@ def translate_tool_choice(
     if word == "none":
         return tools, ToolChoice("none") if tools else None
     return tools, ToolChoice(word, disable_parallel_tool_use=not parallel)
+
+
+def _by_name(word: str, table: ToolTable) -> wire.ToolChoice:
+    """A tool's name, or a spelling of web search, alone.
+
+    :raises InvalidRequest: neither.
+    """
+    if table.find(word) is not None:
+        return wire.ToolChoice(name=word)
+    if is_web_search(word):
+        return wire.ToolChoice(type=word)
+    raise InvalidRequest(
+        "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
+    )
 
 
 def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
@@ -96,7 +106,8 @@ def _allowed(allowed: Sequence[wire.AllowedTool], table: ToolTable) -> list[Tool
     names = {_find(entry.type, entry, table) for entry in allowed}
     tools = [tool for tool in table.tools if tool.name in names]
     searches = table.web_search is not None and table.web_search.name in names
-    if not tools and not searches:
+    wants_left_out = table.has_left_out_search and any(is_web_search(entry.type) for entry in allowed)
+    if not tools and not searches and not wants_left_out:  # of what was left out, a notice tells
         raise InvalidRequest(
             "No tool is allowed.", param="tool_choice.tools", hint="Name one of 'tools', or use tool_choice 'none'."
         )

@@ -16,7 +16,7 @@ from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
-from modelmux.dialects.openai_shared.web_search import is_web_search, web_search_tool
+from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import decode_optional_type, decode_type
@@ -43,6 +43,7 @@ class ToolTable:
         self.tools: list[anthropic.Tool] = []
         self.paths: dict[str, str] = {}
         self.web_search: anthropic.WebSearch | None = None
+        self.has_left_out_search = False
         self._ctx = ctx
         self._drops_hosted = drops_hosted
         self._allows_web_search = web_search
@@ -193,7 +194,11 @@ class ToolTable:
 
     def _add_web_search(self, raw: bytes, path: str) -> None:
         options = decode_web_search(raw, path)
+        if is_switched_off(options):
+            self.has_left_out_search = True
+            return
         if not self._allows_web_search or options.get("external_web_access") is False:
+            self.has_left_out_search = True
             self._ctx.notices.add("dropped", path, "Web search is off; the setting responses.web_search turns it on.")
             return
         self.web_search = web_search_tool(options, self._ctx.notices, path)

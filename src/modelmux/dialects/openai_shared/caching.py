@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from modelmux.claude.notices import Notices
 from modelmux.claude.request import CacheOptions
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import CacheControl
 from modelmux.wire.openai.common import CacheControlParam, PromptCacheBreakpoint
@@ -43,10 +44,9 @@ def read_options(
     if mode not in (None, "implicit", "explicit"):
         field = "prompt_cache_options.mode"
         raise InvalidRequest(f"Invalid value for '{field}'.", param=field, hint="Use implicit or explicit.")
-    for name in options:
-        if name not in ("mode", "ttl"):
-            field = f"prompt_cache_options.{name[:80]}"
-            notices.add("ignored", field, "Claude's prompt cache does not have this setting.")
+    for name in unread(options, "mode", "ttl"):
+        field = f"prompt_cache_options.{name[:80]}"
+        notices.add("ignored", field, "Claude's prompt cache does not have this setting.")
     ttl = _ttl(options.get("ttl"), "prompt_cache_options.ttl")
     prompt_marker = CacheControl("ephemeral", _ttl(marker.ttl, "cache_control.ttl")) if marker is not None else None
     return CacheOptions(prompt_marker, orphan_breakpoint, mode == "explicit", ttl)

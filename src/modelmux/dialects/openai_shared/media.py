@@ -76,9 +76,14 @@ def document_block(url: str, filename: str | None, ctx: TranslationContext, path
         return anthropic.DocumentBlock(anthropic.URLSource(url), title)
     if url and not _SCHEME.match(url):
         hint = "Send data:application/pdf;base64,… instead, or check its padding."
-        return file("", decode_base64(url, "file", field, hint), title, field, as_image=False)
-    media_type, data = decode_data_url(url, field, "application/pdf")
-    return file(media_type, data, title, field, as_image=False)
+        media_type, data = "", decode_base64(url, "file", field, hint)
+    else:
+        media_type, data = decode_data_url(url, field, "application/pdf")
+    block = file(media_type, data, title, field, as_image=False)
+    if title is not None and isinstance(block, anthropic.ImageBlock):
+        name = f"{field.rpartition('.')[0]}.filename"
+        ctx.notices.add("ignored", name, "The file is an image, which has no title.")
+    return block
 
 
 def document_title(filename: str | None, ctx: TranslationContext, field: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelmux.claude.request import LEVELS, Level
-from modelmux.errors import InvalidRequest
+from modelmux.dialects.openai_shared.foreign.rewrite import unknown_value
 
 
 def read_level(value: Any, field: str) -> Level:
@@ -16,4 +16,4 @@ def read_level(value: Any, field: str) -> Level:
     for level in LEVELS:
         if level == value:
             return level
-    raise InvalidRequest(f"Invalid value for '{field}'.", param=field, hint=f"Use one of {', '.join(LEVELS)}.")
+    raise unknown_value(value, field, LEVELS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from modelmux.claude.notices import Notices
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 
 #: The loop of a server tool pauses after ten searches; a reply that pauses more often than this is not continued.
 MAX_CONTINUATIONS: Final = 5
@@ -34,8 +35,8 @@ def user_location(location: Any, notices: Notices, field: str) -> dict[str, str]
         or any(fields.get(name) and name not in known for name in _LOCATION_FIELDS)
     ):
         notices.add("ignored", field, _LOCATION)
-    unknown = [f"{field}.{name}" for name in outside if nested and name not in ("type", "approximate")]
-    unknown += [f"{place}.{name}" for name in fields if name not in ("type", *_LOCATION_FIELDS)]
+    unknown = [f"{field}.{name}" for name in unread(outside, "type", "approximate") if nested]
+    unknown += [f"{place}.{name}" for name in unread(fields, "type", *_LOCATION_FIELDS)]
     for name in unknown:
         notices.ignore_unknown(name[:80], _LOCATION)
     return {"type": "approximate", **known} if isinstance(approximate, dict) else None

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from modelmux.claude.notices import Notices
 from modelmux.dialects.openai_shared.caching import read_breakpoint
+from modelmux.dialects.openai_shared.foreign.rewrite import unread
 from modelmux.dialects.openai_shared.tools import user_location
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
@@ -21,14 +22,21 @@ _TYPES: Final = re.compile(
 _USED: Final = ("user_location", "allowed_domains", "blocked_domains", "max_uses", "filters", "cache_control")
 #: Values of options that Claude's web search does not have, and which ask for what it does anyway.
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
-    "search_context_size": (None, "medium"),
-    "external_web_access": (None, True),
+    "search_context_size": ("medium",),
+    "external_web_access": (True,),
+    "enable": (True,),
+    "enabled": (True,),
 }
 
 
 def is_web_search(kind: str) -> bool:
     """Whether a type of tool is web search."""
     return _TYPES.fullmatch(kind) is not None
+
+
+def is_switched_off(options: dict[str, Any]) -> bool:
+    """Whether the options of a web search tool say that nothing is to be searched, as Zhipu's do."""
+    return options.get("enable") is False or options.get("enabled") is False
 
 
 def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> anthropic.WebSearch:
@@ -41,12 +49,11 @@ def web_search_tool(options: dict[str, Any], notices: Notices, field: str) -> an
     if filters is not None and not isinstance(filters, dict):
         notices.add("ignored", f"{field}.filters", "Filters are an object.")
         filters = None
-    for name, value in options.items():
-        if name not in _USED and value not in _NEUTRAL.get(name, ()):
+    for name in unread(options, *_USED):
+        if options[name] not in _NEUTRAL.get(name, ()):
             notices.ignore_unknown(f"{field}.{name[:80]}", "Claude's web search does not have this setting.")
-    for name in filters or ():
-        if name not in ("allowed_domains", "blocked_domains"):
-            notices.ignore_unknown(f"{field}.filters.{name[:80]}", "Claude's web search does not have this setting.")
+    for name in unread(filters or {}, "allowed_domains", "blocked_domains"):
+        notices.ignore_unknown(f"{field}.filters.{name[:80]}", "Claude's web search does not have this setting.")
     allowed = _domains("allowed_domains", options, filters, notices, field)
     blocked = _domains("blocked_domains", options, filters, notices, field)
     if allowed and blocked:
@@ -80,9 +87,8 @@ def _breakpoint(marker: Any, notices: Notices, field: str) -> anthropic.CacheCon
         return None
     if not isinstance(marker, dict):
         raise _invalid(f"{field}.cache_control", "It must be an object.")
-    for name in marker:
-        if name not in ("type", "ttl"):
-            notices.ignore_unknown(f"{field}.cache_control.{name}"[:80], "Not a member of a breakpoint.")
+    for name in unread(marker, "type", "ttl"):
+        notices.ignore_unknown(f"{field}.cache_control.{name}"[:80], "Not a member of a breakpoint.")
     return read_breakpoint(CacheControlParam(ttl=marker.get("ttl")), None, field)
 
 

@@ -141,7 +141,9 @@ class AssistantMessage(Closed, tag_field="role", tag="assistant"):
 
 
 class ToolMessage(Closed, tag_field="role", tag="tool"):
-    tool_call_id: str
+    """The id is OpenAI's own; where it is missing, the name or the order may tell which call was answered."""
+
+    tool_call_id: str | None = None
     content: Content = None
     is_error: bool | None = None
     name: str | None = None

@@ -84,15 +84,13 @@ def _remove(value: Any, shape: Shape, path: str, unknown: list[str]) -> None:
         if members is None:
             return
         strangers = [name for name in value if name not in members]
-        if len(unknown) + len(strangers) > MAX_UNKNOWN:
+        unknown += [path + name for name in strangers if value.pop(name) is not None]  # null says nothing
+        if len(unknown) > MAX_UNKNOWN:
             raise InvalidRequest(
                 f"The request has more than {MAX_UNKNOWN:,} unknown fields.",
                 param=path.rstrip(".") or None,
                 hint="Send the fields of the API only.",
             )
-        for name in strangers:
-            unknown.append(path + name)
-            del value[name]
         for name, member in value.items():
             inner = members[name]
             if inner is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
@@ -262,12 +262,22 @@ def decode_output(raw: bytes, path: str, unknown: list[str] | None = None, other
     return raw.decode("utf-8", "replace")
 
 
+class _Telling(Typed):
+    text: Raw | UnsetType = UNSET
+
+
+_telling_decoder: Final = msgspec.json.Decoder(_Telling)
+
+
 def _is_part(raw: bytes, others: PartReader | None) -> bool:
     try:
-        kind = _typed_decoder.decode(raw).type
+        telling = _telling_decoder.decode(raw)
+        kind = telling.type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return kind in PARTS or (others is not None and others.is_part(raw))
+    if kind in PARTS:  # tools, too, return objects of type `text`
+        return kind != "text" or telling.text is not UNSET
+    return others is not None and others.is_part(raw)
 
 
 def _is_too_deep(value: Any) -> bool:

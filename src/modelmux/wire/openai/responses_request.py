@@ -241,7 +241,7 @@ def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
 
 def unknown_fields(fields: Mapping[str, Raw]) -> list[str]:
     """The names of fields that ``ResponsesRequest`` does not have, and those inside of its objects, in order."""
-    unknown = [name for name in fields if name not in _FIELDS]
+    unknown = [name for name, raw in fields.items() if name not in _FIELDS and bytes(raw) != b"null"]
     for name, shape in _SHAPES.items():
         raw = bytes(fields.get(name, _NULL))
         if raw.startswith(b"{"):

@@ -46,7 +46,10 @@ ASKS: list[tuple[dict[str, Any], ReasoningRequest | None]] = [
     ({"thinking": {"type": "between_tools"}}, ReasoningRequest("none")),
     ({"thinking": {"type": "adaptive"}, "reasoning": {"enabled": False}}, ReasoningRequest(None)),
     ({"thinking": {"type": "adaptive", "display": "omitted"}}, ReasoningRequest(None, None, False)),
-    ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, ReasoningRequest(None, 3000, exact=True)),
+    (
+        {"thinking": {"type": "enabled", "budget_tokens": 3000}},
+        ReasoningRequest(None, 3000, exact=True, budget_field="thinking.budget_tokens"),
+    ),
     ({"thinking": {"type": "enabled"}}, ReasoningRequest(None)),
 ]
 

@@ -245,7 +245,8 @@ def test_a_refusal_is_text() -> None:
 def test_only_text_where_only_text_may_be() -> None:
     image = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
     assert refused({"role": "system", "content": [image]}).param == "input.0.content.0.type"
-    assert refused({"role": "tool", "content": "x"}).param == "input.0.role"
+    assert refused({"role": "function", "content": "x"}).param == "input.0.role"
+    assert refused({"role": "tool", "content": "x"}).param == "input.0.tool_call_id"
 
 
 def test_agent_messages_are_text_of_the_user() -> None:

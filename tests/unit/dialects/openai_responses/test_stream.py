@@ -12,6 +12,7 @@ from modelmux.claude.text_buffer import PING_WHILE_HELD
 from modelmux.dialects.openai_responses.plan import Echo, ResponsesPlan
 from modelmux.dialects.openai_responses.stream import ResponsesEncoder
 from modelmux.dialects.stored_responses import StoredItem, StoredResponse
+from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError, GatewayOverloaded, InvalidRequest, NotSupported, UpstreamBroken, UpstreamError
 from modelmux.wire import anthropic
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
@@ -173,6 +174,26 @@ def test_a_failure_keeps_the_items_that_are_complete() -> None:
     raw = feed(stream, *TEXT, 0, (1, tool()), (1, "json", "{"))
     found = checked(raw + stream.fail(UpstreamBroken("x", reply_started=True)))
     assert [item["type"] for item in found[-1]["response"]["output"]] == ["message"]
+
+
+def _blocked(*headers: tuple[bytes, bytes]) -> GatewayError:
+    error = UpstreamError("Output blocked by content filtering policy")
+    error.kind, error.request_headers = KINDS["content_filter"], headers
+    return error
+
+
+def test_what_a_policy_stopped_is_incomplete_with_what_there_is_of_it() -> None:
+    stream = encoder()
+    end = checked(feed(stream, *TEXT) + stream.fail(_blocked()))[-1]["response"]
+    assert (end["status"], end["incomplete_details"]) == ("incomplete", {"reason": "content_filter"})
+    assert (end["error"], end["store"]) == (None, False)
+    assert [(item["status"], item["content"][0]["text"]) for item in end["output"]] == [("incomplete", "Hi")]
+    assert checked(encoder().fail(_blocked()))[-1]["response"]["output"] == []
+
+
+def test_codex_would_ask_again_after_an_incomplete_response() -> None:
+    end = checked(encoder().fail(_blocked((b"originator", b"codex_cli_rs"))))[-1]
+    assert (end["type"], end["response"]["error"]["code"]) == ("response.failed", "invalid_prompt")
 
 
 def test_a_reply_continues_after_a_pause() -> None:

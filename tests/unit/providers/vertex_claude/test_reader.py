@@ -79,3 +79,26 @@ def test_a_reply_that_is_something_else_is_the_upstreams_failure(body: bytes) ->
 def test_an_empty_reply_is_a_reply() -> None:
     assert decode_reply(b'{"type":"message","content":[]}').content == []
     assert decode_reply(b'{"type":"message","stop_reason":"end_turn"}').stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b'[{"error":{"code":429,"message":"acme-prod is busy","status":"RESOURCE_EXHAUSTED"}}]', "rate_limit", "busy"),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"acme-prod is busy"}}', "overloaded", "busy"),
+    ],
+)
+def test_an_error_inside_a_success_is_that_error(body: bytes, kind: str, message: str) -> None:
+    with pytest.raises(UpstreamRefused, match=message) as caught:
+        decode_reply(body, "acme-prod")
+    assert caught.value.kind.name == kind
+    assert "acme-prod" not in caught.value.message
+
+
+@pytest.mark.parametrize("shape", ['[{"error":%s}]', '{"error":%s}'])
+def test_an_error_of_google_inside_an_event_keeps_its_status(shape: str) -> None:
+    reader = ClaudeReplyReader("acme-prod")
+    error = json.dumps({"code": 503, "message": "acme-prod is down", "status": "UNAVAILABLE"})
+    assert reader.feed(b"event: error\ndata: %b\n\n" % (shape % error).encode()) == []
+    assert isinstance(reader.failure, UpstreamRefused)
+    assert reader.failure.kind.name == "overloaded"

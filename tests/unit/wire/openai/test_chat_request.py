@@ -117,7 +117,9 @@ BODY = b'"model":"m","messages":[{"role":"user","content":"hi","new":1}]'
         (b"", []),
         (b',"seed":1,"metadata":{"z":1}', []),
         (b',"zz":1,"seed":1,"aa":{"zz":[]}', ["zz", "aa"]),
-        (b',"a\\u00e9":null,"zz":1,"zz":2', ["aé", "zz"]),
+        (b',"a\\u00e9":false,"zz":1,"zz":2', ["aé", "zz"]),
+        (b',"a\\u00e9":null,"zz":1,"zz":null', []),
+        (b',"a\\u00e9":null,"zz":1', ["zz"]),
     ],
 )
 def test_unknown_fields_are_reported_in_order(extra: bytes, expected: list[str]) -> None:

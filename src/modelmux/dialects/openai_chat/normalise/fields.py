@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, without
+from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, unread, without
 from modelmux.errors import InvalidRequest
 
 #: Fields of other dialects that mean what one of Chat Completions' means, with that one.
@@ -79,7 +79,7 @@ def _take_text(body: Json, rewrite: Rewrite) -> None:
         return
     for inner, name in (("format", "response_format"), ("verbosity", "verbosity")):
         _set(body, name, text.get(inner), f"text.{inner}", rewrite)
-    for unknown in without(text, "format", "verbosity"):
+    for unknown in unread(text, "format", "verbosity"):
         rewrite.notices.ignore_unknown(f"text.{unknown}"[:80], "Not a field of Chat Completions.")
     del body["text"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from modelmux.dialects.openai_chat.normalise.waiting_calls import WaitingCalls
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
@@ -12,7 +12,8 @@ from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_function_call,
     normalise_id,
 )
-from modelmux.dialects.openai_shared.foreign.parts import CALLS, PART_TYPES, RESULTS, normalise_parts
+from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, normalise_parts
+from modelmux.dialects.openai_shared.foreign.records import is_part, is_result
 from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
@@ -20,6 +21,7 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     first,
     missing,
     unknown_value,
+    unread,
     without,
     wrong_type,
 )
@@ -44,8 +46,6 @@ class MessageList:
         self.messages: list[Json] = []
         self._rewrite = rewrite
         self._calls_open = False
-        #: Of the last assistant message.
-        self._waiting = WaitingCalls()
 
     def add_system(self, content: Any, path: str) -> None:
         """A system prompt that stood beside the messages."""
@@ -81,7 +81,7 @@ class MessageList:
             self._add_user(value, path)
         elif role == "assistant":
             self._add_assistant(value, path)
-        elif role == "tool" or (role == "function" and not value.get("name") and value.get("tool_call_id")):
+        elif role == "tool" or (role == "function" and value.get("tool_call_id")):
             value["role"] = "tool"
             self._add_tool(value, path)
         else:
@@ -98,7 +98,7 @@ class MessageList:
         elif kind in _OUTPUT_ITEMS:
             self._add_tool(
                 {**without(value, "type", "id", "status", "output"), "role": "tool", "content": value.get("output")},
-                path, f"{path}.output",
+                path, f"{path}.output", "call_id",
             )  # fmt: skip
         elif kind in _DROPPED_ITEMS:
             self._rewrite.left_out(path, "Chat Completions has no items of this type.")
@@ -116,9 +116,11 @@ class MessageList:
             return
         parts = self._parts(content, f"{path}.content")
         rest: list[tuple[Json, str]] = []
-        for part, position in parts:
+        marker = value.get("cache_control")
+        for index, (part, position) in enumerate(parts):
             if part["type"] in RESULTS:
-                self._add_result(part, position)
+                is_last = index + 1 == len(parts) and not rest
+                self._add_result(part, position, marker if is_last else None, path)
             elif part["type"] in CALLS:
                 raise _misplaced(position, "A tool call belongs to an assistant message.")
             else:
@@ -126,10 +128,9 @@ class MessageList:
         if rest or not parts:
             self._add_parts(value, rest, path)
         else:
-            self._report_rest(value, ("role", "content"), path)
+            self._report_rest(value, ("role", "content", "cache_control"), path)
 
     def _add_assistant(self, value: Json, path: str) -> None:
-        self._waiting = WaitingCalls()
         if not value.get("images"):  # LiteLLM's, of replies that have none
             value = without(value, "images")
         content, calls = value.get("content"), value.get("tool_calls")
@@ -141,8 +142,6 @@ class MessageList:
             parts = self._parts(content, f"{path}.content")
         if calls is not None:
             value["tool_calls"] = normalise_calls(calls, f"{path}.tool_calls", self._rewrite)
-            for call in value["tool_calls"]:
-                self._wait_for(call)
         if parts is None:
             self._add(value, path)
             self._calls_open = True
@@ -154,9 +153,8 @@ class MessageList:
                 raise _misplaced(position, "A tool result belongs to a user or tool message.")
             (found if part["type"] in CALLS else rest).append((part, position))
         self._add_parts(value, rest, path)
-        if not calls:  # LangChain sends them twice: as blocks and as calls
-            for part, position in found:
-                self._add_call(part, position)
+        for part, position in _missing(found, value.get("tool_calls") or ()):
+            self._add_call(part, position)
         self._calls_open = True
 
     def _add_call(self, value: Json, origin: str) -> None:
@@ -167,51 +165,51 @@ class MessageList:
             calls = message["tool_calls"] = []
         path = f"messages.{len(self.messages) - 1}.tool_calls.{len(calls)}"
         calls.append(normalise_call(value, path, self._rewrite, origin))
-        self._wait_for(calls[-1])
 
-    def _wait_for(self, call: Json) -> None:
-        inner = call[call["type"]]
-        self._waiting.add(str(call.get("id") or ""), str(inner.get("name") or ""))
+    def _add_tool(self, value: Json, path: str, content: str | None = None, id_name: str = "tool_call_id") -> None:
+        """A tool message. Results in its content are messages of their own.
 
-    def _add_tool(self, value: Json, path: str, content: str | None = None) -> None:
-        """A tool message. Results in its content are messages of their own."""
+        :param id_name: what the dialect of the result calls the id of the call.
+        """
         position = content or f"{path}.content"
         self._calls_open = False
         given = value.get("content")
-        if isinstance(given, list) and given and all(_is_result(part) for part in given):
-            self._report_rest(value, ("role", "content", "name", *_RESULT_IDS), path)
+        if isinstance(given, list) and given and all(map(is_result, given)):
+            self._report_rest(value, ("role", "content", "name", "cache_control", *_RESULT_IDS), path)
             for index, part in enumerate(given):
-                self._add_result(part, f"{position}.{index}")
+                marker = value.get("cache_control") if index + 1 == len(given) else None
+                self._add_result(part, f"{position}.{index}", marker, path)
             return
-        id = first(value, *_RESULT_IDS)
-        value = without(value, *_RESULT_IDS)
-        if id is None:
-            name = value.get("name")
-            id = self._waiting.only(name if isinstance(name, str) else None)
-            if id is not None:
-                self._rewrite.completed(f"{path}.tool_call_id", "The result is that of the only call without one.")
-        if id is not None:
-            value["tool_call_id"] = normalise_id(id, f"{path}.tool_call_id", self._rewrite)
-            if isinstance(value["tool_call_id"], str):
-                self._waiting.answer(value["tool_call_id"])
+        spelling = next((name for name in _RESULT_IDS if value.get(name) is not None), None)
+        if spelling is not None:
+            id = normalise_id(value[spelling], f"{path}.{spelling}", self._rewrite)
+            value = {**without(value, *_RESULT_IDS), "tool_call_id": id}
+        else:
+            value = without(value, *_RESULT_IDS)
+        self._rewrite.renamed(f"{path}.tool_call_id", f"{path}.{spelling or id_name}")
         fields, position = self._result_content(given, position)
         self._add_content({**value, **fields}, path, position)
 
-    def _add_result(self, part: Json, path: str) -> None:
-        """Anthropic's ``tool_result``."""
+    def _add_result(self, part: Json, path: str, marker: Any, message: str) -> None:
+        """Anthropic's ``tool_result``.
+
+        :param marker: a breakpoint after it, of the message at ``message``.
+        """
         value = {"role": "tool", **without(part, "type")}
-        self._add_tool(value, path)
+        if marker is not None and value.get("cache_control") is None:
+            value["cache_control"] = marker
+            self._rewrite.renamed(f"{path}.cache_control", f"{message}.cache_control")
+        self._add_tool(value, path, id_name="tool_use_id")
 
     def _result_content(self, content: Any, path: str) -> tuple[Json, str]:
         """The content of a tool's result, whatever JSON the tool returned, and the client's path of it."""
-        if isinstance(content, dict) and isinstance(content.get("content"), list) and "type" not in content:
-            for unknown in without(content, "content", "isError", "is_error"):  # MCP's result of a call
+        inner = content.get("content") if isinstance(content, dict) and "type" not in content else None
+        if isinstance(content, dict) and isinstance(inner, list) and all(map(_is_of_mcp, inner)):
+            for unknown in unread(content, "content", "isError", "is_error"):  # MCP's result of a call
                 self._rewrite.notices.ignore_unknown(f"{path}.{unknown}"[:80], "Not part of what the model reads.")
             error = first(content, "isError", "is_error") is True
-            return {"content": content["content"], **({"is_error": True} if error else {})}, f"{path}.content"
-        if content is None or isinstance(content, str) or _is_part(content):
-            return {"content": content}, path
-        if isinstance(content, list) and all(_is_part(part) or isinstance(part, str) for part in content):
+            return {"content": inner, **({"is_error": True} if error else {})}, f"{path}.content"
+        if content is None or _is_content(content) or (isinstance(content, list) and all(map(_is_content, content))):
             return {"content": content}, path
         self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
         return {"content": as_json(content)}, path
@@ -241,7 +239,7 @@ class MessageList:
 
     def _report_rest(self, value: Json, used: tuple[str, ...], path: str) -> None:
         """A notice for what else a message holds that becomes others."""
-        for name in without(value, *used):
+        for name in unread(value, *used):
             if not is_added_by_sdk(f"{path}.{name}"):
                 self._rewrite.notices.ignore_unknown(f"{path}.{name}"[:80], "Only the content of the message is sent.")
 
@@ -250,12 +248,39 @@ class MessageList:
         self.messages.append(value)
 
 
-def _is_part(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] in PART_TYPES
+def _is_content(value: Any) -> bool:
+    """Whether what a tool returned is content, not data."""
+    return isinstance(value, str) or is_part(value)
 
 
-def _is_result(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("type") in RESULTS
+def _is_of_mcp(value: Any) -> bool:
+    """Whether an element of MCP's result of a call is content: there, an image needs no type of its data."""
+    return _is_content(value) or (
+        isinstance(value, dict) and value.get("type") in ("image", "audio") and isinstance(value.get("data"), str)
+    )
+
+
+def _missing(blocks: list[tuple[Json, str]], calls: Iterable[Json]) -> list[tuple[Json, str]]:
+    """The calls in content that are not among those beside it. LangChain sends them twice: as blocks and as calls.
+
+    Two are the same by their id, or by their name where one of them has none.
+    """
+    ids: set[str] = set()
+    names: set[str] = set()
+    unnamed: set[str] = set()  # names of calls without an id
+    for call in calls:
+        name = str(call[call["type"]].get("name"))
+        names.add(name)
+        if call.get("id"):
+            ids.add(str(call["id"]))
+        else:
+            unnamed.add(name)
+    missing = []
+    for block, position in blocks:
+        id, name = first(block, "id"), str(block.get("name"))
+        if (str(id) not in ids and name not in unnamed) if id is not None else name not in names:
+            missing.append((block, position))
+    return missing
 
 
 def _image(value: Any) -> Any:

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, first, unknown_value, without, wrong_type
+from modelmux.dialects.openai_shared.foreign.rewrite import (
+    Json,
+    Rewrite,
+    first,
+    unknown_value,
+    unread,
+    without,
+    wrong_type,
+)
 from modelmux.dialects.openai_shared.foreign.tools import (
+    DECLARATIONS,
     GOOGLE_SEARCH,
     is_free_text,
     normalise_custom_tool,
     normalise_function_tool,
 )
-from modelmux.dialects.openai_shared.web_search import is_web_search
+from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search
 
 _CHOICE_WORDS: Final = ("auto", "none", "required", "any")
 _CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
@@ -42,9 +51,12 @@ class NormalisedTools:
         if not isinstance(value, dict):
             raise wrong_type(value, path, "a tool")
         kind = value.get("type") or None
-        search = _search_options(value, kind)
-        if search is not None:
-            self._search(search, path)
+        if kind is None and "function" not in value:
+            value = self._take_gemini(value, path)
+            if not any(member is not None for member in value.values()):
+                return
+        if isinstance(kind, str) and is_web_search(kind):
+            self._search(*_nested_options(value, kind), path)
             return
         if kind in (None, "function") or (kind == "custom" and not is_free_text(value)):
             self._keep(normalise_function_tool(value, path, self._rewrite), path)
@@ -57,7 +69,34 @@ class NormalisedTools:
         self._rewrite.moved(f"tools.{len(self.tools)}", path)
         self.tools.append(tool)
 
-    def _search(self, options: Json, path: str) -> None:
+    def _take_gemini(self, value: Json, path: str) -> Json:
+        """Gemini's tool, which may hold functions and a search at once; returns the members that are neither."""
+        for name in DECLARATIONS:
+            declared = value.get(name)
+            for index, function in enumerate(declared if isinstance(declared, list) else ()):
+                position = f"{path}.{name}.{index}"
+                if not isinstance(function, dict):
+                    raise wrong_type(function, position, "a function")
+                self._keep(normalise_function_tool(function, position, self._rewrite), position)
+        google = next((name for name in GOOGLE_SEARCH if name in value), None)
+        taken = [name for name in DECLARATIONS if isinstance(value.get(name), list)]
+        if google is not None:
+            options = value[google] if isinstance(value[google], dict) else {}
+            self._search(options, dict.fromkeys(options, google), path)
+            taken.append(google)
+        rest = without(value, *taken)
+        if taken and not any(name in rest for name in ("name", "function")):
+            for unknown in unread(rest):
+                self._rewrite.notices.ignore_unknown(f"{path}.{unknown}"[:80], "Not a tool of this gateway.")
+            return {}
+        return rest
+
+    def _search(self, options: Json, nested: dict[str, str], path: str) -> None:
+        """:param nested: options inside of a member of the tool, with its name."""
+        if is_switched_off(options):
+            return
+        for name, member in nested.items():
+            self._rewrite.renamed(f"web_search_options.{name}", f"{path}.{member}.{name}")
         if self.web_search is not None:
             if options != self.web_search:
                 self._rewrite.notices.add("ignored", path, "Another web search tool precedes it.")
@@ -65,18 +104,11 @@ class NormalisedTools:
         self.web_search, self.web_search_path = options, path
 
 
-def _search_options(value: Json, kind: Any) -> Json | None:
-    """The options of a web search tool; None for another tool."""
-    if isinstance(kind, str) and is_web_search(kind):
-        inner = value.get(kind)
-        nested: Json = inner if isinstance(inner, dict) else {}
-        return {**without(value, "type", "name", kind), **nested}
-    if kind is None and "function" not in value:
-        google = next((name for name in GOOGLE_SEARCH if name in value), None)
-        if google is not None:
-            options = value[google] if isinstance(value[google], dict) else {}
-            return {**without(value, google), **options}
-    return None
+def _nested_options(value: Json, kind: str) -> tuple[Json, dict[str, str]]:
+    """The options of a web search tool; those that stand in a member with the name of its type, with that name."""
+    inner = value.get(kind)
+    nested: Json = inner if isinstance(inner, dict) else {}
+    return {**without(value, "type", "name", kind), **nested}, dict.fromkeys(nested, kind)
 
 
 def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite) -> Any:
@@ -86,12 +118,11 @@ def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite
     """
     if not isinstance(value, dict):
         return value
-    if value.get("disable_parallel_tool_use") is not None:
-        body.setdefault("parallel_tool_calls", value["disable_parallel_tool_use"] is not True)
+    _take_parallel(value.get("disable_parallel_tool_use"), body, rewrite)
     value = without(value, "disable_parallel_tool_use")
     kind, rest = value.get("type"), without(value, "type", "name", "tools", "mode")
     if kind in _CHOICE_WORDS:
-        for unknown in rest:
+        for unknown in unread(rest):
             rewrite.notices.ignore_unknown(f"tool_choice.{unknown[:80]}", "Not a field of Chat Completions.")
         return kind
     if kind == "allowed_tools" and "allowed_tools" not in value:
@@ -109,7 +140,28 @@ def normalise_choice(value: Any, tools: list[Json], body: Json, rewrite: Rewrite
     if not isinstance(nested, dict):
         rewrite.renamed("tool_choice.function", "tool_choice")
         rewrite.renamed("tool_choice.custom", "tool_choice")
+    _report_nested(value, rewrite)
     return {**without(rest, "function", "custom"), **_named("custom" if _is_custom(name, tools) else "function", name)}
+
+
+def _report_nested(choice: Json, rewrite: Rewrite) -> None:
+    """A notice for each member beside the name of a tool that is named in OpenAI's form."""
+    for inside in ("function", "custom"):
+        nested = choice.get(inside)
+        for unknown in unread(nested, "name") if isinstance(nested, dict) else ():
+            field = f"tool_choice.{inside}.{unknown}"[:80]
+            rewrite.notices.add("ignored", field, "Not a field of Chat Completions.")
+
+
+def _take_parallel(disabled: Any, body: Json, rewrite: Rewrite) -> None:
+    """Anthropic's setting as OpenAI's, which takes precedence."""
+    if disabled is None:
+        return
+    if body.get("parallel_tool_calls") is None:
+        body["parallel_tool_calls"] = disabled is not True
+    elif body["parallel_tool_calls"] is (disabled is True):
+        reason = "`parallel_tool_calls` is also set and takes precedence."
+        rewrite.notices.add("ignored", "tool_choice.disable_parallel_tool_use", reason)
 
 
 def _named(kind: str, name: Any) -> Json:

@@ -11,6 +11,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
+from modelmux.dialects.openai_shared.foreign.records import MEDIA_TYPES, sniff_base64
 from modelmux.dialects.openai_shared.foreign.rewrite import (
     Json,
     Rewrite,
@@ -18,6 +19,7 @@ from modelmux.dialects.openai_shared.foreign.rewrite import (
     first,
     missing,
     unknown_value,
+    unread,
     without,
     wrong_type,
 )
@@ -32,6 +34,8 @@ RESULTS: Final = ("tool_result",)
 SERVER_TOOLS: Final = ("server_tool_use", "web_search_tool_result")
 #: The member that tells what a part without a type is.
 _TELLING: Final = ("text", "image_url", "file", "input_audio", "refusal")
+#: Gemini's parts, which have no type, and the names of their members.
+_INLINE: Final = ("inlineData", "inline_data")
 
 
 def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tuple[Json, str]]:
@@ -56,6 +60,7 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
         return {"type": "text", "text": value}
     if not isinstance(value, dict):
         raise wrong_type(value, path, "a content part")
+    value = _without_inline(value, path, rewrite)
     kind = value.get("type") or next((name for name in _TELLING if name in value), None)
     if kind is None:
         raise missing(f"{path}.type")
@@ -71,6 +76,21 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
     return translate(value, path, rewrite) if translate is not None else value
 
 
+def _without_inline(value: Json, path: str, rewrite: Rewrite) -> Json:
+    """Gemini's part with a file as one of type ``file``: what it is, its bytes tell."""
+    name = next((name for name in _INLINE if isinstance(value.get(name), dict)), None)
+    if name is None or value.get("type"):
+        return value
+    inner = value[name]
+    for unknown in unread(inner, "data", "displayName", *MEDIA_TYPES):
+        rewrite.notices.ignore_unknown(f"{path}.{name}.{unknown}"[:80], "Not a member of a file.")
+    if not isinstance(inner.get("data"), str):
+        raise missing(f"{path}.{name}.data")
+    rewrite.renamed(f"{path}.file.file_data", f"{path}.{name}.data")
+    file = {"file_data": _data_url(inner["data"], _media_type(inner, "application/octet-stream"))}
+    return {**without(value, "type", *_INLINE), "type": "file", "file": file}
+
+
 def _text(value: Json, path: str, rewrite: Rewrite) -> Json:
     del path, rewrite
     return {**value, "type": "text"}
@@ -78,20 +98,26 @@ def _text(value: Json, path: str, rewrite: Rewrite) -> Json:
 
 def _image_url(value: Json, path: str, rewrite: Rewrite) -> Json:
     """``input_image``, and ``image_url`` with its URL beside the type."""
-    del rewrite
     if value.get("image_url") is None:
         if value.get("file_id") is not None:
             raise _stored(f"{path}.file_id")
         if value.get("url") is None:
             raise missing(f"{path}.image_url")
     url = first(value, "image_url", "url")
-    if value.get("detail") is not None and isinstance(url, str):
-        url = {"url": url, "detail": value["detail"]}
+    if value.get("image_url") is None:
+        rewrite.renamed(f"{path}.image_url", f"{path}.url")
+    if value.get("detail") is not None:
+        url = {"url": url} if isinstance(url, str) else url
+        if isinstance(url, dict) and url.get("detail") is None:
+            rewrite.renamed(f"{path}.image_url.detail", f"{path}.detail")
+            url = {**url, "detail": value["detail"]}
     return {**without(value, "type", "detail", "url", "image_url"), "type": "image_url", "image_url": url}
 
 
 def _image(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Anthropic's image, MCP's (``data``, ``mimeType``) and the AI SDK's (``image``)."""
+    if value.get("source") is None and isinstance(value.get("image_url"), str | dict):
+        return _image_url(value, path, rewrite)
     url, rest = _source(value, path, "image/png", rewrite)
     rewrite.renamed(f"{path}.image_url", _source_position(value, path))
     return {**rest, "type": "image_url", "image_url": {"url": url}}
@@ -100,20 +126,28 @@ def _image(value: Json, path: str, rewrite: Rewrite) -> Json:
 def _document(value: Json, path: str, rewrite: Rewrite) -> Json:
     url, rest = _source(value, path, "application/pdf", rewrite)
     title = rest.pop("title", None)
-    if rest.pop("citations", None) not in (None, {"enabled": False}):
-        rewrite.notices.add("ignored", f"{path}.citations", "Citations of documents are not translated.")
+    _report_citations(rest.pop("citations", None), path, rewrite)
     rewrite.renamed(f"{path}.file.file_data", _source_position(value, path))
     rewrite.renamed(f"{path}.file.filename", f"{path}.title")
     return {**rest, "type": "file", "file": {"file_data": url, "filename": title}}
 
 
+def _report_citations(value: Any, path: str, rewrite: Rewrite) -> None:
+    if value not in (None, {"enabled": False}):
+        rewrite.notices.add("ignored", f"{path}.citations", "Citations of documents are not translated.")
+
+
 def _source_position(value: Json, path: str) -> str:
     source = value.get("source")
     if not isinstance(source, dict):
-        return f"{path}.{'image' if value.get('image') is not None else 'data'}"
+        return f"{path}.{next((name for name in _DATA if value.get(name) is not None), 'data')}"
     return (
         f"{path}.source.{next((name for name in ('data', 'url', 'content') if source.get(name) is not None), 'data')}"
     )
+
+
+#: Members of a block that may hold its file.
+_DATA: Final = ("data", "base64", "image", "url")
 
 
 def _source(value: Json, path: str, media_type: str, rewrite: Rewrite) -> tuple[str, Json]:
@@ -123,8 +157,8 @@ def _source(value: Json, path: str, media_type: str, rewrite: Rewrite) -> tuple[
     """
     source = value.get("source")
     if source is None:
-        data = first(value, "data", "image", "url")
-        names = ("type", "data", "image", "url", "mimeType", "mediaType", "mime_type", "media_type")
+        data = first(value, *_DATA)
+        names = ("type", *_DATA, *MEDIA_TYPES)
         if not isinstance(data, str):
             raise missing(f"{path}.source")
         return _data_url(data, _media_type(value, media_type)), without(value, *names)
@@ -137,11 +171,11 @@ def _source(value: Json, path: str, media_type: str, rewrite: Rewrite) -> tuple[
     name = {"base64": "data", "data": "data", "text": "data", "url": "url", "content": "content"}.get(str(kind))
     if name is None:
         raise unknown_value(kind, f"{path}.source.type", ("base64", "text", "url", "content"))
-    for unknown in without(source, "type", "media_type", name):
+    for unknown in unread(source, "type", "media_type", name):
         rewrite.notices.ignore_unknown(f"{path}.source.{unknown}"[:80], "Not a member of a source.")
     data = source.get(name)
     if name == "content":
-        data = _joined(data, f"{path}.source.content")
+        data = _joined(data, f"{path}.source.content", rewrite)
     if not isinstance(data, str):
         raise missing(f"{path}.source.{name}")
     if name == "content" or kind == "text":
@@ -149,8 +183,8 @@ def _source(value: Json, path: str, media_type: str, rewrite: Rewrite) -> tuple[
     return _data_url(data, _media_type(source, media_type)), rest
 
 
-def _joined(content: Any, path: str) -> str | None:
-    """The text of a document that is given in blocks."""
+def _joined(content: Any, path: str, rewrite: Rewrite) -> str | None:
+    """The text of a document that is given in blocks, whose other members are reported."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else None
     texts = []
@@ -159,12 +193,14 @@ def _joined(content: Any, path: str) -> str | None:
         if not isinstance(text, str):
             kind = block.get("type") if isinstance(block, dict) else None
             raise unknown_value(kind, f"{path}.{index}.type", ("text",))
+        for unknown in unread(block, "type", "text") if isinstance(block, dict) else ():
+            rewrite.notices.ignore_unknown(f"{path}.{index}.{unknown}"[:80], "Only the text of the block is sent.")
         texts.append(text)
     return "\n\n".join(texts)
 
 
 def _media_type(value: Json, default: str) -> str:
-    declared = first(value, "media_type", "mimeType", "mediaType", "mime_type")
+    declared = first(value, *MEDIA_TYPES)
     return declared if isinstance(declared, str) else default
 
 
@@ -183,9 +219,9 @@ def _file(value: Json, path: str, rewrite: Rewrite) -> Json:
         return value
     file: Json = {}
     names = {
-        "file_data": ("file_data", "data", "file"), "file_url": ("file_url", "url", "document_url"),
+        "file_data": ("file_data", "data", "file", "base64"), "file_url": ("file_url", "url", "document_url"),
         "file_id": ("file_id",), "filename": ("filename", "name", "title", "document_name"),
-        "mime_type": ("mime_type", "mimeType", "mediaType", "media_type"),
+        "mime_type": MEDIA_TYPES,
     }  # fmt: skip
     for name, spellings in names.items():
         found = next((s for s in spellings if value.get(s) is not None), None)
@@ -203,7 +239,7 @@ def _resource(value: Json, path: str, rewrite: Rewrite) -> Json:
     if not isinstance(resource, dict):
         raise missing(f"{path}.resource")
     rest = without(value, "type", "resource")
-    for unknown in without(resource, "uri", "mimeType", "text", "blob", "name", "title", "_meta"):
+    for unknown in unread(resource, "uri", "mimeType", "text", "blob", "name", "title", "_meta"):
         rewrite.notices.ignore_unknown(f"{path}.resource.{unknown}"[:80], "Not a member of a resource.")
     text, blob = resource.get("text"), resource.get("blob")
     if isinstance(text, str):
@@ -212,7 +248,8 @@ def _resource(value: Json, path: str, rewrite: Rewrite) -> Json:
         raise missing(f"{path}.resource.text")
     rewrite.renamed(f"{path}.file.file_data", f"{path}.resource.blob")
     uri = resource.get("uri")
-    name = uri.rpartition("/")[2] if isinstance(uri, str) else None
+    is_image = (sniff_base64(blob) or "").startswith("image/")  # which has no title
+    name = uri.rpartition("/")[2] if isinstance(uri, str) and not is_image else None
     url = _data_url(blob, _media_type(resource, "application/octet-stream"))
     return {**rest, "type": "file", "file": {"file_data": url, "filename": name}}
 
@@ -224,7 +261,8 @@ def _resource_link(value: Json, path: str, rewrite: Rewrite) -> Json:
 
 def _search_result(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Anthropic's search results of the client's own search, as a document."""
-    content = _joined(value.get("content"), f"{path}.content")
+    content = _joined(value.get("content"), f"{path}.content", rewrite)
+    _report_citations(value.get("citations"), path, rewrite)
     source, title = value.get("source"), value.get("title")
     texts = [text for text in (title, source, content) if isinstance(text, str) and text]
     rewrite.completed(path, "A search result is sent as text.")

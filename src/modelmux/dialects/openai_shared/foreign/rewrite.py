@@ -15,7 +15,8 @@ from modelmux.wire.openai import common
 Json = dict[str, Any]
 
 #: What looks like the name of a type. Anything else that stands in its place may be a secret and is not quoted.
-_TYPE_NAME: Final = re.compile(r"[a-z]{1,20}([_:-][a-z]{1,20}){0,4}([_-]\d{4}_?\d{2}_?\d{2})?")
+_WORDS: Final = r"([a-z]{1,20}([A-Z][a-z]{1,20}){0,3}|([A-Z][a-z]{1,20}){1,4})"
+_TYPE_NAME: Final = re.compile(rf"{_WORDS}([_:-]{_WORDS}){{0,4}}([_-]\d{{4}}_?\d{{2}}_?\d{{2}})?")
 #: A path inside a message: with dots, or in quotes.
 _PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
 #: A field that was taken for another one may be rewritten once more.
@@ -77,13 +78,20 @@ def without(value: Json, *names: str) -> Json:
     return {name: member for name, member in value.items() if name not in names}
 
 
+def unread(value: Json, *names: str) -> list[str]:
+    """The names of the members that were not read and say something: null says nothing."""
+    return [name for name, member in value.items() if member is not None and name not in names]
+
+
 def first(value: Json, *names: str) -> Any:
     """The first member that is there and not null."""
     return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 def as_json(value: Any) -> str:
-    """:raises InvalidRequest: nested too deeply."""
+    """A value or a struct as JSON text.
+
+    :raises InvalidRequest: nested too deeply."""
     try:
         return msgspec.json.encode(value).decode()
     except RecursionError:

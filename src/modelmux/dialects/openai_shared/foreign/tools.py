@@ -9,6 +9,8 @@ from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, missi
 _SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
 #: Members by which Gemini's tools are searches of the web.
 GOOGLE_SEARCH: Final = ("google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval")
+#: Members that hold Gemini's functions.
+DECLARATIONS: Final = ("functionDeclarations", "function_declarations")
 _FUNCTION: Final = ("name", "description", "strict", *_SCHEMAS)
 
 
