@@ -284,7 +284,7 @@ class Attempts:
             )
 
     def _check_client(self) -> None:
-        """Check right before a call that there is somebody to serve.
+        """Check right before a call that the client is still there.
 
         :raises ClientDisconnected:
         """

@@ -1,6 +1,6 @@
 """How late the event loop is, measured by a timer; a loop that stays late rejects new requests.
 
-A single long step, such as a large body, makes one measurement late and rejects nobody: only lag that lasts does.
+A single long step, such as a large body, makes one measurement late and rejects no request: only lag that lasts does.
 """
 
 from __future__ import annotations

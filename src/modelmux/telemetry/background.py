@@ -1,6 +1,6 @@
 """Log output that never waits: lines are put into a bounded buffer, and a thread writes them.
 
-A write can take for ever: to a pipe that nobody reads, to a terminal that was stopped, to a file on slow storage. Here
+A write can take for ever: to a pipe without a reader, to a terminal that was stopped, to a file on slow storage. Here
 only the thread waits. The output itself stays blocking: O_NONBLOCK belongs to the open file, which a parent process and
 its terminal share. If the buffer is full, lines are dropped and counted, and a line in their place tells how many.
 
@@ -190,7 +190,7 @@ class BackgroundWriter:
             batch.append(item)
             size += len(item)
             item = None
-            if size < _BATCH_BYTES and not self._queue.empty():  # nobody else takes from it
+            if size < _BATCH_BYTES and not self._queue.empty():  # only this thread takes from it
                 item = self._queue.get()
         return b"".join(batch), item
 
@@ -198,7 +198,7 @@ class BackgroundWriter:
         told = self._untold
         try:
             written = self._write(self._notice(told, self._untold_time) + lines if told else lines)
-        except Exception:  # noqa: BLE001 - nobody would start another thread
+        except Exception:  # noqa: BLE001 - no other thread would be started
             written = False
         if written:
             self._untold -= told
