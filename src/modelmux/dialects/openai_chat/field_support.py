@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from modelmux.claude.notices import Notices
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
-from modelmux.dialects.openai_shared.support import FieldSupport
-from modelmux.errors import InvalidRequest
+from modelmux.dialects.openai_shared.support import FieldGroup, FieldSupport, is_set, unsupported
 from modelmux.wire.openai.chat_request import ChatRequest
 
 FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
@@ -90,8 +89,13 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
     "prediction": FieldSupport("ignored", "Claude does not support predicted output; only speed is affected."),
 }
 
-_IGNORED: Final = tuple((name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "ignored")
-_REJECTED: Final = tuple((name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "rejected")
+_EMPTY: Final = ChatRequest(model="", messages=[])
+_IGNORED: Final = FieldGroup(
+    {name: support for name, support in FIELD_SUPPORT.items() if support.kind == "ignored"}, _EMPTY
+)
+_REJECTED: Final = FieldGroup(
+    {name: support for name, support in FIELD_SUPPORT.items() if support.kind == "rejected"}, _EMPTY
+)
 #: Fields for which another one may be set, and the ones that take precedence over them.
 _OVERRIDDEN_BY: Final = (
     ("max_tokens", ("max_completion_tokens",)),
@@ -101,13 +105,8 @@ _OVERRIDDEN_BY: Final = (
     ("reasoning_effort", ("thinking", "reasoning")),
 )
 
-# Most requests set none of these fields, which one comparison of all of them shows.
-_rejected_values: Final = attrgetter(*(name for name, _ in _REJECTED))
-_ignored_values: Final = attrgetter(*(name for name, _ in _IGNORED))
+# Most requests set none of the overriding fields, which one comparison of all of them shows.
 _overriding_values: Final = attrgetter(*dict.fromkeys(name for _, others in _OVERRIDDEN_BY for name in others))
-_EMPTY: Final = ChatRequest(model="", messages=[])
-_NO_REJECTED: Final = _rejected_values(_EMPTY)
-_NO_IGNORED: Final = _ignored_values(_EMPTY)
 _NO_OVERRIDING: Final = _overriding_values(_EMPTY)
 
 
@@ -116,28 +115,18 @@ def reject_unsupported(request: ChatRequest) -> None:
 
     :raises InvalidRequest: naming the field.
     """
-    if _rejected_values(request) == _NO_REJECTED:
-        return
-    for name, support in _REJECTED:
-        if _is_set(getattr(request, name), support):
-            raise InvalidRequest(
-                f"Unsupported parameter: '{name}'.",
-                param=name,
-                code="unsupported_parameter",
-                hint=support.explanation,
-            )
+    for name, support in _REJECTED.set_in(request):
+        raise unsupported(name, support.explanation)
 
 
 def report_ignored(request: ChatRequest, unknown: Iterable[str], notices: Notices) -> None:
     """A notice for every field that is set and not used, and for every unknown field."""
-    if _ignored_values(request) != _NO_IGNORED:
-        for name, support in _IGNORED:
-            if _is_set(getattr(request, name), support):
-                notices.add("ignored", name, support.explanation)
+    for name, support in _IGNORED.set_in(request):
+        notices.add("ignored", name, support.explanation)
     if _overriding_values(request) != _NO_OVERRIDING:
         for name, others in _OVERRIDDEN_BY:
             value = getattr(request, name)
-            if _is_set(value, FIELD_SUPPORT[name]) and any(
+            if is_set(value, FIELD_SUPPORT[name]) and any(
                 getattr(request, other) not in (None, "", value) for other in others
             ):
                 names = " or ".join(f"`{other}`" for other in others)
@@ -148,7 +137,3 @@ def report_ignored(request: ChatRequest, unknown: Iterable[str], notices: Notice
         if is_added_by_sdk(name):
             continue
         notices.ignore_unknown(name[:80], "Not a field of Chat Completions.")
-
-
-def _is_set(value: Any, support: FieldSupport) -> bool:
-    return value is not None and value not in support.neutral_values

@@ -6,12 +6,10 @@ A test keeps the table equal to the fields of ``ResponsesRequest`` and to those 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any, Final
 
 from modelmux.claude.notices import Notices
-from modelmux.dialects.openai_shared.support import FieldSupport
-from modelmux.errors import InvalidRequest
+from modelmux.dialects.openai_shared.support import FieldGroup, FieldSupport, unsupported
 from modelmux.wire.openai.responses_request import ResponsesRequest
 
 _S = FieldSupport
@@ -68,16 +66,13 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
 }
 #: Ignored without a notice: clients set them for themselves and expect nothing of them.
 _SILENT: Final = frozenset({"client_metadata", "stream_id"})
-_REJECTED: Final = [(name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "rejected"]
-_REPORTED: Final = [
-    (name, support) for name, support in FIELD_SUPPORT.items() if support.kind == "ignored" and name not in _SILENT
-]
-# Most requests set none of these fields, which one comparison of all of them shows.
-_rejected_values: Final = attrgetter(*(name for name, _ in _REJECTED))
-_reported_values: Final = attrgetter(*(name for name, _ in _REPORTED))
 _EMPTY: Final = ResponsesRequest(model="")
-_NO_REJECTED: Final = _rejected_values(_EMPTY)
-_NO_REPORTED: Final = _reported_values(_EMPTY)
+_REJECTED: Final = FieldGroup(
+    {name: support for name, support in FIELD_SUPPORT.items() if support.kind == "rejected"}, _EMPTY
+)
+_REPORTED: Final = FieldGroup(
+    {n: support for n, support in FIELD_SUPPORT.items() if support.kind == "ignored" and n not in _SILENT}, _EMPTY
+)
 #: Members of `include` and what they ask for.
 INCLUDE_SUPPORT: Final[dict[str, FieldSupport]] = {
     "reasoning.encrypted_content": _S("mapped", "Claude's signed thinking, sealed."),
@@ -96,30 +91,17 @@ def reject_unsupported(request: ResponsesRequest) -> None:
 
     :raises InvalidRequest: naming the field.
     """
-    for name, support in _REJECTED if _rejected_values(request) != _NO_REJECTED else ():
-        if _is_set(getattr(request, name), support):
-            if name == "messages" and request.input is not None:
-                continue
-            raise InvalidRequest(
-                f"Unsupported parameter: '{name}'.",
-                param=name,
-                code="unsupported_parameter",
-                hint=support.explanation,
-            )
+    for name, support in _REJECTED.set_in(request):
+        if name != "messages" or request.input is None:
+            raise unsupported(name, support.explanation)
     if request.moderation is not None and _blocks(request.moderation):
-        raise InvalidRequest(
-            "Unsupported parameter: 'moderation'.",
-            param="moderation",
-            code="unsupported_parameter",
-            hint="Moderation is not run; leave it out rather than rely on it.",
-        )
+        raise unsupported("moderation", "Moderation is not run; leave it out rather than rely on it.")
 
 
 def report_ignored(request: ResponsesRequest, unknown: Iterable[str], notices: Notices) -> None:
     """A notice for each field that is set and has no effect."""
-    for name, support in _REPORTED if _reported_values(request) != _NO_REPORTED else ():
-        if _is_set(getattr(request, name), support):
-            notices.add("ignored", name, support.explanation)
+    for name, support in _REPORTED.set_in(request):
+        notices.add("ignored", name, support.explanation)
     if request.messages is not None:
         notices.add("ignored", "messages", "'input' is also set and takes precedence.")
     if (request.stream_options or {}).get("include_obfuscation"):
@@ -135,10 +117,6 @@ def report_ignored(request: ResponsesRequest, unknown: Iterable[str], notices: N
     for name in unknown:
         if not name.startswith("x-"):
             notices.ignore_unknown(name[:80], "Not a field of Responses.")
-
-
-def _is_set(value: Any, support: FieldSupport) -> bool:
-    return value is not None and value not in support.neutral_values
 
 
 def _blocks(moderation: Any) -> bool:
