@@ -59,9 +59,13 @@ from modelmux.upstream.google_auth.loaders import (
     service_account_info,
 )
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
+from modelmux.upstream.name_lookups import NameLookUps
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.trust import configured_trust
+
+#: Names of upstreams and proxies that are looked up at the same time.
+DNS_THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -121,7 +125,10 @@ class Gateway:
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         try:
             proxies = Proxies.from_environment(self._environment)
-            self._upstream = upstream or HttpPool(proxies=proxies, ssl_context=self._trust.context())
+            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock)
+            self._upstream = upstream or HttpPool(
+                proxies=proxies, ssl_context=self._trust.context(), resolver=names_of, proxy_resolver=names_of
+            )
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
         self._current = self._build(config, None)

@@ -48,7 +48,7 @@ async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: Clien
         decoded = await load_history(exchange, dialect.decode(inbound, await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
-            request = await embed_files(exchange.request, services.downloads)
+            request = await embed_files(exchange.request, services.downloads, inbound.caller.owner)
             if isinstance(request, NativeRequest):
                 changes = location_notices(request, route)
                 body, headers = await _answer(exchange, request, route, decoded.plan, changes)
