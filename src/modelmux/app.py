@@ -34,6 +34,7 @@ from modelmux.routing.warnings import route_warnings
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
+from modelmux.server.body_memory import BodyMemory, body_memory
 from modelmux.server.cors import Cors
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness, page_routes
@@ -121,6 +122,7 @@ class Gateway:
         limits = limits_of(config.limits, self._workers)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(runtime.clock, lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         try:
@@ -185,6 +187,7 @@ class Gateway:
         self._deployments.retain(services.routes.current.deployments)
         several = services.routes.current.has_several_models
         self._limiter.resize(**limits_of(config.limits, self._workers), several_models=several)
+        self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
@@ -204,7 +207,7 @@ class Gateway:
                 return websocket_handler(surface)
             if surface.calls_upstream is None:
                 return stored_response_handler(surface, responses)
-            return Endpoint(surface, services, self.readiness, max_body_bytes)
+            return Endpoint(surface, services, self.readiness, max_body_bytes, self.body_memory)
 
         return [Served(surface, handler(surface)) for surface in SURFACES]
 

@@ -16,6 +16,7 @@ from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many
+from modelmux.process.memory import MemoryReturner
 from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader
 from modelmux.process.sd_notify import ServiceManager
@@ -61,6 +62,7 @@ def serve(
         state = LocalState.of_service(config, os.environ)
         app = create_app(config, log=log, state=state)
         app.metrics.read_log_drops = log.dropped
+        app.body_memory.on_burst_over = MemoryReturner()
     except ConfigError as error:
         exit_with_config_error(error)
     _log_warnings(log, loaded)

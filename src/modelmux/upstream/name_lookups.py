@@ -109,7 +109,7 @@ class NameLookUps:
         return look_up
 
     def _leave(self, key: _Key, look_up: _LookUp) -> None:
-        """One that nobody waits for any more is not started. A running one goes on: its answer is kept."""
+        """One without a waiter is not started. A running one goes on: its answer is kept."""
         look_up.waiters -= 1
         if not look_up.waiters and not look_up.started and self._look_ups.get(key) is look_up:
             del self._look_ups[key]
