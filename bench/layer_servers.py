@@ -18,7 +18,8 @@ import uvloop
 from bench import payloads
 from modelmux.process.memory import tune_for_serving
 from modelmux.process.server import gateway_config
-from modelmux.server.body import read_body
+from modelmux.server.body import BodyReader
+from modelmux.server.body_memory import BodyMemory
 from modelmux.upstream.pool import HttpPool
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Origin
 
@@ -113,7 +114,7 @@ def application(upstream: str | None) -> Any:
                 await receive()
                 await send({"type": f"lifespan.{phase}.complete"})
             return
-        request = await read_body(dict(scope["headers"]), receive, _LIMIT)
+        request = await BodyReader(_LIMIT, BodyMemory()).read(dict(scope["headers"]), receive)
         if origin is not None:
             reply = await pool.send(HttpCall(origin, _TARGET, _HEADERS, request, DEFAULT_TIMEOUTS))
             body = await reply.read(_LIMIT)

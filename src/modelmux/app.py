@@ -34,6 +34,7 @@ from modelmux.routing.warnings import route_warnings
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
+from modelmux.server.body_memory import BodyMemory, body_memory
 from modelmux.server.cors import Cors
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness, page_routes
@@ -59,9 +60,13 @@ from modelmux.upstream.google_auth.loaders import (
     service_account_info,
 )
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
+from modelmux.upstream.name_lookups import NameLookUps
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.trust import configured_trust
+
+#: Names of upstreams and proxies that are looked up at the same time.
+DNS_THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -117,11 +122,15 @@ class Gateway:
         limits = limits_of(config.limits, self._workers)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(runtime.clock, lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         try:
             proxies = Proxies.from_environment(self._environment)
-            self._upstream = upstream or HttpPool(proxies=proxies, ssl_context=self._trust.context())
+            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock)
+            self._upstream = upstream or HttpPool(
+                proxies=proxies, ssl_context=self._trust.context(), resolver=names_of, proxy_resolver=names_of
+            )
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
         self._current = self._build(config, None)
@@ -178,6 +187,7 @@ class Gateway:
         self._deployments.retain(services.routes.current.deployments)
         several = services.routes.current.has_several_models
         self._limiter.resize(**limits_of(config.limits, self._workers), several_models=several)
+        self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
         return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
@@ -197,7 +207,7 @@ class Gateway:
                 return websocket_handler(surface)
             if surface.calls_upstream is None:
                 return stored_response_handler(surface, responses)
-            return Endpoint(surface, services, self.readiness, max_body_bytes)
+            return Endpoint(surface, services, self.readiness, max_body_bytes, self.body_memory)
 
         return [Served(surface, handler(surface)) for surface in SURFACES]
 
@@ -375,9 +385,9 @@ def create_app(config: Config, *, log: Log | None = None, state: LocalState | No
 def restart_needed(before: Config, after: Config) -> list[str]:
     """The names of changed settings that a running process cannot take over."""
     fixed = [
-        "server.host", "server.port", "server.log_level", "server.log_format", "server.drain_delay",
-        "server.drain_timeout", "server.state_dir", "server.workers", "responses.store", "responses.ttl",
-        "responses.max_bytes", "logs", "tls",
+        "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
+        "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
+        "responses.ttl", "responses.max_bytes", "logs", "tls",
     ]  # fmt: skip
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

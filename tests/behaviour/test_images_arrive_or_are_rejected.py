@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.upstream.downloads.fetcher import Fetched
+from modelmux.upstream.downloads.cache import Fetched
 from support.asgi import request
 from support.blocks import PNG, USER, Json, assistant, text, tool, tool_call, tool_result, user
 from support.chat import chat
@@ -50,7 +50,7 @@ class FetcherOf:
         self.pages = pages
         self.requested: list[list[str]] = []
 
-    async def fetch_all(self, urls: Iterable[str]) -> dict[str, Fetched]:
+    async def fetch_all(self, urls: Iterable[str], owner: str = "") -> dict[str, Fetched]:
         urls = list(urls)
         self.requested.append(urls)
         return {url: self.pages[url] for url in urls}

@@ -11,12 +11,14 @@ import pytest
 
 from modelmux import Config, ConfigError
 from modelmux.app import Gateway
+from modelmux.errors import InvalidRequest
 from support.asgi import request
 from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply
 from support.fetch_servers import PNG, Site, ok, site, status
 from support.gateway import PATH, ask
 
+KEYS = ["sk-first-of-two-9d1f0c77", "sk-second-of-two-51c2ab0e"]
 PDF = b"%PDF-1.7\n..."
 
 
@@ -143,3 +145,40 @@ async def test_a_wrong_setting_is_named_at_start() -> None:
     with pytest.raises(ConfigError, match="fetch"):
         async with gateway(FakeUpstream([]), allow_private=["not a network"]):
             pass
+
+
+async def test_more_than_a_hundred_urls_and_none_after_a_forbidden_one() -> None:
+    """Neither fetches anything, and the error names the URL that is too many, or forbidden."""
+    async with site({f"/{number}.png": ok(PNG) for number in range(101)}) as served:
+        upstream = FakeUpstream([message_reply()])
+        urls = [served.url(f"/{number}.png") for number in range(101)]
+        async with gateway(upstream, **permitted(served)) as app:
+            response = await request(app, "POST", PATH, showing(*urls))
+            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.101")
+            assert "100 URLs" in response.json()["error"]["message"]
+            response = await request(app, "POST", PATH, showing(*urls[:10], "http://169.254.169.254/"))
+            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.11")
+            assert not served.heads
+            assert (await request(app, "POST", PATH, showing(*urls[:100]))).status == 200
+        assert len(served.heads) == 100
+        assert len(upstream.calls) == 1
+
+
+async def test_each_key_has_its_own_share_of_the_downloads() -> None:
+    """Two keys ask at once; what the downloads are told of them differs, and is not the key."""
+    owners: list[str] = []
+    async with gateway(FakeUpstream([]), enabled=True) as app:
+
+        async def fetch_all(urls: Any, owner: str = "") -> Any:
+            owners.append(owner)
+            raise InvalidRequest("seen")
+
+        app._current.fetcher.fetch_all = fetch_all  # type: ignore[method-assign]
+        await app.reload(Config.from_dict(
+            {"vertex": {"project": "p", "location": "global"}, "server": {"api_keys": KEYS}}
+        ))  # fmt: skip
+        for key in KEYS:
+            headers = {"authorization": f"Bearer {key}"}
+            await request(app, "POST", PATH, showing("https://a.example/a.png"), headers)
+    assert len(set(owners)) == 2
+    assert not set(owners) & {*KEYS, ""}

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelmux.upstream.downloads.fetcher import Fetched, Fetcher
+from modelmux.upstream.downloads.cache import Fetched
+from modelmux.upstream.downloads.fetcher import Fetcher
 from support.asgi import Response, request
 from support.fakes import FakeUpstream, message_reply
 from support.gateway import gateway
@@ -137,7 +138,7 @@ async def sent(recording: dict[str, Any], body: bytes) -> tuple[Response, FakeUp
 
 @pytest.fixture(autouse=True)
 def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch_all(_: Fetcher, urls: Iterable[str]) -> dict[str, Fetched]:
+    async def fetch_all(_: Fetcher, urls: Iterable[str], owner: str = "") -> dict[str, Fetched]:
         return {url: FILES[url[-4:]] for url in urls}
 
     monkeypatch.setattr(Fetcher, "fetch_all", fetch_all)

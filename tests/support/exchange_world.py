@@ -37,7 +37,7 @@ from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.no_responses import NoResponseStore
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.upstream.base import TokenSource
-from modelmux.upstream.downloads.fetcher import Fetched
+from modelmux.upstream.downloads.cache import Fetched
 from modelmux.wire.http import DEFAULT_TIMEOUTS, Headers, HttpCall, Timeouts
 from support.clock import loop_time
 from support.fakes import FakeTokens
@@ -373,7 +373,7 @@ class RecordingLog:
 class NoDownloads:
     """Nothing to fetch."""
 
-    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
+    async def fetch_all(self, urls: Iterable[str], owner: str = "") -> Mapping[str, Fetched]:
         raise AssertionError(f"not to be fetched: {list(urls)}")
 
     def forget(self, url: str) -> None:

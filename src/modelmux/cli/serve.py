@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import socket
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import click
 
@@ -15,9 +16,10 @@ from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_enviro
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
-from modelmux.process.listen import ListenError, listen_many
+from modelmux.process.listen import ListenError, listen_many, passed_socket
+from modelmux.process.memory import MemoryReturner
 from modelmux.process.open_files import raise_open_file_limit
-from modelmux.process.reload import Reloader
+from modelmux.process.reload import Reloader, with_host
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
 from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
@@ -54,21 +56,25 @@ def serve(
     read = functools.partial(load_all, options=options, environment=environment, file=config_path, dotenv=DOTENV)
     loaded = read_config(config_path, options)
     load_dotenv_into_environment()
+    try:
+        passed = passed_socket(os.environ, os.getpid())
+    except ListenError as error:
+        exit_with_error([error.problem], error.hint)
     config = loaded.config
+    if passed is not None:  # who can reach it depends on where it really listens
+        config = with_host(config, passed.getsockname()[0])
     try:
         check_exposure(config)
         log = _open_log(config)
         state = LocalState.of_service(config, os.environ)
         app = create_app(config, log=log, state=state)
         app.metrics.read_log_drops = log.dropped
+        app.body_memory.on_burst_over = MemoryReturner()
     except ConfigError as error:
         exit_with_config_error(error)
     _log_warnings(log, loaded)
     count = config.server.workers
-    try:
-        sockets = listen_many(config.server.host, config.server.port, count)
-    except ListenError as error:
-        exit_with_error([error.problem], error.hint)
+    sockets, drain = _listen(config, passed)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
     status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
@@ -77,15 +83,32 @@ def serve(
         if count > 1:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, notice=app.responses.notice,
+                state=state, notice=app.responses.notice, drain=drain,
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)
-        drain = DrainSettings(config.server.drain_delay, config.server.drain_timeout)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
     finally:
         if status is not None:
             status.close()
+
+
+def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.socket], DrainSettings]:
+    """A listening socket for each worker, and how they drain.
+
+    :param passed: of the service manager, if it has passed one.
+    """
+    server = config.server
+    handover: Literal["", "same_socket", "reuse_port"] = "reuse_port" if server.reuse_port else ""
+    if passed is not None:
+        handover = "same_socket"
+    drain = DrainSettings(server.drain_delay, server.drain_timeout, handover)
+    if passed is not None:
+        return [passed] * server.workers, drain
+    try:
+        return listen_many(server.host, server.port, server.workers, reuse_port=server.reuse_port), drain
+    except ListenError as error:
+        exit_with_error([error.problem], error.hint)
 
 
 def _open_log(config: Config) -> Logger:

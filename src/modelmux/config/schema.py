@@ -266,6 +266,13 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     queue_timeout: Annotated[
         Seconds, doc("How long a request waits in the queue, or for a connection, before it gets a 503.")
     ] = Seconds(5)
+    body_memory: Annotated[
+        Bytes | None,
+        doc(
+            "Maximum bytes of request bodies in memory; further ones get a 503. If not set: at most 512 MiB.",
+            example=Bytes(1024 * 2**20),
+        ),
+    ] = None
 
 
 class FetchConfig(Struct, forbid_unknown_fields=True, kw_only=True):

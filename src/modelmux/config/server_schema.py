@@ -21,6 +21,9 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         doc("Port to listen on; 0 picks a free one.", Env("PORT", deprecated=True)),
         Meta(ge=0, le=65535),
     ] = 3000
+    reuse_port: Annotated[
+        bool, doc("Share the port with another gateway that has this setting too, so that one can replace the other.")
+    ] = False
     log_level: Annotated[LogLevel, doc("Minimum level of the log lines to write.")] = "info"
     log_format: Annotated[
         Literal["console", "json"], doc("Format of log lines on the console: columns for people, or JSON objects.")

@@ -49,7 +49,9 @@ async def count_tokens(inbound: Inbound, dialect: CountingDialect, client: Clien
         decoded = await load_history(exchange, await exchange.decode(await client.body()))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left):
-            request = await embed_files(exchange.request, services.downloads, exchange.large_requests)
+            request = await embed_files(
+                exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
+            )
             if isinstance(request, NativeRequest):
                 changes = location_notices(request, route)
                 body, headers = await _answer(exchange, request, route, decoded.plan, changes)

@@ -15,50 +15,51 @@ from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.services import Downloads
-from modelmux.upstream.downloads.fetcher import Fetched
+from modelmux.upstream.downloads.cache import Fetched
 from modelmux.upstream.downloads.url_guard import DownloadRefused
 from modelmux.wire.anthropic import DocumentBlock, ImageBlock
 from modelmux.wire.json_edit import Path
 
 
 async def embed_files(
-    request: ClaudeRequest | NativeRequest, downloads: Downloads, large: LargeRequests | None = None
+    request: ClaudeRequest | NativeRequest, downloads: Downloads, owner: str, large: LargeRequests | None = None
 ) -> ClaudeRequest | NativeRequest:
     """The request with the files in place of its http(s) URLs.
 
+    :param owner: the client: each has a share of the downloads.
     :param large: for a request that takes long.
     :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
         path of its first occurrence.
     """
     if isinstance(request, NativeRequest):
         remote = await large.run(remote_files, request) if large else remote_files(request)
-        return await _embed_native(request, remote, downloads)
+        return await _embed_native(request, remote, downloads, owner)
     if not request.remote_files:
         return request
-    return embed(request, await _download(request.urls, downloads))
+    return embed(request, await _download(request.urls, downloads, owner))
 
 
 async def _embed_native(
-    request: NativeRequest, remote: Mapping[Path, RemoteFile], downloads: Downloads
+    request: NativeRequest, remote: Mapping[Path, RemoteFile], downloads: Downloads, owner: str
 ) -> NativeRequest:
     for file in remote.values():
         if not file.url.lower().startswith("https://"):
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)
     if not remote:
         return request
-    files = await _download({file.url: file.path for file in remote.values()}, downloads)
+    files = await _download({file.url: file.path for file in remote.values()}, downloads, owner)
     check_files(remote.values(), files)
     sources = {path: msgspec.json.encode(files[file.url].source) for path, file in remote.items()}
     return replace(request, files=sources)
 
 
-async def _download(urls: Mapping[str, str], downloads: Downloads) -> dict[str, ImageBlock | DocumentBlock]:
+async def _download(urls: Mapping[str, str], downloads: Downloads, owner: str) -> dict[str, ImageBlock | DocumentBlock]:
     """The files as blocks.
 
     :param urls: URL -> path of its first occurrence.
     """
     try:
-        fetched = await downloads.fetch_all(urls)
+        fetched = await downloads.fetch_all(urls, owner)
     except DownloadRefused as error:
         error.param = urls.get(error.url)
         raise

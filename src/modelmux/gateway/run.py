@@ -25,7 +25,9 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route):
             exchange.keep_alive()
-            request = await embed_files(exchange.request, services.downloads, exchange.large_requests)
+            request = await embed_files(
+                exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
+            )
             attempts = Attempts(exchange, request, route)
             if exchange.relays_events:
                 await relay_stream(exchange, attempts)

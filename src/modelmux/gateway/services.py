@@ -21,14 +21,14 @@ from modelmux.store.base import ResponseStore, ThinkingStore
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.upstream.base import TokenSource, Upstream
-from modelmux.upstream.downloads.fetcher import Fetched
+from modelmux.upstream.downloads.cache import Fetched
 
 
 class Downloads(Protocol):
     """Fetches the files that URLs of a request refer to; ``upstream/downloads`` has the real one."""
 
-    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, Fetched]:
-        """:raises DownloadRefused: a URL that may not or cannot be fetched."""
+    async def fetch_all(self, urls: Iterable[str], owner: str = "") -> Mapping[str, Fetched]:
+        """:param owner: the client. :raises DownloadRefused: a URL that may not or cannot be fetched."""
         ...
 
     def forget(self, url: str) -> None:

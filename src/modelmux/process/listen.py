@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
+import os
 import socket
+import struct
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 _BACKLOG: Final = 2048
+#: The first descriptor that a service manager passes, see sd_listen_fds(3).
+_FIRST_DESCRIPTOR: Final = 3
+#: Linux's socket.h; Python has no name for it.
+_SO_ATTACH_REUSEPORT_CBPF: Final = 51
 
 
 class ListenError(Exception):
@@ -31,19 +40,25 @@ def listen(host: str, port: int) -> socket.socket:
     return listen_many(host, port, 1)[0]
 
 
-def listen_many(host: str, port: int, count: int, *, platform: str = sys.platform) -> list[socket.socket]:
+def listen_many(
+    host: str, port: int, count: int, *, reuse_port: bool = False, platform: str = sys.platform
+) -> list[socket.socket]:
     """Listening sockets for ``count`` processes.
 
     Linux spreads connections evenly over sockets with the same address (SO_REUSEPORT); elsewhere it is the same socket
     ``count`` times.
 
+    :param reuse_port: another gateway may listen on the same address, if it was started with this too. All processes
+        have the same socket then: ``pass_connections_on`` knows one for each gateway.
     :raises ListenError:
     """
     first, others = _new_socket(host), list[socket.socket]()
     try:
+        if reuse_port:
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Without SO_REUSEPORT, so that the address of another gateway is refused instead of shared with it.
         first.bind((host.strip("[]"), port))
-        others = _same_address(first, count - 1) if count > 1 and platform == "linux" else []
+        others = _same_address(first, count - 1) if count > 1 and not reuse_port and platform == "linux" else []
         for sock in (first, *others):
             sock.listen(_BACKLOG)
     except OSError as error:
@@ -51,6 +66,47 @@ def listen_many(host: str, port: int, count: int, *, platform: str = sys.platfor
             sock.close()
         raise _listen_error(error, host, port) from None
     return [first, *others] if others else [first] * count
+
+
+def passed_socket(environment: Mapping[str, str], pid: int) -> socket.socket | None:
+    """The listening socket that a service manager has passed to process ``pid`` (LISTEN_FDS, LISTEN_PID).
+
+    :returns: None if it has passed none.
+    :raises ListenError: several, or one that is not a listening TCP socket.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(pid) or not count.isdigit() or not int(count):
+        return None
+    hint = "Give the socket unit one ListenStream= with an address and a port, and Accept=no."
+    if int(count) > 1:
+        raise ListenError(f"the service manager passed {count} sockets", hint)
+    try:
+        sock = socket.socket(fileno=_FIRST_DESCRIPTOR)
+    except OSError as error:
+        raise ListenError(f"the service manager's socket cannot be used: {error.strerror}", hint) from None
+    if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6) or not _listens(sock):
+        sock.detach()
+        raise ListenError("the service manager's socket is not a listening TCP socket", hint)
+    os.set_inheritable(sock.fileno(), False)
+    sock.setblocking(False)
+    return sock
+
+
+def _listens(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def pass_connections_on(sock: socket.socket) -> None:
+    """Have the kernel give new connections to the gateway that listens on the same address since later.
+
+    Closing the socket resets the connections that wait in it, so none may come any more before it is closed. The
+    sockets of an address are in the order of their start: this one is the first, and the program returns the index of
+    the second; where there is none, the kernel ignores it.
+    """
+    return_the_second = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 1))  # BPF_RET | BPF_K
+    program = struct.pack("@HP", 1, ctypes.addressof(return_the_second))
+    with contextlib.suppress(OSError):  # another platform: connections are spread until the socket is closed
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
 
 
 def _new_socket(host: str) -> socket.socket:

@@ -6,10 +6,11 @@ Neither changes what the program does; without them it is slower. Figures in doc
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 #: glibc's parameters (malloc.h): number, the variable that sets it, and bytes. Freed memory at the end of the heap is
 #: reused up to the first; blocks above the second are mapped, and returned to the kernel at once.
@@ -17,6 +18,9 @@ _MALLOC_OPTIONS: Final = (
     (-1, "MALLOC_TRIM_THRESHOLD_", 64 * 1024 * 1024),
     (-3, "MALLOC_MMAP_THRESHOLD_", 4 * 1024 * 1024),
 )
+
+#: Seconds after a burst until free memory is given back. Under load there is always another burst.
+_SETTLE: Final = 5.0
 
 
 def tune_for_serving(environment: Mapping[str, str] = os.environ) -> None:
@@ -38,12 +42,39 @@ def retain_freed_memory(environment: Mapping[str, str]) -> None:
     take precedence; other C libraries are left alone."""
     if "glibc.malloc" in environment.get("GLIBC_TUNABLES", ""):
         return
-    try:
-        import ctypes  # missing in a Python that was built without libffi
-
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, ImportError, OSError, TypeError):  # musl, macOS; Windows has no such library
+    mallopt = _c_function("mallopt")
+    if mallopt is None:
         return
     for number, name, size in _MALLOC_OPTIONS:
         if name not in environment:
             mallopt(number, size)
+
+
+class MemoryReturner:
+    """Gives the memory that a burst of large requests has left free back to the kernel, once it is over: the allocator
+    keeps it otherwise, for as long as the process runs. Called at the end of each burst, in the event loop."""
+
+    def __init__(self, trim: Any = None) -> None:
+        self._trim = trim or _c_function("malloc_trim")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        if self._trim is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_SETTLE, self._give_back)
+
+    def _give_back(self) -> None:
+        self._timer = None
+        self._trim(0)
+
+
+def _c_function(name: str) -> Any:
+    """A function of the C library; None where there is none: musl, macOS, Windows."""
+    try:
+        import ctypes  # missing in a Python that was built without libffi
+
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, ImportError, OSError, TypeError):
+        return None

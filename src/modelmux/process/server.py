@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import uvicorn
 
+from modelmux.process.listen import pass_connections_on
 from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.server.health import Readiness
@@ -25,6 +26,9 @@ from modelmux.server.http.limits import ShutdownPhase
 DRAIN_TIMEOUT: Final = 30
 #: Seconds for sending in-band errors to clients when the drain is over, and for each later step of closing.
 CLOSE_TIMEOUT: Final = 1.0
+#: Seconds for which a server that hands its address over still serves requests as usual: on connections that were on
+#: their way to it, or had just been accepted.
+HANDOVER_TIME: Final = 1.0
 #: Seconds that a server in a thread gets to end.
 _THREAD_TIMEOUT: Final = 5.0
 
@@ -51,15 +55,18 @@ class DrainSettings:
 
     :param delay: it still accepts requests, but reports that it is about to stop.
     :param timeout: after the delay, running requests may finish; those left are ended in-band.
+    :param handover: whether another process may accept from the same address, and how: ``same_socket`` if it has the
+        same listening socket, ``reuse_port`` if it has another one.
     """
 
     delay: float = 0.0
     timeout: float = DRAIN_TIMEOUT
+    handover: Literal["", "same_socket", "reuse_port"] = ""
 
     @property
     def total(self) -> float:
         """Seconds after which the shutdown is complete, whatever clients and upstreams do."""
-        return self.delay + self.timeout + 3 * CLOSE_TIMEOUT
+        return self.delay + HANDOVER_TIME * bool(self.handover) + self.timeout + 3 * CLOSE_TIMEOUT
 
 
 class GatewayServer(uvicorn.Server):
@@ -110,10 +117,16 @@ class GatewayServer(uvicorn.Server):
         state, self._readiness.draining = self.server_state, True
         self._phase.closing_connections = True
         await self._wait_until(lambda: self.force_exit, self._drain.delay)
+        if self._drain.handover == "reuse_port":
+            for sock in sockets or []:
+                pass_connections_on(sock)
+            await self._wait_until(lambda: self.force_exit, HANDOVER_TIME)
         for server in self.servers:
             server.close()
         for sock in sockets or []:
             sock.close()
+        if self._drain.handover == "same_socket":
+            await self._wait_until(lambda: self.force_exit, HANDOVER_TIME)
         self._phase.rejecting = True
         await self._wait_until(lambda: self.force_exit or not state.tasks, self._drain.timeout)
         await self._end_requests()

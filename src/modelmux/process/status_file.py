@@ -55,15 +55,21 @@ class StatusFile:
     def __init__(self, directory: Path, status: GatewayStatus) -> None:
         """:raises OSError: the file cannot be created, or another process holds it."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = directory / f"serve-{status.port}.json"
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._open(directory / f"serve-{status.port}.json")
+        except BlockingIOError:  # of the gateway on the same port that this one is to replace
+            self._open(directory / f"serve-{status.port}-{status.pid}.json")
+        self.status = status
+        self.write()
+
+    def _open(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._fd)
             raise
-        self.status = status
-        self.write()
 
     def write(self) -> None:
         """Write the current status to the file, which is complete at any time for those who read it."""

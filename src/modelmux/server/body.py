@@ -8,6 +8,7 @@ from typing import Final
 
 from modelmux.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from modelmux.gateway.client_stream import ClientDisconnected
+from modelmux.server.body_memory import BodyMemory
 from modelmux.server.responses import Receive
 
 #: A body over the limit is read and discarded up to this many times the limit: a client that is still sending when the
@@ -40,33 +41,60 @@ def check_media_type(value: bytes) -> None:
         )
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The complete request body.
+class BodyReader:
+    """Reads one body; its bytes count in the budget until ``release``.
 
-    :raises PayloadTooLarge: more than ``limit`` bytes, announced or sent.
-    :raises ClientDisconnected: the client left while sending.
+    :param limit: bytes of the body.
     """
-    if _announced(headers) > limit * _DISCARD_FACTOR:
-        raise _too_large(limit)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= limit:
-            parts.append(part)
-        elif size > limit * _DISCARD_FACTOR:
+
+    __slots__ = ("_limit", "_memory", "_reserved")
+
+    def __init__(self, limit: int, memory: BodyMemory) -> None:
+        self._limit = limit
+        self._memory = memory
+        self._reserved = 0
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The complete request body.
+
+        :raises PayloadTooLarge: more than the limit, announced or sent.
+        :raises GatewayOverloaded: there is no memory for it. If its size was announced, nothing of it was read.
+        :raises ClientDisconnected: the client left while sending.
+        """
+        limit, memory, announced = self._limit, self._memory, _announced(headers)
+        if announced > limit * _DISCARD_FACTOR:
             raise _too_large(limit)
-        else:
-            parts.clear()
-        if not message.get("more_body", False):
-            break
-    if size > limit:
-        raise _too_large(limit)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if announced <= limit:
+            memory.check(announced)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                memory.check(len(part), self._reserved)
+                memory.reserve(len(part))
+                self._reserved = size
+                parts.append(part)
+            elif size > limit * _DISCARD_FACTOR:
+                raise _too_large(limit)
+            else:
+                parts.clear()
+                self.release()
+            if not message.get("more_body", False):
+                break
+        if size > limit:
+            raise _too_large(limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def release(self) -> None:
+        """The body was let go. Idempotent."""
+        if self._reserved:
+            self._memory.release(self._reserved)
+            self._reserved = 0
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from modelmux.server.body import read_body
+from modelmux.server.body import BodyReader
 from modelmux.server.disconnect import DisconnectGuard
 from modelmux.server.health import Readiness
 from modelmux.server.http.request import HAS_LEFT
@@ -30,7 +30,7 @@ class AsgiClientStream:
         "_clock",
         "_headers",
         "_keep_alive",
-        "_max_body_bytes",
+        "_reader",
         "_readiness",
         "_receive",
         "_scope",
@@ -48,14 +48,14 @@ class AsgiClientStream:
         receive: Receive,
         send: Send,
         headers: Mapping[bytes, bytes],
-        max_body_bytes: int,
+        reader: BodyReader,
         readiness: Readiness,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._headers = headers
-        self._max_body_bytes = max_body_bytes
+        self._reader = reader
         self._readiness = readiness
         self._keep_alive: KeepAlive | None = None
         self.bytes_received = self.bytes_sent = 0
@@ -69,7 +69,7 @@ class AsgiClientStream:
         return self._readiness.ending
 
     async def body(self) -> bytes:
-        body = await read_body(self._headers, self._receive, self._max_body_bytes)
+        body = await self._reader.read(self._headers, self._receive)
         self.bytes_received = len(body)
         return body
 

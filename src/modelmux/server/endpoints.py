@@ -13,7 +13,8 @@ from modelmux.errors import InvalidRequest
 from modelmux.gateway.count_tokens import count_tokens
 from modelmux.gateway.run import run
 from modelmux.gateway.services import Services
-from modelmux.server.body import check_headers
+from modelmux.server.body import BodyReader, check_headers
+from modelmux.server.body_memory import BodyMemory
 from modelmux.server.client_stream import AsgiClientStream
 from modelmux.server.health import Readiness
 from modelmux.server.responses import Receive, Scope, Send
@@ -27,7 +28,9 @@ class Endpoint:
     :param surface: the served path.
     """
 
-    def __init__(self, surface: Surface, services: Services, readiness: Readiness, max_body_bytes: int) -> None:
+    def __init__(
+        self, surface: Surface, services: Services, readiness: Readiness, max_body_bytes: int, memory: BodyMemory
+    ) -> None:
         dialect = surface.calls_upstream
         assert dialect is not None
         self._surface = surface
@@ -35,6 +38,7 @@ class Endpoint:
         self._services = services
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes
+        self._memory = memory
 
     async def __call__(
         self,
@@ -62,12 +66,16 @@ class Endpoint:
             _timeout(headers.get(b"x-modelmux-timeout")),
             self._services.dialect_options,
         )
-        client = AsgiClientStream(scope, receive, send, headers, self._max_body_bytes, self._readiness)
-        if self._surface.operation == "count_tokens":
-            assert isinstance(self._dialect, CountingDialect)
-            await count_tokens(inbound, self._dialect, client, self._services)
-        else:
-            await run(inbound, self._dialect, client, self._services)
+        reader = BodyReader(self._max_body_bytes, self._memory)
+        client = AsgiClientStream(scope, receive, send, headers, reader, self._readiness)
+        try:
+            if self._surface.operation == "count_tokens":
+                assert isinstance(self._dialect, CountingDialect)
+                await count_tokens(inbound, self._dialect, client, self._services)
+            else:
+                await run(inbound, self._dialect, client, self._services)
+        finally:
+            reader.release()
 
 
 def _timeout(value: bytes | None) -> float:

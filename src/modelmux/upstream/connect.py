@@ -53,11 +53,13 @@ async def connect(
     proxy: Proxy | None = None,
     context: ssl.SSLContext | None = None,
     resolver: Resolve = resolve,
+    proxy_resolver: Resolve = resolve,
 ) -> _P:
     """Connect to ``origin``; return the protocol of the new transport, made by ``factory``.
 
     :param context: for https origins.
-    :param resolver: for the origin; the name of the proxy is always resolved by the system.
+    :param resolver: for the origin's name; without a proxy only.
+    :param proxy_resolver: for the proxy's name.
     :raises UpstreamUnreachable: addresses and causes are only in ``detail``.
     """
     loop = asyncio.get_running_loop()
@@ -67,7 +69,7 @@ async def connect(
             sock = await _connect_any(loop, await resolver(origin.host, origin.port))
         else:
             destination += f" by proxy {proxy.host}:{proxy.port}"
-            sock = await _connect_any(loop, await resolve(proxy.host, proxy.port))
+            sock = await _connect_any(loop, await proxy_resolver(proxy.host, proxy.port))
             await open_tunnel(loop, sock, proxy, origin)
         transport, protocol = await _create_transport(loop, factory, sock)
         if context is not None:

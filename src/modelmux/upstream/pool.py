@@ -47,6 +47,7 @@ class HttpPool:
     :param idle_expiry: seconds.
     :param ssl_context: for https origins; by default ``trust.tls_context()``.
     :param resolver: host, port -> addresses, for origins without a proxy; the system resolver by default.
+    :param proxy_resolver: the same for proxies.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class HttpPool:
         ssl_context: ssl.SSLContext | None = None,
         proxies: Proxies | None = None,
         resolver: Resolve = resolve,
+        proxy_resolver: Resolve = resolve,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_connections = max_connections
@@ -69,6 +71,7 @@ class HttpPool:
         self._context = ssl_context
         self._proxies = proxies or Proxies()
         self._resolver = resolver
+        self._proxy_resolver = proxy_resolver
         self._origins: dict[Origin, _OriginPool] = {}
         #: Connections whose socket is not closed yet.
         self.alive: set[Connection] = set()
@@ -189,6 +192,7 @@ class HttpPool:
                     proxy=origin_pool.proxy,
                     context=context,
                     resolver=self._resolver,
+                    proxy_resolver=self._proxy_resolver,
                 )
             self._register(connection)
         except BaseException as error:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelmux.claude import embed as module
 from modelmux.claude.embed import check_files, embed
 from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.dialects.openai_chat.request import to_claude_request
@@ -92,3 +93,17 @@ def test_a_native_block_takes_only_its_own_kind_of_file(kind: Any, file: Any, me
         check_files([remote], {"https://x": file})
     assert caught.value.param == "messages.0.content.0.source"
     check_files([remote], {"https://x": PAPER if kind == "document" else IMAGE})
+
+
+def test_a_file_counts_as_often_as_it_is_referred_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL of 20 bytes may refer to 20 MB once more."""
+    files = {"https://x/a.png": IMAGE, "https://x/a.pdf": DOCUMENT}
+    request = request_with(PICTURE, PICTURE, FILE)
+    monkeypatch.setattr(module, "MAX_EMBEDDED", 2 * (2 * len("UE5H") + len("words")))
+    embed(request, files)
+    again = [RemoteFile("https://x/a.png", "image", ("a",), "a")] * 6
+    check_files(again, {"https://x/a.png": IMAGE})
+    with pytest.raises(InvalidRequest, match="30 MiB together"):
+        embed(request_with(PICTURE, PICTURE, FILE, PICTURE), files)
+    with pytest.raises(InvalidRequest, match="30 MiB together"):
+        check_files([*again, again[0]], {"https://x/a.png": IMAGE})

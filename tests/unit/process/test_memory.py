@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from modelmux.process.memory import MemoryReturner
+
 _FAULTS = """
 import resource
 from modelmux.process.memory import retain_freed_memory
@@ -44,3 +46,43 @@ def test_the_collector_looks_seldom() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+_BURST = """
+import asyncio, resource
+from modelmux.process import memory
+memory.retain_freed_memory({})
+memory._SETTLE = 0
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+async def main():
+    returner = memory.MemoryReturner()
+    held, kept = [], []
+    for _ in range(1000):
+        held.append(b"x" * 100_000)
+        kept.append(b"y" * 1000)
+    peak = resident()
+    del held
+    before = resident()
+    returner()
+    returner()
+    await asyncio.sleep(0.05)
+    print(peak, before, resident())
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other ways")
+def test_the_memory_of_a_burst_is_given_back() -> None:
+    """100 MB that the allocator keeps, because something small lies in between."""
+    done = subprocess.run([sys.executable, "-c", _BURST], capture_output=True, check=True, text=True)
+    peak, before, after = map(int, done.stdout.split())
+    assert before > peak - 70_000_000, "there was something to give back"
+    assert after < peak - 90_000_000
+
+
+def test_without_the_function_nothing_is_done() -> None:
+    returner = MemoryReturner()
+    returner._trim = None
+    returner()
+    assert returner._timer is None

@@ -3,13 +3,20 @@ never sees because it still sends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from modelmux.errors import GatewayError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from modelmux.errors import GatewayError, GatewayOverloaded, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from modelmux.gateway.client_stream import ClientDisconnected
-from modelmux.server.body import check_headers, read_body
+from modelmux.server.body import BodyReader, check_headers
+from modelmux.server.body_memory import BURST, BodyMemory
+from modelmux.server.responses import Receive
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    return await BodyReader(limit, BodyMemory()).read(headers, receive)
 
 
 class Sender:
@@ -108,3 +115,66 @@ def test_headers_that_rule_a_body_out(headers: dict[bytes, bytes], error: str | 
         check_headers(headers)
     assert isinstance(caught.value, GatewayError)
     assert caught.value.hint
+
+
+async def test_a_body_that_does_not_fit_is_not_read() -> None:
+    rejected = list[int]()
+    memory = BodyMemory(10, lambda: rejected.append(1))
+    first = BodyReader(100, memory)
+    assert await first.read({b"content-length": b"8"}, Sender(b"x" * 8).receive) == b"x" * 8
+    sender = Sender(b"abc")
+    with pytest.raises(GatewayOverloaded) as caught:
+        await BodyReader(100, memory).read({b"content-length": b"3"}, sender.receive)
+    assert len(sender.messages) == len(rejected) == 1
+    assert caught.value.retry_after
+    assert await BodyReader(100, memory).read({b"content-length": b"2"}, Sender(b"ab").receive) == b"ab"
+    first.release()
+    first.release()
+    assert memory.used == 2
+
+
+async def test_a_body_of_unknown_size_is_read_until_it_does_not_fit() -> None:
+    memory = BodyMemory(10)
+    other = BodyReader(100, memory)
+    await other.read({}, Sender(b"x" * 4).receive)
+    reader, sender = BodyReader(100, memory), Sender(b"abc", b"def", b"ghi", b"jkl")
+    with pytest.raises(GatewayOverloaded):
+        await reader.read({}, sender.receive)
+    assert len(sender.messages) == 1
+    assert memory.used == 10
+    reader.release()
+    other.release()
+    assert memory.used == 0
+
+
+async def test_a_body_that_is_alone_fits_and_one_that_is_too_large_takes_nothing() -> None:
+    memory = BodyMemory(10)
+    reader = BodyReader(100, memory)
+    parts = [b"x" * 8, b"x" * 8, b"x" * 8]
+    assert len(await reader.read({b"content-length": b"24"}, Sender(*parts).receive)) == 24
+    reader.release()
+    for headers in ({b"content-length": b"24"}, {}):
+        with pytest.raises(PayloadTooLarge):
+            await BodyReader(20, memory).read(headers, Sender(*parts).receive)
+        assert memory.used == 0
+
+
+def test_the_end_of_a_burst_is_told_once() -> None:
+    over = list[int]()
+    memory = BodyMemory()
+    for _ in range(2):
+        memory.reserve(BURST)
+        memory.reserve(10)
+        memory.release(10)
+        assert len(over) == 0
+        memory.release(BURST)
+        memory.on_burst_over = lambda: over.append(memory.used)
+        memory.reserve(BURST - 1)
+        memory.release(BURST - 1)
+        memory.on_burst_over = None
+    assert over == []
+    memory.on_burst_over = lambda: over.append(memory.used)
+    memory.reserve(BURST)
+    memory.release(BURST)
+    memory.release(0)
+    assert over == [0]

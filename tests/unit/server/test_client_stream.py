@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from modelmux.errors import PayloadTooLarge
+from modelmux.server.body import BodyReader
+from modelmux.server.body_memory import BodyMemory
 from modelmux.server.client_stream import AsgiClientStream
 from modelmux.server.health import Readiness
 from support.clock import loop_time
@@ -28,7 +30,7 @@ class Client:
         self.error: Exception | None = None
         self._start = loop_time()
         self.readiness = Readiness()
-        self.stream = AsgiClientStream({}, self.receive, self.send, {}, 1024, self.readiness)
+        self.stream = AsgiClientStream({}, self.receive, self.send, {}, BodyReader(1024, BodyMemory()), self.readiness)
 
     async def receive(self) -> Any:
         return {"type": "http.request", "body": self._body}

@@ -15,6 +15,7 @@ from modelmux.dialects.base import Caller, Inbound
 from modelmux.dialects.registry import Surface
 from modelmux.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from modelmux.gateway.exchange import Exchange
+from modelmux.server.body_memory import BodyMemory
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness
 from support.dialects import TINY_HUB
@@ -35,7 +36,7 @@ async def inbound_of(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         received.append(inbound)
 
     monkeypatch.setattr("modelmux.server.endpoints.run", run)
-    endpoint = Endpoint(SURFACE, World(TINY_HUB, Setting()).services, Readiness(), 1024)
+    endpoint = Endpoint(SURFACE, World(TINY_HUB, Setting()).services, Readiness(), 1024, BodyMemory())
     scope = {"headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
 
     async def receive() -> Any:
@@ -86,7 +87,7 @@ async def test_a_body_that_cannot_be_json_is_not_read(monkeypatch: pytest.Monkey
 async def test_a_request_is_answered_through_the_gateway() -> None:
     sent: list[Any] = []
     world = World(TINY_HUB, Setting(max_attempts=1))
-    endpoint = Endpoint(SURFACE, world.services, Readiness(), 1024)
+    endpoint = Endpoint(SURFACE, world.services, Readiness(), 1024, BodyMemory())
 
     async def receive() -> Any:
         return {"type": "http.request", "body": BODY} if not world.upstream.calls else await asyncio.Future()

@@ -68,17 +68,17 @@ class SupervisorOptions:
     status: StatusFile | None
     state: LocalState
     notice: str
+    drain: DrainSettings
 
 
 class Supervisor:
     """See the module."""
 
     def __init__(self, options: SupervisorOptions) -> None:
-        server = options.config.server
         self._options = options
         self._log = options.log
         self._manager = options.manager
-        self._drain = DrainSettings(server.drain_delay, server.drain_timeout)
+        self._drain = options.drain
         self._slots = [WorkerSlot(n) for n in range(1, len(options.sockets) + 1)]
         self._shared_socket = len(set(options.sockets)) < len(options.sockets)
         self._board = Scoreboard(len(self._slots))

@@ -22,7 +22,7 @@ import msgspec
 
 from modelmux.app import Gateway
 from modelmux.config import Config
-from modelmux.process.memory import tune_for_serving
+from modelmux.process.memory import MemoryReturner, tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer, gateway_config
 from modelmux.process.user_signals import handle_user_signals
@@ -80,6 +80,7 @@ def run_worker(options: WorkerOptions) -> int:
     # The supervisor has logged the warnings.
     gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False)
     gateway.metrics.read_log_drops = options.log.dropped
+    gateway.body_memory.on_burst_over = MemoryReturner()
     server = WorkerServer(options, gateway, log)
     signal.signal(signal.SIGTERM, server.on_sigterm)
     for number in (signal.SIGINT, signal.SIGHUP):

@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -32,26 +29,23 @@ from modelmux.errors import (
     UpstreamTimeout,
 )
 from modelmux.upstream.base import Reply
-from modelmux.upstream.connect import AddressInfo, Resolve
+from modelmux.upstream.connect import Resolve
+from modelmux.upstream.downloads.cache import DownloadCache, Fetched
+from modelmux.upstream.downloads.slots import MAX_CONCURRENT, DownloadSlots
 from modelmux.upstream.downloads.url_guard import DownloadRefused, Target, UrlGuard, parse_url
+from modelmux.upstream.name_lookups import NameLookUps
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.trust import REMEDY
 from modelmux.wire.http import Headers, HttpCall, Timeouts, find_raw_header
 
 #: Base64 adds a third, and Vertex AI accepts bodies of 30 MB: this fits, with room for the conversation.
 MAX_BYTES: Final = 20 * 1024 * 1024
-#: Concurrent downloads of one request, as many as browsers use per host; and of all requests together.
+#: Different URLs in one request: as many images as Claude takes in one.
+MAX_URLS: Final = 100
+#: Concurrent downloads of one request, as many as browsers use per host.
 MAX_CONCURRENT_PER_REQUEST: Final = 8
-MAX_CONCURRENT: Final = 32
-#: Threads for the system resolver. They are separate: slow name servers must not delay the resolution of Vertex AI's
-#: name or other work in the four threads of uvloop.
-DNS_THREADS: Final = 8
-#: Limits of the cache: bytes, entries, age in seconds. The overhead of an entry is an estimate.
-CACHE_BYTES: Final = 64 * 1024 * 1024
-CACHE_ENTRIES: Final = 512
-CACHE_AGE: Final = 3600.0
-_ENTRY_COST: Final = 512
-
+#: Names that are looked up at the same time: twice the slots, because a look-up may outlive the download it is for.
+DNS_THREADS: Final = 2 * MAX_CONCURRENT
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _HEADERS: Final[Headers] = [
     (b"user-agent", b"ModelMux-Fetch/1"),
@@ -79,13 +73,6 @@ class FetchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     extra_ports: tuple[int, ...] = ()
 
 
-class Fetched(NamedTuple):
-    """The bytes, and the media type the server sent: lower case, without parameters, "" if there is none."""
-
-    data: bytes
-    media_type: str
-
-
 class _Download:
     """A running download, and the number of callers that wait for it."""
 
@@ -99,7 +86,7 @@ class _Download:
 class Fetcher:
     """Downloads URLs; caches results and shares running downloads. Bound to one event loop; construction does no I/O.
 
-    :param resolver: host, port -> addresses; the system resolver by default.
+    :param resolver: host, port -> addresses; by default look-ups in threads that only downloads use.
     :param ssl_context: by default with the system's certificate authorities.
     :param clock: monotonic seconds, for the age of cache entries. Timeouts use the event loop's clock.
     :raises ValueError: an invalid setting; the message names it.
@@ -114,24 +101,24 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="modelmux-fetch-dns")
         self._guard = UrlGuard(
-            resolver=resolver or self._resolve,
+            resolver=resolver or NameLookUps(DNS_THREADS, "modelmux-fetch-dns"),
             allow=settings.allow,
             deny=settings.deny,
             allow_private=settings.allow_private,
             ports=(80, 443, *settings.extra_ports),
         )
         self._pool = HttpPool(max_idle=0, ssl_context=ssl_context, resolver=self._guard.resolve)
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._cache = _Cache(clock)
+        self._slots = DownloadSlots(MAX_CONCURRENT)
+        self._cache = DownloadCache(clock)
         self._downloads: dict[str, _Download] = {}
         self._tasks: set[asyncio.Task[Fetched]] = set()
         self._closed = False
 
-    async def fetch(self, url: str) -> Fetched:
+    async def fetch(self, url: str, owner: str = "") -> Fetched:
         """The content of ``url``, from the cache or a download that is shared with concurrent callers.
 
+        :param owner: the client, whose share of the slots the download takes if it is not running yet.
         :raises DownloadRefused: (400) the download failed or is not allowed.
         :raises GatewayOverloaded: too many downloads are running.
         :raises GatewayDraining: the fetcher was closed.
@@ -142,7 +129,7 @@ class Fetcher:
             raise _draining()
         if (cached := self._cache.get(url)) is not None:
             return cached
-        download = self._downloads.get(url) or self._start(url)
+        download = self._downloads.get(url) or self._start(url, owner)
         download.waiters += 1
         try:
             await asyncio.wait([download.task])
@@ -154,12 +141,15 @@ class Fetcher:
             raise _draining()
         return _result(download.task, url)
 
-    async def fetch_all(self, urls: Iterable[str]) -> dict[str, Fetched]:
+    async def fetch_all(self, urls: Iterable[str], owner: str = "") -> dict[str, Fetched]:
         """The contents of all ``urls``, in order and without duplicates. The first failure cancels the others.
 
-        :raises DownloadRefused: as for ``fetch``, with ``url``; also if the total size exceeds the limit.
+        :raises DownloadRefused: as for ``fetch``, with ``url``; also for more than MAX_URLS, and if the total size
+            exceeds the limit. If one of them is not allowed, none is fetched.
         """
         unique = list(dict.fromkeys(urls))
+        if self._settings.enabled:
+            self._check_all(unique)
         contents: dict[str, Fetched] = {}
         slots = asyncio.Semaphore(MAX_CONCURRENT_PER_REQUEST)
         bytes_left = self._settings.max_bytes
@@ -167,7 +157,7 @@ class Fetcher:
         async def fetch(url: str) -> None:
             nonlocal bytes_left
             async with slots:
-                contents[url] = await self.fetch(url)
+                contents[url] = await self.fetch(url, owner)
             bytes_left -= len(contents[url].data)
             if bytes_left < 0:
                 raise DownloadRefused(
@@ -182,6 +172,16 @@ class Fetcher:
             raise failures.exceptions[0] from None
         return {url: contents[url] for url in unique}
 
+    def _check_all(self, urls: list[str]) -> None:
+        if len(urls) > MAX_URLS:
+            raise DownloadRefused("too_many", url=urls[MAX_URLS])
+        for url in urls:
+            try:
+                self._guard.check(parse_url(url))
+            except DownloadRefused as error:
+                error.url = url
+                raise
+
     def forget(self, url: str) -> None:
         """Drop ``url`` from the cache, because its content is unusable, such as an error page."""
         self._cache.drop(url)
@@ -195,12 +195,11 @@ class Fetcher:
             await asyncio.wait(self._tasks)
         await self._pool.aclose()
         self._cache.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # Shared downloads
 
-    def _start(self, url: str) -> _Download:
-        task = asyncio.get_running_loop().create_task(self._run(url))
+    def _start(self, url: str, owner: str) -> _Download:
+        task = asyncio.get_running_loop().create_task(self._run(url, owner))
         download = self._downloads[url] = _Download(task)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
@@ -217,10 +216,10 @@ class Fetcher:
         download.task.cancel()
         await asyncio.wait([download.task])
 
-    async def _run(self, url: str) -> Fetched:
+    async def _run(self, url: str, owner: str) -> Fetched:
         task = asyncio.current_task()
         try:
-            fetched = await self._download(url)
+            fetched = await self._download(url, owner)
             self._cache.put(url, fetched)
             return fetched
         finally:
@@ -230,14 +229,18 @@ class Fetcher:
 
     # One download
 
-    async def _download(self, url: str) -> Fetched:
+    async def _download(self, url: str, owner: str) -> Fetched:
         target = parse_url(url)
         self._guard.check(target)  # before waiting for a slot
         started = False
         try:
-            async with asyncio.timeout(self._settings.timeout), self._slots:
+            async with asyncio.timeout(self._settings.timeout):
+                await self._slots.acquire(owner, target.origin.host)
                 started = True
-                return await self._follow(target)
+                try:
+                    return await self._follow(target)
+                finally:
+                    self._slots.release(owner, target.origin.host)
         except (TimeoutError, UpstreamTimeout) as error:
             if not started:
                 raise _overloaded() from None
@@ -283,54 +286,6 @@ class Fetcher:
             parts.append(part)
         media_type = _header_text(reply, b"content-type").partition(";")[0].strip().lower()
         return Fetched(b"".join(parts), media_type if _MEDIA_TYPE.fullmatch(media_type) else "")
-
-    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        def getaddrinfo() -> Sequence[AddressInfo]:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, getaddrinfo)
-
-
-class _Cache:
-    """An LRU cache of downloads. The age of an entry counts from its download."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._entries: OrderedDict[str, tuple[float, Fetched]] = OrderedDict()
-        self._size = 0
-
-    def get(self, url: str) -> Fetched | None:
-        entry = self._entries.get(url)
-        if entry is None:
-            return None
-        if self._clock() - entry[0] >= CACHE_AGE:
-            self.drop(url)
-            return None
-        self._entries.move_to_end(url)
-        return entry[1]
-
-    def put(self, url: str, fetched: Fetched) -> None:
-        self.drop(url)
-        cost = _cost(url, fetched)
-        if cost > CACHE_BYTES:
-            return
-        self._entries[url] = (self._clock(), fetched)
-        self._size += cost
-        while self._size > CACHE_BYTES or len(self._entries) > CACHE_ENTRIES:
-            self.drop(next(iter(self._entries)))
-
-    def clear(self) -> None:
-        self._entries.clear()
-        self._size = 0
-
-    def drop(self, url: str) -> None:
-        entry = self._entries.pop(url, None)
-        if entry is not None:
-            self._size -= _cost(url, entry[1])
-
-
-def _cost(url: str, fetched: Fetched) -> int:
-    return len(fetched.data) + len(url) + _ENTRY_COST
 
 
 def _result(task: asyncio.Task[Fetched], url: str) -> Fetched:

@@ -31,7 +31,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: Why a URL was not downloaded; a closed set, suitable as a metric label.
 Reason = Literal[
     "disabled", "malformed", "host", "port", "not_allowed", "downgrade", "unresolved", "unreachable", "timeout",
-    "too_large", "status", "redirects", "broken",
+    "too_large", "too_many", "status", "redirects", "broken",
 ]  # fmt: skip
 
 _DATA_URL: Final = "Send the file itself as a data URL instead."
@@ -54,6 +54,7 @@ _MESSAGES: Final[dict[Reason, tuple[str, str]]] = {
     ),
     "timeout": ("The URL could not be downloaded in time.", _DATA_URL),
     "too_large": ("The file at the URL exceeds the size limit.", "Use a smaller file."),
+    "too_many": ("The request refers to more than 100 URLs.", _DATA_URL),
     "status": ("The server of the URL did not return the file.", _OPEN),
     "redirects": ("The URL redirects too many times.", "Use the URL that the redirects lead to."),
     "broken": ("The server of the URL sent an invalid HTTP reply.", _OPEN),

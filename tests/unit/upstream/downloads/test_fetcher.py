@@ -12,8 +12,10 @@ import pytest
 
 from modelmux.errors import GatewayDraining, GatewayOverloaded, InvalidRequest
 from modelmux.upstream.connect import AddressInfo
+from modelmux.upstream.downloads import cache as cache_module
 from modelmux.upstream.downloads import fetcher as module
-from modelmux.upstream.downloads.fetcher import Fetched, Fetcher, FetchSettings
+from modelmux.upstream.downloads.cache import Fetched
+from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
 from modelmux.upstream.downloads.url_guard import DownloadRefused
 from support.clock import Clock
 from support.fetch_servers import (
@@ -164,7 +166,7 @@ async def test_an_expired_entry_is_downloaded_again() -> None:
     async with site({"/": ok(b"first")}) as running, fetcher(running, clock=clock) as subject:
         await subject.fetch(running.url())
         running.routes["/"] = ok(b"second")
-        clock.now += module.CACHE_AGE - 1
+        clock.now += cache_module.CACHE_AGE - 1
         assert (await subject.fetch(running.url())).data == b"first"  # and using it does not make it younger
         clock.now += 1
         assert (await subject.fetch(running.url())).data == b"second"
@@ -178,11 +180,11 @@ async def test_a_forgotten_entry_is_downloaded_again() -> None:
         subject.forget(running.url())
         subject.forget("http://never.example/")
         assert (await subject.fetch(running.url())).data == PNG
-        assert subject._cache._size == module._cost(running.url(), Fetched(PNG, "image/png"))
+        assert subject._cache._size == cache_module._cost(running.url(), Fetched(PNG, "image/png"))
 
 
 async def test_the_least_recently_used_entry_is_evicted_when_the_cache_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2000)
+    monkeypatch.setattr(cache_module, "CACHE_BYTES", 3 * 2000)
     async with site({f"/{name}": ok(bytes(1200)) for name in "abcd"}) as running, fetcher(running) as subject:
         for name in "abcad":
             await subject.fetch(running.url(f"/{name}"))
@@ -194,7 +196,7 @@ async def test_the_least_recently_used_entry_is_evicted_when_the_cache_is_full(m
 
 
 async def test_the_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CACHE_ENTRIES", 2)
+    monkeypatch.setattr(cache_module, "CACHE_ENTRIES", 2)
     async with site({f"/{number}": ok(b"") for number in range(5)}) as running, fetcher(running) as subject:
         for number in range(5):
             await subject.fetch(running.url(f"/{number}"))
@@ -202,7 +204,7 @@ async def test_the_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_file_larger_than_the_cache_evicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CACHE_BYTES", 3000)
+    monkeypatch.setattr(cache_module, "CACHE_BYTES", 3000)
     async with site({"/small": ok(), "/large": ok(bytes(4000))}) as running, fetcher(running) as subject:
         for path in ("/small", "/large", "/large", "/small"):
             await subject.fetch(running.url(path))
@@ -299,7 +301,7 @@ async def test_cancellation_at_any_step_releases_everything(steps: int) -> None:
         await asyncio.wait([task])
         assert task.cancelled()
         assert subject._pool.open == 0
-        assert subject._slots._value == module.MAX_CONCURRENT
+        assert subject._slots.free == module.MAX_CONCURRENT
 
 
 @on_both_loops
@@ -403,8 +405,12 @@ async def test_too_many_concurrent_downloads_are_a_gateway_overload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MAX_CONCURRENT", 2)
-    async with site({"/1": hang, "/2": hang, "/3": ok()}) as running, fetcher(running, timeout=0.8) as subject:
-        hanging = [asyncio.create_task(subject.fetch(running.url(path))) for path in ("/1", "/2")]
+    names = loopback("1.example", "2.example")
+    routes = {"/1": hang, "/2": hang, "/3": ok()}
+    async with site(routes) as running, fetcher(running, resolver=names, timeout=0.8) as subject:
+        hanging = [
+            asyncio.create_task(subject.fetch(running.url(f"/{number}", host=f"{number}.example"))) for number in (1, 2)
+        ]
         await until(lambda: running.open == 2)
         for hung in hanging:
             assert not hung.done()
@@ -427,7 +433,7 @@ async def test_names_are_resolved_in_a_separate_thread(monkeypatch: pytest.Monke
         threads.append((host, threading.current_thread().name))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with site({"/": ok()}) as running, fetcher(running) as subject:
         assert (await subject.fetch(running.url(host="a.example"))).data == PNG
     [(host, thread)] = threads
@@ -443,12 +449,12 @@ async def test_a_slow_name_does_not_delay_the_next(monkeypatch: pytest.MonkeyPat
             release.wait(5)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with site({"/": ok()}) as running, fetcher(running, timeout=2.0) as subject:
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(running.url(host=f"slow-{number}.example")))
-                for number in range(module.DNS_THREADS - 1)
+                for number in range(module.MAX_CONCURRENT - 1)
             ]
             await asyncio.sleep(0.02)
             assert (await subject.fetch(running.url(host="fast.example"))).data == PNG
@@ -466,13 +472,13 @@ async def test_unresponsive_names_delay_only_themselves(monkeypatch: pytest.Monk
         release.wait(5)
         raise socket.gaierror(socket.EAI_AGAIN, "slow")
 
-    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     numbers = count()
     async with site({"/": ok()}) as running, fetcher(running, timeout=0.2) as subject:
         try:
             slow_ones = [
                 asyncio.create_task(subject.fetch(f"http://slow-{next(numbers)}.example/"))
-                for _ in range(2 * module.DNS_THREADS)
+                for _ in range(module.MAX_CONCURRENT - 1)
             ]
             await asyncio.sleep(0.05)
             assert (await subject.fetch(running.url())).data == PNG  # an address needs no resolving
@@ -482,3 +488,40 @@ async def test_unresponsive_names_delay_only_themselves(monkeypatch: pytest.Monk
             assert reasons == {"timeout"}
         finally:
             release.set()
+
+
+# What one request, one client or one host may take
+
+
+async def test_a_request_may_refer_to_a_hundred_urls() -> None:
+    async with site({f"/{number}": ok() for number in range(101)}) as running, fetcher(running) as subject:
+        urls = [running.url(f"/{number}") for number in range(101)]
+        with pytest.raises(DownloadRefused) as caught:
+            await subject.fetch_all(urls)
+        assert (caught.value.reason, caught.value.url) == ("too_many", urls[100])
+        assert not running.heads
+        assert len(await subject.fetch_all([*urls[:100], urls[0]])) == 100
+
+
+@pytest.mark.parametrize("forbidden", ["http://169.254.169.254/latest", "http://user@a.example/", "gopher://x/"])
+async def test_all_urls_are_checked_before_the_first_is_fetched(forbidden: str) -> None:
+    async with site({"/": ok()}) as running, fetcher(running) as subject:
+        with pytest.raises(DownloadRefused) as caught:
+            await subject.fetch_all([running.url(), forbidden])
+        assert caught.value.url == forbidden
+        assert not running.heads
+
+
+async def test_neither_a_client_nor_a_host_that_hangs_stops_the_downloads_of_others() -> None:
+    routes = {f"/{number}": hang for number in range(64)} | {"/": ok()}
+    names = loopback("slow.example", "fast.example")
+    async with site(routes) as running, fetcher(running, resolver=names) as subject:
+        hanging = [
+            asyncio.create_task(subject.fetch(running.url(f"/{number}", host="slow.example"), f"key-{number % 2}"))
+            for number in range(64)
+        ]
+        await until(lambda: running.open == module.MAX_CONCURRENT // 2)
+        assert (await subject.fetch(running.url(host="fast.example"), "key-0")).data == PNG
+        for task in hanging:
+            task.cancel()
+        await asyncio.wait(hanging)
