@@ -25,6 +25,7 @@ from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
+from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -122,6 +123,7 @@ class Gateway:
         limits = limits_of(config.limits, self._workers)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(runtime.clock, lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self._large_requests = LargeRequests()
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
@@ -250,7 +252,7 @@ class Gateway:
             responses=self.responses.store,
             refusals=self._refusals,
             counts=self._counts,
-            gates=Gates((ConcurrencyGate(self._limiter),)),
+            gates=Gates((ConcurrencyGate(self._limiter, self._large_requests),)),
             observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
@@ -264,6 +266,7 @@ class Gateway:
             strict=config.server.strict,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
+            large_requests=self._large_requests,
         )
 
     async def _close_retired(self, *, every: bool = False) -> None:

@@ -50,10 +50,10 @@ async def serving(**limits: Any) -> AsyncIterator[tuple[Gateway, Served, Waiting
             await gateway.aclose()
 
 
-def message(path: str, size: int) -> tuple[bytes, bytes]:
+def message(path: str, size: int, *, store: bool = False) -> tuple[bytes, bytes]:
     """Head and body."""
     if path == "/v1/responses":
-        fields: dict[str, Any] = {"input": "x" * size, "store": False}
+        fields: dict[str, Any] = {"input": "x" * size, "store": store}
     else:
         fields = {"max_tokens": 9, "messages": [{"role": "user", "content": "x" * size}]}
     body = json.dumps({"model": "claude-sonnet-4-6", **fields}).encode()
@@ -102,12 +102,21 @@ async def test_what_is_announced_and_not_sent_takes_no_memory() -> None:
             one.close()
 
 
-@pytest.mark.parametrize(("path", "times"), [("/v1/chat/completions", 1), ("/v1/responses", 2.5), ("/v1/messages", 2)])
-async def test_a_queued_request_holds_about_its_own_size(path: str, times: float) -> None:
-    """Of Chat Completions it is decoded, and its bytes are gone; of Responses there are its items besides, which may be
-    stored; of Messages there are the client's bytes, which are sent, besides what was read of them."""
+@pytest.mark.parametrize("size", [SIZE, 3 * SIZE])  # the larger one is decoded in a thread
+@pytest.mark.parametrize(
+    ("path", "store", "times"),
+    [
+        ("/v1/chat/completions", False, 1),
+        ("/v1/responses", False, 1),
+        ("/v1/responses", True, 2),
+        ("/v1/messages", False, 1),
+    ],
+)
+async def test_a_queued_request_holds_about_its_own_size(path: str, store: bool, times: int, size: int) -> None:
+    """Of Chat Completions and Responses it is decoded, and its bytes are gone; of Responses that are stored there are
+    the items to store besides. Of Messages there are the client's bytes, and they are decoded again afterwards."""
     count = 6
-    head, body = message(path, SIZE)
+    head, body = message(path, size, store=store)
     async with serving(max_concurrent_requests=1, queue_timeout="60s") as (gateway, served, upstream):
         _, running = await connect(served)
         running.write(b"".join([message(path, 10)[0], b"\r\n", message(path, 10)[1]]))
@@ -126,6 +135,8 @@ async def test_a_queued_request_holds_about_its_own_size(path: str, times: float
         finally:
             tracemalloc.stop()
         assert gateway.body_memory.used == count * len(body) + len(message(path, 10)[1])
-        for writer in (running, *writers):
+        running.close()
+        await until(lambda: upstream.calls == 2)
+        for writer in writers:
             writer.close()
     assert held / count < (times + 0.15) * len(body), held / count / len(body)

@@ -150,7 +150,7 @@ def test_connections_wait_while_a_service_restarts(start: Callable[..., Serving]
             assert waiting.recv(12) == b"HTTP/1.1 400"
 
 
-@pytest.mark.parametrize(("first", "workers"), [(False, "1"), (True, "1"), (True, "2")])
+@pytest.mark.parametrize(("first", "workers"), [(False, "1"), (False, "2"), (True, "1"), (True, "2")])
 def test_a_gateway_without_the_setting_does_not_share_its_port(
     start: Callable[..., Serving], first: bool, workers: str
 ) -> None:

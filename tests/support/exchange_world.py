@@ -23,6 +23,7 @@ from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
+from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.run import run
 from modelmux.gateway.services import Downloads, Services, StreamSettings
@@ -463,7 +464,7 @@ class World:
             thinking=self.thinking,
             refusals=setting.refusals or Refusals(loop_time),
             counts=CountState(loop_time),
-            gates=Gates((self.gate, ConcurrencyGate(self.limiter))),
+            gates=Gates((self.gate, ConcurrencyGate(self.limiter, LargeRequests()))),
             observers=(self.observer, *setting.observers),
             retry_policy=RetryPolicy(max_attempts=setting.max_attempts),
             streams=StreamSettings(

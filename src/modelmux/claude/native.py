@@ -6,7 +6,7 @@ It is decoded once, for routing, checks and accounting. What is sent are the cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from modelmux.claude.notices import Notice
 from modelmux.claude.request import RemoteFile
 from modelmux.wire.anthropic import RedactedThinkingBlock, ThinkingBlock
 from modelmux.wire.json_edit import Path, dotted
+from modelmux.wire.sliced_json import decode_sliced
 
 #: Levels of blocks inside of blocks that are read: several times what the API defines. Without a limit, the paths of a
 #: small body with many levels would need gigabytes.
@@ -28,8 +29,8 @@ class NativeRequest(Struct, frozen=True):
     """A request of Anthropic Messages, or of Vertex AI's raw endpoints.
 
     :param body: as it came, but for lone surrogates, which no JSON decoder here or upstream takes.
-    :param content: the same, decoded.
-    :param blocks: every block and tool with its path, see ``blocks_of``.
+    :param content: the same, decoded; empty between ``let_go`` and ``read_again``.
+    :param blocks: every block and tool with its path, see ``blocks_of``; the same.
     :param stream: whether the client gets a stream; ``stream`` in the body may differ.
     :param betas: values of ``anthropic-beta``, in order.
     :param version: the ``anthropic-version`` header.
@@ -40,13 +41,25 @@ class NativeRequest(Struct, frozen=True):
 
     body: bytes
     content: Content
-    blocks: Sequence[tuple[Path, Content]]
+    blocks: list[tuple[Path, Content]]
     stream: bool = False
     betas: tuple[str, ...] = ()
     version: str | None = None
     location: str | None = None
     files: Mapping[Path, bytes] = {}
     notices: tuple[Notice, ...] = ()
+
+
+def let_go(request: NativeRequest) -> None:
+    """Free what was decoded, while the request waits: its bytes say the same, and both together are twice its size."""
+    request.blocks.clear()
+    request.content.clear()
+
+
+def read_again(request: NativeRequest) -> None:
+    """Undo ``let_go``."""
+    request.content.update(decode_sliced(request.body))
+    request.blocks.extend(blocks_of(request.content))
 
 
 def messages_of(content: Content) -> list[tuple[int, Content]]:

@@ -6,13 +6,19 @@ left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from modelmux.claude.native import NativeRequest, let_go, read_again
 from modelmux.dialects.base import Decoded, Inbound
 from modelmux.gateway.concurrency import ConcurrencyLimiter
+from modelmux.gateway.large_requests import LargeRequests
 from modelmux.routing.model import Route
+
+#: Bytes of a native request from which on it holds nothing but them while it waits. Below, decoding it again costs more
+#: than its memory.
+LET_GO: Final = 128 * 1024
 
 
 class Gate(Protocol):
@@ -29,20 +35,52 @@ class Gate(Protocol):
 
 
 class ConcurrencyGate:
-    """A limit of concurrent requests. Keys take turns; no model may take every slot."""
+    """A limit of concurrent requests. Keys take turns; no model may take every slot.
 
-    def __init__(self, limiter: ConcurrencyLimiter) -> None:
+    :param large: for requests that take long.
+    """
+
+    def __init__(self, limiter: ConcurrencyLimiter, large: LargeRequests) -> None:
         self._limiter = limiter
+        self._large = large
 
     async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> tuple[str, float]:
         """:returns: the model, and since when the request has its slot."""
-        del decoded
         model = route.card.id
         since = self._limiter.enter(model)
         if since is None:
-            deadline = inbound.received_at + min(route.timeouts.total, inbound.timeout)
-            since = await self._limiter.wait(deadline, key=inbound.caller.owner, model=model)
+            native = decoded.native
+            if native is None or len(native.body) < LET_GO:
+                since = await self._wait(inbound, route)
+            else:
+                since = await self._wait_undecoded(inbound, native, route, is_costly=decoded.is_costly)
         return model, since
+
+    async def _wait(self, inbound: Inbound, route: Route) -> float:
+        deadline = inbound.received_at + min(route.timeouts.total, inbound.timeout)
+        return await self._limiter.wait(deadline, key=inbound.caller.owner, model=route.card.id)
+
+    async def _wait_undecoded(self, inbound: Inbound, native: NativeRequest, route: Route, *, is_costly: bool) -> float:
+        """Wait without what was decoded of the request."""
+        model = route.card.id
+        await self._apply(let_go, native, is_costly=is_costly)
+        since = self._limiter.enter(model)  # a slot may have become free meanwhile
+        if since is None:
+            since = await self._wait(inbound, route)
+        try:
+            await self._apply(read_again, native, is_costly=is_costly)
+        except BaseException:
+            self._limiter.release(model)
+            raise
+        return since
+
+    async def _apply(
+        self, function: Callable[[NativeRequest], None], native: NativeRequest, *, is_costly: bool
+    ) -> None:
+        if is_costly:
+            await self._large.run(function, native)
+        else:
+            function(native)
 
     async def leave(self, inbound: Inbound, entered: tuple[str, float]) -> None:
         del inbound

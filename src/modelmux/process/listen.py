@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 _BACKLOG: Final = 2048
@@ -17,6 +18,9 @@ _BACKLOG: Final = 2048
 _FIRST_DESCRIPTOR: Final = 3
 #: Linux's socket.h; Python has no name for it.
 _SO_ATTACH_REUSEPORT_CBPF: Final = 51
+#: A column of /proc/net/tcp, and its value for a listening socket (tcp_states.h).
+_STATE: Final = 3
+_LISTEN: Final = "0A"
 
 
 class ListenError(Exception):
@@ -58,13 +62,21 @@ def listen_many(
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Without SO_REUSEPORT, so that the address of another gateway is refused instead of shared with it.
         first.bind((host.strip("[]"), port))
+        if reuse_port and _listeners(first) > 1:
+            raise ListenError(
+                f"several sockets listen on port {port} on {host} already",
+                "A gateway with several workers needs server.reuse_port itself to share its port; and while one gateway "
+                "replaces another, a third cannot start.",
+            )
         others = _same_address(first, count - 1) if count > 1 and not reuse_port and platform == "linux" else []
         for sock in (first, *others):
             sock.listen(_BACKLOG)
     except OSError as error:
-        for sock in (first, *others):
-            sock.close()
+        _close(first, *others)
         raise _listen_error(error, host, port) from None
+    except ListenError:
+        first.close()
+        raise
     return [first, *others] if others else [first] * count
 
 
@@ -109,6 +121,30 @@ def pass_connections_on(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
 
 
+def _listeners(bound: socket.socket, tables: Path = Path("/proc/net")) -> int:
+    """How many sockets listen on the address of one that is bound only.
+
+    The kernel lets any socket with SO_REUSEPORT join those of a gateway with several workers, which have it too. But a
+    gateway that is to be joined has one socket, and they have several.
+
+    :returns: 0 where that cannot be known.
+    """
+    is_v6 = bound.family == socket.AF_INET6
+    host, port = bound.getsockname()[:2]
+    packed = socket.inet_pton(bound.family, host.partition("%")[0])
+    words = struct.unpack("=4I" if is_v6 else "=I", packed)
+    address = f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
+    with contextlib.suppress(OSError), (tables / ("tcp6" if is_v6 else "tcp")).open() as lines:
+        fields = (line.split(maxsplit=4) for line in lines)
+        return sum(len(row) > _STATE and row[1] == address and row[_STATE] == _LISTEN for row in fields)
+    return 0
+
+
+def _close(*sockets: socket.socket) -> None:
+    for sock in sockets:
+        sock.close()
+
+
 def _new_socket(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP: without it, a
@@ -129,8 +165,7 @@ def _same_address(first: socket.socket, count: int) -> list[socket.socket]:
             others[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             others[-1].bind(first.getsockname())
     except OSError:
-        for sock in others:
-            sock.close()
+        _close(*others)
         return []
     return others
 

@@ -71,7 +71,8 @@ def check_number(items: int, path: str) -> None:
 
 def text_entry(text: str) -> Entry:
     """An input that is one text."""
-    raw = msgspec.json.encode({"type": "message", "role": "user", "content": text})
+    # Formatted, because the encoder's own result keeps half as much memory again as it needs.
+    raw = b'{"type":"message","role":"user","content":%b}' % msgspec.json.encode(text)
     return Entry("message", "input", raw)
 
 

@@ -13,7 +13,7 @@ from modelmux.providers.vertex_claude.native.prepare import prepare_native
 
 def test_a_thread_is_refused_as_the_sdks_expect_it() -> None:
     content = {"messages": [], "thread": {"type": "new"}}
-    native = NativeRequest(b"{}", content, ())
+    native = NativeRequest(b"{}", content, [])
     card = builtin().find("claude-opus-5-5")
     assert card is not None
     with pytest.raises(InvalidRequest, match="does not offer message threads") as raised:
