@@ -62,12 +62,8 @@ def listen_many(
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Without SO_REUSEPORT, so that the address of another gateway is refused instead of shared with it.
         first.bind((host.strip("[]"), port))
-        if reuse_port and _listeners(first) > 1:
-            raise ListenError(
-                f"several sockets listen on port {port} on {host} already",
-                "A gateway with several workers needs server.reuse_port itself to share its port; and while one gateway "
-                "replaces another, a third cannot start.",
-            )
+        if reuse_port:
+            _check_single_listener(first, host, port)
         others = _same_address(first, count - 1) if count > 1 and not reuse_port and platform == "linux" else []
         for sock in (first, *others):
             sock.listen(_BACKLOG)
@@ -121,7 +117,20 @@ def pass_connections_on(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
 
 
-def _listeners(bound: socket.socket, tables: Path = Path("/proc/net")) -> int:
+def _check_single_listener(bound: socket.socket, host: str, port: int) -> None:
+    """Before the socket listens, so that no connection is lost.
+
+    :raises ListenError: more than one gateway listens on the address, or one with several sockets.
+    """
+    if listeners(bound) > 1:
+        raise ListenError(
+            f"several sockets listen on port {port} on {host} already",
+            "A gateway with several workers has to have server.reuse_port itself; and while one gateway replaces "
+            "another, no third one can start.",
+        )
+
+
+def listeners(bound: socket.socket, tables: Path = Path("/proc/net")) -> int:
     """How many sockets listen on the address of one that is bound only.
 
     The kernel lets any socket with SO_REUSEPORT join those of a gateway with several workers, which have it too. But a

@@ -14,7 +14,9 @@ from modelmux.claude.native import (
     blocks_of,
     edits_without_thinking,
     has_reply,
+    let_go,
     messages_of,
+    read_again,
     remote_files,
     stable_prefix,
     thinking_of,
@@ -44,6 +46,15 @@ def test_every_block_is_seen_also_inside_of_others() -> None:
         ("messages", 0, "content", 1): document, ("messages", 0, "content", 1, "source", "content", 0): IMAGE,
     }  # fmt: skip
     assert [index for index, _ in messages_of(content)] == [0, 2]
+
+
+def test_what_is_let_go_is_read_again() -> None:
+    content = {"tools": [{"name": "t"}], "messages": [{"role": "user", "content": [TEXT, IMAGE]}], "n": 1.5}
+    request, same = native(content), native(dict(content))
+    let_go(request)
+    assert (request.content, request.blocks) == ({}, [])
+    read_again(request)
+    assert request == same
 
 
 def test_blocks_inside_of_blocks_are_read_to_a_limited_depth() -> None:
