@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from modelmux import claude
 from modelmux.catalog import ModelCard, builtin
-from modelmux.claude.embed import check_files, embed
+from modelmux.claude.embed import MAX_EMBEDDED, check_files, embed
 from modelmux.claude.fold import MessageFold
 from modelmux.claude.notices import Notices, reject_notices
 from modelmux.claude.options import Options
@@ -395,6 +395,9 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     picture_file = anthropic.ImageBlock(anthropic.Base64Source("image/png", ""))
     with pytest.raises(InvalidRequest, match="not a document"):  # only said of native requests
         check_files([RemoteFile("https://x", "document", "p", "f")], {"https://x": picture_file})
+    huge = anthropic.ImageBlock(anthropic.Base64Source("image/png", "x" * (MAX_EMBEDDED + 1)))
+    with pytest.raises(InvalidRequest, match="larger than 30 MiB together"):  # no case has a file as large
+        check_files([RemoteFile("https://x", "image", "p", "f")], {"https://x": huge})
     places = _places()
     assert len(places) > 100
     assert [f"{file}:{line} {words}" for (file, line), words in places.items() if (file, line) not in reached] == []
