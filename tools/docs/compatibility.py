@@ -38,7 +38,11 @@ _MESSAGES = """
 | later ones | keep their position: a system turn if model and position allow it, otherwise part of a user turn |
 | user text, images, files | text, image and document blocks; http(s) URLs are downloaded and embedded |
 | assistant text, refusal, tool calls | text and tool_use blocks, all of them |
-| `thinking_blocks`, `reasoning_details`, thinking parts | signed ones are sent back unchanged, others are dropped |
+| `thinking_blocks`, `reasoning_details`, thinking parts | signed ones are sent back unchanged; a block or part \
+without a signature is dropped with a notice |
+| `reasoning_content`, `reasoning`, `reasoning_details` without a signature | not sent, without a notice: SDKs send \
+them back by themselves |
+| thinking that Vertex AI rejects, or that nothing follows | dropped, with a notice |
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
@@ -68,15 +72,35 @@ type it met and which are taken.
 | Anthropic's `image`, `document`, `search_result`, `tool_use`, `tool_result` blocks | parts, calls, tool messages |
 | Responses' `input_text`, `output_text`, `input_image`, `input_file`; its items as messages, or `input` | the same |
 | MCP's `image`, `resource` and `resource_link`, and the whole result of a call | parts of a tool message |
-| Gemini's `inlineData` and `functionDeclarations` | files, functions |
+| Gemini's `inlineData`, `fileData` and `functionDeclarations` | files, functions |
+| `parts` of a message without content: Gemini's, and those of the AI SDK's `UIMessage` | content |
+| a message without content that has another member which may hold it | 400 that names the member |
 | what a tool returns with a `type`, but without what a part of that type needs | JSON text |
 | tools with `input_schema` (Anthropic) or `inputSchema` (MCP), and flat tools (Responses) | functions |
 | `tool_choice` as `{"type": "auto"}`, `any`, `tool`, flat, or a tool's name alone | `tool_choice` |
-| web search as a tool: `web_search_…`, `web_search_preview…`, `google_search` | the server tool, with its options |
+| web search as a tool: `web_search_…`, `web_search_preview…`, `google_search` | the server tool, with its options; \
+see [web search](#web-search) |
+| Anthropic's other tools by their type: `bash_…`, `text_editor_…`, `computer_…`, `memory_…` | 400: use `/v1/messages` |
 | `response_format` flat, or `json_object` with a schema; `output_config.format`, `text.format` | the schema |
 | a tool call without `type` or `id`, arguments and results that are not text | taken, with a notice |
 | a result that lacks its call's id, or answers a call that has none | that of the only call it can belong to, by name \
 too, with a notice; 400 if it says no id and there are several |
+"""
+_WEB_SEARCH = """
+### Web search
+
+Vertex AI has one version of web search, `web_search_20250305`. Searches are billed. What the three APIs do with it:
+
+| | Chat Completions | Responses | Messages, and Vertex AI's own paths |
+|---|---|---|---|
+| by default | on: a search that is asked for is sent | off: the tool is left out, with a notice; \
+`responses.web_search = true` turns it on | on: the tool is sent as it is |
+| asked for by | `web_search_options`, or a tool in any spelling | a tool in any spelling | a tool of Anthropic's type |
+| a later version, such as `web_search_20260209` | `web_search_20250305`, with a notice; 400 in strict mode | the \
+same, if it is on | 400; with `messages.web_search = "downgrade"` as in Chat Completions |
+| a setting that Claude's search does not have | ignored, with a notice | the same | the error of Vertex AI |
+| in the reply | `url_citation` annotations | `web_search_call` items, and annotations | the blocks as they came |
+| a reply that pauses for more searches | continued by the gateway | the same | the client's to continue |
 """
 _SDKS = """
 ## Members that SDKs add
@@ -151,6 +175,7 @@ def _foreign() -> Iterator[str]:
     yield "| `system`, `instructions` | a system message before the others |"
     for name, hint in REFUSED.items():
         yield f"| `{name}` | 400: {hint} |"
+    yield _WEB_SEARCH.rstrip("\n")
     yield _SDKS.rstrip("\n")
     for path, sdk in SDK_MEMBERS.items():
         yield f"| `{path}` | {sdk} |"

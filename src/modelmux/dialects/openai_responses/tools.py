@@ -16,7 +16,7 @@ from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
-from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, web_search_tool
+from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, report_version, web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import decode_optional_type, decode_type
@@ -105,7 +105,7 @@ class ToolTable:
         if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
             self._add_namespace(decode_tool(raw, path), path, again=again)
         elif is_web_search(kind):
-            self._add_web_search(raw, path)
+            self._add_web_search(raw, kind, path)
         elif kind in ("function", "custom"):
             self._define(raw, decode_tool(raw, path), path, again=again, namespace=namespace)
         elif kind in LOCAL_TOOLS:
@@ -192,7 +192,7 @@ class ToolTable:
         self._report_unused(tool, path)
         self._enter(key, definition, ClientTool(local.type, tool.type), path)
 
-    def _add_web_search(self, raw: bytes, path: str) -> None:
+    def _add_web_search(self, raw: bytes, kind: str, path: str) -> None:
         options = decode_web_search(raw, path)
         if is_switched_off(options):
             self.has_left_out_search = True
@@ -201,6 +201,7 @@ class ToolTable:
             self.has_left_out_search = True
             self._ctx.notices.add("dropped", path, "Web search is off; the setting responses.web_search turns it on.")
             return
+        report_version(kind, self._ctx.notices, f"{path}.type")
         self.web_search = web_search_tool(options, self._ctx.notices, path)
 
     def _is_defined(self, key: _Key, raw: bytes, path: str, *, again: bool) -> bool:

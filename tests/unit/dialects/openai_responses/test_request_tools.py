@@ -200,7 +200,8 @@ def test_every_spelling_of_web_search_is_the_server_tool(kind: str) -> None:
     request = request_of({"tools": [function("f"), tool], "tool_choice": {"type": kind}}, SEARCH)
     assert request.web_search == anthropic.WebSearch("web_search", max_uses=3, allowed_domains=["a.com"])
     assert request.body.tool_choice == ToolChoice("tool", "web_search")
-    assert request.notices == ()
+    version = [("changed", "tools.1.type")] if kind == "web_search_20260209" else []
+    assert [(notice.action, notice.field) for notice in request.notices] == version
 
 
 def test_web_search() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from modelmux.dialects.openai_chat.normalise.message_parts import reject_unread_content, take_parts
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
@@ -75,15 +76,17 @@ class MessageList:
         value = without(value, "role", *(("type",) if value.get("type") == "message" else ()))
         if role is not None:
             value = {"role": role, **value}
+        value, content_path = take_parts(value, path, self._rewrite)
+        reject_unread_content(value, path)
         if role == "user":
-            self._add_user(value, path)
+            self._add_user(value, path, content_path)
         elif role == "assistant":
-            self._add_assistant(value, path)
+            self._add_assistant(value, path, content_path)
         elif role == "tool" or (role == "function" and value.get("tool_call_id")):
             value["role"] = "tool"
-            self._add_tool(value, path)
+            self._add_tool(value, path, content_path)
         else:
-            self._add_content(value, path, f"{path}.content")
+            self._add_content(value, path, content_path)
 
     def _add_item(self, value: Json, path: str) -> None:
         """An item of Responses."""
@@ -103,7 +106,7 @@ class MessageList:
         else:
             raise unknown_value(kind, f"{path}.type", _ITEMS)
 
-    def _add_user(self, value: Json, path: str) -> None:
+    def _add_user(self, value: Json, path: str, content_path: str) -> None:
         content = value.get("content")
         if isinstance(value.get("images"), list):  # Ollama's
             text = [content] if isinstance(content, str) else content or []
@@ -112,7 +115,7 @@ class MessageList:
         if content is None or isinstance(content, str):
             self._add(value, path)
             return
-        parts = self._parts(content, f"{path}.content")
+        parts = self._parts(content, content_path)
         rest: list[tuple[Json, str]] = []
         marker = value.get("cache_control")
         for index, (part, position) in enumerate(parts):
@@ -128,7 +131,7 @@ class MessageList:
         else:
             self._report_rest(value, ("role", "content", "cache_control"), path)
 
-    def _add_assistant(self, value: Json, path: str) -> None:
+    def _add_assistant(self, value: Json, path: str, content_path: str) -> None:
         if not value.get("images"):  # LiteLLM's, of replies that have none
             value = without(value, "images")
         content, calls = value.get("content"), value.get("tool_calls")
@@ -137,7 +140,7 @@ class MessageList:
             value["function_call"] = normalise_function_call(value["function_call"], position, self._rewrite)
         parts: list[tuple[Json, str]] | None = None
         if content is not None and not isinstance(content, str):
-            parts = self._parts(content, f"{path}.content")
+            parts = self._parts(content, content_path)
         if calls is not None:
             value["tool_calls"] = normalise_calls(calls, f"{path}.tool_calls", self._rewrite)
         if parts is None:

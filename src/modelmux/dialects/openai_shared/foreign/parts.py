@@ -34,8 +34,14 @@ RESULTS: Final = ("tool_result",)
 SERVER_TOOLS: Final = ("server_tool_use", "web_search_tool_result")
 #: The member that tells what a part without a type is.
 _TELLING: Final = ("text", "image_url", "file", "input_audio", "refusal")
-#: Gemini's parts, which have no type, and the names of their members.
+#: Gemini's parts, which have no type, and the names of their members: a file, and the URL of one.
 _INLINE: Final = ("inlineData", "inline_data")
+_BY_URL: Final = ("fileData", "file_data")
+_URIS: Final = ("fileUri", "file_uri")
+#: Parts of the AI SDK's ``UIMessage`` that mark a place, and those that only people are shown.
+_MARKS: Final = ("step-start",)
+_SHOWN: Final = ("source-url", "source-document")
+_SHOWN_PREFIX: Final = "data-"
 
 
 def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tuple[Json, str]]:
@@ -63,7 +69,12 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
     value = _without_inline(value, path, rewrite)
     kind = value.get("type") or next((name for name in _TELLING if name in value), None)
     if kind is None:
-        raise missing(f"{path}.type")
+        raise _untyped(f"{path}.type")
+    if kind in _MARKS:
+        return None
+    if kind in _SHOWN or (isinstance(kind, str) and kind.startswith(_SHOWN_PREFIX)):
+        rewrite.left_out(path, "A part that an application shows to people, not to models.")
+        return None
     if not isinstance(kind, str) or kind not in PART_TYPES:
         raise unknown_value(kind, f"{path}.type", PART_TYPES)
     if kind in SERVER_TOOLS:
@@ -76,19 +87,29 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
     return translate(value, path, rewrite) if translate is not None else value
 
 
+def _untyped(field: str) -> InvalidRequest:
+    error = missing(field)
+    error.hint = f"Use one of: {', '.join(PART_TYPES)}."
+    return error
+
+
 def _without_inline(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Gemini's part with a file as one of type ``file``: what it is, its bytes tell."""
-    name = next((name for name in _INLINE if isinstance(value.get(name), dict)), None)
+    name = next((name for name in (*_INLINE, *_BY_URL) if isinstance(value.get(name), dict)), None)
     if name is None or value.get("type"):
         return value
-    inner = value[name]
-    for unknown in unread(inner, "data", "displayName", *MEDIA_TYPES):
+    inner, rest = value[name], without(value, "type", name)
+    member = "data" if name in _INLINE else next((name for name in _URIS if name in inner), _URIS[0])
+    for unknown in unread(inner, member, "displayName", *MEDIA_TYPES):
         rewrite.notices.add("ignored", f"{path}.{name}.{unknown}"[:80], "Not a member of a file.")
-    if not isinstance(inner.get("data"), str):
-        raise missing(f"{path}.{name}.data")
+    if not isinstance(inner.get(member), str):
+        raise missing(f"{path}.{name}.{member}")
+    if name in _BY_URL:
+        rewrite.renamed(f"{path}.file.file_url", f"{path}.{name}.{member}")
+        return {**rest, "type": "file", "file": {"file_url": inner[member]}}
     rewrite.renamed(f"{path}.file.file_data", f"{path}.{name}.data")
     file = {"file_data": _data_url(inner["data"], _media_type(inner, "application/octet-stream"))}
-    return {**without(value, "type", *_INLINE), "type": "file", "file": file}
+    return {**rest, "type": "file", "file": file}
 
 
 def _text(value: Json, path: str, rewrite: Rewrite) -> Json:
