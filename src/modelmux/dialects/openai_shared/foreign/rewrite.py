@@ -10,6 +10,7 @@ import msgspec
 
 from modelmux.claude.notices import Notices
 from modelmux.errors import InvalidRequest
+from modelmux.wire.json_types import json_type
 from modelmux.wire.openai import common
 
 Json = dict[str, Any]
@@ -21,9 +22,6 @@ _TYPE_NAME: Final = re.compile(rf"{_WORDS}([_:-]{_WORDS}){{0,4}}([_-]\d{{4}}_?\d
 _PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
 #: A field that was taken for another one may be rewritten once more.
 _RENAMED_TWICE: Final = 2
-_JSON_TYPES: Final = (
-    (bool, "a boolean"), (int | float, "a number"), (str, "a string"), (list, "an array"), (dict, "an object"),
-)  # fmt: skip
 
 
 class Rewrite:
@@ -120,11 +118,6 @@ def wrong_type(value: Any, field: str, wanted: str) -> InvalidRequest:
 
 def missing(field: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")
-
-
-def json_type(value: Any) -> str:
-    """The name of a value's type in JSON, with its article."""
-    return next((name for type, name in _JSON_TYPES if isinstance(value, type)), "null")
 
 
 def _replace_prefix(path: str, names: dict[str, str]) -> str:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from modelmux.claude.notices import reject_notices
 from modelmux.dialects.openai_chat.sdk_members import SDK_MEMBERS
-from modelmux.dialects.openai_shared.foreign.rewrite import as_json, is_type_name, json_type
+from modelmux.dialects.openai_shared.foreign.rewrite import as_json, is_type_name
 from modelmux.errors import InvalidRequest
+from modelmux.wire.json_types import json_type
 from support.foreign import prepared, told, upstream, user
 
 Json = dict[str, Any]
