@@ -70,13 +70,11 @@ class RemoteFile(Struct, frozen=True):
     """A URL whose content has to be downloaded: Vertex AI accepts no URL sources.
 
     :param kind: the block it is used in. A URL used in both kinds is listed twice.
-    :param path: path of the client's content part that holds it, at its first occurrence.
-    :param field: path of the field that holds it.
+    :param field: the client's path of the field that holds it, at its first occurrence.
     """
 
     url: str
     kind: Literal["image", "document"]
-    path: str
     field: str
 
 
@@ -184,8 +182,8 @@ class ClaudeRequest(Struct, frozen=True):
 
     @property
     def urls(self) -> dict[str, str]:
-        """The URLs to download, in order, with the path of each one's first occurrence."""
+        """The URLs to download, in order, with the field of each one's first occurrence."""
         urls: dict[str, str] = {}
         for file in self.remote_files:
-            urls.setdefault(file.url, file.path)
+            urls.setdefault(file.url, file.field)
         return urls

@@ -23,7 +23,7 @@ async def embed_files(request: ClaudeRequest | NativeRequest, downloads: Downloa
     """The request with the files in place of its http(s) URLs.
 
     :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
-        path of its first occurrence.
+        field of its first occurrence.
     """
     if isinstance(request, NativeRequest):
         return await _embed_native(request, downloads)
@@ -39,7 +39,10 @@ async def _embed_native(request: NativeRequest, downloads: Downloads) -> NativeR
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)
     if not remote:
         return request
-    files = await _download({file.url: file.path for file in remote.values()}, downloads)
+    urls: dict[str, str] = {}
+    for file in remote.values():
+        urls.setdefault(file.url, file.field)
+    files = await _download(urls, downloads)
     check_files(remote.values(), files)
     sources = {path: msgspec.json.encode(files[file.url].source) for path, file in remote.items()}
     return replace(request, files=sources)
@@ -48,7 +51,7 @@ async def _embed_native(request: NativeRequest, downloads: Downloads) -> NativeR
 async def _download(urls: Mapping[str, str], downloads: Downloads) -> dict[str, ImageBlock | DocumentBlock]:
     """The files as blocks.
 
-    :param urls: URL -> path of its first occurrence.
+    :param urls: URL -> the field of its first occurrence.
     """
     try:
         fetched = await downloads.fetch_all(urls)

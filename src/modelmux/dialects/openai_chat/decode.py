@@ -54,7 +54,7 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
     return replace(
         request,
         late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
-        remote_files=tuple(replace(f, path=path(f.path), field=path(f.field)) for f in request.remote_files),
+        remote_files=tuple(replace(f, field=path(f.field)) for f in request.remote_files),
         fields=names,
         origins=Origins((block, path(position)) for block, position in request.origins),
         notices=(*rewrite.notices.items, *notices),

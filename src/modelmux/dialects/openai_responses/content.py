@@ -104,13 +104,13 @@ def _image(part: ImagePart, ctx: TranslationContext, path: str, fields: Mapping[
     if part.image_url is None:
         raise _no_file(part.file_id, path, "image_url")
     url = part.image_url.url if isinstance(part.image_url, ImageURL) else part.image_url
-    return image_block(url, None, ctx, path, fields.get("image_url", f"{path}.image_url"))
+    return image_block(url, None, ctx, fields.get("image_url", f"{path}.image_url"))
 
 
 def _file(part: FilePart, ctx: TranslationContext, path: str, fields: Mapping[str, str]) -> UserBlock:
     for name, value in (("file_data", part.file_data), ("file_url", part.file_url)):
         if value:
-            return document_block(value, part.filename, ctx, path, fields.get(name, f"{path}.{name}"))
+            return document_block(value, part.filename, ctx, fields.get(name, f"{path}.{name}"))
     raise _no_file(part.file_id, path, "file_data")
 
 

@@ -45,34 +45,32 @@ def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheContro
     return result, orphan
 
 
-def image_block(url: str, detail: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+def image_block(url: str, detail: str | None, ctx: TranslationContext, field: str) -> UserBlock:
     """What was sent as an image, by its URL or in base64, as the block that its bytes are for. A remote file is
     downloaded later.
 
-    :param path: of the part.
     :param field: path of the URL.
     :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     if detail not in (None, "", "auto"):
         ctx.notices.add("ignored", f"{field}.detail", "Claude sees every image in full.")
     if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", path, field))
+        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", field))
         return anthropic.ImageBlock(anthropic.URLSource(url))
     media_type, data = _decode_image(url, field)
     return file(media_type, data, None, field, as_image=True)
 
 
-def document_block(url: str, filename: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+def document_block(url: str, filename: str | None, ctx: TranslationContext, field: str) -> UserBlock:
     """What was sent as a file, by its URL or in base64, as the block that its bytes are for. A remote file is
     downloaded later.
 
-    :param path: of the part.
     :param field: path of the URL; the name of the file is beside it.
     :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     title = document_title(filename, ctx, field)
     if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
+        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", field))
         return anthropic.DocumentBlock(anthropic.URLSource(url), title)
     if url and not _SCHEME.match(url):
         hint = "Send data:application/pdf;base64,… instead, or check its padding."

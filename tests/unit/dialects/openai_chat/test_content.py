@@ -224,7 +224,7 @@ REMOTE = [
 ]
 
 
-def test_what_has_to_be_downloaded_is_listed_once_with_the_path_of_its_first_occurrence() -> None:
+def test_what_has_to_be_downloaded_is_listed_once_with_the_field_of_its_first_occurrence() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "https://no"}, {"role": "user", "content": REMOTE}]}
     request, _ = to_claude_request(decode_request(json.dumps(body).encode()))
     assert [(remote.kind, remote.field) for remote in request.remote_files] == [
@@ -234,9 +234,9 @@ def test_what_has_to_be_downloaded_is_listed_once_with_the_path_of_its_first_occ
         ("document", "messages.1.content.6.file.file_data"),
     ]
     assert request.urls == {
-        "https://a/1.png": "messages.1.content.0",
-        "HTTP://b/2.png": "messages.1.content.2",
-        "https://c/3.pdf": "messages.1.content.3",
+        "https://a/1.png": "messages.1.content.0.image_url",
+        "HTTP://b/2.png": "messages.1.content.2.image_url",
+        "https://c/3.pdf": "messages.1.content.3.file.file_data",
     }
 
 
