@@ -112,6 +112,7 @@ class FieldNames(Struct, frozen=True):
     :param messages: the field that holds the conversation.
     :param tools: path of each tool by its upstream name.
     :param tool_schema: name of the schema inside a tool.
+    :param tool_members: path of a tool's member by these names -> the client's, where it has another one.
     :param tool_names: the client's name of each tool that has another one upstream, by that.
     :param stop, user, reasoning: fields that hold the stop sequences, the user and how much to think; None if the
         client did not say it.
@@ -122,6 +123,7 @@ class FieldNames(Struct, frozen=True):
     messages: str = "messages"
     tools: Mapping[str, str] = {}
     tool_schema: str = "input_schema"
+    tool_members: Mapping[str, str] = {}
     answer_format: str = "output_config.format"
     answer_schema: str = "output_config.format.schema"
     web_search: str = "tools"
@@ -130,6 +132,18 @@ class FieldNames(Struct, frozen=True):
     stop_paths: tuple[str, ...] = ()
     user: str = "metadata.user_id"
     reasoning: str | None = None
+
+    def tool_member(self, tool: str, member: str) -> str:
+        """The client's path of a member of a tool.
+
+        :param tool: its upstream name, one of ``tools``.
+        """
+        path = f"{self.tools[tool]}.{member}"
+        return self.tool_members.get(path, path)
+
+    def schema_of(self, tool: str) -> str:
+        """The client's path of the schema of a tool, which has one of the names of ``tools``."""
+        return self.tool_member(tool, self.tool_schema)
 
 
 class Origins(tuple[tuple[Any, str], ...]):

@@ -196,9 +196,7 @@ class ForeignReader:
         return msgspec.json.encode(content), f"{path}.content", first(value, "isError", "is_error") is True
 
     def _rewrite(self) -> Rewrite:
-        rewrite = Rewrite()
-        rewrite.notices = self._ctx.notices
-        return rewrite
+        return Rewrite(self._ctx.notices)
 
     def _native(self, part: Json, path: str, rewrite: Rewrite) -> Any:
         """A part of Chat Completions as one of Responses."""

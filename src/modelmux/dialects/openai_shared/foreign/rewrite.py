@@ -35,8 +35,8 @@ class Rewrite:
 
     __slots__ = ("members", "notices", "positions")
 
-    def __init__(self) -> None:
-        self.notices = Notices()
+    def __init__(self, notices: Notices | None = None) -> None:
+        self.notices = Notices() if notices is None else notices
         self.positions: dict[str, str] = {}
         self.members: dict[str, str] = {}
 
