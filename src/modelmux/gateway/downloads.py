@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.claude import media
 from modelmux.claude.embed import check_files, embed
+from modelmux.claude.file_kinds import recognise
 from modelmux.claude.native import NativeRequest, remote_files
 from modelmux.claude.request import ClaudeRequest
 from modelmux.errors import InvalidRequest
@@ -74,10 +75,13 @@ def _block(file: Fetched, url: str, path: str) -> ImageBlock | DocumentBlock:
         return media.image(file.media_type, file.data, path)
     declared = file.media_type.startswith("text/")
     if media_type is None and not declared and not _is_text(file, url):
+        kind = recognise(file.data)
+        seems = f" Its bytes look like {kind.words}." if kind is not None else ""
+        text = "Text is UTF-8, of type text/plain or with a name that ends like .txt, .md or .json."
         raise InvalidRequest(
-            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.",
+            f"The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.{seems}",
             param=path,
-            hint="Text is UTF-8, of type text/plain or with a name that ends like .txt, .md or .json.",
+            hint=text if kind is None else kind.remedy,
         )
     return media.document(file.media_type, file.data, None, path)
 

@@ -46,7 +46,7 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     assert header_value([]) == ""
 
 
-@pytest.mark.parametrize("field", ["", "\n", "\ud83d", "\ufffd", "a\r\nb: c"])
+@pytest.mark.parametrize("field", ["", "\n", "\ud83d", "a\r\nb: c"])
 def test_a_place_is_never_empty_and_never_breaks_the_header(field: str) -> None:
     notices = Notices()
     notices.add("ignored", field, "Not a field.")

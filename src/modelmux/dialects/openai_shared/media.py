@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
+from modelmux.claude.file_kinds import recognise
 from modelmux.claude.media import file, sniff
 from modelmux.claude.request import RemoteFile
 from modelmux.dialects.openai_shared.context import TranslationContext
@@ -126,6 +127,6 @@ def _decode_image(url: str, field: str) -> tuple[str, bytes]:
             data = decode_base64(url, "file", field)
         except InvalidRequest:
             data = b""
-        if sniff(data) is not None:
+        if sniff(data) is not None or recognise(data) is not None:
             return "", data
     return decode_data_url(url, field)
