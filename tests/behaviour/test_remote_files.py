@@ -123,9 +123,9 @@ async def test_errors_name_the_part_and_quote_nothing() -> None:
 
 
 async def test_an_error_says_what_the_bytes_of_a_file_look_like() -> None:
-    async with site({"/a.docx": ok(b"PK\x03\x04\xff", "application/pdf")}) as served:
-        async with gateway(FakeUpstream([]), **permitted(served)) as app:
-            response = await request(app, "POST", PATH, showing(served.url("/a.docx")))
+    routes = {"/a.docx": ok(b"PK\x03\x04\xff", "application/pdf")}
+    async with site(routes) as served, gateway(FakeUpstream([]), **permitted(served)) as app:
+        response = await request(app, "POST", PATH, showing(served.url("/a.docx")))
     message = response.json()["error"]["message"]
     assert response.status == 400
     assert "look like a ZIP archive" in message

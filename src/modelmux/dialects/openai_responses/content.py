@@ -20,19 +20,24 @@ from modelmux.wire.openai.responses_items import FilePart, ImagePart, RefusalPar
 from modelmux.wire.openai.responses_members import ImageURL
 
 
-def text_blocks(content: Any, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
-    """Content that may hold only text (system, assistant) as blocks, blank ones included. Calls are not content.
+def text_blocks(
+    content: Any, ctx: TranslationContext, path: str, *, is_reply: bool = False
+) -> list[anthropic.TextBlock]:
+    """Content that may hold only text (system, assistant) as blocks, blank ones included.
 
     :param content: as ``decode_parts`` returns it.
     :param path: of the content.
+    :param is_reply: calls belong to it, which are not content.
     :raises InvalidRequest: a part of another kind.
     """
     if isinstance(content, str):
         return [anthropic.TextBlock(content)]
     blocks: list[anthropic.TextBlock] = []
     for index, part in enumerate(content or ()):
-        if isinstance(part, Call | LeftOut):
+        if isinstance(part, LeftOut) or (is_reply and isinstance(part, Call)):
             continue
+        if isinstance(part, Call):
+            raise _misplaced(part.path, "A tool call belongs to an assistant message.")
         if isinstance(part, Result):
             raise _misplaced(part.path, "A tool result belongs to a user message.")
         if not isinstance(part, TextPart | RefusalPart):

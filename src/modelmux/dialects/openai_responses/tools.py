@@ -96,6 +96,12 @@ class ToolTable:
         return self._names.get((_LOCAL, kind))
 
     @property
+    def declared(self) -> list[str]:
+        """The client's names of the tools, for errors."""
+        names = [f"{tool.namespace}.{tool.name}" if tool.namespace else tool.name for tool in self._clients.values()]
+        return names if self.web_search is None else [*names, self.web_search.name]
+
+    @property
     def clients(self) -> Mapping[str, ClientTool]:
         """The client's tools by upstream name; members of namespaces by their bare names, too, where only one has
         it."""

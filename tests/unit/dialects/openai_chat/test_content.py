@@ -143,7 +143,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("a binary as an image", picture(url(b"\xff\0", "data:;base64,")), "messages.0.content.0.image_url", "formats PNG"),
     ("bare text as an image", picture("YWJj"), "messages.0.content.0.image_url", "Only data:"),
     ("a bare .docx as an image", picture("UEsDBBQABgA="), "messages.0.content.0.image_url", "look like a ZIP .*docx"),
-    ("a .docx as a file", file(file_data=url(b"PK\x03\x04\xff")), "messages.0.content.0.file.file_data", "look like a ZIP"),
+    ("a .docx", file(file_data=url(b"PK\x03\x04\xff")), "messages.0.content.0.file.file_data", "look like a ZIP"),
     ("bare base64 of a binary", file(file_data="/wA="), "messages.0.content.0.file.file_data", "neither a PDF"),
     ("bare base64 that is none", file(file_data="SECRET!"), "messages.0.content.0.file.file_data", "not valid base64"),
     ("another scheme of a file", file(file_url="gs://SECRET"), "messages.0.content.0.file.file_url",
