@@ -42,7 +42,7 @@ _MESSAGES = """
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
-| half a surrogate pair, also in arguments | U+FFFD, with a notice |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice; one in a key of the body itself has the place `body` |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
 | keys under the root of a tool's schema that Claude rejects | as tool names, with a notice |
 | a tool's schema that is not JSON Schema draft 2020-12 | said in its words, with a notice |
@@ -54,7 +54,8 @@ _MESSAGES = """
 The bytes of a file decide what it is, not the field that it is in or its media type: PNG, JPEG, GIF and WebP become
 image blocks, PDF and text become documents, by data URL, in bare base64, or from an http(s) URL (`image_url`,
 `file_data`, `file_url`). A download whose type says nothing is text if its bytes are UTF-8 without control characters
-and its name ends like one of text (`.txt`, `.md`, `.json`, …).
+and its name ends like one of text (`.txt`, `.md`, `.json`, …). Of any other file the error says what its
+bytes look like and what helps: an Office document is to be converted to PDF, a HEIC image to PNG or JPEG.
 """
 _FOREIGN = """
 ## Other dialects inside Chat Completions
