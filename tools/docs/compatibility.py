@@ -42,7 +42,7 @@ _MESSAGES = """
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
-| half a surrogate pair, also in arguments | U+FFFD, with a notice; one in a key of the body itself has the place `body` |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice; in a key of the body itself its place is `body` |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
 | keys under the root of a tool's schema that Claude rejects | as tool names, with a notice |
 | a tool's schema that is not JSON Schema draft 2020-12 | said in its words, with a notice |
