@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import ClassVar, Final
 
 import msgspec
@@ -128,13 +129,8 @@ def _event_with_keys(item: StreamEvent, original: StreamEvent, event: sse.Event,
 
 def _first(events: Sequence[StreamEvent | TextDeltaRun], count: int) -> list[StreamEvent | TextDeltaRun]:
     """The events among the first ``count``, where each text of a run is one. No run goes beyond them."""
-    first: list[StreamEvent | TextDeltaRun] = []
-    for event in events:
-        count -= len(event.texts) if isinstance(event, TextDeltaRun) else 1
-        if count < 0:
-            break
-        first.append(event)
-    return first
+    ends = accumulate(len(event.texts) if isinstance(event, TextDeltaRun) else 1 for event in events)
+    return [event for event, end in zip(events, ends, strict=True) if end <= count]
 
 
 def _changes(event: StreamEvent) -> dict[Path, bytes | None]:

@@ -347,6 +347,11 @@ def test_a_tool_that_is_not_declared_is_named_and_so_are_those_that_are(choice: 
     assert "'tools' declares 'f', 'mail.send' and 'mail.read'" in (error.hint or "")
 
 
+def test_an_empty_list_of_allowed_tools_is_refused() -> None:
+    error = refused({"tools": [function("f")], "tool_choice": {"type": "allowed_tools", "tools": []}})
+    assert (error.message, error.param) == ("No tool is allowed.", "tool_choice.tools")
+
+
 def test_without_tools_there_is_none_to_name() -> None:
     named: Json = {"type": "function", "name": "g"}
     assert refused({"tool_choice": named}).hint == "Declare it in 'tools', or use tool_choice 'auto'."
