@@ -62,9 +62,9 @@ def _translate(
         if searches and is_web_search(choice):
             return ToolChoice("tool", WEB_SEARCH_NAME, disable_parallel_tool_use=single)
         if choice not in _WORDS:
-            field, shown = _field(request), quoted(choice) or "it"
+            field, word = _field(request), quoted(choice) or "it"
             raise InvalidRequest(
-                f"Invalid value for '{field}': {shown} is neither a mode nor a tool of 'tools'.",
+                f"Invalid value for '{field}': {word} is neither a mode nor a tool of 'tools'.",
                 param=field,
                 hint=f"Use none, auto, required or a tool; 'tools' declares {listed(_declared(request, searches))}.",
             )
