@@ -47,7 +47,7 @@ them back by themselves |
 | tool results, in any order | one user turn, results first, images and documents included |
 | a tool call without a result | an error result is added, with a notice |
 | a result without a call | sent as text, with a notice |
-| half a surrogate pair, also in arguments | U+FFFD, with a notice |
+| half a surrogate pair, also in arguments | U+FFFD, with a notice; in a key of the body itself its place is `body` |
 | arguments that are empty, not JSON, or not an object | `{}`, or wrapped in an object, with a notice |
 | property keys under the root of a tool's schema that Claude rejects | renamed, with a notice; see below |
 | a tool's schema that is not JSON Schema draft 2020-12 | made valid, with a notice; see below |
@@ -59,7 +59,8 @@ them back by themselves |
 The bytes of a file decide what it is, not the field that it is in or its media type: PNG, JPEG, GIF and WebP become
 image blocks, PDF and text become documents, by data URL, in bare base64, or from an http(s) URL (`image_url`,
 `file_data`, `file_url`). A download whose type says nothing is text if its bytes are UTF-8 without control characters
-and its name ends like one of text (`.txt`, `.md`, `.json`, …).
+and its name ends like one of text (`.txt`, `.md`, `.json`, …). Of any other file the error says what its
+bytes look like and what helps: an Office document is to be converted to PDF, a HEIC image to PNG or JPEG.
 
 **Property keys.** Claude accepts keys of 1 to 64 characters out of `a-z A-Z 0-9 _ . -` in the `properties` at the root
 of a tool's schema, and any key below. Another key there becomes one that it accepts, with a hash of the old one
@@ -106,9 +107,21 @@ options; see [web search](#web-search) |
 | a result that lacks its call's id, or answers a call that has none | that of the only call it can belong to, by name \
 too, with a notice; 400 if it says no id and there are several |
 """
-| web search as a tool: `web_search…`, `web_search_preview…` with or without a date, `google_search`, \
-`google_search_retrieval`, `openrouter:web_search`, `web_search_premium`, `live_search` | the server tool, with its \
-options |
+_WEB_SEARCH = """
+### Web search
+
+Vertex AI has one version of web search, `web_search_20250305`. Searches are billed. What the three APIs do with it:
+
+| | Chat Completions | Responses | Messages, and Vertex AI's own paths |
+|---|---|---|---|
+| by default | on: a search that is asked for is sent | off: the tool is left out, with a notice; \
+`responses.web_search = true` turns it on | on: the tool is sent as it is |
+| asked for by | `web_search_options`, or a tool in any spelling | a tool in any spelling | a tool of Anthropic's type |
+| a later version, such as `web_search_20260209` | `web_search_20250305`, with a notice; 400 in strict mode | the \
+same, if it is on | 400; with `messages.web_search = "downgrade"` as in Chat Completions |
+| a setting that Claude's search does not have | ignored, with a notice | the same | the error of Vertex AI |
+| in the reply | `url_citation` annotations | `web_search_call` items, and annotations | the blocks as they came |
+| a reply that pauses for more searches | continued by the gateway | the same | the client's to continue |
 """
 _MODEL_LIST = """
 ### The list of models

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from modelmux.errors import InvalidRequest
+from modelmux.wire.lone_surrogates import WHOLE_BODY
 
 Action = Literal["ignored", "dropped", "clamped", "changed", "added"]
 
@@ -22,7 +23,7 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\-\[\]$]")
 
 
 class Notice(NamedTuple):
-    """One change. ``field`` is a dotted path into the request."""
+    """One change. ``field`` is a dotted path into the request, and never empty."""
 
     action: Action
     field: str
@@ -40,7 +41,7 @@ class Notices:
         self._seen: set[Notice] = set(self.items)
 
     def add(self, action: Action, field: str, reason: str) -> None:
-        notice = Notice(action, field, reason)
+        notice = Notice(action, field or WHOLE_BODY, reason)
         if notice not in self._seen:
             self._seen.add(notice)
             self.items.append(notice)

@@ -101,8 +101,7 @@ def apply(draft: Draft) -> None:
     body.tools = [_tool(tool, names) for tool in body.tools or ()]
     body.messages = [_turn(message, names) for message in body.messages]
     for name in names:
-        path = fields.tools.get(name)
-        field = fields.answer_schema if path is None else f"{path}.{fields.tool_schema}"
+        field = fields.schema_of(name) if name in fields.tools else fields.answer_schema
         draft.notices.add("changed", field, RENAMED)
     originals = {name: {new: key for key, new in keys.items()} for name, keys in names.items()}
     aliases = draft.request.tool_aliases

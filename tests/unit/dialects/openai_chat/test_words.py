@@ -388,7 +388,7 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         output_lines(case)
     picture_file = anthropic.ImageBlock(anthropic.Base64Source("image/png", ""))
     with pytest.raises(InvalidRequest, match="not a document"):  # only said of native requests
-        check_files([RemoteFile("https://x", "document", "p", "f")], {"https://x": picture_file})
+        check_files([RemoteFile("https://x", "document", "f")], {"https://x": picture_file})
     places = _places()
     assert len(places) > 100
     assert [f"{file}:{line} {words}" for (file, line), words in places.items() if (file, line) not in reached] == []

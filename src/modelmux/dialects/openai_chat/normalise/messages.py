@@ -36,7 +36,6 @@ _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
 _OUTPUT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
 #: Items that only Responses can use.
 _DROPPED_ITEMS: Final = ("reasoning", "web_search_call")
-_ITEMS: Final = ("message", *_CALL_ITEMS, *_OUTPUT_ITEMS, *_DROPPED_ITEMS)
 
 
 class MessageList:
@@ -104,7 +103,7 @@ class MessageList:
         elif kind in _DROPPED_ITEMS:
             self._rewrite.left_out(path, "Chat Completions has no items of this type.")
         else:
-            raise unknown_value(kind, f"{path}.type", _ITEMS)
+            raise unknown_value(kind, f"{path}.type", ("message", *_CALL_ITEMS, *_OUTPUT_ITEMS))
 
     def _add_user(self, value: Json, path: str, content_path: str) -> None:
         content = value.get("content")
@@ -115,7 +114,7 @@ class MessageList:
         if content is None or isinstance(content, str):
             self._add(value, path)
             return
-        parts = self._parts(content, content_path)
+        parts = self._parts(content, content_path, "user")
         rest: list[tuple[Json, str]] = []
         marker = value.get("cache_control")
         for index, (part, position) in enumerate(parts):
@@ -140,7 +139,7 @@ class MessageList:
             value["function_call"] = normalise_function_call(value["function_call"], position, self._rewrite)
         parts: list[tuple[Json, str]] | None = None
         if content is not None and not isinstance(content, str):
-            parts = self._parts(content, content_path)
+            parts = self._parts(content, content_path, "assistant")
         if calls is not None:
             value["tool_calls"] = normalise_calls(calls, f"{path}.tool_calls", self._rewrite)
         if parts is None:
@@ -215,13 +214,13 @@ class MessageList:
         self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
         return {"content": as_json(content)}, path
 
-    def _parts(self, content: Any, path: str) -> list[tuple[Json, str]]:
+    def _parts(self, content: Any, path: str, role: str) -> list[tuple[Json, str]]:
         """Parts, and the client's path of each."""
         if isinstance(content, dict):
             content = [content]
         if not isinstance(content, list):
             raise wrong_type(content, path, "a string or an array of content parts")
-        return normalise_parts(content, path, self._rewrite)
+        return normalise_parts(content, path, self._rewrite, role)
 
     def _add_content(self, value: Json, origin: str, position: str) -> None:
         """A message with content in any form; ``place`` is the client's path of it."""
@@ -229,7 +228,7 @@ class MessageList:
         if content is None or isinstance(content, str):
             self._add(value, origin)
         else:
-            self._add_parts(value, self._parts(content, position), origin)
+            self._add_parts(value, self._parts(content, position, str(value.get("role"))), origin)
         self._rewrite.moved(f"messages.{len(self.messages) - 1}.content", position)
 
     def _add_parts(self, value: Json, parts: list[tuple[Json, str]], origin: str) -> None:

@@ -8,7 +8,7 @@ parts without a nested object the documentation of the AI SDK.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from modelmux.dialects.openai_shared.foreign.records import MEDIA_TYPES, sniff_base64
@@ -44,22 +44,25 @@ _SHOWN: Final = ("source-url", "source-document")
 _SHOWN_PREFIX: Final = "data-"
 
 
-def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tuple[Json, str]]:
+def normalise_parts(content: list[Any], path: str, rewrite: Rewrite, role: str) -> list[tuple[Json, str]]:
     """Parts in Chat Completions' form, each with the client's path of it; calls and results of tools stay as they are.
 
     :param path: of the content.
+    :param role: of the message.
     :raises InvalidRequest: a part of an unknown type.
     """
     positions = [f"{path}.{index}" for index in range(len(content))]
     parts = [
-        (normalise_part(value, position, rewrite), position) for value, position in zip(content, positions, strict=True)
+        (normalise_part(value, position, rewrite, role), position)
+        for value, position in zip(content, positions, strict=True)
     ]
     return [(part, position) for part, position in parts if part is not None]
 
 
-def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
+def normalise_part(value: Any, path: str, rewrite: Rewrite, role: str = "user") -> Json | None:
     """One part; None for one that cannot be sent, which a notice reports.
 
+    :param role: of the message, which decides what an error lists.
     :raises InvalidRequest: it is of an unknown type.
     """
     if isinstance(value, str):
@@ -76,7 +79,7 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
         rewrite.left_out(path, "A part that an application shows to people, not to models.")
         return None
     if not isinstance(kind, str) or kind not in PART_TYPES:
-        raise unknown_value(kind, f"{path}.type", PART_TYPES)
+        raise unknown_value(kind, f"{path}.type", taken_types(role))
     if kind in SERVER_TOOLS:
         rewrite.left_out(path, "Blocks of Vertex AI's own tools cannot be sent back through Chat Completions.")
         return None
@@ -328,3 +331,23 @@ _FOREIGN: Final[dict[str, Callable[[Json, str, Rewrite], Json]]] = {
 }
 #: Every type of part that can be read, Chat Completions' own first.
 PART_TYPES: Final = tuple(dict.fromkeys((*PLAIN, *_FOREIGN, *CALLS, *RESULTS, *SERVER_TOOLS)))
+_NOT_TEXT: Final = frozenset((
+    "image_url", "input_image", "image", "file", "input_file", "file_url", "document", "document_url",
+))  # fmt: skip
+_AUDIO_PARTS: Final = frozenset(("input_audio", "audio"))
+_THINKING: Final = frozenset(("thinking", "redacted_thinking", "reasoning"))
+#: Types that are dropped or refused in a message, by its role.
+_NOT_TAKEN: Final = {
+    "user": _AUDIO_PARTS | _THINKING | {*CALLS, *SERVER_TOOLS},
+    "assistant": _AUDIO_PARTS | _NOT_TEXT | {*RESULTS, *SERVER_TOOLS},
+    "system": _AUDIO_PARTS | _NOT_TEXT | _THINKING | {*CALLS, *RESULTS, *SERVER_TOOLS},
+}
+
+
+def taken_types(role: str, types: Iterable[str] = PART_TYPES) -> list[str]:
+    """The types of parts that a message of a role may have, for an error.
+
+    :param types: all those of the dialect.
+    """
+    not_taken = _NOT_TAKEN.get(role, _NOT_TAKEN["system"])
+    return [name for name in types if name not in not_taken]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -33,8 +34,8 @@ class Rewrite:
 
     __slots__ = ("members", "notices", "positions")
 
-    def __init__(self) -> None:
-        self.notices = Notices()
+    def __init__(self, notices: Notices | None = None) -> None:
+        self.notices = Notices() if notices is None else notices
         self.positions: dict[str, str] = {}
         self.members: dict[str, str] = {}
 
@@ -97,13 +98,17 @@ def as_json(value: Any) -> str:
 
 
 def unknown_value(value: Any, field: str, taken: Iterable[str]) -> InvalidRequest:
-    """The error for a value that is not one of those taken. It quotes what looks like the name of a type."""
+    """The error for a value that is not one of those taken. It quotes what looks like the name of a type,
+    and suggests the nearest of those taken."""
     met = f"expected a string, got {json_type(value)}"
     if isinstance(value, str):
         met = f"unknown value '{value}'" if is_type_name(value) else "unknown value"
-    return InvalidRequest(
-        f"Invalid value for '{field}': {met}.", param=field, hint=f"Use one of: {', '.join(dict.fromkeys(taken))}."
-    )
+    names = list(dict.fromkeys(taken))
+    close = difflib.get_close_matches(value.lower(), names, n=1) if is_type_name(value) else []
+    hint = "Use one of: {}.".format(", ".join(names))
+    if close:
+        hint = f"Did you mean '{close[0]}'? {hint}"
+    return InvalidRequest(f"Invalid value for '{field}': {met}.", param=field, hint=hint)
 
 
 def is_type_name(value: Any) -> bool:
