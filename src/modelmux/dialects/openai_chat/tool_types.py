@@ -32,11 +32,8 @@ def unsupported_type(kind: str, field: str) -> InvalidRequest:
             param=field,
             hint=f"Use /v1/messages, which takes Anthropic's tools, or declare a function. {taken}",
         )
-    close = get_close_matches(kind[:_LONGEST].lower(), TYPES, 1, _SIMILARITY)
-    if close:
-        error = unknown_value(kind, field, TYPES)
-        error.hint = f"Did you mean '{close[0]}'? {error.hint}"
-        return error
+    if get_close_matches(kind[:_LONGEST].lower(), TYPES, 1, _SIMILARITY):
+        return unknown_value(kind, field, TYPES)
     named = f"type '{kind}'" if is_type_name(kind) else "this type"
     return InvalidRequest(
         f"Vertex AI does not support tools of {named}.", param=field, hint=f"Declare a function. {taken}"
