@@ -21,6 +21,8 @@ _WORDS: Final = r"([a-z]{1,20}([A-Z][a-z]{1,20}){0,3}|([A-Z][a-z]{1,20}){1,4})"
 _TYPE_NAME: Final = re.compile(rf"{_WORDS}([_:-]{_WORDS}){{0,4}}([_-]\d{{4}}_?\d{{2}}_?\d{{2}})?")
 #: A path inside a message: with dots, or in quotes.
 _PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
+#: Characters of an unknown value that are compared with those taken.
+_LONGEST: Final = 64
 #: A field that was taken for another one may be rewritten once more.
 _RENAMED_TWICE: Final = 2
 
@@ -104,7 +106,7 @@ def unknown_value(value: Any, field: str, taken: Iterable[str]) -> InvalidReques
     if isinstance(value, str):
         met = f"unknown value '{value}'" if is_type_name(value) else "unknown value"
     names = list(dict.fromkeys(taken))
-    close = difflib.get_close_matches(value.lower(), names, n=1) if is_type_name(value) else []
+    close = difflib.get_close_matches(value[:_LONGEST].lower(), names, n=1) if isinstance(value, str) else []
     hint = "Use one of: {}.".format(", ".join(names))
     if close:
         hint = f"Did you mean '{close[0]}'? {hint}"
