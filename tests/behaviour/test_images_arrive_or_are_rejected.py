@@ -83,7 +83,7 @@ async def test_e49_an_image_by_url_is_sent_inline(serve: Callable[[dict[str, Fet
     assert got.turns[0]["content"] == [text("Look"), IMAGE]
     assert fetcher.requested == [[url]]
     got = await chat(messages=[user([image_part(large)])])
-    assert (got.status, got.error["param"], got.upstream.calls) == (400, "messages.0.content.0", [])
+    assert (got.status, got.error["param"], got.upstream.calls) == (400, "messages.0.content.0.image_url", [])
     assert "5 MB" in got.error["message"]
 
 
@@ -95,7 +95,7 @@ async def test_e49_no_image_is_fetched_from_a_private_address(url: str) -> None:
     """Addresses that are not public are not called, whatever a client writes."""
     got = await chat(messages=[user([image_part(url)])])
     await got.app.aclose()
-    assert (got.status, got.error["param"], got.upstream.calls) == (400, "messages.0.content.0", [])
+    assert (got.status, got.error["param"], got.upstream.calls) == (400, "messages.0.content.0.image_url", [])
 
 
 def messages_with(*parts: Json) -> list[tuple[list[Json], Any]]:

@@ -257,9 +257,34 @@ def test_a_setting_that_cannot_be_used_is_an_error_and_a_variable_is_left_out(
     assert trust.context() is None
 
 
-def test_a_directory_of_authorities_may_be_named(tmp_path: Path) -> None:
-    assert read_trust(None, {"REQUESTS_CA_BUNDLE": str(tmp_path)}).problems == ()
-    assert tls_context(str(tmp_path)).verify_mode == ssl.CERT_REQUIRED
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_requests_variables_may_name_a_directory_that_was_rehashed(
+    authority: Authority, tmp_path: Path, variable: str
+) -> None:
+    folder = tmp_path / "hashed"
+    folder.mkdir()
+    (folder / "0a1b2c3d.0").write_text(Path(authority.file).read_text())
+    assert read_trust(None, {variable: str(folder)}) == Trust(((variable, str(folder)),))
+    assert tls_context(str(folder)).verify_mode == ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_directory_that_adds_nothing_is_not_taken_for_a_file(
+    authority: Authority, tmp_path: Path, variable: str
+) -> None:
+    (tmp_path / "more.pem").write_text(Path(authority.file).read_text())  # OpenSSL does not look at such names
+    trust = read_trust(None, {variable: str(tmp_path)})
+    assert trust == Trust((), ((variable, f"{tmp_path}: is a directory; name a PEM file"),))
+    with pytest.raises(ConfigError, match=r"tls\.ca_file: .*: is a directory; name a PEM file") as refused:
+        configured_trust(str(tmp_path), {})
+    assert str(tmp_path) in refused.value.problems[0]
+
+
+def test_validating_refuses_a_directory(tmp_path: Path) -> None:
+    file = tmp_path / "modelmux.toml"
+    file.write_text(f'[vertex]\nproject = "p"\nlocation = "global"\n[tls]\nca_file = "{tmp_path}"\n')
+    said = run("config", "validate", str(file), home=tmp_path)
+    assert (said.code, f"tls.ca_file: {tmp_path}: is a directory; name a PEM file" in said.stderr) == (1, True)
 
 
 async def test_a_pool_without_it_does_not_trust_the_authority(authority: Authority) -> None:

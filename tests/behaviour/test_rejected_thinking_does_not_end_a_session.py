@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.blocks import NEW, USER, Json, reply_of, text, thinking_block, tool, tool_call, tool_result
+from support.blocks import NEW, USER, Json, reply_of, text, thinking_block, tool, tool_call, tool_result, tool_use
 from support.chat import chat
 from support.fakes import error_reply
 
@@ -36,6 +36,38 @@ async def test_e24_a_rejected_signature_costs_one_retry_once(message: str) -> No
     assert (again.status, again.response.headers["x-modelmux-attempts"]) == (200, "1")
     assert again.turns[1]["content"] == [text("Hello")]
     assert again.turns[3]["content"] == [thinking_block("New.", "bmV3"), text("Fine.")]
+
+
+async def test_rejected_thinking_is_told_and_strict_mode_refuses_it() -> None:
+    refusal = {"type": "error", "error": {"type": "invalid_request_error", "message": FORGED}}
+    turn = {"role": "assistant", "content": "Hello", "thinking_blocks": [thinking_block("Mine?", "YmFk")]}
+    fields: Json = {"messages": [USER, turn, USER], "reasoning_effort": "low"}
+    first = await chat(error_reply(400, refusal), reply_of(text("Fine.")), **fields)
+    assert "dropped=messages" in first.response.headers["x-modelmux-notices"]
+    later = await chat(reply_of(text("Fine.")), app=first.app, **fields)
+    assert (later.status, "dropped=messages" in later.response.headers["x-modelmux-notices"]) == (200, True)
+    strict = {"x-modelmux-strict": "1"}
+    known = await chat(app=first.app, headers=strict, **fields)
+    unknown = await chat(error_reply(400, refusal), reply_of(text("Fine.")), headers=strict, **fields)
+    for refused in (known, unknown):
+        error = refused.response.json()["error"]
+        assert (refused.status, error["code"], error["param"]) == (400, "strict_mode", "messages")
+    assert len(unknown.upstream.calls) == 1
+
+
+async def test_rejected_thinking_that_the_gateway_remembered_is_no_change_of_the_request() -> None:
+    refusal = {"type": "error", "error": {"type": "invalid_request_error", "message": FORGED}}
+    fields: Json = {"model": NEW, "tools": [tool()], "reasoning_effort": "high"}
+    strict = {"x-modelmux-strict": "1"}
+    first = await chat(
+        reply_of(thinking_block("Mine.", "bWluZQ=="), tool_use(), stop_reason="tool_use"), headers=strict, **fields
+    )
+    turn = {"role": "assistant", "content": None, "tool_calls": [tool_call()]}
+    fields["messages"] = [USER, turn, tool_result()]
+    got = await chat(error_reply(400, refusal), reply_of(text("Fine.")), app=first.app, headers=strict, **fields)
+    assert (got.status, len(got.upstream.calls)) == (200, 3)
+    assert b"Mine." in got.upstream.calls[1].body
+    assert b"Mine." not in got.upstream.calls[2].body
 
 
 async def test_e24_only_one_retry_follows() -> None:

@@ -109,7 +109,7 @@ async def test_what_is_not_public_is_refused_through_the_endpoint(url: str) -> N
     async with gateway(upstream) as app:
         response = await request(app, "POST", PATH, showing(url))
     error = response.json()["error"]
-    assert (response.status, error["param"]) == (400, "messages.0.content.1")
+    assert (response.status, error["param"]) == (400, "messages.0.content.1.image_url")
     assert not upstream.calls
 
 
@@ -120,8 +120,18 @@ async def test_errors_name_the_part_and_quote_nothing() -> None:
             body = showing("data:image/gif;base64,R0lGODlhAQ==", served.url(path))
             response = await request(app, "POST", PATH, body)
             assert response.status == 400
-            assert response.json()["error"]["param"] == "messages.0.content.2"
+            assert response.json()["error"]["param"] == "messages.0.content.2.image_url"
             assert "secret" not in response.body.decode()
+
+
+async def test_an_error_says_what_the_bytes_of_a_file_look_like() -> None:
+    routes = {"/a.docx": ok(b"PK\x03\x04\xff", "application/pdf")}
+    async with site(routes) as served, gateway(FakeUpstream([]), **permitted(served)) as app:
+        response = await request(app, "POST", PATH, showing(served.url("/a.docx")))
+    message = response.json()["error"]["message"]
+    assert response.status == 400
+    assert "look like a ZIP archive" in message
+    assert "Convert the document to PDF" in message
 
 
 async def test_a_file_put_right_is_seen_at_once() -> None:
@@ -138,7 +148,7 @@ async def test_it_can_be_switched_off() -> None:
     async with gateway(upstream, enabled=False) as app:
         response = await request(app, "POST", PATH, showing("https://example.com/x.png"))
     assert response.status == 400
-    assert response.json()["error"]["param"] == "messages.0.content.1"
+    assert response.json()["error"]["param"] == "messages.0.content.1.image_url"
 
 
 async def test_a_wrong_setting_is_named_at_start() -> None:

@@ -32,6 +32,8 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("an item that refers to another", {"messages": None, "input": [{"type": "item_reference", "id": "m"}]}),
     ("an item that only Responses can use", {"messages": None, "input": [
         {"type": "reasoning"}, {"role": "user", "content": "hi"}]}),
+    ("content under another name", {"messages": [{"role": "user", "text": "hi"}]}),
+    ("a part for people", {"messages": [{"role": "user", "parts": [{"type": "source-url"}, {"text": "hi"}]}]}),
     ("content that is a number", {"messages": [{"role": "user", "content": 5}]}),
     ("a call of the user", _user({"type": "tool_use", "id": "c", "name": "f", "input": {}})),
     ("a result of the assistant", _talk({"role": "assistant", "content": [
@@ -47,6 +49,10 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("a call without a type", _talk(_calls({"id": "c", "function": {"name": "f"}}))),
     ("arguments that are an object", _talk(_calls({**_CALL, "function": {"name": "f", "arguments": {}}}))),
     ("an id that is a number", _talk(_calls({**_CALL, "id": 1}))),
+    ("thinking without a signature", _talk({"role": "assistant", "content": "a", "thinking_blocks": [
+        {"type": "thinking", "thinking": "hm"}]}, {"role": "user", "content": "b"})),
+    ("thinking that nothing follows", _talk({"role": "assistant", "thinking_blocks": [
+        {"type": "thinking", "thinking": "hm", "signature": "c2ln"}]}, {"role": "user", "content": "b"})),
     # parts
     ("a part that is a number", _user(5)),
     ("a part without a type", _user({"cache_control": None})),
@@ -77,6 +83,8 @@ FOREIGN: Final[list[tuple[str, Json]]] = [
     ("tools that are no list", {"tools": "f"}),
     ("a tool that is no object", {"tools": ["f"]}),
     ("a tool of an Anthropic type", {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
+    ("a tool whose type is nearly one", {"tools": [{"type": "websearch"}]}),
+    ("another version of web search", {"tools": [{**_SEARCH, "type": "web_search_20260209"}]}),
     ("a tool whose type may be a secret", {"tools": [{"type": "s3cr3t!"}]}),
     ("a function without anything", {"tools": [{"type": "function"}, {"cache_control": None}]}),
     ("a free-text tool without anything", {"tools": [{"type": "custom", "zz": 1}]}),

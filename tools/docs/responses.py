@@ -53,6 +53,7 @@ Responses would give.
 | MCP's `image`, `resource` and `resource_link`, and the whole result of a call | parts of an output |
 | parts and blocks among the items | a message, a call or an output |
 | tools with `input_schema` (Anthropic) or `inputSchema` (MCP), nested or without `type` | functions |
+| the roles `human`, `ai` and `model`; roles in capitals | `user`, `assistant`, `assistant`; in small letters |
 | `tool_choice` as `{"type": "auto"}`, `any`, `tool`, nested, or a tool's name alone | `tool_choice` |
 """
 _MEMBERS = """

@@ -136,9 +136,10 @@ def _tool(
     path = fields.tools.get(tool.name)
     if path is None:  # made by the gateway, for the format of the answer
         return _Named(f"the format of the answer ({fields.answer_schema})", fields.answer_schema)
-    if below and below[0] == "input_schema":
-        below[0] = fields.tool_schema
-    param = ".".join([path, *below])
+    if below:
+        member = fields.tool_schema if below[0] == "input_schema" else below[0]
+        path = fields.tool_member(tool.name, member)
+    param = ".".join([path, *below[1:]])
     own_name = fields.tool_names.get(tool.name, plan.tool_names.get(tool.name, tool.name))
     return _Named(f"tool '{own_name}' ({param})", param)
 

@@ -6,6 +6,7 @@ import base64
 import re
 from typing import Final
 
+from modelmux.claude.file_kinds import recognise
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Base64Source, DocumentBlock, ImageBlock, TextSource
 
@@ -30,6 +31,7 @@ _TEXT_NAME: Final = re.compile(
     r"|py|java|kt|c|h|cc|cpp|hpp|cs|go|rs|rb|php|swift|sh|sql|srt|vtt)$",
     re.IGNORECASE,
 )
+_BROKEN_PDF: Final = "A PDF begins with %PDF-: check that it is complete, not encrypted, and encoded in base64 once."
 #: All but tab, line feed, form feed and carriage return.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
@@ -49,11 +51,7 @@ def image(claimed_type: str, data: bytes, field: str) -> ImageBlock:
     """
     media_type = sniff(data)
     if media_type is None or not media_type.startswith("image/"):
-        raise InvalidRequest(
-            f"The image is not in one of the formats {IMAGE_FORMATS}{_claim(claimed_type)}.",
-            param=field,
-            hint="Convert it to one of these.",
-        )
+        raise _unreadable(claimed_type, data, field, as_image=True)
     encoded = base64.b64encode(data).decode()
     if len(encoded) > MAX_IMAGE_BYTES:
         raise InvalidRequest(
@@ -72,11 +70,7 @@ def document(claimed_type: str, data: bytes, title: str | None, field: str) -> D
     if not data.strip():
         raise InvalidRequest("The file is empty or blank.", param=field, hint="Leave it out.")
     if not _is_text(data):
-        raise InvalidRequest(
-            f"The file is neither a PDF nor text in UTF-8{_claim(claimed_type)}.",
-            param=field,
-            hint="Convert it to PDF.",
-        )
+        raise _unreadable(claimed_type, data, field, as_image=False)
     return DocumentBlock(TextSource("text/plain", data.decode()), title)
 
 
@@ -111,6 +105,23 @@ def file(
     if media_type is None and as_image and (claimed_type.startswith("image/") or not _is_text(data)):
         return image(claimed_type, data, field)  # raises
     return document(claimed_type, data, title, field)
+
+
+def _unreadable(claimed_type: str, data: bytes, field: str, *, as_image: bool) -> InvalidRequest:
+    """The error for a file that Claude does not read. Its bytes decide what can be done about it.
+
+    :param as_image: the client sent it as an image; the error calls it so unless it is something else.
+    """
+    kind = recognise(data)
+    is_pdf = claimed_type == "application/pdf"
+    as_image = as_image and not is_pdf and (kind is None or kind.is_image)
+    seems = f" Its bytes look like {kind.words}." if kind is not None else ""
+    if as_image:
+        message, remedy = f"The image is not in one of the formats {IMAGE_FORMATS}", "Convert it to one of these."
+    else:
+        message = f"The file is neither a PDF nor text in UTF-8, nor an image in one of the formats {IMAGE_FORMATS}"
+        remedy = kind.remedy if kind is not None else _BROKEN_PDF if is_pdf else "Convert it to PDF."
+    return InvalidRequest(f"{message}{_claim(claimed_type)}.{seems}", param=field, hint=remedy)
 
 
 def _is_text(data: bytes) -> bool:

@@ -100,7 +100,7 @@ def remote_files(request: NativeRequest) -> dict[Path, RemoteFile]:
         if kind in ("image", "document") and isinstance(source, dict) and source.get("type") == "url":
             url, field = source.get("url"), dotted((*path, "source", "url"))
             if isinstance(url, str):
-                files[*path, "source"] = RemoteFile(url, kind, field, field)
+                files[*path, "source"] = RemoteFile(url, kind, field)
     return files
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from modelmux.errors import InvalidRequest
+from modelmux.wire.lone_surrogates import WHOLE_BODY
 
 Action = Literal["ignored", "dropped", "clamped", "changed", "added"]
 
@@ -23,7 +24,7 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\-\[\]$]")
 
 
 class Notice(NamedTuple):
-    """One change. ``field`` is a dotted path into the request."""
+    """One change. ``field`` is a dotted path into the request, and never empty."""
 
     action: Action
     field: str
@@ -47,11 +48,11 @@ class Notices:
         self._seen: set[Notice] = set(self.items)
 
     def add(self, action: Action, field: str, reason: str) -> None:
-        self._add(Notice(action, field, reason))
+        self._add(Notice(action, field or WHOLE_BODY, reason))
 
     def ignore_unknown(self, field: str, reason: str) -> None:
         """Report a field that no API has."""
-        self._add(UnknownField("ignored", field, reason))
+        self._add(UnknownField("ignored", field or WHOLE_BODY, reason))
 
     def _add(self, notice: Notice) -> None:
         if notice not in self._seen:

@@ -128,8 +128,7 @@ def apply(draft: Draft) -> None:
 
 def _schema_field(draft: Draft, name: str) -> str:
     fields = draft.request.fields
-    path = fields.tools.get(name)
-    return fields.answer_schema if path is None else f"{path}.{fields.tool_schema}"
+    return fields.schema_of(name) if name in fields.tools else fields.answer_schema
 
 
 def _tool(tool: Any, names: Mapping[str, Mapping[str, str]], draft: Draft) -> Any:

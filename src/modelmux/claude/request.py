@@ -70,13 +70,11 @@ class RemoteFile(Struct, frozen=True):
     """A URL whose content has to be downloaded: Vertex AI accepts no URL sources.
 
     :param kind: the block it is used in. A URL used in both kinds is listed twice.
-    :param path: path of the client's content part that holds it, at its first occurrence.
-    :param field: path of the field that holds it.
+    :param field: the client's path of the field that holds it, at its first occurrence.
     """
 
     url: str
     kind: Literal["image", "document"]
-    path: str
     field: str
 
 
@@ -114,6 +112,7 @@ class FieldNames(Struct, frozen=True):
     :param messages: the field that holds the conversation.
     :param tools: path of each tool by its upstream name.
     :param tool_schema: name of the schema inside a tool.
+    :param tool_members: path of a tool's member by these names -> the client's, where it has another one.
     :param tool_names: the client's name of each tool that has another one upstream, by that.
     :param stop, user, reasoning: fields that hold the stop sequences, the user and how much to think; None if the
         client did not say it.
@@ -124,6 +123,7 @@ class FieldNames(Struct, frozen=True):
     messages: str = "messages"
     tools: Mapping[str, str] = {}
     tool_schema: str = "input_schema"
+    tool_members: Mapping[str, str] = {}
     answer_format: str = "output_config.format"
     answer_schema: str = "output_config.format.schema"
     web_search: str = "tools"
@@ -132,6 +132,18 @@ class FieldNames(Struct, frozen=True):
     stop_paths: tuple[str, ...] = ()
     user: str = "metadata.user_id"
     reasoning: str | None = None
+
+    def tool_member(self, tool: str, member: str) -> str:
+        """The client's path of a member of a tool.
+
+        :param tool: its upstream name, one of ``tools``.
+        """
+        path = f"{self.tools[tool]}.{member}"
+        return self.tool_members.get(path, path)
+
+    def schema_of(self, tool: str) -> str:
+        """The client's path of the schema of a tool, which has one of the names of ``tools``."""
+        return self.tool_member(tool, self.tool_schema)
 
 
 class Origins(tuple[tuple[Any, str], ...]):
@@ -184,8 +196,8 @@ class ClaudeRequest(Struct, frozen=True):
 
     @property
     def urls(self) -> dict[str, str]:
-        """The URLs to download, in order, with the path of each one's first occurrence."""
+        """The URLs to download, in order, with the field of each one's first occurrence."""
         urls: dict[str, str] = {}
         for file in self.remote_files:
-            urls.setdefault(file.url, file.path)
+            urls.setdefault(file.url, file.field)
         return urls

@@ -47,13 +47,16 @@ def _asks_to_be_strict(tool: Tool | WebSearch) -> bool:
 def _strict(tool: Tool, budget: _StrictBudget, draft: Draft) -> Tool:
     """A strict tool with its schema in the subset, or the tool without ``strict`` if that is impossible."""
     fields = draft.request.fields
-    path = fields.tools[tool.name]
     subset, reason = budget.take(tool.input_schema)
     if reason:
-        draft.notices.add("ignored", f"{path}.strict", f"The schema of the arguments is not enforced: {reason}.")
+        draft.notices.add(
+            "ignored",
+            fields.tool_member(tool.name, "strict"),
+            f"The schema of the arguments is not enforced: {reason}.",
+        )
         return replace(tool, strict=None)
     if subset.demoted:
-        draft.notices.add("changed", f"{path}.{fields.tool_schema}", demoted_keywords_message(subset))
+        draft.notices.add("changed", fields.schema_of(tool.name), demoted_keywords_message(subset))
     return replace(tool, input_schema=subset.schema)
 
 

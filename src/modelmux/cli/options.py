@@ -24,13 +24,21 @@ DOTENV: Final = Path(".env")
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--set`` to a command, as ``config_path`` and ``overrides``."""
     for option in (
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=_pairs, shell_complete=_names,
-                     help="Override one setting, such as server.port=8080. Repeatable."),
+        set_option,
         click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
                      help="TOML file to read instead of those of the user and the system."),
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def set_option(command: F) -> F:
+    """Add ``--set`` to a command, as ``overrides``."""
+    option = click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=_pairs, shell_complete=_names,
+        help="Override one setting, such as server.port=8080. Repeatable.",
+    )  # fmt: skip
+    return option(command)
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

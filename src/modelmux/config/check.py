@@ -145,6 +145,8 @@ def _describe_value(value: Any, *, secret: bool = False) -> str:
         return "it is a number" if secret else f"{value} is a number"
     if isinstance(value, list):
         return "it is a list"
+    if value is None:
+        return "it is null"
     return "it is a table" if isinstance(value, Mapping) else f"it is a {type(value).__name__}"
 
 

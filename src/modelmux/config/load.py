@@ -139,33 +139,36 @@ def _read(file: ConfigFile) -> ConfigSource:
         raise UnreadableSource(f"{file.path}: cannot be read: {error}") from None
 
 
-def load(path: Path) -> Config:
+def load(path: Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read one configuration file, and nothing else. Old names work, with a ``DeprecationWarning``.
 
+    :param options: settings by name that override those of the file, ``{"server.port": 8080}``.
     :raises ConfigError: unreadable, not TOML, unknown keys, wrong types: all problems with their lines.
     """
     try:
-        return _config_of(file_source(path))
+        return _config_of(file_source(path), options)
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"], hint="Name an existing file with --config.") from None
     except UnreadableSource as error:
         raise ConfigError([str(error)]) from None
 
 
-def parse(text: str) -> Config:
+def parse(text: str, options: Mapping[str, Any] | None = None) -> Config:
     """Settings from TOML text. Old names work, with a ``DeprecationWarning``.
 
+    :param options: settings by name that override those of the text.
     :raises ConfigError: not TOML, unknown keys, wrong types.
     """
     try:
-        return _config_of(parse_source(text, "configuration"))
+        return _config_of(parse_source(text, "configuration"), options)
     except UnreadableSource as error:
         raise ConfigError([str(error)]) from None
 
 
-def _config_of(source: ConfigSource) -> Config:
-    config = _combine([source]).config
-    for warning in source.warnings:
+def _config_of(source: ConfigSource, options: Mapping[str, Any] | None) -> Config:
+    given = options_source(options or {})
+    config = _combine([given, source]).config
+    for warning in (*given.warnings, *source.warnings):
         warnings.warn(warning, DeprecationWarning, stacklevel=3)
     return config
 

@@ -169,6 +169,8 @@ class ReplyEncoder:
         self.state = ReplyState(plan.max_continuations) if state is None else state
         #: Whether any content was encoded: from then on the attempt is committed.
         self.content_started = False
+        #: What is wrong with the reply behind what ``feed_chunk`` returned: the stream ends with it once that was sent.
+        self.failure: GatewayError | None = None
         #: When the reply was complete, in Unix seconds; set by the gateway before it asks for the end.
         self.ended_at: int | None = None
 

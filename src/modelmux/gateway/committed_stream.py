@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.base import ReplyEncoder
@@ -142,31 +142,43 @@ def _has_content(encoder: ReplyEncoder, source: EventSource) -> bool:
 
 
 async def _read_encoded(source: EventSource, encoder: ReplyEncoder) -> tuple[bytes, GatewayError | None]:
-    """One read's events as bytes, and the failure that ended the stream, if it did."""
+    """One read's events as bytes, and the failure that ended the stream behind them, if it did."""
     try:
         events = await source.read()
         if events is None:
             encoder.state.check_complete()
             return b"", None
-        return encode_events(events, encoder, source.chunk), None
     except GatewayError as error:
         return b"", without_traceback(error)
+    return encode_events(events, encoder, source.chunk)
 
 
-def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes | None) -> bytes:
-    """The events of one read as bytes for the client.
+def encode_events(events: Events, encoder: ReplyEncoder, chunk: bytes | None) -> tuple[bytes, GatewayError | None]:
+    """The events of one read as bytes for the client. Where one of them cannot be encoded, those of the events before
+    it, and the failure.
 
     :param chunk: the same as they came from the network, for an encoder that passes them on.
     """
-    if chunk is not None:
-        return encoder.feed_chunk(chunk, events)
-    if len(events) == 1 and not isinstance(events[0], TextDeltaRun):
-        return encoder.feed(events[0])
     parts: list[bytes] = []
+    failure: GatewayError | None = None
+    try:
+        if chunk is not None:
+            return encoder.feed_chunk(chunk, events), encoder.failure
+        if len(events) == 1 and not isinstance(events[0], TextDeltaRun):
+            return encoder.feed(events[0]), None
+        parts.extend(_encoded(events, encoder))  # which keeps what came before a failure
+    except GatewayError as error:
+        failure = without_traceback(error)
+    return b"".join(parts), failure
+
+
+def _encoded(events: Events, encoder: ReplyEncoder) -> Iterator[bytes]:
     for event in events:
         if isinstance(event, TextDeltaRun):
             data = encoder.feed_run(event)
-            parts += [data] if data is not None else map(encoder.feed, event.events())
+            if data is not None:
+                yield data
+            else:
+                yield from map(encoder.feed, event.events())
         else:
-            parts.append(encoder.feed(event))
-    return b"".join(parts)
+            yield encoder.feed(event)

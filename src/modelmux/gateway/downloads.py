@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.claude import media
 from modelmux.claude.embed import check_files, embed
+from modelmux.claude.file_kinds import recognise
 from modelmux.claude.native import NativeRequest, remote_files
 from modelmux.claude.request import ClaudeRequest, RemoteFile
 from modelmux.errors import InvalidRequest
@@ -29,7 +30,7 @@ async def embed_files(
     :param owner: the client: each has a share of the downloads.
     :param large: for a request that takes long.
     :raises InvalidRequest: a URL that may not or cannot be downloaded, or holds nothing Claude reads; ``param`` is the
-        path of its first occurrence.
+        field of its first occurrence.
     """
     if isinstance(request, NativeRequest):
         remote = await large.run(remote_files, request) if large else remote_files(request)
@@ -47,7 +48,10 @@ async def _embed_native(
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)
     if not remote:
         return request
-    files = await _download({file.url: file.path for file in remote.values()}, downloads, owner)
+    urls: dict[str, str] = {}
+    for file in remote.values():
+        urls.setdefault(file.url, file.field)
+    files = await _download(urls, downloads, owner)
     check_files(remote.values(), files)
     sources = {path: msgspec.json.encode(files[file.url].source) for path, file in remote.items()}
     return replace(request, files=sources)
@@ -56,7 +60,7 @@ async def _embed_native(
 async def _download(urls: Mapping[str, str], downloads: Downloads, owner: str) -> dict[str, ImageBlock | DocumentBlock]:
     """The files as blocks.
 
-    :param urls: URL -> path of its first occurrence.
+    :param urls: URL -> the field of its first occurrence.
     """
     try:
         fetched = await downloads.fetch_all(urls, owner)
@@ -79,10 +83,13 @@ def _block(file: Fetched, url: str, path: str) -> ImageBlock | DocumentBlock:
         return media.image(file.media_type, file.data, path)
     declared = file.media_type.startswith("text/")
     if media_type is None and not declared and not _is_text(file, url):
+        kind = recognise(file.data)
+        seems = f" Its bytes look like {kind.words}." if kind is not None else ""
+        text = "Text is UTF-8, of type text/plain or with a name that ends like .txt, .md or .json."
         raise InvalidRequest(
-            "The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.",
+            f"The URL holds neither an image that is PNG, JPEG, GIF or WebP, nor a PDF, nor text.{seems}",
             param=path,
-            hint="Text is UTF-8, of type text/plain or with a name that ends like .txt, .md or .json.",
+            hint=text if kind is None else kind.remedy,
         )
     return media.document(file.media_type, file.data, None, path)
 

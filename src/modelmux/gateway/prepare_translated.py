@@ -6,12 +6,15 @@ attempt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
 from modelmux.claude.client_terms import in_client_terms
+from modelmux.claude.draft import SignedThinking
 from modelmux.claude.limits import LONG_REPLY_TOKENS
-from modelmux.claude.notices import reject_notices
+from modelmux.claude.notices import Notice, reject_notices
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
@@ -46,8 +49,7 @@ class TranslatedPreparation:
     def prepare(self, deployment: Deployment) -> Prepared:
         model = self._models.get(deployment.card.id)
         if model is None:
-            request = self._prepare(deployment)
-            model = self._models[deployment.card.id] = self._encoded(request, self._allowed_thinking(request.body))
+            model = self._models[deployment.card.id] = self._allowed(self._prepare(deployment))
         return model.prepared
 
     def add_turn(self, turn: InputMessage) -> None:
@@ -65,11 +67,16 @@ class TranslatedPreparation:
         explain(error, self._request, model.body, model.request.plan)
 
     def repair(self, error: GatewayError, deployment: Deployment) -> None:
-        """The upstream rejected a thinking block: leave all of them out, now and in later requests."""
+        """The upstream rejected a thinking block: leave all of them out, now and in later requests.
+
+        :raises InvalidRequest: the client sent one of them, and strict mode forbids to leave it out.
+        """
         del error
         model = self._models[deployment.card.id]
-        self._services.thinking.mark_rejected(self._exchange.inbound.caller.owner, all_thinking(model.body))
-        self._models[deployment.card.id] = self._encoded(model.request, without_thinking(model.body))
+        rejected = all_thinking(model.body)
+        self._services.thinking.mark_rejected(self._exchange.inbound.caller.owner, rejected)
+        request = self._reported(model.request, rejected)
+        self._models[deployment.card.id] = self._encoded(request, without_thinking(model.body))
 
     def _prepare(self, deployment: Deployment) -> PreparedRequest:
         decoded, other_model = self._exchange.decoded, self._conversation.has_foreign_thinking(deployment.card.id)
@@ -78,14 +85,24 @@ class TranslatedPreparation:
             self._exchange, self._request, self._route, decoded.plan, deployment, other_model=other_model
         )
 
-    def _allowed_thinking(self, body: MessagesRequest) -> MessagesRequest:
-        thinking = all_thinking(body)
-        if not thinking:
-            return body
+    def _allowed(self, request: PreparedRequest) -> _ForModel:
+        """A request without the thinking that was rejected before."""
         owner, is_rejected = self._exchange.inbound.caller.owner, self._services.thinking.is_rejected
-        if any(is_rejected(owner, block) for block in thinking):
-            return without_thinking(body, lambda block: is_rejected(owner, block))
-        return body
+        rejected = [block for block in all_thinking(request.body) if is_rejected(owner, block)]
+        if not rejected:
+            return self._encoded(request, request.body)
+        body = without_thinking(request.body, lambda block: is_rejected(owner, block))
+        return self._encoded(self._reported(request, rejected), body)
+
+    def _reported(self, request: PreparedRequest, rejected: list[SignedThinking]) -> PreparedRequest:
+        """A request with a notice of the client's own thinking that is left out. What the gateway remembered for the
+        client is no part of what it asked for."""
+        sent = all_thinking(self._request.body)
+        if not any(block in sent for block in rejected):
+            return request
+        notice = Notice("dropped", self._request.fields.messages, "Thinking that Vertex AI rejected is not sent.")
+        _check_strict(self._exchange, [notice])
+        return msgspec.structs.replace(request, notices=[*request.notices, notice])
 
     def _encoded(self, request: PreparedRequest, body: MessagesRequest, *turns: InputMessage) -> _ForModel:
         stream = self._exchange.relays_events or body.max_tokens > LONG_REPLY_TOKENS
@@ -129,6 +146,11 @@ def prepare_for(
         lambda call_id: services.thinking.get(owner, call_id, model),
         other_model=other_model,
     )
-    if services.strict or exchange.inbound.strict:
-        reject_notices(prepared.notices)
+    _check_strict(exchange, prepared.notices)
     return prepared
+
+
+def _check_strict(exchange: Exchange, notices: Sequence[Notice]) -> None:
+    """:raises InvalidRequest: there are changes, and strict mode forbids them."""
+    if exchange.services.strict or exchange.inbound.strict:
+        reject_notices(notices)

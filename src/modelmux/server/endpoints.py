@@ -19,6 +19,8 @@ from modelmux.server.client_stream import AsgiClientStream
 from modelmux.server.health import Readiness
 from modelmux.server.responses import Receive, Scope, Send
 
+#: Values of ``x-modelmux-strict``, in lower case.
+_STRICT: Final = {b"true": True, b"1": True, b"false": False, b"0": False, b"": False}
 _SECONDS: Final = re.compile(rb"\d{1,9}(\.\d{1,9})?")
 
 
@@ -62,7 +64,7 @@ class Endpoint:
             scope["headers"],
             path_params,
             caller,
-            headers.get(b"x-modelmux-strict", b"").strip().lower() in (b"1", b"true"),
+            _strict(headers.get(b"x-modelmux-strict", b"")),
             _timeout(headers.get(b"x-modelmux-timeout")),
             self._services.dialect_options,
         )
@@ -76,6 +78,20 @@ class Endpoint:
                 await run(inbound, self._dialect, client, self._services)
         finally:
             reader.release()
+
+
+def _strict(value: bytes) -> bool:
+    """Whether the client asks for strict mode. An empty value is as good as no header.
+
+    :raises InvalidRequest: any other value, so that a misspelled one does not silently turn it off.
+    """
+    try:
+        return _STRICT[value.strip().lower()]
+    except KeyError:
+        raise InvalidRequest(
+            "The header 'x-modelmux-strict' is not one of true, false, 1 and 0.",
+            hint="Write true or 1 to reject requests that would be changed; false or 0 is the default.",
+        ) from None
 
 
 def _timeout(value: bytes | None) -> float:

@@ -7,6 +7,8 @@ All are additional: no file takes the place of another.
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,8 +19,12 @@ from msgspec import Struct
 from modelmux.config.errors import ConfigError
 from modelmux.config.home import expand_user
 
-#: Variables of OpenSSL, of Python's requests, of curl and of Node.js, with a PEM file (or a directory of them).
+#: Variables of OpenSSL, of Python's requests, of curl and of Node.js, with a PEM file.
 VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+#: Those that requests reads. They may name a directory too, if ``openssl rehash`` has prepared it.
+_REQUESTS: Final = frozenset({"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+#: The files that OpenSSL finds in a directory; it does not look at any other.
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.\d+")
 #: What to do about a certificate that is not accepted.
 REMEDY: Final = (
     "If a proxy inspects TLS, set tls.ca_file (or SSL_CERT_FILE) to a PEM file with its CA certificate, and "
@@ -54,7 +60,7 @@ NO_TRUST: Final = Trust()
 def read_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
     """What the setting and the variables name.
 
-    :raises OSError: ``ca_file`` is empty, cannot be read, or (``ssl.SSLError``) holds no certificate.
+    :raises OSError: ``ca_file`` is empty, a directory, cannot be read, or (``ssl.SSLError``) holds no certificate.
     """
     sources: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []
@@ -62,11 +68,11 @@ def read_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
         if not ca_file.strip():
             raise OSError("names no file")
         path = str(expand_user(ca_file))
-        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        _check(path)
         sources.append(("tls.ca_file", path))
     for name, path in _named(environment):
         try:
-            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+            _check(path, may_be_directory=name in _REQUESTS)
         except OSError as error:
             problems.append((name, f"{path}: {error.strerror or error}"))
         else:
@@ -109,6 +115,17 @@ def _named(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in VARIABLES:
         if path := environment.get(name):
             yield name, path
+
+
+def _check(path: str, *, may_be_directory: bool = False) -> None:
+    """OpenSSL accepts any directory, and says nothing where it finds no certificate in it.
+
+    :raises OSError: nothing is added by it.
+    """
+    folder = Path(path)
+    if folder.is_dir() and not (may_be_directory and any(_HASHED.fullmatch(file.name) for file in folder.iterdir())):
+        raise OSError(errno.EISDIR, "is a directory; name a PEM file")
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
 
 
 def _load(context: ssl.SSLContext, path: str) -> None:

@@ -23,6 +23,8 @@ _REPLACEMENT: Final = b"\\ufffd"
 #: Places that are named, and the length of their paths.
 _MAX_POSITIONS: Final = 25
 _MAX_STEPS: Final = 4
+#: The place of what no path leads to. No field has this name.
+WHOLE_BODY: Final = "body"
 _FIELD: Final = re.compile(r"[a-z_]{1,40}")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -55,7 +57,8 @@ def _character(match: re.Match[bytes]) -> bytes:
 def positions_of_surrogates(data: bytes) -> list[str]:
     """Dotted paths of the strings with lone surrogates, in order, each once: ``messages.2.content``.
 
-    A path ends where a key may be the client's own. Empty if ``data`` is not JSON, or nested too deeply.
+    A path ends where a key may be the client's own; ``WHOLE_BODY`` is that of a key of the body itself, or of a string
+    below one. Empty if ``data`` is not JSON, or nested too deeply.
 
     :param data: as it was before they were replaced.
     """
@@ -65,7 +68,7 @@ def positions_of_surrogates(data: bytes) -> list[str]:
         return []
     positions: dict[str, None] = {}
     for position in _positions(value):
-        positions[position] = None
+        positions[position or WHOLE_BODY] = None
         if len(positions) == _MAX_POSITIONS:
             break
     return list(positions)

@@ -200,3 +200,16 @@ def test_a_field_that_the_client_did_not_send_keeps_its_name() -> None:
     request = ClaudeRequest(BODY, fields=FieldNames(max_tokens=()))
     message = "`max_tokens` must be greater than `thinking.budget_tokens`; output_config.effort"
     assert in_client_terms(message, request, BODY, ReplyPlan("m")) == (message, None)
+
+
+def test_a_member_of_a_tool_has_the_clients_own_name() -> None:
+    members = {"tools.4.parameters": "tools.4.input_schema", "tools.4.name": "tools.4.function.name"}
+    fields = FieldNames(tools={"t_1": "tools.4"}, tool_schema="parameters", tool_members=members)
+    request, plan = ClaudeRequest(BODY, fields=fields), ReplyPlan("m")
+    for place, param in (
+        ("tools.0.custom.input_schema.properties.a", "tools.4.input_schema.properties.a"),
+        ("tools.0.custom.name", "tools.4.function.name"),
+        ("tools.0.custom.strict", "tools.4.strict"),
+        ("tools.0", "tools.4"),
+    ):
+        assert in_client_terms(f"{place}: x", request, BODY, plan) == (f"tool 't_1' ({param}): x", param)

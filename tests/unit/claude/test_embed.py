@@ -88,7 +88,7 @@ def test_the_bytes_decide_which_block_a_url_becomes() -> None:
     ("kind", "file", "message"), [("image", PAPER, "an image in"), ("document", IMAGE, "not a doc")]
 )
 def test_a_native_block_takes_only_its_own_kind_of_file(kind: Any, file: Any, message: str) -> None:
-    remote = RemoteFile("https://x", kind, "messages.0.content.0", "messages.0.content.0.source")
+    remote = RemoteFile("https://x", kind, "messages.0.content.0.source")
     with pytest.raises(InvalidRequest, match=message) as caught:
         check_files([remote], {"https://x": file})
     assert caught.value.param == "messages.0.content.0.source"

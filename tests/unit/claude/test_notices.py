@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value, log_value
+import re
+
+import pytest
+
+from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value, log_value, reject_notices
+from modelmux.errors import InvalidRequest
 
 
 def test_each_is_kept_once_in_order_and_another_reason_is_another() -> None:
@@ -56,3 +61,15 @@ def test_the_log_counts_the_fields_that_no_api_has() -> None:
     renamed = [notice._replace(field="their." + notice.field) for notice in notices.items]
     assert log_value(renamed) == "ignored=their.seed, unknown_fields=2"
     assert log_value([]) == ""
+
+
+@pytest.mark.parametrize("field", ["", "\n", "\ud83d", "a\r\nb: c"])
+def test_a_place_is_never_empty_and_never_breaks_the_header(field: str) -> None:
+    notices = Notices()
+    notices.add("ignored", field, "Not a field.")
+    value = header_value(notices.items)
+    assert re.fullmatch(r"ignored=[\x21-\x7e]+", value)
+    with pytest.raises(InvalidRequest) as caught:
+        reject_notices(notices.items)
+    assert caught.value.param == (field or "body")
+    assert "''" not in caught.value.message

@@ -153,6 +153,28 @@ def test_a_messages_request_is_not_explained_as_chat(tmp_path: Path) -> None:
     assert "<fetched from https://example.com/a.png>" in output
 
 
+CLAUDE_TOOL: dict[str, Any] = {"name": "f", "input_schema": {"type": "object"}}
+CLAUDE_IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+CHAT_TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+#: Each decides, whatever else of Messages is in the request.
+CHAT_MARKS: list[dict[str, Any]] = [
+    {"tools": [CLAUDE_TOOL, CHAT_TOOL]},
+    {"tool_choice": "auto"},
+    {"response_format": {"type": "json_object"}},
+    {"max_completion_tokens": 10},
+    *(
+        {"messages": [{"role": "user", "content": "hi"}, message]}
+        for message in [
+            {"role": "user", "content": [{"type": "image_url", "image_url": "https://example.com/a.png"}]},
+            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "input_audio"}, CLAUDE_IMAGE]},
+            {"role": "tool", "tool_call_id": "c", "content": "x"},
+            {"role": "developer", "content": "x"},
+            {"role": "assistant", "content": None, "tool_calls": []},
+        ]
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("body", "name"),
     [
@@ -166,6 +188,10 @@ def test_a_messages_request_is_not_explained_as_chat(tmp_path: Path) -> None:
         (FIRST | {"output_config": {"effort": "low"}}, "anthropic_messages"),
         (FIRST | {"tools": [{"name": "f", "input_schema": {}}]}, "anthropic_messages"),
         ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "anthropic_messages"),
+        *((MESSAGES | mark, "openai_chat") for mark in CHAT_MARKS),
+        *((FIRST | {"tools": [CLAUDE_TOOL]} | mark, "openai_chat") for mark in CHAT_MARKS if "tools" not in mark),
+        (MESSAGES | {"tools": [CHAT_TOOL], "messages": [{"role": "user", "content": [CLAUDE_IMAGE]}]}, "openai_chat"),
+        (MESSAGES | {"tool_choice": {"type": "auto"}, "tools": [CLAUDE_TOOL]}, "anthropic_messages"),
         ({"model": "m", "input": "x"}, "openai_responses"),
         ({"model": "m", "input": [{"role": "user", "content": "x"}], "tools": []}, "openai_responses"),
         ({"previous_response_id": "resp_1"}, "openai_responses"),
@@ -184,6 +210,50 @@ def test_long_and_short_names_of_a_dialect(tmp_path: Path) -> None:
         assert "dropped temperature" in output
         assert "--dialect" not in output, "it was not guessed"
     assert "the request was read as openai_chat" in explain_file(tmp_path, FIRST)[1]
+
+
+def test_a_mixed_request_is_explained_as_the_gateway_answers_it(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": "https://example.com/a.png"}
+    for fields in ({"tools": [CLAUDE_TOOL], "messages": [{"role": "user", "content": [image]}]},
+                   {"tools": [CHAT_TOOL], "messages": [{"role": "user", "content": [CLAUDE_IMAGE]}]}):  # fmt: skip
+        code, output = explain_file(tmp_path, MESSAGES | fields)
+        assert code == 0, output
+        assert "the request was read as openai_chat" in output
+
+
+def test_a_guess_is_told_before_an_error(tmp_path: Path) -> None:
+    note = "the request was read as"
+    for body, arguments, code in [
+        (FIRST | {"n": 2}, (), 1),
+        (MESSAGES | {"model": 1}, (), 1),
+        (RESPONSES | {"input": 1}, (), 1),
+        (FIRST, ("--beta", "x"), 2),
+        (MESSAGES, ("--turn2", "x"), 2),
+    ]:
+        got, output = explain_file(tmp_path, body, *arguments)
+        assert (got, 0 <= output.find(note) < output.index("error: ")) == (code, True), output
+    assert note not in explain_file(tmp_path, FIRST | {"n": 2}, "--dialect", "chat")[1]
+
+
+def test_what_strict_mode_refuses_is_refused(tmp_path: Path) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text('[vertex]\nproject = "p"\nlocation = "global"\n[server]\nstrict = true\n')
+    config = ("--config", str(strict))
+    native = MESSAGES | {"service_tier": "auto"}
+    for body in (FIRST, native, RESPONSES):
+        code, lenient = explain_file(tmp_path, body)
+        assert (code, "notices:\n" in lenient) == (0, True), lenient
+        for arguments in (config, ("--strict",), ("--set", "server.strict=true"), (*config, "--strict")):
+            code, output = explain_file(tmp_path, body, *arguments)
+            assert (code, "error: 400" in output, "Strict mode allows no changes." in output) == (1, True, True), output
+        for arguments in ((*config, "--no-strict"), (*config, "--set", "server.strict=false"), ("--no-strict",)):
+            assert explain_file(tmp_path, body, *arguments)[0] == 0
+    assert explain_file(tmp_path, MESSAGES, *config)[0] == 0, "nothing of it is changed"
+
+
+def test_settings_of_the_command_line_apply(tmp_path: Path) -> None:
+    assert "/projects/mine/locations/global/" in explain_file(tmp_path, FIRST, "--set", "vertex.project=mine")[1]
+    assert explain_file(tmp_path, FIRST, "--set", "vertex.projekt=mine")[0] == 1
 
 
 def test_a_guess_names_the_other_dialects(tmp_path: Path) -> None:

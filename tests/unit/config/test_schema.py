@@ -167,3 +167,8 @@ def test_a_value_out_of_bounds_is_refused_by_its_path(settings: dict[str, Any]) 
     section, inner = next(iter(settings.items()))
     assert section in str(caught.value)
     assert not isinstance(inner, dict) or next(iter(inner)) in str(caught.value)
+
+
+def test_null_is_named_as_such() -> None:
+    with pytest.raises(ConfigError, match=r"server\.port: it is null; expected a whole number"):
+        Config.from_dict({"server": {"port": None}})

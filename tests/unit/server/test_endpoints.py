@@ -62,10 +62,18 @@ async def test_a_request_becomes_an_inbound(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("value", "strict"),
-    [("1", True), ("true", True), (" TRUE ", True), ("0", False), ("false", False), ("", False), ("yes", False)],
+    [("1", True), ("true", True), (" TRUE ", True), ("0", False), ("false", False), ("False", False), ("", False)],
 )
 async def test_strict_mode(value: str, strict: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await inbound_of({"x-modelmux-strict": value}, monkeypatch)).strict is strict
+
+
+@pytest.mark.parametrize("value", ["yes", "on", "2", "tru", "true, false", "-", "\u0661"])
+async def test_a_value_of_strict_mode_that_is_unknown_is_not_taken_as_off(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidRequest, match="'x-modelmux-strict' is not one of true, false, 1 and 0"):
+        await inbound_of({"x-modelmux-strict": value}, monkeypatch)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("30", 30.0), (" 2.5 ", 2.5), ("0", 0.0), ("999999999.999999999", 1e9)])

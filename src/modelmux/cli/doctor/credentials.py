@@ -37,6 +37,9 @@ def check_credentials(context: DoctorContext) -> Iterator[Result]:
         detail = "auth.access_token is set; it cannot be renewed and lasts about an hour"
         yield Result("access token", "warn", detail, "for more than a trial, set auth.service_account_file instead")
         return
+    if context.broken is not None:
+        yield context.skipped("access token")
+        return
     started = time.monotonic()
     outcome = _acquire_within(loaded, context.trust, _TIMEOUT)
     elapsed_ms = round(1000 * (time.monotonic() - started))

@@ -16,6 +16,7 @@ from modelmux.config.load import SYSTEM_FILE, user_file
 from modelmux.config.settings import settings
 from modelmux.config.sources import ConfigSource
 from modelmux.upstream.google_auth.loaders import key_file_problems
+from modelmux.upstream.trust import configured_trust
 
 _NONE: Final = "`modelmux config init` writes one; environment variables are enough, too"
 
@@ -46,6 +47,11 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
     key_file = context.loaded.config.auth.service_account_file
     if key_file is not None:
         yield _key_file(expand_user(key_file))
+    try:
+        configured_trust(context.loaded.config.tls.ca_file, {})
+    except ConfigError as error:
+        context.broken = "tls.ca_file"
+        yield Result("tls.ca_file", "fail", error.problems[0].removeprefix("tls.ca_file: "), error.hint)
 
 
 def _file(source: ConfigSource, path: Path) -> Result:

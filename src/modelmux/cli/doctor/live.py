@@ -57,6 +57,8 @@ def check_live(context: DoctorContext, today: date) -> list[Result]:
     deployments = context.deployments()
     if not deployments:
         return [Result("live", "skip", "there are no deployments to call", "correct the configuration first")]
+    if context.broken is not None:
+        return [context.skipped("live")]
     if context.token is None:
         return [Result("live", "skip", "there is no access token", "fix the credentials first")]
     try:

@@ -18,7 +18,7 @@ from modelmux.errors import GatewayError, UpstreamUnreachable
 from modelmux.upstream.connect import AddressInfo, connect, resolve
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies, Proxy
-from modelmux.upstream.trust import NO_TRUST, Trust, read_trust, tls_context
+from modelmux.upstream.trust import NO_TRUST, Trust, tls_context
 from modelmux.wire.http import HttpCall, Origin, Timeouts
 
 #: Seconds for each stage of checking one host.
@@ -40,21 +40,19 @@ def check_network(context: DoctorContext) -> list[Result]:
     try:
         proxies = Proxies.from_environment(context.process)
     except ValueError as error:
+        context.broken = "the proxy variable"
         return [Result("proxy", "fail", str(error), "use http://host:port, or unset the variable")]
-    return [*_authorities(context), *invalid, *asyncio.run(_check_all(origins, proxies, context.trust))]
+    results = [*_authorities(context), *invalid]
+    if context.broken is not None:  # no certificate can be judged
+        results += [context.skipped(origin.authority) for origin in origins if origin.scheme == "https"]
+        origins = [origin for origin in origins if origin.scheme != "https"]
+    return results + asyncio.run(_check_all(origins, proxies, context.trust))
 
 
 def _authorities(context: DoctorContext) -> list[Result]:
-    """The files of certificate authorities in use, and those that cannot be used."""
-    results: list[Result] = []
-    trust, config = context.trust, context.config
-    if config is not None and config.tls.ca_file is not None:
-        try:
-            read_trust(config.tls.ca_file, {})
-        except OSError as error:
-            detail = f"{config.tls.ca_file}: {error.strerror or error}"
-            results.append(Result("tls.ca_file", "fail", detail, "name a readable PEM file with certificates"))
-    results += [Result(name, "ok", f"adds the certificate authorities of {path}") for name, path in trust.sources]
+    """The files of certificate authorities in use, and the variables whose file cannot be used."""
+    trust = context.trust
+    results = [Result(name, "ok", f"adds the certificate authorities of {path}") for name, path in trust.sources]
     hint = "name a readable PEM file with certificates, or unset the variable"
     return results + [Result(name, "warn", f"is not used: {problem}", hint) for name, problem in trust.problems]
 

@@ -42,6 +42,7 @@ class DoctorContext:
     :param process: the variables including ``.env``, which everything else reads.
     :param served: routes whose deployments are checked, and whether the operator configured them.
     :param token: a Google access token, once obtained; ``quota_project`` belongs to it.
+    :param broken: what was reported as a failure and keeps everything else from connecting, such as ``tls.ca_file``.
     """
 
     config_path: Path | None
@@ -53,6 +54,11 @@ class DoctorContext:
     served: list[tuple[Route, bool]] = field(default_factory=list)
     token: str | None = field(default=None, repr=False)
     quota_project: str | None = None
+    broken: str | None = None
+
+    def skipped(self, check: str) -> Result:
+        """The result of a check that cannot be made as long as something is broken."""
+        return Result(check, "skip", f"needs {self.broken}", f"correct {self.broken} first")
 
     @property
     def trust(self) -> Trust:

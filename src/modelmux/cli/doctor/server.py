@@ -32,7 +32,9 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
     except ConfigError as error:
         yield Result("exposure", "fail", error.problems[0], error.hint)
     yield from _check_host_names(config)
-    if context.routes is not None:  # else the problem is reported with the models
+    if context.broken is not None:
+        yield context.skipped("start")
+    elif context.routes is not None:  # else the problem is reported with the models
         try:
             create_app(config, state=LocalState(None))  # opens nothing
         except ConfigError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,16 +14,18 @@ from modelmux.cli.exit import USAGE
 from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect
 from modelmux.cli.explain.messages import explain_messages
 from modelmux.cli.explain.translated import Translated, compare, show, translate
+from modelmux.cli.options import set_option
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
-from modelmux.config import Config, ConfigError, build_routes, load
+from modelmux.config import Config, ConfigError, build_routes, load, parse
 from modelmux.dialects.base import DialectOptions
 from modelmux.errors import GatewayError
 from modelmux.runtime import Runtime
 
 _STDIN = Path("-")
-_DEFAULT_CONFIG = {"vertex": {"project": "PROJECT", "location": "global"}}
+_DEFAULT_CONFIG = '[vertex]\nproject = "PROJECT"\nlocation = "global"\n'
 _CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
 _DIALECT_HELP = "API of the request, guessed from its fields by default: " + ", ".join(DIALECTS) + "."
+_STRICT_HELP = "Reject a request that would be changed. Default: server.strict."
 _TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
 
 
@@ -31,45 +34,52 @@ _TURN2_HELP = "The next request of the same conversation; checks that the first 
 @click.option("--model", help="Use this model instead of the one in the request, which needs none then.")
 @click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
+@set_option
+@click.option("--strict/--no-strict", "strict", default=None, help=_STRICT_HELP)
 @click.option("--dialect", type=click.Choice([*DIALECTS, *SHORT_NAMES]), metavar="NAME", help=_DIALECT_HELP)
 @click.option("--beta", "betas", multiple=True, metavar="VALUE", help="Value of the header anthropic-beta; repeatable.")
 def explain(
-    request: Path, model: str | None, turn2: Path | None, config_path: Path | None, dialect: str | None,
-    betas: tuple[str, ...],
+    request: Path, model: str | None, turn2: Path | None, config_path: Path | None, overrides: dict[str, Any],
+    strict: bool | None, dialect: str | None, betas: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Print the URLs, the exact body and all notices for the request in the file REQUEST, or in stdin for `-`.
 
     A name that is served by several models has a body for each, where they differ.
     """
     try:
-        config = load(config_path) if config_path else Config.from_dict(_DEFAULT_CONFIG)
+        config = load(config_path, overrides) if config_path else parse(_DEFAULT_CONFIG, overrides)
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_config_error(error)
+    strict = config.server.strict if strict is None else strict
     body = _read(request)
     name = SHORT_NAMES.get(dialect, dialect) if dialect else guess_dialect(body)
+    guess = _Guess(None if dialect else name)
     is_relayed = name == "anthropic_messages"
     if turn2 is not None and is_relayed:
+        guess.tell()
         exit_with_error(["--turn2 is for requests that are translated"], "Messages are sent as they are.", code=USAGE)
     if betas and not is_relayed:
+        guess.tell()
         exit_with_error(["--beta is for Messages"], "Add --dialect anthropic_messages, or leave it out.", code=USAGE)
     try:
         if is_relayed:
-            explain_messages(body, model, betas, routes.find)
-            _note_dialect(name, dialect)
+            explain_messages(body, model, betas, routes.find, strict=strict)
+            guess.tell()
             return
         options = _options(config)
-        first = translate(DIALECTS[name], body, model, routes.find, options)
+        first = translate(DIALECTS[name], body, model, routes.find, options)._replace(strict=strict)
         prepared = first.prepare(first.route.card)
         show(first, prepared)
-        _note_dialect(name, dialect)
+        guess.tell()
         _note_stream(first, prepared)
         _note_stored(first)
         if turn2 is not None:
-            second = translate(DIALECTS[name], _read(turn2), model, routes.find, options)
+            second = translate(DIALECTS[name], _read(turn2), model, routes.find, options)._replace(strict=strict)
             _note_stored(second)
             compare(prepared, second.prepare(second.route.card))
     except GatewayError as error:
+        guess.tell()
         where = f" ({error.param})" if error.param else ""
         exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
 
@@ -91,11 +101,21 @@ def _read(path: Path) -> bytes:
         exit_with_error([f"{path}: cannot be read: {error.strerror}"], "Pass a file with the body of a request.")
 
 
-def _note_dialect(name: str, chosen: str | None) -> None:
-    """Where it was guessed: that another one may have been meant."""
-    if chosen is None:
-        others = " or ".join(f"--dialect {short}" for short, long in SHORT_NAMES.items() if long != name)
-        print_lines("note", [f"the request was read as {name}; {others} changes that"], "cyan")
+class _Guess:
+    """The note that a dialect was guessed, and that another one may have been meant. Told once: after what is shown, or
+    before an error, which may come from the guess.
+
+    :param name: the dialect; None if it was not guessed.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+
+    def tell(self) -> None:
+        name, self._name = self._name, None
+        if name is not None:
+            others = " or ".join(f"--dialect {short}" for short, long in SHORT_NAMES.items() if long != name)
+            print_lines("note", [f"the request was read as {name}; {others} changes that"], "cyan")
 
 
 def _note_stream(translated: Translated, prepared: PreparedRequest) -> None:

@@ -23,12 +23,23 @@ _MESSAGES_FIELDS: Final = frozenset(
     {"anthropic_version", "anthropic_beta", "system", "stop_sequences", "output_config", "context_management"}
 )
 _MESSAGES_BLOCKS: Final = frozenset({"tool_use", "tool_result", "image", "document"})
+#: Fields, roles and parts that only requests of Chat Completions have. They decide: Chat Completions takes fields of
+#: Messages as well, and Messages none of these.
+_CHAT_FIELDS: Final = frozenset(
+    {
+        "response_format", "max_completion_tokens", "reasoning_effort", "parallel_tool_calls", "stream_options",
+        "functions", "function_call", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs",
+    }
+)  # fmt: skip
+_CHAT_ROLES: Final = frozenset({"tool", "function", "developer"})
+_CHAT_MESSAGE_FIELDS: Final = frozenset({"tool_calls", "tool_call_id", "function_call"})
+_CHAT_PARTS: Final = frozenset({"image_url", "input_audio", "file", "refusal"})
 #: Fields that only requests of Responses have.
 _RESPONSES_FIELDS: Final = frozenset({"input", "previous_response_id", "instructions", "max_output_tokens"})
 
 
 def guess_dialect(body: bytes) -> str:
-    """The name of the dialect that a body has; Chat Completions if it could be of several."""
+    """The name of the dialect that a body has; Chat Completions if it could be of several, or mixes them."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -37,7 +48,18 @@ def guess_dialect(body: bytes) -> str:
         return "openai_chat"
     if "messages" not in content and not _RESPONSES_FIELDS.isdisjoint(content):
         return "openai_responses"
-    return "anthropic_messages" if _is_messages(content) else "openai_chat"
+    return "anthropic_messages" if _is_messages(content) and not _is_chat(content) else "openai_chat"
+
+
+def _is_chat(content: dict[str, Any]) -> bool:
+    if not _CHAT_FIELDS.isdisjoint(content) or isinstance(content.get("tool_choice"), str):
+        return True
+    if any("function" in tool for tool in _objects(content, "tools")):
+        return True
+    for message in _objects(content, "messages"):
+        if str(message.get("role")) in _CHAT_ROLES or not _CHAT_MESSAGE_FIELDS.isdisjoint(message):
+            return True
+    return any(str(part.get("type")) in _CHAT_PARTS for part in _objects(content, "messages", "content"))
 
 
 def _is_messages(content: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.native import NativeRequest, remote_files
+from modelmux.claude.notices import reject_notices
 from modelmux.cli.explain.calls import show_calls
 from modelmux.dialects.anthropic_messages.request import decode_native
 from modelmux.providers.base import NativePrepared
@@ -18,8 +19,12 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.wire.google.vertex import verb
 
 
-def explain_messages(body: bytes, model: str | None, betas: Iterable[str], find: Callable[[str], Route]) -> None:
+def explain_messages(
+    body: bytes, model: str | None, betas: Iterable[str], find: Callable[[str], Route], *, strict: bool
+) -> None:
     """Print the calls of each model of the route.
+
+    :param strict: reject the request where it would be changed.
 
     :raises GatewayError: the gateway rejects the request.
     """
@@ -30,17 +35,20 @@ def explain_messages(body: bytes, model: str | None, betas: Iterable[str], find:
     native = _with_placeholders(decoded.native)
     show_calls(
         route,
-        _prepare(native, route.card, route),
-        lambda card: _prepare(native, card, route),
+        _prepare(native, route.card, route, strict=strict),
+        lambda card: _prepare(native, card, route, strict=strict),
         lambda prepared, deployments: _show_call(prepared, deployments, stream=decoded.stream),
         key=lambda prepared: prepared,
     )
 
 
-def _prepare(native: NativeRequest, card: ModelCard, route: Route) -> NativePrepared:
+def _prepare(native: NativeRequest, card: ModelCard, route: Route, *, strict: bool) -> NativePrepared:
     """Other models of a route do not get the thinking of the first."""
     drops = bool if card.id != route.card.id else None
-    return prepare_native(native, card, route.options, drops=drops)
+    prepared = prepare_native(native, card, route.options, drops=drops)
+    if strict:
+        reject_notices(prepared.notices)
+    return prepared
 
 
 def _with_placeholders(native: NativeRequest) -> NativeRequest:

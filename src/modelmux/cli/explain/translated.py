@@ -12,7 +12,7 @@ import msgspec
 from modelmux.catalog import ModelCard
 from modelmux.claude.embed import embed
 from modelmux.claude.limits import LONG_REPLY_TOKENS
-from modelmux.claude.notices import Notice
+from modelmux.claude.notices import Notice, reject_notices
 from modelmux.claude.prefix import first_difference
 from modelmux.claude.prepare import PreparedRequest, prepare
 from modelmux.claude.reply_plan import ReplyPlan
@@ -32,6 +32,7 @@ class Translated(NamedTuple):
     """A request, ready to be prepared for each model of its route.
 
     :param stored: what it refers to in the store; None if it is complete.
+    :param strict: reject the request where it would be changed.
     """
 
     request: ClaudeRequest
@@ -39,11 +40,14 @@ class Translated(NamedTuple):
     route: Route
     wants_stream: bool
     stored: HistoryQuery | None
+    strict: bool = False
 
     def prepare(self, card: ModelCard) -> PreparedRequest:
-        """:raises InvalidRequest: the model cannot answer it."""
+        """:raises InvalidRequest: the model cannot answer it, or strict mode forbids the changes it needs."""
         is_other = card.id != self.route.card.id
         prepared = prepare(self.request, self.plan, card, self.route.options, other_model=is_other)
+        if self.strict:
+            reject_notices(prepared.notices)
         streams = self.wants_stream or prepared.body.max_tokens > LONG_REPLY_TOKENS
         prepared.body.stream = True if streams else None
         return prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import ClassVar, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.dialects.anthropic_messages.errors import error_body
 from modelmux.dialects.base import ReplyEncoder
-from modelmux.errors import GatewayError, UpstreamBroken
+from modelmux.errors import GatewayError, UpstreamBroken, without_traceback
 from modelmux.wire import sse
 from modelmux.wire.anthropic import Message, StreamEvent, decode_event
 from modelmux.wire.anthropic.text_delta_run import TextDeltaRun
@@ -48,7 +49,9 @@ class MessagesEncoder(ReplyEncoder):
         ):
             data = self._renamed(data)
         if self._keys is not None:
-            data = _with_client_keys(data, self._keys)
+            data, count, self.failure = _with_client_keys(data, self._keys)
+            if self.failure is not None:
+                events = _first(events, count)
         for event in events:
             if isinstance(event, TextDeltaRun) or event.type == "content_block_delta":
                 self.content_started = True
@@ -86,26 +89,48 @@ class MessagesEncoder(ReplyEncoder):
         return b"".join([*pieces, data[copied:]])
 
 
-def _with_client_keys(data: bytes, keys: ReplyKeys) -> bytes:
-    """The events with the client's keys in the arguments of calls; those without stay in their bytes."""
+def _with_client_keys(data: bytes, keys: ReplyKeys) -> tuple[bytes, int, GatewayError | None]:
+    """The events with the client's keys in the arguments of calls; those without stay in their bytes.
+
+    :returns: also the number of events, and why the one behind them cannot be edited, if there is such a one.
+    :raises UpstreamBroken: the first one cannot be edited.
+    """
     pieces: list[bytes] = []
-    copied = 0
+    copied = count = 0
     for start, end in sse.data_spans(data):
         event = sse.SSEDecoder().feed(data[start:end])[0]
         decoded = decode_event(event.data)
         shown = keys.feed(decoded)
-        if len(shown) == 1 and shown[0] is decoded:
-            continue
-        pieces.append(data[copied:start])
-        copied = end
-        for item in shown:
-            if item is decoded:
-                pieces.append(data[start:end])
-            elif item.type == decoded.type:
-                pieces.append(sse.encode_named(event.name, _one_line(_edited(event.data, _changes(item)))))
-            else:  # what is left of a key at the end of its block
-                pieces.append(sse.encode_named(item.type.encode(), msgspec.json.encode(item)))
-    return b"".join([*pieces, data[copied:]])
+        if len(shown) != 1 or shown[0] is not decoded:
+            pieces.append(data[copied:start])
+            try:
+                pieces += [_event_with_keys(item, decoded, event, data[start:end]) for item in shown]
+            except UpstreamBroken as error:
+                if count == 0:
+                    raise
+                return b"".join(pieces), count, without_traceback(error)
+            copied = end
+        count += 1
+    return b"".join([*pieces, data[copied:]]), count, None
+
+
+def _event_with_keys(item: StreamEvent, original: StreamEvent, event: sse.Event, data: bytes) -> bytes:
+    """One event for the client.
+
+    :param original: the event that it was made of, with its bytes.
+    :raises UpstreamBroken: it cannot be edited.
+    """
+    if item is original:
+        return data
+    if item.type == original.type:
+        return sse.encode_named(event.name, _one_line(_edited(event.data, _changes(item))))
+    return sse.encode_named(item.type.encode(), msgspec.json.encode(item))  # what is left of a key behind its block
+
+
+def _first(events: Sequence[StreamEvent | TextDeltaRun], count: int) -> list[StreamEvent | TextDeltaRun]:
+    """The events among the first ``count``, where each text of a run is one. No run goes beyond them."""
+    ends = accumulate(len(event.texts) if isinstance(event, TextDeltaRun) else 1 for event in events)
+    return [event for event, end in zip(events, ends, strict=True) if end <= count]
 
 
 def _changes(event: StreamEvent) -> dict[Path, bytes | None]:

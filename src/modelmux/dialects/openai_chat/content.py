@@ -108,8 +108,8 @@ def _block(part: Part, ctx: TranslationContext, path: str) -> UserBlock | None:
 def _image(part: ImagePart, ctx: TranslationContext, path: str) -> UserBlock:
     field = f"{path}.image_url"
     if isinstance(part.image_url, ImageURL):
-        return image_block(part.image_url.url, part.image_url.detail, ctx, path, field)
-    return image_block(part.image_url, None, ctx, path, field)
+        return image_block(part.image_url.url, part.image_url.detail, ctx, field)
+    return image_block(part.image_url, None, ctx, field)
 
 
 def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
@@ -121,5 +121,5 @@ def _file(part: FilePart, ctx: TranslationContext, path: str) -> UserBlock:
             hint="Send the file as a data URL in file_data.",
         )
     if file.file_url is not None and not file.file_data:
-        return document_block(file.file_url, file.filename, ctx, path, f"{path}.file.file_url")
-    return document_block(file.file_data or "", file.filename, ctx, path, f"{path}.file.file_data")
+        return document_block(file.file_url, file.filename, ctx, f"{path}.file.file_url")
+    return document_block(file.file_data or "", file.filename, ctx, f"{path}.file.file_data")

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest, Origins
+from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
 from modelmux.dialects.openai_chat.normalise.body import normalise
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
@@ -46,6 +46,7 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
         fields,
         max_tokens=tuple(map(path, fields.max_tokens)),
         tools={name: path(position) for name, position in fields.tools.items()},
+        tool_members=_schemas(fields, rewrite),
         answer_format=path(fields.answer_format),
         answer_schema=path(fields.answer_schema),
         web_search=path(fields.web_search),
@@ -54,8 +55,17 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
     return replace(
         request,
         late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
-        remote_files=tuple(replace(f, path=path(f.path), field=path(f.field)) for f in request.remote_files),
+        remote_files=tuple(replace(f, field=path(f.field)) for f in request.remote_files),
         fields=names,
         origins=Origins((block, path(position)) for block, position in request.origins),
         notices=(*rewrite.notices.items, *notices),
     )
+
+
+def _schemas(fields: FieldNames, rewrite: Rewrite) -> dict[str, str]:
+    """The paths of schemas of tools that have another name than ``parameters``, or another place."""
+    schemas = {
+        f"{rewrite.client_path(position)}.{fields.tool_schema}": rewrite.client_path(f"{position}.{fields.tool_schema}")
+        for position in fields.tools.values()
+    }
+    return {usual: own for usual, own in schemas.items() if own != usual}

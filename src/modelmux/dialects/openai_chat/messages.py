@@ -145,10 +145,11 @@ def _add_assistant(message: AssistantMessage, builder: ConversationBuilder, ctx:
         [*text_blocks(message.content, ctx, path, is_reply=True), anthropic.TextBlock(message.refusal or "")]
     )
     builder.set_cache_breakpoint(orphan)
-    if (
-        texts or message.tool_calls or message.function_call
-    ):  # a reply does not consist of thinking alone, or end with it
-        builder.add_assistant(*returned_thinking(message), *texts)
+    thinking = returned_thinking(message, ctx.notices, path)
+    if texts or message.tool_calls or message.function_call:
+        builder.add_assistant(*thinking, *texts)
+    elif thinking:
+        ctx.notices.add("dropped", path, "Thinking that nothing follows is not sent.")
     for index, call in enumerate(message.tool_calls or ()):
         call_path = f"{path}.tool_calls.{index}"
         if isinstance(call, FunctionToolCall):

@@ -41,6 +41,8 @@ SDK_MEMBERS: Final[dict[str, str]] = {
     "messages.*.content.*._meta": "mcp: a part of a tool's result.",
     "messages.*.content.*.meta": "mcp: a part of a tool's result.",
     "messages.*.content.*.index": "langchain-core: content folded from a stream.",
+    "messages.*.content.*.state": "AI SDK: a part of a `UIMessage`.",
+    "messages.*.content.*.providerMetadata": "AI SDK: a part of a `UIMessage`, with metadata of other providers.",
     "messages.*.content.*.id": "langchain-core: a standard content block.",
 }
 _INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")

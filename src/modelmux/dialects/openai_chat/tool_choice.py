@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from modelmux.claude.identifiers import to_valid_identifier
 from modelmux.claude.notices import Notices
 from modelmux.dialects.openai_shared.foreign.rewrite import unread
+from modelmux.dialects.openai_shared.tools import listed, quoted, undeclared
 from modelmux.dialects.openai_shared.web_search import is_web_search
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
@@ -39,7 +40,7 @@ def translate_tool_choice(
     """
     choice = _choice(request)
     if isinstance(choice, AllowedToolsChoice):
-        tools, searches = _allowed(choice, tools, searches=searches)
+        tools, searches = _allowed(choice, request, tools, searches=searches)
         choice = choice.allowed_tools.mode
     return tools, _translate(choice, request, tools, searches=searches), searches
 
@@ -61,13 +62,20 @@ def _translate(
         if searches and is_web_search(choice):
             return ToolChoice("tool", WEB_SEARCH_NAME, disable_parallel_tool_use=single)
         if choice not in _WORDS:
+            field, word = _field(request), quoted(choice) or "it"
             raise InvalidRequest(
-                "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
+                f"Invalid value for '{field}': {word} is neither a mode nor a tool of 'tools'.",
+                param=field,
+                hint=f"Use none, auto, required or a tool; 'tools' declares {listed(_declared(request, searches))}.",
             )
         return ToolChoice(_WORDS[choice], disable_parallel_tool_use=single and choice != "none")
-    name = to_valid_identifier((choice.function if isinstance(choice, FunctionChoice) else choice.custom).name)
+    named = (choice.function if isinstance(choice, FunctionChoice) else choice.custom).name
+    name = to_valid_identifier(named)
     if all(tool.name != name for tool in tools) and not (searches and name == WEB_SEARCH_NAME):
-        raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'.", param="tool_choice")
+        field, shown = _field(request), quoted(named)
+        which = f"the tool {shown}, which" if shown else "a tool that"
+        message = f"'{field}' names {which} is not in 'tools'."
+        raise undeclared(message, _declared(request, searches), field)
     return ToolChoice("tool", name, disable_parallel_tool_use=single)
 
 
@@ -85,6 +93,10 @@ def report_unknown(request: ChatRequest, notices: Notices) -> None:
             notices.ignore_unknown(name[:80], "Only the name of an allowed tool is read.")
 
 
+def _field(request: ChatRequest) -> str:
+    return "function_call" if request.tool_choice is None else "tool_choice"
+
+
 def _choice(request: ChatRequest) -> Choice:
     """``tool_choice``, or else the legacy ``function_call``."""
     if request.tool_choice is not None:
@@ -94,26 +106,41 @@ def _choice(request: ChatRequest) -> Choice:
     return request.function_call
 
 
-def _allowed(choice: AllowedToolsChoice, tools: list[Tool], *, searches: bool) -> tuple[list[Tool], bool]:
+def _allowed(
+    choice: AllowedToolsChoice, request: ChatRequest, tools: list[Tool], *, searches: bool
+) -> tuple[list[Tool], bool]:
     """The subset a client allows, in the order of the definitions, and whether web search is allowed.
 
     :raises InvalidRequest: a name that is not defined, or no name at all.
     """
     defined = {tool.name for tool in tools} | ({WEB_SEARCH_NAME} if searches else set())
-    allowed = {_allowed_name(entry, index, defined) for index, entry in enumerate(choice.allowed_tools.tools)}
+    allowed = set()
+    for index, entry in enumerate(choice.allowed_tools.tools):
+        name = _allowed_name(entry)
+        if name is None or to_valid_identifier(name) not in defined:
+            field = f"tool_choice.allowed_tools.tools.{index}"
+            shown = quoted(name)
+            which = f"The allowed tool {shown}" if shown else "An allowed tool"
+            raise undeclared(f"{which} is not in 'tools'.", _declared(request, searches), field)
+        allowed.add(to_valid_identifier(name))
     if not allowed:
         field = "tool_choice.allowed_tools.tools"
         raise InvalidRequest("No tool is allowed.", param=field, hint="Name one, or use tool_choice 'none'.")
     return [tool for tool in tools if tool.name in allowed], searches and WEB_SEARCH_NAME in allowed
 
 
-def _allowed_name(entry: dict[str, Any], index: int, defined: set[str]) -> str:
+def _allowed_name(entry: dict[str, Any]) -> str | None:
+    """The client's name of an allowed tool."""
     definition = entry.get("function") or entry.get("custom") or entry
     name = definition.get("name") if isinstance(definition, dict) else None
     kind = entry.get("type")
     if isinstance(kind, str) and is_web_search(kind):
-        name = WEB_SEARCH_NAME
-    if not isinstance(name, str) or to_valid_identifier(name) not in defined:
-        field = f"tool_choice.allowed_tools.tools.{index}"
-        raise InvalidRequest("An allowed tool is not in 'tools'.", param=field, hint="Define it in 'tools'.")
-    return to_valid_identifier(name)
+        return WEB_SEARCH_NAME
+    return name if isinstance(name, str) else None
+
+
+def _declared(request: ChatRequest, searches: bool) -> list[str]:
+    """The client's names of its tools."""
+    definitions = [tool.function or tool.custom for tool in request.tools or ()] + list(request.functions or ())
+    names = [definition.name for definition in definitions if definition is not None]
+    return [*names, WEB_SEARCH_NAME] if searches else names

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from modelmux.claude.schema.root import to_object_root
+from modelmux.dialects.openai_chat.tool_types import unsupported_type
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
-from modelmux.dialects.openai_shared.foreign.rewrite import is_type_name
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
 from modelmux.dialects.openai_shared.web_search import web_search_tool
 from modelmux.errors import InvalidRequest
@@ -48,10 +48,7 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
     tools: list[tuple[Tool, str]] = []
     for index, tool in enumerate(request.tools or ()):
         if tool.type not in ("function", "custom"):
-            named = f"type '{tool.type}'" if is_type_name(tool.type) else "this type"
-            raise InvalidRequest(
-                f"Vertex AI does not support tools of {named}.", param=f"tools.{index}.type", hint="Declare a function."
-            )
+            raise unsupported_type(tool.type, f"tools.{index}.type")
         path = f"tools.{index}.{tool.type}"
         if (tool.function if tool.type == "function" else tool.custom) is None:
             raise InvalidRequest(

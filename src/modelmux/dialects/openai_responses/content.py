@@ -20,19 +20,24 @@ from modelmux.wire.openai.responses_items import FilePart, ImagePart, RefusalPar
 from modelmux.wire.openai.responses_members import ImageURL
 
 
-def text_blocks(content: Any, ctx: TranslationContext, path: str) -> list[anthropic.TextBlock]:
-    """Content that may hold only text (system, assistant) as blocks, blank ones included. Calls are not content.
+def text_blocks(
+    content: Any, ctx: TranslationContext, path: str, *, is_reply: bool = False
+) -> list[anthropic.TextBlock]:
+    """Content that may hold only text (system, assistant) as blocks, blank ones included.
 
     :param content: as ``decode_parts`` returns it.
     :param path: of the content.
+    :param is_reply: calls belong to it, which are not content.
     :raises InvalidRequest: a part of another kind.
     """
     if isinstance(content, str):
         return [anthropic.TextBlock(content)]
     blocks: list[anthropic.TextBlock] = []
     for index, part in enumerate(content or ()):
-        if isinstance(part, Call | LeftOut):
+        if isinstance(part, LeftOut) or (is_reply and isinstance(part, Call)):
             continue
+        if isinstance(part, Call):
+            raise _misplaced(part.path, "A tool call belongs to an assistant message.")
         if isinstance(part, Result):
             raise _misplaced(part.path, "A tool result belongs to a user message.")
         if not isinstance(part, TextPart | RefusalPart):
@@ -104,13 +109,13 @@ def _image(part: ImagePart, ctx: TranslationContext, path: str, fields: Mapping[
     if part.image_url is None:
         raise _no_file(part.file_id, path, "image_url")
     url = part.image_url.url if isinstance(part.image_url, ImageURL) else part.image_url
-    return image_block(url, None, ctx, path, fields.get("image_url", f"{path}.image_url"))
+    return image_block(url, None, ctx, fields.get("image_url", f"{path}.image_url"))
 
 
 def _file(part: FilePart, ctx: TranslationContext, path: str, fields: Mapping[str, str]) -> UserBlock:
     for name, value in (("file_data", part.file_data), ("file_url", part.file_url)):
         if value:
-            return document_block(value, part.filename, ctx, path, fields.get(name, f"{path}.{name}"))
+            return document_block(value, part.filename, ctx, fields.get(name, f"{path}.{name}"))
     raise _no_file(part.file_id, path, "file_data")
 
 

@@ -17,7 +17,7 @@ from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.foreign.calls import normalise_call, normalise_calls, normalise_function_call
-from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, SERVER_TOOLS, normalise_part
+from modelmux.dialects.openai_shared.foreign.parts import CALLS, RESULTS, SERVER_TOOLS, normalise_part, taken_types
 from modelmux.dialects.openai_shared.foreign.parts import PART_TYPES as FOREIGN_TYPES
 from modelmux.dialects.openai_shared.foreign.records import is_part
 from modelmux.dialects.openai_shared.foreign.rewrite import (
@@ -93,8 +93,10 @@ class LeftOut(Struct, frozen=True):
 class ForeignReader:
     """Reads the foreign shapes of one request."""
 
-    def __init__(self, ctx: TranslationContext) -> None:
+    def __init__(self, ctx: TranslationContext, role: str = "user") -> None:
+        """:param role: of the message that the parts belong to, which decides what an error lists."""
         self._ctx = ctx
+        self._role = role
 
     def part(self, raw: bytes, path: str) -> Any:
         """A part of an unknown type, or without one, as one of ``wire``'s or of this module's.
@@ -104,7 +106,8 @@ class ForeignReader:
         value = wire.decode_any(raw, path)
         kind = value.get("type") if isinstance(value, dict) else None
         if kind is not None and kind not in _TYPES:
-            raise unknown_value(kind, f"{path}.type", _TYPES)
+            taken = [name for name in taken_types(self._role, _TYPES) if name not in _THINKING]
+            raise unknown_value(kind, f"{path}.type", taken)
         if kind in CALLS:
             return self.call(value, path)
         if kind in RESULTS:
@@ -196,9 +199,7 @@ class ForeignReader:
         return msgspec.json.encode(content), f"{path}.content", first(value, "isError", "is_error") is True
 
     def _rewrite(self) -> Rewrite:
-        rewrite = Rewrite()
-        rewrite.notices = self._ctx.notices
-        return rewrite
+        return Rewrite(self._ctx.notices)
 
     def _native(self, part: Json, path: str, rewrite: Rewrite) -> Any:
         """A part of Chat Completions as one of Responses."""

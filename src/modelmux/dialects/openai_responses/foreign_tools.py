@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from modelmux.claude.notices import Notices
 from modelmux.dialects.openai_shared.foreign.rewrite import Json, Rewrite, without
 from modelmux.dialects.openai_shared.foreign.tools import (
     GOOGLE_SEARCH,
@@ -22,15 +21,16 @@ _INNER: Final = {
 }
 
 
-def native_tool(raw: bytes, path: str, notices: Notices) -> bytes:
+def native_tool(raw: bytes, path: str, rewrite: Rewrite) -> bytes:
     """A tool in the form of Responses; the same bytes if it is in no other.
 
+    :param rewrite: gets the notices, and the client's paths of what has another name.
     :raises InvalidRequest: a tool that can be read in no way.
     """
     value = decode_any(raw, path)
     if not isinstance(value, dict) or not _is_foreign(value):
         return raw
-    return msgspec.json.encode(_native(value, path, notices))
+    return msgspec.json.encode(_native(value, path, rewrite))
 
 
 def _is_foreign(value: Json) -> bool:
@@ -47,26 +47,29 @@ def _is_foreign(value: Json) -> bool:
     return foreign or (kind == "custom" and (not is_free_text(value) or isinstance(value.get("custom"), dict)))
 
 
-def _native(value: Json, path: str, notices: Notices) -> Json:
+def _native(value: Json, path: str, rewrite: Rewrite) -> Json:
     google = next((name for name in GOOGLE_SEARCH if name in value), None)
     if google is not None and not value.get("type"):
         options = value[google] if isinstance(value[google], dict) else {}
         return {**without(value, google), **options, "type": "web_search"}
-    rewrite = Rewrite()
     is_custom = value.get("type") == "custom" and is_free_text(value)
     kind = "custom" if is_custom else "function"
     nested = isinstance(value.get(kind), dict)
     tool = (normalise_custom_tool if is_custom else normalise_function_tool)(value, path, rewrite)
     definition = tool[kind]
     for name in without(definition, *_INNER[kind]) if nested else ():
-        notices.ignore_unknown(f"{path}.{kind}.{name}"[:80], "Not a field of a tool.")
+        rewrite.notices.ignore_unknown(f"{path}.{kind}.{name}"[:80], "Not a field of a tool.")
+    for name in _INNER[kind]:
+        spelling = rewrite.client_spelling(f"{path}.{kind}.{name}")
+        if spelling != f"{path}.{name}":
+            rewrite.renamed(f"{path}.{name}", spelling)
     known = {name: member for name, member in definition.items() if name in _INNER[kind]}
     return {**without(tool, kind), "type": kind, **known}
 
 
 def native_for_echo(value: Any) -> Any:
     """The same of a tool that a response repeats."""
-    return _native(value, "", Notices()) if isinstance(value, dict) and _is_foreign(value) else value
+    return _native(value, "", Rewrite()) if isinstance(value, dict) and _is_foreign(value) else value
 
 
 def native_choice(choice: Any) -> Any:

@@ -121,7 +121,8 @@ class ItemTranslator:
             return
         if item.name is not None:
             self._ctx.notices.add("ignored", f"{entry.path}.name", "Claude does not support names for participants.")
-        content = decode_parts(item.content, path, self._unknown, self._foreign)
+        reader = self._foreign if role == "user" else ForeignReader(self._ctx, role)
+        content = decode_parts(item.content, path, self._unknown, reader)
         if role in _SYSTEM:
             self._system(text_blocks(content, self._ctx, path), entry)
         elif role == "assistant":
@@ -142,7 +143,7 @@ class ItemTranslator:
             raise InvalidRequest(
                 "Claude does not support audio.", param=f"{path}.audio", hint="Send its transcript as content."
             )
-        texts = text_blocks(content, self._ctx, f"{path}.content")
+        texts = text_blocks(content, self._ctx, f"{path}.content", is_reply=True)
         if isinstance(item.refusal, str):
             texts.append(anthropic.TextBlock(item.refusal))
         calls = [part for part in content if isinstance(part, Call)] if isinstance(content, list) else []

@@ -153,6 +153,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     if compacts:
         items.conversation.add_user(anthropic.TextBlock(compaction.INSTRUCTION))
     body, cache = _body(request, items, table, ctx)
+    own = {target: name for name, target in request.taken.items()}
     stored = () if compacts or wire.store is False else stored_items(entries)
     store = _stores(request, stored, ctx)
     claude_request = ClaudeRequest(
@@ -166,15 +167,20 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         client_ids=items.conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
         fields=FieldNames(
-            max_tokens=("max_output_tokens",) if wire.max_output_tokens is not None else (),
+            max_tokens=(own.get("max_output_tokens", "max_output_tokens"),)
+            if wire.max_output_tokens is not None
+            else (),
             messages="input",
             tools=table.paths,
             tool_schema="parameters",
-            answer_format="text.format",
-            answer_schema=SCHEMA_FIELD,
+            tool_members=table.members,
+            answer_format=own.get("text.format", "text.format"),
+            answer_schema="response_format.json_schema.schema" if "text.format" in own else SCHEMA_FIELD,
             tool_names={upstream: tool.name for upstream, tool in table.clients.items() if tool.name != upstream},
             user="safety_identifier" if wire.safety_identifier else "user",
-            reasoning=None if wire.reasoning is None and items.effort is None else "reasoning.effort",
+            reasoning=None
+            if wire.reasoning is None and items.effort is None
+            else own.get("reasoning.effort", "reasoning.effort"),
         ),
         ends_in_cut_reply=items.ends_in_output,
         thinking_runs=tuple(items.thinking),

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from modelmux.dialects.openai_responses.local_tools import LOCAL_TOOLS
 from modelmux.dialects.openai_responses.tools import ToolTable
+from modelmux.dialects.openai_shared.foreign.rewrite import is_type_name
+from modelmux.dialects.openai_shared.tools import listed, quoted, undeclared
 from modelmux.dialects.openai_shared.web_search import is_web_search
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import Tool, ToolChoice
@@ -71,7 +73,9 @@ def _by_name(word: str, table: ToolTable) -> wire.ToolChoice:
     if is_web_search(word):
         return wire.ToolChoice(type=word)
     raise InvalidRequest(
-        "Invalid value for 'tool_choice'.", param="tool_choice", hint="Use none, auto, required or a function."
+        f"Invalid value for 'tool_choice': {quoted(word) or 'it'} is neither a mode nor a tool of 'tools'.",
+        param="tool_choice",
+        hint=f"Use none, auto, required or a tool; 'tools' declares {listed(table.declared)}.",
     )
 
 
@@ -79,12 +83,18 @@ def _named(choice: wire.ToolChoice, table: ToolTable) -> str:
     """:raises InvalidRequest: a tool that is not among those sent."""
     name = _find(choice.type, choice, table)
     if name is None:
-        raise InvalidRequest(
-            "'tool_choice' names a tool that is not in 'tools', or was left out.",
-            param="tool_choice",
-            hint="Define it in 'tools', or use tool_choice 'auto'.",
-        )
+        message = f"'tool_choice' names {_shown(choice)}, which is not in 'tools', or was left out."
+        raise undeclared(message, table.declared, "tool_choice")
     return name
+
+
+def _shown(choice: wire.ToolChoice | wire.AllowedTool) -> str:
+    """A tool by its name, or by its type, as an error shows it."""
+    named = choice.function or choice.custom or choice
+    if choice.type not in _NAMED:
+        return f"a tool of type '{choice.type}'" if is_type_name(choice.type) else "a tool"
+    shown = quoted(f"{named.namespace}.{named.name}" if named.namespace else named.name)
+    return "a tool" if shown is None else f"the tool {shown}"
 
 
 def _find(kind: str, choice: wire.ToolChoice | wire.AllowedTool, table: ToolTable) -> str | None:
@@ -108,9 +118,12 @@ def _allowed(allowed: Sequence[wire.AllowedTool], table: ToolTable) -> list[Tool
     searches = table.web_search is not None and table.web_search.name in names
     wants_left_out = table.has_left_out_search and any(is_web_search(entry.type) for entry in allowed)
     if not tools and not searches and not wants_left_out:  # of what was left out, a notice tells
-        raise InvalidRequest(
-            "No tool is allowed.", param="tool_choice.tools", hint="Name one of 'tools', or use tool_choice 'none'."
-        )
+        field = "tool_choice.tools"
+        if not allowed:
+            hint = "Name one of 'tools', or use tool_choice 'none'."
+            raise InvalidRequest("No tool is allowed.", param=field, hint=hint)
+        message = f"No tool is allowed: {_shown(allowed[0])} is not in 'tools', or was left out."
+        raise undeclared(message, table.declared, field)
     if not searches:
         table.web_search = None
     return tools

@@ -15,12 +15,19 @@ from modelmux.dialects.openai_responses.plan import ClientTool, ToolType
 from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
-from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, web_search_tool
+from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, report_version, web_search_tool
 from modelmux.errors import InvalidRequest
 from modelmux.wire import anthropic
 from modelmux.wire.openai.responses_items import decode_optional_type, decode_type
-from modelmux.wire.openai.responses_request import Tool, decode_tool, decode_web_search, unknown_tool_fields
+from modelmux.wire.openai.responses_request import (
+    Tool,
+    decode_tool,
+    decode_web_search,
+    nested_members,
+    unknown_tool_fields,
+)
 
 #: Codex's namespace of tools that are known by their bare names.
 _DEFAULT_NAMESPACE: Final = "functions"
@@ -29,6 +36,7 @@ _LOCAL: Final = ""
 _UNUSED: Final = ("output_schema", "async_", "allowed_callers")
 #: Length to which a name is cut before a number is appended: 128 characters are allowed.
 _STEM: Final = 120
+_NAMED_LATER: Final = ("name", "description", "parameters", "strict")
 
 _Key = tuple[str | None, str]
 
@@ -36,12 +44,14 @@ _Key = tuple[str | None, str]
 class ToolTable:
     """The tools of a request. Tools are added only, in order: what is in the table never changes its name.
 
-    ``tools`` are the definitions upstream, ``paths`` the path of each one's definition by upstream name.
+    ``tools`` are the definitions upstream, ``paths`` the path of each one's definition by upstream name;
+    ``members`` the client's path of members that have another name or place, by the usual one.
     """
 
     def __init__(self, ctx: TranslationContext, *, drops_hosted: bool, web_search: bool) -> None:
         self.tools: list[anthropic.Tool] = []
         self.paths: dict[str, str] = {}
+        self.members: dict[str, str] = {}
         self.web_search: anthropic.WebSearch | None = None
         self.has_left_out_search = False
         self._ctx = ctx
@@ -86,6 +96,12 @@ class ToolTable:
         return self._names.get((_LOCAL, kind))
 
     @property
+    def declared(self) -> list[str]:
+        """The client's names of the tools, for errors."""
+        names = [f"{tool.namespace}.{tool.name}" if tool.namespace else tool.name for tool in self._clients.values()]
+        return names if self.web_search is None else [*names, self.web_search.name]
+
+    @property
     def clients(self) -> Mapping[str, ClientTool]:
         """The client's tools by upstream name; members of namespaces by their bare names, too, where only one has
         it."""
@@ -101,13 +117,14 @@ class ToolTable:
         }
 
     def _add(self, raw: bytes, path: str, *, again: bool, namespace: str | None = None) -> None:
-        raw, kind, unknown = self._read(raw, path)
+        raw, kind, unknown, rewrite = self._read(raw, path)
         if kind == "namespace" and namespace is None:  # each level inside it would be read again: that is quadratic
             self._add_namespace(decode_tool(raw, path), path, again=again)
         elif is_web_search(kind):
-            self._add_web_search(raw, path)
+            self._add_web_search(raw, kind, path)
         elif kind in ("function", "custom"):
-            self._define(raw, decode_tool(raw, path), path, again=again, namespace=namespace)
+            tool = _decode(raw, path, rewrite)
+            self._define(raw, tool, path, rewrite, again=again, namespace=namespace)
         elif kind in LOCAL_TOOLS:
             self._add_local(raw, decode_tool(raw, path), path, again=again)
         else:
@@ -115,22 +132,22 @@ class ToolTable:
         for name in unknown:
             self._ctx.notices.ignore_unknown(f"{path}.{name[:80]}", "Not a field of a tool.")
 
-    def _read(self, raw: bytes, path: str) -> tuple[bytes, str, list[str]]:
-        """A tool in the form of Responses, its type, and the paths inside it of members that nothing reads. Only one
-        that has such members, or no type, is looked at for other forms.
+    def _read(self, raw: bytes, path: str) -> tuple[bytes, str, list[str], Rewrite]:
+        """A tool in the form of Responses, its type, the paths inside it of members that nothing reads, and what the
+        client calls the others. Only one that has such members, or no type, is looked at for other forms.
 
         :raises InvalidRequest: it can be read in no way.
         """
-        kind = decode_optional_type(raw, path)
+        kind, rewrite = decode_optional_type(raw, path), Rewrite(self._ctx.notices)
         unknown = unknown_tool_fields(raw, kind, path)
         if not kind or (unknown and kind in ("function", "custom")):
-            native = native_tool(raw, path, self._ctx.notices)
+            native = native_tool(raw, path, rewrite)
             if native is not raw:
                 raw, kind = native, decode_type(native, path)
                 unknown = unknown_tool_fields(raw, kind, path)
             elif not kind:
                 decode_type(raw, path)
-        return raw, kind, unknown
+        return raw, kind, unknown, rewrite
 
     def _leave_out(self, kind: str, path: str) -> None:
         support = TOOL_SUPPORT.get(kind)
@@ -154,15 +171,19 @@ class ToolTable:
             description = f"{tool.description}\n\n{first.description}" if first.description else tool.description
             self.tools[before] = replace(first, description=description)
 
-    def _define(self, raw: bytes, tool: Tool, path: str, *, again: bool, namespace: str | None) -> None:
+    def _define(
+        self, raw: bytes, tool: Tool, path: str, rewrite: Rewrite, *, again: bool, namespace: str | None
+    ) -> None:
         if not tool.name:
-            raise _missing(f"{path}.name")
+            raise _missing(rewrite.client_spelling(f"{path}.name"))
         kind: ToolType = "custom" if tool.type == "custom" else "function"
         key = (_namespace(namespace), tool.name)
-        if self._is_defined(key, raw, path, again=again):
+        name_field = rewrite.client_spelling(f"{path}.name")
+        if self._is_defined(key, raw, path, name_field, again=again):
             return
-        name = self._free(self._flat(tool.name, key[0], f"{path}.name"))
-        definition = self._custom(name, tool, path) if kind == "custom" else self._function(name, tool, path)
+        name = self._free(self._flat(tool.name, key[0], name_field))
+        make = self._custom if kind == "custom" else self._function
+        definition = make(name, tool, path, rewrite)
         definition.cache_control = read_breakpoint(tool.cache_control, None, path)
         self._enter(key, definition, ClientTool(kind, tool.name, namespace), path)
         if key[0] is not None:
@@ -184,7 +205,7 @@ class ToolTable:
                 hint="Use the environment 'local'.",
             )
         key = (_LOCAL, tool.type)
-        if self._is_defined(key, raw, path, again=again):
+        if self._is_defined(key, raw, path, f"{path}.type", again=again):
             return
         local = LOCAL_TOOLS[tool.type]
         definition = anthropic.Tool(self._free(tool.type), local.schema, local.description)
@@ -192,7 +213,7 @@ class ToolTable:
         self._report_unused(tool, path)
         self._enter(key, definition, ClientTool(local.type, tool.type), path)
 
-    def _add_web_search(self, raw: bytes, path: str) -> None:
+    def _add_web_search(self, raw: bytes, kind: str, path: str) -> None:
         options = decode_web_search(raw, path)
         if is_switched_off(options):
             self.has_left_out_search = True
@@ -201,16 +222,16 @@ class ToolTable:
             self.has_left_out_search = True
             self._ctx.notices.add("dropped", path, "Web search is off; the setting responses.web_search turns it on.")
             return
+        report_version(kind, self._ctx.notices, f"{path}.type")
         self.web_search = web_search_tool(options, self._ctx.notices, path)
 
-    def _is_defined(self, key: _Key, raw: bytes, path: str, *, again: bool) -> bool:
+    def _is_defined(self, key: _Key, raw: bytes, path: str, field: str, *, again: bool) -> bool:
         before = self._definitions.get(key)
         if before is None:
             self._definitions[key] = raw
             return False
         if again or before == raw:
             return True
-        field = f"{path}.name"
         raise InvalidRequest(
             f"Tool names must be unique: {self.paths[self._names[key]]} and {path} have the same.", param=field
         )
@@ -221,18 +242,27 @@ class ToolTable:
         self.paths[tool.name] = path
         self.tools.append(tool)
 
-    def _function(self, name: str, tool: Tool, path: str) -> anthropic.Tool:
-        root = to_object_root(tool.parameters, f"{path}.parameters", self._ctx.schema_work)
+    def _function(self, name: str, tool: Tool, path: str, rewrite: Rewrite) -> anthropic.Tool:
+        field = rewrite.client_spelling(f"{path}.parameters")
+        self._note_members(path, rewrite)
+        root = to_object_root(tool.parameters, field, self._ctx.schema_work)
         if root.change:
-            self._ctx.notices.add("changed", f"{path}.parameters", root.change)
+            self._ctx.notices.add("changed", field, root.change)
         return anthropic.Tool(name, root.schema, tool.description or None, tool.strict or None)
 
-    def _custom(self, name: str, tool: Tool, path: str) -> anthropic.Tool:
+    def _note_members(self, path: str, rewrite: Rewrite) -> None:
+        """Remember what the client calls members of a tool that notices and errors name later."""
+        for member in _NAMED_LATER:
+            field = rewrite.client_spelling(f"{path}.{member}")
+            if field != f"{path}.{member}":
+                self.members[f"{path}.{member}"] = field
+
+    def _custom(self, name: str, tool: Tool, path: str, rewrite: Rewrite) -> anthropic.Tool:
         description = tool.description or ""
         grammar = _grammar(tool.format)
         if grammar:
             reason = "A grammar cannot be enforced; it is part of the description."
-            self._ctx.notices.add("changed", f"{path}.format", reason)
+            self._ctx.notices.add("changed", rewrite.client_spelling(f"{path}.format"), reason)
             description = f"{description}\n\n{grammar}".strip()
         return anthropic.Tool(name, FREE_TEXT, description or None)
 
@@ -251,6 +281,20 @@ class ToolTable:
             number += 1
             free = f"{name[:_STEM]}_{number}"
         return free
+
+
+def _decode(raw: bytes, path: str, rewrite: Rewrite) -> Tool:
+    """:param rewrite: gets the paths of what is inside ``function``.
+    :raises InvalidRequest: with the client's name of the field.
+    """
+    try:
+        tool = decode_tool(raw, path)
+    except InvalidRequest as error:
+        raise in_client_terms(error, rewrite) from None
+    if bytes(tool.function):
+        for member in nested_members(raw):
+            rewrite.renamed(f"{path}.{member}", f"{path}.function.{member}")
+    return tool
 
 
 def _namespace(namespace: str | None) -> str | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
+from modelmux.claude.file_kinds import recognise
 from modelmux.claude.media import file, sniff
 from modelmux.claude.request import RemoteFile
 from modelmux.dialects.openai_shared.context import TranslationContext
@@ -45,34 +46,32 @@ def drop_blank_text(blocks: Iterable[B]) -> tuple[list[B], anthropic.CacheContro
     return result, orphan
 
 
-def image_block(url: str, detail: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+def image_block(url: str, detail: str | None, ctx: TranslationContext, field: str) -> UserBlock:
     """What was sent as an image, by its URL or in base64, as the block that its bytes are for. A remote file is
     downloaded later.
 
-    :param path: of the part.
     :param field: path of the URL.
     :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     if detail not in (None, "", "auto"):
         ctx.notices.add("ignored", f"{field}.detail", "Claude sees every image in full.")
     if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", path, field))
+        ctx.remote_files.setdefault((url, "image"), RemoteFile(url, "image", field))
         return anthropic.ImageBlock(anthropic.URLSource(url))
     media_type, data = _decode_image(url, field)
     return file(media_type, data, None, field, as_image=True)
 
 
-def document_block(url: str, filename: str | None, ctx: TranslationContext, path: str, field: str) -> UserBlock:
+def document_block(url: str, filename: str | None, ctx: TranslationContext, field: str) -> UserBlock:
     """What was sent as a file, by its URL or in base64, as the block that its bytes are for. A remote file is
     downloaded later.
 
-    :param path: of the part.
     :param field: path of the URL; the name of the file is beside it.
     :raises InvalidRequest: not a URL, or not of a file that Claude reads.
     """
     title = document_title(filename, ctx, field)
     if _REMOTE.match(url):
-        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", path, field))
+        ctx.remote_files.setdefault((url, "document"), RemoteFile(url, "document", field))
         return anthropic.DocumentBlock(anthropic.URLSource(url), title)
     if url and not _SCHEME.match(url):
         hint = "Send data:application/pdf;base64,… instead, or check its padding."
@@ -128,6 +127,6 @@ def _decode_image(url: str, field: str) -> tuple[str, bytes]:
             data = decode_base64(url, "file", field)
         except InvalidRequest:
             data = b""
-        if sniff(data) is not None:
+        if sniff(data) is not None or recognise(data) is not None:
             return "", data
     return decode_data_url(url, field)

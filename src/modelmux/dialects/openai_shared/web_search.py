@@ -19,6 +19,10 @@ _TYPES: Final = re.compile(
     r"|web_search_premium|live_search",
     re.IGNORECASE,
 )
+#: The version that Vertex AI has; later ones need code execution, which it does not run.
+_TYPE: Final = "web_search_20250305"
+#: Anthropic's type with the date of a version. OpenAI's dates have underscores inside.
+_VERSION: Final = re.compile(r"web_search[_-]\d{8}", re.IGNORECASE)
 _USED: Final = ("user_location", "allowed_domains", "blocked_domains", "max_uses", "filters", "cache_control")
 #: Values of options that Claude's web search does not have, and which ask for what it does anyway.
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
@@ -32,6 +36,15 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
 def is_web_search(kind: str) -> bool:
     """Whether a type of tool is web search."""
     return _TYPES.fullmatch(kind) is not None
+
+
+def report_version(kind: str, notices: Notices, field: str) -> None:
+    """A notice for web search in another version of Anthropic's than Vertex AI has.
+
+    :param field: path of the type.
+    """
+    if _VERSION.fullmatch(kind) and kind.lower().replace("-", "_") != _TYPE:
+        notices.add("changed", field, f"Vertex AI offers {_TYPE}.")
 
 
 def is_switched_off(options: dict[str, Any]) -> bool:

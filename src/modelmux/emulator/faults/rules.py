@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from modelmux.wire.json_types import in_json_terms
+
 _DURATION: Final = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m)?$")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 #: Upper bound of a stall, delay or drip, so that a typo cannot hold a connection for ever.
@@ -150,7 +152,7 @@ def parse_fault(words: Mapping[str, str | None]) -> FaultSpec:
     try:
         return msgspec.convert(fields, FaultSpec, strict=False)
     except msgspec.ValidationError as error:
-        raise BadDirective(f"an emulator directive cannot be read: {error}") from error
+        raise BadDirective(f"an emulator directive cannot be read: {in_json_terms(str(error))}") from error
 
 
 def _value(name: str, value: str | None) -> Any:

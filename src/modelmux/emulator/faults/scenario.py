@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from modelmux.emulator.faults.rules import BadDirective, Match, Rule, Scenario, parse_fault
+from modelmux.wire.json_types import in_json_terms
 
 
 class BadScenario(ValueError):
@@ -40,7 +41,7 @@ def parse(document: Mapping[str, Any]) -> Scenario:
     try:
         head = msgspec.convert({k: v for k, v in document.items() if k != "rule"}, Scenario)
     except msgspec.ValidationError as error:
-        raise BadScenario(f"scenario: {error}") from error
+        raise BadScenario(f"scenario: {in_json_terms(str(error))}") from error
     return Scenario(rule=rules, seed=head.seed, description=head.description)
 
 
@@ -55,7 +56,7 @@ def _rule(number: int, table: Any) -> Rule:
         match = msgspec.convert(table.get("match", {}), Match)
         rule = msgspec.convert({**table, "fault": {}, "match": {}}, Rule)
     except (BadDirective, msgspec.ValidationError) as error:
-        raise BadScenario(f"rule {number}: {error}") from error
+        raise BadScenario(f"rule {number}: {in_json_terms(str(error))}") from error
     return Rule(fault=spec, match=match, name=rule.name)
 
 

@@ -48,6 +48,7 @@ from modelmux.upstream.google_auth.failures import (
 )
 from modelmux.upstream.google_auth.transport import http_transport
 from modelmux.upstream.trust import NO_TRUST, Trust
+from modelmux.wire.json_types import json_type
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 #: Lifetime in seconds of a token without an expiry: Google's default.
@@ -282,7 +283,7 @@ def _parse(text: str) -> dict[str, Any]:
         where = f"line {exc.lineno}, column {exc.colno}" if isinstance(exc, json.JSONDecodeError) else None
         raise CredentialProblem(FailureCause.NOT_JSON, where) from None
     if not isinstance(info, dict):
-        raise CredentialProblem(FailureCause.NOT_JSON, f"expected a JSON object, not {type(info).__name__}")
+        raise CredentialProblem(FailureCause.NOT_JSON, f"expected a JSON object, not {json_type(info)}")
     return info
 
 

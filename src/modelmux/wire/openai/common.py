@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.wire.json_types import in_json_terms
 
 T = TypeVar("T")
 
@@ -153,7 +154,7 @@ def invalid_field(text: str, part: str = "") -> InvalidRequest:
 
     :param part: path of the part of the body that was decoded.
     """
-    match = _AT.match(text)
+    match = _AT.match(in_json_terms(text))
     what, path = (match["what"], dotted(match["path"] or "")) if match else (text, "")
     path = f"{part}.{path}".strip(".")
     if what.startswith(("Invalid value ", "Invalid enum value ")):

@@ -275,6 +275,15 @@ def decode_tool(raw: bytes, path: str) -> Tool:
     return tool
 
 
+def nested_members(raw: bytes) -> list[str]:
+    """The names of what ``decode_tool`` reads from inside ``function``."""
+    tool = _tool_decoder.decode(raw)
+    if not bytes(tool.function).startswith(b"{"):
+        return []
+    inner = _keys_decoder.decode(bytes(tool.function))
+    return [field for field in _InnerTool.__struct_fields__ if field in inner and getattr(tool, field) is None]
+
+
 def decode_web_search(raw: bytes, path: str) -> dict[str, Any]:
     """The options of a web search tool. :raises InvalidRequest: not an object."""
     options = common.decode_body(_options_decoder, raw, path)

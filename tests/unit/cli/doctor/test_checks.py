@@ -354,6 +354,41 @@ def test_a_proxy_that_is_none_is_a_failure_and_no_crash(tmp_path: Path) -> None:
     assert result.status == "skip"
 
 
+def test_a_proxy_variable_that_is_none_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://x")
+    one = subject(tmp_path, SECRET + "[server]\nport = 0\n", HTTPS_PROXY="socks5://x")
+    results = [*check_files(one), *check_models(one, TODAY), *check_network(one), *check_server(one)]
+    assert [r.check for r in results if r.status == "fail"] == ["proxy"]
+    assert by_check(results)["start"] == Result("start", "skip", "needs the proxy variable",
+                                                "correct the proxy variable first")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/ca.pem", "", ".", "config.toml"])
+@pytest.mark.parametrize("auth", ["", '[auth]\naccess_token = "t"\n'])
+def test_a_file_of_authorities_that_cannot_be_used_is_one_failure(tmp_path: Path, path: str, auth: str) -> None:
+    one = subject(tmp_path, f'{PLAIN}{auth}[tls]\nca_file = "{path}"\n[server]\nport = 0\n')
+    results = [*check_files(one), *check_models(one, TODAY), *check_credentials(one), *check_network(one),
+               *check_server(one), *check_live(one, TODAY)]  # fmt: skip
+    (failed,) = (r for r in results if r.status == "fail")
+    assert (failed.check, path in failed.detail) == ("tls.ca_file", True)
+    assert ("is a directory; name a PEM file" in failed.detail) is (path == ".")
+    assert "PEM file" in (failed.hint or "")
+    skipped = {r.check: (r.detail, r.hint) for r in results if r.status == "skip"}
+    needs = ("needs tls.ca_file", "correct tls.ca_file first")
+    names = {"aiplatform.googleapis.com", "start", "live"} | (set() if auth else {"access token"})
+    assert skipped == dict.fromkeys(names, needs)
+
+
+def test_a_host_without_tls_is_checked_also_where_no_certificate_can_be_judged(tmp_path: Path) -> None:
+    with asgi_server("httptools") as origin:
+        one = subject(
+            tmp_path, f'{PLAIN}base_url = "http://{origin.authority}"\n[tls]\nca_file = "/nonexistent/ca.pem"\n'
+        )
+        list(check_files(one))
+        list(check_models(one, TODAY))
+        assert by_check(check_network(one))[origin.authority].status == "ok"
+
+
 def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN + '[fetch]\nallow_private = ["nowhere"]\n[server]\nhost = "0.0.0.0"\nport = 0\n')
     list(check_files(one))

@@ -196,3 +196,17 @@ def test_a_call_that_names_a_key_twice_is_an_error() -> None:
     twice = piece(b'{"a_b__0"').replace(b'"index":0', b'"index":0,"delta":{}')
     with pytest.raises(UpstreamBroken):
         shown(begin(), twice)
+
+
+def test_events_before_one_that_cannot_be_edited_are_passed_and_read() -> None:
+    """A call with a key twice, behind a text and a call that can be edited in the same read."""
+    text = event(b'{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"a"}}')
+    twice = event(
+        b'{"type":"content_block_delta","index":0,"index":0,"delta":{"type":"input_json_delta","partial_json":'
+        b'"{\\"a_b__0\\": 1}"}}'
+    )
+    ours, reader = encoder(RENAMED), VertexClaude().reader(HERE)
+    chunk = text + text + begin() + twice + STOP
+    assert ours.feed_chunk(chunk, reader.feed(chunk)) == text + text + begin()
+    assert isinstance(ours.failure, UpstreamBroken)
+    assert [block.name for block in ours.state.thinking_and_tools] == ["f"]

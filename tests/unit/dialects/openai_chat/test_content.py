@@ -142,6 +142,8 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("a text as an image", picture("data:image/png;base64,YWJj"), "messages.0.content.0.image_url", "formats PNG"),
     ("a binary as an image", picture(url(b"\xff\0", "data:;base64,")), "messages.0.content.0.image_url", "formats PNG"),
     ("bare text as an image", picture("YWJj"), "messages.0.content.0.image_url", "Only data:"),
+    ("a bare .docx as an image", picture("UEsDBBQABgA="), "messages.0.content.0.image_url", "look like a ZIP .*docx"),
+    ("a .docx", file(file_data=url(b"PK\x03\x04\xff")), "messages.0.content.0.file.file_data", "look like a ZIP"),
     ("bare base64 of a binary", file(file_data="/wA="), "messages.0.content.0.file.file_data", "neither a PDF"),
     ("bare base64 that is none", file(file_data="SECRET!"), "messages.0.content.0.file.file_data", "not valid base64"),
     ("another scheme of a file", file(file_url="gs://SECRET"), "messages.0.content.0.file.file_url",
@@ -224,7 +226,7 @@ REMOTE = [
 ]
 
 
-def test_what_has_to_be_downloaded_is_listed_once_with_the_path_of_its_first_occurrence() -> None:
+def test_what_has_to_be_downloaded_is_listed_once_with_the_field_of_its_first_occurrence() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "https://no"}, {"role": "user", "content": REMOTE}]}
     request, _ = to_claude_request(decode_request(json.dumps(body).encode()))
     assert [(remote.kind, remote.field) for remote in request.remote_files] == [
@@ -234,9 +236,9 @@ def test_what_has_to_be_downloaded_is_listed_once_with_the_path_of_its_first_occ
         ("document", "messages.1.content.6.file.file_data"),
     ]
     assert request.urls == {
-        "https://a/1.png": "messages.1.content.0",
-        "HTTP://b/2.png": "messages.1.content.2",
-        "https://c/3.pdf": "messages.1.content.3",
+        "https://a/1.png": "messages.1.content.0.image_url",
+        "HTTP://b/2.png": "messages.1.content.2.image_url",
+        "https://c/3.pdf": "messages.1.content.3.file.file_data",
     }
 
 

@@ -295,6 +295,38 @@ def test_an_answer_of_nothing_but_thinking_is_no_prefill() -> None:
     assert [message["role"] for message in body["messages"]] == ["user"]
 
 
+HM = {"type": "thinking", "thinking": "hm"}
+SIGNED = {**HM, "signature": "c2ln"}
+REDACTED = {"type": "redacted_thinking", "data": "x"}
+TEXT_DETAIL = {"type": "reasoning.text", "text": "hm", "format": "anthropic-claude-v1"}
+UNSIGNED: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("blocks", {"thinking_blocks": [HM, SIGNED, {**HM, "signature": ""}, {**HM, "signature": 5}]},
+     ["thinking_blocks.0", "thinking_blocks.2", "thinking_blocks.3"]),
+    ("redacted blocks", {"thinking_blocks": [REDACTED, {**REDACTED, "data": ""}, {"type": "redacted_thinking"}]},
+     ["thinking_blocks.1", "thinking_blocks.2"]),
+    ("parts", {"content": [HM, part("x"), {**REDACTED, "data": ""}]}, ["content.0", "content.2"]),
+    ("beside a call", {"content": None, "tool_calls": [call("a")], "thinking_blocks": [HM]}, ["thinking_blocks.0"]),
+    ("beside nothing", {"content": None, "thinking_blocks": [HM]}, ["thinking_blocks.0"]),
+    ("a form beside one that is signed", {"thinking_blocks": [SIGNED], "content": [HM, part("x")]}, []),
+    ("signed", {"thinking_blocks": [SIGNED, REDACTED]}, []),
+    ("text alone", {"reasoning_content": "hm", "reasoning": "hm", "reasoning_details": [
+        TEXT_DETAIL, {"type": "reasoning.summary", "summary": "hm"}]}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "lost"), [u[1:] for u in UNSIGNED], ids=[u[0] for u in UNSIGNED])
+def test_thinking_without_a_signature_is_told(fields: dict[str, Any], lost: list[str]) -> None:
+    """Text alone is what SDKs send back by themselves: of that nothing is said."""
+    messages = [user(), {"role": "assistant", "content": "x", **fields}, user("b")]
+    told = [field for action, field in notices({"messages": messages}) if action == "dropped"]
+    assert told == [f"messages.1.{field}" for field in lost]
+
+
+def test_thinking_that_nothing_follows_is_told() -> None:
+    messages = [user(), answer(None, thinking_blocks=[SIGNED]), user("b")]
+    assert notices({"messages": messages}) == [("dropped", "messages.1")]
+
+
 LONG: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     "one id repeated": lambda n: [answer(None, *[call("a")] * n), *[tool("a")] * n],
     "long ids with a common prefix": lambda n: [answer(None, *[call("x" * 120 + f"{i:08d}") for i in range(n)] * 2)],

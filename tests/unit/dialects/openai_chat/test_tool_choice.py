@@ -135,3 +135,51 @@ def test_tool_choice_wins_over_function_call() -> None:
 def test_functions_beside_tools_do_not_forbid_parallel_calls() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     assert "tool_choice" not in sent({"tools": tools, "functions": [{"name": "g"}]})
+
+
+@pytest.mark.parametrize(
+    ("choice", "message", "param"),
+    [
+        (function("g"), "names the tool 'g', which is not in 'tools'", "tool_choice"),
+        ("g", "'g' is neither a mode nor a tool", "tool_choice"),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function("a"), function("g")]}},
+         "allowed tool 'g' is not in", "tool_choice.allowed_tools.tools.1"),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function"}]}},
+         "An allowed tool is not in", "tool_choice.allowed_tools.tools.0"),
+        (function("mcp__git_hub__g"), "names the tool 'mcp__git_hub__g', which", "tool_choice"),
+        (function("g" * 100), "names a tool that is not in 'tools'", "tool_choice"),
+        (function("g\n\u202e"), "names a tool that is not in 'tools'", "tool_choice"),
+        ("sk-ant-api03-x", "it is neither a mode nor a tool", "tool_choice"),
+    ],
+)  # fmt: skip
+def test_a_tool_that_is_not_declared_is_named_and_so_are_those_that_are(choice: Any, message: str, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"tools": TOOLS, "tool_choice": choice})
+    assert message in caught.value.message
+    assert caught.value.param == param
+    assert "'tools' declares 'a', 'b.c' and 'd'" in (caught.value.hint or "")
+
+
+def test_a_declared_name_is_listed_in_one_line_and_cut() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"tools": [function("a\n\u202e" + "b" * 100)], "tool_choice": function("g")})
+    assert f"'a\ufffd\ufffd{'b' * 61}…'" in (caught.value.hint or "")
+
+
+def test_the_list_of_declared_tools_is_short_and_has_web_search() -> None:
+    tools = [function(f"f{index}") for index in range(30)]
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"tools": tools, "tool_choice": function("g")})
+    assert "'f0', " in (caught.value.hint or "")
+    assert "'f9' and 20 more;" in (caught.value.hint or "")
+    with pytest.raises(InvalidRequest) as caught:
+        sent({"web_search_options": {}, "tool_choice": function("g")})
+    assert "'tools' declares 'web_search';" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("call", [{"name": "g"}, "g"])
+def test_a_legacy_choice_has_its_own_name(call: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"'function_call'.*'g'") as caught:
+        sent({"functions": [{"name": "a"}], "function_call": call})
+    assert caught.value.param == "function_call"
+    assert "'tools' declares 'a'" in (caught.value.hint or "")

@@ -394,10 +394,10 @@ def test_the_table_reaches_every_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         output_lines(case)
     picture_file = anthropic.ImageBlock(anthropic.Base64Source("image/png", ""))
     with pytest.raises(InvalidRequest, match="not a document"):  # only said of native requests
-        check_files([RemoteFile("https://x", "document", "p", "f")], {"https://x": picture_file})
+        check_files([RemoteFile("https://x", "document", "f")], {"https://x": picture_file})
     huge = anthropic.ImageBlock(anthropic.Base64Source("image/png", "x" * (MAX_EMBEDDED + 1)))
     with pytest.raises(InvalidRequest, match="larger than 30 MiB together"):  # no case has a file as large
-        check_files([RemoteFile("https://x", "image", "p", "f")], {"https://x": huge})
+        check_files([RemoteFile("https://x", "image", "f")], {"https://x": huge})
     places = _places()
     assert len(places) > 100
     assert [f"{file}:{line} {words}" for (file, line), words in places.items() if (file, line) not in reached] == []

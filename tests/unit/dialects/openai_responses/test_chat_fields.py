@@ -82,3 +82,13 @@ def test_values_that_do_not_fit_are_rejected(fields: dict[str, Any], param: str)
     with pytest.raises(InvalidRequest) as caught:
         request_of(fields)
     assert caught.value.param == param
+
+
+def test_places_are_named_by_the_fields_that_the_client_sent() -> None:
+    fields = request_of({"max_tokens": 10, "reasoning_effort": "low", "response_format": JSON_SCHEMA}).fields
+    assert (fields.max_tokens, fields.reasoning) == (("max_tokens",), "reasoning_effort")
+    assert (fields.answer_format, fields.answer_schema) == ("response_format", "response_format.json_schema.schema")
+    fields = request_of({"max_output_tokens": 10, "text": {"format": SHOWN}}).fields
+    assert (fields.max_tokens, fields.answer_format, fields.answer_schema) == (
+        ("max_output_tokens",), "text.format", "text.format.schema",
+    )  # fmt: skip

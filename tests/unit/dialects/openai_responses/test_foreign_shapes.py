@@ -23,10 +23,12 @@ from support.responses_requests import (
     notices,
     output,
     plan_of,
+    prepared,
     request_of,
     turns,
     user,
 )
+from support.translation import SONNET
 
 Json = dict[str, Any]
 PDF = "JVBERi0xLjQK"
@@ -264,3 +266,46 @@ def test_a_context_of_reasoning_that_cannot_be_kept_has_a_notice() -> None:
 
 def test_a_number_that_cannot_be_read_is_no_part() -> None:
     assert ForeignReader(TranslationContext()).is_part(b'{"type": "image", "data": 1e400}') is False
+
+
+ILLEGAL: Json = {"type": "object", "properties": {"a b": {"type": "any"}}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "path"),
+    [
+        ({"type": "function", "name": "f", "parameters": ILLEGAL}, "parameters"),
+        ({"type": "function", "function": {"name": "f", "parameters": ILLEGAL}}, "function.parameters"),
+        ({"type": "function", "name": "f", "function": {"parameters": ILLEGAL}}, "function.parameters"),
+        ({"function": {"name": "f", "parameters": ILLEGAL}}, "function.parameters"),
+        ({"function": {"name": "f", "inputSchema": ILLEGAL}}, "function.inputSchema"),
+        ({"name": "f", "input_schema": ILLEGAL}, "input_schema"),
+        ({"type": "custom", "name": "f", "input_schema": ILLEGAL}, "input_schema"),
+        ({"type": "function", "name": "f", "inputSchema": ILLEGAL}, "inputSchema"),
+    ],
+)
+def test_what_is_changed_about_a_schema_has_the_clients_name_of_it(tool: Json, path: str) -> None:
+    notices = [notice.field for notice in prepared(decoded({"tools": [tool]}), SONNET).notices]
+    assert notices == [f"tools.0.{path}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        ({"name": "f", "input_schema": "a"}, "tools.0.input_schema"),
+        ({"type": "function", "function": {"name": "f", "inputSchema": "a"}}, "tools.0.function.inputSchema"),
+        ({"type": "function", "function": {"name": "f", "parameters": "a"}}, "tools.0.function.parameters"),
+        ({"type": "function", "function": {"name": ""}}, "tools.0.function.name"),
+    ],
+)
+def test_an_error_about_a_tool_has_the_clients_name_of_the_field(tool: Json, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decoded({"tools": [tool]})
+    assert caught.value.param == param
+
+
+def test_a_name_that_is_taken_has_the_clients_path() -> None:
+    first: Json = {"type": "function", "name": "f", "parameters": {}}
+    with pytest.raises(InvalidRequest) as caught:
+        decoded({"tools": [first, {"type": "function", "function": {"name": "f", "description": "other"}}]})
+    assert caught.value.param == "tools.1.function.name"

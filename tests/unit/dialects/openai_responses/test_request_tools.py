@@ -200,7 +200,8 @@ def test_every_spelling_of_web_search_is_the_server_tool(kind: str) -> None:
     request = request_of({"tools": [function("f"), tool], "tool_choice": {"type": kind}}, SEARCH)
     assert request.web_search == anthropic.WebSearch("web_search", max_uses=3, allowed_domains=["a.com"])
     assert request.body.tool_choice == ToolChoice("tool", "web_search")
-    assert request.notices == ()
+    version = [("changed", "tools.1.type")] if kind == "web_search_20260209" else []
+    assert [(notice.action, notice.field) for notice in request.notices] == version
 
 
 def test_web_search() -> None:
@@ -326,3 +327,35 @@ def test_none_forbids_the_web_search_too(choice: Any) -> None:
     assert request_of({"tools": [search], "tool_choice": choice}, SEARCH).web_search is None
     both = request_of({"tools": [search, function("f")], "tool_choice": "none"}, SEARCH)
     assert (both.web_search, both.body.tool_choice) == (None, ToolChoice("none"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"type": "function", "name": "g"}, "names the tool 'g', which is not in 'tools'"),
+        ({"type": "function", "name": "g", "namespace": "mail"}, "names the tool 'mail.g', which"),
+        ({"type": "function", "function": {"name": "g"}}, "names the tool 'g', which"),
+        ("g", "'g' is neither a mode nor a tool"),
+        ({"type": "file_search"}, "names a tool of type 'file_search', which"),
+        ({"type": "sk-SECRET-1"}, "names a tool, which"),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]},
+         "the tool 'g' is not in 'tools'"),
+    ],
+)  # fmt: skip
+def test_a_tool_that_is_not_declared_is_named_and_so_are_those_that_are(choice: Any, message: str) -> None:
+    error = refused({"tools": [function("f"), MAIL], "tool_choice": choice})
+    assert message in error.message
+    assert "'tools' declares 'f', 'mail.send' and 'mail.read'" in (error.hint or "")
+
+
+def test_an_empty_list_of_allowed_tools_is_refused() -> None:
+    error = refused({"tools": [function("f")], "tool_choice": {"type": "allowed_tools", "tools": []}})
+    assert (error.message, error.param) == ("No tool is allowed.", "tool_choice.tools")
+
+
+def test_without_tools_there_is_none_to_name() -> None:
+    named: Json = {"type": "function", "name": "g"}
+    assert refused({"tool_choice": named}).hint == "Declare it in 'tools', or use tool_choice 'auto'."
+    assert "declares no tool" in (refused({"tool_choice": "g"}).hint or "")
+    search = refused({"tools": [{"type": "web_search"}], "tool_choice": named}, SEARCH)
+    assert "'tools' declares 'web_search'" in (search.hint or "")

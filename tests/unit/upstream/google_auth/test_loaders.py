@@ -335,7 +335,7 @@ def test_missing_default_credentials_list_the_remedies(google_cloud: Callable[..
     [
         ("", "not_json", "line 1"),
         ("{'type': 'canary'}", "not_json", "line 1, column 2"),
-        ("[]", "not_json", "list"),
+        ("[]", "not_json", "not an array"),
         ("{}", "wrong_type", "no type"),
         ({"type": "canary_type"}, "wrong_type", "canary_type"),
         ({"type": ["service_account"]}, "wrong_type", "no type"),

@@ -53,6 +53,7 @@ def _take_tools(body: Json, rewrite: Rewrite) -> None:
         body["tool_choice"] = normalise_choice(body["tool_choice"], tools.tools, body, rewrite)
     if tools.web_search is None or body.get("tool_choice") == "none":
         return
+    tools.report_versions()
     if body.get("web_search_options") is None:
         body["web_search_options"] = tools.web_search
         rewrite.renamed("web_search_options", tools.web_search_path)

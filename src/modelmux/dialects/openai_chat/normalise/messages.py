@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from modelmux.dialects.openai_chat.normalise.message_parts import reject_unread_content, take_parts
 from modelmux.dialects.openai_chat.sdk_members import is_added_by_sdk
 from modelmux.dialects.openai_shared.foreign.calls import (
     normalise_call,
@@ -36,7 +37,6 @@ _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
 _OUTPUT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
 #: Items that only Responses can use.
 _DROPPED_ITEMS: Final = ("reasoning", "web_search_call")
-_ITEMS: Final = ("message", *_CALL_ITEMS, *_OUTPUT_ITEMS, *_DROPPED_ITEMS)
 
 
 class MessageList:
@@ -77,15 +77,17 @@ class MessageList:
         if role is None:
             raise missing(f"{path}.role")
         value = {"role": role, **value}
+        value, content_path = take_parts(value, path, self._rewrite)
+        reject_unread_content(value, path)
         if role == "user":
-            self._add_user(value, path)
+            self._add_user(value, path, content_path)
         elif role == "assistant":
-            self._add_assistant(value, path)
+            self._add_assistant(value, path, content_path)
         elif role == "tool" or (role == "function" and value.get("tool_call_id")):
             value["role"] = "tool"
-            self._add_tool(value, path)
+            self._add_tool(value, path, content_path)
         else:
-            self._add_content(value, path, f"{path}.content")
+            self._add_content(value, path, content_path)
 
     def _add_item(self, value: Json, path: str) -> None:
         """An item of Responses."""
@@ -103,9 +105,9 @@ class MessageList:
         elif kind in _DROPPED_ITEMS:
             self._rewrite.left_out(path, "Chat Completions has no items of this type.")
         else:
-            raise unknown_value(kind, f"{path}.type", _ITEMS)
+            raise unknown_value(kind, f"{path}.type", ("message", *_CALL_ITEMS, *_OUTPUT_ITEMS))
 
-    def _add_user(self, value: Json, path: str) -> None:
+    def _add_user(self, value: Json, path: str, content_path: str) -> None:
         content = value.get("content")
         if isinstance(value.get("images"), list):  # Ollama's
             text = [content] if isinstance(content, str) else content or []
@@ -114,7 +116,7 @@ class MessageList:
         if content is None or isinstance(content, str):
             self._add(value, path)
             return
-        parts = self._parts(content, f"{path}.content")
+        parts = self._parts(content, content_path, "user")
         rest: list[tuple[Json, str]] = []
         marker = value.get("cache_control")
         for index, (part, position) in enumerate(parts):
@@ -130,7 +132,7 @@ class MessageList:
         else:
             self._report_rest(value, ("role", "content", "cache_control"), path)
 
-    def _add_assistant(self, value: Json, path: str) -> None:
+    def _add_assistant(self, value: Json, path: str, content_path: str) -> None:
         if not value.get("images"):  # LiteLLM's, of replies that have none
             value = without(value, "images")
         content, calls = value.get("content"), value.get("tool_calls")
@@ -139,7 +141,7 @@ class MessageList:
             value["function_call"] = normalise_function_call(value["function_call"], position, self._rewrite)
         parts: list[tuple[Json, str]] | None = None
         if content is not None and not isinstance(content, str):
-            parts = self._parts(content, f"{path}.content")
+            parts = self._parts(content, content_path, "assistant")
         if calls is not None:
             value["tool_calls"] = normalise_calls(calls, f"{path}.tool_calls", self._rewrite)
         if parts is None:
@@ -214,13 +216,13 @@ class MessageList:
         self._rewrite.completed(path, "The content of a tool's result is a text: it is sent as JSON.")
         return {"content": as_json(content)}, path
 
-    def _parts(self, content: Any, path: str) -> list[tuple[Json, str]]:
+    def _parts(self, content: Any, path: str, role: str) -> list[tuple[Json, str]]:
         """Parts, and the client's path of each."""
         if isinstance(content, dict):
             content = [content]
         if not isinstance(content, list):
             raise wrong_type(content, path, "a string or an array of content parts")
-        return normalise_parts(content, path, self._rewrite)
+        return normalise_parts(content, path, self._rewrite, role)
 
     def _add_content(self, value: Json, origin: str, position: str) -> None:
         """A message with content in any form; ``place`` is the client's path of it."""
@@ -228,7 +230,7 @@ class MessageList:
         if content is None or isinstance(content, str):
             self._add(value, origin)
         else:
-            self._add_parts(value, self._parts(content, position), origin)
+            self._add_parts(value, self._parts(content, position, str(value.get("role"))), origin)
         self._rewrite.moved(f"messages.{len(self.messages) - 1}.content", position)
 
     def _add_parts(self, value: Json, parts: list[tuple[Json, str]], origin: str) -> None:

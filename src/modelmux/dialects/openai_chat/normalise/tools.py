@@ -23,7 +23,7 @@ from modelmux.dialects.openai_shared.foreign.tools import (
     normalise_custom_tool,
     normalise_function_tool,
 )
-from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search
+from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, report_version
 
 _CHOICE_WORDS: Final = ("auto", "none", "required", "any")
 _CHOICE_TYPES: Final = ("function", "custom", "allowed_tools", "tool", *_CHOICE_WORDS)
@@ -36,6 +36,7 @@ class NormalisedTools:
         self.tools: list[Json] = []
         self.web_search: Json | None = None
         self.web_search_path = ""
+        self._searches: list[tuple[str, str]] = []
         self._rewrite = rewrite
 
     def add(self, values: Any, path: str) -> None:
@@ -47,6 +48,11 @@ class NormalisedTools:
         for index, value in enumerate(values):
             self._add(value, f"{path}.{index}")
 
+    def report_versions(self) -> None:
+        """A notice for each web search in a version that Vertex AI does not have."""
+        for kind, field in self._searches:
+            report_version(kind, self._rewrite.notices, field)
+
     def _add(self, value: Any, path: str) -> None:
         if not isinstance(value, dict):
             raise wrong_type(value, path, "a tool")
@@ -57,6 +63,7 @@ class NormalisedTools:
                 return
         if isinstance(kind, str) and is_web_search(kind):
             self._search(*_nested_options(value, kind), path)
+            self._searches.append((kind, f"{path}.type"))
             return
         if kind in (None, "function") or (kind == "custom" and not is_free_text(value)):
             self._keep(normalise_function_tool(value, path, self._rewrite), path)

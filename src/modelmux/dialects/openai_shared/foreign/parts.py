@@ -8,7 +8,7 @@ parts without a nested object the documentation of the AI SDK.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from modelmux.dialects.openai_shared.foreign.records import MEDIA_TYPES, sniff_base64
@@ -34,26 +34,35 @@ RESULTS: Final = ("tool_result",)
 SERVER_TOOLS: Final = ("server_tool_use", "web_search_tool_result")
 #: The member that tells what a part without a type is.
 _TELLING: Final = ("text", "image_url", "file", "input_audio", "refusal")
-#: Gemini's parts, which have no type, and the names of their members.
+#: Gemini's parts, which have no type, and the names of their members: a file, and the URL of one.
 _INLINE: Final = ("inlineData", "inline_data")
+_BY_URL: Final = ("fileData", "file_data")
+_URIS: Final = ("fileUri", "file_uri")
+#: Parts of the AI SDK's ``UIMessage`` that mark a place, and those that only people are shown.
+_MARKS: Final = ("step-start",)
+_SHOWN: Final = ("source-url", "source-document")
+_SHOWN_PREFIX: Final = "data-"
 
 
-def normalise_parts(content: list[Any], path: str, rewrite: Rewrite) -> list[tuple[Json, str]]:
+def normalise_parts(content: list[Any], path: str, rewrite: Rewrite, role: str) -> list[tuple[Json, str]]:
     """Parts in Chat Completions' form, each with the client's path of it; calls and results of tools stay as they are.
 
     :param path: of the content.
+    :param role: of the message.
     :raises InvalidRequest: a part of an unknown type.
     """
     positions = [f"{path}.{index}" for index in range(len(content))]
     parts = [
-        (normalise_part(value, position, rewrite), position) for value, position in zip(content, positions, strict=True)
+        (normalise_part(value, position, rewrite, role), position)
+        for value, position in zip(content, positions, strict=True)
     ]
     return [(part, position) for part, position in parts if part is not None]
 
 
-def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
+def normalise_part(value: Any, path: str, rewrite: Rewrite, role: str = "user") -> Json | None:
     """One part; None for one that cannot be sent, which a notice reports.
 
+    :param role: of the message, which decides what an error lists.
     :raises InvalidRequest: it is of an unknown type.
     """
     if isinstance(value, str):
@@ -63,9 +72,14 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
     value = _without_inline(value, path, rewrite)
     kind = value.get("type") or next((name for name in _TELLING if name in value), None)
     if kind is None:
-        raise missing(f"{path}.type")
+        raise _untyped(f"{path}.type")
+    if kind in _MARKS:
+        return None
+    if kind in _SHOWN or (isinstance(kind, str) and kind.startswith(_SHOWN_PREFIX)):
+        rewrite.left_out(path, "A part that an application shows to people, not to models.")
+        return None
     if not isinstance(kind, str) or kind not in PART_TYPES:
-        raise unknown_value(kind, f"{path}.type", PART_TYPES)
+        raise unknown_value(kind, f"{path}.type", taken_types(role))
     if kind in SERVER_TOOLS:
         rewrite.left_out(path, "Blocks of Vertex AI's own tools cannot be sent back through Chat Completions.")
         return None
@@ -76,19 +90,29 @@ def normalise_part(value: Any, path: str, rewrite: Rewrite) -> Json | None:
     return translate(value, path, rewrite) if translate is not None else value
 
 
+def _untyped(field: str) -> InvalidRequest:
+    error = missing(field)
+    error.hint = f"Use one of: {', '.join(PART_TYPES)}."
+    return error
+
+
 def _without_inline(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Gemini's part with a file as one of type ``file``: what it is, its bytes tell."""
-    name = next((name for name in _INLINE if isinstance(value.get(name), dict)), None)
+    name = next((name for name in (*_INLINE, *_BY_URL) if isinstance(value.get(name), dict)), None)
     if name is None or value.get("type"):
         return value
-    inner = value[name]
-    for unknown in unread(inner, "data", "displayName", *MEDIA_TYPES):
+    inner, rest = value[name], without(value, "type", name)
+    member = "data" if name in _INLINE else next((name for name in _URIS if name in inner), _URIS[0])
+    for unknown in unread(inner, member, "displayName", *MEDIA_TYPES):
         rewrite.notices.ignore_unknown(f"{path}.{name}.{unknown}"[:80], "Not a member of a file.")
-    if not isinstance(inner.get("data"), str):
-        raise missing(f"{path}.{name}.data")
+    if not isinstance(inner.get(member), str):
+        raise missing(f"{path}.{name}.{member}")
+    if name in _BY_URL:
+        rewrite.renamed(f"{path}.file.file_url", f"{path}.{name}.{member}")
+        return {**rest, "type": "file", "file": {"file_url": inner[member]}}
     rewrite.renamed(f"{path}.file.file_data", f"{path}.{name}.data")
     file = {"file_data": _data_url(inner["data"], _media_type(inner, "application/octet-stream"))}
-    return {**without(value, "type", *_INLINE), "type": "file", "file": file}
+    return {**rest, "type": "file", "file": file}
 
 
 def _text(value: Json, path: str, rewrite: Rewrite) -> Json:
@@ -307,3 +331,23 @@ _FOREIGN: Final[dict[str, Callable[[Json, str, Rewrite], Json]]] = {
 }
 #: Every type of part that can be read, Chat Completions' own first.
 PART_TYPES: Final = tuple(dict.fromkeys((*PLAIN, *_FOREIGN, *CALLS, *RESULTS, *SERVER_TOOLS)))
+_NOT_TEXT: Final = frozenset((
+    "image_url", "input_image", "image", "file", "input_file", "file_url", "document", "document_url",
+))  # fmt: skip
+_AUDIO_PARTS: Final = frozenset(("input_audio", "audio"))
+_THINKING: Final = frozenset(("thinking", "redacted_thinking", "reasoning"))
+#: Types that are dropped or refused in a message, by its role.
+_NOT_TAKEN: Final = {
+    "user": _AUDIO_PARTS | _THINKING | {*CALLS, *SERVER_TOOLS},
+    "assistant": _AUDIO_PARTS | _NOT_TEXT | {*RESULTS, *SERVER_TOOLS},
+    "system": _AUDIO_PARTS | _NOT_TEXT | _THINKING | {*CALLS, *RESULTS, *SERVER_TOOLS},
+}
+
+
+def taken_types(role: str, types: Iterable[str] = PART_TYPES) -> list[str]:
+    """The types of parts that a message of a role may have, for an error.
+
+    :param types: all those of the dialect.
+    """
+    not_taken = _NOT_TAKEN.get(role, _NOT_TAKEN["system"])
+    return [name for name in types if name not in not_taken]

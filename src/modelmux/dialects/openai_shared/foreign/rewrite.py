@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -10,6 +11,7 @@ import msgspec
 
 from modelmux.claude.notices import Notices
 from modelmux.errors import InvalidRequest
+from modelmux.wire.json_types import json_type
 from modelmux.wire.openai import common
 
 Json = dict[str, Any]
@@ -19,11 +21,10 @@ _WORDS: Final = r"([a-z]{1,20}([A-Z][a-z]{1,20}){0,3}|([A-Z][a-z]{1,20}){1,4})"
 _TYPE_NAME: Final = re.compile(rf"{_WORDS}([_:-]{_WORDS}){{0,4}}([_-]\d{{4}}_?\d{{2}}_?\d{{2}})?")
 #: A path inside a message: with dots, or in quotes.
 _PATH: Final = re.compile(r"(?<=')[\w.]+(?=')|\w+(?:\.\w+)+")
+#: Characters of an unknown value that are compared with those taken.
+_LONGEST: Final = 64
 #: A field that was taken for another one may be rewritten once more.
 _RENAMED_TWICE: Final = 2
-_JSON_TYPES: Final = (
-    (bool, "a boolean"), (int | float, "a number"), (str, "a string"), (list, "an array"), (dict, "an object"),
-)  # fmt: skip
 
 
 class Rewrite:
@@ -35,8 +36,8 @@ class Rewrite:
 
     __slots__ = ("members", "notices", "positions")
 
-    def __init__(self) -> None:
-        self.notices = Notices()
+    def __init__(self, notices: Notices | None = None) -> None:
+        self.notices = Notices() if notices is None else notices
         self.positions: dict[str, str] = {}
         self.members: dict[str, str] = {}
 
@@ -99,13 +100,17 @@ def as_json(value: Any) -> str:
 
 
 def unknown_value(value: Any, field: str, taken: Iterable[str]) -> InvalidRequest:
-    """The error for a value that is not one of those taken. It quotes what looks like the name of a type."""
+    """The error for a value that is not one of those taken. It quotes what looks like the name of a type,
+    and suggests the nearest of those taken."""
     met = f"expected a string, got {json_type(value)}"
     if isinstance(value, str):
         met = f"unknown value '{value}'" if is_type_name(value) else "unknown value"
-    return InvalidRequest(
-        f"Invalid value for '{field}': {met}.", param=field, hint=f"Use one of: {', '.join(dict.fromkeys(taken))}."
-    )
+    names = list(dict.fromkeys(taken))
+    close = difflib.get_close_matches(value[:_LONGEST].lower(), names, n=1) if isinstance(value, str) else []
+    hint = "Use one of: {}.".format(", ".join(names))
+    if close:
+        hint = f"Did you mean '{close[0]}'? {hint}"
+    return InvalidRequest(f"Invalid value for '{field}': {met}.", param=field, hint=hint)
 
 
 def is_type_name(value: Any) -> bool:
@@ -120,11 +125,6 @@ def wrong_type(value: Any, field: str, wanted: str) -> InvalidRequest:
 
 def missing(field: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")
-
-
-def json_type(value: Any) -> str:
-    """The name of a value's type in JSON, with its article."""
-    return next((name for type, name in _JSON_TYPES if isinstance(value, type)), "null")
 
 
 def _replace_prefix(path: str, names: dict[str, str]) -> str:

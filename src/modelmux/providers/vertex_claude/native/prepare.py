@@ -30,7 +30,8 @@ RULES: Final[tuple[NativeRule, ...]] = (
         "tools.*.input_schema", "repaired",
         "If it is not JSON Schema draft 2020-12, if its root is not of type object or has anyOf, oneOf or allOf (its "
         "variants are joined), or has a key under its root that Claude refuses: such keys are renamed there, in "
-        "input_examples and in earlier calls (tool_use.input); calls in replies have the client's.",
+        "input_examples and in earlier calls (tool_use.input); the property's description names the old key, and calls "
+        "in replies have the client's. $schema stays as it is.",
         "S", repairs.schemas,
     ),
     NativeRule("model", "moved", "Always: the URL names the model.", "SDK", envelope.model),

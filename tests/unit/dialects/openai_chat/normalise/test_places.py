@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from modelmux.claude.notices import reject_notices
 from modelmux.dialects.openai_chat.sdk_members import SDK_MEMBERS
-from modelmux.dialects.openai_shared.foreign.rewrite import as_json, is_type_name, json_type
+from modelmux.dialects.openai_shared.foreign.rewrite import as_json, is_type_name
 from modelmux.errors import InvalidRequest
+from modelmux.wire.json_types import json_type
 from support.foreign import prepared, told, upstream, user
 
 Json = dict[str, Any]
@@ -259,3 +260,28 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
         as_json(deep)
     while deep:  # taken apart by hand: its destructor would recurse
         deep = deep[0]
+
+
+ILLEGAL: Json = {"type": "object", "properties": {"a b": {"type": "any"}}}
+SCHEMAS: list[tuple[Json, str]] = [
+    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": ILLEGAL}}]},
+     "tools.0.function.parameters"),
+    ({"tools": [{"type": "function", "name": "f", "parameters": ILLEGAL}]}, "tools.0.parameters"),
+    ({"tools": [{"name": "f", "input_schema": ILLEGAL}]}, "tools.0.input_schema"),
+    ({"tools": [{"type": "custom", "name": "f", "input_schema": ILLEGAL}]}, "tools.0.input_schema"),
+    ({"tools": [{"name": "f", "inputSchema": ILLEGAL}]}, "tools.0.inputSchema"),
+    ({"tools": [{"type": "function", "function": {"name": "f", "inputSchema": ILLEGAL}}]},
+     "tools.0.function.inputSchema"),
+    ({"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": ILLEGAL}]}]},
+     "tools.0.functionDeclarations.0.parametersJsonSchema"),
+    ({"tools": [{"type": "web_search"}, {"name": "f", "input_schema": ILLEGAL}]}, "tools.1.input_schema"),
+    ({"functions": [{"name": "f", "input_schema": ILLEGAL}]}, "functions.0.input_schema"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "path"), SCHEMAS)
+def test_what_is_changed_about_a_schema_has_the_clients_name_of_it(fields: Json, path: str) -> None:
+    """The rules that prepare a request for a model name it as the decoder does; so do errors of the upstream."""
+    notices = [notice.field for notice in prepared(fields).notices]
+    assert set(notices) == {path}
+    assert len(notices) == 2

@@ -341,7 +341,8 @@ SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 HERE = {"type": "approximate", "city": "Bern", "country": "CH"}
 SEARCHES: list[tuple[Json, Json]] = [
     ({"type": "web_search_20250305", "name": "web_search"}, {}),
-    ({"type": "web_search_20260209", "name": "web_search", "max_uses": 2}, {"max_uses": 2}),
+    ({"type": "web_search_20250305", "name": "web_search", "max_uses": 2}, {"max_uses": 2}),
+    ({"type": "WEB_SEARCH-20250305"}, {}),
     ({"type": "web_search"}, {}),
     ({"type": "web_search_2025_08_26", "filters": {"allowed_domains": ["a.com"]}}, {"allowed_domains": ["a.com"]}),
     ({"type": "web_search_preview", "search_context_size": "medium", "user_location": HERE}, {"user_location": HERE}),
@@ -365,6 +366,18 @@ def test_every_spelling_of_web_search_is_the_server_tool(tool: Json, options: Js
     for tools, others in (([tool], []), ([tool, FUNCTION], [function]), ([FUNCTION, tool, tool], [function])):
         assert upstream({"tools": tools})["tools"] == [*others, {**SEARCH, **options}]
         assert told({"tools": tools}) == []
+
+
+@pytest.mark.parametrize("kind", ["web_search_20260209", "web_search_20260318", "web_search-20240101"])
+def test_another_version_of_web_search_is_told(kind: str) -> None:
+    tool = {"type": kind, "name": "web_search", "max_uses": 2}
+    assert upstream({"tools": [tool]})["tools"] == [{**SEARCH, "max_uses": 2}]
+    assert told({"tools": [FUNCTION, tool]}) == ["changed=tools.1.type"]
+    assert told({"tools": [tool], "web_search_options": {"max_uses": 2}}) == ["changed=tools.0.type"]
+    (notice,) = prepared({"tools": [tool]}).notices
+    assert "web_search_20250305" in notice.reason
+    for unused in ({"tools": [tool], "tool_choice": "none"}, {"tools": [{**tool, "enabled": False}]}):
+        assert (upstream(unused).get("tools"), told(unused)) == (None, [])
 
 
 @pytest.mark.parametrize("choice", [
