@@ -18,6 +18,7 @@ from bench.costly.forms import PATHS, encode, form_of, small
 from bench.costly.headers import known_headers
 from modelmux import Config
 from modelmux.app import Gateway
+from modelmux.process.memory import tune_gc
 from modelmux.wire.http import Headers, HttpCall
 
 #: The promise of docs/reliability.md: seconds of CPU for a MB, and for a request below 100 kB.
@@ -135,6 +136,7 @@ async def cost(app: Gateway, dialect: str, name: str, body: bytes, headers: Head
 async def search(dialects: Sequence[str], sizes: Sequence[int]) -> list[Cost]:
     """All costs, the highest for its size first."""
     app, costs = gateway(), list[Cost]()
+    tune_gc()  # as the server does
     for dialect in dialects:
         for size in sizes:
             for source in (known, grown):

@@ -64,6 +64,8 @@ def renamed_keys(schema: Any) -> KeyNames:
 
 
 _NONE: Final = KeyNames({})
+#: Units of ``Work`` for a key that is renamed.
+_UNITS_OF_A_KEY: Final = 4
 
 
 def names_for(keys: Collection[str], names: KeyNames) -> dict[str, str]:
@@ -94,6 +96,7 @@ def rename_in_schema(schema: Json, names: Mapping[str, str], work: Work | None =
     :raises TooMuchWork: renaming takes more.
     """
     work = work or request_work()
+    work.charge(_UNITS_OF_A_KEY * len(names))
     names = KeyNames(names)
     renamed = SchemaRenaming(schema, names, lambda value: rename_in_input(value, names), work).renamed()
     properties = renamed["properties"]

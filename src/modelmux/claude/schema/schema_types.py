@@ -37,6 +37,8 @@ def read_type(value: Any, *, schemas: bool = False) -> Json | None:
     :param value: of ``type``: a name, several, or several separated by ``|``.
     :param schemas: whether schemas among several names are read, as draft 3 has them; they are not repaired here.
     """
+    if isinstance(value, str) and value in _NAMES:  # most of them
+        return {"type": _NAMES[value]}
     return _read(value, schemas, 0)
 
 

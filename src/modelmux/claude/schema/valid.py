@@ -49,6 +49,7 @@ _EVALUATING: Final = frozenset(
         "minContains", "$ref", "$dynamicRef",
     }
 )  # fmt: skip
+_TYPE: Final = frozenset({"type"})
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -129,17 +130,19 @@ class _Repair:
             return {}
         if not isinstance(value, dict):
             return self._short(value)
-        changes = self._changes
+        self._work.charge_repair()
+        changes, losses = self._changes, self.losses
         schema, losing = self._with_old_forms(value), set[str]()
         result: Json = {}
         for key, part in schema.items():
-            losses = self.losses
+            before = self.losses
             repaired = self._keyword(key, part, level + 1) if key in CHECKS else part
-            if self.losses > losses:
+            if self.losses > before:
                 losing.add(key)
             if repaired is not LEFT_OUT:
                 result[key] = repaired
-        self._leave_out_reversed(schema, result, losing)
+        if self.losses > losses:
+            self._leave_out_reversed(schema, result, losing)
         if "pattern" in schema and "pattern" not in result and isinstance(schema["pattern"], str):
             _describe(result, f"{{pattern: {json.dumps(schema['pattern'], ensure_ascii=False)}}}")
         if self._changes == changes:
@@ -208,6 +211,9 @@ class _Repair:
             self._leave_out("type")
         else:
             self._rewrite("type")
+        if found and found.keys() == _TYPE:
+            schema.update(found)
+            return
         own = dict(schema)
         schema.clear()
         for key, value in own.items():  # in the client's order
@@ -313,6 +319,7 @@ class _Repair:
             names = names_in(part)
             if names == part:
                 return part
+            self._work.charge_repair()
             self._rewrite(key)
             self.losses += loses_names(part)
             return names

@@ -12,6 +12,8 @@ MAX_WORK: Final = 100_000
 #: Work on all schemas of one request, besides what is linear in their length: references followed, schemas merged,
 #: regular expressions compiled. A unit is about a microsecond. Without it, a few hundred bytes take seconds.
 MAX_REQUEST_WORK: Final = 50_000
+#: Schemas, at every depth, that are put right in one request. One takes some 10 us; a valid one is not put right.
+MAX_REPAIRS: Final = 15_000
 #: Levels of schemas within one another, references followed: far above real ones, far below Python's recursion limit.
 MAX_LEVELS: Final = 64
 
@@ -23,10 +25,11 @@ class TooMuchWork(Exception):
 class Work:
     """The work that is left for one answer, or for the schemas of one request."""
 
-    __slots__ = ("_left", "_patterns")
+    __slots__ = ("_left", "_patterns", "_repairs")
 
     def __init__(self, most: int = MAX_WORK) -> None:
         self._left = most
+        self._repairs = MAX_REPAIRS
         self._patterns: set[str] | None = None
 
     @property
@@ -37,6 +40,15 @@ class Work:
         """:raises TooMuchWork: more than the limit together."""
         self._left -= units
         if self._left < 0:
+            raise TooMuchWork
+
+    def charge_repair(self) -> None:
+        """Charge one schema that is read to be put right, with the schemas beside it.
+
+        :raises TooMuchWork:
+        """
+        self._repairs -= 1
+        if self._repairs < 0:
             raise TooMuchWork
 
     def charge_pattern(self, pattern: str, units: int) -> None:
@@ -59,7 +71,7 @@ def request_work() -> Work:
 def too_much_work(field: str) -> InvalidRequest:
     """The client's error for schemas that take too much work together."""
     return InvalidRequest(
-        "The schemas of this request combine too much, or have too many regular expressions.",
+        "The schemas of this request combine too much, have too many regular expressions, or need too many changes.",
         param=field,
-        hint="Write references and allOf out, and send fewer or smaller schemas.",
+        hint="Write references and allOf out, keep to JSON Schema draft 2020-12, and send fewer or smaller schemas.",
     )

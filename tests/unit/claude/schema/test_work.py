@@ -8,13 +8,14 @@ import pytest
 
 from modelmux.claude.options import Options
 from modelmux.claude.prepare import prepare
+from modelmux.claude.property_keys import rename_in_schema, renamed_keys
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import AnswerFormat, ClaudeRequest
 from modelmux.claude.schema.patterns import cost_of, patterns_of
 from modelmux.claude.schema.root import to_object_root
 from modelmux.claude.schema.subset import to_subset
 from modelmux.claude.schema.valid import to_valid
-from modelmux.claude.schema.work import MAX_REQUEST_WORK, TooMuchWork, Work, request_work
+from modelmux.claude.schema.work import MAX_REPAIRS, MAX_REQUEST_WORK, TooMuchWork, Work, request_work
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import InputMessage, MessagesRequest, TextBlock
 from support.translation import SONNET
@@ -132,3 +133,38 @@ def test_the_schema_of_an_answer_shares_the_limit() -> None:
     with pytest.raises(InvalidRequest, match="too many regular expressions") as caught:
         prepare(request, ReplyPlan("m"), SONNET, Options(caching=False))
     assert caught.value.param == request.fields.answer_schema
+
+
+def old_types(count: int) -> dict[str, Any]:
+    """A schema with types that are not JSON Schema's."""
+    return {"type": "object", "properties": {f"p{i}": {"type": "str"} for i in range(count)}}
+
+
+def test_all_repairs_of_a_request_share_one_limit() -> None:
+    half = old_types(MAX_REPAIRS // 2 - 1)
+    work = request_work()
+    to_valid(half, work)
+    to_valid(half, work)
+    with pytest.raises(TooMuchWork):
+        to_valid(old_types(1), work)
+
+
+def test_dependencies_that_are_put_right_count_as_repairs() -> None:
+    repeated = {"dependencies": {f"p{i}": ["a", "a"] for i in range(MAX_REPAIRS)}}
+    with pytest.raises(TooMuchWork):
+        to_valid(repeated)
+
+
+def test_valid_schemas_are_not_repaired() -> None:
+    work = request_work()
+    valid = {"type": "object", "properties": {f"p{i}": STRING for i in range(2 * MAX_REPAIRS)}}
+    assert to_valid(valid, work).schema is valid
+
+
+def test_keys_that_are_renamed_share_the_limit() -> None:
+    schema = {"type": "object", "properties": {f"\u00e4 {i}": {} for i in range(5_000)}}
+    work, names = request_work(), renamed_keys(schema)
+    rename_in_schema(schema, names, work)
+    rename_in_schema(schema, names, work)
+    with pytest.raises(TooMuchWork):
+        rename_in_schema(schema, names, work)
