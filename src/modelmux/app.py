@@ -127,11 +127,12 @@ class Gateway:
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
+        self._tls = self._trust.context()
         try:
             proxies = Proxies.from_environment(self._environment)
             names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock)
             self._upstream = upstream or HttpPool(
-                proxies=proxies, ssl_context=self._trust.context(), resolver=names_of, proxy_resolver=names_of
+                proxies=proxies, ssl_context=self._tls, resolver=names_of, proxy_resolver=names_of
             )
         except ValueError as error:
             raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
@@ -176,8 +177,10 @@ class Gateway:
         else:
             tokens = self._token_override or self._make_tokens(config)
         try:
-            same_fetch = before is not None and before.config.fetch == config.fetch
-            fetcher = before.fetcher if before is not None and same_fetch else self._make_fetcher(config)
+            if before is not None and before.config.fetch == config.fetch:
+                fetcher = before.fetcher
+            else:
+                fetcher = Fetcher(_fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
         if config.accounts.prices:
@@ -307,9 +310,6 @@ class Gateway:
         except CredentialsUnavailable as error:
             self.readiness.problem = "credentials"
             self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
-
-    def _make_fetcher(self, config: Config) -> Fetcher:
-        return Fetcher(_fetch_settings(config), ssl_context=self._trust.context())
 
     def _make_tokens(self, config: Config) -> TokenSource:
         auth = config.auth

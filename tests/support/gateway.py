@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from modelmux import Config
 from modelmux.app import Gateway
+from modelmux.upstream.trust import VARIABLES
 from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream
 
@@ -28,4 +30,5 @@ def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
     """``settings``: tables of the configuration, merged over a minimal one. Retries are on, waiting is not."""
     vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})
     config = Config.from_dict({"vertex": vertex, **settings})
-    return Gateway(config, upstream=upstream, tokens=FakeTokens(), runtime=current_runtime())
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    return Gateway(config, upstream=upstream, tokens=FakeTokens(), environment=environment, runtime=current_runtime())

@@ -70,11 +70,13 @@ def read_trust(ca_file: str | None, environment: Mapping[str, str]) -> Trust:
         path = str(expand_user(ca_file))
         _check(path)
         sources.append(("tls.ca_file", path))
+    checked: dict[tuple[str, bool], str] = {}  # all variables often name one file, which takes some 30 ms to read
     for name, path in _named(environment):
-        try:
-            _check(path, may_be_directory=name in _REQUESTS)
-        except OSError as error:
-            problems.append((name, f"{path}: {error.strerror or error}"))
+        case = path, name in _REQUESTS
+        if case not in checked:
+            checked[case] = _problem(path, may_be_directory=name in _REQUESTS)
+        if checked[case]:
+            problems.append((name, f"{path}: {checked[case]}"))
         else:
             sources.append((name, path))
     return Trust(tuple(sources), tuple(problems))
@@ -102,11 +104,13 @@ def tls_context(*ca_files: str | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     system = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR take the place of these in OpenSSL
+    loaded = {system.cafile, system.capath}  # by create_default_context
     for path in (system.openssl_cafile, system.openssl_capath):
-        with contextlib.suppress(OSError):
-            _load(context, path)
-    for ca_file in ca_files:
-        if ca_file is not None:
+        if path not in loaded:
+            with contextlib.suppress(OSError):
+                _load(context, path)
+    for ca_file in dict.fromkeys(ca_files):
+        if ca_file is not None and ca_file not in loaded:
             _load(context, ca_file)
     return context
 
@@ -115,6 +119,15 @@ def _named(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in VARIABLES:
         if path := environment.get(name):
             yield name, path
+
+
+def _problem(path: str, *, may_be_directory: bool) -> str:
+    """Why a file adds nothing; empty if it does."""
+    try:
+        _check(path, may_be_directory=may_be_directory)
+    except OSError as error:
+        return str(error.strerror or error)
+    return ""
 
 
 def _check(path: str, *, may_be_directory: bool = False) -> None:

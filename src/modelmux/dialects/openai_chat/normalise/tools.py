@@ -157,7 +157,7 @@ def _report_nested(choice: Json, rewrite: Rewrite) -> None:
         nested = choice.get(inside)
         for unknown in unread(nested, "name") if isinstance(nested, dict) else ():
             field = f"tool_choice.{inside}.{unknown}"[:80]
-            rewrite.notices.add("ignored", field, "Not a field of Chat Completions.")
+            rewrite.notices.ignore_unknown(field, "Not a field of Chat Completions.")
 
 
 def _take_parallel(disabled: Any, body: Json, rewrite: Rewrite) -> None:
