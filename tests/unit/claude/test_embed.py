@@ -101,7 +101,7 @@ def test_a_file_counts_as_often_as_it_is_referred_to(monkeypatch: pytest.MonkeyP
     request = request_with(PICTURE, PICTURE, FILE)
     monkeypatch.setattr(module, "MAX_EMBEDDED", 2 * (2 * len("UE5H") + len("words")))
     embed(request, files)
-    again = [RemoteFile("https://x/a.png", "image", ("a",), "a")] * 6
+    again = [RemoteFile("https://x/a.png", "image", "a")] * 6
     check_files(again, {"https://x/a.png": IMAGE})
     with pytest.raises(InvalidRequest, match="30 MiB together"):
         embed(request_with(PICTURE, PICTURE, FILE, PICTURE), files)
