@@ -151,7 +151,7 @@ class _RootMerger:
         schema = dict_in(schema)
         types = types_of(schema)
         properties, required = dict_in(schema.get("properties")), names_in(schema.get("required"))
-        rest = {k: v for k, v in schema.items() if k not in _OWN}
+        rest = {k: v for k, v in schema.items() if k not in _OWN and v is not None}
         own = _Part(properties, required, rest, frozenset(types) if types else None)
         self._count(20 + len(schema) + len(required))
         always = [self.merge(member, depth + 1) for member in list_in(schema.get("allOf"))]
