@@ -76,6 +76,10 @@ def test_betas_that_clients_invent_do_not_fill_the_memory() -> None:
         provider.call(HERE, b"{}", "token", stream=False, betas=(f"beta-{number}",), route=ROUTE)
         kept = max(kept, len(provider._templates))
     assert kept == 1024
+    kept = len(provider._templates)
+    call = provider.call(HERE, b"{}", "token", stream=False, betas=("b" * 1025,), route=ROUTE)
+    assert b"b" * 1025 in bytes(call.head)
+    assert len(provider._templates) == kept
 
 
 def test_a_native_request_and_its_reply_keep_their_bytes() -> None:
