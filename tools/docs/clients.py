@@ -1,7 +1,8 @@
 """The settings and programs in ``docs/clients``, rendered from the table of ``modelmux connect``.
 
 ``python -m tools.docs.clients`` renews in place what is between ``<!-- connect NAME MODE -->`` and
-``<!-- /connect -->``; a test compares the two, and another one runs the programs.
+``<!-- /connect -->``; a test compares the two, and another one runs the programs. It also renews what each page says about
+how it was tried (``tools/docs/tried.py``).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from modelmux.cli.connect.gateway_url import GatewayUrl
 from modelmux.cli.connect.names import choose_names
 from modelmux.cli.connect.render import Setup, export, render
 from modelmux.cli.connect.table import API_TITLES, Client, clients
+from tools.docs.tried import line
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = ROOT / "docs" / "clients"
 URL: Final = GatewayUrl("http://127.0.0.1:3000")
 _BLOCK: Final = re.compile(r"(?<=<!-- connect )([\w-]+) (\w+)( -->\n).*?(?=<!-- /connect -->)", re.DOTALL)
+_TRIED: Final = re.compile(r"(?<=<!-- tried )([\w-]+)( -->\n).*?(?=<!-- /tried -->)", re.DOTALL)
 _LIST: Final = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- /clients -->)", re.DOTALL)
 
 
@@ -67,6 +70,7 @@ def index() -> str:
 def renew(page: str) -> str:
     """A page with every block rendered anew."""
     page = _BLOCK.sub(lambda match: f"{match[1]} {match[2]}{match[3]}{block(entry(match[1], match[2]))}", page)
+    page = _TRIED.sub(lambda match: f"{match[1]}{match[2]}{line(match[1])}", page)
     return _LIST.sub(lambda _: index(), page)
 
 

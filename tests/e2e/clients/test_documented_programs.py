@@ -24,20 +24,21 @@ INTERPRETERS = {
     "langchain": (clients.PYTHON, (clients.PYTHON,)),
     "openai-agents": (clients.PYTHON, (clients.PYTHON,)),
     "pydantic-ai": (clients.PYTHON, (clients.PYTHON,)),
+    "agno": (clients.PYTHON, (clients.PYTHON,)),
+    "haystack": (clients.PYTHON, (clients.PYTHON,)),
+    "llama-index": (clients.PYTHON_STRANDS, (clients.PYTHON_STRANDS,)),
+    "smolagents": (clients.PYTHON_STRANDS, (clients.PYTHON_STRANDS,)),
+    "strands": (clients.PYTHON_STRANDS, (clients.PYTHON_STRANDS,)),
     "litellm": (clients.PYTHON_LITELLM, (clients.PYTHON_LITELLM,)),
     "openai-js": (clients.NODE, (clients.NODE, clients.MODULES / "openai")),
     "anthropic-js": (clients.NODE, (clients.NODE, clients.MODULES / "@anthropic-ai" / "sdk")),
     "anthropic-vertex-js": (clients.NODE, (clients.NODE, clients.MODULES / "@anthropic-ai" / "vertex-sdk")),
     "ai-sdk": (clients.NODE, (clients.NODE, clients.MODULES / "ai")),
 }
-#: Not installed by `make clients`.
-NOT_RUN = {"llama-index"}
 
 
 @pytest.mark.parametrize("program", programs(), ids=str)
 def test_it_prints_an_answer(program: Program, gateway: Process, tmp_path: Path) -> None:
-    if program.name in NOT_RUN:
-        pytest.skip("its packages are not installed by `make clients`")
     if not is_served(program.api):
         pytest.skip(f"the gateway does not serve {program.api} yet")
     interpreter, files = INTERPRETERS[program.name]
@@ -47,4 +48,4 @@ def test_it_prints_an_answer(program: Program, gateway: Process, tmp_path: Path)
 
 def test_all_programs_are_known() -> None:
     names = {program.name for program in programs()}
-    assert names == set(INTERPRETERS) | NOT_RUN
+    assert names == set(INTERPRETERS)

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[4]))
 pytest.importorskip("tools", reason="the tools are not part of what is installed")
 
 from tools.docs.clients import PAGES, ROOT, renew
+from tools.docs.tried import TRIED, line
 
 from modelmux.cli.connect.table import clients
 from modelmux.cli.main import _COMMANDS
@@ -43,6 +44,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_and_options_exist(page: Path) -> None:
     for command in re.findall(r"`modelmux ([a-z-]+)", page.read_text("utf-8")):
         assert command in _COMMANDS
+
+
+@pytest.mark.parametrize("page", [page for page in ALL if page.name != "README.md"], ids=lambda page: page.name)
+def test_each_page_says_how_it_was_tried(page: Path) -> None:
+    named = re.findall(r"^<!-- tried ([\w-]+) -->$", page.read_text("utf-8"), re.MULTILINE)
+    assert named == [page.stem]
+
+
+def test_what_was_tried_has_a_page_and_its_tests_exist() -> None:
+    assert set(TRIED) == {page.stem for page in ALL} - {"README"}
+    for name, tried in TRIED.items():
+        assert line(name)
+        assert bool(tried.packages) == bool(tried.tests), name
+        assert tried.tests or tried.by_hand or tried.source, name
+        for test in tried.tests:
+            assert (ROOT / "tests" / "e2e" / "clients" / test).exists()
 
 
 def test_the_index_is_linked() -> None:
