@@ -26,7 +26,7 @@ define run_all
 	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
 endef
 
-.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak test-lowest clients lock docs wheel pin-image deb package-test clean
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak test-lowest clients lock docs docs-site man recording wheel pin-image deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -106,7 +106,7 @@ lock: $(DEV_READY) ## Renew the lock files
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group test --universal --python-version 3.11 -c requirements/lowest.txt \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/lowest-test.txt
-	for name in clients clients-litellm clients-strands audit; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
+	for name in clients clients-litellm clients-strands audit site; do $(BIN)/uv pip compile -q requirements/$$name.in --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements/$$name.txt || exit 1; done
 
@@ -115,6 +115,19 @@ docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m tools.docs.configuration > docs/configuration.md
 	$(BIN)/python -m tools.docs.layers
 	$(BIN)/python -m tools.docs.clients
+	$(BIN)/python -m tools.docs.readme
+	$(BIN)/python -m tools.docs.llms
+
+docs-site: $(VENV)-site/.ready ## Build the site of the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build --quiet
+	@echo site/index.html
+
+man: $(RUN_READY) ## Write the manual page to dist/modelmux.1
+	@mkdir -p dist
+	$(BIN)/python -m tools.docs.man > dist/modelmux.1
+
+recording: $(DEV_READY) ## Record the terminal session of the README; needs `make clients` and port 3000
+	$(BIN)/python -m tools.docs.recording
 
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build
@@ -130,8 +143,8 @@ package-test: $(DEV_READY) ## Install and use the Debian package under a real sy
 	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(CLIENT_VENVS) $(NODE_CLIENTS)/node_modules
-	rm -rf build dist .coverage* .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-site $(CLIENT_VENVS) $(NODE_CLIENTS)/node_modules
+	rm -rf build dist site .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -4,7 +4,7 @@ python -m bench run [--quick|--full] [--out FILE]    measure and print the table
 python -m bench check                                fail if a ratio to nginx is worse than the stored one
 python -m bench compare REV [--rounds N] [--rows PATTERN]
                                                      fail if this tree is slower than another revision
-python -m bench publish FILE                         insert a result into README.md and docs/benchmarks.md
+python -m bench publish FILE                         insert a result into docs/benchmarks.md
 python -m bench layers                               what each layer adds to the cost of a request
 python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
 python -m bench lag                                  how long large requests hold the event loop
@@ -90,11 +90,11 @@ def check() -> int:
 
 
 def publish(path: Path) -> None:
-    """Insert a result into the pages."""
+    """Insert a result into its page. `make docs` then renews the three rows of the README."""
     result = report.read(path)
     (ROOT / "docs" / "benchmarks.svg").write_text(report.chart(result))
-    for page in (ROOT / "README.md", ROOT / "docs" / "benchmarks.md"):
-        page.write_text(report.replace_block(page.read_text("utf-8"), report.table(result)), "utf-8")
+    page = ROOT / "docs" / "benchmarks.md"
+    page.write_text(report.replace_block(page.read_text("utf-8"), report.page(result)), "utf-8")
 
 
 def run(plan: Plan, out: Path) -> None:

@@ -114,7 +114,21 @@ def more_expensive(
 
 
 def table(result: Result) -> str:
-    """The figures as a Markdown table, with the environment below it."""
+    """The figures as a Markdown table, with the environment below it, for a terminal."""
+    notes = [f"{key} {value}" for key, value in result.about.items()]
+    return f"{figures(result)}\n{'; '.join(notes)}. Failed requests: {_failures(result)}.\n"
+
+
+def page(result: Result) -> str:
+    """The figures as a Markdown table, and the environment as a list, for ``docs/benchmarks.md``."""
+    notes = [f"- *{key}*: {value.strip()}" for key, value in result.about.items()]
+    return "\n".join(
+        [figures(result), "What was measured, with what:", "", *notes, f"- *failed requests*: {_failures(result)}", ""]
+    )
+
+
+def figures(result: Result) -> str:
+    """The figures as a Markdown table."""
     targets = list(dict.fromkeys(name for row in result.rows for name in row.values))
     lines = [
         "| | unit | " + " | ".join(targets) + " | ModelMux : nginx |",
@@ -126,8 +140,7 @@ def table(result: Result) -> str:
         ratio, noise = modelmux_ratios.get(row.name, (0.0, 0.0))
         ratio_cell = f"{ratio:.1f} ± {ratio * noise:.1f}" if ratio else ""
         lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {ratio_cell} |")
-    notes = [f"{key} {value}" for key, value in result.about.items()]
-    return "\n".join([*lines, "", f"<sub>{'; '.join(notes)}. Failed requests: {_failures(result)}.</sub>", ""])
+    return "\n".join([*lines, ""])
 
 
 def _cell(row: Row, target: str) -> str:

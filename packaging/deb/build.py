@@ -88,6 +88,10 @@ def install_files(stage: Path) -> None:
         ("fish", "usr/share/fish/vendor_completions.d/modelmux.fish"),
     ):
         put(stage / place, completion(stage, shell), 0o644)
+    page = stage / "usr/share/man/man1/modelmux.1.gz"
+    page.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    page.write_bytes(gzip.compress(manual(stage).encode(), mtime=0))
+    page.chmod(0o644)
 
 
 def completion(stage: Path, shell: str) -> str:
@@ -95,6 +99,14 @@ def completion(stage: Path, shell: str) -> str:
     code = f"import sys; sys.path.insert(0, {str(stage / LIBRARY)!r}); from modelmux.cli.main import main; main()"
     call = ["env", f"_MODELMUX_COMPLETE={shell}_source", sys.executable, "-I", "-c", code.replace("main()", NAMED)]
     return run(*call)
+
+
+def manual(stage: Path) -> str:
+    """The manual page, from the commands themselves."""
+    paths = [str(stage / LIBRARY), str(ROOT)]
+    return run(
+        sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {paths!r}; from tools.docs.man import main; main()"
+    )
 
 
 def write_control(stage: Path, version: str, architecture: str) -> None:

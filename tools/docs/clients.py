@@ -1,8 +1,8 @@
 """The settings and programs in ``docs/clients``, rendered from the table of ``modelmux connect``.
 
 ``python -m tools.docs.clients`` renews in place what is between ``<!-- connect NAME MODE -->`` and
-``<!-- /connect -->``; a test compares the two, and another one runs the programs. It also renews what each page says about
-how it was tried (``tools/docs/tried.py``).
+``<!-- /connect -->``; a test compares the two, and another one runs the programs. It also renews what each page says
+about how it was tried (``tools/docs/tried.py``).
 """
 
 from __future__ import annotations

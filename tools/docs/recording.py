@@ -1,8 +1,8 @@
 """The picture at the top of the README: a terminal session that was really run, as SVG.
 
-``python -m tools.docs.recording`` (``make recording``) starts the emulator, types ``COMMANDS`` into bash in a terminal of
-its own, and draws what came out, each line at the time it came. Nothing in the picture is written by hand. Claude Code
-and Codex have to be installed (``make clients``), and port 3000 has to be free.
+``python -m tools.docs.recording`` (``make recording``) starts the emulator, types ``COMMANDS`` into bash in a terminal
+of its own, and draws what came out, each line at the time it came. Nothing in the picture is written by hand. Claude
+Code and Codex have to be installed (``make clients``), and port 3000 has to be free.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def lines(chunks: list[Chunk]) -> list[Line]:
     for chunk in chunks:
         for character in chunk.text:
             if character == "\n":
-                result.append(Line(at, text))
+                result.append(Line(at if text else chunk.at, text))
                 text = ""
             elif character != "\r":
                 at = at if text else chunk.at
@@ -89,7 +89,7 @@ def _emulator() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("modelmux"), "emulate", "--port", str(port)]
+    command = [str(Path(sys.executable).with_name("modelmux")), "emulate", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
         _wait_for(port)

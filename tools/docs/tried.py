@@ -1,7 +1,7 @@
 """What was run with each client, and in which version: the line below the title of its page.
 
-``python -m tools.docs.clients`` writes it between ``<!-- tried NAME -->`` and ``<!-- /tried -->``. Versions come from the
-lock files that `make clients` installs from, so a page cannot claim another one.
+``python -m tools.docs.clients`` writes it between ``<!-- tried NAME -->`` and ``<!-- /tried -->``. Versions come from
+the lock files that ``make clients`` installs from, so a page cannot claim another one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _TESTS: Final = "tests/e2e/clients"
@@ -19,7 +21,7 @@ _NODE: Final = f"{_TESTS}/node/package.json"
 _LOCKS: Final = ("clients", "clients-strands", "clients-litellm")
 
 
-class Tried(NamedTuple):
+class Tried(Struct, frozen=True):
     """How a client was tried.
 
     :param packages: shown name -> package of a lock file, or ``npm:NAME`` for one of ``package.json``.
@@ -176,7 +178,9 @@ def line(name: str) -> str:
         tests = ", ".join(f"[{test}](../../{_TESTS}/{test})" for test in tried.tests)
         sentences.append(f"**Tested** with {versions.replace(', and ', ' and ')}: {tried.cases} ({tests}).")
     if tried.by_hand:
-        sentences.append(f"**Run by hand** in November 2026, against the emulator: {tried.by_hand}. No test repeats it.")
+        sentences.append(
+            f"**Run by hand** in November 2026, against the emulator: {tried.by_hand}. No test repeats it."
+        )
     if not tried.tests and not tried.by_hand:
         sentences.append("**Not run here.**")
     if tried.source is not None:

@@ -66,6 +66,16 @@ def test_the_table_has_all_figures_and_failures() -> None:
     assert "| added | ms |  | 0.40 |  |" in text
 
 
+def test_the_page_has_the_figures_and_the_environment_as_a_list() -> None:
+    measured = result([98, 100, 102])
+    text = report.page(measured)
+    assert text.startswith(report.figures(measured))
+    for key, value in measured.about.items():
+        assert f"\n- *{key}*: {value.strip()}\n" in text
+    assert "- *failed requests*: " in text
+    assert "<sub>" not in text
+
+
 def test_a_failed_row_has_no_figure() -> None:
     row = report.Row("stream", "us", {"Other": [5.0]}, {"Other": 1.0})
     assert "| stream | us | failed |" in report.table(report.Result({}, [row]))

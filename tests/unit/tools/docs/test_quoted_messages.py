@@ -1,7 +1,7 @@
 """The pages for people who look for a message quote it as the program writes it.
 
-In their tables, a code span in the column of messages is a quotation; "…" stands for what differs. Each part between has
-to stand in the source: of the gateway, of the emulator, or of Google's messages that the emulator sends.
+In their tables, a code span in the column of messages is a quotation; "…" stands for what differs. Each part between
+has to stand in the source: of the gateway, of the emulator, or of Google's messages that the emulator sends.
 """
 
 from __future__ import annotations
