@@ -9,6 +9,7 @@ ask() {
 
 dpkg -i /root/modelmux.deb
 modelmux --version
+zcat /usr/share/man/man1/modelmux.1.gz | grep -q '^.TH MODELMUX 1 '
 [ "$(stat -c '%a %U %G' /etc/modelmux/config.toml)" = "640 root modelmux" ]
 ! systemctl is-active modelmux
 # Nothing configured: it does not start, and the journal says what to do.
