@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from msgspec.structs import replace
-
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.reply_plan import ReplyPlan
@@ -30,7 +28,7 @@ from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
-from modelmux.gateway.large_requests import LargeRequests, is_costly
+from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -80,8 +78,7 @@ class Exchange:
         :raises InvalidRequest:
         """
         if is_costly(body):
-            decoded = await self.services.large_requests.run(self.dialect.decode, self.inbound, body)
-            return replace(decoded, is_costly=True)
+            return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
         return self.dialect.decode(self.inbound, body)
 
     def resolve(self, decoded: Decoded) -> Route:
