@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 #: Bytes of JSON that one call decodes, but for strings: some 5 ms if it consists of empty objects, the worst there is.
 SLICE: Final = 128 * 1024
@@ -30,12 +30,15 @@ MAX_OBJECTS: Final = 250_000
 MAX_VALUES: Final = 1_000_000
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 _OPENING: Final = re.compile(rb'[ \t\r\n]*([{\["])')
 _LONGEST_ESCAPE: Final = 6  # ``\\u00e9``; a character may take two of them
 _HIGH_SURROGATE: Final = re.compile(rb"u[dD][89abAB][0-9a-fA-F]{2}")
 _any: Final = msgspec.json.Decoder(Any)
 _text: Final = msgspec.json.Decoder(str)
 _encode: Final = msgspec.json.Encoder().encode
+#: In the place of a long string or object, by its first byte.
+_EMPTY: Final = {b'"': Raw(b'""'), b"{": Raw(b"{}")}
 _any_list: Final = msgspec.json.Decoder(list[Any])
 _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
@@ -136,16 +139,50 @@ def encode_texts(value: Any, level: int = 0) -> Any:
         members = {key: encode_texts(member, level + 1) for key, member in value.items()}
         return members if any(map(operator.is_not, members.values(), value.values())) else value
     if isinstance(value, Struct):
-        fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        encoded = encode_texts(fields, level)
-        return value if encoded is fields else replace(value, **encoded)
+        held = {name: getattr(value, name) for name in value.__struct_fields__}
+        encoded = encode_texts(held, level)
+        return value if encoded is held else replace(value, **encoded)
     return value
 
 
 def encode_text(text: str) -> Raw:
     """A string, encoded in slices."""
+    if len(text) <= SLICE:
+        return Raw(_encode(text))
     parts = [_encode(text[begin : begin + SLICE])[1:-1] for begin in range(0, len(text), SLICE)]
     return Raw(b'"%b"' % b"".join(parts))
+
+
+def decode_struct(data: bytes, decoder: msgspec.json.Decoder[S]) -> S:
+    """The same as ``decoder.decode``, with long strings and free-form objects of the struct decoded in slices.
+
+    :param decoder: of a struct whose dicts may hold anything.
+    :raises msgspec.DecodeError, UnicodeDecodeError, RecursionError:
+    """
+    try:
+        members = _objects.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoder.decode(data)  # which says more
+    long: dict[str, bytes] = {}
+    for name, raw in members.items():
+        if memoryview(raw).nbytes > SLICE and bytes(memoryview(raw)[:1]) in _EMPTY:
+            long[name] = bytes(raw)
+    if not long:
+        return decoder.decode(data)
+    try:
+        short = decoder.decode(_encode({**members, **{name: _EMPTY[raw[:1]] for name, raw in long.items()}}))
+    except msgspec.ValidationError:
+        return decoder.decode(data)
+    for field in fields(type(short)):
+        if field.encode_name in long:
+            text, value = long[field.encode_name], getattr(short, field.name)
+            if isinstance(value, Raw):
+                setattr(short, field.name, Raw(text))
+            elif isinstance(value, str | dict):
+                setattr(short, field.name, decode_sliced(text))
+            else:  # a struct inside
+                return decoder.decode(data)
+    return short
 
 
 def decode_items(
