@@ -37,7 +37,8 @@ async def embed_files(
         return await _embed_native(request, remote, downloads, owner)
     if not request.remote_files:
         return request
-    return embed(request, await _download(request.urls, downloads, owner))
+    files = await _download(request.urls, downloads, owner)
+    return await large.run(embed, request, files) if large else embed(request, files)
 
 
 async def _embed_native(
