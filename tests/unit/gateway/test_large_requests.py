@@ -16,7 +16,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.gateway.large_requests import FEW_OBJECTS, FEW_VALUES, LARGE, LONG, is_costly
 from modelmux.wire import sliced_json
 from modelmux.wire.openai import chat_request
-from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, SLICE
+from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, SLICE, TEXT_SLICE
 from support.asgi import request
 from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, gateway
@@ -121,36 +121,35 @@ async def test_a_request_of_more_parts_than_any_model_reads_is_refused_unread(pa
 
 
 @pytest.fixture
-def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of what the decoders and the encoder of slices get."""
-    sizes: list[int] = []
+def slices(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The sizes of what the decoders and the encoder of slices get, and the most they may get."""
+    sizes: list[tuple[int, int]] = []
 
-    def watched(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def watched(function: Callable[[Any], Any], most: int = SLICE) -> Callable[[Any], Any]:
         def call(value: Any) -> Any:
-            sizes.append(len(value))
+            sizes.append((len(value), most))
             return function(value)
 
         return call
 
-    for name in ("_any", "_any_list", "_text"):
-        decode = watched(getattr(sliced_json, name).decode)
+    for name, most in (("_any", SLICE), ("_any_list", SLICE), ("_text", TEXT_SLICE)):
+        decode = watched(getattr(sliced_json, name).decode, most)
         monkeypatch.setattr(sliced_json, name, SimpleNamespace(decode=decode))
-    encode = watched(sliced_json._encode)
-    monkeypatch.setattr(sliced_json, "_encode", encode)
+    monkeypatch.setattr(sliced_json, "_encode", watched(sliced_json._encode, TEXT_SLICE))
     messages = chat_request._SLICED["messages"]
     monkeypatch.setattr(messages, "_decode", watched(messages._decode))
     return sizes
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, RAW, COUNT, INPUT_TOKENS])
-async def test_no_call_decodes_or_encodes_more_than_a_slice(path: str, slices: list[int]) -> None:
+async def test_no_call_decodes_or_encodes_more_than_a_slice(path: str, slices: list[tuple[int, int]]) -> None:
     counted = FakeReply(200, [(b"content-type", b"application/json")], [b'{"input_tokens": 5}'])
     app = gateway(upstream := FakeUpstream([counted if path in (COUNT, INPUT_TOKENS) else message_reply()]))
     text = '\n"' * LONG
     response = await request(app, "POST", path, body(path, [{"role": "user", "content": text}, *turns(MANY)]))
     assert response.status == 200
-    assert sum(slices) > len(text)
-    assert max(slices) <= SLICE + 2
+    assert sum(size for size, _ in slices) > len(text)
+    assert [size for size, most in slices if size > most + 2] == []
     assert json.dumps(text).encode() in upstream.calls[0].body
 
 

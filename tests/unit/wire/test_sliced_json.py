@@ -34,17 +34,20 @@ def test_slices_make_the_same_value(value: Any, size: int, indent: int | None) -
     data = json.dumps(value, indent=indent).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
         assert decode_sliced(data) == msgspec.json.decode(data)
 
 
 def test_the_last_of_two_members_of_one_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 4)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 4)
     assert decode_sliced(b'{"a": [1, 2], "b": 0, "a": [3, 4]}') == {"a": [3, 4], "b": 0}
 
 
 @pytest.mark.parametrize("data", [b"[[1, 2], [3, 4]", b'{"a": [1, 2], "b"}', b"[1, 2, tru]", b"", b'["\xff", "abc"]'])
 def test_what_is_not_json_stays_so(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 4)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 4)
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         decode_sliced(data)
 
@@ -83,6 +86,7 @@ def test_a_long_text_is_one_slice() -> None:
 
 def test_the_depth_of_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 1)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 1)
     value: Any = "x"
     for _ in range(50):
         value = [value]
@@ -103,6 +107,7 @@ def test_a_text_in_slices_is_the_same(text: str, size: int, escaped: bool, space
     data = (space + json.dumps(text, ensure_ascii=escaped) + space).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
         assert decode_text(data) == text
         assert bytes(encode_text(text)) == msgspec.json.encode(text)
         assert msgspec.json.encode(encode_texts({"a": [text, 1]})) == msgspec.json.encode({"a": [text, 1]})
@@ -121,6 +126,7 @@ def test_what_is_no_text_stays_so(pieces: list[bytes], size: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
         assert result(decode_text) == result(msgspec.json.Decoder(str).decode)
 
 
@@ -155,12 +161,14 @@ class Held(msgspec.Struct):
 def test_a_struct_in_slices_is_the_same(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data, decoder = json.dumps(value).encode(), msgspec.json.Decoder(Held)
     monkeypatch.setattr(sliced_json, "SLICE", 12)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 12)
     assert decode_struct(data, decoder) == decoder.decode(data)
 
 
 @pytest.mark.parametrize("data", [b'{"number": "long long long"}', b"[]", b'{"text": "long long long"', b'{"number":'])
 def test_an_error_of_a_struct_stays_the_same(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 12)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 12)
     decoder = msgspec.json.Decoder(Held)
     with pytest.raises(msgspec.DecodeError) as expected:
         decoder.decode(data)
@@ -170,7 +178,7 @@ def test_an_error_of_a_struct_stays_the_same(data: bytes, monkeypatch: pytest.Mo
 
 
 def test_only_long_texts_are_encoded_first() -> None:
-    long = "x" * (sliced_json.SLICE + 1)
+    long = "x" * (sliced_json.TEXT_SLICE + 1)
     for value in ("short", ["short"], {"a": "short"}, Held("short"), 5, None):
         assert encode_texts(value) is value
     assert encode_texts(Held(long)) == Held(msgspec.Raw(msgspec.json.encode(long)))  # type: ignore[arg-type]
@@ -199,7 +207,7 @@ def test_no_call_decodes_or_encodes_more_than_a_slice_of_a_text(monkeypatch: pyt
     assert decode_sliced(msgspec.json.encode({"a": [text]})) == {"a": [text]}
     assert bytes(encode_text(text)) == msgspec.json.encode(text)
     assert sum(sizes) > 3_000_000
-    assert max(sizes) <= sliced_json.SLICE + 2
+    assert max(sizes) <= sliced_json.TEXT_SLICE + 2
 
 
 def test_a_large_body_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
