@@ -1,16 +1,18 @@
-"""``python -m bench lag``: how long large requests hold the event loop, at most. It means something on an idle machine
-only.
+"""``python -m bench lag``: how long large requests hold the event loop, at most.
+
+The time by the clock means something on an idle machine only. The CPU time of the process in the same interval hardly
+depends on other load: who holds the event loop uses the CPU.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from typing import Final
 
 from bench.costly.forms import MODEL, PATHS
 from bench.costly.search import answer, gateway
+from modelmux.process.memory import tune_gc
 
 #: The promise of docs/reliability.md, in seconds.
 MOST: Final = 0.1
@@ -34,8 +36,8 @@ REQUESTS: Final = {
     "tiny objects": ("chat", _list(_MESSAGES, b"{}", _SIZE // 3)),
     "turns": ("chat", _list(_MESSAGES, _TURN, _MANY)),
     "turns of another dialect": ("chat", _list(_MESSAGES, b'{"role":"human","content":"x"}', _MANY // 2)),
-    "parts of one turn": ("chat", _list(_MESSAGES + b'{"role":"user","content":[', b'{"type":"text","text":"x"}', _MANY)
-                          + b"}]}"),
+    "parts of one turn": ("chat", _list(_MESSAGES + b'{"role":"user","content":[', b'{"type":"text","text":"x"}', _MANY,
+                                        b"]}]}")),
     "one text": ("chat", _MESSAGES + b'{"role":"user","content":"' + b"x" * _SIZE + b'"}]}'),
     "native tiny objects": ("messages", _list(_MESSAGES, b"{}", _SIZE // 3)),
     "native turns": ("messages", _list(_MESSAGES, _TURN, _MANY)),
@@ -46,28 +48,35 @@ REQUESTS: Final = {
     "counted turns": ("count_tokens", _list(_MESSAGES, _TURN, _MANY)),
     "items": ("responses", _list(_INPUT, _parts(b"input_text") + b"}", 9_000)),
     "many items": ("responses", _list(_INPUT, _TURN, _MANY)),
+    "escapes": ("chat", _MESSAGES + b'{"role":"user","content":"' + rb"\n" * (_SIZE // 2) + b'"}]}'),
+    "native escapes": ("messages", _MESSAGES + b'{"role":"user","content":"' + rb"\n" * (_SIZE // 2) + b'"}]}'),
+    "tool schema": ("chat", _MESSAGES + _TURN + b'],"tools":[{"type":"function","function":{"name":"f","parameters":'
+                    b'{"type":"object","properties":{"a":{"enum":' + _list(b"[", b'"x"', 900_000, b"]") + b"}}}}}]}"),
     "item of one text": ("responses", _INPUT + b'{"role":"user","content":"' + b"x" * _SIZE + b'"}]}'),
 }  # fmt: skip
 
 
 async def _measure() -> float:
-    app, lags = gateway(), list[float]()
+    app, lags, cpu = gateway(), list[float](), list[float]()
 
     async def tick() -> None:
         while True:
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), time.process_time()
             await asyncio.sleep(0.001)
             lags.append(time.perf_counter() - begin)
+            cpu.append(time.process_time() - used)
 
     ticker, worst = asyncio.create_task(tick()), 0.0
     await answer(app, PATHS["chat"], _MESSAGES + _TURN + b"]}")
-    gc.freeze()
+    tune_gc()  # as in a process that serves
     for name, (dialect, body) in REQUESTS.items():
         lags.clear()
+        cpu.clear()
         status, _ = await answer(app, PATHS[dialect], body)
         await asyncio.sleep(0.05)
         worst = max(worst, *lags)
-        print(f"{max(lags) * 1000:7.1f} ms {len(body) / 1e6:5.1f} MB {status} {dialect}: {name}")
+        times = f"{max(lags) * 1000:7.1f} ms {max(cpu) * 1000:7.1f} ms CPU"
+        print(f"{times} {len(body) / 1e6:5.1f} MB {status} {dialect}: {name}")
     ticker.cancel()
     await app.aclose()
     return worst

@@ -118,11 +118,11 @@ class Gateway:
         self._workers = config.server.workers  # a reload starts no further ones
         on_wait = self.metrics.count_wait
         self._deployments = DeploymentPool(
-            runtime.clock, self._on_deployment_event, share=self._workers, on_wait=on_wait
+            runtime.clock, self._on_deployment_event, share=self._workers, on_wait=on_wait, jitter=runtime.jitter
         )
         limits = limits_of(config.limits, self._workers)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
-        self.readiness.loop_lag = LoopLag(runtime.clock, lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self.readiness.loop_lag = LoopLag(on_reject=lambda: on_wait(0.0, "rejected", "event_loop_lag"))
         self._large_requests = LargeRequests()
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)

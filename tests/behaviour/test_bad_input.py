@@ -44,7 +44,7 @@ CASES: list[tuple[str, Any, int, str | None, str]] = [
      400, "messages.0.content.0.text", "Missing"),
     ("no messages at all", ask() | {"messages": []}, 400, "messages", "at least one"),
     ("temperature too high", ask(temperature=2.5), 400, "temperature", "between 0 and 2"),
-    ("temperature as text", ask(temperature="hot"), 400, "temperature", "float"),
+    ("temperature as text", ask(temperature="hot"), 400, "temperature", "number"),
     ("max_tokens zero", ask(max_tokens=0), 400, "max_tokens", "at least 1"),
     ("max_tokens as text", ask(max_tokens="many"), 400, "max_tokens", "int"),
     ("n", ask(n=2), 400, "n", "n times"),

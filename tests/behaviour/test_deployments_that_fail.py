@@ -82,12 +82,12 @@ async def test_a_failing_deployment_is_skipped_until_it_recovers(clock: Clock, f
         assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
     assert upstream.hosts() == [US] * 10, "it costs no request an attempt any more"
 
-    clock.now += 5
+    clock.now += 1.25 * 5  # with the whole random part
     assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "2", "the probe"
     assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1", "failed: longer this time"
     clock.now += 9
     assert (await call(app, stream=True)).headers["x-modelmux-attempts"] == "1"
-    clock.now += 1
+    clock.now += 1 + 0.25 * 10
     upstream.answers["eu"] = upstream.answers["us"]
     assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"
     assert (await call(app, stream=True)).headers["x-modelmux-deployment"] == "m@eu"

@@ -164,10 +164,10 @@ async def test_more_than_a_hundred_urls_and_none_after_a_forbidden_one() -> None
         urls = [served.url(f"/{number}.png") for number in range(101)]
         async with gateway(upstream, **permitted(served)) as app:
             response = await request(app, "POST", PATH, showing(*urls))
-            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.101")
+            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.101.image_url")
             assert "100 URLs" in response.json()["error"]["message"]
             response = await request(app, "POST", PATH, showing(*urls[:10], "http://169.254.169.254/"))
-            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.11")
+            assert (response.status, response.json()["error"]["param"]) == (400, "messages.0.content.11.image_url")
             assert not served.heads
             assert (await request(app, "POST", PATH, showing(*urls[:100]))).status == 200
         assert len(served.heads) == 100

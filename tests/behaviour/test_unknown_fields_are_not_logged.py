@@ -65,3 +65,28 @@ async def test_a_name_that_is_not_utf_8_is_a_400(path: str, bad: bytes, strict: 
         response = await send(subject.app, "POST", path, BEARER, body)
         assert response.status == 400, (number, response.body)
         assert "UTF-8" in response.body.decode()
+
+
+_KEY = "canary_key"  # it looks like the name of a field
+_HALF = "\ud83d"
+
+
+@pytest.mark.parametrize("value", [_HALF, {_KEY: _HALF}, {_HALF: 1}], ids=["string", "below", "key"])
+@pytest.mark.parametrize("place", ["body", "metadata", "message", "tool", "schema"])
+@pytest.mark.parametrize("path", BODIES)
+async def test_places_of_half_a_surrogate_pair_are_counted(path: str, place: str, value: Any) -> None:
+    body: dict[str, Any] = json.loads(json.dumps(BODIES[path]).replace(CANARY, "other"))
+    tool = body["tools"][0].get("function", body["tools"][0])
+    schema = tool.get("parameters") or tool["input_schema"]
+    message = (body.get("messages") or body["input"])[0]
+    target = {
+        "body": body, "metadata": body.setdefault("metadata", {}), "message": message, "tool": tool, "schema": schema,
+    }[place]  # fmt: skip
+    target[_KEY] = _HALF if place == "metadata" else value  # whose values are strings
+    subject = guarded(message_reply())
+    response = await send(subject.app, "POST", path, BEARER, json.dumps(body).encode())
+    assert response.status == 200, response.body
+    assert "changed=" in response.headers["x-modelmux-notices"], "the client is told where"
+    assert _KEY not in subject.out.getvalue()
+    (event,) = [event for event in subject.events if event["event"] == "request"]
+    assert "lone_surrogates=1" in event["notices"]

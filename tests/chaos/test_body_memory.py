@@ -121,7 +121,7 @@ async def test_a_queued_request_holds_about_its_own_size(path: str, store: bool,
         _, running = await connect(served)
         running.write(b"".join([message(path, 10)[0], b"\r\n", message(path, 10)[1]]))
         await until(lambda: upstream.calls == 1)
-        gateway._limiter._admission.min_wait = 60.0  # nobody is to be rejected in this test
+        gateway._limiter._admission._min_wait = 60.0  # nobody is to be rejected in this test
         writers = [(await connect(served))[1] for _ in range(count)]
         gc.collect()
         tracemalloc.start()

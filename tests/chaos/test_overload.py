@@ -126,6 +126,7 @@ async def test_one_model_leaves_a_tenth_of_the_slots_to_others() -> None:
 async def test_a_loop_that_lags_sheds_and_is_not_ready() -> None:
     async with serving() as (gateway, served, upstream):
         upstream.may_reply.set()
+        gateway.readiness.loop_lag.start()
         gateway.readiness.loop_lag.stop()  # its measurements are the test's
         for _ in range(MEASUREMENTS):
             gateway.readiness.loop_lag.record(MAX_LAG)

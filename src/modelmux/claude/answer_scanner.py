@@ -51,7 +51,7 @@ class AnswerScanner:
     """One answer. It reads any text; of one that is not JSON it says nothing.
 
     :param root: what is wanted.
-    :param work: is charged for every mark of the text.
+    :param work: is charged for every mark of the text, and for every escape that a string begins with.
     """
 
     def __init__(self, root: Position, work: Work) -> None:
@@ -147,6 +147,8 @@ class AnswerScanner:
             self._escaped = False
             self._text_of_string("\\" + text[at])
             return at + 1
+        if self._opening == "blank":  # in small pieces
+            self._work.charge(1)
         match = (_PIECE if self._opening == "blank" else _PIECES).match(text, at)
         assert match is not None
         piece = match[0]

@@ -2,7 +2,7 @@
 
 They reach the client in the ``x-modelmux-notices`` header and the operator in the log. A notice never holds what the
 client sent, only the name of the field and a fixed sentence. The name of a field that no API has is the client's own:
-the log only counts those.
+the log only counts those, and the places whose paths may have such names.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ class UnknownField(Notice):
     __slots__ = ()
 
 
+class LoneSurrogate(Notice):
+    """A string in which half a surrogate pair was replaced. Its path may have names of the client's own: it was found
+    before anything was known about the fields."""
+
+    __slots__ = ()
+
+
 class Notices:
     """Collects the notices of one request in order, each one once. A second reason for the same field is a second
     notice."""
@@ -48,13 +55,14 @@ class Notices:
         self._seen: set[Notice] = set(self.items)
 
     def add(self, action: Action, field: str, reason: str) -> None:
-        self._add(Notice(action, field or WHOLE_BODY, reason))
+        self.include(Notice(action, field or WHOLE_BODY, reason))
 
     def ignore_unknown(self, field: str, reason: str) -> None:
         """Report a field that no API has."""
-        self._add(UnknownField("ignored", field or WHOLE_BODY, reason))
+        self.include(UnknownField("ignored", field or WHOLE_BODY, reason))
 
-    def _add(self, notice: Notice) -> None:
+    def include(self, notice: Notice) -> None:
+        """Report what was found elsewhere."""
         if notice not in self._seen:
             self._seen.add(notice)
             self.items.append(notice)
@@ -71,12 +79,14 @@ def header_value(notices: Sequence[Notice]) -> str:
 
 
 def log_value(notices: Sequence[Notice]) -> str:
-    """The notices for the log: as in the header, but unknown fields are counted, not named."""
-    unknown = {notice.field for notice in notices if isinstance(notice, UnknownField)}
-    if not unknown:
+    """The notices for the log: as in the header, but what may have a name of the client's own is counted, not named."""
+    named = [notice for notice in notices if not isinstance(notice, (UnknownField, LoneSurrogate))]
+    if len(named) == len(notices):
         return header_value(notices)
-    known = header_value([notice for notice in notices if not isinstance(notice, UnknownField)])
-    return ", ".join(filter(None, (known, f"unknown_fields={len(unknown)}")))
+    unknown = {notice.field for notice in notices if isinstance(notice, UnknownField)}
+    surrogates = {notice.field for notice in notices if isinstance(notice, LoneSurrogate)}
+    counts = (("unknown_fields", unknown), ("lone_surrogates", surrogates))
+    return ", ".join(filter(None, (header_value(named), *(f"{name}={len(of)}" for name, of in counts if of))))
 
 
 def reject_notices(notices: Sequence[Notice]) -> None:

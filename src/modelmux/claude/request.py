@@ -6,7 +6,7 @@ for every model a route may fall back to, so nothing in it is ever changed in pl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -76,6 +76,14 @@ class RemoteFile(Struct, frozen=True):
     url: str
     kind: Literal["image", "document"]
     field: str
+
+
+def fields_of_urls(files: Iterable[RemoteFile]) -> dict[str, str]:
+    """The URLs of files, in order, with the field of each one's first occurrence."""
+    urls: dict[str, str] = {}
+    for file in files:
+        urls.setdefault(file.url, file.field)
+    return urls
 
 
 class LateSystem(Struct, frozen=True):
@@ -197,7 +205,4 @@ class ClaudeRequest(Struct, frozen=True):
     @property
     def urls(self) -> dict[str, str]:
         """The URLs to download, in order, with the field of each one's first occurrence."""
-        urls: dict[str, str] = {}
-        for file in self.remote_files:
-            urls.setdefault(file.url, file.field)
-        return urls
+        return fields_of_urls(self.remote_files)

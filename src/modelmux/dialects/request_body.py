@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
-from modelmux.claude.notices import Notice
+from modelmux.claude.notices import LoneSurrogate, Notice
 from modelmux.errors import InvalidRequest
 from modelmux.wire.lone_surrogates import has_surrogate_bytes, positions_of_surrogates, replace_lone_surrogates
 
@@ -44,5 +44,5 @@ def decode_legal(body: bytes, decode: Callable[[bytes], T]) -> tuple[T, LegalBod
                 raise
     else:
         legal = replace_lone_surrogates(body)
-    notices = tuple(Notice("changed", position, HALF_A_CHARACTER) for position in positions_of_surrogates(body))
+    notices = tuple(LoneSurrogate("changed", position, HALF_A_CHARACTER) for position in positions_of_surrogates(body))
     return decode(legal), LegalBody(legal, notices)

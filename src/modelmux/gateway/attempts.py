@@ -28,7 +28,7 @@ from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
 from modelmux.gateway.client_keys import ClientKeysReader
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
-from modelmux.gateway.conversation import conversation_of
+from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.deployments import AttemptLease
 from modelmux.gateway.event_source import (
     MAX_FOLDED_BYTES,
@@ -60,11 +60,17 @@ class Attempts:
     :param request: with its files embedded.
     """
 
-    def __init__(self, exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        request: ClaudeRequest | NativeRequest,
+        route: Route,
+        conversation: Conversation,
+    ) -> None:
         self._exchange = exchange
         self._services = exchange.services
         self._route = route
-        self._conversation = conversation_of(exchange, request, route)
+        self._conversation = conversation
         self._preparation: Preparation
         if isinstance(request, NativeRequest):
             self._preparation = NativePreparation(exchange, request, route, self._conversation)
@@ -109,10 +115,7 @@ class Attempts:
 
     async def _continue(self, turn: InputMessage, read: Read[T]) -> T:
         """Ask the model that paused to continue; another model cannot."""
-        if self._exchange.is_costly:
-            await self._services.large_requests.run(self._preparation.add_turn, turn)
-        else:
-            self._preparation.add_turn(turn)
+        await self._exchange.run(self._preparation.add_turn, turn)
         return await self._run(self._route.of_model(self._exchange.attempts[-1].card.id), read)
 
     def _run(self, route: Route, read: Read[T]) -> Awaitable[T]:
@@ -142,10 +145,12 @@ class Attempts:
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
             self._add_retirement_hint(error, deployment)
-            self._preparation.explain(error, deployment)
-            if lease is not None:
-                lease.record_failure(error)
-                lease.release()
+            try:
+                await exchange.run(self._preparation.explain, error, deployment)
+            finally:
+                if lease is not None:
+                    lease.record_failure(error)
+                    lease.release()
             self._notify(record)
             raise
         except BaseException:

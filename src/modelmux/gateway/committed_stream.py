@@ -77,13 +77,18 @@ class CommittedStream:
         if self.ended:
             return b""
         self.ended = True
-        self._explain(error)
+        self.explain(error)
         self.record.error = error
         self._lease.record_failure(error)
         held = b"".join(
             self.encoder.feed(event) for event in self._source.flush() if not isinstance(event, TextDeltaRun)
         )
         return held + self.encoder.fail(error)
+
+    def explain(self, error: GatewayError) -> None:
+        """Put what the error that ends the stream says about the request in the client's terms; once."""
+        explain, self._explain = self._explain, _nothing_to_explain
+        explain(error)
 
     def close_record(self, now: float) -> None:
         """Complete the attempt's record with usage and times. Idempotent."""

@@ -42,26 +42,31 @@ class Conversation(Struct, frozen=True):
             pool.pin_model(self.pin_key, model, default=self.primary_model)
 
 
-def conversation_of(exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> Conversation:
+async def conversation_of(exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> Conversation:
     """The conversation of a request."""
     if len(route.deployments) == 1:
         return Conversation(route.card.id)
-    assert exchange.decoded is not None
-    prefix = (
-        native.stable_prefix(request.content) if isinstance(request, NativeRequest) else stable_prefix(request.body)
-    )
-    key = affinity_key(prefix, exchange.decoded.conversation_id, exchange.inbound.headers)
+    key, is_continued = await exchange.run(_key_and_progress, exchange, request, route)
     if not route.has_several_models:
         return Conversation(route.card.id, key)
     pin_key = route.name, exchange.inbound.caller.owner, key
-    # A request without a reply in its history begins a conversation, even if another one has begun alike.
-    is_continued = _has_reply(request)
     return Conversation(
         select(route, (), affinity_key=key).card.id,
         key,
         pin_key,
         exchange.services.deployments.pinned_model(pin_key) if is_continued else None,
     )
+
+
+def _key_and_progress(exchange: Exchange, request: ClaudeRequest | NativeRequest, route: Route) -> tuple[bytes, bool]:
+    """The affinity key, and, for a route with several models, whether the conversation goes on: a request without a
+    reply in its history begins one, even if another one has begun alike."""
+    assert exchange.decoded is not None
+    prefix = (
+        native.stable_prefix(request.content) if isinstance(request, NativeRequest) else stable_prefix(request.body)
+    )
+    key = affinity_key(prefix, exchange.decoded.conversation_id, exchange.inbound.headers)
+    return key, route.has_several_models and _has_reply(request)
 
 
 def _has_reply(request: ClaudeRequest | NativeRequest) -> bool:

@@ -71,21 +71,13 @@ async def _answer_translated(
     if counting is None:
         raise NotSupported("The upstream of this model cannot count tokens.")
     prepare = functools.partial(prepare_for, exchange, request, route, plan, counting_deployment(route))
-    if exchange.is_costly:
-        large = exchange.services.large_requests
-        prepared = await large.run(prepare)
-        native = await large.run(counting.native_form, prepared)
-    else:
-        prepared = prepare()
-        native = counting.native_form(prepared)
+    prepared = await exchange.run(prepare)
+    native = await exchange.run(counting.native_form, prepared)
     try:
         return await _answer(exchange, native, route, plan, prepared.notices)
     except UpstreamRefused as error:
         own = error.copy()  # identical requests share one error, their paths may differ
-        if exchange.is_costly:
-            await exchange.services.large_requests.run(explain, own, request, prepared.body, prepared.plan)
-        else:
-            explain(own, request, prepared.body, prepared.plan)
+        await exchange.run(explain, own, request, prepared.body, prepared.plan)
         raise own from None
 
 
@@ -110,10 +102,7 @@ async def _answer(
             hint="The setting messages.count_tokens_estimates turns estimates on.",
         )
     exchange.prepared = Prepared(b"", False, plan, changes, is_estimate=True)
-    if exchange.is_costly:
-        tokens = await exchange.services.large_requests.run(estimate_tokens, request, route.card)
-    else:
-        tokens = estimate_tokens(request, route.card)
+    tokens = await exchange.run(estimate_tokens, request, route.card)
     body = msgspec.json.encode({"input_tokens": tokens})
     return body, [*exchange.headers, ESTIMATE_HEADER]
 

@@ -104,6 +104,7 @@ class DeploymentPool:
         zero, and which: ``open``, ``closed``, ``no_quota``.
     :param share: the processes among which a deployment's limit is divided.
     :param on_wait: see ``concurrency.OnWait``.
+    :param jitter: a random number from 0 to 1, for cooldowns; by default 0.
     """
 
     def __init__(
@@ -113,11 +114,13 @@ class DeploymentPool:
         *,
         share: int = 1,
         on_wait: OnWait = ignore_wait,
+        jitter: Callable[[], float] = float,
     ) -> None:
         self._clock = clock
         self._on_change = on_change
         self._share = share
         self._on_wait = on_wait
+        self._jitter = jitter
         self._states: dict[str, DeploymentState] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}
         self._budgets: dict[str, RetryBudget] = {}
@@ -234,12 +237,13 @@ class DeploymentPool:
         elif isinstance(error, UpstreamRefused):
             was_zero = quota.is_zero
             if error.kind.name == "rate_limit":
-                quota.record_429(error, now)
+                quota.record_429(error, now, self._jitter())
             else:
                 quota.record_reply(succeeded=False)
             if quota.is_zero and not was_zero:
                 self._on_change(state.deployment, "no_quota")
-        state.breaker = circuit_breaker.on_end(state.breaker, now, failed=counts_as_failure(error))
+        jitter = 0.0 if error is None else self._jitter()
+        state.breaker = circuit_breaker.on_end(state.breaker, now, failed=counts_as_failure(error), jitter=jitter)
         after = state.breaker.state
         if after == "open" and before == "closed":
             self._on_change(state.deployment, "open")

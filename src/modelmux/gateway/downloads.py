@@ -12,7 +12,7 @@ from modelmux.claude import media
 from modelmux.claude.embed import check_files, embed
 from modelmux.claude.file_kinds import recognise
 from modelmux.claude.native import NativeRequest, remote_files
-from modelmux.claude.request import ClaudeRequest, RemoteFile
+from modelmux.claude.request import ClaudeRequest, RemoteFile, fields_of_urls
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.services import Downloads
@@ -37,7 +37,8 @@ async def embed_files(
         return await _embed_native(request, remote, downloads, owner)
     if not request.remote_files:
         return request
-    return embed(request, await _download(request.urls, downloads, owner))
+    files = await _download(request.urls, downloads, owner)
+    return await large.run(embed, request, files) if large else embed(request, files)
 
 
 async def _embed_native(
@@ -48,10 +49,7 @@ async def _embed_native(
             raise InvalidRequest(f"{file.field}: Only HTTPS URLs are supported.", param=file.field)
     if not remote:
         return request
-    urls: dict[str, str] = {}
-    for file in remote.values():
-        urls.setdefault(file.url, file.field)
-    files = await _download(urls, downloads, owner)
+    files = await _download(fields_of_urls(remote.values()), downloads, owner)
     check_files(remote.values(), files)
     sources = {path: msgspec.json.encode(files[file.url].source) for path, file in remote.items()}
     return replace(request, files=sources)

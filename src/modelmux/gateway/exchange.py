@@ -16,11 +16,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Self
-
-from msgspec.structs import replace
+from typing import Final, Self, TypeVar
 
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
@@ -30,7 +28,7 @@ from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
-from modelmux.gateway.large_requests import LargeRequests, is_costly
+from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -45,6 +43,8 @@ from modelmux.wire.http import Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
 CLIENT_CLOSED_REQUEST: Final = 499
+
+T = TypeVar("T")
 
 
 class Exchange:
@@ -80,8 +80,7 @@ class Exchange:
         :raises InvalidRequest:
         """
         if is_costly(body):
-            decoded = await self.services.large_requests.run(self.dialect.decode, self.inbound, body)
-            return replace(decoded, is_costly=True)
+            return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
         return self.dialect.decode(self.inbound, body)
 
     def resolve(self, decoded: Decoded) -> Route:
@@ -129,6 +128,15 @@ class Exchange:
     def is_costly(self) -> bool:
         """Whether the request is translated in a thread."""
         return self.decoded is not None and self.decoded.is_costly
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """The result of a function of the request; in the thread if the request is costly.
+
+        What every request needs asks ``is_costly`` itself, without the cost of a coroutine.
+        """
+        if self.is_costly:
+            return await self.services.large_requests.run(function, *arguments)
+        return function(*arguments)
 
     @property
     def max_attempts(self) -> int | None:
@@ -312,6 +320,8 @@ class Exchange:
         if client.ended:  # it has been sent all of its response, though it may not have read it yet
             self.settle(None)
             return True
+        if self.is_costly and self.committed is not None:
+            await self.services.large_requests.run(self.committed.explain, error)
         data = self._failure(error)
         self.settle(error)
         if not client.started:

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
+from modelmux.dialects.base import Decoded, Inbound
 from modelmux.errors import InvalidRequest
 from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, count_objects, count_values
 
@@ -41,14 +44,35 @@ class LargeRequests:
 def is_costly(body: bytes) -> bool:
     """Whether a request takes more than some 10 ms.
 
-    :raises InvalidRequest: it holds more than any model reads.
+    :raises InvalidRequest: it holds more than any model reads. One of more than ``LONG`` bytes is not counted here.
     """
     if len(body) < LARGE:
         return False
+    if len(body) > LONG:
+        return True
+    objects, values = checked_numbers(body)
+    return objects > FEW_OBJECTS or values > FEW_VALUES
+
+
+def decode_large(decode: Callable[[Inbound, bytes], Decoded], inbound: Inbound, body: bytes) -> Decoded:
+    """What ``decode`` makes of a body for which ``is_costly``. Runs in the thread.
+
+    :raises InvalidRequest: of ``decode``, or it holds more than any model reads.
+    """
+    if len(body) > LONG:
+        checked_numbers(body)
+    return replace(decode(inbound, body), is_costly=True)
+
+
+def checked_numbers(body: bytes) -> tuple[int, int]:
+    """The numbers of objects and of values.
+
+    :raises InvalidRequest: more than any model reads.
+    """
     objects, values = count_objects(body), count_values(body)
     if objects > MAX_OBJECTS or values > MAX_VALUES:
         raise InvalidRequest(
             f"The request has more than {MAX_OBJECTS:,} objects and arrays, or {MAX_VALUES:,} values.",
             hint="Send fewer: no model has a context for so many.",
         )
-    return objects > FEW_OBJECTS or values > FEW_VALUES or len(body) > LONG
+    return objects, values

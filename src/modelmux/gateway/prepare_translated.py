@@ -24,7 +24,7 @@ from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment, Route
-from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_request
+from modelmux.wire.anthropic import InputMessage, MessagesRequest, encode_large_request, encode_request
 
 
 class _ForModel(Struct):
@@ -107,9 +107,8 @@ class TranslatedPreparation:
     def _encoded(self, request: PreparedRequest, body: MessagesRequest, *turns: InputMessage) -> _ForModel:
         stream = self._exchange.relays_events or body.max_tokens > LONG_REPLY_TOKENS
         body = msgspec.structs.replace(body, messages=[*body.messages, *turns], stream=True if stream else None)
-        prepared = Prepared(
-            encode_request(body), stream, request.plan, request.notices, request.betas, request.keeps_thinking
-        )
+        encode = encode_large_request if self._exchange.is_costly else encode_request
+        prepared = Prepared(encode(body), stream, request.plan, request.notices, request.betas, request.keeps_thinking)
         return _ForModel(request, body, prepared)
 
 

@@ -29,7 +29,7 @@ class Refusals:
             self._until.pop((location, name), None)  # to the end: the oldest are first
             self._until[location, name] = now + REFUSAL_SECONDS
         while len(self._until) > _MAX_REFUSALS:
-            del self._until[next(iter(self._until))]
+            self._until.pop(next(iter(self._until)), None)  # large requests do this in a thread
         self._by_location.clear()
 
     def of(self, location: str) -> frozenset[str]:

@@ -69,7 +69,7 @@ class RetryLoop:
             if decision.renew_token:
                 token, self._token_renewed = await services.tokens.renew(token), True
             elif decision.repair:
-                self._preparation.repair(failure, deployment)
+                await self._exchange.run(self._preparation.repair, failure, deployment)
             else:  # the other two do not count as retries of a failure
                 budget.withdraw()
             if decision.delay:
@@ -106,12 +106,13 @@ class RetryLoop:
 
     async def _decide(self, error: GatewayError, deployment: Deployment) -> Retry:
         """:raises GatewayError: no further attempt is worth it."""
-        decision = self._decision(error, deployment)
+        can_repair = await self._exchange.run(self._preparation.can_repair, error, deployment)
+        decision = self._decision(error, can_repair=can_repair)
         if isinstance(decision, Retry) and (decision.renew_token or decision.repair):
             return decision
         self._record(error, deployment)
         while isinstance(decision, Retry) and not await self._accepts(decision.deployment):
-            decision = self._decision(error, deployment)
+            decision = self._decision(error, can_repair=can_repair)
         if isinstance(decision, Retry):
             return decision
         self._exchange.stop_reason = decision.reason
@@ -122,13 +123,13 @@ class RetryLoop:
             without_traceback(error)
         raise reported
 
-    def _decision(self, error: GatewayError, deployment: Deployment) -> Retry | Stop:
+    def _decision(self, error: GatewayError, *, can_repair: bool) -> Retry | Stop:
         services, pool = self._services, self._services.deployments
         state = AttemptState(
             self._route,
             tuple(self._attempted),
             token_renewed=self._token_renewed,
-            can_repair=self._preparation.can_repair(error, deployment),
+            can_repair=can_repair,
             primary_model=self._primary_model,
             pinned_model=self._conversation.pinned_model,
             rejected_models=self._rejected_models,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from modelmux.dialects.base import Dialect, Inbound
 from modelmux.gateway.attempts import Attempts
 from modelmux.gateway.client_stream import ClientStream
+from modelmux.gateway.conversation import conversation_of
 from modelmux.gateway.downloads import embed_files
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.relay import relay_stream, send_message
@@ -28,7 +29,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
             request = await embed_files(
                 exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
             )
-            attempts = Attempts(exchange, request, route)
+            attempts = Attempts(exchange, request, route, await conversation_of(exchange, request, route))
             if exchange.relays_events:
                 await relay_stream(exchange, attempts)
             else:

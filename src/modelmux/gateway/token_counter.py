@@ -57,18 +57,23 @@ class TokenCounter:
         """
         prepared = await self._prepare(self._deployment)
         self._reject_in_strict_mode(prepared.notices)
+        key = await self._exchange.run(self._key, prepared.body)
+        reply = await self._state.replies.get(key, self._ask)
+        self._reject_in_strict_mode(reply.notices)
+        return reply
+
+    def _key(self, body: bytes) -> bytes:
+        """What identical requests have in common."""
         key = hashlib.sha256()
         for part in (self._exchange.inbound.caller.owner, self._route.name, self._deployment.url):
             key.update(part.encode() + b"\0")
-        key.update(prepared.body)
-        reply = await self._state.replies.get(key.digest(), self._ask)
-        self._reject_in_strict_mode(reply.notices)
-        return reply
+        key.update(body)
+        return key.digest()
 
     async def _prepare(self, deployment: Deployment) -> NativePrepared:
         refused = self._state.refusals.of(location_of(deployment))
         prepare = functools.partial(self._counting.prepare, self._request, deployment, self._route, refused=refused)
-        return await self._services.large_requests.run(prepare) if self._exchange.is_costly else prepare()
+        return await self._exchange.run(prepare)
 
     def _reject_in_strict_mode(self, notices: Sequence[Notice]) -> None:
         if self._services.strict or self._exchange.inbound.strict:
@@ -105,7 +110,7 @@ class TokenCounter:
             except GatewayError as error:
                 if error.kind.name == "unauthenticated" and not token_renewed:
                     token, token_renewed = await self._services.tokens.renew(token), True
-                elif repairs < _MAX_REPAIRS and self._learns_from(error, deployment):
+                elif repairs < _MAX_REPAIRS and await self._exchange.run(self._learns_from, error, deployment):
                     repairs += 1
                 else:
                     raise

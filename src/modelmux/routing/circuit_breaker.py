@@ -18,6 +18,10 @@ from msgspec.structs import replace
 State = Literal["closed", "open", "half_open"]
 
 
+#: A cooldown is up to this much longer, at random: several gateways should not come back at the same moment.
+SPREAD: Final = 0.25
+
+
 class BreakerSettings(Struct, frozen=True):
     """When a breaker opens and for how long.
 
@@ -42,7 +46,7 @@ class Breaker(Struct, frozen=True):
 
     :param recent: the last outcomes as bits, the newest lowest, 1 for a failure; ``count`` is their number.
     :param open_until: when an open breaker becomes half open, on the caller's clock.
-    :param cooldown: seconds of the current or last open period.
+    :param cooldown: seconds of the current or last open period, without its random part.
     :param probe_in_flight: whether the probe of a half-open breaker is running.
     """
 
@@ -55,6 +59,14 @@ class Breaker(Struct, frozen=True):
 
 
 CLOSED: Final = Breaker()
+
+
+def spread(cooldown: float, jitter: float) -> float:
+    """The cooldown with its random part, in seconds.
+
+    :param jitter: a random number from 0 to 1.
+    """
+    return cooldown * (1.0 + SPREAD * jitter)
 
 
 def allows(breaker: Breaker, now: float) -> bool:
@@ -72,11 +84,17 @@ def on_start(breaker: Breaker, now: float) -> Breaker:
 
 
 def on_end(
-    breaker: Breaker, now: float, *, failed: bool | None, settings: BreakerSettings = DEFAULT_SETTINGS
+    breaker: Breaker,
+    now: float,
+    *,
+    failed: bool | None,
+    jitter: float = 0.0,
+    settings: BreakerSettings = DEFAULT_SETTINGS,
 ) -> Breaker:
     """An attempt has ended.
 
     :param failed: None for an outcome that says nothing about the deployment: the client left, a 400, a quota.
+    :param jitter: a random number from 0 to 1, for the cooldown.
     """
     if failed is None:
         return replace(breaker, probe_in_flight=False) if breaker.probe_in_flight else breaker
@@ -88,12 +106,14 @@ def on_end(
         cooldown = breaker.cooldown
         if breaker.state == "half_open":
             cooldown = min(settings.max_cooldown, 2 * cooldown)
-        return replace(breaker, state="open", open_until=now + cooldown, cooldown=cooldown, probe_in_flight=False)
+        open_until = now + spread(cooldown, jitter)
+        return replace(breaker, state="open", open_until=open_until, cooldown=cooldown, probe_in_flight=False)
     window_mask = (1 << settings.window) - 1
     recent = (breaker.recent << 1 | failed) & window_mask
     count = min(breaker.count + 1, settings.window)
     streak = (1 << settings.consecutive) - 1
     too_many = count >= settings.min_samples and recent.bit_count() >= settings.failure_ratio * count
     if (count >= settings.consecutive and recent & streak == streak) or (failed and too_many):
-        return Breaker("open", open_until=now + settings.first_cooldown, cooldown=settings.first_cooldown)
+        cooldown = settings.first_cooldown
+        return Breaker("open", open_until=now + spread(cooldown, jitter), cooldown=cooldown)
     return replace(breaker, recent=recent, count=count)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from modelmux.catalog import MULTI_REGION_LOCATIONS
 from modelmux.error_kinds import KINDS
 from modelmux.errors import UpstreamRefused, UpstreamReply
+from modelmux.routing.circuit_breaker import spread
 from modelmux.routing.model import Deployment
 from modelmux.routing.zero_quota import says_zero_limit
 
@@ -71,8 +72,11 @@ class Quota(Struct):
     is_stated: bool = False
     probes: int = 0
 
-    def record_429(self, error: UpstreamRefused, now: float) -> None:
-        """Count a 429."""
+    def record_429(self, error: UpstreamRefused, now: float, jitter: float = 0.0) -> None:
+        """Count a 429.
+
+        :param jitter: a random number from 0 to 1, for a cooldown that the upstream did not ask for.
+        """
         self.consecutive_429 += 1
         self.server_requested = error.retry_after is not None
         says_quota = error.message != error.kind.message and _MENTIONS_QUOTA.search(error.message) is not None
@@ -90,9 +94,11 @@ class Quota(Struct):
             cooldown = error.retry_after
         elif self.is_zero:
             cooldown = min(MAX_PROBE_INTERVAL, FIRST_PROBE_INTERVAL * 2.0 ** min(self.probes, _MAX_DOUBLINGS))
+            cooldown = spread(cooldown, jitter)
             self.probes += 1
         else:
             cooldown = min(MAX_COOLDOWN, FIRST_COOLDOWN * 2.0 ** min(self.consecutive_429 - 1, _MAX_DOUBLINGS))
+            cooldown = spread(cooldown, jitter)
         self.cooldown_until = now + cooldown
 
     def record_reply(self, *, succeeded: bool) -> None:

@@ -52,9 +52,7 @@ class Endpoint:
         path_params: Mapping[str, str],
     ) -> None:
         """:raises GatewayError: before anything was sent; the caller sends it."""
-        loop_lag = self._readiness.loop_lag
-        if loop_lag.lagging:
-            raise loop_lag.rejection()
+        self._readiness.loop_lag.check()
         headers = dict(scope["headers"])
         check_headers(headers)
         inbound = Inbound(

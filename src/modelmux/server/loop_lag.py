@@ -6,7 +6,6 @@ A single long step, such as a large body, makes one measurement late and rejects
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -22,21 +21,24 @@ MEASUREMENTS: Final = 3
 RETRY_AFTER: Final = 2.0
 
 
-class LoopLag:
-    """See the module. Before ``start`` the loop does not lag.
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
-    :param clock: monotonic seconds; not the loop's own, which may stand still during a step.
+
+class LoopLag:
+    """See the module. Before ``start`` or the first ``check`` in a loop, it does not lag.
+
+    :param clock: monotonic seconds; by default the loop's.
     :ivar lagging: whether new requests are rejected.
     :ivar on_reject: called for every request that is rejected.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, on_reject: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = _loop_time, on_reject: Callable[[], None] | None = None) -> None:
         self.lagging = False
         self.on_reject = on_reject
         self._clock = clock
         self._latest: deque[float] = deque(maxlen=MEASUREMENTS)
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that is measured
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
@@ -47,8 +49,24 @@ class LoopLag:
 
     def start(self) -> None:
         """Measure from now on, in the running event loop. Idempotent."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # a timer of another loop, which may have ended, fires no more
+            self.stop()
+            self._loop, self.lagging = loop, False
+            self._latest.clear()
         if self._timer is None:
             self._schedule()
+
+    def check(self) -> None:
+        """Reject a new request while the loop lags. The first one in a loop starts the measurement: not every server
+        has a lifespan, nor does an application pass it on to those that are mounted in it.
+
+        :raises GatewayOverloaded:
+        """
+        if self._loop is not asyncio.get_running_loop():
+            self.start()
+        elif self.lagging:
+            raise self.rejection()
 
     def stop(self) -> None:
         """Idempotent."""

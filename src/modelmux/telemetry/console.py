@@ -24,8 +24,6 @@ if sys.platform != "win32":
 
 #: Most characters of a line that is not complete yet; then its beginning is passed on.
 _MAX_PARTIAL: Final = 8192
-#: Bytes that a pipe takes in one piece, whatever other processes write (POSIX asks for 512, Linux and macOS have more).
-_ATOMIC_BYTES: Final = 512 if sys.platform == "win32" else select.PIPE_BUF
 
 #: Whether there may be other processes with this one's standard streams that also write in the background.
 _shared = False
@@ -49,7 +47,8 @@ def bytes_writer(stream: TextIO) -> Callable[[bytes], bool]:
     def write(data: bytes) -> bool:
         if fd is None:
             return _write_text(stream, data)
-        with _alone(fd) if is_pipe and _shared and len(data) > _ATOMIC_BYTES else contextlib.nullcontext():
+        # A short write is taken in one piece, but may come between two parts of another process's long one.
+        with _alone(fd) if is_pipe and _shared else contextlib.nullcontext():
             return _write_descriptor(fd, data)
 
     return write

@@ -48,7 +48,7 @@ FIELDS: Final = {
     "cache_read_tokens": "tokens read from the prompt cache",
     "cache_write_tokens": "tokens written to the prompt cache",
     "output_tokens": "tokens generated",
-    "notices": "the response header `x-modelmux-notices`; unknown fields are counted instead of named",
+    "notices": "the response header `x-modelmux-notices`; unknown fields and lone surrogates are counted, not named",
     "upstream_request_id": "request id of Vertex AI",
     "user_agent": "the client's program, as it calls itself",
     "session_id": "session of Claude Code",

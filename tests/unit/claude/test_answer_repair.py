@@ -214,8 +214,9 @@ def test_an_answer_beyond_the_limit_passes(monkeypatch: pytest.MonkeyPatch) -> N
         (SCHEMA, within("parameter", within("facts", array('{"what":"x"}', 100)))),
         (SCHEMA, within("facts", quoted(array('{"what":"x"}', 100)))),
         ({"additionalProperties": {"$ref": "#/$defs/A"}, "$defs": {"A": {"anyOf": [OPEN] * 600}}}, '{"a":{},"b":"{}"}'),
+        (SCHEMA, '{"facts":"' + r"\n" * 600 + '[]"}'),
     ],
-    ids=["schema", "envelope", "string", "schema of a property"],
+    ids=["schema", "envelope", "string", "schema of a property", "escaped white space"],
 )
 def test_an_answer_that_is_too_much_work_passes(
     schema: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch

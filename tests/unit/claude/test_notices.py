@@ -6,7 +6,15 @@ import re
 
 import pytest
 
-from modelmux.claude.notices import MAX_HEADER_NOTICES, Notice, Notices, header_value, log_value, reject_notices
+from modelmux.claude.notices import (
+    MAX_HEADER_NOTICES,
+    LoneSurrogate,
+    Notice,
+    Notices,
+    header_value,
+    log_value,
+    reject_notices,
+)
 from modelmux.errors import InvalidRequest
 
 
@@ -73,3 +81,14 @@ def test_a_place_is_never_empty_and_never_breaks_the_header(field: str) -> None:
         reject_notices(notices.items)
     assert caught.value.param == (field or "body")
     assert "''" not in caught.value.message
+
+
+def test_the_log_counts_the_places_of_lone_surrogates() -> None:
+    notices = Notices()
+    for name in ("metadata.secret", "messages.0.content", "metadata.secret"):
+        notices.include(LoneSurrogate("changed", name, "Replaced."))
+    assert header_value(notices.items) == "changed=metadata.secret, changed=messages.0.content"
+    assert log_value(notices.items) == "lone_surrogates=2"
+    notices.ignore_unknown("secret-1", "Not a field.")
+    notices.add("ignored", "seed", "")
+    assert log_value(notices.items) == "ignored=seed, unknown_fields=1, lone_surrogates=2"

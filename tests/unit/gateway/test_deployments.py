@@ -67,6 +67,14 @@ async def test_one_probe_at_a_time_and_a_client_that_leaves_frees_it() -> None:
     assert not pool.availability(TWO)[0].unavailable
 
 
+async def test_cooldowns_have_a_random_part() -> None:
+    clock = Clock(100.0)
+    pool = DeploymentPool(clock, jitter=lambda: 1.0)
+    await fail(pool, A, 5)
+    await fail(pool, B, 1, UpstreamRefused("Busy", KINDS["rate_limit"], UpstreamReply(429)))
+    assert [known.available_at for known in pool.availability(TWO)] == [106.25, 101.25]
+
+
 async def test_a_lease_is_released_once() -> None:
     pool, _, _ = pool_and_events()
     lease = await pool.acquire(A, FOREVER)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from modelmux.errors import InvalidRequest
 from modelmux.gateway.large_requests import FEW_OBJECTS, FEW_VALUES, LARGE, LONG, is_costly
-from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES
+from modelmux.wire import sliced_json
+from modelmux.wire.openai import chat_request
+from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, SLICE, TEXT_SLICE
 from support.asgi import request
-from support.fakes import FakeReply, FakeUpstream, message_reply
+from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, gateway
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -118,6 +120,74 @@ async def test_a_request_of_more_parts_than_any_model_reads_is_refused_unread(pa
     assert calls["loop"] < 1_000
 
 
+@pytest.fixture
+def slices(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The sizes of what the decoders and the encoder of slices get, and the most they may get."""
+    sizes: list[tuple[int, int]] = []
+
+    def watched(function: Callable[[Any], Any], most: int = SLICE) -> Callable[[Any], Any]:
+        def call(value: Any) -> Any:
+            sizes.append((len(value), most))
+            return function(value)
+
+        return call
+
+    for name, most in (("_any", SLICE), ("_any_list", SLICE), ("_text", TEXT_SLICE)):
+        decode = watched(getattr(sliced_json, name).decode, most)
+        monkeypatch.setattr(sliced_json, name, SimpleNamespace(decode=decode))
+    monkeypatch.setattr(sliced_json, "_encode", watched(sliced_json._encode, TEXT_SLICE))
+    messages = chat_request._SLICED["messages"]
+    monkeypatch.setattr(messages, "_decode", watched(messages._decode))
+    return sizes
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, RAW, COUNT, INPUT_TOKENS])
+async def test_no_call_decodes_or_encodes_more_than_a_slice(path: str, slices: list[tuple[int, int]]) -> None:
+    counted = FakeReply(200, [(b"content-type", b"application/json")], [b'{"input_tokens": 5}'])
+    app = gateway(upstream := FakeUpstream([counted if path in (COUNT, INPUT_TOKENS) else message_reply()]))
+    text = '\n"' * LONG
+    response = await request(app, "POST", path, body(path, [{"role": "user", "content": text}, *turns(MANY)]))
+    assert response.status == 200
+    assert sum(size for size, _ in slices) > len(text)
+    assert [size for size, most in slices if size > most + 2] == []
+    assert json.dumps(text).encode() in upstream.calls[0].body
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, RAW, INPUT_TOKENS])
+async def test_an_error_of_the_upstream_is_explained_apart_from_the_event_loop(path: str) -> None:
+    message = f"messages.{MANY - 1}.content.0.text: Too long."
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    app = gateway(FakeUpstream([error_reply(400, error)]))
+    with calls_by_thread() as calls:
+        response = await request(app, "POST", path, body(path, turns(MANY)))
+    assert response.status == 400
+    if path in (MESSAGES, RAW):  # passed on as it came
+        place = f"messages.{MANY - 1}"
+    else:  # a turn of the user was added in front
+        place = f"{'messages' if path == CHAT else 'input'}.{MANY - 2}"
+    assert place in response.json()["error"]["message"]
+    assert calls["loop"] < MANY, calls
+
+
+def large_turns_with_thinking() -> list[Any]:
+    thinking = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}, {"type": "text", "text": "Hello."}]
+    history = turns(MANY)
+    return [{**turn, "content": thinking} if turn["role"] == "assistant" else turn for turn in history]
+
+
+async def test_a_large_request_is_repaired_apart_from_the_event_loop() -> None:
+    message = "messages.1.content.0: Invalid `signature` in `thinking` block"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    app = gateway(upstream := FakeUpstream([error_reply(400, error), message_reply()]))
+    with calls_by_thread() as calls:
+        response = await request(app, "POST", CHAT, body(CHAT, large_turns_with_thinking()))
+    assert response.status == 200
+    first, second = (call.body for call in upstream.calls)
+    assert b"c2ln" in first
+    assert b"c2ln" not in second
+    assert calls["loop"] < MANY, calls
+
+
 def test_what_is_costly() -> None:
     text = b"x" * LARGE
     assert not is_costly(b"{" * (LARGE - 1))
@@ -129,6 +199,7 @@ def test_what_is_costly() -> None:
     assert is_costly(text + b"," * (FEW_VALUES + 1))
     with pytest.raises(InvalidRequest):
         is_costly(text + b"[" * (MAX_OBJECTS + 1))
+    assert is_costly(b"," * (MAX_VALUES + LONG))  # it is counted in the thread
     assert is_costly(text + b"," * MAX_VALUES)
     with pytest.raises(InvalidRequest):
         is_costly(text + b"," * (MAX_VALUES + 1))

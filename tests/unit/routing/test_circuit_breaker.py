@@ -73,6 +73,13 @@ def test_each_failed_probe_doubles_the_cooldown_up_to_a_maximum() -> None:
     assert cooldowns == [10, 20, 40, 80, 120, 120, 120]
 
 
+def test_a_cooldown_has_a_random_part_that_does_not_grow_with_each_probe() -> None:
+    opened = on_end(after(*[True] * 4), 0.0, failed=True, jitter=1.0)
+    assert (opened.open_until, opened.cooldown) == (6.25, 5.0)
+    again = on_end(on_start(opened, 6.25), 10.0, failed=True, jitter=0.5)
+    assert (again.open_until, again.cooldown) == (10.0 + 11.25, 10.0)
+
+
 def test_an_inconclusive_probe_allows_the_next() -> None:
     probed = on_end(on_start(OPEN, 5.0), 6.0, failed=None)
     assert (probed.state, allows(probed, 6.0)) == ("half_open", True)

@@ -61,6 +61,15 @@ def test_the_cooldown_is_the_retry_after_or_doubles() -> None:
     assert not quota.server_requested
 
 
+def test_what_the_upstream_asked_for_is_kept_and_what_we_make_up_has_a_random_part() -> None:
+    asked, made_up, zero = Quota(), Quota(), Quota()
+    asked.record_429(rate_limit(SHARED, 7.0), 100.0, 1.0)
+    made_up.record_429(rate_limit(SHARED), 100.0, 1.0)
+    zero.record_429(rate_limit("Quota exceeded: limit: 0"), 100.0, 0.5)
+    assert zero.is_stated
+    assert (asked.cooldown_until, made_up.cooldown_until, zero.cooldown_until) == (107.0, 101.25, 111.25)
+
+
 def test_any_reply_ends_the_cooldown() -> None:
     quota = after(rate_limit(SHARED), rate_limit(SHARED))
     quota.record_reply(succeeded=False)

@@ -56,3 +56,35 @@ async def test_a_loop_whose_steps_take_long_lags_until_they_do_not() -> None:
     lag.stop()
     assert seen[-1] is False
     assert True in seen
+
+
+@pytest.mark.virtual_time
+async def test_the_first_request_starts_it_where_there_is_no_lifespan() -> None:
+    lag = LoopLag()
+    lag.check()
+    await asyncio.sleep(1.5 * INTERVAL)
+    assert list(lag._latest) == [pytest.approx(0.0)]
+    for _ in range(MEASUREMENTS):
+        lag.record(MAX_LAG)
+    with pytest.raises(GatewayOverloaded):
+        lag.check()
+    lag.stop()
+
+
+def test_an_event_loop_that_has_ended_does_not_lag_for_ever() -> None:
+    lag = LoopLag()
+
+    async def lagging() -> None:
+        lag.check()
+        for _ in range(MEASUREMENTS):
+            lag.record(MAX_LAG)
+
+    async def another() -> None:
+        lag.check()
+        assert not lag.lagging
+        await asyncio.sleep(1.5 * INTERVAL)
+        assert len(lag._latest) >= 1, "it is measured"
+
+    asyncio.run(lagging())
+    assert lag.lagging
+    asyncio.run(another())

@@ -58,3 +58,33 @@ def test_nothing_waits_for_a_reader(tmp_path: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+PROCESS = """
+import sys
+from modelmux.telemetry import console
+console._shared = True
+write = console.bytes_writer(sys.stderr)
+sys.stdin.read(1)  # the signal to begin
+for _ in range(int(sys.argv[3])):
+    assert write(sys.argv[1].encode() * int(sys.argv[2]) + b"\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes of POSIX")
+def test_a_short_line_never_comes_between_the_parts_of_a_long_one() -> None:
+    """A full pipe takes a long write in parts, and short ones of another process whenever it has room."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", PROCESS]
+    long = subprocess.Popen([*command, "l", "200000", "10"], stdin=subprocess.PIPE, stderr=writing)
+    short = subprocess.Popen([*command, "s", "1", "2000"], stdin=subprocess.PIPE, stderr=writing)
+    os.close(writing)
+    for process in (long, short):
+        assert process.stdin is not None
+        process.stdin.write(b"x")
+        process.stdin.close()
+    with os.fdopen(reading, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    assert (long.wait(60), short.wait(60)) == (0, 0)
+    assert sorted(set(lines)) == [b"l" * 200_000, b"s"]
+    assert (lines.count(b"s"), len(lines)) == (2000, 2010)

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.wire import sliced_json
-from modelmux.wire.sliced_json import count_objects, count_values, decode_sliced
+from modelmux.wire.sliced_json import (
+    count_objects,
+    count_values,
+    decode_sliced,
+    decode_struct,
+    decode_text,
+    encode_text,
+    encode_texts,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -26,17 +34,20 @@ def test_slices_make_the_same_value(value: Any, size: int, indent: int | None) -
     data = json.dumps(value, indent=indent).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
         assert decode_sliced(data) == msgspec.json.decode(data)
 
 
 def test_the_last_of_two_members_of_one_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 4)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 4)
     assert decode_sliced(b'{"a": [1, 2], "b": 0, "a": [3, 4]}') == {"a": [3, 4], "b": 0}
 
 
 @pytest.mark.parametrize("data", [b"[[1, 2], [3, 4]", b'{"a": [1, 2], "b"}', b"[1, 2, tru]", b"", b'["\xff", "abc"]'])
 def test_what_is_not_json_stays_so(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 4)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 4)
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         decode_sliced(data)
 
@@ -75,6 +86,7 @@ def test_a_long_text_is_one_slice() -> None:
 
 def test_the_depth_of_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "SLICE", 1)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 1)
     value: Any = "x"
     for _ in range(50):
         value = [value]
@@ -85,3 +97,120 @@ def test_what_is_counted_is_never_too_few() -> None:
     data = json.dumps({"a": [{}, [], {"b": "{["}], "c": 1}).encode()
     assert count_objects(data) == 7
     assert count_values(data) == 3
+
+
+CHARACTERS = st.text(st.sampled_from('ab\\"/ud\n\x01é€😀'), max_size=60)
+
+
+@given(CHARACTERS, st.integers(1, 30), st.booleans(), st.sampled_from(["", " \n"]))
+def test_a_text_in_slices_is_the_same(text: str, size: int, escaped: bool, space: str) -> None:
+    data = (space + json.dumps(text, ensure_ascii=escaped) + space).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
+        assert decode_text(data) == text
+        assert bytes(encode_text(text)) == msgspec.json.encode(text)
+        assert msgspec.json.encode(encode_texts({"a": [text, 1]})) == msgspec.json.encode({"a": [text, 1]})
+
+
+PIECES = st.lists(st.sampled_from([b'"', b"\\", b"u", b"d83d", b"\\ud83d", b"\\ude00", b"a", b"\xc3", b"\x80", b"\n"]))
+
+
+@given(PIECES, st.integers(1, 30))
+def test_what_is_no_text_stays_so(pieces: list[bytes], size: int) -> None:
+    def result(decode: Any) -> Any:
+        try:
+            return decode(b'"' + b"".join(pieces) + b'"')
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_json, "SLICE", size)
+        patch.setattr(sliced_json, "TEXT_SLICE", size)
+        assert result(decode_text) == result(msgspec.json.Decoder(str).decode)
+
+
+class Inner(msgspec.Struct):
+    text: str = ""
+
+
+class Held(msgspec.Struct):
+    text: str = ""
+    free: dict[str, Any] | None = None
+    raw: msgspec.Raw = msgspec.Raw(b"")
+    inner: Inner | None = None
+    number: int = 0
+    other: str = msgspec.field(default="", name="else")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {
+            "text": "long " * 9,
+            "free": {"a": ["x"] * 9, "b": {}},
+            "raw": "raw " * 9,
+            "else": "y" * 40,
+            "zz": "x" * 40,
+        },
+        {"raw": {"a": "raw " * 9}, "number": 5},
+        {"inner": {"text": "long " * 9}},
+        {"text": "short"},
+    ],
+)
+def test_a_struct_in_slices_is_the_same(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, decoder = json.dumps(value).encode(), msgspec.json.Decoder(Held)
+    monkeypatch.setattr(sliced_json, "SLICE", 12)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 12)
+    assert decode_struct(data, decoder) == decoder.decode(data)
+
+
+@pytest.mark.parametrize("data", [b'{"number": "long long long"}', b"[]", b'{"text": "long long long"', b'{"number":'])
+def test_an_error_of_a_struct_stays_the_same(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sliced_json, "SLICE", 12)
+    monkeypatch.setattr(sliced_json, "TEXT_SLICE", 12)
+    decoder = msgspec.json.Decoder(Held)
+    with pytest.raises(msgspec.DecodeError) as expected:
+        decoder.decode(data)
+    with pytest.raises(msgspec.DecodeError) as caught:
+        decode_struct(data, decoder)
+    assert str(caught.value) == str(expected.value)
+
+
+def test_only_long_texts_are_encoded_first() -> None:
+    long = "x" * (sliced_json.TEXT_SLICE + 1)
+    for value in ("short", ["short"], {"a": "short"}, Held("short"), 5, None):
+        assert encode_texts(value) is value
+    assert encode_texts(Held(long)) == Held(msgspec.Raw(msgspec.json.encode(long)))  # type: ignore[arg-type]
+    deep: Any = long
+    for _ in range(sliced_json._ENCODED_LEVELS + 1):
+        deep = [deep]
+    assert encode_texts(deep) is deep
+
+
+def test_no_call_decodes_or_encodes_more_than_a_slice_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    decoder, encode = sliced_json._text, sliced_json._encode
+
+    class Watched:
+        def decode(self, data: bytes) -> str:
+            sizes.append(len(data))
+            return decoder.decode(data)
+
+    def watched(value: Any) -> bytes:
+        sizes.append(len(value))
+        return encode(value)
+
+    monkeypatch.setattr(sliced_json, "_text", Watched())
+    monkeypatch.setattr(sliced_json, "_encode", watched)
+    text = '\n"😀' * 300_000
+    assert decode_sliced(msgspec.json.encode({"a": [text]})) == {"a": [text]}
+    assert bytes(encode_text(text)) == msgspec.json.encode(text)
+    assert sum(sizes) > 3_000_000
+    assert max(sizes) <= sliced_json.TEXT_SLICE + 2
+
+
+def test_a_large_body_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sliced_json, "_SEARCHED", 7)
+    assert count_objects(b"{[x]}" * 100) == 200
+    assert count_values(b",,x" * 100) == 200

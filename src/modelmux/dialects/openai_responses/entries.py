@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,6 +18,7 @@ from modelmux.dialects.stored_responses import StoredItem
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.responses_items import ReasoningItem, ReferenceItem, decode_head, decode_item
 from modelmux.wire.openai.responses_members import decode_reported
+from modelmux.wire.sliced_json import encode_text
 
 #: Items of a conversation. Codex compacts after some hundreds; the limit keeps the work of one request bounded.
 MAX_ITEMS: Final = 10_000
@@ -72,7 +72,7 @@ def check_number(items: int, path: str) -> None:
 def text_entry(text: str) -> Entry:
     """An input that is one text."""
     # Formatted, because the encoder's own result keeps half as much memory again as it needs.
-    raw = b'{"type":"message","role":"user","content":%b}' % msgspec.json.encode(text)
+    raw = b'{"type":"message","role":"user","content":%b}' % bytes(encode_text(text))
     return Entry("message", "input", raw)
 
 

@@ -42,6 +42,7 @@ from modelmux.wire.anthropic.requests import (
     ToolUseBlock,
     URLSource,
     WebSearch,
+    encode_large_request,
     encode_request,
 )
 
@@ -85,5 +86,6 @@ __all__ = [
     "WebSearch",
     "decode_event",
     "decode_message",
+    "encode_large_request",
     "encode_request",
 ]

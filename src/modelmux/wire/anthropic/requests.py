@@ -9,8 +9,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from modelmux.errors import InvalidRequest, PayloadTooLarge
+from modelmux.wire.sliced_json import SLICE, encode_texts
 
 VERTEX_VERSION: Final = "vertex-2023-10-16"
 #: The largest request body Vertex AI accepts (docs: build-with-claude/claude-on-vertex-ai).
@@ -167,6 +169,23 @@ class MessagesRequest(Struct, omit_defaults=True):
 
 
 _encoder: Final = msgspec.json.Encoder()
+
+
+def encode_large_request(request: MessagesRequest) -> bytes:
+    """The same as ``encode_request``, with long strings encoded in slices."""
+    encoded = replace(
+        request,
+        messages=[_with_encoded_texts(message) for message in request.messages],
+        system=encode_texts(request.system),
+        tools=encode_texts(request.tools),
+    )
+    return encode_request(encoded)
+
+
+def _with_encoded_texts(message: InputMessage) -> InputMessage:
+    if all(type(block) is TextBlock and len(block.text) <= SLICE for block in message.content):
+        return message
+    return InputMessage(message.role, encode_texts(message.content))
 
 
 def encode_request(request: MessagesRequest) -> bytes:

@@ -17,7 +17,8 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import BreakpointMarker, CacheMarker
 from modelmux.wire.openai.members import remove_unknown, shape_of
-from modelmux.wire.sliced_json import SLICE, decode_items, decode_sliced
+from modelmux.wire.openai.sliced_list import SlicedList
+from modelmux.wire.sliced_json import SLICE, decode_sliced
 
 
 class Closed(Struct, forbid_unknown_fields=True):
@@ -289,10 +290,7 @@ _members_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
 _EMPTY: Final = Raw(b"[]")
 #: Fields that are decoded in slices.
-_SLICED: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    "messages": msgspec.json.Decoder(list[ChatMessage]),
-    "tools": msgspec.json.Decoder(list[Tool]),
-}
+_SLICED: Final = {"messages": SlicedList(ChatMessage, Part), "tools": SlicedList(Tool)}
 
 
 def decode_plain(body: bytes) -> ChatRequest | None:
@@ -313,7 +311,7 @@ def _decode_sliced(body: bytes) -> ChatRequest:
     }
     request = _decoder.decode(msgspec.json.encode({**members, **dict.fromkeys(lists, _EMPTY)}))
     for name, items in lists.items():
-        setattr(request, name, decode_items(items, _SLICED[name].decode))
+        setattr(request, name, _SLICED[name].decode(items))
     return request
 
 
@@ -338,17 +336,30 @@ def decode_object(body: bytes) -> dict[str, Any]:
         return common.decode_body(_object_decoder, body)
 
 
-def convert_request(value: dict[str, Any]) -> tuple[ChatRequest, list[str]]:
+def convert_request(value: dict[str, Any], *, is_large: bool = False) -> tuple[ChatRequest, list[str]]:
     """A decoded body as a request, and the paths of unknown fields, which are taken out of ``value``; those of an
     object come before those of what it holds.
 
+    :param is_large: it is longer than a slice.
     :raises InvalidRequest: with the name of the field.
     """
     unknown = remove_unknown(value, _SHAPE)
     try:
+        if is_large:
+            with suppress(msgspec.ValidationError):  # the other way names the item
+                return _convert_sliced(value), unknown
         return msgspec.convert(value, ChatRequest), unknown
     except msgspec.ValidationError as error:
         raise common.invalid_field(str(error)) from None
+
+
+def _convert_sliced(value: dict[str, Any]) -> ChatRequest:
+    """:raises msgspec.ValidationError:"""
+    lists = {name: items for name in _SLICED if isinstance(items := value.get(name), list)}
+    request = msgspec.convert({**value, **{name: [] for name in lists}}, ChatRequest)
+    for name, items in lists.items():
+        setattr(request, name, _SLICED[name].convert(items))
+    return request
 
 
 def convert_call(value: dict[str, Any], path: str) -> tuple[FunctionToolCall | CustomToolCall, list[str]]:
@@ -378,4 +389,4 @@ def decode_request_with_unknown(body: bytes) -> tuple[ChatRequest, list[str]]:
     :raises InvalidRequest: with the name of the field.
     """
     request = decode_plain(body)
-    return (request, []) if request is not None else convert_request(decode_object(body))
+    return (request, []) if request is not None else convert_request(decode_object(body), is_large=len(body) > SLICE)

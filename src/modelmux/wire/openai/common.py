@@ -6,15 +6,19 @@ Source of the shapes: the ``openai`` SDK (``types/shared/error_object.py``, ``ty
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.wire import sliced_json
 from modelmux.wire.json_types import in_json_terms
+from modelmux.wire.sliced_json import SLICE
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 
 class ErrorObject(Struct):
@@ -77,6 +81,7 @@ class ModelList(Struct, kw_only=True):
 
 
 _encoder: Final = msgspec.json.Encoder()
+_any: Final = msgspec.json.Decoder()
 
 
 def encode(value: Any) -> bytes:
@@ -103,6 +108,22 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, path: str = "") -
         raise _invalid_json(body, error) from None
     except RecursionError:
         raise nested_too_deeply() from None
+
+
+def decode_struct(decoder: msgspec.json.Decoder[S], body: bytes, path: str = "") -> S:
+    """The same for a struct whose dicts may hold anything; what is long is decoded in slices."""
+    if len(body) > SLICE:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return sliced_json.decode_struct(body, decoder)
+    return decode_body(decoder, body, path)
+
+
+def decode_any(body: bytes, path: str = "") -> Any:
+    """Any JSON; what is long is decoded in slices. :raises InvalidRequest: it is none, or nested too deeply."""
+    if len(body) > SLICE:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return sliced_json.decode_sliced(body)
+    return decode_body(_any, body, path)
 
 
 def nested_too_deeply() -> InvalidRequest:

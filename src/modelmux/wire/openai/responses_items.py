@@ -7,6 +7,7 @@ not read at all.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import CacheControlParam, PromptCacheBreakpoint
 from modelmux.wire.openai.responses_members import ImageURL, decode_reported
+from modelmux.wire.sliced_json import SLICE, decode_text
 
 #: Nested lists and objects of one item. Clients need a dozen; what decodes and encodes items recurses.
 MAX_ITEM_DEPTH: Final = 128
@@ -158,7 +160,6 @@ class IgnoredItem(Struct):
 
 
 _head_decoder: Final = msgspec.json.Decoder(Head)
-_any_decoder: Final = msgspec.json.Decoder()
 _typed_decoder: Final = msgspec.json.Decoder(Typed)
 _text_decoder: Final = msgspec.json.Decoder(str)
 _members_decoder: Final = msgspec.json.Decoder(list[Raw])
@@ -184,7 +185,7 @@ def decode_item(shape: type[Any], raw: bytes, path: str) -> Any:
     decoder = _decoders.get(shape)
     if decoder is None:
         decoder = _decoders[shape] = msgspec.json.Decoder(shape)
-    return common.decode_body(decoder, raw, path)
+    return common.decode_struct(decoder, raw, path)
 
 
 def decode_type(raw: bytes, path: str) -> str:
@@ -199,7 +200,7 @@ def decode_optional_type(raw: bytes, path: str) -> str:
 
 def decode_any(raw: bytes, path: str) -> Any:
     """Any JSON. :raises InvalidRequest: nested too deeply."""
-    return common.decode_body(_any_decoder, raw, path)
+    return common.decode_any(raw, path)
 
 
 class PartReader(Protocol):
@@ -253,6 +254,9 @@ def decode_output(raw: bytes, path: str, unknown: list[str] | None = None, other
     if raw == b"null":
         return None
     if raw.startswith(b'"'):
+        if len(raw) > SLICE:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                return decode_text(raw)
         text: str = common.decode_body(_text_decoder, raw, path)
         return text
     if raw.startswith(b"["):

@@ -143,7 +143,6 @@ class _InnerTool(Struct):
 
 
 _request_decoder: Final = msgspec.json.Decoder(ResponsesRequest)
-_any_decoder: Final = msgspec.json.Decoder()
 _keys_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _tool_decoder: Final = msgspec.json.Decoder(Tool)
 _tool_inner_decoder: Final = msgspec.json.Decoder(_InnerTool)
@@ -235,7 +234,7 @@ def decode_request(body: bytes) -> tuple[ResponsesRequest, dict[str, Raw]]:
     :raises InvalidRequest: with the name of the field.
     """
     common.check_encoding(body)
-    request = common.decode_body(_request_decoder, body)
+    request = common.decode_struct(_request_decoder, body)
     return request, common.decode_body(_keys_decoder, body)
 
 
@@ -258,7 +257,7 @@ def unknown_tool_fields(raw: bytes, kind: str, path: str) -> list[str]:
     plain = _PLAIN_FIELDS.get(kind)
     if plain is None or _keys_decoder.decode(raw).keys() <= plain:
         return []
-    return remove_unknown(common.decode_body(_any_decoder, raw, path), _TOOL_SHAPES[kind])
+    return remove_unknown(common.decode_any(raw, path), _TOOL_SHAPES[kind])
 
 
 def decode_tool(raw: bytes, path: str) -> Tool:
@@ -266,9 +265,9 @@ def decode_tool(raw: bytes, path: str) -> Tool:
 
     :raises InvalidRequest: with the name of the field.
     """
-    tool = common.decode_body(_tool_decoder, raw, path)
+    tool = common.decode_struct(_tool_decoder, raw, path)
     if bytes(tool.function).startswith(b"{"):
-        inner = common.decode_body(_tool_inner_decoder, bytes(tool.function), f"{path}.function")
+        inner = common.decode_struct(_tool_inner_decoder, bytes(tool.function), f"{path}.function")
         for field in _InnerTool.__struct_fields__:
             if getattr(tool, field) is None:
                 setattr(tool, field, getattr(inner, field))

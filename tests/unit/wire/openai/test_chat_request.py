@@ -240,12 +240,11 @@ def test_a_large_body_that_is_not_an_object_is_refused(body: bytes) -> None:
 def test_no_large_list_is_decoded_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
-    class Watched:
-        def decode(self, data: bytes) -> list[Any]:
-            sizes.append(len(data))
-            return msgspec.json.decode(data, type=list[chat.ChatMessage])
+    def decode(data: bytes) -> list[Any]:
+        sizes.append(len(data))
+        return msgspec.json.decode(data, type=list[chat.ChatMessage])
 
-    monkeypatch.setitem(chat._SLICED, "messages", Watched())  # type: ignore[arg-type]
+    monkeypatch.setattr(chat._SLICED["messages"], "_decode", decode)
     value = {"model": "m", "messages": [{"role": "user", "content": "word " * 9}] * 10_000}
     assert chat.decode_plain(json.dumps(value).encode()) == msgspec.convert(value, chat.ChatRequest)
     assert sum(sizes) > 500_000

@@ -10,6 +10,7 @@ from modelmux.errors import GatewayError, InvalidRequest, ModelNotFound
 from modelmux.wire.openai import common
 from modelmux.wire.openai.chat_request import decode_request
 from modelmux.wire.openai.common import Model, ModelList, dotted, encode, envelope
+from modelmux.wire.sliced_json import SLICE
 
 
 def test_an_error_has_all_four_keys_and_no_details_for_the_operator() -> None:
@@ -121,3 +122,10 @@ def test_the_last_of_two_equal_keys_wins_and_big_integers_are_exact() -> None:
 def test_an_unknown_form_of_validation_message_is_still_an_error() -> None:
     error = common.invalid_field("Something new")
     assert error.public_message == "Invalid value for the request body: something new."
+
+
+def test_a_long_value_is_decoded_as_any_other() -> None:
+    long = json.dumps({"a": ["x" * (SLICE + 1), {"b": 1}]}).encode()
+    assert common.decode_any(long) == json.loads(long)
+    with pytest.raises(InvalidRequest, match="not valid JSON"):
+        common.decode_any(long[:-1])

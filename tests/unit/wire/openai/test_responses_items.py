@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from modelmux.wire.openai.responses_request import (
     decode_web_search,
     unknown_fields,
 )
+from modelmux.wire.sliced_json import SLICE
 
 
 def refused(function: Any, *args: Any) -> InvalidRequest:
@@ -103,3 +105,9 @@ def test_requests() -> None:
     assert refused(decode_request, b'{"model": "m", "tool_choice": {"tools": [{"name": 1}]}}').param == (
         "tool_choice.tools.0.name"
     )
+
+
+def test_a_long_output_is_decoded_as_any_other() -> None:
+    text = '\n"é' * SLICE
+    assert decode_output(json.dumps(text).encode(), "input.0.output") == text
+    assert refused(decode_output, json.dumps(text).encode()[:-1], "input.0.output").status == 400

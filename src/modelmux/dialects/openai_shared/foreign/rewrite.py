@@ -129,7 +129,7 @@ def missing(field: str) -> InvalidRequest:
 
 def _replace_prefix(path: str, names: dict[str, str]) -> str:
     """The path with its longest prefix in ``names`` replaced."""
-    prefix, rest = path, ""
+    prefix, rest = path if names else "", ""
     while prefix:
         if prefix in names:
             return names[prefix] + rest

@@ -25,7 +25,7 @@ _arrays: Final = msgspec.json.Decoder(list[Raw])
 def surrogates(draft: NativeDraft) -> None:
     """Lone surrogates were replaced before the body was decoded; here it is said."""
     for notice in draft.native.notices:
-        draft.notices.add(*notice)
+        draft.notices.include(notice)
 
 
 def schemas(draft: NativeDraft) -> None:
