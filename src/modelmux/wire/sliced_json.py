@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import astuple, fields, replace
 
 #: Bytes of JSON that one call decodes, but for strings: some 5 ms if it consists of empty objects, the worst there is.
 SLICE: Final = 128 * 1024
@@ -123,6 +123,30 @@ def _escape_before(data: bytes, begin: int, place: int) -> int:
     if (len(run) - len(run.rstrip(b"\\"))) % 2:
         return backslash
     return backslash - 1  # an escaped backslash
+
+
+def encode_long_texts(values: list[Any]) -> list[Any]:
+    """The list with the long strings inside of its items encoded."""
+    return [encode_texts(value) if _has_long_text(value) else value for value in values]
+
+
+def _has_long_text(value: Any) -> bool:
+    level = [value]
+    while level:
+        inner: list[Any] = []
+        for held in level:
+            kind = type(held)
+            if kind is str:
+                if len(held) > TEXT_SLICE:
+                    return True
+            elif kind is dict:
+                inner += held.values()
+            elif kind is list:
+                inner += held
+            elif isinstance(held, Struct):
+                inner += astuple(held)
+        level = inner
+    return False
 
 
 def encode_texts(value: Any, level: int = 0) -> Any:

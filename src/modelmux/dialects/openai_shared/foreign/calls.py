@@ -83,9 +83,7 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     if (id := first(value, *_IDS)) is not None:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)
     native = value.get("type") == "tool_use" or "input" in value
-    call[kind][text] = (
-        _arguments(inner.get(text), rewrite.client_spelling(f"{position}.{text}"), rewrite, quiet=native) or ""
-    )
+    call[kind][text] = _arguments(inner.get(text), f"{position}.{text}", rewrite, quiet=native) or ""
     return call
 
 
@@ -102,5 +100,5 @@ def _arguments(value: Any, field: str, rewrite: Rewrite, *, quiet: bool = False)
     if value is None or isinstance(value, str):
         return value
     if not quiet:
-        rewrite.completed(field, "Arguments are a text that holds JSON.")
+        rewrite.completed(rewrite.client_spelling(field), "Arguments are a text that holds JSON.")
     return as_json(value)
