@@ -70,10 +70,15 @@ def decode_sliced(data: bytes, level: int = 0) -> Any:
     begin = _OPENING.match(data)
     opening = begin[1] if begin is not None else b""
     if opening == b"{":
-        return {key: decode_sliced(bytes(raw), level + 1) for key, raw in _objects.decode(data).items()}
+        members = _objects.decode(data)
+        return dict(zip(members, _decode_values(members.values(), level), strict=True))
     if opening == b"[":
-        return decode_items(_arrays.decode(data), _any_list.decode, lambda part: decode_sliced(part, level + 1))
+        return _decode_values(_arrays.decode(data), level)
     return decode_text(data) if opening == b'"' else _any.decode(data)
+
+
+def _decode_values(values: Iterable[Raw], level: int) -> list[Any]:
+    return decode_items(values, _any_list.decode, lambda part: decode_sliced(part, level + 1))
 
 
 def decode_text(data: bytes) -> str:
@@ -127,6 +132,8 @@ def _escape_before(data: bytes, begin: int, place: int) -> int:
 
 def encode_long_texts(values: list[Any]) -> list[Any]:
     """The list with the long strings inside of its items encoded."""
+    if not _has_long_text(values):
+        return values
     return [encode_texts(value) if _has_long_text(value) else value for value in values]
 
 

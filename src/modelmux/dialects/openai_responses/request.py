@@ -156,6 +156,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     own = {target: name for name, target in request.taken.items()}
     stored = () if compacts or wire.store is False else stored_items(entries)
     store = _stores(request, stored, ctx)
+    clients = table.clients
     claude_request = ClaudeRequest(
         body,
         reasoning=read_reasoning(wire.reasoning, items.effort, ctx.notices),
@@ -176,7 +177,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
             tool_members=table.members,
             answer_format=own.get("text.format", "text.format"),
             answer_schema="response_format.json_schema.schema" if "text.format" in own else SCHEMA_FIELD,
-            tool_names={upstream: tool.name for upstream, tool in table.clients.items() if tool.name != upstream},
+            tool_names={upstream: tool.name for upstream, tool in clients.items() if tool.name != upstream},
             user="safety_identifier" if wire.safety_identifier else "user",
             reasoning=None
             if wire.reasoning is None and items.effort is None
@@ -188,7 +189,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         notices=(*request.notices, *ctx.notices.items),
         origins=Origins((*system_origins(body.system or (), ctx.parts, "instructions"), *items.conversation.origins)),
     )
-    plan = _plan(request, claude_request, table.clients, stored if store else None, _echo(request, metadata))
+    plan = _plan(request, claude_request, clients, stored if store else None, _echo(request, metadata))
     return _decoded(request, claude_request, plan, None)
 
 

@@ -73,8 +73,10 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
         spelling = next((name for name in _ARGUMENTS if value.get(name) is not None), text)
         name = next((name for name in _NAMES if value.get(name) is not None), "name")
         rewrite.renamed(position, origin)
-        rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
-        rewrite.renamed(f"{position}.name", f"{origin}.{name}")
+        if spelling != text:
+            rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
+        if name != "name":
+            rewrite.renamed(f"{position}.name", f"{origin}.{name}")
         used += (*_NAMES, *_ARGUMENTS)
         inner = {"name": value.get(name), text: value.get(spelling)}
         if inner["name"] is None:
