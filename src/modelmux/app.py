@@ -130,7 +130,7 @@ class Gateway:
         self._tls = self._trust.context()
         try:
             proxies = Proxies.from_environment(self._environment)
-            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock)
+            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock, jitter=runtime.jitter)
             self._upstream = upstream or HttpPool(
                 proxies=proxies, ssl_context=self._tls, resolver=names_of, proxy_resolver=names_of
             )

@@ -83,7 +83,7 @@ def serve(
         if count > 1:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, notice=app.responses.notice, drain=drain,
+                state=state, notice=app.responses.notice, drain=drain, jitter=app.jitter,
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)
