@@ -51,6 +51,7 @@ class CountingUpstream(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one write for head and body
     server: CountingUpstream
 
     def do_POST(self) -> None:
