@@ -23,8 +23,8 @@ class Fifo(Admission):
         ticket.key, ticket.deadline = "", math.inf
         return super().arrive(ticket)
 
-    def resize(self, *args: Any, several_models: bool = False) -> None:
-        del several_models
+    def resize(self, *args: Any, reserved: int = 0) -> None:
+        del reserved
         super().resize(*args)
 
     @property

@@ -86,6 +86,8 @@ class Gateway:
 
     Nothing is opened before the first request needs it, so it works mounted in an application whose lifespan it
     never sees.
+
+    :param worker: the number of this process, from 1 to ``server.workers``.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Gateway:
         runtime: Runtime | None = None,
         state: LocalState | None = None,
         log_warnings: bool = True,
+        worker: int = 1,
     ) -> None:
         self._logs_warnings = log_warnings
         self._environment = os.environ if environment is None else environment
@@ -120,7 +123,8 @@ class Gateway:
         self._deployments = DeploymentPool(
             runtime.clock, self._on_deployment_event, share=self._workers, on_wait=on_wait, jitter=runtime.jitter
         )
-        limits = limits_of(config.limits, self._workers)
+        self._worker = worker
+        limits = limits_of(config.limits, self._workers, worker)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(on_reject=lambda: on_wait(0.0, "rejected", "event_loop_lag"))
         self._large_requests = LargeRequests()
@@ -130,7 +134,7 @@ class Gateway:
         self._tls = self._trust.context()
         try:
             proxies = Proxies.from_environment(self._environment)
-            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock)
+            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock, jitter=runtime.jitter)
             self._upstream = upstream or HttpPool(
                 proxies=proxies, ssl_context=self._tls, resolver=names_of, proxy_resolver=names_of
             )
@@ -191,7 +195,7 @@ class Gateway:
         # Nothing below fails: what outlives configurations changes only for one that can be used.
         self._deployments.retain(services.routes.current.deployments)
         several = services.routes.current.has_several_models
-        self._limiter.resize(**limits_of(config.limits, self._workers), several_models=several)
+        self._limiter.resize(**limits_of(config.limits, self._workers, self._worker, several_models=several))
         self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)

@@ -9,60 +9,34 @@ import signal
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from support.processes import Process, free_port
-from support.workers import get, until
+from support.counting_upstream import CountingUpstream
+from support.workers import children, get, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a half-closed connection is not noticed")
 
 LEAVING = 30
 STAYING = 3
-MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-6", "stop_reason": "end_turn",
-    "content": [{"type": "text", "text": "Hello!"}], "usage": {"input_tokens": 7, "output_tokens": 3},
-}  # fmt: skip
+#: States of the kernel in which a server has not closed its end: ESTABLISHED, SYN_RECV, CLOSE_WAIT.
+OPEN = {"01", "03", "08"}
 REQUEST = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " + b"%d\r\n\r\n%b"
 
 
-class Upstream(ThreadingHTTPServer):
-    """Counts calls."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.calls = list[str]()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Upstream
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.server.calls.append(self.path)
-        body = json.dumps(MESSAGE).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    server = Upstream()
+def upstream() -> Iterator[CountingUpstream]:
+    server = CountingUpstream()
     yield server
-    server.shutdown()
-    server.server_close()
+    server.close()
+
+
+def open_connections(port: int) -> int:
+    """Of a server that listens on the port, in the kernel's table; also those that it has not accepted."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(local.endswith(f":{port:04X}") and state in OPEN for _, local, _, state, *_ in map(str.split, lines))
 
 
 def ask(port: int, path: str, *, known: socket.socket | None = None) -> socket.socket:
@@ -81,29 +55,31 @@ def leave(sock: socket.socket, *, reset: bool) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_no_call_is_made_for_clients_that_left_while_the_process_was_stopped(
-    tmp_path: Path, upstream: Upstream, path: str
+    tmp_path: Path, upstream: CountingUpstream, workers: int, path: str
 ) -> None:
-    port = free_port()
-    settings = [f"vertex.base_url=http://127.0.0.1:{upstream.server_port}", "vertex.project=p"]
-    settings += ["vertex.location=global", "auth.access_token=t"]
-    options = [word for setting in settings for word in ("--set", setting)]
-    gateway = Process(tmp_path / "log", "serve", "--port", str(port), *options, port=port)
+    gateway = upstream.start_gateway(tmp_path, f"server.workers={workers}")
+    port = int(gateway.url.rpartition(":")[2])
     try:
-        gateway.wait_ready("/readyz")
+        processes = children(gateway.pid) or [gateway.pid]
+        assert len(processes) == workers
         idle = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(LEAVING)]
         for sock in idle:  # their connections are accepted before
             sock.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert sock.recv(12) == b"HTTP/1.1 200"
-        os.kill(gateway.pid, signal.SIGSTOP)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
         leaving = [ask(port, path, known=sock) for sock in idle] + [ask(port, path) for _ in range(LEAVING)]
         staying = [ask(port, path) for _ in range(STAYING)]
         for number, sock in enumerate(leaving):
             leave(sock, reset=number % 2 == 1)
-        os.kill(gateway.pid, signal.SIGCONT)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
         for sock in staying:
             assert sock.recv(12) == b"HTTP/1.1 200"
             sock.close()
+        until(lambda: open_connections(port) == 0)  # every worker is through with those that left
         until(lambda: b"modelmux_requests_in_flight 0.0" in get(f"{gateway.url}/metrics")[1])
         assert len(upstream.calls) == STAYING
     finally:

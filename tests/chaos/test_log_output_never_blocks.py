@@ -135,6 +135,7 @@ def test_a_stderr_that_nobody_reads_stops_nothing_and_delays_no_end(gateway: Gat
 
 @ALL
 def test_the_lines_flow_again_and_what_is_missing_is_told(gateway: Gateway) -> None:
+    pids = children(gateway.process.pid)  # one for each worker, in their order
     gateway.fill()
     gateway.read()
     until(lambda: gateway.told() == gateway.dropped() > 0)
@@ -143,9 +144,11 @@ def test_the_lines_flow_again_and_what_is_missing_is_told(gateway: Gateway) -> N
     assert gateway.process.wait(STOP_SECONDS) == 0
     gateway.close()  # every line was valid JSON: none was cut or mixed with that of another worker
     assert gateway.lines[-1]["event"] in {"request", "worker"}
+    worker_of: dict[object, object] = {gateway.process.pid: None, **{pid: n for n, pid in enumerate(pids, 1)}}
     by_process: dict[object, list[str]] = {}
-    for line in gateway.lines:
-        by_process.setdefault(line.get("worker"), []).append(str(line["timestamp"]))
+    for line in gateway.lines:  # one that tells of dropped lines has the pid instead of the worker
+        process = line["worker"] if "worker" in line else worker_of[line.get("pid", gateway.process.pid)]
+        by_process.setdefault(process, []).append(str(line["timestamp"]))
     for times in by_process.values():
         assert times == sorted(times), "the lines of a process keep their order"
 

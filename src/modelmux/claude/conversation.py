@@ -277,6 +277,7 @@ class ConversationBuilder:
         if not self._pending:
             return
         pending, self._pending = self._pending, []
+        fields: list[str] = []  # of the open system turn
         for message in pending:
             self._add_origins(message.blocks, message.field.removesuffix(".role"))
             if not before_reply or self._role == "assistant" or self._role is None or self._waiting:
@@ -284,12 +285,15 @@ class ConversationBuilder:
                 self._open("user").extend(map(as_user_text, message.blocks))
             elif self._role == "system":
                 self._blocks += message.blocks
-                last = self.late_system[-1]
-                self.late_system[-1] = replace(last, fields=(*last.fields, message.field))
+                fields.append(message.field)
             else:
                 self._waiting = OpenCalls()
                 self._open("system").extend(message.blocks)
-                self.late_system.append(LateSystem(self._closed_before + len(self.turns), (message.field,)))
+                self.late_system.append(LateSystem(self._closed_before + len(self.turns), ()))
+                fields.append(message.field)
+        if fields:
+            last = self.late_system[-1]
+            self.late_system[-1] = replace(last, fields=(*last.fields, *fields))
 
     def _add_result(self, block: ToolResultBlock) -> None:
         self._turn("user")

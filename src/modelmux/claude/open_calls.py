@@ -62,7 +62,10 @@ class OpenCalls:
         self._open[call.id] = call
         self._queues.setdefault(call.client_id, deque()).append(call.id)
         for group in _groups(call):
-            self._groups.setdefault(group, deque()).append(call.id)
+            queue = self._groups.get(group)
+            if queue is None:
+                queue = self._groups[group] = deque()
+            queue.append(call.id)
             self._sizes[group] = self._sizes.get(group, 0) + 1
 
     def take(self, client_id: str) -> str | None:

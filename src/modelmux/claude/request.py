@@ -6,7 +6,7 @@ for every model a route may fall back to, so nothing in it is ever changed in pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -154,13 +154,27 @@ class FieldNames(Struct, frozen=True):
         return self.tool_member(tool, self.tool_schema)
 
 
-class Origins(tuple[tuple[Any, str], ...]):
+class Origins:
     """Blocks of a request in order, each with the path of the client's message that it came from.
 
+    Only errors ask for them, so the client's path is found then.
     All are equal: two requests that ask for the same are the same, wherever their messages came from.
+
+    :param client_path: the client's path for one in ``origins``.
     """
 
-    __slots__ = ()
+    __slots__ = ("_client_path", "_origins")
+
+    def __init__(self, origins: Iterable[tuple[Any, str]] = (), client_path: Callable[[str], str] = str) -> None:
+        self._origins = tuple(origins)
+        self._client_path = client_path
+
+    def in_client_terms(self, client_path: Callable[[str], str]) -> Origins:
+        """The same blocks, with paths that the client knows."""
+        return Origins(self._origins, client_path)
+
+    def __iter__(self) -> Iterator[tuple[Any, str]]:
+        return ((block, self._client_path(path)) for block, path in self._origins)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origins)

@@ -13,6 +13,8 @@ from modelmux.wire.anthropic import InputMessage, Tool, ToolChoice, ToolUseBlock
 
 #: Strict tools of one request.
 MAX_STRICT: Final = 20
+#: Tools whose schemas are read for it: the others of a request that asks for more are not strict.
+MAX_READ: Final = 5 * MAX_STRICT
 _NO_SUBSET: Final = Subset({})
 #: The tool that is defined where only the history has tools: Anthropic requires ``tools`` there. It cannot be called.
 #: Always this one, whatever the history uses: tools come first in the prompt, so a list that grows with the
@@ -66,7 +68,7 @@ class _StrictBudget:
     def __init__(self, draft: Draft) -> None:
         self._supported = draft.card.structured_output
         self._work = draft.schema_work
-        self._tools = self._optional = self._unions = 0
+        self._read = self._tools = self._optional = self._unions = 0
         output: Any = draft.body.output_config and draft.body.output_config.format
         size = size_of(output["schema"]) if output else None
         if size is not None:
@@ -78,6 +80,9 @@ class _StrictBudget:
             return _NO_SUBSET, "this model does not support strict tools"
         if self._tools == MAX_STRICT:
             return _NO_SUBSET, f"only {MAX_STRICT} tools may be strict"
+        if self._read == MAX_READ:
+            return _NO_SUBSET, f"only the first {MAX_READ} tools that ask for it are looked at"
+        self._read += 1
         subset = to_subset(schema, self._work)
         return subset, subset.unsupported_reason or self._reject(subset)
 

@@ -17,7 +17,7 @@ from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
-from modelmux.process.memory import MemoryReturner
+from modelmux.process.memory import MemoryReturner, retain_freed_memory
 from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader, with_host
 from modelmux.process.sd_notify import ServiceManager
@@ -50,6 +50,7 @@ def serve(
     workers: int | None,
 ) -> None:
     """Run the gateway."""
+    retain_freed_memory(os.environ)  # before the first thread: that of the log would get a heap of its own
     settings = {"server.host": host, "server.port": port, "server.log_level": log_level, "server.workers": workers}
     options = overrides | {key: value for key, value in settings.items() if value is not None}
     environment = dict(os.environ)  # without .env, which is read again at each reload
@@ -83,7 +84,7 @@ def serve(
         if count > 1:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, notice=app.responses.notice, drain=drain,
+                state=state, notice=app.responses.notice, drain=drain, jitter=app.jitter,
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)

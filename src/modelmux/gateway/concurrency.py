@@ -13,7 +13,7 @@ from typing import Final, Literal, TypedDict
 
 from modelmux.config.schema import LimitsConfig
 from modelmux.errors import GatewayOverloaded
-from modelmux.routing.admission import MIN_WAIT, Admission, Reason, Ticket
+from modelmux.routing.admission import MIN_WAIT, Admission, Reason, Ticket, reserved_slots
 
 #: The ``retry-after`` of a rejected request in seconds, before its random part: long enough for a slot to become free.
 RETRY_AFTER: Final = 2.0
@@ -36,14 +36,21 @@ class Limits(TypedDict):
     limit: int
     queue: int
     queue_timeout: float
+    reserved: int
 
 
-def limits_of(limits: LimitsConfig, workers: int) -> Limits:
-    """The concurrency of this process: its share of what all workers may have."""
+def limits_of(limits: LimitsConfig, workers: int, number: int = 1, *, several_models: bool = False) -> Limits:
+    """The concurrency of this process: its share of what all workers may have.
+
+    :param number: of this worker, from 1.
+    :param several_models: whether clients can ask for more than one model, so that none may take every slot.
+    """
+    reserved = reserved_slots(limits.max_concurrent_requests, workers, number) if several_models else 0
     return Limits(
         limit=math.ceil(limits.max_concurrent_requests / workers),
         queue=math.ceil(limits.max_queued_requests / workers),
         queue_timeout=float(limits.queue_timeout),
+        reserved=reserved,
     )
 
 
@@ -61,7 +68,7 @@ class ConcurrencyLimiter:
     :param limit: slots; None for no limit.
     :param queue: how many may wait for one.
     :param queue_timeout: the longest wait in seconds.
-    :param several_models: whether clients can ask for more than one model, so that none may take every slot.
+    :param reserved: slots that are out of reach for a single model.
     :param min_wait: seconds that one may wait, however short calls are.
     :param subject: what has the limit, for the message.
     :param clock: monotonic seconds.
@@ -73,13 +80,13 @@ class ConcurrencyLimiter:
         *,
         queue: int,
         queue_timeout: float,
-        several_models: bool = False,
+        reserved: int = 0,
         min_wait: float = MIN_WAIT,
         subject: str = "The gateway",
         clock: Callable[[], float] = _loop_time,
         on_wait: OnWait = ignore_wait,
     ) -> None:
-        self._admission = Admission(limit, queue, queue_timeout, several_models=several_models, min_wait=min_wait)
+        self._admission = Admission(limit, queue, queue_timeout, reserved=reserved, min_wait=min_wait)
         self._subject = subject
         self._clock = clock
         self._on_wait = on_wait
@@ -130,9 +137,9 @@ class ConcurrencyLimiter:
         if admission.waiting:
             self._decide()
 
-    def resize(self, limit: int | None, *, queue: int, queue_timeout: float, several_models: bool = False) -> None:
+    def resize(self, limit: int | None, *, queue: int, queue_timeout: float, reserved: int = 0) -> None:
         """Other limits from now on; running work continues."""
-        self._admission.resize(limit, queue, queue_timeout, several_models=several_models)
+        self._admission.resize(limit, queue, queue_timeout, reserved=reserved)
         self._decide()
 
     async def wait(self, deadline: float, *, key: str = "", model: str = "") -> float:

@@ -12,11 +12,13 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: glibc's parameters (malloc.h): number, the variable that sets it, and bytes. Freed memory at the end of the heap is
-#: reused up to the first; blocks above the second are mapped, and returned to the kernel at once.
+#: glibc's parameters (malloc.h): number, the variable that sets it, and its value. Freed memory at the end of the heap
+#: is reused up to the first; blocks above the second are mapped, and returned to the kernel at once. One heap for all
+#: threads: ``malloc_trim`` gives back the free end of the first heap only, and that of another has up to 64 MB.
 _MALLOC_OPTIONS: Final = (
     (-1, "MALLOC_TRIM_THRESHOLD_", 64 * 1024 * 1024),
     (-3, "MALLOC_MMAP_THRESHOLD_", 4 * 1024 * 1024),
+    (-8, "MALLOC_ARENA_MAX", 1),
 )
 
 #: Seconds after a burst until free memory is given back. Under load there is always another burst.
@@ -37,7 +39,9 @@ def tune_gc() -> None:
 
 
 def retain_freed_memory(environment: Mapping[str, str]) -> None:
-    """Bodies are allocated and freed many times a second. By default glibc returns their memory each time, and the
+    """Call before the first thread: it would get a heap of its own, which is never merged with the other.
+
+    Bodies are allocated and freed many times a second. By default glibc returns their memory each time, and the
     kernel clears every page of it again: that was half of the cost of a prompt of 400 kB. Settings in the environment
     take precedence; other C libraries are left alone."""
     if "glibc.malloc" in environment.get("GLIBC_TUNABLES", ""):
@@ -67,6 +71,7 @@ class MemoryReturner:
 
     def _give_back(self) -> None:
         self._timer = None
+        gc.collect()  # it also empties Python's lists of free objects, each of which keeps a block of 1 MB
         self._trim(0)
 
 

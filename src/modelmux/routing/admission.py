@@ -28,11 +28,22 @@ OVERLOADED_AFTER: Final = 0.25
 #: The durations of this many calls are remembered, and how many of them are needed for an estimate.
 SAMPLES: Final = 64
 MIN_SAMPLES: Final = 8
-#: A slot of this many is out of reach for a single model.
+#: One slot of this many is out of reach for a single model.
 RESERVED_ONE_OF: Final = 10
 
 #: Why a request was rejected: no place in the queue; it waited as long as it may; or it has too little time left.
 Reason = Literal["queue_full", "queue_timeout", "no_time_left"]
+
+
+def reserved_slots(total: int, workers: int, number: int) -> int:
+    """The slots of a worker that are out of reach for a single model. Those of all workers come to a tenth of
+    ``total``, rounded down: a tenth of each worker's few slots would be none.
+
+    :param total: the slots of all workers.
+    :param number: of the worker, from 1.
+    """
+    reserved = total // RESERVED_ONE_OF
+    return reserved // workers + (number <= reserved % workers)
 
 
 class Ticket:
@@ -91,7 +102,7 @@ class Admission:
     :param limit: slots; None for no limit.
     :param queue: how many may wait.
     :param queue_timeout: the longest wait, in seconds.
-    :param several_models: whether clients can ask for more than one model.
+    :param reserved: slots that are out of reach for a single model; one is always within reach.
     :param min_wait: seconds that a request may wait, however short calls are.
     """
 
@@ -101,7 +112,7 @@ class Admission:
         queue: int,
         queue_timeout: float,
         *,
-        several_models: bool = False,
+        reserved: int = 0,
         min_wait: float = MIN_WAIT,
     ) -> None:
         self.running = 0
@@ -112,14 +123,12 @@ class Admission:
         self._keys: OrderedDict[str, OrderedDict[Ticket, None]] = OrderedDict()  # the next one to be served first
         self._hurried: dict[Ticket, None] = {}  # waiting, and with a deadline before the end of the longest wait
         self._busy_since = math.inf  # since when the queue has not been empty
-        self.resize(limit, queue, queue_timeout, several_models=several_models)
+        self.resize(limit, queue, queue_timeout, reserved=reserved)
 
-    def resize(self, limit: int | None, queue: int, queue_timeout: float, *, several_models: bool = False) -> None:
+    def resize(self, limit: int | None, queue: int, queue_timeout: float, *, reserved: int = 0) -> None:
         """Other limits from now on; running work continues."""
         self._limit = math.inf if limit is None else limit
-        self._model_limit = self._limit
-        if several_models and limit is not None:
-            self._model_limit = limit - limit // RESERVED_ONE_OF
+        self._model_limit = max(self._limit - reserved, 1)
         self._queue_limit, self._queue_timeout = queue, queue_timeout
 
     @property

@@ -15,8 +15,8 @@ from modelmux.errors import GatewayOverloaded
 
 #: The budget is not larger than this unless the operator sets it.
 DEFAULT_BYTES: Final = 512 * 1024 * 1024
-#: A burst is over when this many bytes less are in use than at its peak.
-BURST: Final = 64 * 1024 * 1024
+#: A burst is over when this many bytes less are in use than at its peak: one large request is a burst.
+BURST: Final = 4 * 1024 * 1024
 #: The ``retry-after`` of a rejected request in seconds, before its random part.
 RETRY_AFTER: Final = 2.0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -26,8 +27,10 @@ FRESH: Final = 30.0
 STALE: Final = 3600.0
 #: Seconds that callers wait for a look-up while there is an older answer.
 PATIENCE: Final = 1.0
-#: Seconds until a name is looked up again after a failure, while there is an older answer.
+#: Seconds until a name is looked up again after a failure, while there is an older answer; up to the second times as
+#: long is added, at random: a name server that comes back is not asked by all processes at once.
 RETRY_DELAY: Final = 5.0
+RETRY_SPREAD: Final = 0.25
 #: Answers kept.
 MAX_ANSWERS: Final = 1024
 
@@ -61,12 +64,21 @@ class NameLookUps:
     :param threads: look-ups that run at the same time.
     :param name: of the threads.
     :param clock: monotonic seconds.
+    :param jitter: a random number from 0 to 1.
     """
 
-    def __init__(self, threads: int, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        threads: int,
+        name: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._free = threads
         self._name = name
         self._clock = clock
+        self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop | None = None
         self._look_ups: OrderedDict[_Key, _LookUp] = OrderedDict()
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
@@ -161,7 +173,8 @@ class NameLookUps:
         if known is None:
             return
         if _is_failure(result):
-            self._answers[key] = known._replace(ask_again_at=self._clock() + RETRY_DELAY)
+            delay = RETRY_DELAY * (1.0 + RETRY_SPREAD * self._jitter())
+            self._answers[key] = known._replace(ask_again_at=self._clock() + delay)
         else:
             del self._answers[key]
 

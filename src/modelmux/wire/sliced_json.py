@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import astuple, fields, replace
 
 #: Bytes of JSON that one call decodes, but for strings: some 5 ms if it consists of empty objects, the worst there is.
 SLICE: Final = 128 * 1024
@@ -70,10 +70,15 @@ def decode_sliced(data: bytes, level: int = 0) -> Any:
     begin = _OPENING.match(data)
     opening = begin[1] if begin is not None else b""
     if opening == b"{":
-        return {key: decode_sliced(bytes(raw), level + 1) for key, raw in _objects.decode(data).items()}
+        members = _objects.decode(data)
+        return dict(zip(members, _decode_values(members.values(), level), strict=True))
     if opening == b"[":
-        return decode_items(_arrays.decode(data), _any_list.decode, lambda part: decode_sliced(part, level + 1))
+        return _decode_values(_arrays.decode(data), level)
     return decode_text(data) if opening == b'"' else _any.decode(data)
+
+
+def _decode_values(values: Iterable[Raw], level: int) -> list[Any]:
+    return decode_items(values, _any_list.decode, lambda part: decode_sliced(part, level + 1))
 
 
 def decode_text(data: bytes) -> str:
@@ -123,6 +128,32 @@ def _escape_before(data: bytes, begin: int, place: int) -> int:
     if (len(run) - len(run.rstrip(b"\\"))) % 2:
         return backslash
     return backslash - 1  # an escaped backslash
+
+
+def encode_long_texts(values: list[Any]) -> list[Any]:
+    """The list with the long strings inside of its items encoded."""
+    if not _has_long_text(values):
+        return values
+    return [encode_texts(value) if _has_long_text(value) else value for value in values]
+
+
+def _has_long_text(value: Any) -> bool:
+    level = [value]
+    while level:
+        inner: list[Any] = []
+        for held in level:
+            kind = type(held)
+            if kind is str:
+                if len(held) > TEXT_SLICE:
+                    return True
+            elif kind is dict:
+                inner += held.values()
+            elif kind is list:
+                inner += held
+            elif isinstance(held, Struct):
+                inner += astuple(held)
+        level = inner
+    return False
 
 
 def encode_texts(value: Any, level: int = 0) -> Any:

@@ -99,6 +99,18 @@ def test_requests_are_equal_wherever_their_messages_came_from() -> None:
     assert ORIGINS != ()
 
 
+def test_the_clients_paths_are_found_when_they_are_asked_for() -> None:
+    asked: list[str] = []
+
+    def path(own: str) -> str:
+        asked.append(own)
+        return f"their.{own}"
+
+    origins = Origins([("system", "messages.0")]).in_client_terms(path)
+    assert not asked
+    assert list(origins) == [("system", "their.messages.0")]
+
+
 def told(message: str, blocks: list[Any], origins: list[tuple[Any, str]], **fields: Any) -> str:
     body = MessagesRequest(
         anthropic_version="vertex-2023-10-16", max_tokens=9, messages=[InputMessage("user", blocks)], **fields

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from modelmux.claude import conversation
 from modelmux.claude.conversation import START, ConversationBuilder, ConversationState, PendingSystem
 from modelmux.claude.notices import Notices
 from modelmux.claude.open_calls import OpenCall
@@ -187,6 +189,24 @@ def test_a_system_turn_is_legal_only_after_the_user_with_no_call_open_and_before
     ]  # fmt: skip
     assert noted(notices) == [("changed", f"{index}.role") for index in (0, 5, 7, 9)]
     assert turns.late_system == [LateSystem(1, ("2.role", "3.role")), LateSystem(6, ("11.role",))]
+
+
+def test_system_messages_in_a_row_are_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that is copied for each of them makes no more calls, but takes quadratic time."""
+    copies: list[LateSystem] = []
+
+    def copy(turn: LateSystem, **fields: Any) -> LateSystem:
+        copies.append(turn)
+        return replace(turn, **fields)
+
+    monkeypatch.setattr(conversation, "replace", copy)
+    turns = builder()
+    turns.add_user(text("u"))
+    for number in range(100):
+        turns.add_system([text("s")], f"{number}.role")
+    turns.finish()
+    assert turns.late_system == [LateSystem(1, tuple(f"{number}.role" for number in range(100)))]
+    assert len(copies) == 1
 
 
 def test_a_reply_without_content_needs_a_block_only_after_a_system_turn() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from modelmux.config.schema import LimitsConfig
 from modelmux.errors import GatewayOverloaded
-from modelmux.gateway.concurrency import ConcurrencyLimiter, WaitResult
+from modelmux.gateway.concurrency import ConcurrencyLimiter, WaitResult, limits_of
 from modelmux.routing.admission import Reason
 from support.clock import Clock, loop_time
 
@@ -193,9 +194,28 @@ async def test_a_key_with_many_waiting_gives_way_to_one_with_none() -> None:
     await one
 
 
+@pytest.mark.parametrize(
+    ("slots", "workers", "limits", "for_one_model"),
+    [(6, 1, [6], 6), (20, 1, [20], 18), (20, 2, [10, 10], 18), (20, 4, [5, 5, 5, 5], 18), (100, 4, [25] * 4, 90)],
+)
+async def test_workers_leave_a_tenth_of_all_slots_to_other_models(
+    slots: int, workers: int, limits: list[int], for_one_model: int
+) -> None:
+    config = LimitsConfig(max_concurrent_requests=slots)
+    shares = [limits_of(config, workers, number, several_models=True) for number in range(1, workers + 1)]
+    assert [share["limit"] for share in shares] == limits
+    entered = 0
+    for share in shares:
+        each = ConcurrencyLimiter(**share)
+        while each.enter("one") is not None:
+            entered += 1
+    assert entered == for_one_model
+    assert all(limits_of(config, workers, number)["reserved"] == 0 for number in range(1, workers + 1))
+
+
 async def test_a_slot_for_another_model_is_not_waited_for() -> None:
     slots = ConcurrencyLimiter(10, queue=8, queue_timeout=5.0)
-    slots.resize(10, queue=8, queue_timeout=5.0, several_models=True)
+    slots.resize(10, queue=8, queue_timeout=5.0, reserved=1)
     assert [slots.enter("slow") is not None for _ in range(10)] == [True] * 9 + [False]
     waiter = asyncio.create_task(slots.acquire(model="slow"))
     await asyncio.sleep(0)

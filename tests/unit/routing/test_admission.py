@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from modelmux.routing.admission import MIN_SAMPLES, MIN_WAIT, OVERLOADED_AFTER, Admission, Durations, Reason, Ticket
+from modelmux.routing.admission import (
+    MIN_SAMPLES,
+    MIN_WAIT,
+    OVERLOADED_AFTER,
+    Admission,
+    Durations,
+    Reason,
+    Ticket,
+    reserved_slots,
+)
 
 OVERLOAD = OVERLOADED_AFTER
 
@@ -15,9 +24,9 @@ def ticket(name: str, at: float = 0.0, *, key: str = "k", model: str = "m", dead
     return Ticket(key, model, at, deadline, name)
 
 
-def full(limit: int = 1, *, queue: int = 8, several_models: bool = False, seconds: float = 0.0) -> Admission:
+def full(limit: int = 1, *, queue: int = 8, reserved: int = 0, seconds: float = 0.0) -> Admission:
     """All slots taken, by calls of ``m``; earlier calls took so long."""
-    admission = Admission(limit, queue, 5.0, several_models=several_models)
+    admission = Admission(limit, queue, 5.0, reserved=reserved)
     for _ in range(MIN_SAMPLES if seconds else 0):
         assert admission.enter("m")
         admission.release("m", seconds)
@@ -161,9 +170,33 @@ def test_who_leaves_the_queue_gets_no_slot() -> None:
 
 @pytest.mark.parametrize(("limit", "most"), [(1, 1), (6, 6), (9, 9), (10, 9), (20, 18), (4096, 3687)])
 def test_one_model_takes_all_but_a_tenth(limit: int, most: int) -> None:
-    admission = full(limit, several_models=True)
+    admission = full(limit, reserved=reserved_slots(limit, 1, 1))
     assert admission.running == most
     assert [admission.enter("other") for _ in range(limit - most + 1)] == [True] * (limit - most) + [False]
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "reserved"),
+    [
+        (6, 1, [0]),
+        (6, 4, [0, 0, 0, 0]),
+        (20, 1, [2]),
+        (20, 2, [1, 1]),
+        (20, 4, [1, 1, 0, 0]),
+        (39, 2, [2, 1]),
+        (40, 3, [2, 1, 1]),
+        (4096, 8, [52, 51, 51, 51, 51, 51, 51, 51]),
+        (1000, 7, [15, 15, 14, 14, 14, 14, 14]),
+    ],
+)
+def test_the_slots_that_workers_reserve_come_to_a_tenth_of_all(total: int, workers: int, reserved: list[int]) -> None:
+    assert [reserved_slots(total, workers, number) for number in range(1, workers + 1)] == reserved
+    assert sum(reserved) == total // 10
+
+
+def test_a_worker_with_one_slot_gives_it_to_any_model() -> None:
+    assert reserved_slots(10, 10, 1) == 1
+    assert full(1, reserved=1).running == 1
 
 
 def test_the_only_model_takes_every_slot() -> None:
@@ -171,7 +204,7 @@ def test_the_only_model_takes_every_slot() -> None:
 
 
 def test_a_slot_that_a_model_may_not_take_goes_to_another() -> None:
-    admission = full(10, several_models=True)
+    admission = full(10, reserved=1)
     wait(admission, ticket("m1"), ticket("m2"))
     assert decisions(admission, 0.1) == [], "only requests of the model that has all it may have"
     assert admission.enter("other"), "they are not overtaken: the slot is not for them"

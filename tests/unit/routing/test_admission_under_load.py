@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.routing.admission import Admission
+from modelmux.routing.admission import Admission, reserved_slots
 from support.overload import CAPACITY, SERVICE, SLOTS, FirstComeFirstServed, Load, Outcome, Simulation
 
 NO_RETRIES: dict[str, Any] = {"retries": 0}
@@ -25,8 +25,8 @@ def constant(times: float) -> Callable[[float], float]:
     return lambda _: times * CAPACITY
 
 
-def admission(*, several_models: bool = False) -> Admission:
-    return Admission(SLOTS, 512, 5.0, several_models=several_models)
+def admission(*, reserved: int = 0) -> Admission:
+    return Admission(SLOTS, 512, 5.0, reserved=reserved)
 
 
 def p99_and_goodput(outcome: Outcome, begin: float, end: float) -> tuple[float, float]:
@@ -96,7 +96,7 @@ def test_keys_that_all_want_more_get_the_same() -> None:
 def test_a_slow_model_leaves_slots_for_a_fast_one() -> None:
     """Requests of a model whose calls hang take all slots but a tenth, and the other model is served."""
     loads = [Load(constant(1), model="slow", key="a", patience=300), Load(lambda _: 5.0, model="fast", key="b")]
-    simulation = Simulation(admission(several_models=True), loads)
+    simulation = Simulation(admission(reserved=reserved_slots(SLOTS, 1, 1)), loads)
     simulation.service = lambda rng: 100.0 if simulation.now < 1 else rng.uniform(0.1, 0.3)
     outcome = simulation.run(60)
     assert outcome.goodput(5, 60, model="fast") >= 4.5

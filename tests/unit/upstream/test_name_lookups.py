@@ -11,7 +11,7 @@ import pytest
 
 from modelmux.upstream import name_lookups as module
 from modelmux.upstream.connect import AddressInfo
-from modelmux.upstream.name_lookups import FRESH, RETRY_DELAY, STALE, NameLookUps
+from modelmux.upstream.name_lookups import FRESH, RETRY_DELAY, RETRY_SPREAD, STALE, NameLookUps
 from support.clock import Clock
 from support.http_peers import on_both_loops, until
 
@@ -44,9 +44,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.may_answer.set()
 
 
-def look_ups(threads: int = 2) -> tuple[NameLookUps, Clock]:
+def look_ups(threads: int = 2, jitter: float = 0.0) -> tuple[NameLookUps, Clock]:
     clock = Clock()
-    return NameLookUps(threads, "test-dns", clock=clock), clock
+    return NameLookUps(threads, "test-dns", clock=clock, jitter=lambda: jitter), clock
 
 
 async def address(subject: NameLookUps, host: str = "a.example") -> str:
@@ -113,6 +113,23 @@ async def test_a_known_name_is_used_on_when_the_server_fails(server: NameServer,
     clock.now += STALE
     assert (await fails(subject)).errno == code
     assert (await fails(subject, "b.example")).errno == code
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3, 1.0])
+async def test_a_server_that_failed_is_left_alone_for_a_time_with_a_random_part(
+    server: NameServer, jitter: float
+) -> None:
+    subject, clock = look_ups(jitter=jitter)
+    await address(subject)
+    clock.now += FRESH
+    server.error = socket.gaierror(socket.EAI_AGAIN, "failed")
+    await address(subject)
+    clock.now += RETRY_DELAY * (1 + RETRY_SPREAD * jitter) - 0.01
+    await address(subject)
+    assert len(server.queries) == 2
+    clock.now += 0.02
+    await address(subject)
+    assert len(server.queries) == 3
 
 
 async def test_a_known_name_is_used_on_while_the_server_is_silent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from modelmux.wire.sliced_json import (
     decode_sliced,
     decode_struct,
     decode_text,
+    encode_long_texts,
     encode_text,
     encode_texts,
 )
@@ -186,6 +188,16 @@ def test_only_long_texts_are_encoded_first() -> None:
     for _ in range(sliced_json._ENCODED_LEVELS + 1):
         deep = [deep]
     assert encode_texts(deep) is deep
+
+
+def test_lists_without_long_texts_are_not_copied() -> None:
+    long = "x" * (sliced_json.TEXT_SLICE + 1)
+    short: list[Any] = ["short", {"a": ["short"], "b": 5}, [["short"]], Held("short"), None]
+    assert encode_long_texts(short) is short
+    assert all(map(operator.is_, encode_long_texts([*short, long]), short))
+    raw: Any = msgspec.Raw(msgspec.json.encode(long))
+    held = [{"a": ["short", long]}, Held(long), [[long]], long]
+    assert encode_long_texts(held) == [{"a": ["short", raw]}, Held(raw), [[raw]], raw]
 
 
 def test_no_call_decodes_or_encodes_more_than_a_slice_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:

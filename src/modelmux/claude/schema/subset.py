@@ -71,6 +71,8 @@ _SHARED: Final = ("type", "properties", "required", "items", "additionalProperti
 
 Json = dict[str, Any]
 
+_as_text: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class Subset(Struct, frozen=True):
     """A schema brought into the subset.
@@ -263,7 +265,7 @@ class _Converter:
 
     def _describe(self, schema: Json, result: Json, notes: Json) -> None:
         order = dict.fromkeys([*(k for k in _NOTED if k in notes), *notes])
-        keywords = [f"{k}: {json.dumps(notes[k], ensure_ascii=False)}" for k in order]
+        keywords = [f"{k}: {_as_text(notes[k])}" for k in order]
         self.demoted.update(k for k in notes if k not in ANNOTATIONS)
         parts = [schema["description"]] if isinstance(schema.get("description"), str) else []
         if keywords:

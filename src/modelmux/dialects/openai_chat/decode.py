@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.claude.request import ClaudeRequest, FieldNames, Origins
+from modelmux.claude.request import ClaudeRequest, FieldNames
 from modelmux.dialects.openai_chat.normalise.body import normalise
 from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
@@ -58,7 +58,7 @@ def _located(request: ClaudeRequest, rewrite: Rewrite) -> ClaudeRequest:
         late_system=tuple(replace(turn, fields=tuple(map(path, turn.fields))) for turn in request.late_system),
         remote_files=tuple(replace(f, field=path(f.field)) for f in request.remote_files),
         fields=names,
-        origins=Origins((block, path(position)) for block, position in request.origins),
+        origins=request.origins.in_client_terms(path),
         notices=(*rewrite.notices.items, *notices),
     )
 

@@ -156,6 +156,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     own = {target: name for name, target in request.taken.items()}
     stored = () if compacts or wire.store is False else stored_items(entries)
     store = _stores(request, stored, ctx)
+    clients = table.clients
     claude_request = ClaudeRequest(
         body,
         reasoning=read_reasoning(wire.reasoning, items.effort, ctx.notices),
@@ -166,30 +167,39 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         tool_aliases=table.aliases,
         client_ids=items.conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
-        fields=FieldNames(
-            max_tokens=(own.get("max_output_tokens", "max_output_tokens"),)
-            if wire.max_output_tokens is not None
-            else (),
-            messages="input",
-            tools=table.paths,
-            tool_schema="parameters",
-            tool_members=table.members,
-            answer_format=own.get("text.format", "text.format"),
-            answer_schema="response_format.json_schema.schema" if "text.format" in own else SCHEMA_FIELD,
-            tool_names={upstream: tool.name for upstream, tool in table.clients.items() if tool.name != upstream},
-            user="safety_identifier" if wire.safety_identifier else "user",
-            reasoning=None
-            if wire.reasoning is None and items.effort is None
-            else own.get("reasoning.effort", "reasoning.effort"),
-        ),
+        fields=_field_names(wire, items, table, clients, own),
         ends_in_cut_reply=items.ends_in_output,
         thinking_runs=tuple(items.thinking),
         returns_thinking=any(entry.type == "reasoning" for entry in (*before, *entries)),
         notices=(*request.notices, *ctx.notices.items),
         origins=Origins((*system_origins(body.system or (), ctx.parts, "instructions"), *items.conversation.origins)),
     )
-    plan = _plan(request, claude_request, table.clients, stored if store else None, _echo(request, metadata))
+    plan = _plan(request, claude_request, clients, stored if store else None, _echo(request, metadata))
     return _decoded(request, claude_request, plan, None)
+
+
+def _field_names(
+    wire: ResponsesRequest,
+    items: ItemTranslator,
+    table: ToolTable,
+    clients: Mapping[str, ClientTool],
+    own: Mapping[str, str],
+) -> FieldNames:
+    """:param own: the client's names of fields that it calls otherwise."""
+    return FieldNames(
+        max_tokens=(own.get("max_output_tokens", "max_output_tokens"),) if wire.max_output_tokens is not None else (),
+        messages="input",
+        tools=table.paths,
+        tool_schema="parameters",
+        tool_members=table.members,
+        answer_format=own.get("text.format", "text.format"),
+        answer_schema="response_format.json_schema.schema" if "text.format" in own else SCHEMA_FIELD,
+        tool_names={upstream: tool.name for upstream, tool in clients.items() if tool.name != upstream},
+        user="safety_identifier" if wire.safety_identifier else "user",
+        reasoning=None
+        if wire.reasoning is None and items.effort is None
+        else own.get("reasoning.effort", "reasoning.effort"),
+    )
 
 
 def _body(

@@ -252,6 +252,8 @@ class ToolTable:
 
     def _note_members(self, path: str, rewrite: Rewrite) -> None:
         """Remember what the client calls members of a tool that notices and errors name later."""
+        if not rewrite.members:
+            return
         for member in _NAMED_LATER:
             field = rewrite.client_spelling(f"{path}.{member}")
             if field != f"{path}.{member}":

@@ -56,6 +56,7 @@ class SupervisorOptions:
     :param read: reads the configuration.
     :param host: where the sockets listen.
     :param notice: what the start says to people, in addition to the address.
+    :param jitter: a random number from 0 to 1.
     """
 
     config: Config
@@ -69,6 +70,7 @@ class SupervisorOptions:
     state: LocalState
     notice: str
     drain: DrainSettings
+    jitter: Callable[[], float]
 
 
 class Supervisor:
@@ -167,7 +169,7 @@ class Supervisor:
         except OSError as error:  # out of memory, processes or descriptors: others serve, and it is tried again
             for end in ends:
                 end.close()
-            slot.start_at = time.monotonic() + slot.backoff.delay(0)
+            slot.start_at = time.monotonic() + slot.backoff.delay(0, self._options.jitter())
             self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"cannot be started: {error.strerror}")
             return
         theirs.close()
@@ -239,10 +241,10 @@ class Supervisor:
             self._stop()
             return
         self._finished.count_restart()
-        delay = slot.backoff.delay(lifetime)
+        delay = slot.backoff.delay(lifetime, self._options.jitter())
         slot.start_at = now + delay
         emit = self._log.warning if expected else self._log.error
-        emit(names.EVENT_WORKER, worker=slot.number, pid=pid, restart_in_s=delay,
+        emit(names.EVENT_WORKER, worker=slot.number, pid=pid, restart_in_s=round(delay, 3),
              message=how if expected else f"{how}; {slot.describe_exit()}")  # fmt: skip
         self._assign_sockets()
 

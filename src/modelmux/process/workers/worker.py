@@ -78,7 +78,7 @@ def run_worker(options: WorkerOptions) -> int:
     _avoid_system_proxies()
     log = WorkerLog(options.log, options.number)
     # The supervisor has logged the warnings.
-    gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False)
+    gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False, worker=options.number)
     gateway.metrics.read_log_drops = options.log.dropped
     gateway.body_memory.on_burst_over = MemoryReturner()
     server = WorkerServer(options, gateway, log)

@@ -19,6 +19,8 @@ from modelmux.process.workers.protocol import SUPERVISOR_DECODER, FrameDecoder, 
 #: Seconds until a worker that exited is started again; each further early exit doubles them.
 MIN_RESTART_DELAY: Final = 0.1
 MAX_RESTART_DELAY: Final = 30.0
+#: Up to this part of the delay is added, at random: workers that exited together are not started together.
+RESTART_SPREAD: Final = 0.25
 #: A worker that ran for this many seconds is stable: its exit counts as a first one.
 STABLE_AFTER: Final = 60.0
 #: Seconds after which a worker whose event loop is blocked is killed and replaced; never less than the second number.
@@ -44,10 +46,14 @@ class Backoff:
 
     early_exits: int = 0
 
-    def delay(self, lifetime: float) -> float:
-        """Seconds, after the exit of a worker that ran for ``lifetime`` seconds."""
+    def delay(self, lifetime: float, jitter: float = 0.0) -> float:
+        """Seconds, after the exit of a worker that ran for ``lifetime`` seconds.
+
+        :param jitter: a random number from 0 to 1.
+        """
         self.early_exits = 0 if lifetime >= STABLE_AFTER else self.early_exits + 1
-        return min(MIN_RESTART_DELAY * 2.0 ** min(max(self.early_exits - 1, 0), 20), MAX_RESTART_DELAY)
+        delay = min(MIN_RESTART_DELAY * 2.0 ** min(max(self.early_exits - 1, 0), 20), MAX_RESTART_DELAY)
+        return delay * (1.0 + RESTART_SPREAD * jitter)
 
 
 class Channel:

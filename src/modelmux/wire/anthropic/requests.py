@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from modelmux.errors import InvalidRequest, PayloadTooLarge
-from modelmux.wire.sliced_json import SLICE, encode_texts
+from modelmux.wire.sliced_json import SLICE, encode_long_texts
 
 VERTEX_VERSION: Final = "vertex-2023-10-16"
 #: The largest request body Vertex AI accepts (docs: build-with-claude/claude-on-vertex-ai).
@@ -176,8 +176,8 @@ def encode_large_request(request: MessagesRequest) -> bytes:
     encoded = replace(
         request,
         messages=[_with_encoded_texts(message) for message in request.messages],
-        system=encode_texts(request.system),
-        tools=encode_texts(request.tools),
+        system=request.system and encode_long_texts(request.system),
+        tools=request.tools and encode_long_texts(request.tools),
     )
     return encode_request(encoded)
 
@@ -185,7 +185,7 @@ def encode_large_request(request: MessagesRequest) -> bytes:
 def _with_encoded_texts(message: InputMessage) -> InputMessage:
     if all(type(block) is TextBlock and len(block.text) <= SLICE for block in message.content):
         return message
-    return InputMessage(message.role, encode_texts(message.content))
+    return InputMessage(message.role, encode_long_texts(message.content))
 
 
 def encode_request(request: MessagesRequest) -> bytes:

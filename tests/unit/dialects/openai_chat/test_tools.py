@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from modelmux.catalog import builtin
-from modelmux.claude.tools import MAX_STRICT
+from modelmux.claude.tools import MAX_READ, MAX_STRICT
 from modelmux.emulator.validation.json_schema import SchemaComplexity, check_supported
 from modelmux.errors import InvalidRequest
 from support.translation import OPUS, notices, sent, translate
@@ -220,6 +220,7 @@ BUDGETS: list[tuple[str, dict[str, Any], int]] = [
     ("optional properties", many(5, {str(i): {"type": "string"} for i in range(8)}, []), 3),
     ("unions", many(18, UNION, ["u"]), 16),
 ]
+RECURSIVE = {"properties": {"x": {"$ref": "#"}}}
 
 
 @pytest.mark.parametrize(("fields", "strict"), [b[1:] for b in BUDGETS], ids=[b[0] for b in BUDGETS])
@@ -229,6 +230,17 @@ def test_the_first_tools_get_the_budget(fields: dict[str, Any], strict: int) -> 
     assert [n for n in notices(fields) if n[0] == "ignored"] == [
         ("ignored", f"tools.{i}.function.strict") for i in range(strict, len(flags))
     ]
+
+
+def test_only_so_many_schemas_are_read_for_it() -> None:
+    """Schemas that cannot be strict cost as much as those that can, and take nothing from the budget."""
+    first = function("first", strict=True, parameters={"type": "object", "properties": {}})
+    others = [function(f"f{i}", strict=True, parameters={"type": "object", **RECURSIVE}) for i in range(MAX_READ)]
+    tools = {"tools": [*others[:-1], first, others[-1]]}
+    assert [t.get("strict") for t in sent(tools)["tools"]] == [None] * (MAX_READ - 1) + [True, None]
+    late = {"tools": [*others, first]}
+    assert [t.get("strict") for t in sent(late)["tools"]] == [None] * (MAX_READ + 1)
+    assert ("ignored", f"tools.{MAX_READ}.function.strict") in notices(late)
 
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "old"}}]}

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelmux.process.workers.protocol import (
     WORKER_DECODER,
@@ -17,6 +19,7 @@ from modelmux.process.workers.protocol import (
 )
 from modelmux.process.workers.worker_slot import (
     MAX_RESTART_DELAY,
+    RESTART_SPREAD,
     STABLE_AFTER,
     Backoff,
     Channel,
@@ -37,6 +40,16 @@ def test_early_exits_double_the_delay_up_to_a_bound_and_a_stable_run_resets_it()
 
 def test_no_number_of_exits_overflows_the_delay() -> None:
     assert Backoff(early_exits=100_000).delay(0) == MAX_RESTART_DELAY
+
+
+@given(exits=st.integers(0, 40), lifetime=st.floats(0, 2 * STABLE_AFTER), jitter=st.floats(0, 1))
+def test_the_delay_has_a_random_part_of_up_to_a_quarter(exits: int, lifetime: float, jitter: float) -> None:
+    least = Backoff(exits).delay(lifetime)
+    most = Backoff(exits).delay(lifetime, 1.0)
+    assert most == pytest.approx(least * (1 + RESTART_SPREAD))
+    assert least <= Backoff(exits).delay(lifetime, jitter) <= most <= MAX_RESTART_DELAY * 1.25
+    if jitter > 0.01:
+        assert Backoff(exits).delay(lifetime, jitter) > least
 
 
 def test_a_silent_worker_is_given_up_once() -> None:

@@ -73,8 +73,10 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
         spelling = next((name for name in _ARGUMENTS if value.get(name) is not None), text)
         name = next((name for name in _NAMES if value.get(name) is not None), "name")
         rewrite.renamed(position, origin)
-        rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
-        rewrite.renamed(f"{position}.name", f"{origin}.{name}")
+        if spelling != text:
+            rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
+        if name != "name":
+            rewrite.renamed(f"{position}.name", f"{origin}.{name}")
         used += (*_NAMES, *_ARGUMENTS)
         inner = {"name": value.get(name), text: value.get(spelling)}
         if inner["name"] is None:
@@ -83,9 +85,7 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     if (id := first(value, *_IDS)) is not None:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)
     native = value.get("type") == "tool_use" or "input" in value
-    call[kind][text] = (
-        _arguments(inner.get(text), rewrite.client_spelling(f"{position}.{text}"), rewrite, quiet=native) or ""
-    )
+    call[kind][text] = _arguments(inner.get(text), f"{position}.{text}", rewrite, quiet=native) or ""
     return call
 
 
@@ -102,5 +102,5 @@ def _arguments(value: Any, field: str, rewrite: Rewrite, *, quiet: bool = False)
     if value is None or isinstance(value, str):
         return value
     if not quiet:
-        rewrite.completed(field, "Arguments are a text that holds JSON.")
+        rewrite.completed(rewrite.client_spelling(field), "Arguments are a text that holds JSON.")
     return as_json(value)

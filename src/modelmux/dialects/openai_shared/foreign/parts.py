@@ -98,8 +98,10 @@ def _untyped(field: str) -> InvalidRequest:
 
 def _without_inline(value: Json, path: str, rewrite: Rewrite) -> Json:
     """Gemini's part with a file as one of type ``file``: what it is, its bytes tell."""
+    if value.get("type"):
+        return value
     name = next((name for name in (*_INLINE, *_BY_URL) if isinstance(value.get(name), dict)), None)
-    if name is None or value.get("type"):
+    if name is None:
         return value
     inner, rest = value[name], without(value, "type", name)
     member = "data" if name in _INLINE else next((name for name in _URIS if name in inner), _URIS[0])

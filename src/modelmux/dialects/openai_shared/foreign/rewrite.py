@@ -55,8 +55,13 @@ class Rewrite:
 
     def client_spelling(self, path: str) -> str:
         """The same for a path that begins with the client's position."""
+        if not self.members:
+            return path
         for _ in range(_RENAMED_TWICE):
-            path = _replace_prefix(path, self.members)
+            replaced = _replace_prefix(path, self.members)
+            if replaced is path:
+                break
+            path = replaced
         return path
 
     def completed(self, field: str, reason: str) -> None:
@@ -129,10 +134,10 @@ def missing(field: str) -> InvalidRequest:
 
 def _replace_prefix(path: str, names: dict[str, str]) -> str:
     """The path with its longest prefix in ``names`` replaced."""
-    prefix, rest = path if names else "", ""
-    while prefix:
-        if prefix in names:
-            return names[prefix] + rest
-        prefix, dot, last = prefix.rpartition(".")
-        rest = f"{dot}{last}{rest}"
+    end = len(path) if names else 0
+    while end > 0:
+        replacement = names.get(path[:end])
+        if replacement is not None:
+            return replacement + path[end:]
+        end = path.rfind(".", 0, end)
     return path

@@ -55,6 +55,8 @@ ERRORS: list[tuple[Json, str]] = [
     ({"messages": use(ANSWER, cache_control=BAD_TTL)}, "messages.1.content.1.cache_control.ttl"),
     ({"messages": use(ANSWER, name=5)}, "messages.1.content.1.name"),
     ({"messages": use(ANSWER, name=None)}, "messages.1.content.1.name"),
+    ({"messages": [user("a"), {"role": "assistant", "tool_calls": [{"toolCallId": "c", "toolName": 5, "args": {}}]}]},
+     "messages.1.tool_calls.0.toolName"),
     ({"messages": [*use(ANSWER), {"role": "user", "content": [5]}]}, "messages.3.content.0"),
     ({"messages": [*use(ANSWER), {"content": "SECRET"}]}, "messages.3.role"),
     ({"messages": [*use(ANSWER, TEXT), {"role": "assistant", "tool_calls": [{"type": "function"}]}]},
