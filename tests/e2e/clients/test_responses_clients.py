@@ -16,7 +16,7 @@ import pytest
 from support import clients
 from support.emulator_log import Received
 from support.processes import Process
-from support.responses_clients import CLIENTS, HAIKU, KEY, MODELS, Client
+from support.responses_clients import CLIENTS, HAIKU, KEY, MODELS, OPUS, Client
 
 pytestmark = pytest.mark.timeout(300)
 
