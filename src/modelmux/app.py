@@ -43,6 +43,7 @@ from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.loop_lag import LoopLag
 from modelmux.server.models import ModelList
 from modelmux.server.pages import model_list_handler, page_handler
+from modelmux.server.refused import RefusedRequests
 from modelmux.server.responses import Receive, Scope, Send
 from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
 from modelmux.store.local_state import LocalState
@@ -108,6 +109,7 @@ class Gateway:
         self._runtime = runtime = runtime or Runtime()
         self.jitter = runtime.jitter
         self._log = log or null_logger()
+        self.refused = RefusedRequests(self._log, runtime.clock)
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
@@ -231,6 +233,7 @@ class Gateway:
             on_shutdown=self.aclose,
             host_and_origin=HostAndOriginCheck.of(config, self._host),
             jitter=self._runtime.jitter,
+            refused=self.refused,
         )
 
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
@@ -295,6 +298,7 @@ class Gateway:
     async def aclose(self) -> None:
         """Let go of connections and credentials. Idempotent."""
         self.readiness.loop_lag.stop()
+        self.refused.flush()
         await self._end_warming()
         await self._close_retired(every=True)
         await self._current.fetcher.aclose()

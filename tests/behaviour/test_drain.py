@@ -161,7 +161,7 @@ async def test_what_takes_longer_ends_in_band_and_is_settled_once(monkeypatch: p
             assert headers["connection"] == "close"
             assert json.loads(body)["error"]["code"] == "gateway_draining"
         await going.stopped()
-        assert going.outcomes() == {"gateway_error": 3}
+        assert going.outcomes() == {"drained": 3}
         assert going.app.metrics.failed == 3
         for client in (stream, unary, unbegun):
             client.close()

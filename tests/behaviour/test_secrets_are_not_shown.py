@@ -110,7 +110,7 @@ LOGGED = {
     "event", "level", "timestamp", "request_id", "route", "deployment", "model", "attempts", "stream", "outcome",
     "status", "code", "message", "duration_s", "time_to_first_token_s", "input_tokens", "cache_read_tokens",
     "cache_write_tokens",
-    "output_tokens", "notices", "upstream_request_id", "user_agent", "operation",
+    "output_tokens", "notices", "upstream_request_id", "user_agent", "operation", "requested_model",
 }  # fmt: skip
 
 

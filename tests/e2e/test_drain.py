@@ -100,4 +100,6 @@ def test_a_stream_that_takes_longer_raises_in_the_sdk(
     assert [type(error) for error in unary] == [openai.InternalServerError]
     assert gateway.wait(100) == 0
     assert gateway.output().count("gateway_draining") == 2  # one line for each request, no more
+    assert gateway.output().count("outcome=drained") == 2
+    assert "gateway_error" not in gateway.output()
     assert "Traceback" not in gateway.output()

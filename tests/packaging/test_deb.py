@@ -1,4 +1,4 @@
-"""The Debian package, installed and started under a real systemd in a container of its own.
+"""The Debian package, and the unit of ``modelmux service install --system``, under a real systemd in a container.
 
 It needs root, debootstrap and systemd-nspawn, and takes two minutes: ``make package-test`` runs it, ``make test`` skips
 it.
@@ -68,4 +68,4 @@ def test_an_administrator_installs_uses_upgrades_and_purges_it(machine: Path) ->
     log = machine / "root/trial.log"
     if not log.exists():
         pytest.skip(f"no container boots here: {(console.stdout + console.stderr)[-300:]}")
-    assert log.read_text().rstrip().endswith("THE PACKAGE WORKS"), log.read_text()[-3000:]
+    assert log.read_text().rstrip().endswith("THE SERVICE WORKS"), log.read_text()[-3000:]

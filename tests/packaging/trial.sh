@@ -50,8 +50,66 @@ systemctl is-active modelmux
 [ "$before" != "$(systemctl show modelmux -p MainPID --value)" ]
 ask mine | grep -q hello
 
+cp -r /usr/lib/modelmux /root/library
 systemctl stop modelmux
 [ "$(systemctl show modelmux -p Result --value)" = success ]
 dpkg -P modelmux
 [ ! -e /var/lib/modelmux ] && [ ! -e /usr/lib/modelmux ] && [ ! -e /etc/modelmux ] && [ ! -e /lib/systemd/system/modelmux.service ]
 echo THE PACKAGE WORKS
+
+# Without the package: an installation of root's own, and the unit of `modelmux service install`.
+install_to() {
+    python3 -m venv --without-pip "$1"
+    cp -r /root/library/. "$1"/lib/python3*/site-packages/
+    printf '#!%s/bin/python -I\nfrom modelmux.cli.main import main\n\nmain()\n' "$1" >"$1/bin/modelmux"
+    chmod 755 "$1/bin/modelmux"
+}
+fails() { # fails WORDS COMMAND...: it ends with an error that has these words
+    local words=$1
+    shift
+    if "$@" >/root/output 2>&1; then exit 1; fi
+    grep -q -- "$words" /root/output
+}
+install_to /root/venv
+/root/venv/bin/modelmux config init --system --yes --project p --location global
+fails "ProtectHome" /root/venv/bin/modelmux service install --system
+fails "ProtectHome" /root/venv/bin/modelmux doctor --system
+[ ! -e /etc/systemd/system/modelmux.service ]
+install_to /opt/modelmux
+export PATH=/opt/modelmux/bin:$PATH
+mv /etc/modelmux/config.toml /root/config.toml
+fails "modelmux config init --system" modelmux service install --system
+mv /root/config.toml /etc/modelmux/config.toml
+
+# A key in a place that the unit hides is refused with a command; that command leads to a service that runs.
+python3 - <<'PYTHON'
+import json, sys
+sys.path.insert(0, "/root/library")
+from cryptography.hazmat.primitives import serialization as s
+from cryptography.hazmat.primitives.asymmetric import rsa
+key = rsa.generate_private_key(65537, 2048).private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+json.dump({"type": "service_account", "project_id": "p", "private_key_id": "k", "private_key": key.decode(),
+           "client_email": "a@p.iam.gserviceaccount.com", "token_uri": "http://127.0.0.1:9000/token"},
+          open("/root/key.json", "w"))
+PYTHON
+chmod 600 /root/key.json
+cat >/etc/modelmux/config.toml <<'CONFIG'
+[auth]
+service_account_file = "/root/key.json"
+[vertex]
+project = "p"
+location = "global"
+base_url = "http://127.0.0.1:9000"
+CONFIG
+fails "install -m 600 /root/key.json /etc/modelmux/key.json" modelmux service install --system
+[ ! -e /etc/systemd/system/modelmux.service ]
+install -m 600 /root/key.json /etc/modelmux/key.json
+sed -i 's|/root/key.json|/etc/modelmux/key.json|' /etc/modelmux/config.toml
+modelmux service install --system
+ask claude-sonnet-4-6 | grep -q hello
+[ "$(stat -c '%a %U %G' /etc/modelmux/config.toml)" = "640 root modelmux" ]
+[ "$(stat -c '%a %U' /etc/modelmux/key.json)" = "400 modelmux" ]
+modelmux doctor --system
+modelmux service uninstall --system
+! systemctl is-active modelmux
+echo THE SERVICE WORKS

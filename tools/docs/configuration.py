@@ -108,8 +108,11 @@ display_name = "claude"
 url = "https://europe-west1-aiplatform.googleapis.com/v1/projects/my-project/locations/europe-west1/publishers/anthropic/models/claude-sonnet-4-6:rawPredict"
 ```
 
-Clients that force a tool call by default (instructor's TOOLS mode, pydantic-ai's tool output) get a 400 from models
-that do not support it (the 5.5 generation, Fable 5.1). `forced_tool_choice = "downgrade"` sends `auto` to these models.
+Some models cannot be forced to call a tool (the 5.5 generation, Fable 5.1), and many agents and programs force one
+(smolagents, LlamaIndex, instructor, pydantic-ai). With `forced_tool_choice = "downgrade"` they get `auto`, and the
+response has the notice `changed=tool_choice`: they usually call the tool, but may answer with text. `"error"` is a 400
+instead, as is [strict mode](compatibility.md). Requests of the Messages API and of Vertex AI's own paths keep their
+choice; those get Claude's own 400.
 """,
     "vertex.models": """
 ```toml

@@ -10,8 +10,8 @@ from msgspec import Struct
 class Options(Struct, frozen=True):
     """How a request is prepared for models that do not support all of it, and how replies are shown.
 
-    :param forced_tool_choice: on a model that does not support a forced tool choice: reject the request, or leave the
-        choice to the model.
+    :param forced_tool_choice: on a model that does not support a forced tool choice: leave the choice to the model, or
+        reject the request.
     :param prefill: a trailing assistant message on a model that does not support prefill: reject the request, or add
         a user turn that asks the model to continue.
     :param caching: set prompt-cache breakpoints where the client sets none and they reduce the cost.
@@ -21,7 +21,7 @@ class Options(Struct, frozen=True):
     :param reply_model: the model name in native replies: the upstream's, or the one the client asked for.
     """
 
-    forced_tool_choice: Literal["error", "downgrade"] = "error"
+    forced_tool_choice: Literal["error", "downgrade"] = "downgrade"
     prefill: Literal["error", "continue"] = "error"
     caching: bool = True
     unknown_betas: Literal["forward", "drop"] = "forward"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from modelmux.claude.draft import Draft
 from modelmux.errors import InvalidRequest
 from modelmux.wire.anthropic import ToolChoice
 
+_WAY_OUT: Final = "say in the prompt that the tool must be used, or choose another model"
+_DOWNGRADED: Final = (
+    f"This model does not support a forced tool choice: 'auto' is used, so it may answer without a call; {_WAY_OUT}. "
+    'For an error instead, the operator of this gateway sets forced_tool_choice = "error".'
+)
+
 
 def apply(draft: Draft) -> None:
-    """Keep a forced choice where the model supports it; else reject it, or use ``auto`` if the operator chose that.
+    """Keep a forced choice where the model supports it; else use ``auto``, or reject it if the operator chose that.
 
     :raises InvalidRequest: the model does not support it.
     """
@@ -19,7 +27,8 @@ def apply(draft: Draft) -> None:
         raise InvalidRequest(
             "This model does not support a forced tool choice.",
             param="tool_choice",
-            hint="Use tool_choice 'auto' and say in the prompt that the tool must be used, or choose another model.",
+            hint=f"Use tool_choice 'auto' and {_WAY_OUT}. For 'auto' in its place, the operator of this gateway sets "
+            'forced_tool_choice = "downgrade".',
         )
-    draft.notices.add("changed", "tool_choice", "This model does not support a forced tool choice: 'auto' is used.")
+    draft.notices.add("changed", "tool_choice", _DOWNGRADED)
     draft.body.tool_choice = ToolChoice("auto", disable_parallel_tool_use=choice.disable_parallel_tool_use)

@@ -130,7 +130,7 @@ class VertexModel(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = None
     forced_tool_choice: Annotated[
         Literal["error", "downgrade"] | None,
-        doc("As vertex.forced_tool_choice, for this model.", example="downgrade"),
+        doc("As vertex.forced_tool_choice, for this model.", example="error"),
     ] = None
     prefill: Annotated[
         Literal["error", "continue"] | None, doc("As vertex.prefill, for this model.", example="continue")
@@ -184,8 +184,8 @@ class VertexConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = False
     forced_tool_choice: Annotated[
         Literal["error", "downgrade"],
-        doc("When a model cannot be forced to call a tool: reject (error), or use tool_choice auto (downgrade)."),
-    ] = "error"
+        doc("When a model cannot be forced to call a tool: use tool_choice auto (downgrade), or reject (error)."),
+    ] = "downgrade"
     prefill: Annotated[
         Literal["error", "continue"],
         doc("When a model does not support prefill: reject (error), or ask it to continue (continue)."),

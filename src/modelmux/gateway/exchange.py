@@ -29,6 +29,7 @@ from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, wit
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
+from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -81,7 +82,11 @@ class Exchange:
         """
         if is_costly(body):
             return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
-        return self.dialect.decode(self.inbound, body)
+        try:
+            return self.dialect.decode(self.inbound, body)
+        except GatewayError as error:
+            error.model = named_model(self.inbound.path_params, body)
+            raise
 
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.
@@ -241,6 +246,7 @@ class Exchange:
             notices=self.notices,
             headers=inbound.headers,
             is_estimate=self.prepared is not None and self.prepared.is_estimate,
+            requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
         )
         for observer in services.observers:
             observer.settled(record)
@@ -282,7 +288,8 @@ class Exchange:
         :returns: whether the error is dealt with; if not, nothing was sent, and the caller sends it.
         """
         if isinstance(error, GatewayError):
-            error.model = self.decoded.model if self.decoded is not None else None
+            if self.decoded is not None:
+                error.model = self.decoded.model
             error.request_headers = self.inbound.headers
             dealt_with = await self._fail(error)
             without_traceback(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelmux.errors import GatewayError, RequestError, UpstreamError, UpstreamRefused
+from modelmux.errors import GatewayDraining, GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.telemetry import names
 from modelmux.telemetry.records import Outcome
 
@@ -22,4 +22,6 @@ def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outc
         return names.OUTCOME_OK
     if isinstance(error, RequestError) or (isinstance(error, UpstreamRefused) and error.status in _CLIENT_STATUSES):
         return names.OUTCOME_CLIENT_ERROR
+    if isinstance(error, GatewayDraining):
+        return names.OUTCOME_DRAINED
     return names.OUTCOME_UPSTREAM_ERROR if isinstance(error, UpstreamError) else names.OUTCOME_GATEWAY_ERROR

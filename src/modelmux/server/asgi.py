@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 
 from starlette.routing import compile_path
 
-from modelmux.dialects.base import Caller, ListingDialect
+from modelmux.dialects.base import Caller, ErrorResponse, ListingDialect
 from modelmux.dialects.registry import Surface, api_paths, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.models import is_anthropic_client
+from modelmux.server.refused import Refusal, RefusedRequests, is_refusal
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
@@ -46,6 +47,7 @@ class ServerOptions(NamedTuple):
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
     :param host_and_origin: the check of a gateway without keys; None for none.
     :param jitter: a random number from 0 to 1; by default 0.
+    :param refused: logs the requests that are refused; None for nothing.
     """
 
     keys: ApiKeys
@@ -57,6 +59,7 @@ class ServerOptions(NamedTuple):
     on_shutdown: Callable[[], Awaitable[None]]
     host_and_origin: HostAndOriginCheck | None = None
     jitter: Callable[[], float] = float
+    refused: RefusedRequests | None = None
 
 
 class Application:
@@ -103,24 +106,44 @@ class Application:
             caller = self._authenticate(surface, scope) if surface.authenticated else _ANONYMOUS
             await served.handler(scope, receive, send, request_id, caller, params)
         except GatewayError as error:
-            await self._fail(send, error, request_id, _dialect_of(surface, scope, path))
+            response = _dialect_of(surface, scope, path).error(error, request_id)
+            if self._options.refused is not None and is_refusal(error):
+                self._log_refused(error, response.status, scope, path, params, request_id)
+            await self._fail(send, error, response, request_id)
             error.__traceback__ = None  # break the reference cycle with its frames
         except Exception as error:  # noqa: BLE001 - last resort: no request may stop the server
             self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
             hint = f"Its log has the details under the request id {request_id}."
-            dialect = _dialect_of(surface, scope, path)
-            await self._fail(send, GatewayError(INTERNAL_MESSAGE, hint=hint), request_id, dialect)
+            failure = GatewayError(INTERNAL_MESSAGE, hint=hint)
+            response = _dialect_of(surface, scope, path).error(failure, request_id)
+            await self._fail(send, failure, response, request_id)
 
     def _authenticate(self, surface: Surface | None, scope: Scope) -> Caller:
         if surface is not None and surface.may_be_keyless and self._options.keyless_vertex_paths:
             return self._keys.authenticate_if_offered(scope["headers"])
         return self._keys.authenticate(scope["headers"])
 
-    async def _fail(self, send: Send, error: GatewayError, request_id: str, dialect: ListingDialect) -> None:
-        response = dialect.error(error, request_id)
+    async def _fail(self, send: Send, error: GatewayError, response: ErrorResponse, request_id: str) -> None:
         self._options.on_error(error, response.status)
         jitter = self._options.jitter()
         await send_error(send, error, response, [(b"x-request-id", request_id.encode())], jitter)
+
+    def _log_refused(
+        self, error: GatewayError, status: int, scope: Scope, path: str, params: Mapping[str, str], request_id: str
+    ) -> None:
+        assert self._options.refused is not None
+        model = error.model or params.get("model") or params.get("name")
+        refusal = Refusal.of(error, status, {**scope, "path": path}, model=model, request_id=request_id)
+        self._options.refused.note(refusal, self._known_path)
+
+    def _known_path(self, path: str) -> str | None:
+        """A served path as the registry has it: of ``/v1/responses/resp_1``, ``/v1/responses/{id}``."""
+        if path in self._methods:
+            return path
+        for pattern, by_method in self._templates:
+            if pattern.fullmatch(path):
+                return next(iter(by_method.values())).surface.path.replace(":path}", "}")
+        return None
 
     def _match(self, scope: Scope, path: str) -> tuple[Served, Mapping[str, str]]:
         """The surface whose template matches.

@@ -6,6 +6,7 @@ from typing import Final
 
 # Log events
 EVENT_REQUEST: Final = "request"  # one line per request, when it ends
+EVENT_REFUSED: Final = "request_refused"  # the gateway itself refused a request; a limited number of lines
 EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
 EVENT_DEPLOYMENT: Final = "deployment"  # its circuit breaker opened or closed, or its quota seems to be zero
 EVENT_INTERNAL_ERROR: Final = "internal_error"
@@ -27,14 +28,18 @@ FIELDS: Final = {
     "operation": "`generate` or `count_tokens`",
     "route": "the served name that was requested; `unknown` if none matched",
     "deployment": "name and location that were called",
+    "requested_model": "the model that the client asked for; `-` if it has other characters than names of models have",
     "model": "Vertex AI model id that answered, or was called last",
     "attempt": "number of the attempt, from 1",
     "attempts": "how many attempts the request took",
     "stream": "whether a stream was requested",
     "estimate": "`true` if the gateway estimated a token count",
-    "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error` or `client_gone`",
+    "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error`, `drained` or `client_gone`",
     "status": "HTTP status of the response; 499 if the client left before its end",
     "code": "error code of the response",
+    "method": "HTTP method of a refused request",
+    "path": "its path: as in docs/api.md where it is served, else its first 64 characters",
+    "client": "the address that it came from; behind a proxy, that of the proxy",
     "kind": "kind of the error, or of the credential",
     "message": "what happened, for people",
     "detail": "the cause behind the message",
@@ -112,6 +117,7 @@ OUTCOME_OK: Final = "ok"
 OUTCOME_CLIENT_ERROR: Final = "client_error"
 OUTCOME_UPSTREAM_ERROR: Final = "upstream_error"
 OUTCOME_GATEWAY_ERROR: Final = "gateway_error"
+OUTCOME_DRAINED: Final = "drained"
 OUTCOME_CLIENT_DISCONNECTED: Final = "client_gone"
 
 # Values of the label ``output``

@@ -11,6 +11,7 @@ from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.telemetry import names
 from modelmux.telemetry.client_tags import client_tags
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.loggable import loggable_word
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.wire.anthropic import Usage
@@ -90,6 +91,7 @@ class LogObserver:
             request_id=record.request_id,
             operation=record.operation,
             route=record.route or _UNRESOLVED_ROUTE,
+            requested_model=loggable_word(record.requested_model) if record.requested_model is not None else None,
             deployment=last.deployment if last is not None else None,
             model=last.card.id if last is not None else None,
             attempts=len(record.attempts),

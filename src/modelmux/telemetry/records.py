@@ -17,7 +17,7 @@ from modelmux.wire.anthropic import Usage
 from modelmux.wire.http import Headers
 
 #: How an exchange ended.
-Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "client_gone"]
+Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "drained", "client_gone"]
 
 
 class AttemptRecord(Struct):
@@ -46,6 +46,7 @@ class ExchangeRecord(Struct, frozen=True):
     """One request from its arrival to its end.
 
     :param route: the public model name; None if the request did not get that far.
+    :param requested_model: as the client wrote it; None if the request did not get that far.
     :param status: HTTP status in the client's dialect; also of an error inside a stream. 499 if the client left.
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
@@ -71,6 +72,7 @@ class ExchangeRecord(Struct, frozen=True):
     notices: Sequence[Notice]
     headers: Sequence[tuple[bytes, bytes]] = ()
     is_estimate: bool = False
+    requested_model: str | None = None
 
     @property
     def usage(self) -> Usage | None:

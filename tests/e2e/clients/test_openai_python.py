@@ -237,7 +237,7 @@ def test_a_custom_tool_gets_free_text(client: openai.OpenAI, stream: bool) -> No
     assert "it printed 1" in (final.choices[0].message.content or "")
 
 
-def test_a_forced_tool_is_called_and_refused_where_the_model_cannot_be_forced(client: openai.OpenAI) -> None:
+def test_a_forced_tool_is_called_or_left_to_the_model_with_a_notice(client: openai.OpenAI) -> None:
     asked: dict[str, Any] = {
         "messages": [{"role": "user", "content": "Hello"}],
         "tools": [openai.pydantic_function_tool(get_weather)],
@@ -245,8 +245,10 @@ def test_a_forced_tool_is_called_and_refused_where_the_model_cannot_be_forced(cl
     }
     answer = client.chat.completions.create(model=SONNET, **asked)
     assert [call.function.name for call in answer.choices[0].message.tool_calls] == ["get_weather"]
+    raw = client.chat.completions.with_raw_response.create(model=OPUS, **asked)
+    assert raw.headers["x-modelmux-notices"] == "changed=tool_choice"
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=OPUS, **asked)
+        client.chat.completions.create(model=OPUS, **asked, extra_headers={"x-modelmux-strict": "true"})
     assert caught.value.param == "tool_choice"
 
 

@@ -39,7 +39,7 @@ def test_nothing_set_is_a_safe_default() -> None:
         [],
     )
     assert (config.vertex.forced_tool_choice, config.vertex.prefill, config.vertex.prompt_caching) == (
-        "error",
+        "downgrade",
         "error",
         True,
     )

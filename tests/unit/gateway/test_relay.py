@@ -165,7 +165,7 @@ async def test_buffered_text_is_sent_before_the_error_of_a_shutdown() -> None:
     start, (a,), _ = parts("How are")
     world = await (
         buffered() >> sends(start + a) << starts() >> shutdown()
-        << ends(BEGIN + text("How are") + named("failed", kind="gateway_draining")) << settled("gateway_error")
+        << ends(BEGIN + text("How are") + named("failed", kind="gateway_draining")) << settled("drained")
     ).play()  # fmt: skip
     assert isinstance(world.record.error, GatewayDraining)
 

@@ -33,7 +33,7 @@ from modelmux.providers.vertex_claude.errors import UPSTREAM_KINDS
         (OutsideGeography("out"), "gateway_error"),
         (CredentialsUnavailable("none"), "gateway_error"),
         (GatewayOverloaded("full"), "gateway_error"),
-        (GatewayDraining("ending"), "gateway_error"),
+        (GatewayDraining("ending"), "drained"),
         (GatewayError("failed"), "gateway_error"),
     ],
     ids=repr,

@@ -20,6 +20,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 def test_the_names_are_these() -> None:
     assert {k: v for k, v in vars(names).items() if k.isupper() and isinstance(v, str)} == {
         "EVENT_REQUEST": "request",
+        "EVENT_REFUSED": "request_refused",
         "EVENT_ATTEMPT_FAILED": "attempt_failed",
         "EVENT_DEPLOYMENT": "deployment",
         "EVENT_INTERNAL_ERROR": "internal_error",
@@ -53,19 +54,19 @@ def test_the_names_are_these() -> None:
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
         "OUTCOME_GATEWAY_ERROR": "gateway_error",
+        "OUTCOME_DRAINED": "drained",
         "OUTCOME_CLIENT_DISCONNECTED": "client_gone",
         "OUTPUT_CONSOLE": "console",
         "OUTPUT_FILES": "files",
     }
     assert list(names.FIELDS) == [
-        "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "model", "attempt", "attempts",
-        "stream", "estimate", "outcome", "status", "code", "kind", "message", "detail", "action", "retry_stopped",
-        "duration_s",
-        "time_to_first_token_s",
-        "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-        "notices", "upstream_request_id", "user_agent", "session_id", "agent_id", "parent_agent_id",
-        "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback",
-        "cause", "retry_in_s", "token_left_s", "lifetime_s", "dropped",
+        "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "requested_model", "model",
+        "attempt", "attempts", "stream", "estimate", "outcome", "status", "code", "method", "path", "client",
+        "kind", "message", "detail", "action", "retry_stopped", "duration_s", "time_to_first_token_s",
+        "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
+        "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
+        "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
+        "retry_in_s", "token_left_s", "lifetime_s", "dropped",
     ]  # fmt: skip
     assert names.LABELS == {
         "modelmux_requests_total": ("route", "outcome"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import click
 
@@ -22,15 +22,17 @@ from modelmux.cli.config.parsers import (
     parse_model,
     parse_project,
 )
+from modelmux.cli.config.system_file import check_system_credentials, check_system_options, share_with_service
 from modelmux.cli.output import exit_with_error, warn
 from modelmux.config import ConfigError, build_routes, parse
 from modelmux.config.home import expand_user
-from modelmux.config.load import user_file
+from modelmux.config.load import SYSTEM_FILE, user_file
 from modelmux.config.sources import CONFIG_VARIABLE
 from modelmux.config.template import render
 from modelmux.runtime import Runtime
 
 T = TypeVar("T")
+_NEXT: Final = "`modelmux doctor` checks the setup, `modelmux` starts the gateway"
 
 
 @click.command()
@@ -55,30 +57,27 @@ T = TypeVar("T")
     metavar="FILE",
     help="File to write instead of the default.",
 )
+@click.option("--system", is_flag=True, help=f"Write {SYSTEM_FILE}, which a system service reads.")
 @click.option("--force", is_flag=True, help="Replace an existing file; the old one is kept with the suffix .bak.")
 def init(
     yes: bool, project: str | None, location: str | None, models: tuple[str, ...], credentials: str | None,
-    api_key: str | None, generate_api_key: bool, port: int | None, path: Path | None, force: bool,
+    api_key: str | None, generate_api_key: bool, port: int | None, path: Path | None, system: bool, force: bool,
 ) -> None:  # fmt: skip
     """Write a commented configuration that lists every setting."""
     if api_key is not None and generate_api_key:
         raise click.UsageError("--api-key and --generate-api-key exclude each other")
+    if system:
+        check_system_options(path)
     ask = not yes
     if ask and not prompts.interactive():
         exit_with_error(
             ["cannot prompt: stdin and stderr are not a terminal"],
             "Use --yes, with what it cannot detect: modelmux config init --yes --project PROJECT",
         )
-    target = expand_user(path or _default_file())
+    target = SYSTEM_FILE if system else expand_user(path or _default_file())
     replace = _check_replace(target, force=force, ask=ask)
-    if project:
-        project = _parse_or_exit(parse_project, project)
-    else:
-        project = prompts.ask_project() if ask else _detected_project()
-    if location:
-        location = _parse_or_exit(parse_location, location)
-    else:
-        location = prompts.ask_location() if ask else _detected_location()
+    project = _project(project, ask=ask)
+    location = _location(location, ask=ask)
     answers = InitOptions(
         project=project,
         location=location,
@@ -87,12 +86,14 @@ def init(
         prompts.ask_credentials() if ask else None,
         api_key=api_key, port=port,
     )  # fmt: skip
+    if system:
+        check_system_credentials(answers.credentials)
     if generate_api_key or (ask and api_key is None and prompts.ask_for_key()):
         answers.api_key = new_key()
     _write(target, answers, replace=replace)
     if answers.api_key and answers.api_key != api_key:
         click.echo(f"API key for your clients: {answers.api_key}")
-    click.echo("next: `modelmux doctor` checks the setup, `modelmux` starts the gateway")
+    click.echo(f"next: {share_with_service(target) if system else _NEXT}")
 
 
 def _default_file() -> Path:
@@ -104,6 +105,18 @@ def _parse_or_exit(parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except InvalidValue as error:
         exit_with_error([str(error)])
+
+
+def _project(given: str | None, *, ask: bool) -> str:
+    if given:
+        return _parse_or_exit(parse_project, given)
+    return prompts.ask_project() if ask else _detected_project()
+
+
+def _location(given: str | None, *, ask: bool) -> str:
+    if given:
+        return _parse_or_exit(parse_location, given)
+    return prompts.ask_location() if ask else _detected_location()
 
 
 def _detected_project() -> str:

@@ -18,6 +18,7 @@ from modelmux.cli.doctor.models import check_models, check_origins
 from modelmux.cli.doctor.network import check_network
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
+from modelmux.cli.doctor.service import check_service, system_context
 from modelmux.cli.options import config_options, load_dotenv_into_environment
 from modelmux.cli.sanitize import one_line
 from modelmux.runtime import Runtime
@@ -33,6 +34,7 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON for machines."),
         click.option("--live", is_flag=True, help="Also send a test request of one token to each deployment (billed)."),
+        click.option("--system", is_flag=True, help="Check the system service: its configuration, in its environment."),
         config_options,
     ):
         command = option(command)
@@ -41,8 +43,13 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @doctor_options
-def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool) -> None:
+def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool, system: bool) -> None:
     """Check the configuration and everything it depends on; exit with 1 if a check fails."""
+    if system:
+        if config_path is not None:
+            raise click.UsageError("--system and --config exclude each other")
+        run(system_context(overrides), live=live, as_json=as_json)
+        return
     environment = dict(os.environ)
     load_dotenv_into_environment()
     run(DoctorContext(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
@@ -72,6 +79,17 @@ def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
 
 def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Section]:
     sections: list[_Section] = [
+        *(
+            [
+                (
+                    "service",
+                    "Service: what the user and the unit of the system service can reach",
+                    lambda: check_service(context),
+                )
+            ]
+            if context.of_service
+            else []
+        ),
         ("files", "Configuration: files that are read, and their permissions", lambda: check_files(context)),
         ("origins", "Project and location: where they are set", lambda: check_origins(context)),
         ("models", "Models: the URL of each, and where it is set", lambda: check_models(context, today)),

@@ -25,27 +25,28 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
     """Reads the configuration as ``serve`` would."""
     try:
         context.loaded = load_all(
-            options=context.options, environment=context.environment, file=context.config_path, dotenv=DOTENV
+            options=context.options, environment=context.environment, file=context.config_path, dotenv=context.dotenv
         )
     except ConfigError as error:
         for problem in error.problems:
-            yield Result(
-                "settings", "fail", problem, error.hint or "correct it; `modelmux config show` shows all values"
-            )
+            hint = error.hint or "correct it; `modelmux config show` shows all values"
+            if context.of_service:
+                hint = f"correct {context.config_path}; `modelmux config init --system` writes one"
+            yield Result("settings", "fail", problem, hint)
         return
     files = [layer for layer in context.loaded.sources if layer.text is not None]
     if not files:
         paths = f"{user_file(context.environment)} nor {SYSTEM_FILE}"
         yield Result("configuration file", "ok", f"neither {paths} exists; {_NONE}")
     for layer in files:
-        yield _file(layer, Path(layer.name))
+        yield _file(layer, Path(layer.name), context.group)
     for layer in context.loaded.sources:
         if layer.name == str(DOTENV):
             yield _file(layer, DOTENV)
     for warning in context.loaded.warnings:
         yield Result("settings", "warn", warning, "it still works, but change it soon")
     key_file = context.loaded.config.auth.service_account_file
-    if key_file is not None:
+    if key_file is not None and not context.of_service:  # there it is checked with the service
         yield _key_file(expand_user(key_file))
     try:
         configured_trust(context.loaded.config.tls.ca_file, {})
@@ -54,12 +55,13 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
         yield Result("tls.ca_file", "fail", error.problems[0].removeprefix("tls.ca_file: "), error.hint)
 
 
-def _file(source: ConfigSource, path: Path) -> Result:
+def _file(source: ConfigSource, path: Path, group: int | None = None) -> Result:
+    """:param group: that may read it although it has secrets."""
     info = path.stat()
     mode, name = stat.S_IMODE(info.st_mode), str(path)
     if mode & 0o022:
         return Result(name, "warn", f"read; mode {mode:04o} lets others change it", f"run chmod go-w {path}")
-    if _holds_secrets(source) and mode & 0o077:
+    if _holds_secrets(source) and mode & (0o007 if info.st_gid == group else 0o077):
         return Result(name, "warn", f"read; it contains secrets, and mode {mode:04o} lets others read them",
                       f"run chmod 600 {path}")  # fmt: skip
     if hasattr(os, "getuid") and info.st_uid not in (os.getuid(), 0):

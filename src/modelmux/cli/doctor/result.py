@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from modelmux.cli.options import DOTENV
 from modelmux.config import Config, Loaded
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
@@ -42,6 +43,9 @@ class DoctorContext:
     :param process: the variables including ``.env``, which everything else reads.
     :param served: routes whose deployments are checked, and whether the operator configured them.
     :param token: a Google access token, once obtained; ``quota_project`` belongs to it.
+    :param dotenv: the file with more variables; None if none is read.
+    :param of_service: the system service is checked, from which others may run.
+    :param group: that may read files with secrets: the service's.
     :param broken: what was reported as a failure and keeps everything else from connecting, such as ``tls.ca_file``.
     """
 
@@ -55,6 +59,9 @@ class DoctorContext:
     token: str | None = field(default=None, repr=False)
     quota_project: str | None = None
     broken: str | None = None
+    dotenv: Path | None = DOTENV
+    of_service: bool = False
+    group: int | None = None
 
     def skipped(self, check: str) -> Result:
         """The result of a check that cannot be made as long as something is broken."""

@@ -7,12 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
 
-from modelmux.cli.output import exit_with_error
+from modelmux.cli.output import exit_with_error, print_lines, warn
+from modelmux.cli.service.checks import Checked, check_system, this_program
 from modelmux.cli.service.managers import ServicePlan, launchd, systemd_system, systemd_user
+from modelmux.config.load import SYSTEM_FILE
 from modelmux.process.status_file import running_gateways
 
 _system = click.option("--system/--user", "system", default=None,
@@ -30,21 +32,33 @@ def service() -> None:
 @click.option("--no-start", is_flag=True, help="Write the file without starting the service.")
 @click.option("--force", is_flag=True, help="Replace an existing file that differs.")
 def install(system: bool | None, dry_run: bool, no_start: bool, force: bool) -> None:
-    """Install the service, start it, and start it at every boot or login."""
+    """Install the service, start it, and start it at every boot or login.
+
+    A system service reads /etc/modelmux/config.toml (`modelmux config init --system`) and runs as the user modelmux.
+    It is installed only if it could run: this program, the configuration and the credentials are within its reach.
+    """
     plan = _plan(system)
     if dry_run:
+        check = check_system(this_program(), SYSTEM_FILE, os.environ) if plan.is_system else Checked()
         click.echo(f"# {plan.file}\n{plan.content.decode()}")
-        for command in [*(command for _, command in plan.before), *plan.start]:
+        for command in [*(command for _, command in plan.before), *check.commands, *plan.start]:
             click.echo(f"$ {shlex.join(command)}")
+        warn(f"this would stop here: {problem.message}" for problem in check.problems)
         return
+    if plan.is_system and os.geteuid() != 0:
+        exit_with_error(
+            ["a system service is installed by root"], "Use sudo, or install a service of your own: --user."
+        )
     if plan.file.exists() and plan.file.read_bytes() != plan.content and not force:
         exit_with_error(
             [f"{plan.file} exists and differs from the new file"],
             "Compare with `modelmux service install --dry-run`; --force replaces it.",
         )
-    for check, command in plan.before:
-        if _run(check) is not None:
-            _run_or_exit(command)
+    for test, command in plan.before:
+        if _run(test) is not None:
+            _run_or_exit(command, "Fix the problem and run this again.")
+    if plan.is_system:
+        _prepare_system()
     _write(plan)
     click.echo(f"wrote {plan.file}")
     if not no_start:
@@ -105,21 +119,14 @@ def _plan(system: bool | None) -> ServicePlan:
     if sys.platform == "darwin":
         if system:
             exit_with_error(["system services are not supported on macOS"], "Install a user service: --user.")
-        return launchd(_program(), os.environ, os.getuid())
+        return launchd(this_program(), os.environ, os.getuid())
     if sys.platform.startswith("linux"):
         machine = os.geteuid() == 0 if system is None else system
-        return systemd_system(_program()) if machine else systemd_user(_program(), os.environ)
+        return systemd_system(this_program()) if machine else systemd_user(this_program(), os.environ)
     exit_with_error(
         [f"there is no supported service manager on {sys.platform}"],
         "Start `modelmux serve` yourself.",
     )
-
-
-def _program() -> list[str]:
-    """The command of this installation."""
-    own = Path(sys.executable).with_name("modelmux")
-    program = str(own) if own.exists() else shutil.which("modelmux")
-    return [program] if program else [sys.executable, "-m", "modelmux"]
 
 
 def _write(plan: ServicePlan) -> None:
@@ -134,7 +141,7 @@ def _write(plan: ServicePlan) -> None:
         )
 
 
-def _run(command: list[str]) -> str | None:
+def _run(command: Sequence[str]) -> str | None:
     """Run a command. Its error message; None if it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a command of ours
@@ -143,10 +150,22 @@ def _run(command: list[str]) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")
 
 
-def _run_or_exit(command: list[str]) -> None:
+def _run_or_exit(
+    command: Sequence[str], hint: str = "The service file is written; fix the problem and run this again."
+) -> None:
     problem = _run(command)
     if problem is not None:
-        exit_with_error(
-            [f"{shlex.join(command)}: {problem}"],
-            "The service file is written; fix the problem and run this again.",
-        )
+        exit_with_error([f"{shlex.join(command)}: {problem}"], hint)
+
+
+def _prepare_system() -> None:
+    """Exit if the service could not run; else make its files readable for it."""
+    check = check_system(this_program(), SYSTEM_FILE, os.environ)
+    if check.problems:
+        print_lines("error", [problem.message for problem in check.problems], "red")
+        print_lines("hint", dict.fromkeys(problem.remedy for problem in check.problems), "cyan")
+        click.echo("No service was installed.", err=True)
+        raise SystemExit(1)
+    for command in check.commands:
+        _run_or_exit(command, "Fix the problem and run this again.")
+    warn(f"{note.about}: {note.message}; {note.remedy}" for note in check.notes)

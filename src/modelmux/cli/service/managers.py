@@ -12,15 +12,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from modelmux.cli.service.access import SYSTEM_USER
 from modelmux.config.home import home_directory
 
 #: Name of the launchd job.
 LABEL: Final = "dev.modelmux.gateway"
-_SYSTEM_USER: Final = "modelmux"
-_FILE_MODE_NOTE: Final = (
-    "Its configuration is /etc/modelmux/config.toml; make it readable for the service only: "
-    f"chown root:{_SYSTEM_USER} /etc/modelmux/config.toml && chmod 640 /etc/modelmux/config.toml"
-)
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,7 @@ class ServicePlan:
     :param start: commands that load and start it; ``stop`` ends it, ``forget`` runs after the file was removed, and
         ``status`` prints its state.
     :param notes: what remains to be done by hand.
+    :param is_system: it runs as a user of its own, whatever the person who installs it can reach.
     """
 
     manager: str
@@ -43,6 +40,7 @@ class ServicePlan:
     status: list[str]
     before: list[tuple[list[str], list[str]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    is_system: bool = False
 
 
 def systemd_user(program: list[str], environment: Mapping[str, str]) -> ServicePlan:
@@ -69,16 +67,17 @@ def systemd_system(program: list[str]) -> ServicePlan:
         content=_unit("system.service", program),
         before=[
             (
-                ["getent", "passwd", _SYSTEM_USER],
+                ["getent", "passwd", SYSTEM_USER],
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-                 "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
+                 "--shell", "/usr/sbin/nologin", SYSTEM_USER],
             )
         ],
         start=[["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "modelmux.service"]],
         stop=[["systemctl", "disable", "--now", "modelmux.service"]],
         forget=[["systemctl", "daemon-reload"]],
         status=["systemctl", "--no-pager", "status", "modelmux.service"],
-        notes=[_FILE_MODE_NOTE],
+        notes=["`modelmux doctor --system` checks what it can reach"],
+        is_system=True,
     )  # fmt: skip
 
 

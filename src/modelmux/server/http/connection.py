@@ -23,6 +23,7 @@ from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
 from modelmux.server.http.limits import ConnectionLimits, ShutdownPhase
 from modelmux.server.http.request import HttpRequest, error_response
+from modelmux.server.refused import report_error
 from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_error
 
 _NEVER: Final = float("inf")
@@ -318,24 +319,23 @@ class HttpConnection(asyncio.Protocol):
         elif active is not None and active.started:
             self.transport.close()
         else:
-            self.count_error(error)
+            known = incoming.scope if incoming is not None else {"client": self._client, "headers": self._headers}
+            self.count_error(error, known)
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:
                 active.on_client_disconnected()
 
-    async def _reject_new(self, _: Scope, __: Receive, send: Send) -> None:
+    async def _reject_new(self, scope: Scope, _: Receive, send: Send) -> None:
         """The application for new requests while the server shuts down."""
         error = GatewayDraining("The gateway is shutting down.")
-        self.count_error(error)
+        self.count_error(error, scope)
         jitter = getattr(self.app, "jitter", float)  # a gateway's; 0 for another application
         await send_error(send, error, OPENAI_CHAT.error(error, ""), [], jitter())
 
-    def count_error(self, error: GatewayError) -> None:
-        """Let the gateway count an error that its application does not see."""
-        count = getattr(self.app, "count_error", None)
-        if count is not None:
-            count(error)
+    def count_error(self, error: GatewayError, refused: Scope | None = None) -> None:
+        """Tell the gateway of an error that its application does not see."""
+        report_error(self.app, error, refused)
 
     def _linger(self) -> None:
         """Close after discarding what the client still sends for a moment: a reset could destroy the response."""

@@ -16,7 +16,7 @@ from modelmux.errors import INTERNAL_MESSAGE, GatewayError
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.http.limits import ShutdownPhase
 from modelmux.server.http.peer import has_closed
-from modelmux.server.responses import HeaderList, Message, error_headers
+from modelmux.server.responses import HeaderList, Message, Scope, error_headers
 from modelmux.wire.openai import common
 
 if TYPE_CHECKING:  # uvicorn is imported only by a process that serves
@@ -101,6 +101,10 @@ class HttpRequest:
         self.task: asyncio.Task[None] | None = None  # runs the application
         self._chunked = False
         self._length_left: int | None = None  # bytes of the announced content-length
+
+    @property
+    def scope(self) -> Scope:
+        return self._scope
 
     @property
     def method(self) -> str:

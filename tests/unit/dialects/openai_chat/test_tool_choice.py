@@ -99,11 +99,13 @@ FORCED: list[Any] = ["required", function("a"), {"type": "custom", "custom": {"n
 def test_a_model_that_cannot_be_forced_says_so_or_chooses_itself(choice: Any) -> None:
     fields = {"tools": TOOLS, "tool_choice": choice, "parallel_tool_calls": False}
     with pytest.raises(InvalidRequest, match="not support a forced tool choice") as caught:
-        sent(fields, OPUS)
+        sent(fields, OPUS, Options(forced_tool_choice="error"))
     assert caught.value.param == "tool_choice"
-    downgrade = Options(forced_tool_choice="downgrade")
-    assert sent(fields, OPUS, downgrade)["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert notices(fields, OPUS, downgrade)[-1] == ("changed", "tool_choice")
+    hint = caught.value.hint or ""
+    assert "tool_choice 'auto'" in hint, "what the client can do"
+    assert 'forced_tool_choice = "downgrade"' in hint, "what the operator can do"
+    assert sent(fields, OPUS)["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    assert notices(fields, OPUS)[-1] == ("changed", "tool_choice")
 
 
 def test_a_choice_that_forces_nothing_is_free_on_every_model() -> None:

@@ -239,9 +239,9 @@ CASES: Final = [
     Case("tool choice of another word", {"tools": [tool()], "tool_choice": "maybe"}),
     Case("tool choice of another tool", {"tools": [tool()], "tool_choice": {
         "type": "function", "function": {"name": "g"}}}),
-    Case("tool choice where none can be forced", {"tools": [tool()], "tool_choice": "required"}, OPUS),
-    Case("the same, downgraded", {"tools": [tool()], "tool_choice": "required"}, OPUS,
-         Options(forced_tool_choice="downgrade")),
+    Case("tool choice where none can be forced", {"tools": [tool()], "tool_choice": "required"}, OPUS,
+         Options(forced_tool_choice="error")),
+    Case("the same, downgraded", {"tools": [tool()], "tool_choice": "required"}, OPUS),
     Case("an allowed tool that is none", {"tools": [tool()], **allowed({"name": "g"})}),
     Case("no tool allowed", {"tools": [tool()], **allowed()}),
     Case("web search of a model without", WEB, replace(SONNET, web_search=False)),

@@ -1,0 +1,138 @@
+"""A log line for each request that the gateway itself refuses: what it asked for, from where, and why it was refused.
+
+Clients decide how many there are, so the lines are limited (``telemetry/line_limit.py``), and those left out are
+counted. Requests that are served never come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
+from modelmux.server.responses import Scope
+from modelmux.telemetry import names
+from modelmux.telemetry.line_limit import LineLimit
+from modelmux.telemetry.log import Log
+from modelmux.telemetry.loggable import ABSENT, first_word, loggable_path, loggable_word
+from modelmux.wire.http import find_raw_header
+
+#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
+_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+def is_refusal(error: GatewayError) -> bool:
+    """Whether an error response is a refusal of the gateway's own."""
+    return isinstance(error, _REFUSALS)
+
+
+class Refusal(NamedTuple):
+    """A refused request.
+
+    :param code: of the error, or the name of its kind.
+    :param method, path: None if they could not be read.
+    :param client: the address and port of its connection.
+    :param model: that it asked for, as far as the request was read.
+    """
+
+    status: int
+    code: str
+    method: str | None
+    path: str | None
+    client: Any
+    user_agent: bytes
+    model: str | None
+    request_id: str | None
+
+    @classmethod
+    def of(
+        cls,
+        error: GatewayError,
+        status: int,
+        scope: Scope,
+        *,
+        model: str | None = None,
+        request_id: str | None = None,
+    ) -> Refusal:
+        """The refusal of a request.
+
+        :param scope: one that could not be read lacks ``method`` and ``path``.
+        """
+        user_agent = find_raw_header(scope["headers"], b"user-agent") or b""
+        method, path, client = scope.get("method"), scope.get("path"), scope.get("client")
+        return cls(status, error.code or error.kind.name, method, path, client, user_agent, model, request_id)
+
+
+class RefusedRequests:
+    """The lines of a process.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._limit = LineLimit()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, refusal: Refusal, known_path: Callable[[str], str | None] | None = None) -> None:
+        """Log a refused request, or count it.
+
+        :param known_path: the template of a path; None if it is not served.
+        """
+        now = self._clock()
+        if not self._limit.allows(now):
+            self._limit = self._limit.after_left_out()
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(self._limit.seconds_left(now), self._on_timer)
+            return
+        self.flush()
+        self._limit = self._limit.after_line(now)
+        path = refusal.path
+        known = known_path(path) if path is not None and known_path is not None else None
+        self._log.warning(
+            names.EVENT_REFUSED,
+            request_id=refusal.request_id,
+            status=refusal.status,
+            code=refusal.code,
+            method=refusal.method if refusal.method in _METHODS else ABSENT,
+            path=known or (ABSENT if path is None else loggable_path(path)),
+            client=_address(refusal.client),
+            user_agent=first_word(refusal.user_agent),
+            requested_model=loggable_word(refusal.model),
+        )
+
+    def flush(self) -> None:
+        """Log how many lines were left out, if any were."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        left_out = self._limit.left_out
+        if left_out:
+            self._limit = self._limit.after_count()
+            requests = "1 more refused request was" if left_out == 1 else f"{left_out} more refused requests were"
+            self._log.warning(names.EVENT_REFUSED, message=f"{requests} not logged", dropped=left_out)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.flush()
+
+
+def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
+    """Let a gateway count an error that the HTTP parser sends, and its application does not see; log the request.
+
+    :param app: any ASGI application; only a gateway is told.
+    :param refused: the request, as far as it was read; None: nothing was refused.
+    """
+    count, lines = getattr(app, "count_error", None), getattr(app, "refused", None)
+    if count is not None:
+        count(error)
+    if lines is not None and refused is not None:
+        lines.note(Refusal.of(error, error.status, refused))
+
+
+def _address(client: Any) -> str:
+    """The host of a client's address; a client on a Unix socket has none."""
+    return str(client[0]) if client and client[0] else ABSENT
