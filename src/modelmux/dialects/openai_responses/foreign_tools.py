@@ -15,6 +15,8 @@ from modelmux.dialects.openai_shared.foreign.tools import (
 )
 from modelmux.wire.openai.responses_items import decode_any
 
+#: Members of a function in the form of Responses.
+_PLAIN: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _INNER: Final = {
     "function": ("name", "description", "parameters", "strict"),
     "custom": ("name", "description", "format"),
@@ -36,6 +38,8 @@ def native_tool(raw: bytes, path: str, rewrite: Rewrite) -> bytes:
 def _is_foreign(value: Json) -> bool:
     """Nothing foreign is in the form of Chat Completions, which the decoder knows."""
     kind = value.get("type") or ""
+    if kind == "function" and value.keys() <= _PLAIN:
+        return False
     if kind not in ("", "function", "custom"):
         return False
     inner = value.get("function")

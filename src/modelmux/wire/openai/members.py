@@ -83,8 +83,9 @@ def _remove(value: Any, shape: Shape, path: str, unknown: list[str]) -> None:
         members = _members(value, shape)
         if members is None:
             return
-        strangers = [name for name in value if name not in members]
-        unknown += [path + name for name in strangers if value.pop(name) is not None]  # null says nothing
+        if not value.keys() <= members.keys():
+            strangers = [name for name in value if name not in members]
+            unknown += [path + name for name in strangers if value.pop(name) is not None]  # null says nothing
         if len(unknown) > MAX_UNKNOWN:
             raise InvalidRequest(
                 f"The request has more than {MAX_UNKNOWN:,} unknown fields.",

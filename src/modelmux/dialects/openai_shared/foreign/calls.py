@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from modelmux.dialects.openai_shared.foreign.rewrite import (
@@ -70,8 +71,8 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     text = "arguments" if kind == "function" else "input"
     used: tuple[str, ...] = ("type", kind, *_IDS)
     if not isinstance(inner, dict):
-        spelling = next((name for name in _ARGUMENTS if value.get(name) is not None), text)
-        name = next((name for name in _NAMES if value.get(name) is not None), "name")
+        spelling = _spelling(value, _ARGUMENTS, text)
+        name = _spelling(value, _NAMES, "name")
         rewrite.renamed(position, origin)
         if spelling != text:
             rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
@@ -87,6 +88,14 @@ def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     native = value.get("type") == "tool_use" or "input" in value
     call[kind][text] = _arguments(inner.get(text), f"{position}.{text}", rewrite, quiet=native) or ""
     return call
+
+
+def _spelling(value: Json, names: Iterable[str], default: str) -> str:
+    """Which of the names the client uses."""
+    for name in names:
+        if value.get(name) is not None:
+            return name
+    return default
 
 
 def normalise_id(value: Any, field: str, rewrite: Rewrite) -> Any:

@@ -91,7 +91,11 @@ def unread(value: Json, *names: str) -> list[str]:
 
 def first(value: Json, *names: str) -> Any:
     """The first member that is there and not null."""
-    return next((value[name] for name in names if value.get(name) is not None), None)
+    for name in names:
+        member = value.get(name)
+        if member is not None:
+            return member
+    return None
 
 
 def as_json(value: Any) -> str:
