@@ -7,7 +7,6 @@ passed down.
 from __future__ import annotations
 
 import asyncio
-import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.home import expand_user
+from modelmux.config.restart import restart_needed
 from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
@@ -391,14 +391,3 @@ def create_app(config: Config, *, log: Log | None = None, state: LocalState | No
     :raises ConfigError: settings that cannot be used.
     """
     return Gateway(config, log=log, state=state)
-
-
-def restart_needed(before: Config, after: Config) -> list[str]:
-    """The names of changed settings that a running process cannot take over."""
-    fixed = [
-        "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
-        "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
-        "responses.ttl", "responses.max_bytes", "logs", "tls",
-    ]  # fmt: skip
-    get = operator.attrgetter(*fixed)
-    return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

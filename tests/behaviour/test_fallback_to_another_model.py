@@ -169,16 +169,25 @@ async def test_the_next_fallback_is_tried_after_one_that_refuses() -> None:
 async def test_a_fallback_that_the_request_cannot_be_prepared_for_costs_no_attempt(no_waiting: list[float]) -> None:
     """Opus 5.5 cannot be forced to call a tool, Haiku can."""
     fields: dict[str, Any] = {"tools": [tool()], "tool_choice": "required"}
+    smart = SMART | {"forced_tool_choice": "error"}
     upstream = ModelUpstream(sonnet=[overloaded()])
-    app = serve(upstream, SMART | {"fallbacks": ["claude-opus-5-5", HAIKU]}, retries={"max": 1})
+    app = serve(upstream, smart | {"fallbacks": ["claude-opus-5-5", HAIKU]}, retries={"max": 1})
     response = await call(app, **fields)
     assert (response.status, response.headers["x-modelmux-attempts"]) == (200, "2")
     assert (upstream.called(), no_waiting) == ([f"{SONNET}@eu", f"{HAIKU}@global"], [])
 
     upstream.scripts = {"sonnet": [not_found()]}
-    response = await call(serve(upstream, SMART | {"fallbacks": ["claude-opus-5-5"]}), **fields)
+    response = await call(serve(upstream, smart | {"fallbacks": ["claude-opus-5-5"]}), **fields)
     assert (response.status, response.json()["error"]["code"]) == (404, "model_not_found")
     assert upstream.called() == [f"{SONNET}@eu"]
+
+
+async def test_a_fallback_that_cannot_be_forced_to_call_a_tool_decides_itself(no_waiting: list[float]) -> None:
+    upstream = ModelUpstream(sonnet=[overloaded()])
+    app = serve(upstream, SMART | {"fallbacks": ["claude-opus-5-5", HAIKU]}, retries={"max": 1})
+    response = await call(app, tools=[tool()], tool_choice="required")
+    assert (response.status, upstream.called()) == (200, [f"{SONNET}@eu", "claude-opus-5-5@global"])
+    assert "changed=tool_choice" in response.headers["x-modelmux-notices"]
 
 
 @pytest.mark.parametrize("headers", [None, {"x-modelmux-strict": "true"}])

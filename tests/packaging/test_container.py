@@ -48,6 +48,14 @@ def test_it_runs_without_rights_on_a_root_it_cannot_write() -> None:
     assert "HEALTHCHECK" in DOCKERFILE
 
 
+def test_it_runs_as_the_owner_of_the_credentials() -> None:
+    """Compose keeps owner and mode of a secret; a default would be a user who cannot read it."""
+    assert compose()["user"].startswith("${CONTAINER_USER:?")
+    documented = (ROOT / "docs/deployment.md").read_text()
+    assert 'docker run --user "$(id -u):$(id -g)" ' in documented
+    assert "CONTAINER_USER=$(id -u):$(id -g)" in documented
+
+
 def test_it_is_limited_and_leaves_no_core_dump() -> None:
     service = compose()
     assert re.fullmatch(r"\d+[gm]", service["mem_limit"])

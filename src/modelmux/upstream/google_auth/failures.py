@@ -64,7 +64,7 @@ _MESSAGES: dict[FailureCause, tuple[str, str]] = {
     ),
     FailureCause.FILE_UNREADABLE: (
         "The Google credentials file cannot be read.",
-        "It must be a file that is readable by the user the gateway runs as (mode 0600).",
+        "It must be a file that the user the gateway runs as can read; in a container, run as its owner (--user).",
     ),
     FailureCause.NOT_JSON: (
         "The Google credentials are not valid JSON.",
