@@ -7,7 +7,6 @@ passed down.
 from __future__ import annotations
 
 import asyncio
-import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.home import expand_user
+from modelmux.config.restart import restart_needed
 from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
@@ -31,6 +31,7 @@ from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
+from modelmux.routing.routes import Routes
 from modelmux.routing.warnings import route_warnings
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
@@ -76,6 +77,7 @@ class Snapshot:
 
     config: Config
     application: Application | Cors
+    routes: DatedRoutes
     tokens: TokenSource
     fetcher: Fetcher
     running: int = 0
@@ -195,7 +197,8 @@ class Gateway:
         self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
-        return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
+        served = Cors(application, origins) if origins else application
+        return Snapshot(config, served, services.routes, tokens, fetcher)
 
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
         """What answers the requests of each surface."""
@@ -232,6 +235,16 @@ class Gateway:
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
         """Count an error response; also those that the HTTP parser sends before there is a request."""
         self.metrics.count_error(error, status)
+
+    @property
+    def routes(self) -> Routes:
+        """What is served today."""
+        return self._current.routes.current
+
+    def log_warnings(self) -> None:
+        """Log the warnings of the current configuration, and from here on those of each reload."""
+        self._logs_warnings = True
+        self._log_warnings(self._current.config, self._current.routes)
 
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
@@ -383,14 +396,3 @@ def create_app(config: Config, *, log: Log | None = None, state: LocalState | No
     :raises ConfigError: settings that cannot be used.
     """
     return Gateway(config, log=log, state=state)
-
-
-def restart_needed(before: Config, after: Config) -> list[str]:
-    """The names of changed settings that a running process cannot take over."""
-    fixed = [
-        "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
-        "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
-        "responses.ttl", "responses.max_bytes", "logs", "tls",
-    ]  # fmt: skip
-    get = operator.attrgetter(*fixed)
-    return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from modelmux.cli.config.checks import config_problems, describe_sources
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, warn
+from modelmux.cli.start_lines import not_ready
 from modelmux.config import Loaded, build_routes
 from modelmux.runtime import Runtime
 
@@ -33,6 +35,8 @@ def report(loaded: Loaded) -> None:
     if problems:
         exit_with_error(problems, " ".join(hints) or None)
     click.echo(f"valid: {_summary(loaded)}")
+    if (problem := not_ready(loaded.config.auth, os.environ)) is not None:
+        warn([f"it would serve, but not be ready: {problem}"])
 
 
 def _summary(loaded: Loaded) -> str:

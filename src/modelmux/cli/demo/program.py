@@ -16,8 +16,8 @@ class Program(NamedTuple):
     """How to run the program.
 
     :ivar command: ready for a shell.
-    :ivar activate: what to run in a shell of its own before the name alone works; empty if it works already, or if there
-        is no such script.
+    :ivar activate: what to run in a shell of its own before the name alone works; empty if it works already, or if
+        there is no such script.
     """
 
     command: str

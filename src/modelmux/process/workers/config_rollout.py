@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
-from modelmux.app import create_app, restart_needed
+from modelmux.app import create_app
 from modelmux.config import Config, Loaded
+from modelmux.config.restart import restart_needed
 from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
