@@ -32,7 +32,7 @@ from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings
+from modelmux.routing.warnings import route_warnings, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
@@ -248,7 +248,8 @@ class Gateway:
 
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
-        for name, sentence in route_warnings(routes.current, routes.day):
+        unknown = unknown_models(routes.current, config.build_catalog())
+        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)

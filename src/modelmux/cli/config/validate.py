@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from modelmux.cli.config.checks import config_problems, describe_sources
+from modelmux.cli.config.checks import config_problems, describe_sources, model_warnings
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, warn
 from modelmux.cli.start_lines import not_ready
@@ -34,6 +34,7 @@ def report(loaded: Loaded) -> None:
     problems, hints = config_problems(loaded)
     if problems:
         exit_with_error(problems, " ".join(hints) or None)
+    warn(model_warnings(loaded.config))
     click.echo(f"valid: {_summary(loaded)}")
     if (problem := not_ready(loaded.config.auth, os.environ)) is not None:
         warn([f"it would serve, but not be ready: {problem}"])

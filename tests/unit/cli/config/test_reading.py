@@ -188,3 +188,13 @@ def test_the_options_that_were_read_are_named(tmp_path: Path) -> None:
     variables = {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": "global"}
     said = run("config", "validate", "--set", "server.port=1234", home=tmp_path, **variables)
     assert "read command line (server.port)\n" in said.stdout
+
+
+def test_a_misspelt_model_is_a_warning_with_the_nearest_name(tmp_path: Path) -> None:
+    text = "[vertex]\nproject = 'p'\nlocation = 'eu'\n[[vertex.models]]\nname = 'fast'\nmodel = 'claude-haiku-55'\n"
+    (tmp_path / "c.toml").write_text(text)
+    said = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert said.code == 0
+    assert "warning: vertex.models 'fast': claude-haiku-55 is not in the catalog" in said.stderr
+    assert "did you mean claude-haiku-5-5?" in said.stderr
+    assert "[[catalog]]" in said.stderr
