@@ -31,7 +31,8 @@ from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
-from modelmux.routing.warnings import route_warnings
+from modelmux.routing.routes import Routes
+from modelmux.routing.warnings import route_warnings, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
@@ -77,6 +78,7 @@ class Snapshot:
 
     config: Config
     application: Application | Cors
+    routes: DatedRoutes
     tokens: TokenSource
     fetcher: Fetcher
     running: int = 0
@@ -201,7 +203,8 @@ class Gateway:
         self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
-        return Snapshot(config, Cors(application, origins) if origins else application, tokens, fetcher)
+        served = Cors(application, origins) if origins else application
+        return Snapshot(config, served, services.routes, tokens, fetcher)
 
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
         """What answers the requests of each surface."""
@@ -240,9 +243,20 @@ class Gateway:
         """Count an error response; also those that the HTTP parser sends before there is a request."""
         self.metrics.count_error(error, status)
 
+    @property
+    def routes(self) -> Routes:
+        """What is served today."""
+        return self._current.routes.current
+
+    def log_warnings(self) -> None:
+        """Log the warnings of the current configuration, and from here on those of each reload."""
+        self._logs_warnings = True
+        self._log_warnings(self._current.config, self._current.routes)
+
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
-        for name, sentence in route_warnings(routes.current, routes.day):
+        unknown = unknown_models(routes.current, config.build_catalog())
+        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)

@@ -6,6 +6,7 @@ The data is in ``models.toml``, with the source of every row. A name that is not
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct, field
 
+#: Similarity from which an unknown name is taken for a typing error.
+_TYPO_SIMILARITY: Final = 0.8
 _DATED: Final = re.compile(r"^(?P<base>.+?)-(?P<date>20\d{6})$")
 #: Served for every model, as far as the catalog knows.
 MULTI_REGION_LOCATIONS: Final = ("global", "us", "eu")
@@ -54,6 +57,8 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Whether Vertex AI's count-tokens knows it, under ``base``.
     count_tokens: bool = True
     fast_mode: bool = False
+    #: Whether it is the model to begin with: lists have it first.
+    everyday: bool = False
     regional: bool
     lineage: str
     #: Quota bucket of requests in fast mode.
@@ -113,13 +118,13 @@ def normalise(name: str) -> str:
 
 
 class Catalog:
-    """An immutable set of cards, with look-up by Vertex id, first-party id or undated name.
+    """An immutable set of cards, with look-up by Vertex id, first-party id or undated name. Everyday models come first.
 
     :param retired: models without a card.
     """
 
     def __init__(self, cards: Iterable[ModelCard], retired: Iterable[RetiredModel] = ()) -> None:
-        self.cards: tuple[ModelCard, ...] = tuple(cards)
+        self.cards: tuple[ModelCard, ...] = tuple(sorted(cards, key=lambda card: not card.everyday))
         self.retired: tuple[RetiredModel, ...] = tuple(retired)
         self._by_name: dict[str, ModelCard] = {}
         for card in self.cards:
@@ -140,6 +145,12 @@ class Catalog:
             if key in (model.id, model.id.partition("@")[0]):
                 return msgspec.structs.replace(card, retired_on=model.retired_on, replacement=model.replacement)
         return card
+
+    def nearest(self, name: str) -> str | None:
+        """The name of a model that an unknown name was probably meant for; None if none is close."""
+        known = [card.base for card in self.cards]
+        matches = difflib.get_close_matches(normalise(name), known, n=1, cutoff=_TYPO_SIMILARITY)
+        return matches[0] if matches else None
 
     def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
         """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card), one by one."""

@@ -40,22 +40,23 @@ def models(config_path: Path | None, overrides: dict[str, Any], with_retired: bo
     except ConfigError as error:
         exit_with_config_error(error)
     if as_json:
-        print_json({"configured": _configured(config), "models": rows})
+        print_json({"configured": is_configured(config), "models": rows})
     else:
         for line in _lines(rows):
             click.echo(line)
-    if not _configured(config):
+    if not is_configured(config):
         print_lines("hint", [_NONE], "cyan")
 
 
-def _configured(config: Config) -> bool:
+def is_configured(config: Config) -> bool:
+    """Whether anything says what is served, and from where."""
     vertex = config.vertex
     return bool(vertex.models or vertex.model or vertex.url or (vertex.project and (vertex.location or vertex.region)))
 
 
 def model_rows(config: Config, today: date, *, with_retired: bool = False) -> list[dict[str, Any]]:
     """The models, as JSON. :raises ConfigError:"""
-    rows = _served(config, today) if _configured(config) else _catalog(config, today)
+    rows = _served(config, today) if is_configured(config) else _catalog(config, today)
     if not with_retired:
         return [row for row in rows if not _retired(row)]
     models = {row["model"] for row in rows}

@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, NoReturn
 
 import click
 
-from modelmux.app import create_app
+from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error
+from modelmux.cli.start_lines import not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
@@ -68,14 +69,14 @@ def serve(
         check_exposure(config)
         log = _open_log(config)
         state = LocalState.of_service(config, os.environ)
-        app = create_app(config, log=log, state=state)
+        app = Gateway(config, log=log, state=state, log_warnings=False)  # they follow what is said first
         app.metrics.read_log_drops = log.dropped
         app.body_memory.on_burst_over = MemoryReturner()
     except ConfigError as error:
         exit_with_config_error(error)
-    _log_warnings(log, loaded)
     count = config.server.workers
     sockets, drain = _listen(config, passed)
+    _log_start(log, loaded, config, app)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
     status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
@@ -88,7 +89,7 @@ def serve(
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)
-        run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain), sockets[0])
+        run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log), sockets[0])
     finally:
         if status is not None:
             status.close()
@@ -127,8 +128,13 @@ def _open_log(config: Config) -> Logger:
     return log
 
 
-def _log_warnings(log: Log, loaded: Loaded) -> None:
-    """Log what an operator should change in the configuration or on this machine."""
+def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
+    """Log what is served, and what an operator should change in the configuration or on this machine."""
+    if (problem := not_ready(config.auth, os.environ)) is not None:
+        log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {problem}")
+    for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config)):
+        log.info(names.EVENT_START, message=line)
+    app.log_warnings()
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
     if (problem := raise_open_file_limit(loaded.config.limits.max_concurrent_requests)) is not None:

@@ -165,6 +165,18 @@ def parse(text: str, options: Mapping[str, Any] | None = None) -> Config:
         raise ConfigError([str(error)]) from None
 
 
+def load_text(text: str, name: str) -> Loaded:
+    """Settings from TOML text alone, with their origins.
+
+    :param name: what origins call the text.
+    :raises ConfigError: not TOML, unknown keys, wrong types.
+    """
+    try:
+        return _combine([parse_source(text, name)])
+    except UnreadableSource as error:
+        raise ConfigError([str(error)]) from None
+
+
 def _config_of(source: ConfigSource, options: Mapping[str, Any] | None) -> Config:
     given = options_source(options or {})
     config = _combine([given, source]).config

@@ -18,9 +18,12 @@ import uvicorn
 from modelmux.process.listen import pass_connections_on
 from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
+from modelmux.process.stop_messages import ending_message, stopping_message
 from modelmux.server.health import Readiness
 from modelmux.server.http.connection import HttpConnection
 from modelmux.server.http.limits import ShutdownPhase
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends them at once.
 DRAIN_TIMEOUT: Final = 30
@@ -74,6 +77,7 @@ class GatewayServer(uvicorn.Server):
     SIGHUP.
 
     :param reload: reads the configuration and applies it; must not raise. None: another process handles SIGHUP.
+    :param log: gets what people are told of a shutdown. None: another process tells them.
     """
 
     def __init__(
@@ -83,12 +87,14 @@ class GatewayServer(uvicorn.Server):
         reload: Callable[[], Awaitable[None]] | None,
         readiness: Readiness,
         drain: DrainSettings,
+        log: Log | None = None,
     ) -> None:
         super().__init__(config)
         self._manager = manager
         self._reload = reload
         self._readiness = readiness
         self._drain = drain
+        self._people = log
         self._phase = ShutdownPhase()
         self.server_state.phase = self._phase  # type: ignore[attr-defined]  # where our connections look for it
         self._reload_task: asyncio.Task[None] | None = None
@@ -115,6 +121,7 @@ class GatewayServer(uvicorn.Server):
         self._manager.stopping(self._drain.total)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         state, self._readiness.draining = self.server_state, True
+        self._tell(names.EVENT_STOPPING, stopping_message(len(state.tasks), self._drain.delay, self._drain.timeout))
         self._phase.closing_connections = True
         await self._wait_until(lambda: self.force_exit, self._drain.delay)
         if self._drain.handover == "reuse_port":
@@ -140,10 +147,17 @@ class GatewayServer(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.lifespan.shutdown()
+        self._tell(names.EVENT_STOPPED)
+
+    def _tell(self, event: str, message: str | None = None) -> None:
+        if self._people is not None:
+            self._people.info(event, message=message)
 
     async def _end_requests(self) -> None:
         """Have the requests that still run send their clients an in-band error. One that cannot is cut off."""
         tasks = set(self.server_state.tasks)
+        if tasks:
+            self._tell(names.EVENT_STOPPING, ending_message(len(tasks)))
         self._readiness.ending = True
         for _ in range(2):
             for task in tasks:

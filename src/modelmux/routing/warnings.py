@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from modelmux.catalog import lifecycle_warning, location_in_path, location_of_host
+from modelmux.catalog import Catalog, ModelCard, lifecycle_warning, location_in_path, location_of_host
 from modelmux.routing.aliases import Alias
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
@@ -24,6 +24,25 @@ def route_warnings(routes: Routes, today: date) -> list[tuple[str, str]]:
                 if message is not None:
                     warnings[(name, message)] = None
     return list(warnings)
+
+
+def unknown_models(routes: Routes, catalog: Catalog) -> list[tuple[str, str]]:
+    """Pairs of a model name and a message for configured models without a card: misspelt, or newer than the catalog."""
+    messages: dict[tuple[str, str], None] = {}
+    for route in routes.routes:
+        for card in (deployment.card for deployment in route.deployments):
+            if not card.known and card.retired_on is None:
+                messages[(route.name, _unknown(card, catalog))] = None
+    return list(messages)
+
+
+def _unknown(card: ModelCard, catalog: Catalog) -> str:
+    nearest = catalog.nearest(card.id)
+    meant = f"did you mean {nearest}? If not, " if nearest else ""
+    return (
+        f"{card.id} is not in the catalog, so it gets conservative limits; {meant}"
+        f'add a card: [[catalog]] with id = "{card.id}" and what it accepts'
+    )
 
 
 def _configured_routes(routes: Routes, today: date) -> Iterator[tuple[str, Route]]:

@@ -231,13 +231,13 @@ def make_log(
 ) -> Logger:
     """A logger that writes to ``stream`` (stderr by default) and, if ``directory`` is set, to log files in it.
 
-    :param style: ``console`` or ``json``, for the stream; files always hold JSON.
+    :param style: ``console`` or ``json``, for the stream; files always hold JSON. On a terminal, ``console`` is short.
     :param retention_days: how many daily files to keep.
     :param flush_interval: see ``LogOutput``.
     :param in_background: whether threads write, so that no line waits for its output.
     """
     out = stream or sys.stderr
-    min_level, formatter = _LEVELS[level], formatter_for(style, colours=out.isatty())
+    min_level, formatter = _LEVELS[level], formatter_for(style, is_terminal=out.isatty())
     console_writer = None
     if in_background:
         console_writer = BackgroundWriter(bytes_writer(out), _dropped_notice("the console", formatter))

@@ -13,16 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from modelmux.telemetry.terminal_line import terminal_line
+
 Event = dict[str, Any]
 
 #: A value that JSON does not have is written as its repr, which masks secrets.
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
-_COLOURS: Final = {"debug": "\x1b[32m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
-_BOLD: Final = "\x1b[1m"
-_DIM: Final = "\x1b[2m"
-_CYAN: Final = "\x1b[36m"
-_PLAIN: Final = "\x1b[0m"
 _EVENT_WIDTH: Final = 20
 #: Shown before the fields.
 _LEADING: Final = frozenset({"timestamp", "level", "event"})
@@ -72,19 +69,9 @@ def json_line(event: Event) -> str:
 
 
 def console_line(event: Event) -> str:
-    """Columns without colours, for output that is not a terminal."""
+    """Columns with all fields, for output that is not a terminal."""
     fields = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _LEADING)
     return f"{event['timestamp']} [{event['level']:<8}] {event['event']:<{_EVENT_WIDTH}} {fields}".rstrip()
-
-
-def coloured_line(event: Event) -> str:
-    """Columns with colours."""
-    fields = " ".join(f"{_CYAN}{key}{_PLAIN}={_shown(value)}" for key, value in event.items() if key not in _LEADING)
-    level = event["level"]
-    return (
-        f"{_DIM}{event['timestamp']}{_PLAIN} [{_COLOURS.get(level, '')}{level:<8}{_PLAIN}] "
-        f"{_BOLD}{event['event']:<{_EVENT_WIDTH}}{_PLAIN} {fields}"
-    ).rstrip()
 
 
 def _shown(value: Any) -> str:
@@ -94,8 +81,8 @@ def _shown(value: Any) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def formatter_for(style: str, *, colours: bool) -> Callable[[Event], str]:
-    """The function that makes lines of a style, ``console`` or ``json``."""
+def formatter_for(style: str, *, is_terminal: bool) -> Callable[[Event], str]:
+    """The function that makes lines of a style, ``console`` or ``json``. Those for a terminal are short."""
     if style == "json":
         return json_line
-    return coloured_line if colours else console_line
+    return terminal_line if is_terminal else console_line

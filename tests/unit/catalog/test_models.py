@@ -209,3 +209,21 @@ def test_the_first_dated_card_of_a_name_answers_to_it() -> None:
     first, second = (msgspec.structs.replace(CARDS[0], id=f"m@2025010{i}") for i in (1, 2))
     catalog = Catalog([first, second])
     assert (catalog.find("m"), catalog.find("m@20250102")) == (first, second)
+
+
+def test_an_everyday_model_is_first_and_the_others_keep_their_order() -> None:
+    first, *others = builtin().cards
+    assert first.everyday
+    assert not first.retired_on
+    assert [card.id for card in others if "opus" in card.id][:2] == ["claude-opus-5-5", "claude-opus-5"]
+    assert [card.everyday for card in builtin().cards].count(True) == 1
+    mine = builtin().with_cards([{"id": first.id, "everyday": False}, {"id": "claude-haiku-5-5", "everyday": True}])
+    assert mine.cards[0].id == "claude-haiku-5-5", "a configuration may choose another"
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [("claude-sonet-5-5", "claude-sonnet-5-5"), ("vertex_ai/claude-opus-55", "claude-opus-5-5"), ("gpt-9", None)],
+)
+def test_a_typing_error_has_a_nearest_name(typed: str, nearest: str | None) -> None:
+    assert builtin().nearest(typed) == nearest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from modelmux.cli.explain.dialect import guess_dialect
 from modelmux.cli.main import main
+from support.cli import environment, run
 
 FIRST: dict[str, Any] = {
     "model": "claude-opus-5",
@@ -18,6 +20,13 @@ FIRST: dict[str, Any] = {
     "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
 }
 ANSWERED = [*FIRST["messages"], {"role": "assistant", "content": "yo"}, {"role": "user", "content": "more"}]
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of the person who runs the tests."""
+    monkeypatch.setattr(os, "environ", environment(tmp_path))
+    monkeypatch.chdir(tmp_path)
 
 
 def explain(folder: Path, first: Any, second: Any = None) -> tuple[int, str]:
@@ -364,3 +373,31 @@ def test_a_body_that_is_nested_without_end_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text('{"input":' + "[" * 100_000 + "]" * 100_000 + "}")
     result = CliRunner().invoke(main, ["explain", str(tmp_path / "1.json")])
     assert "nested too deeply" in result.output
+
+
+def test_it_reads_the_configuration_like_every_other_command(tmp_path: Path) -> None:
+    (tmp_path / ".config" / "modelmux").mkdir(parents=True)
+    (tmp_path / ".config" / "modelmux" / "config.toml").write_text("[vertex]\nproject = 'mine'\nlocation = 'eu'\n")
+    (tmp_path / "1.json").write_text(json.dumps(FIRST))
+    assert "/v1/projects/mine/locations/eu/" in run("explain", "1.json", home=tmp_path).stdout
+    said = run("explain", "1.json", home=tmp_path, VERTEX_PROJECT="other")
+    assert "/v1/projects/other/locations/eu/" in said.stdout
+    assert "/locations/global/" in run("explain", "1.json", "--set", "vertex.location=global", home=tmp_path).stdout
+    said = run("explain", "1.json", "--config", "absent.toml", home=tmp_path)
+    assert (said.code, "absent.toml: no such file" in said.stderr) == (1, True)
+
+
+def test_a_named_file_without_a_project_is_an_error_and_no_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text(json.dumps(FIRST))
+    (tmp_path / "empty.toml").write_text("")
+    said = run("explain", "1.json", "--config", "empty.toml", home=tmp_path)
+    assert (said.code, "no Google Cloud project and location" in said.stderr) == (1, True)
+    assert "/projects/PROJECT/locations/global/" in run("explain", "1.json", home=tmp_path).stdout
+    assert "/projects/p/locations/global/" in run("explain", "1.json", home=tmp_path, VERTEX_PROJECT="p").stdout
+
+
+def test_a_dash_is_stdin_once(tmp_path: Path) -> None:
+    said = run("explain", "-", home=tmp_path, input=json.dumps(FIRST))
+    assert (said.code, "claude-opus-5:streamRawPredict" in said.stdout) == (0, True)
+    said = run("explain", "-", "--turn2", "-", home=tmp_path, input=json.dumps(FIRST))
+    assert (said.code, "stdin cannot be both" in said.stderr) == (2, True)

@@ -8,7 +8,7 @@ from modelmux.catalog import builtin
 from modelmux.routing.aliases import Alias
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings
+from modelmux.routing.warnings import route_warnings, unknown_models
 
 TODAY = date(2026, 11, 29)
 CATALOG = builtin()
@@ -63,3 +63,30 @@ def test_a_mismatch_of_host_and_path_is_reported() -> None:
     assert warnings(route("claude-opus-5-5", mismatched, matching, f"https://proxy{path}", f"https://{google}/x")) == [
         ("claude-opus-5-5", message)
     ]
+
+
+def unknown(*routes: Route) -> list[tuple[str, str]]:
+    return unknown_models(Routes(routes, catalog=CATALOG, day=TODAY), CATALOG)
+
+
+def test_a_misspelt_model_is_reported_once_with_the_nearest_name_and_how_to_add_a_card() -> None:
+    ((name, message),) = unknown(route("claude-sonet-4-6", "https://a/x", "https://b/x"), route("claude-opus-5-5"))
+    assert name == "claude-sonet-4-6"
+    assert "is not in the catalog, so it gets conservative limits; did you mean claude-sonnet-4-6?" in message
+    assert 'add a card: [[catalog]] with id = "claude-sonet-4-6"' in message
+
+
+def test_a_model_that_resembles_none_is_reported_without_a_guess() -> None:
+    ((_, message),) = unknown(route("something"))
+    assert "did you mean" not in message
+    assert "; add a card: [[catalog]]" in message
+
+
+def test_a_retired_model_without_a_card_is_left_to_the_warning_about_its_retirement() -> None:
+    assert unknown(route("claude-3-opus")) == []
+
+
+def test_a_model_with_a_card_of_the_configuration_is_known() -> None:
+    catalog = CATALOG.with_cards([{"id": "claude-next"}])
+    mine = Deployment("claude-next@x", "https://h/x", "p", "global", catalog.card("claude-next"))
+    assert unknown_models(Routes([Route("next", (mine,))], catalog=catalog, day=TODAY), catalog) == []

@@ -19,6 +19,7 @@ from modelmux.config.price_overrides import add_prices
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
+from modelmux.routing.warnings import route_warnings, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
 from modelmux.upstream.downloads.url_guard import UrlGuard
@@ -50,6 +51,17 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
             hints += [error.hint] if error.hint else []
     problems += [*_fetch_lists(loaded), *_credential(loaded)]
     return [_with_origin(problem, loaded) for problem in problems], list(dict.fromkeys(hints))
+
+
+def model_warnings(config: Config) -> list[str]:
+    """Configured models that retire, are retired, or are not in the catalog; a sentence for each.
+
+    :raises ConfigError: no routes can be built.
+    """
+    today, catalog = Runtime().today(), config.build_catalog()
+    routes = build_routes(config, catalog, today)
+    pairs = (*route_warnings(routes, today), *unknown_models(routes, catalog))
+    return [f"vertex.models {name!r}: {sentence}" for name, sentence in pairs]
 
 
 def _cards(config: Config) -> None:

@@ -10,12 +10,13 @@ import click
 
 from modelmux.catalog import builtin
 from modelmux.cli.config.atomic_write import write_private_file
+from modelmux.cli.config.checks import config_problems, model_warnings
 from modelmux.cli.config.litellm import Import
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
-from modelmux.config import ConfigError, build_routes, parse
+from modelmux.config import ConfigError
 from modelmux.config.home import expand_user
+from modelmux.config.load import load_text
 from modelmux.config.toml_writer import tables
-from modelmux.runtime import Runtime
 
 
 @click.command("import")
@@ -70,12 +71,11 @@ def _report(conversion: Import) -> None:
 
 
 def _check(text: str) -> None:
-    """The result must be a valid configuration; what it still needs to serve is a warning."""
+    """The result must be a valid configuration; what else `config validate` would find is a warning."""
     try:
-        config = parse(text)
+        loaded = load_text(text, "imported")
     except ConfigError as error:
         exit_with_config_error(error)
-    try:
-        build_routes(config, config.build_catalog(), Runtime().today())
-    except ConfigError as error:
-        warn(error.problems)
+    problems, hints = config_problems(loaded)
+    warn(problems or model_warnings(loaded.config))
+    print_lines("hint", hints, "cyan")

@@ -9,7 +9,7 @@ from typing import Final, NoReturn, TypeVar
 
 import click
 
-from modelmux.catalog import builtin
+from modelmux.catalog import builtin, lifecycle_warning
 from modelmux.cli.api_key import new_key
 from modelmux.cli.config import gcloud, prompts
 from modelmux.cli.config.atomic_write import write_private_file
@@ -156,7 +156,7 @@ def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
         build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_error(error.problems, error.hint)
-    warn(_unknown(answers.models))
+    warn(_doubts(answers.models))
     try:
         backup = write_private_file(target, text, replace=replace)
     except FileExistsError:
@@ -168,7 +168,11 @@ def _write(target: Path, answers: InitOptions, *, replace: bool) -> None:
     click.echo(f"wrote {target}")
 
 
-def _unknown(models: Sequence[Model]) -> list[str]:
-    return [
+def _doubts(models: Sequence[Model]) -> list[str]:
+    """Chosen models that are not in the catalog, retired, or about to be."""
+    today = Runtime().today()
+    unknown = [
         f"{m.id} is not in the catalog: it gets conservative limits" for m in models if builtin().find(m.id) is None
     ]
+    cards = [builtin().card(model.id) for model in models]
+    return unknown + [warning for card in cards if (warning := lifecycle_warning(card, today)) is not None]

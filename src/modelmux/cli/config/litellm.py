@@ -23,13 +23,27 @@ _PARAMS: Final = {
     "api_base": "vertex.base_url replaces the endpoint of all models, vertex.models[].url of one",
     "base_url": "vertex.base_url replaces the endpoint of all models, vertex.models[].url of one",
     "tpm": "token limits are enforced by Google, not by the gateway",
+    "timeout": "timeouts of one model are in vertex.models[].timeouts, by stage: total, first_byte, idle",
+    "stream_timeout": "timeouts of one model are in vertex.models[].timeouts, by stage: total, first_byte, idle",
+    "max_retries": "retries.max is for all models",
+    "max_parallel_requests": "max_in_flight of a deployment is the counterpart, see vertex.models[]",
 }
+_TIMEOUT: Final = "timeouts are set by stage, see [timeouts]; timeouts.total is for a whole request"
 _REASONS: Final = {
     "router_settings.routing_strategy": "deployments are chosen by order and weight",
-    "router_settings.timeout": "there is no such setting",
-    "litellm_settings.request_timeout": "there is no such setting",
+    "router_settings.timeout": _TIMEOUT,
+    "router_settings.stream_timeout": "timeouts are set by stage, see [timeouts]: first_token and idle are for streams",
+    "router_settings.allowed_fails": "a circuit breaker for each deployment is always on",
+    "router_settings.cooldown_time": "cooldowns are chosen by the circuit breaker and by retry-after",
+    "litellm_settings.request_timeout": _TIMEOUT,
+    "litellm_settings.cache": "answers are not cached; Claude's prompt cache is used, see vertex.prompt_caching",
+    "litellm_settings.callbacks": "there are no callbacks; see /metrics and the log",
+    "litellm_settings.success_callback": "there are no callbacks; see /metrics and the log",
+    "litellm_settings.failure_callback": "there are no callbacks; see /metrics and the log",
+    "general_settings.max_parallel_requests": "limits.max_concurrent_requests is the counterpart",
+    "general_settings.global_max_parallel_requests": "limits.max_concurrent_requests is the counterpart",
     "litellm_settings.drop_params": "unsupported parameters are dropped with a notice, unless server.strict is set",
-    "general_settings.database_url": "the gateway uses no database",
+    "general_settings.database_url": "there are no virtual keys or budgets that need a database",
 }
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from modelmux.catalog import builtin, normalise
+from modelmux.catalog import builtin
 from modelmux.config.home import expand_user
 
 #: Project ids (also with a domain) and project numbers.
 _PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{0,62}")
 _LOCATION: Final = re.compile(r"global|us|eu|[a-z]+-[a-z]+[0-9]+")
-#: Similarity to a name in the catalog from which an unknown name is treated as a typing error.
-_TYPO_SIMILARITY: Final = 0.8
 
 
 class InvalidValue(Exception):
@@ -58,10 +55,9 @@ def parse_model(text: str) -> Model:
     card = builtin().find(model)
     if card is not None:
         return Model(name if equals else card.base, card.id)
-    known = [c.base for c in builtin().cards]
-    matches = difflib.get_close_matches(normalise(model), known, n=1, cutoff=_TYPO_SIMILARITY)
-    if matches:
-        raise InvalidValue(f"{model!r} is not in the catalog: did you mean {matches[0]}?")
+    nearest = builtin().nearest(model)
+    if nearest is not None:
+        raise InvalidValue(f"{model!r} is not in the catalog: did you mean {nearest}?")
     return Model(name, model)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from modelmux.catalog import builtin
+from modelmux.catalog import ModelCard, builtin, lifecycle_warning
 from modelmux.cli.config import gcloud
 from modelmux.cli.config.parsers import (
     InvalidValue,
@@ -45,10 +46,11 @@ def ask_location() -> str:
 def ask_models(location: str) -> list[Model]:
     """The models to serve; an empty list for the whole catalog."""
     today = Runtime().today()
-    cards = [card for card in builtin().cards if card.served_in(location) and not card.is_retired(today)]
+    cards = [card for card in builtin().cards if card.served_in(location)]
+    cards.sort(key=lambda card: card.is_retired(today))
     click.echo(f"Models served in {location}:", err=True)
     for number, card in enumerate(cards, 1):
-        click.echo(f"  {number:>2}  {card.base}", err=True)
+        click.echo(f"  {number:>2}  {_with_retirement(card, today)}", err=True)
 
     def parse(text: str) -> list[Model]:
         words = text.replace(",", " ").split()
@@ -57,6 +59,12 @@ def ask_models(location: str) -> list[Model]:
         return [parse_model(_by_number(word, [card.base for card in cards])) for word in words]
 
     return _ask("Models to serve: numbers or names, or all", parse, "all")
+
+
+def _with_retirement(card: ModelCard, today: date) -> str:
+    """A model's name, and what is known of its retirement if that is near, past, or has happened."""
+    warning = lifecycle_warning(card, today)
+    return card.base if warning is None else f"{card.base:<20}  {warning.removeprefix(card.id).strip()}"
 
 
 def _by_number(word: str, names: list[str]) -> str:

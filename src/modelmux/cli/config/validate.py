@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from modelmux.cli.config.checks import config_problems, describe_sources
+from modelmux.cli.config.checks import config_problems, describe_sources, model_warnings
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, warn
+from modelmux.cli.start_lines import not_ready
 from modelmux.config import Loaded, build_routes
 from modelmux.runtime import Runtime
 
@@ -32,7 +34,10 @@ def report(loaded: Loaded) -> None:
     problems, hints = config_problems(loaded)
     if problems:
         exit_with_error(problems, " ".join(hints) or None)
+    warn(model_warnings(loaded.config))
     click.echo(f"valid: {_summary(loaded)}")
+    if (problem := not_ready(loaded.config.auth, os.environ)) is not None:
+        warn([f"it would serve, but not be ready: {problem}"])
 
 
 def _summary(loaded: Loaded) -> str:

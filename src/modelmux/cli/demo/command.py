@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 
 from modelmux.app import create_app
-from modelmux.cli.demo.tour import MODEL, DemoTour
+from modelmux.cli.demo.next_steps import print_next_steps
+from modelmux.cli.demo.program import find_program
+from modelmux.cli.demo.tour import DemoTour
 from modelmux.cli.output import exit_with_error
 from modelmux.config import Config
 from modelmux.emulator import EmulatorSettings, RunningEmulator
@@ -24,14 +26,15 @@ _PORT = 3000
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the tour instead of serving.")
+@click.option("--verbose", is_flag=True, help="Show each request and response whole, from both sides of the gateway.")
 @click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="Port of the gateway.")
-def demo(once: bool, port: int) -> None:
+def demo(once: bool, verbose: bool, port: int) -> None:
     """Show what the gateway does, offline, without a Google account."""
     console = Console(highlight=False)
     handle_user_signals(lambda: None)
     sock = _listen(port, console)
     try:
-        passed = asyncio.run(_demo(sock, console, once=once))
+        passed = asyncio.run(_demo(sock, console, once=once, verbose=verbose))
     except KeyboardInterrupt:
         passed = True
     if not passed:
@@ -47,7 +50,7 @@ def _listen(port: int, console: Console) -> socket.socket:
         return listen("127.0.0.1", 0)
 
 
-async def _demo(sock: socket.socket, console: Console, *, once: bool) -> bool:
+async def _demo(sock: socket.socket, console: Console, *, once: bool, verbose: bool) -> bool:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -56,7 +59,8 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool) -> bool:
         app = create_app(_config(emulator.base_url), log=make_log("error", "console", in_background=True))
         with server_in_thread(app, sock):
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            return await _tour(DemoTour(console, url, emulator.app), stop, console, url, once=once)
+            tour = DemoTour(console, url, emulator.app, verbose=verbose)
+            return await _tour(tour, stop, console, url, once=once)
 
 
 async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str, *, once: bool) -> bool:
@@ -69,7 +73,7 @@ async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str,
         return True
     passed = running.result()
     if passed and not once:
-        _print_examples(console, url)
+        print_next_steps(console, url, find_program())
         await stopped
     stopped.cancel()
     await asyncio.wait({stopped})
@@ -83,28 +87,3 @@ def _config(upstream_url: str) -> Config:
             "auth": {"access_token": "demo-token"},
         }
     )
-
-
-def _print_examples(console: Console, url: str) -> None:
-    """What a newcomer can paste right now."""
-    base_url = f"{url}/v1"
-    console.rule("[bold]The gateway keeps serving[/bold]")
-    console.print(f"OpenAI base URL     [bold]{base_url}[/bold]   for Chat Completions and Responses")
-    console.print(f"Anthropic base URL  [bold]{url}[/bold]      for Messages")
-    console.print("Any API key will do; nothing leaves this machine.\n")
-    console.print("curl:", style="bold")
-    body = f'{{"model":"{MODEL}","max_tokens":200,"messages":[{{"role":"user","content":"Hello!"}}]}}'
-    line = f"curl {base_url}/chat/completions -H 'content-type: application/json' -d '{body}'"
-    console.print(line, soft_wrap=True, markup=False)
-    console.print("\nPython, with the openai package:", style="bold")
-    arguments = f'model="{MODEL}", messages=[{{"role": "user", "content": "Hello!"}}]'
-    for line in (
-        "from openai import OpenAI",
-        f'client = OpenAI(base_url="{base_url}", api_key="demo")',
-        f"print(client.chat.completions.create({arguments}).choices[0].message.content)",
-        f'print(client.responses.create(model="{MODEL}", input="Hello!").output_text)',
-    ):
-        console.print(line, soft_wrap=True, markup=False)
-    console.print("\nClaude Code; `modelmux connect` has the settings of more clients:", style="bold")
-    console.print(f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=demo claude", soft_wrap=True, markup=False)
-    console.print("\nPress Ctrl-C to stop.", style="dim")

@@ -25,6 +25,8 @@ MODEL: Final = "claude-sonnet-4-6"
 #: Maximum number of lines shown of a body, and maximum width of a panel.
 _LINES: Final = 40
 _WIDTH: Final = 120
+#: Width of the column that names the two sides, in the short form.
+_SIDE: Final = 21
 _CHAT: Final = "/v1/chat/completions"
 _CONTENT_TYPE: Final = [(b"content-type", b"application/json")]
 _WEATHER: Final = {
@@ -43,10 +45,14 @@ _FORECAST: Final = {"Paris": "18 °C and sunny", "London": "14 °C and raining"}
 
 
 class DemoTour:
-    """Calls a gateway with the emulator behind it."""
+    """Calls a gateway with the emulator behind it.
 
-    def __init__(self, console: Console, base_url: str, emulator: Emulator) -> None:
+    :param verbose: show bodies whole, in boxes; otherwise a line for each.
+    """
+
+    def __init__(self, console: Console, base_url: str, emulator: Emulator, *, verbose: bool = False) -> None:
         self._console = console
+        self._verbose = verbose
         self._emulator = emulator
         self._origin = Origin.parse(base_url)
         self._pool = HttpPool()
@@ -84,7 +90,7 @@ class DemoTour:
         started = time.perf_counter()
         reply = await self._send(_CHAT, body)
         decoder, first, chunks = SSEDecoder(), None, []
-        self._console.print(Text("gateway → client  ", style="bold green"), end="")
+        self._console.print(Text(f"{'gateway → client':<{_SIDE}}", style="bold green"), end="")
         async for piece in reply:
             for event in decoder.feed(piece):
                 if event.data != b"[DONE]":
@@ -95,9 +101,12 @@ class DemoTour:
                 chunks.append(event.data)
         await reply.aclose()
         elapsed = time.perf_counter() - started
-        self._console.print(f"\n[dim]{len(chunks)} events; the last ones:[/dim]")
-        for data in chunks[-3:]:
-            self._console.print(f"data: {data.decode()}", style="dim", markup=False, soft_wrap=True)
+        if self._verbose:
+            self._console.print(f"\n[dim]{len(chunks)} events; the last ones:[/dim]")
+            for data in chunks[-3:]:
+                self._console.print(f"data: {data.decode()}", style="dim", markup=False, soft_wrap=True)
+        else:
+            self._console.print(f" [dim]({len(chunks)} events)[/dim]")
         self._show_vertex()
         self._timings.append(("stream", elapsed, first - started if first else None))
         self._expect(chunks[-1:] == [b"[DONE]"], "the stream did not end with [DONE]")
@@ -113,7 +122,9 @@ class DemoTour:
         for call in calls:
             city = json.loads(call["function"]["arguments"])["city"]
             result = _FORECAST.get(city, "no data")
-            self._console.print(f"[bold magenta]your program[/bold magenta]  get_weather({city!r}) = {result!r}")
+            self._console.print(
+                f"[bold magenta]{'your program':<{_SIDE}}[/bold magenta]get_weather({city!r}) = {result!r}"
+            )
             messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
         answer = (await self._post("tool results", body))["choices"][0]["message"]["content"] or ""
         self._expect("18" in answer and "14" in answer, "the answer does not use the tool's results")
@@ -156,6 +167,9 @@ class DemoTour:
         self._panel("gateway → Vertex AI", request["body"], "yellow", f"{request['method']} {request['path']}")
 
     def _panel(self, title: str, body: Any, colour: str, line: str = "") -> None:
+        if not self._verbose:
+            self._console.print(_summarised(title, body, colour, line), no_wrap=True, overflow="ellipsis")
+            return
         width = min(self._console.width, _WIDTH) - 4
         lines = _pretty(_plain(body), width)
         content = [Text(line, style="bold", overflow="fold")] if line else []
@@ -172,12 +186,41 @@ class DemoTour:
             self._console.print(f"[red]{failure}[/red]")
 
     def _summary(self) -> None:
+        if not self._verbose:
+            times = ", ".join(f"{title} {elapsed * 1000:.0f} ms" for title, elapsed, _ in self._timings)
+            self._console.print(f"Timings (at 80 tokens a second): {times}")
+            self._console.print(
+                "`modelmux demo --verbose` (or `make demo DEMO_ARGS=--verbose`) shows all bodies whole."
+            )
+            return
         table = Table(title="Timings (at 80 tokens a second)", title_justify="left")
         for column in ("request", "first content", "complete"):
             table.add_column(column, justify="left" if column == "request" else "right")
         for title, elapsed, first in self._timings:
             table.add_row(title, f"{first * 1000:.0f} ms" if first else "", f"{elapsed * 1000:.0f} ms")
         self._console.print(table)
+
+
+def _summarised(title: str, body: Any, colour: str, line: str) -> Text:
+    """A request or a response in one line: which side, what, and the beginning of its content."""
+    method, _, path = line.partition(" ")
+    # The end of Vertex AI's path says which model and which call.
+    what = f"{method} …/{path.rpartition('/')[2]}" if path.startswith("/v1/projects/") else line
+    content = json.dumps(_content(_plain(body)), ensure_ascii=False)
+    return Text.assemble((f"{title:<{_SIDE}}", f"bold {colour}"), (what, "bold"), "  ", (content, "dim"))
+
+
+def _content(body: dict[str, Any]) -> Any:
+    """What a body is about: the answer of a response; a request without what all of them have."""
+    if "choices" in body:
+        message = body["choices"][0]["message"]
+        return message.get("tool_calls") or message["content"]
+    if "output" in body:
+        return body["output"][0]["content"]
+    if body.get("type") == "message":
+        return body["content"]
+    latest = {name: body[name] for name in ("messages", "input") if name in body}
+    return latest | {name: value for name, value in body.items() if name not in latest}
 
 
 def _user(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.sanitize import redact_userinfo
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.paths import KeyPath
-from modelmux.routing.warnings import route_warnings
+from modelmux.routing.warnings import route_warnings, unknown_models
 
 _SET_PROJECT: Final = "set vertex.project and vertex.location, or run `modelmux config init`"
 
@@ -39,7 +39,8 @@ def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
     if loaded is None:
         return
     try:
-        routes = build_routes(loaded.config, loaded.config.build_catalog(), today)
+        catalog = loaded.config.build_catalog()
+        routes = build_routes(loaded.config, catalog, today)
     except ConfigError as error:
         for problem in error.problems:
             yield Result("models", "fail", problem, error.hint or "correct the entry as the message says")
@@ -53,6 +54,8 @@ def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
         yield Result(deployment.id, "ok", f"{redact_userinfo(deployment.url)} ({origin})")
     remedy = "use a newer model for this name; `modelmux models` lists them"
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
+    remedy = "correct the name, or describe the model as docs/configuration.md says under [[catalog]]"
+    yield from (Result(name, "warn", sentence, remedy) for name, sentence in unknown_models(routes, catalog))
 
 
 def _origin(loaded: Loaded, name: str) -> str:

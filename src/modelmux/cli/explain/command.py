@@ -14,16 +14,15 @@ from modelmux.cli.exit import USAGE
 from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect
 from modelmux.cli.explain.messages import explain_messages
 from modelmux.cli.explain.translated import Translated, compare, show, translate
-from modelmux.cli.options import set_option
-from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
-from modelmux.config import Config, ConfigError, build_routes, load, parse
+from modelmux.cli.models import is_configured
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
+from modelmux.config import Config, ConfigError, build_routes
 from modelmux.dialects.base import DialectOptions
 from modelmux.errors import GatewayError
 from modelmux.runtime import Runtime
 
 _STDIN = Path("-")
-_DEFAULT_CONFIG = '[vertex]\nproject = "PROJECT"\nlocation = "global"\n'
-_CONFIG_HELP = "TOML file to read. Without it, no file is read: the project is PROJECT, the location global."
 _DIALECT_HELP = "API of the request, guessed from its fields by default: " + ", ".join(DIALECTS) + "."
 _STRICT_HELP = "Reject a request that would be changed. Default: server.strict."
 _TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
@@ -33,8 +32,7 @@ _TURN2_HELP = "The next request of the same conversation; checks that the first 
 @click.argument("request", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--model", help="Use this model instead of the one in the request, which needs none then.")
 @click.option("--turn2", type=click.Path(path_type=Path), help=_TURN2_HELP)
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help=_CONFIG_HELP)
-@set_option
+@config_options
 @click.option("--strict/--no-strict", "strict", default=None, help=_STRICT_HELP)
 @click.option("--dialect", type=click.Choice([*DIALECTS, *SHORT_NAMES]), metavar="NAME", help=_DIALECT_HELP)
 @click.option("--beta", "betas", multiple=True, metavar="VALUE", help="Value of the header anthropic-beta; repeatable.")
@@ -44,10 +42,13 @@ def explain(
 ) -> None:  # fmt: skip
     """Print the URLs, the exact body and all notices for the request in the file REQUEST, or in stdin for `-`.
 
-    A name that is served by several models has a body for each, where they differ.
+    A name that is served by several models has a body for each, where they differ. If nothing is configured, the
+    project is PROJECT and the location global.
     """
+    if request == turn2 == _STDIN:
+        exit_with_error(["stdin cannot be both requests"], "Pass a file for one of the two.", code=USAGE)
+    config = _config(config_path, overrides)
     try:
-        config = load(config_path, overrides) if config_path else parse(_DEFAULT_CONFIG, overrides)
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError as error:
         exit_with_config_error(error)
@@ -82,6 +83,18 @@ def explain(
         guess.tell()
         where = f" ({error.param})" if error.param else ""
         exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
+
+
+def _config(config_path: Path | None, overrides: dict[str, Any]) -> Config:
+    loaded = read_config(config_path, overrides)
+    if config_path is None and not is_configured(loaded.config):
+        vertex = loaded.config.vertex
+        missing = {} if vertex.project else {"vertex.project": "PROJECT"}
+        if not (vertex.location or vertex.region):
+            missing["vertex.location"] = "global"
+        loaded = read_config(None, missing | overrides)
+    warn(loaded.warnings)
+    return loaded.config
 
 
 def _options(config: Config) -> DialectOptions:

@@ -26,11 +26,12 @@ from modelmux.process.reload import ReloadResult
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings
 from modelmux.process.status_file import StatusFile
+from modelmux.process.stop_messages import ending_message, stopping_message
 from modelmux.process.workers.config_rollout import ConfigRollout
 from modelmux.process.workers.protocol import ConfigApplied, Draining, Ready, ServeSockets, Shutdown, ToSupervisor
 from modelmux.process.workers.scoreboard import Scoreboard
-from modelmux.process.workers.signals import Signals, fork, signals_blocked
-from modelmux.process.workers.totals import FinishedTotals
+from modelmux.process.workers.signals import Signals, fork, kill, signal_name, signals_blocked
+from modelmux.process.workers.totals import FinishedTotals, read_totals
 from modelmux.process.workers.worker import WorkerOptions, run_worker
 from modelmux.process.workers.worker_slot import (
     HANG_TIMEOUT,
@@ -111,6 +112,7 @@ class Supervisor:
                 self._start(slot)
             while not self._stopping or any(slot.pid for slot in self._slots):
                 self._run_once()
+            self._log.info(names.EVENT_STOPPED)
         finally:
             self._close()
         return self._exit_code
@@ -234,7 +236,7 @@ class Supervisor:
         self._rollout.on_exit(slot, now)
         if self._stopping:
             return
-        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         if failed_start:
             self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"{how} before it could serve")
             self._exit_code = code if code > 0 else 1
@@ -273,7 +275,7 @@ class Supervisor:
                 self._on_message(slot, message)
         except ValueError as error:
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.number, traceback=error_location(error))
-            _kill(slot.pid)
+            kill(slot.pid)
             channel.ended = True
         if channel.ended:
             self._selector.unregister(channel.socket)
@@ -333,7 +335,7 @@ class Supervisor:
         self._log.error(
             names.EVENT_WORKER, worker=slot.number, message=f"has not responded for {slot.silent:.0f} s: killed"
         )
-        _kill(slot.pid)
+        kill(slot.pid)
 
     # --- signals --------------------------------------------------------------------------------------------------
 
@@ -353,7 +355,7 @@ class Supervisor:
         self._log.reopen_files()
         for slot in self._slots:
             if slot.pid:
-                _kill(slot.pid, signal.SIGUSR1)
+                kill(slot.pid, signal.SIGUSR1)
 
     def _stop(self) -> None:
         """The first time: drain. After that: end at once."""
@@ -365,16 +367,26 @@ class Supervisor:
             self._manager.stopping(longest + 2 * CLOSE_TIMEOUT)
             for sock in self._options.sockets:  # the workers have their own copies for the time of the delay
                 sock.close()
+        self._tell_stopping(at_once=at_once)
         for slot in self._slots:
             slot.start_at = None
             slot.send(Shutdown(at_once))
+
+    def _tell_stopping(self, *, at_once: bool) -> None:
+        """Requests are counted as the workers reported them, at most 20 ms ago."""
+        gauges = read_totals(self._board, metrics=True).metrics.gauges
+        running = int(gauges.get(names.METRIC_IN_FLIGHT, {}).get((), 0))
+        drain = self._drain
+        message = ending_message(running) if at_once else stopping_message(running, drain.delay, drain.timeout)
+        if running or not at_once:
+            self._log.info(names.EVENT_STOPPING, message=message)
 
     def _kill_all(self) -> None:
         self._kill_at = None
         for slot in self._slots:
             if slot.pid:
                 self._log.error(names.EVENT_WORKER, worker=slot.number, message="does not exit: killed")
-                _kill(slot.pid)
+                kill(slot.pid)
 
     def _reload(self) -> None:
         if not self._stopping:
@@ -385,15 +397,3 @@ class Supervisor:
         result.report(self._log, self._options.status)
         if not self._stopping:
             self._manager.ready("Serving")
-
-
-def _kill(pid: int, number: int = signal.SIGKILL) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has exited already; SIGCHLD tells
-        os.kill(pid, number)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

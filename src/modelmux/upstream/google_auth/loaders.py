@@ -255,10 +255,10 @@ def application_default() -> Loader:
             ) from None
         return LoadedCredentials(credentials, project)
 
-    return FileLoader(load, _default_file)
+    return FileLoader(load, default_file)
 
 
-def _default_file() -> str | None:
+def default_file() -> str | None:
     """The file of Application Default Credentials, whether it exists or not; gcloud's, where none is named."""
     named = os.environ.get(environment_vars.CREDENTIALS)
     gclouds: str = _cloud_sdk.get_application_default_credentials_path()  # type: ignore[no-untyped-call]

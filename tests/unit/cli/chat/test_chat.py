@@ -58,7 +58,7 @@ def test_a_pipe_is_one_question_and_verbose_says_what_it_cost(emulator: Threaded
 
 def test_the_first_model_listed_is_asked_where_none_is_named(emulator: ThreadedEmulator, tmp_path: Path) -> None:
     assert direct(emulator, tmp_path, "say exactly: x").stdout == "x\n"
-    assert "claude-opus-5-5" in emulator.app.requests()[-1]["path"]
+    assert "claude-sonnet-5-5" in emulator.app.requests()[-1]["path"], "the everyday model"
 
 
 @pytest.mark.parametrize(

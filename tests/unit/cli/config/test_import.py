@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.catalog import builtin
+from modelmux.cli.config import litellm
 from modelmux.cli.config.litellm import Import
 from modelmux.config import parse
+from modelmux.config.settings import settings
 from modelmux.config.toml_writer import tables
 from support.cli import check_snapshot, run
 
@@ -159,3 +161,31 @@ def test_whatever_stands_there_the_result_loads(tree: dict[str, Any], entries: l
     done = imported({**tree, "model_list": entries})
     parse(tables(done.settings))
     assert tomllib.loads(tables(done.settings)) == done.settings
+
+
+def test_what_was_written_is_checked_like_any_configuration(tmp_path: Path) -> None:
+    """The key of the manuals is carried over as it is, and the gateway would refuse to start with it."""
+    text = yaml.safe_dump({
+        "general_settings": {"master_key": "sk-1234"},
+        "model_list": [{"model_name": "fast", "litellm_params": {"model": "vertex_ai/claude-haiku-55",
+                        "vertex_project": "p", "vertex_location": "global"}}],
+    })  # fmt: skip
+    (tmp_path / "litellm.yaml").write_text(text)
+    said = run("config", "import", "litellm.yaml", home=tmp_path)
+    assert said.code == 0
+    assert "server.api_keys[0]: it is a well-known example from manuals" in said.stderr
+    assert "hint: Generate a key" in said.stderr
+    assert "sk-1234" not in said.stderr
+    (tmp_path / "litellm.yaml").write_text(text.replace("sk-1234", "a-key-of-my-own-making"))
+    said = run("config", "import", "litellm.yaml", home=tmp_path)
+    assert "did you mean claude-haiku-5-5?" in said.stderr
+    assert "manuals" not in said.stderr
+
+
+def test_reasons_are_true() -> None:
+    """A reason that names a setting names one that there is, and none says that an existing setting is missing."""
+    names = {setting.name for setting in settings()}
+    reasons = " ".join([*litellm._REASONS.values(), *litellm._PARAMS.values()])
+    for name in re.findall(r"\b(?:vertex|server|limits|retries|timeouts|auth)\.[\w.\[\]]*\w", reasons):
+        assert name in names or f"{name}.total" in names, name
+    assert "no such setting" not in reasons

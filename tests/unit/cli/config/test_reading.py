@@ -118,15 +118,28 @@ def test_what_is_shown_can_be_loaded_again_and_holds_no_secret(tmp_path: Path) -
     assert tomllib.loads(run("config", "show", home=tmp_path).stdout).keys() == tomllib.loads(USER).keys()
 
 
+#: A metadata server may have credentials, whatever machine this is.
+METADATA = {"GCE_METADATA_HOST": "metadata.test"}
+NAMES = ("wrong", "bad", "good", "no")
+
+
 def test_everything_wrong_at_once_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text(WRONG)
     (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nport = 'x'\n[vertx]\n")
     (tmp_path / "good.toml").write_text("[vertex]\nproject = 'p'\nlocation = 'eu'\nmodel = 'claude-opus-5'\n")
-    files = [run("config", "validate", f"{name}.toml", home=tmp_path) for name in ("wrong", "bad", "good", "no")]
-    variables = {"VERTEX_PROJECT": "p", "VERTEX_REGION": "eu", "PORT": "80", "MODELMUX_PROT": "1"}
+    files = [run("config", "validate", f"{name}.toml", home=tmp_path, **METADATA) for name in NAMES]
+    variables = METADATA | {"VERTEX_PROJECT": "p", "VERTEX_REGION": "eu", "PORT": "80", "MODELMUX_PROT": "1"}
     environment = run("config", "validate", home=tmp_path, **variables)
     counted = re.sub(r"\d+ models", "N models", environment.stdout)  # all of the catalog
     check_snapshot("config_validate", *files, dataclasses.replace(environment, stdout=counted))
+
+
+def test_missing_credentials_are_a_warning_with_a_remedy(tmp_path: Path) -> None:
+    said = run("config", "validate", home=tmp_path, MODELMUX_AUTH_SERVICE_ACCOUNT_FILE="/nonexistent/key.json",
+               VERTEX_PROJECT="p", VERTEX_REGION="eu")  # fmt: skip
+    assert said.code == 0
+    assert "warning: it would serve, but not be ready: The Google credentials file does not exist" in said.stderr
+    assert "Check auth.service_account_file" in said.stderr
 
 
 def test_a_model_that_is_not_served_there_is_named_with_its_line(tmp_path: Path) -> None:
@@ -175,3 +188,13 @@ def test_the_options_that_were_read_are_named(tmp_path: Path) -> None:
     variables = {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": "global"}
     said = run("config", "validate", "--set", "server.port=1234", home=tmp_path, **variables)
     assert "read command line (server.port)\n" in said.stdout
+
+
+def test_a_misspelt_model_is_a_warning_with_the_nearest_name(tmp_path: Path) -> None:
+    text = "[vertex]\nproject = 'p'\nlocation = 'eu'\n[[vertex.models]]\nname = 'fast'\nmodel = 'claude-haiku-55'\n"
+    (tmp_path / "c.toml").write_text(text)
+    said = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert said.code == 0
+    assert "warning: vertex.models 'fast': claude-haiku-55 is not in the catalog" in said.stderr
+    assert "did you mean claude-haiku-5-5?" in said.stderr
+    assert "[[catalog]]" in said.stderr

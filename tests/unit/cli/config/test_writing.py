@@ -131,6 +131,12 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run_interactively(monkeypatch, tmp_path, "config", "init", input=answers)
     shown = re.sub(r"(?m)^ +(\d+)  .*\n", "", said.stderr)  # the catalog's models
     check_snapshot("config_init_asked", dataclasses.replace(said, stderr=re.sub(r"1 to \d+", "1 to N", shown)))
+    listed = dict(re.findall(r"(?m)^ +\d+  (\S+) *(.*)$", said.stderr))
+    assert listed["claude-haiku-4-5"] == "may be retired since 2026-10-15; move to claude-haiku-5-5"
+    assert listed["claude-opus-4"].startswith("was retired on 2026-09-14")
+    assert listed["claude-sonnet-5-5"] == ""
+    assert next(iter(listed)) == "claude-sonnet-5-5", "the everyday model"
+    assert list(listed)[-1] in ("claude-opus-4", "claude-sonnet-4", "claude-3-5-haiku"), "retired ones are last"
     config = load(tmp_path / CONFIG)
     assert (config.vertex.project, config.vertex.location) == ("from-gcloud", "eu")
     assert [m.name for m in config.vertex.models] == [builtin().cards[0].base, "claude-haiku-4-5"]

@@ -1,0 +1,58 @@
+"""What ``serve`` says when it starts: what it read, what it serves, who may use it, and where its log is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelmux.cli.config.checks import describe_sources
+from modelmux.config import Config, Loaded
+from modelmux.config.schema import AuthConfig
+from modelmux.server.auth import is_loopback
+from modelmux.upstream.google_auth.presence import find_credential_problem
+
+
+def start_lines(loaded: Loaded, config: Config, names: Sequence[str], log_directory: Path | None) -> list[str]:
+    """Four lines.
+
+    :param config: the settings that are really used.
+    :param names: of the models that are listed.
+    :param log_directory: None if no files are written.
+    """
+    return [_read(loaded), _models(names), _keys(config), _logs(config, log_directory)]
+
+
+def not_ready(auth: AuthConfig, environment: Mapping[str, str]) -> str | None:
+    """That there are no usable credentials, and what to do; None if nothing says so."""
+    failure = find_credential_problem(auth, environment)
+    if failure is None:
+        return None
+    error = failure.error()
+    detail = f" ({failure.detail})" if failure.detail else ""
+    return f"{error.message.rstrip('.')}{detail}. {error.hint or ''}".rstrip()
+
+
+def _read(loaded: Loaded) -> str:
+    sources = describe_sources(loaded)
+    return f"read {', '.join(sources)}" if sources else "no configuration was found: all settings have their defaults"
+
+
+def _models(names: Sequence[str]) -> str:
+    if not names:
+        return "no models are listed"
+    return f"1 model: {names[0]}" if len(names) == 1 else f"{len(names)} models; `modelmux models` lists them"
+
+
+def _keys(config: Config) -> str:
+    count = len(config.server.api_keys)
+    if count:
+        return "clients need the key of server.api_keys" if count == 1 else f"clients need one of {count} keys"
+    if is_loopback(config.server.host):
+        return "clients need no key; only this machine can connect"
+    return "clients need no key, and other machines can connect"
+
+
+def _logs(config: Config, directory: Path | None) -> str:
+    if directory is None:
+        return "log lines go here only"
+    return f"log lines go here and, with all fields, to {directory} ({config.logs.retention_days} days)"
