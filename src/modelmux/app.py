@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
-from modelmux.config.home import expand_user
 from modelmux.config.restart import restart_needed
-from modelmux.config.schema import AuthConfig
 from modelmux.config.streaming import build_stream_modes
 from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import CredentialsUnavailable, GatewayError
@@ -56,13 +54,8 @@ from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
-from modelmux.upstream.google_auth.loaders import (
-    Loader,
-    application_default,
-    service_account_file,
-    service_account_info,
-)
-from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED, GoogleTokens, StaticToken
+from modelmux.upstream.google_auth.configured import quota_project, token_source
+from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED
 from modelmux.upstream.name_lookups import NameLookUps
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
@@ -183,7 +176,7 @@ class Gateway:
         if before is not None and before.config.auth == config.auth:
             tokens = before.tokens
         else:
-            tokens = self._token_override or self._make_tokens(config)
+            tokens = self._token_override or token_source(config.auth, self._on_credentials, self._trust)
         try:
             if before is not None and before.config.fetch == config.fetch:
                 fetcher = before.fetcher
@@ -268,7 +261,7 @@ class Gateway:
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
-            provider=VertexClaude(quota_project=_quota_project(tokens, self._environment)),
+            provider=VertexClaude(quota_project=quota_project(tokens, self._environment)),
             upstream=self._upstream,
             tokens=tokens,
             downloads=fetcher,
@@ -333,15 +326,6 @@ class Gateway:
             self.readiness.problem = "credentials"
             self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
 
-    def _make_tokens(self, config: Config) -> TokenSource:
-        auth = config.auth
-        if auth.access_token is not None:
-            try:
-                return StaticToken(auth.access_token.reveal())
-            except ValueError as error:
-                raise ConfigError([str(error)]) from None
-        return GoogleTokens(credential_loader(auth), on_event=self._on_credentials, trust=self._trust)
-
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
         log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_DEPLOYMENT_MESSAGES[event])
@@ -363,23 +347,6 @@ _DEPLOYMENT_MESSAGES: Final = {
     "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
     "Cloud console (IAM & Admin, Quotas & System Limits)",
 }
-
-
-def credential_loader(auth: AuthConfig) -> Loader:
-    """Where credentials that can be renewed come from: the first that is set, else Application Default Credentials."""
-    if auth.service_account_json is not None:
-        return service_account_info(auth.service_account_json.reveal())
-    if auth.service_account_file is not None:
-        return service_account_file(expand_user(auth.service_account_file))
-    return application_default()
-
-
-def _quota_project(tokens: TokenSource, environment: Mapping[str, str]) -> Callable[[], str | None]:
-    """Who pays for a user's credentials: the environment's word, or the credential's own, once it was loaded."""
-    named = environment.get("GOOGLE_CLOUD_QUOTA_PROJECT")
-    if named or not isinstance(tokens, GoogleTokens):
-        return lambda: named
-    return lambda: tokens.quota_project
 
 
 def _fetch_settings(config: Config) -> FetchSettings:

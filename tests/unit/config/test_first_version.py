@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from modelmux.app import credential_loader
 from modelmux.catalog import builtin
 from modelmux.config import Config, ConfigError, Loaded, build_routes, load_all
 from modelmux.config.streaming import build_stream_modes
 from modelmux.routing.routes import Routes
+from modelmux.upstream.google_auth.configured import credential_loader
 from modelmux.upstream.google_auth.failures import CredentialProblem, FailureCause
 
 ALL_KEYS = """\

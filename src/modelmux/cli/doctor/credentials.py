@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from modelmux.app import credential_loader
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Loaded
+from modelmux.upstream.google_auth.configured import credential_loader
 from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure
 from modelmux.upstream.google_auth.loaders import AccessToken, fetch_token
 from modelmux.upstream.google_auth.tokens import StaticToken
