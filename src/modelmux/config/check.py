@@ -6,6 +6,7 @@ converted on its own here, and the tables are put together afterwards.
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import tomllib
 import types
@@ -147,7 +148,11 @@ def _describe_value(value: Any, *, secret: bool = False) -> str:
         return "it is a list"
     if value is None:
         return "it is null"
-    return "it is a table" if isinstance(value, Mapping) else f"it is a {type(value).__name__}"
+    if isinstance(value, Mapping):
+        return "it is a table"
+    if isinstance(value, dt.date | dt.time):
+        return f"{value} is a {'date' if isinstance(value, dt.date) else 'time'}"
+    return "it is of a type that TOML does not have"
 
 
 def from_text(text: str, kind: Any) -> Any:

@@ -233,3 +233,27 @@ def test_a_list_may_be_written_as_in_toml(text: str, keys: list[str]) -> None:
 def test_a_list_that_is_no_toml_is_reported() -> None:
     _, problems = check_value(from_text("[a1, b2]", list[str]), list[str], None, ("server", "api_keys"))
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("2026-11-28", "2026-11-28 is a date"),
+        ("2026-11-28T10:00:00", "2026-11-28 10:00:00 is a date"),
+        ("10:00:00", "10:00:00 is a time"),
+        ("[1]", "it is a list"),
+        ("{a = 1}", "it is a table"),
+        ("true", "true is a boolean"),
+        ("1.5", "1.5 is a number"),
+        ('"x"', "'x' is a string"),
+    ],
+)
+def test_types_are_named_as_toml_does_and_not_as_python(written: str, named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"server.port = {written}")
+    assert named in str(caught.value)
+
+
+def test_a_value_that_toml_does_not_have_is_an_error_without_pythons_name_for_it() -> None:
+    with pytest.raises(ConfigError, match="of a type that TOML does not have; expected a whole number"):
+        Config.from_dict({"server": {"port": b"80"}})
