@@ -154,11 +154,11 @@ async def test_old_credentials_serve_running_requests_and_are_closed_after_them(
 ) -> None:
     sources: list[ClosingTokens] = []
 
-    def make(_: Gateway, __: Config) -> ClosingTokens:
+    def make(*_: object) -> ClosingTokens:
         sources.append(ClosingTokens())
         return sources[-1]
 
-    monkeypatch.setattr(Gateway, "_make_tokens", make)
+    monkeypatch.setattr("modelmux.app.token_source", make)
     reply = SlowReply()
     app = Gateway(config("m"), upstream=FakeUpstream([reply]))
     running = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "m", "stream": True}))

@@ -143,7 +143,7 @@ def test_the_lines_flow_again_and_what_is_missing_is_told(gateway: Gateway) -> N
     gateway.process.signal(signal.SIGTERM)
     assert gateway.process.wait(STOP_SECONDS) == 0
     gateway.close()  # every line was valid JSON: none was cut or mixed with that of another worker
-    assert gateway.lines[-1]["event"] in {"request", "worker"}
+    assert gateway.lines[-1]["event"] == "stopped"
     worker_of: dict[object, object] = {gateway.process.pid: None, **{pid: n for n, pid in enumerate(pids, 1)}}
     by_process: dict[object, list[str]] = {}
     for line in gateway.lines:  # one that tells of dropped lines has the pid instead of the worker
