@@ -203,8 +203,13 @@ def test_a_reply_that_does_not_validate_is_asked_for_again(value: Any) -> None:
 
 
 @having("asks_again_by_tool")
-def test_a_call_that_does_not_validate_is_asked_for_again(value: Any) -> None:
-    assert value["said"] == "{'tries': 2}"
+def test_a_call_that_does_not_validate_is_asked_for_again(value: Any, model: str) -> None:
+    """Where no tool can be forced, the model decides; the emulator calls none that the text does not name."""
+    if model == OPUS:
+        assert value["kind"] == "instructor.InstructorRetryException"
+        assert "No tool calls" in value["message"]
+    else:
+        assert value["said"] == "{'tries': 2}"
 
 
 @having("aborts")
@@ -243,4 +248,5 @@ def test_a_tool_that_cannot_be_forced_is_refused_with_a_way_out_where_that_is_se
     outcomes = clients.run_script(client.interpreter, script, process.url, [OPUS], tmp_path)
     value = outcomes[f"structured_by_tool {OPUS}"]["value"]
     assert value["kind"] is not None
-    assert "does not support a forced tool choice. Use tool_choice 'auto'" in value["message"]
+    message = value["message"].replace("\\'", "'")  # instructor shows the body as Python does
+    assert "does not support a forced tool choice. Use tool_choice 'auto'" in message
