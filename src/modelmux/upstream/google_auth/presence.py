@@ -38,13 +38,19 @@ def find_credential_problem(
     if auth.service_account_json is not None:
         return _problem(service_account_info(auth.service_account_json.reveal()))
     if auth.service_account_file is not None:
-        return _problem(service_account_file(expand_user(auth.service_account_file)))
+        return _problem_of_file(expand_user(auth.service_account_file))
     path = default_file()
     if environment.get(environment_vars.CREDENTIALS) or (path and Path(path).exists()):
-        return _problem(service_account_file(expand_user(path or "")))
+        return _problem_of_file(expand_user(path or ""))
     if _may_have_metadata_server(environment, product_name):
         return None
     return TokenFailure(FailureCause.NO_DEFAULT, None)
+
+
+def _problem_of_file(path: Path) -> TokenFailure | None:
+    if path.is_fifo():  # reading a pipe empties it, and waits for a writer
+        return None
+    return _problem(service_account_file(path))
 
 
 def _problem(loader: Loader) -> TokenFailure | None:

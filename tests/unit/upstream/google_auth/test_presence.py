@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_a_file_is_read_and_parsed(tmp_path: Path) -> None:
     assert cause(auth) == "wrong_type"
     file.write_text(json.dumps(LOGIN))
     assert cause(auth) is None
+
+
+def test_a_pipe_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe can be read once, and this one has no writer, so reading it would never end."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert cause(AuthConfig(service_account_file=str(pipe))) is None
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(pipe))
+    assert cause(AuthConfig(), GOOGLE_APPLICATION_CREDENTIALS=str(pipe)) is None
 
 
 def test_inline_credentials_are_parsed() -> None:
