@@ -359,6 +359,17 @@ class GatewayOverloaded(GatewayError):
 
     kind = KINDS["gateway_overloaded"]
 
+    #: The ``retry-after`` of a request that is rejected because of load, in seconds, before its random part: long
+    #: enough for a slot to become free.
+    RETRY_AFTER: Final = 2.0
+
+    @classmethod
+    def by_load(cls, message: str) -> GatewayOverloaded:
+        """The rejection of a request because of what the gateway has to do already."""
+        error = cls(message, hint="Try again shortly.")
+        error.retry_after = cls.RETRY_AFTER
+        return error
+
 
 class StoreUnavailable(GatewayError):
     """503: stored responses cannot be read."""

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from modelmux.config.errors import ConfigError
+from modelmux.config.host_lists import HOST, read_entries
 
-_HOST: Final = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _PORT: Final = re.compile(r":[0-9]*$")
 
 
@@ -17,15 +16,7 @@ def read_hosts(hosts: Sequence[str]) -> frozenset[str]:
 
     :raises ConfigError: naming every entry that is not a host name.
     """
-    valid, problems = set(), []
-    for index, text in enumerate(hosts):
-        try:
-            valid.add(_host(text.strip().lower()))
-        except ValueError as error:
-            problems.append(f"server.allowed_hosts[{index}]: {text[:100]!r} is not a host name; {error}")
-    if problems:
-        raise ConfigError(problems)
-    return frozenset(valid)
+    return read_entries("server.allowed_hosts", hosts, lambda text: _host(text.lower()), "a host name")
 
 
 def _host(text: str) -> str:
@@ -35,7 +26,7 @@ def _host(text: str) -> str:
     if "*" in text:
         raise ValueError("list each name; to be served under any name, set server.api_keys")
     name = text.removesuffix(".")
-    if _HOST.fullmatch(name):
+    if HOST.fullmatch(name):
         return name
     if text.count(":") > 1 and not text.startswith("["):
         raise ValueError("write an IPv6 address in brackets")

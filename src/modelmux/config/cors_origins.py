@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from modelmux.config.errors import ConfigError
+from modelmux.config.host_lists import HOST, read_entries
 
 ANY: Final = "*"
 _SHAPE: Final = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#@\s]+$")
-_HOST: Final = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$")
 _PORT: Final = re.compile(r":[^\]]*$")  # not the colons inside the brackets of IPv6
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -20,15 +19,7 @@ def read_origins(origins: Sequence[str]) -> frozenset[str]:
 
     :raises ConfigError: naming every entry that is not an origin.
     """
-    valid, problems = set(), []
-    for index, text in enumerate(origins):
-        try:
-            valid.add(_origin(text.strip()))
-        except ValueError as error:
-            problems.append(f"server.cors_origins[{index}]: {text[:100]!r} is not an origin; {error}")
-    if problems:
-        raise ConfigError(problems)
-    return frozenset(valid)
+    return read_entries("server.cors_origins", origins, _origin, "an origin")
 
 
 def _origin(text: str) -> str:
@@ -48,6 +39,6 @@ def _origin(text: str) -> str:
     host, colon, port = rest.rpartition(":") if _PORT.search(rest) else (rest, "", "")
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise ValueError("the port must be a number from 1 to 65535")
-    if not _HOST.match(host):
+    if not HOST.fullmatch(host):
         raise ValueError("the host is not in the form of an Origin header; use punycode for non-ASCII letters")
     return f"{scheme}://{host}" + (f":{int(port)}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else "")

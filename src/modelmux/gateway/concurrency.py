@@ -15,9 +15,6 @@ from modelmux.config.schema import LimitsConfig
 from modelmux.errors import GatewayOverloaded
 from modelmux.routing.admission import MIN_WAIT, Admission, Reason, Ticket, reserved_slots
 
-#: The ``retry-after`` of a rejected request in seconds, before its random part: long enough for a slot to become free.
-RETRY_AFTER: Final = 2.0
-
 #: How a wait ended.
 WaitResult = Literal["admitted", "rejected", "left"]
 #: Is told of every request that waited or was rejected: the seconds it waited, how that ended, and why it was rejected.
@@ -199,9 +196,7 @@ class ConcurrencyLimiter:
 
     def _reject(self, waited: float, reason: Reason) -> GatewayOverloaded:
         self._on_wait(waited, "rejected", reason)
-        error = GatewayOverloaded(f"{self._subject} {_MESSAGES[reason]}", hint="Try again shortly.")
-        error.retry_after = RETRY_AFTER
-        return error
+        return GatewayOverloaded.by_load(f"{self._subject} {_MESSAGES[reason]}")
 
 
 def _settle(ticket: Ticket, reason: Reason | None) -> bool:

@@ -17,8 +17,6 @@ from modelmux.errors import GatewayOverloaded
 DEFAULT_BYTES: Final = 512 * 1024 * 1024
 #: A burst is over when this many bytes less are in use than at its peak: one large request is a burst.
 BURST: Final = 4 * 1024 * 1024
-#: The ``retry-after`` of a rejected request in seconds, before its random part.
-RETRY_AFTER: Final = 2.0
 
 
 def body_memory(config: Config, workers: int) -> int:
@@ -54,9 +52,7 @@ class BodyMemory:
         if self.used > own and self.used + size > self.limit:
             if self._on_reject is not None:
                 self._on_reject()
-            error = GatewayOverloaded("The gateway has no memory left for this request.", hint="Try again shortly.")
-            error.retry_after = RETRY_AFTER
-            raise error
+            raise GatewayOverloaded.by_load("The gateway has no memory left for this request.")
 
     def reserve(self, size: int) -> None:
         """Count bytes that have arrived."""

@@ -17,8 +17,6 @@ INTERVAL: Final = 0.1
 #: The loop lags if each of the last measurements was at least this many seconds late.
 MAX_LAG: Final = 0.25
 MEASUREMENTS: Final = 3
-#: The ``retry-after`` of a rejected request in seconds, before its random part.
-RETRY_AFTER: Final = 2.0
 
 
 def _loop_time() -> float:
@@ -86,9 +84,7 @@ class LoopLag:
         """The error of a new request while the loop lags."""
         if self.on_reject is not None:
             self.on_reject()
-        error = GatewayOverloaded("The gateway has more work than it can do.", hint="Try again shortly.")
-        error.retry_after = RETRY_AFTER
-        return error
+        return GatewayOverloaded.by_load("The gateway has more work than it can do.")
 
     def _schedule(self) -> None:
         self._due = self._clock() + INTERVAL

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from modelmux.config import Config, build_routes, parse
-from modelmux.gateway.concurrency import RETRY_AFTER
+from modelmux.errors import GatewayOverloaded
 from modelmux.routing import quota, retry, retry_budget, selection
 from modelmux.routing.circuit_breaker import DEFAULT_SETTINGS as RULES
 from modelmux.wire.http import Timeouts
@@ -51,4 +51,4 @@ def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
     assert (RULES.consecutive, RULES.failure_ratio, RULES.window, RULES.min_samples) == (5, 0.5, 20, 10)
     assert (RULES.first_cooldown, RULES.max_cooldown) == (5, 120)
     assert (quota.FIRST_COOLDOWN, quota.MAX_COOLDOWN, quota.MAX_PROBE_INTERVAL) == (1, 30, 60)
-    assert (selection.LOAD_FACTOR, selection.LOAD_SLACK, RETRY_AFTER) == (2, 8, 2)
+    assert (selection.LOAD_FACTOR, selection.LOAD_SLACK, GatewayOverloaded.RETRY_AFTER) == (2, 8, 2)

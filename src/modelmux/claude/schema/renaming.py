@@ -37,10 +37,10 @@ _IDENTITY: Final = frozenset({"$id", "$schema", "$anchor", "$dynamicAnchor", "$r
 _DEFINITIONS: Final = ("$defs", "definitions")
 #: Keywords of ``propertyNames`` that take the new names as soon as they list these.
 _LISTING: Final = frozenset({"enum", "const", "type", "title", "description"})
+#: Without groups, with at most one repetition, and nothing that Python warns of.
 _READABLE_PATTERN: Final = re.compile(
     r"(?!.*(?:\[\[|--|&&|~~|\|\|))(?:[^()*+?{]|\\.)*+[*+?]?(?:[^()*+?{]|\\.)*+", re.DOTALL
 )
-#: Without groups, with at most one repetition, and nothing that Python warns of.
 #: Characters of patterns and keys that are matched, and how many times: patterns with one repetition take no longer
 #: than the square of it.
 _MAX_MATCHED: Final = 200

@@ -78,18 +78,11 @@ def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
 
 
 def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Section]:
-    sections: list[_Section] = [
-        *(
-            [
-                (
-                    "service",
-                    "Service: what the user and the unit of the system service can reach",
-                    lambda: check_service(context),
-                )
-            ]
-            if context.of_service
-            else []
-        ),
+    sections: list[_Section] = []
+    if context.of_service:
+        title = "Service: what the user and the unit of the system service can reach"
+        sections.append(("service", title, lambda: check_service(context)))
+    sections += [
         ("files", "Configuration: files that are read, and their permissions", lambda: check_files(context)),
         ("origins", "Project and location: where they are set", lambda: check_origins(context)),
         ("models", "Models: the URL of each, and where it is set", lambda: check_models(context, today)),
