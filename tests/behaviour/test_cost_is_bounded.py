@@ -96,7 +96,7 @@ async def test_g59_the_cost_of_a_stream_is_linear_in_its_length() -> None:
 
 
 #: Of the standard library and of dependencies: imported before the first request, at start.
-MOST_MODULES = 900
+MOST_MODULES = 580  # of libraries and of Python itself; 544 when this was written
 
 
 def test_g60_import_uses_no_network_and_loads_little() -> None:
@@ -113,5 +113,6 @@ def test_g60_import_uses_no_network_and_loads_little() -> None:
                          timeout=30, check=False)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     modules = ran.stdout.split()
-    assert len(modules) < MOST_MODULES
+    others = [name for name in modules if name.split(".")[0] != "modelmux"]  # ours are many small files on purpose
+    assert len(others) < MOST_MODULES
     assert not {"click", "rich", "uvicorn"} & set(modules), "what is not needed is not imported"

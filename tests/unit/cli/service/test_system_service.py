@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +19,10 @@ from modelmux.cli.doctor import service as doctor_service
 from modelmux.cli.doctor.command import doctor
 from modelmux.cli.service import access, checks, command, managers
 from modelmux.cli.service.command import service
+
+if sys.platform != "win32":
+    import grp
+    import pwd
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.getuid() != 0, reason="for systemd, and needs root"
@@ -52,6 +57,8 @@ class Machine:
         monkeypatch.setenv("HOME", str(folder / "home"))
         for module in (system_file, init_module, doctor_service, command):
             monkeypatch.setattr(module, "SYSTEM_FILE", self.file)
+        monkeypatch.setattr(pwd, "getpwnam", self._nobody)
+        monkeypatch.setattr(grp, "getgrnam", self._nobody)
         monkeypatch.setattr(access, "HIDDEN", {folder / "home": "ProtectHome"})
         monkeypatch.setattr(doctor_service, "UNITS", (str(self.unit),))
         real = managers.systemd_system
@@ -64,6 +71,9 @@ class Machine:
         for each in (folder, *folder.parents):
             if not each.stat().st_mode & 1:
                 each.chmod(0o755)
+
+    def _nobody(self, name: str) -> NoReturn:
+        raise KeyError(name)  # whether or not the service is installed on the machine that runs the tests
 
     def _moved(self, plan: managers.ServicePlan) -> managers.ServicePlan:
         import dataclasses
