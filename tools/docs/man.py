@@ -22,7 +22,7 @@ _ENVIRONMENT: Final = {
     "VERTEX_PROJECT, VERTEX_LOCATION": "Google Cloud project and location.",
     "GOOGLE_APPLICATION_CREDENTIALS": "A credential file.",
     "MODELMUX_API_KEYS": "Keys that clients have to send.",
-    "MODELMUX_KEY": "The key that chat and connect send.",
+    "MODELMUX_KEY": "The key of clients: connect refers to it, and sends it for --check.",
     "MODELMUX_DEBUG": "1 shows tracebacks of internal errors.",
     "NO_COLOR, FORCE_COLOR": "Colours off, or on in a pipe too.",
 }

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from modelmux.cli.connect.client_key import ClientKey
 from modelmux.cli.connect.gateway_url import GatewayUrl
 from modelmux.cli.connect.responses import Unusable, read_count, read_models, read_stream, read_unary, refusal
 from modelmux.cli.connect.table import Client
@@ -97,15 +98,16 @@ def steps(client: Client, model: str) -> list[Step]:
 class Checker:
     """Makes the requests of one client.
 
-    :param key: None to send none.
+    :param key: nothing is sent for one that is not known.
     """
 
-    def __init__(self, upstream: Upstream, client: Client, url: GatewayUrl, model: str, key: str | None) -> None:
+    def __init__(self, upstream: Upstream, client: Client, url: GatewayUrl, model: str, key: ClientKey) -> None:
         self._upstream = upstream
         self._client = client
         self._url = url
         self._model = model
-        self._key = key
+        self._key = key.key.reveal() if key.key is not None else None
+        self._refused_hint = key.refused_hint
 
     async def results(self) -> AsyncIterator[Result]:
         """The result of each step. After one that shows that no gateway responds, or that the key is not accepted, the
@@ -142,7 +144,8 @@ class Checker:
             problem = f"{step.method} {step.path}: {error.problem}"
             if self._key:
                 problem = problem.replace(self._key, "***")
-            return Result(step.check, "fail" if error.fatal else failure, problem, error.hint, ms)
+            hint = self._refused_hint if response.status == 401 else error.hint
+            return Result(step.check, "fail" if error.fatal else failure, problem, hint, ms)
         return Result(step.check, "ok", f"{step.method} {step.path}: {detail}", ms=ms)
 
     def _read(self, step: Step, response: Response) -> str:

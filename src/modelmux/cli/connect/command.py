@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.cli.connect.check import Checker
+from modelmux.cli.connect.client_key import ClientKey, choose_key
 from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
 from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names
 from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, lines, render
@@ -28,7 +30,6 @@ from modelmux.cli.exit import USAGE
 from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, print_lines, warn
 from modelmux.config import ConfigError
-from modelmux.config.values import Secret
 from modelmux.errors import ModelNotFound
 from modelmux.routing.routes import Routes
 from modelmux.upstream.pool import HttpPool
@@ -44,7 +45,6 @@ class _Gateway(Struct, frozen=True):
     :param served: names -> model.
     :param configured: whether the operator listed these names; if not, they are the catalog's.
     :param routes: None if no configuration of this machine says what is served.
-    :param key: one that it accepts, if known.
     :param needs_key: None if that is not known.
     :param ca_file: ``tls.ca_file``.
     """
@@ -53,7 +53,7 @@ class _Gateway(Struct, frozen=True):
     served: dict[str, ModelCard]
     configured: bool
     routes: Routes | None
-    key: Secret | None
+    key: ClientKey
     needs_key: bool | None
     ca_file: str | None
 
@@ -143,12 +143,11 @@ def _exit_unknown(name: str) -> NoReturn:
 def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | None, api_key: str | None) -> _Gateway:
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
+    exported = bool(os.environ.get(KEY_VARIABLE))
     load_dotenv_into_environment()
     config = loaded.config
     keys = config.server.api_keys
-    offered = api_key or os.environ.get(KEY_VARIABLE)
-    # A configured key is not for whatever gateway a URL names.
-    key = Secret(offered) if offered else keys[0] if keys and url is None else None
+    key = choose_key(api_key, os.environ.get(KEY_VARIABLE), keys, is_here=url is None, exported=exported)
     try:
         address = parse_url(url) if url is not None else configured_url(config.server)
     except BadUrl as error:
@@ -180,13 +179,16 @@ def _url_warnings(entry: Client, url: GatewayUrl) -> list[str]:
 
 
 def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: bool, as_json: bool) -> None:
-    key = gateway.key.reveal() if gateway.key is not None and show_key else None
-    if show_key and gateway.key is None and gateway.needs_key is not False:
+    usable = gateway.key.accepted if gateway.key.is_stale else gateway.key.key
+    key = usable.reveal() if usable is not None and show_key else None
+    if show_key and usable is None and gateway.needs_key is not False:
         warn(["the key is not known here: pass it with --api-key"])
-    if key is None and gateway.needs_key is False and gateway.key is None:
+    if key is None and usable is None and gateway.needs_key is False:
         key = NO_KEY
     setup = render(entry, gateway.url, names, key)
-    notes = [*_key_notes(gateway, setup), *entry.notes, *_file_notes(entry)]
+    if gateway.key.is_stale:
+        warn([_stale("the first of them is printed instead" if key else "unset it, or set it to one of them")])
+    notes = [*_key_notes(gateway, setup, key), *entry.notes, *_file_notes(entry)]
     if as_json:
         print_json({
             "client": entry.name, "mode": entry.api, "title": entry.title, "url": gateway.url.root,
@@ -198,13 +200,22 @@ def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: boo
     print_lines("note", notes, "cyan")
 
 
-def _key_notes(gateway: _Gateway, setup: Setup) -> list[str]:
-    """What to do about the key where the settings only refer to it."""
+def _stale(remedy: str) -> str:
+    return f"{KEY_VARIABLE} is set, but not to one of server.api_keys, so the gateway refuses it: {remedy}"
+
+
+def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[str]:
+    """What to do about the key where the settings only refer to it.
+
+    :param key: to show in a note if the settings cannot contain it.
+    """
     variable, placeholder = setup.mentions(KEY_VARIABLE), setup.mentions(KEY_PLACEHOLDER)
-    if not variable and not placeholder:
+    if not placeholder and (not variable or gateway.key.reference_works):
         return []
-    if gateway.needs_key is False and gateway.key is None:
+    if gateway.needs_key is False and gateway.key.key is None:
         return [f"this gateway needs no key, but clients insist on one: export {KEY_VARIABLE}={NO_KEY}"]
+    if key is not None:
+        return [f"the settings refer to a variable: export {KEY_VARIABLE}={shlex.quote(key)}"]
     source = "one of server.api_keys" if gateway.needs_key else "a key of the gateway"
     action = f"set {KEY_VARIABLE} to it" if variable else f"write it in place of {KEY_PLACEHOLDER}"
     return [f"the key is {source}: {action}; --show-key prints it"]
@@ -219,20 +230,24 @@ def _file_notes(entry: Client) -> list[str]:
 
 
 def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) -> None:
-    file = writable_file(entry)
-    key = gateway.key.reveal() if gateway.key is not None else None
-    if key is None and gateway.needs_key is False:
-        key = NO_KEY
+    file, chosen = writable_file(entry), gateway.key
+    if chosen.is_stale and file.secret:
+        exit_with_error(
+            [f"{KEY_VARIABLE} is set, but not to one of server.api_keys; nothing was written"],
+            f"`unset {KEY_VARIABLE}` writes the configured key; --api-key KEY writes another one.",
+        )
+    if chosen.is_stale:
+        warn([_stale("set it to one of them before you start the client")])
+    offered = chosen.key.reveal() if chosen.key is not None else None
+    key = NO_KEY if offered is None and gateway.needs_key is False else offered
     if key is None and file.secret:
         exit_with_error(
             [f"{file.path} has to hold the key, which is not known here"],
             f"Pass it with --api-key, or set {KEY_VARIABLE}.",
         )
-    setup = render(entry, gateway.url, names, key)
-    write_settings(entry, file, setup, gateway.key.reveal() if gateway.key is not None else None, yes=yes)
-    reference = render(entry, gateway.url, names, None)
+    write_settings(entry, file, render(entry, gateway.url, names, key), offered, yes=yes)
     if not file.secret:
-        print_lines("note", _key_notes(gateway, reference), "cyan")
+        print_lines("note", _key_notes(gateway, render(entry, gateway.url, names, None)), "cyan")
 
 
 def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool) -> None:
@@ -244,8 +259,9 @@ def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool
         exit_with_config_error(error)
     except ValueError as error:
         exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
-    key = gateway.key.reveal() if gateway.key is not None else None
-    results = asyncio.run(_run(entry, gateway.url, names, key, proxies, trust, quiet=as_json))
+    if gateway.key.is_stale:
+        warn([_stale("unset it, or set it to one of them")])
+    results = asyncio.run(_run(entry, gateway.url, names, gateway.key, proxies, trust, quiet=as_json))
     failed = any(result.status == "fail" for result in results)
     if as_json:
         print_json({"client": entry.name, "mode": entry.api, "url": gateway.url.root, "model": names.model,
@@ -257,7 +273,7 @@ def _check(entry: Client, gateway: _Gateway, names: ModelNames, *, as_json: bool
 
 
 async def _run(
-    entry: Client, url: GatewayUrl, names: ModelNames, key: str | None, proxies: Proxies, trust: Trust, *, quiet: bool
+    entry: Client, url: GatewayUrl, names: ModelNames, key: ClientKey, proxies: Proxies, trust: Trust, *, quiet: bool
 ) -> list[Result]:
     pool = HttpPool(proxies=proxies, ssl_context=trust.context())
     results = []

@@ -19,7 +19,7 @@ _ENDS: Final[dict[Api, tuple[str, ...]]] = {
 }
 #: Status -> what it means, and what to do.
 _MEANINGS: Final = {
-    401: ("the key is not accepted", "pass one of server.api_keys with --api-key, or in MODELMUX_KEY"),
+    401: ("the key is not accepted", "pass one of server.api_keys with --api-key"),
     403: (
         "the request is forbidden",
         "if a proxy or a web application firewall is in between, exempt the path from its rules for bodies",

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import errno
-import http.client
-import json
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from modelmux.app import create_app
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
+from modelmux.cli.running_gateway import running_version
 from modelmux.config import Config, ConfigError
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
-
-#: Seconds to wait for the program on the port to identify itself.
-_TIMEOUT: Final = 2.0
 
 
 def check_server(context: DoctorContext) -> Iterator[Result]:
@@ -75,7 +70,7 @@ def check_port(host: str, port: int) -> Result:
 
 def _bind_failure(error: OSError, check: str, host: str, port: int) -> Result:
     if error.errno == errno.EADDRINUSE:
-        version = _modelmux_at(host, port)
+        version = running_version(host, port)
         if version is not None:
             return Result(check, "ok", f"modelmux {version} is running there")
         hint = f"stop what uses it (`ss -ltnp sport = :{port}` shows it) or set another server.port"
@@ -83,20 +78,6 @@ def _bind_failure(error: OSError, check: str, host: str, port: int) -> Result:
     if error.errno == errno.EACCES:
         return Result(check, "fail", "no permission to listen there", "set server.port above 1023")
     return Result(check, "fail", f"cannot listen: {error.strerror or error}", "check server.host")
-
-
-def _modelmux_at(host: str, port: int) -> str | None:
-    """The version of the modelmux that is running there; None if it is another program."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
-    connection = http.client.HTTPConnection(reachable, port, timeout=_TIMEOUT)
-    try:
-        connection.request("GET", "/")
-        page = json.loads(connection.getresponse().read(4096))
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return str(page.get("version")) if isinstance(page, dict) and page.get("name") == "modelmux" else None
 
 
 def check_log_directory(config: Config, environment: Mapping[str, str]) -> Result:

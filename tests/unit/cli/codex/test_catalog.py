@@ -77,8 +77,10 @@ def test_there_is_an_entry_for_every_name_in_the_order_of_the_configuration(tmp_
 
 
 def test_without_a_configuration_it_is_the_catalog(tmp_path: Path) -> None:
-    result = run("codex-catalog", home=tmp_path)
-    assert "claude-opus-5-5" in entries(result)
+    result = run("codex-catalog", "--set", "server.port=1", home=tmp_path)
+    listed = json.loads(run("models", "--json", home=tmp_path).stdout)["models"]
+    assert list(entries(result)) == [row["name"] for row in listed], "the same list, without retired models"
+    assert len(listed) < len(builtin().cards)
     assert "no model is served yet" in result.stderr
 
 

@@ -136,6 +136,27 @@ def test_a_refused_key_is_tried_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "hint"),
+    [
+        ({}, "server.api_keys with --api-key, or in $MODELMUX_KEY"),
+        ({"MODELMUX_KEY": "unused"}, "$MODELMUX_KEY is not one of the gateway's server.api_keys"),
+        ({"MODELMUX_KEY": "unused", "MODELMUX_API_KEYS": KEY}, "$MODELMUX_KEY is not one of"),
+        ({"MODELMUX_API_KEYS": KEY}, "other keys than this configuration"),
+    ],
+)
+def test_a_refused_key_is_traced_to_where_it_is_from(variables: dict[str, str], hint: str, tmp_path: Path) -> None:
+    with stub_gateway({"GET": as_json(ERROR, 401)}) as stub:
+        port = stub.url.rpartition(":")[2]
+        result = run("connect", "openai-python", "--check", "--set", f"server.port={port}", home=tmp_path,
+                     VERTEX_PROJECT="p", VERTEX_LOCATION="global", **variables)  # fmt: skip
+    assert result.code == 1
+    assert hint in result.stdout
+    assert ("warning: MODELMUX_KEY is set, but not" in result.stderr) == (len(variables) == 2)
+    sent = stub.received[0].headers.get("authorization", "")
+    assert sent == (f"Bearer {next(iter(variables.values()))}" if variables else ""), "as the client would"
+
+
+@pytest.mark.parametrize(
     ("answers", "step", "text"),
     [
         ({" stream": stream(b'data: {"choices": []}\n\n')}, "stream", "ended early"),

@@ -17,6 +17,7 @@ from modelmux.cli.connect.gateway_url import BadUrl, configured_url, parse_url
 from modelmux.cli.connect.table import Client, clients
 from modelmux.config import Config
 from support.cli import CommandResult, check_snapshot, run
+from support.stub_gateway import as_json, stub_gateway
 
 KEY = "sk-canary-key-111"
 VERTEX = {"VERTEX_PROJECT": "canary-project-444", "VERTEX_LOCATION": "global"}
@@ -250,9 +251,51 @@ def test_the_url_reaches_the_settings_and_the_configured_key_does_not(tmp_path: 
 def test_the_key_of_the_environment_and_of_the_option(tmp_path: Path) -> None:
     by_option = connect(tmp_path, "goose", "--api-key", "sk-option", "--show-key", MODELMUX_KEY="sk-variable")
     assert "export ANTHROPIC_API_KEY=sk-option\n" in by_option.stdout
-    by_variable = connect(tmp_path, "goose", "--show-key", MODELMUX_KEY="sk-variable", MODELMUX_API_KEYS=KEY)
+    by_variable = connect(tmp_path, "goose", "--show-key", MODELMUX_KEY="sk-variable")
     assert "sk-variable" in by_variable.stdout
     assert by_variable.stderr.count("MODELMUX_KEY") == 0, "the variable is known, and no setting"
+    second = connect(tmp_path, "goose", "--show-key", MODELMUX_KEY="sk-second", MODELMUX_API_KEYS=f"{KEY},sk-second")
+    assert "ANTHROPIC_API_KEY=sk-second" in second.stdout, "any of the configured keys is one of them"
+    assert "warning" not in second.stderr
+
+
+@pytest.mark.parametrize("client", ["goose", "claude-code", "openai-python", "codex"])
+def test_a_variable_left_over_from_another_gateway_is_warned_of(client: str, tmp_path: Path) -> None:
+    """The demo says `export MODELMUX_KEY=unused`; the same terminal then has a gateway with keys."""
+    keys = {"MODELMUX_API_KEYS": KEY, "MODELMUX_KEY": "unused"}
+    printed = connect(tmp_path, client, **keys)
+    assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in printed.stderr
+    assert "canary" not in printed.stdout + printed.stderr
+    shown = connect(tmp_path, client, "--show-key", **keys)
+    assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in shown.stderr
+    assert KEY in shown.stdout + shown.stderr
+    assert "unused" not in shown.stdout + shown.stderr
+    elsewhere = connect(tmp_path, client, "--url", "https://gw.example.com", **keys)
+    assert "warning" not in elsewhere.stderr, "what another gateway accepts is not known here"
+
+
+def test_where_settings_refer_to_the_variable_the_key_is_shown_for_it(tmp_path: Path) -> None:
+    shown = connect(tmp_path, "codex", "--show-key", MODELMUX_API_KEYS="sk-a$b")
+    assert "note: the settings refer to a variable: export MODELMUX_KEY='sk-a$b'" in shown.stderr
+
+
+def test_nothing_is_said_of_a_variable_that_is_set(tmp_path: Path) -> None:
+    for keys in ({}, {"MODELMUX_API_KEYS": KEY}):
+        assert "MODELMUX_KEY" in connect(tmp_path, "codex", **keys).stderr
+        assert "MODELMUX_KEY" not in connect(tmp_path, "codex", MODELMUX_KEY=KEY, **keys).stderr
+    (tmp_path / ".env").write_text(f"MODELMUX_KEY={KEY}\n")
+    assert "MODELMUX_KEY" in connect(tmp_path, "codex").stderr, "Codex does not read this file"
+    assert "write it in place of YOUR_KEY" in connect(tmp_path, "aider", MODELMUX_KEY=KEY).stderr
+
+
+def test_a_missing_configuration_is_no_matter_where_a_gateway_answers(tmp_path: Path) -> None:
+    for name, warned in (("modelmux", False), ("another", True)):
+        with stub_gateway({"GET /": as_json({"name": name, "version": "2.0.0"})}) as stub:
+            port = stub.url.rpartition(":")[2]
+            for command in (("connect", "codex"), ("codex-catalog",)):
+                result = run(*command, "--set", f"server.port={port}", home=tmp_path)
+                assert ("no model is served yet" in result.stderr) == warned
+                assert result.code == 0
 
 
 def test_output(tmp_path: Path) -> None:
@@ -266,9 +309,10 @@ def test_output(tmp_path: Path) -> None:
         connect(tmp_path, "continue", MODELMUX_API_KEYS=KEY),
         connect(tmp_path, "cursor", MODELMUX_API_KEYS=KEY),
         connect(tmp_path, "aider", "--set", "server.host=0.0.0.0", MODELMUX_API_KEYS=KEY),
-        run("connect", "open-webui", home=tmp_path),
+        run("connect", "open-webui", "--set", "server.port=1", home=tmp_path),  # where no gateway answers
         connect(tmp_path, "aider", "--json", MODELMUX_API_KEYS=KEY),
         connect(tmp_path, "codex"),
+        connect(tmp_path, "codex", "--show-key", MODELMUX_API_KEYS="sk-shown", MODELMUX_KEY="unused"),
         connect(tmp_path, "codex", "--write"),
         connect(tmp_path, "claude"),
         connect(tmp_path, "aider", "--mode", "vertex"),

@@ -97,10 +97,23 @@ def test_the_other_mode_of_claude_code_is_removed(tmp_path: Path) -> None:
 
 def test_a_changed_key_is_not_shown_with_the_old_lines(tmp_path: Path) -> None:
     write(tmp_path, "claude-code")
-    result = write(tmp_path, "claude-code", MODELMUX_KEY="sk-new")
+    result = write(tmp_path, "claude-code", MODELMUX_API_KEYS="sk-new")
     assert "sk-new" not in result.stdout + result.stderr
     assert KEY not in result.stdout + result.stderr
     assert "sk-new" in (tmp_path / CLAUDE).read_text()
+
+
+def test_a_key_that_the_gateway_refuses_is_not_written(tmp_path: Path) -> None:
+    refused = write(tmp_path, "claude-code", MODELMUX_KEY="unused")
+    assert refused.code == 1
+    assert "not to one of server.api_keys; nothing was written" in refused.stderr
+    assert "unset MODELMUX_KEY" in refused.stderr
+    assert not (tmp_path / CLAUDE).exists()
+    assert write(tmp_path, "claude-code", "--api-key", "sk-next", MODELMUX_KEY="unused").code == 0
+    assert json.loads((tmp_path / CLAUDE).read_text())["env"]["ANTHROPIC_AUTH_TOKEN"] == "sk-next"
+    by_reference = write(tmp_path, "opencode", MODELMUX_KEY="unused")
+    assert by_reference.code == 0, "its file refers to the variable"
+    assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in by_reference.stderr
 
 
 def test_another_directory_of_claude_code(tmp_path: Path) -> None:
