@@ -33,6 +33,40 @@ async def test_names_what_was_meant(method: str, path: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        ("POST", "/v1/responses/responses", "Did you mean /v1/responses? The base URL ends in /v1."),
+        (
+            "POST",
+            "/v1/chat/completions/chat/completions",
+            "Did you mean /v1/chat/completions? The base URL ends in /v1.",
+        ),
+        ("POST", "/v1/messages/v1/messages", "Did you mean /v1/messages? The base URL ends before /v1."),
+        ("POST", "/v1/messages/v1/messages/count_tokens", "Did you mean /v1/messages/count_tokens? The base URL ends"),
+        ("POST", "/v1/chat/completions/responses/", "Did you mean /v1/responses? The base URL ends in /v1."),
+        ("POST", "/responses/responses", "Did you mean /v1/responses? The base URL ends in /v1."),
+        ("GET", "/v1/chat/completions/models", "Did you mean /v1/models? The base URL ends in /v1."),
+    ],
+)
+async def test_a_base_url_that_ends_with_the_path_of_a_request(method: str, path: str, meant: str) -> None:
+    """Tables of APIs name such paths, and people copy them whole."""
+    response = await request(gateway(FakeUpstream([])), method, path)
+    assert response.status == 404
+    assert meant in response.json()["error"]["message"]
+
+
+async def test_a_doubled_path_tells_nothing_without_a_key() -> None:
+    app = gateway(FakeUpstream([]), server={"api_keys": ["sk-modelmux-first"]})
+    assert (await request(app, "POST", "/v1/responses/responses")).status == 401
+
+
+async def test_a_method_that_a_response_does_not_take_stays_what_it_is() -> None:
+    for path in ("/v1/responses/resp_1", "/v1/responses/responses"):
+        response = await request(gateway(FakeUpstream([])), "PUT", path)
+        assert (response.status, response.headers["allow"]) == (405, "DELETE, GET, HEAD")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
         ("GET", "/v1/chat/completions", "POST"),

@@ -6,7 +6,6 @@ error that suggests another.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -14,13 +13,14 @@ from typing import Final, NamedTuple
 from starlette.routing import compile_path
 
 from modelmux.dialects.base import Caller, ErrorResponse, ListingDialect
-from modelmux.dialects.registry import Surface, api_paths, dialect_of_path
+from modelmux.dialects.registry import Surface, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.models import is_anthropic_client
 from modelmux.server.refused import Refusal, RefusedRequests, is_refusal
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
+from modelmux.server.suggested_path import doubled_path, suggestion
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
 
@@ -28,7 +28,6 @@ from modelmux.telemetry.log import Log, error_location
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
-_CONVERSATION: Final = re.compile(r"/v1/conversations(/|$)")
 _NO_PARAMS: Final[dict[str, str]] = {}
 
 
@@ -163,21 +162,13 @@ class Application:
         allowed = by_template.union(self._methods.get(path, ()))
         if path not in self._open_paths:
             self._authenticate(surface, scope)
-        if allowed:
+        # /v1/responses/responses is not the response of that id: it would be a 405 that leads nowhere.
+        doubled = doubled_path(path, self._methods)
+        if allowed and not (doubled is not None and (method, doubled[0]) in self._exact):
             raise _method_not_allowed(path, method, allowed)
-        raise EndpointNotFound(f"There is no endpoint {method[:20]} {path[:200]}.", hint=self._suggest_path(path))
-
-    def _suggest_path(self, path: str) -> str:
-        """Suggest the path that was probably meant: fixes a doubled or missing /v1, slashes and typing errors."""
-        wanted = re.sub(r"/{2,}", "/", path).rstrip("/").lower()
-        wanted = "/v1/" + re.sub(r"^(/(v\d+|api|openai))+(?=/|$)", "", wanted).lstrip("/")
-        matches = difflib.get_close_matches(wanted, self._methods, n=1)
-        if _CONVERSATION.match(wanted):
-            return (
-                "Conversations are not stored here. Use previous_response_id, or send the whole conversation as input."
-            )
-        served = ", ".join(f"POST {path}" for path in api_paths().values()) + " and GET /v1/models"
-        return f"Did you mean {matches[0]}?" if matches else f"This gateway serves {served}."
+        raise EndpointNotFound(
+            f"There is no endpoint {method[:20]} {path[:200]}.", hint=suggestion(path, self._methods)
+        )
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
