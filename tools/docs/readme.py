@@ -22,11 +22,11 @@ ROWS: Final = {
     "unary, 47 kB prompt": "a request of an agent, with a 47 kB prompt",
     "stream of 100 deltas": "a stream of 100 events",
 }
-#: Clients of the README's table, in its order; `modelmux connect` and docs/clients know more.
-CLIENTS: Final = (
+#: Clients of the README's table, in the order of `modelmux connect`, which knows more, as docs/clients does.
+CLIENTS: Final = frozenset({
     "claude-code", "codex", "opencode", "aider", "cline", "cursor", "zed", "jetbrains", "open-webui", "librechat",
     "openai-python", "anthropic-python", "openai-agents", "langchain", "llama-index", "ai-sdk",
-)  # fmt: skip
+})  # fmt: skip
 
 
 def published() -> tuple[list[str], dict[str, list[str]]]:
@@ -54,7 +54,7 @@ def connect() -> str:
     """A line for each of the best-known clients."""
     table = clients()
     lines = ["| client | one line | it speaks |", "|---|---|---|"]
-    for name in CLIENTS:
+    for name in (name for name in table.names if name in CLIENTS):
         modes = table.modes(name)
         file = modes[0].file
         writes = file is not None and not file.write

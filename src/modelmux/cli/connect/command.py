@@ -20,10 +20,10 @@ from modelmux.cli.connect.check import Checker
 from modelmux.cli.connect.client_key import ClientKey, choose_key
 from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
 from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names
-from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, lines, render
+from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, filled_notes, lines, render
 from modelmux.cli.connect.served import served_names
 from modelmux.cli.connect.table import API_TITLES, Client, clients
-from modelmux.cli.connect.write import location, writable_file, write_settings
+from modelmux.cli.connect.write import location, shown_location, writable_file, write_settings
 from modelmux.cli.doctor.command import result_line
 from modelmux.cli.doctor.result import Result
 from modelmux.cli.exit import USAGE
@@ -185,10 +185,11 @@ def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: boo
         warn(["the key is not known here: pass it with --api-key"])
     if key is None and usable is None and gateway.needs_key is False:
         key = NO_KEY
-    setup = render(entry, gateway.url, names, key)
+    path = shown_location(entry.file, os.environ) if entry.file is not None else ""
+    setup = render(entry, gateway.url, names, key, path)
     if gateway.key.is_stale:
         warn([_stale("the first of them is printed instead" if key else "unset it, or set it to one of them")])
-    notes = [*_key_notes(gateway, setup, key), *entry.notes, *_file_notes(entry)]
+    notes = [*_key_notes(gateway, setup, key), *_client_notes(entry, path), *_file_notes(entry)]
     if as_json:
         print_json({
             "client": entry.name, "mode": entry.api, "title": entry.title, "url": gateway.url.root,
@@ -221,6 +222,11 @@ def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[
     return [f"the key is {source}: {action}; --show-key prints it"]
 
 
+def _client_notes(entry: Client, path: str) -> list[str]:
+    directory = str(Path(path).parent)
+    return filled_notes(entry, directory if path.startswith("~") else shlex.quote(directory))
+
+
 def _file_notes(entry: Client) -> list[str]:
     if entry.file is None or entry.file.write:
         return []
@@ -242,7 +248,7 @@ def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) ->
     key = NO_KEY if offered is None and gateway.needs_key is False else offered
     if key is None and file.secret:
         exit_with_error(
-            [f"{file.path} has to hold the key, which is not known here"],
+            [f"{shown_location(file, os.environ)} has to hold the key, which is not known here"],
             f"Pass it with --api-key, or set {KEY_VARIABLE}.",
         )
     write_settings(entry, file, render(entry, gateway.url, names, key), offered, yes=yes)

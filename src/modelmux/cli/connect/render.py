@@ -31,6 +31,8 @@ _REFERENCE: Final = f"${KEY_VARIABLE}"
 _REQUIRED: Final = f"${{{KEY_VARIABLE}:?set it to a key of the gateway}}"
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _COMMENTS: Final = {"javascript": "//"}
+#: Before a program that reads the variable: it fails without it.
+_ABOUT_KEY: Final = f"{KEY_VARIABLE} is a key of the gateway, not of Anthropic or OpenAI; any word if it asks for none."
 
 
 class Setup(Struct, frozen=True):
@@ -56,10 +58,11 @@ class Setup(Struct, frozen=True):
         return any(word in text for text in texts)
 
 
-def render(client: Client, url: GatewayUrl, names: ModelNames, key: str | None) -> Setup:
+def render(client: Client, url: GatewayUrl, names: ModelNames, key: str | None, path: str = "") -> Setup:
     """The settings of a client.
 
     :param key: the key itself, to show or to write it; None for a reference.
+    :param path: where the client's settings file is, if elsewhere than usual.
     """
     values = {
         "root": url.root,
@@ -80,13 +83,15 @@ def render(client: Client, url: GatewayUrl, names: ModelNames, key: str | None) 
         "js_key": json.dumps(key) if key else f"process.env.{KEY_VARIABLE}",
     }
     code = _fill(_fill(client.code, values, escape=_in_quotes, keep=expressions), expressions)
+    if key is None and client.language:
+        code = f"{_COMMENTS.get(client.language, '#')} {_ABOUT_KEY}\n{code}"
     in_file = {**values, "key": key or KEY_PLACEHOLDER}
     return Setup(
         environment=environment,
         unset=clients().variables_of_other_modes(client),
         code=code if key is None or client.language != "python" else code.replace("import os\n\n", "", 1),
         fields={label: _fill(template, in_file) for label, template in client.fields.items()},
-        path=client.file.path if client.file is not None else "",
+        path=path or (client.file.path if client.file is not None else ""),
         content=_content(client.file, in_file, environment, key) if client.file is not None else "",
     )
 
@@ -115,6 +120,14 @@ def _fill(
 def _in_quotes(text: str) -> str:
     """Text between double quotes, in JSON, YAML, TOML, Python and JavaScript."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def filled_notes(client: Client, directory: str) -> list[str]:
+    """The notes of a client.
+
+    :param directory: of its settings file, as a shell takes it.
+    """
+    return [_fill(note, {"directory": directory}) for note in client.notes]
 
 
 def parsed_content(setup: Setup, file: SettingsFile) -> Any:

@@ -14,7 +14,7 @@ import click
 
 from modelmux.cli.config import prompts
 from modelmux.cli.config.atomic_write import write_private_file
-from modelmux.cli.connect.render import Setup, parsed_content
+from modelmux.cli.connect.render import KEY_VARIABLE, Setup, parsed_content
 from modelmux.cli.connect.settings_file import CannotMerge, merge_json, merge_yaml
 from modelmux.cli.connect.table import Client, SettingsFile
 from modelmux.cli.output import colours, exit_with_error
@@ -22,11 +22,15 @@ from modelmux.cli.sanitize import strip_controls
 from modelmux.config.home import expand_user
 
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
-#: The value of a key that may hold a secret, unless it refers to our variable. (Secrets of other programs, and the key
-#: that is replaced, are in the lines around what changes.)
+#: The value of a key that may hold a secret: a string in quotes, or else the rest of the line without its comma.
+#: (Secrets of other programs, and the key that is replaced, are in the lines around what changes.)
 _SECRET: Final = re.compile(
-    r"""((?:key|token|secret|password|headers)["']?\s*[:=]\s*)(?!.*MODELMUX_KEY).+""", re.IGNORECASE
+    r"""((?:key|token|secret|password|headers|authorization)["']?\s*[:=]\s*)"""
+    r"""("(?:[^"\\]|\\.)*"(?=\s*(?:[,}\]]|$))|.+?(?=,?\s*$))""",
+    re.IGNORECASE,
 )
+#: Nothing but a reference to our variable, which is not a secret.
+_REFERENCE: Final = re.compile(rf"""["']?[\s${{}}]*(?:env:|secrets\.)?{KEY_VARIABLE}[\s}}]*["']?""")
 
 
 def writable_file(client: Client) -> SettingsFile:
@@ -39,7 +43,7 @@ def writable_file(client: Client) -> SettingsFile:
         )
     if file.write:
         exit_with_error(
-            [f"{file.path} is not written: {file.write}"],
+            [f"{shown_location(file, os.environ)} is not written: {file.write}"],
             f"Without --write, `modelmux connect {client.name}` prints what to add to it.",
         )
     return file
@@ -51,6 +55,12 @@ def location(file: SettingsFile, environment: Mapping[str, str]) -> Path:
     if directory:
         return expand_user(directory) / Path(file.path).name
     return expand_user(file.path)
+
+
+def shown_location(file: SettingsFile, environment: Mapping[str, str]) -> str:
+    """The same for people: with ``~`` unless a variable names another directory."""
+    named = bool(file.directory_variable and environment.get(file.directory_variable))
+    return str(location(file, environment)) if named else file.path
 
 
 def write_settings(client: Client, file: SettingsFile, setup: Setup, key: str | None, *, yes: bool) -> None:
@@ -72,7 +82,7 @@ def write_settings(client: Client, file: SettingsFile, setup: Setup, key: str | 
     if after == before:
         click.echo(f"{path} has these settings already")
         return
-    for line in _difference(path, text, after, key):
+    for line in difference(path, text, after, key):
         click.echo(click.style(line, fg=_COLOURS.get(line[:1])), err=True, color=colours())
     if not yes:
         _ask(path, client)
@@ -93,12 +103,16 @@ def _read(path: Path) -> str | None:
         exit_with_error([f"{path}: cannot be read: {error.strerror}"], "Check its permissions.")
 
 
-def _difference(path: Path, before: str, after: str, key: str | None) -> Iterator[str]:
+def difference(path: Path, before: str, after: str, key: str | None) -> Iterator[str]:
     """A unified diff with secrets masked."""
     old, new = (text.splitlines() for text in (before, after))
     for line in difflib.unified_diff(old, new, str(path), str(path), lineterm="", n=2):
         line = line.replace(key, "***") if key else line
-        yield strip_controls(_SECRET.sub(r'\1"***"', line))
+        yield strip_controls(_SECRET.sub(_masked, line))
+
+
+def _masked(match: re.Match[str]) -> str:
+    return match[0] if _REFERENCE.fullmatch(match[2]) else f'{match[1]}"***"'
 
 
 def _ask(path: Path, client: Client) -> None:

@@ -236,9 +236,31 @@ def test_codex_gets_its_provider_and_the_file_with_the_models(tmp_path: Path) ->
     assert (provider["base_url"], provider["wire_api"]) == ("https://gw.example.com/llm/v1", "responses")
     assert provider["env_key"] == "MODELMUX_KEY"
     assert "modelmux codex-catalog -o ~/.codex/modelmux-models.json" in result.stderr
+    assert "# in ~/.codex/config.toml:" in result.stdout
     refused = connect(tmp_path, "codex", "--write", "--yes")
     assert refused.code == 1
     assert not (tmp_path / ".codex").exists()
+
+
+def test_paths_are_those_of_the_clients_own_variable(tmp_path: Path) -> None:
+    folder = tmp_path / "my codex"
+    result = connect(tmp_path, "codex", CODEX_HOME=str(folder))
+    assert f"# in {folder}/config.toml:" in result.stdout
+    assert f"modelmux codex-catalog -o '{folder}'/modelmux-models.json" in result.stderr
+    assert (
+        f"{folder}/config.toml is not written" in connect(tmp_path, "codex", "--write", CODEX_HOME=str(folder)).stderr
+    )
+    assert ".codex" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("client", [param for param in ALL if param.values[0].language])
+def test_a_program_that_reads_the_variable_says_what_it_is(client: Client, tmp_path: Path) -> None:
+    reference = connect(tmp_path, *of(client), MODELMUX_API_KEYS=KEY).stdout.splitlines()
+    about = [line for line in reference if line.lstrip("#/ ").startswith("MODELMUX_KEY is a key of the gateway")]
+    assert len(about) == 1
+    assert about[0].startswith("# " if client.language == "python" else "// ")
+    shown = connect(tmp_path, *of(client), "--show-key", MODELMUX_API_KEYS=KEY).stdout
+    assert "MODELMUX_KEY" not in shown, "it holds the key"
 
 
 def test_the_url_reaches_the_settings_and_the_configured_key_does_not(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from modelmux.cli.config import prompts
 from modelmux.cli.connect.settings_file import CannotMerge, merge_json, merge_yaml
 from modelmux.cli.connect.table import clients
+from modelmux.cli.connect.write import difference
 from support.cli import CommandResult, run
 
 KEY = "sk-canary-key-111"
@@ -114,6 +115,33 @@ def test_a_key_that_the_gateway_refuses_is_not_written(tmp_path: Path) -> None:
     by_reference = write(tmp_path, "opencode", MODELMUX_KEY="unused")
     assert by_reference.code == 0, "its file refers to the variable"
     assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in by_reference.stderr
+
+
+def test_the_difference_masks_values_and_nothing_else(tmp_path: Path) -> None:
+    before = {"env": {"OTHER_TOKEN": 'sk-"other', "FOO": "1", "MY_KEY": "${MODELMUX_KEY}"}}
+    put(tmp_path / CLAUDE, json.dumps(before, indent=2))
+    shown = [line[1:].strip() for line in write(tmp_path, "claude-code").stderr.splitlines()]
+    assert '"OTHER_TOKEN": "***",' in shown, "with its comma"
+    assert '"MY_KEY": "${MODELMUX_KEY}"' in shown, "before"
+    assert '"MY_KEY": "${MODELMUX_KEY}",' in shown, "after"
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ('{"apiKey": "sk-a", "url": "u", "token": "sk-b"}', '{"apiKey": "***", "url": "u", "token": "***"}'),
+        ('{"token": "sk-a", "apiKey": "{env:MODELMUX_KEY}"}', '{"token": "***", "apiKey": "{env:MODELMUX_KEY}"}'),
+        ("{token: sk-a, apiKey: $MODELMUX_KEY}", '{token: "***"'),
+        ("api-key: sk-a # sk-old", 'api-key: "***"'),
+        ('password: "a" "b"', 'password: "***"'),
+        ('"headers": {"x": "sk-a"},', '"headers": "***",'),
+        ('"Authorization": "Bearer sk-a",', '"Authorization": "***",'),
+        ('"max_tokens": 5, "keys": 3', '"max_tokens": 5, "keys": 3'),
+    ],
+)
+def test_secrets_in_one_line(line: str, masked: str, tmp_path: Path) -> None:
+    (_, _, _, shown) = difference(tmp_path / "f", "", line, None)
+    assert shown == f"+{masked}"
 
 
 def test_another_directory_of_claude_code(tmp_path: Path) -> None:
