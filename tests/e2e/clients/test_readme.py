@@ -18,13 +18,14 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def block() -> str:
-    """The commands, without the one that installs."""
+    """The commands, without those that install."""
     text = (clients.ROOT / "README.md").read_text("utf-8").partition("\n## Sixty seconds\n")[2]
     first = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
     assert first is not None
-    installs = [line for line in first[1].splitlines() if line.startswith("pip install ")]
-    assert len(installs) == 1
-    return first[1].replace(installs[0], "")
+    lines = first[1].splitlines()
+    installs = [line for line in lines if line.startswith(("pip install ", "npm install "))]
+    assert len(installs) == 3
+    return "\n".join(line for line in lines if line not in installs)
 
 
 def test_every_client_answers(gateway: Process, tmp_path: Path) -> None:
