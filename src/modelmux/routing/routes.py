@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from bisect import bisect
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -23,6 +24,8 @@ from modelmux.routing.model import Deployment, Route
 MAX_NAME_LENGTH: Final = 256
 #: Spellings of names that are cached.
 _MAX_CACHED_NAMES: Final = 512
+#: Names of OpenAI's and Google's models, which many clients have as their default.
+_OTHER_MAKER: Final = re.compile(r"(?:gpt|chatgpt|codex|gemini|o[1-9](?![a-z]))[-.\w]*", re.ASCII | re.IGNORECASE)
 #: The part of an unknown name that is shown and compared with the known names.
 _MAX_SHOWN_LENGTH: Final = 100
 
@@ -229,15 +232,23 @@ class Routes:
         if card is not None and card.is_retired(self._day):
             hint = f"{lifecycle_warning(card, self._day)}."
         else:
-            hint = self._suggestion(key)
+            hint = self._suggestion(key, shown.strip())
         return ModelNotFound(f"The model '{shown}' does not exist here.", param="model", hint=hint)
 
-    def _suggestion(self, key: str) -> str:
+    def _suggestion(self, key: str, shown: str) -> str:
         offered = [route for route in self._catalog_routes if not route.card.is_retired(self._day)]
         names = [*(r.name for r in (*self.configured, *offered)), *(alias.name for alias in self.aliases)]
         known = {other.lower(): other for other in names}
         matches = difflib.get_close_matches(key, known, n=1)
-        return f"Did you mean '{known[matches[0]]}'?" if matches else "GET /v1/models lists the models served here."
+        if matches:
+            return f"Did you mean '{known[matches[0]]}'?"
+        served = next(iter(self.visible_names), None)
+        if served is None or not _OTHER_MAKER.fullmatch(shown):
+            return "GET /v1/models lists the models served here."
+        return (
+            f"Claude is served here: use '{served}' or another name of GET /v1/models, or have the gateway's operator "
+            f'add under [aliases] of its configuration: "{shown}" = "{served}"'
+        )
 
 
 def _retired_cards(catalog: Catalog) -> dict[str, ModelCard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import date
 from typing import Any
 
@@ -94,6 +95,36 @@ def test_the_error_for_an_unknown_name_suggests_the_most_similar_one(name: str, 
         routes(FAST, catalog_route=catalog_route).find(name)
     assert (caught.value.hint, caught.value.param, caught.value.status) == (hint, "model", 404)
     assert caught.value.message == f"The model '{name}' does not exist here."
+
+
+@pytest.mark.parametrize("name", ["gpt-5.5", "GPT-4o-mini", "o3", "o4-mini", "chatgpt-latest", "gemini-3.5-pro"])
+def test_a_default_of_another_makers_client_gets_the_line_that_serves_it(name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes(FAST, SMART, catalog_route=catalog_route).find(name)
+    assert caught.value.hint is not None
+    line = tomllib.loads("[aliases]\n" + caught.value.hint.partition("[aliases] of its configuration: ")[2])
+    assert line == {"aliases": {name: "Fast"}}
+    alias = Alias(*next(iter(line["aliases"].items())))
+    assert routes(FAST, SMART, aliases=[alias]).find(name).card is HAIKU
+
+
+@pytest.mark.parametrize("name", ["o", "o1x", "opus-of-mine", 'gpt-" = 1', "gpt-\u2028x", "my-gpt-4"])
+def test_other_names_get_no_such_line(name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes(FAST).find(name)
+    assert caught.value.hint == "GET /v1/models lists the models served here."
+
+
+def test_where_nothing_is_served_there_is_no_line_to_add() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes().find("gpt-5.5")
+    assert caught.value.hint == "GET /v1/models lists the models served here."
+
+
+def test_what_the_operator_named_comes_before_that_line() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        routes(FAST, aliases=[Alias("gpt-5.5", "fast")]).find("gpt-5.4")
+    assert caught.value.hint == "Did you mean 'gpt-5.5'?"
 
 
 RETIRED = CATALOG.card("claude-opus-4")

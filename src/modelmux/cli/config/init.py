@@ -32,7 +32,9 @@ from modelmux.config.template import render
 from modelmux.runtime import Runtime
 
 T = TypeVar("T")
-_NEXT: Final = "`modelmux doctor` checks the setup, `modelmux` starts the gateway"
+_NEXT: Final = (
+    "`modelmux doctor --live` checks the setup, with one token from each model; `modelmux serve` starts the gateway"
+)
 
 
 @click.command()

@@ -20,6 +20,7 @@ from modelmux.errors import CredentialsUnavailable
 from modelmux.upstream.trust import REMEDY
 
 _LOGIN = "Run `gcloud auth application-default login` as the user the gateway runs as."
+_LOGIN_STEPS = f"{_LOGIN} docs/google-setup.md has all steps."
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
 _IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+@[^\s@\"'<>]+")
 _SLUG = re.compile(r"[a-zA-Z_]{1,40}")
@@ -80,7 +81,7 @@ _MESSAGES: dict[FailureCause, tuple[str, str]] = {
     ),
     FailureCause.NO_DEFAULT: (
         "No Google credentials were found.",
-        f"Set auth.service_account_file, or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN}",
+        f"Set auth.service_account_file or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN_STEPS}",
     ),
     FailureCause.METADATA_ABSENT: (
         "The metadata server of Google Cloud returned no access token.",
