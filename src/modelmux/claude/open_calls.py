@@ -41,13 +41,17 @@ _Group = tuple[bool, str | None]
 class OpenCalls:
     """Open calls in the order of the conversation."""
 
-    __slots__ = ("_groups", "_open", "_queues", "_sizes")
+    __slots__ = ("_first", "_groups", "_later", "_open", "_sizes", "_ungrouped")
 
     def __init__(self, calls: Iterable[OpenCall] = ()) -> None:
         self._open: dict[str, OpenCall] = {}
-        self._queues: dict[str, deque[str]] = {}
+        #: Client id -> its first call; most ids are unique, and a queue for each would take most of the time.
+        self._first: dict[str, str] = {}
+        self._later: dict[str, deque[str]] = {}
+        #: Made when a result without an id asks for them.
         self._groups: dict[_Group, deque[str]] = {}
         self._sizes: dict[_Group, int] = {}
+        self._ungrouped: list[OpenCall] = []
         for call in calls:
             self.add(call)
 
@@ -60,17 +64,19 @@ class OpenCalls:
 
     def add(self, call: OpenCall) -> None:
         self._open[call.id] = call
-        self._queues.setdefault(call.client_id, deque()).append(call.id)
-        for group in _groups(call):
-            queue = self._groups.get(group)
-            if queue is None:
-                queue = self._groups[group] = deque()
-            queue.append(call.id)
-            self._sizes[group] = self._sizes.get(group, 0) + 1
+        self._ungrouped.append(call)
+        if self._first.setdefault(call.client_id, call.id) != call.id:
+            self._later.setdefault(call.client_id, deque()).append(call.id)
 
     def take(self, client_id: str) -> str | None:
         """The first open call with this id, which is open no longer."""
-        return self._take(self._queues.get(client_id))
+        while (id := self._first.pop(client_id, None)) is not None:
+            later = self._later.get(client_id)
+            if later:
+                self._first[client_id] = later.popleft()
+            if self._close(id):
+                break
+        return id
 
     def take_only(self, name: str | None, *, with_ids: bool) -> str | None:
         """The only open call of this name, which is open no longer; None if there are more, or none.
@@ -78,6 +84,7 @@ class OpenCalls:
         :param name: upstream; None for any.
         :param with_ids: calls with ids count, too.
         """
+        self._group()
         groups = [(False, name), *([(True, name)] if with_ids else [])]
         if sum(self._sizes.get(group, 0) for group in groups) != 1:
             return None
@@ -85,16 +92,36 @@ class OpenCalls:
 
     def take_first(self, name: str) -> str | None:
         """The first open call of this name that has no id, which is open no longer."""
+        self._group()
         return self._take(self._groups.get((False, name)))
 
     def _take(self, queue: deque[str] | None) -> str | None:
         while queue:
-            call = self._open.pop(queue.popleft(), None)
-            if call is not None:
-                for group in _groups(call):
-                    self._sizes[group] -= 1
-                return call.id
+            id = queue.popleft()
+            if self._close(id):
+                return id
         return None
+
+    def _close(self, id: str) -> bool:
+        """Whether the call was open until now."""
+        if self._sizes:
+            self._group()
+        call = self._open.pop(id, None)
+        if call is None:
+            return False
+        if self._sizes:
+            for group in _groups(call):
+                self._sizes[group] -= 1
+        return True
+
+    def _group(self) -> None:
+        """Add the calls that are not in groups yet."""
+        ungrouped, self._ungrouped = self._ungrouped, []
+        for call in ungrouped:
+            if call.id in self._open:
+                for group in _groups(call):
+                    self._groups.setdefault(group, deque()).append(call.id)
+                    self._sizes[group] = self._sizes.get(group, 0) + 1
 
 
 def _groups(call: OpenCall) -> tuple[_Group, _Group]:

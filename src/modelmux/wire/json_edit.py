@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 #: Keys and indexes from the root of a document to one value.
 Path = tuple[str | int, ...]
@@ -28,7 +28,7 @@ class DuplicateKey(ValueError):
         self.path = path
 
 
-class Member(NamedTuple):
+class Member(Struct, frozen=True):
     """A member of an object or array: ``[start, end)`` is all of it, ``[value, end)`` its value."""
 
     key: str | int
@@ -86,7 +86,7 @@ def _tree(edits: Edits) -> _Branch:
 def _edit(data: bytes, branch: _Branch, path: Path) -> bytes:
     members = members_of(data, path)
     start = _opening(data) + 1
-    added = _added(branch, {member.key for member in members})
+    added = _added(branch, members)
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [view[:start], added]
     if added and members and branch.get(members[0].key, _UNCHANGED) is not None:
@@ -110,12 +110,15 @@ def _edit(data: bytes, branch: _Branch, path: Path) -> bytes:
     return b"".join([*pieces, view[copied:]])
 
 
-def _added(branch: _Branch, known: set[str | int]) -> bytes:
+def _added(branch: _Branch, members: list[Member]) -> bytes:
     """The members that an object does not have yet."""
+    new = branch.keys() - {member.key for member in members}
+    if not new:
+        return b""
     return b",".join(
         msgspec.json.encode(key) + b":" + value
         for key, value in branch.items()
-        if isinstance(value, bytes) and key not in known
+        if isinstance(value, bytes) and key in new
     )
 
 
@@ -141,18 +144,31 @@ def _opening(data: bytes) -> int:
 
 
 def _object_members(data: bytes, position: int, path: Path) -> list[Member]:
-    values = {key: bytes(value) for key, value in _objects.decode(data).items()}
-    members: list[Member] = []
-    while (match := _KEY.match(data, position)) is not None:
-        key = _keys.decode(match[1])
-        value = values.pop(key, None)  # of the last member of that name
-        if value is None or not data.startswith(value, match.end()):
-            raise DuplicateKey((*path, key))
+    begin, members = position, list[Member]()
+    for key, raw in _objects.decode(data).items():  # of two members with one name, the value is that of the last
+        match, value = _KEY.match(data, position), bytes(raw)
+        if match is None or _keys.decode(match[1]) != key or not data.startswith(value, match.end()):
+            raise _duplicate(data, begin, path)
         position = match.end() + len(value)
         if data[position] not in _AFTER_VALUE:  # the first of two numbers, 12 and 1
-            raise DuplicateKey((*path, key))
+            raise _duplicate(data, begin, path)
         members.append(Member(key, match.start(1), match.end(), position))
+    if _KEY.match(data, position) is not None:
+        raise _duplicate(data, begin, path)
     return members
+
+
+def _duplicate(data: bytes, position: int, path: Path) -> DuplicateKey:
+    """The error for an object whose members are not those that were decoded."""
+    values = {key: bytes(value) for key, value in _objects.decode(data).items()}
+    while True:
+        match = _KEY.match(data, position)
+        assert match is not None  # the second of the two is found before the end
+        key = _keys.decode(match[1])
+        value = values.pop(key, None)
+        position = match.end() + len(value or b"")
+        if value is None or not data.startswith(value, match.end()) or data[position] not in _AFTER_VALUE:
+            return DuplicateKey((*path, key))
 
 
 def _array_members(data: bytes, position: int) -> list[Member]:

@@ -143,6 +143,8 @@ def _has_long_text(value: Any) -> bool:
         inner: list[Any] = []
         for held in level:
             kind = type(held)
+            if held is None:  # most members of a struct
+                continue
             if kind is str:
                 if len(held) > TEXT_SLICE:
                     return True

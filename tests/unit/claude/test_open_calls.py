@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelmux.claude.conversation import ConversationBuilder
 from modelmux.claude.notices import Notices
@@ -38,6 +42,52 @@ def test_the_only_call_of_a_name_is_taken_whether_it_has_an_id_or_not() -> None:
 def test_the_first_call_of_a_name_without_an_id() -> None:
     calls = OpenCalls([OpenCall("a", "", "f"), OpenCall("b", "", "g"), OpenCall("c", "c", "g")])
     assert [calls.take_first("g"), calls.take_first("g"), calls.take(""), calls.take("")] == ["b", None, "a", None]
+
+
+class PlainCalls:
+    """The same by looking at every open call."""
+
+    def __init__(self) -> None:
+        self.open: list[OpenCall] = []
+
+    def take(self, client_id: str) -> str | None:
+        return self.close([call for call in self.open if call.client_id == client_id])
+
+    def take_only(self, name: str | None, with_ids: bool) -> str | None:
+        fitting = [c for c in self.open if name in (None, c.name) and (with_ids or not c.has_id)]
+        return self.close(fitting) if len(fitting) == 1 else None
+
+    def take_first(self, name: str) -> str | None:
+        return self.close([call for call in self.open if call.name == name and not call.has_id])
+
+    def close(self, fitting: list[OpenCall]) -> str | None:
+        if not fitting:
+            return None
+        self.open.remove(fitting[0])
+        return fitting[0].id
+
+
+NAMES = st.sampled_from(["f", "g"])
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.sampled_from(["", "c", "d"]), NAMES),
+    st.tuples(st.just("take"), st.sampled_from(["", "c", "d"])),
+    st.tuples(st.just("take_only"), st.none() | NAMES, st.booleans()),
+    st.tuples(st.just("take_first"), NAMES),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_any_order_of_calls_and_results_takes_the_same_as_a_search_of_all(steps: list[tuple[Any, ...]]) -> None:
+    calls, plain = OpenCalls(), PlainCalls()
+    for number, (kind, *values) in enumerate(steps):
+        if kind == "add":
+            calls.add(call := OpenCall(f"call_{number}", *values))
+            plain.open.append(call)
+        elif kind == "take_only":
+            assert calls.take_only(values[0], with_ids=values[1]) == plain.take_only(*values)
+        else:
+            assert getattr(calls, kind)(*values) == getattr(plain, kind)(*values)
+        assert list(calls.calls) == plain.open
 
 
 def answered(calls: list[tuple[str, str]], results: list[tuple[str | None, str | None]]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import threading
@@ -13,7 +14,15 @@ from typing import Any
 import pytest
 
 from modelmux.errors import InvalidRequest
-from modelmux.gateway.large_requests import FEW_OBJECTS, FEW_VALUES, LARGE, LONG, is_costly
+from modelmux.gateway.large_requests import (
+    COLLECTED_AT,
+    FEW_OBJECTS,
+    FEW_VALUES,
+    LARGE,
+    LONG,
+    is_costly,
+    with_few_collections,
+)
 from modelmux.wire import sliced_json
 from modelmux.wire.openai import chat_request
 from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, SLICE, TEXT_SLICE
@@ -203,3 +212,20 @@ def test_what_is_costly() -> None:
     assert is_costly(text + b"," * MAX_VALUES)
     with pytest.raises(InvalidRequest):
         is_costly(text + b"," * (MAX_VALUES + 1))
+
+
+@pytest.mark.parametrize(("usual", "meanwhile"), [(700, COLLECTED_AT), (2 * COLLECTED_AT, 2 * COLLECTED_AT), (0, 0)])
+def test_a_large_request_is_collected_seldom_and_the_setting_comes_back(usual: int, meanwhile: int) -> None:
+    before = gc.get_threshold()
+
+    def fails() -> None:
+        assert gc.get_threshold() == (meanwhile, *before[1:])
+        raise InvalidRequest("no")
+
+    try:
+        gc.set_threshold(usual, *before[1:])
+        with pytest.raises(InvalidRequest):
+            with_few_collections(fails)
+        assert gc.get_threshold() == (usual, *before[1:])
+    finally:
+        gc.set_threshold(*before)

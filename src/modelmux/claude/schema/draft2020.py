@@ -9,7 +9,7 @@ by default: regular expressions have to compile, URIs are not looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -41,11 +41,18 @@ def is_valid(schema: Any, level: int = 0) -> bool:
 
 def _schemas(value: Any, level: int) -> bool:
     """Several schemas, at least one."""
-    return type(value) is list and bool(value) and all(is_valid(part, level) for part in value)
+    return type(value) is list and bool(value) and _all_valid(value, level)
 
 
 def _named_schemas(value: Any, level: int) -> bool:
-    return type(value) is dict and all(is_valid(part, level) for part in value.values())
+    return type(value) is dict and _all_valid(value.values(), level)
+
+
+def _all_valid(schemas: Iterable[Any], level: int) -> bool:
+    for schema in schemas:  # noqa: SIM110 - a generator for each would take as long as the checks
+        if not is_valid(schema, level):
+            return False
+    return True
 
 
 def _pattern_schemas(value: Any, level: int) -> bool:

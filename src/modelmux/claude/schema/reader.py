@@ -19,6 +19,9 @@ ANNOTATIONS: Final = ("default", "examples", "deprecated", "readOnly", "writeOnl
 _FIRST_WINS: Final = frozenset({*ANNOTATIONS, "description", "title", "nullable"})
 #: Keywords that do not concern the value; left out without a notice, like those that begin with ``x-``.
 _DROPPED: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "nullable", "discriminator", "strict"})
+#: Keywords that whoever merges two schemas has followed already.
+_OF_CALLER: Final = frozenset({"$ref", "allOf", *DEFINITIONS})
+_CONTAINERS: Final = (list, dict)
 #: Characters and list entries of one schema: a long text in a definition must not be copied without limit.
 MAX_TEXT: Final = 1_000_000
 _DEFINITION: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
@@ -99,7 +102,7 @@ class SchemaReader:
             if not isinstance(member, dict):
                 raise NotExpressible("a part of it is not a schema")
             self._work.charge(1)
-            self.charge(10 * (1 + len(member)) + sum(len(v) for v in member.values() if isinstance(v, list | dict)))
+            self.charge(10 * (1 + len(member)) + sum([len(v) for v in member.values() if type(v) in _CONTAINERS]))
             if isinstance(member.get("$ref"), str):
                 reference = self._definition(member["$ref"])
                 if reference not in followed:  # a second time it would add nothing
@@ -130,7 +133,7 @@ def merge_into(merged: Json, member: Json, unmerged: list[Json]) -> None:
     References and ``allOf`` are the caller's task.
     """
     for key, value in member.items():
-        if key in ("$ref", "allOf", *DEFINITIONS):
+        if key in _OF_CALLER:
             continue
         if key == "properties":
             known = merged.setdefault(key, {})

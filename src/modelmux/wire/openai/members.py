@@ -17,6 +17,10 @@ from modelmux.errors import InvalidRequest
 MAX_UNKNOWN: Final = 10_000
 
 
+#: Where a value stands: the path of what holds it, and its name or place there. Few are ever written out.
+_Path = tuple[Any, str | int] | None
+
+
 class Shape(Struct, frozen=True):
     """What a value may hold, as far as members are concerned. Anything else, such as a free object, is not looked at.
 
@@ -45,7 +49,7 @@ def remove_unknown(value: Any, shape: Shape) -> list[str]:
     :raises InvalidRequest: more than ``MAX_UNKNOWN``.
     """
     unknown: list[str] = []
-    _remove(value, shape, "", unknown)
+    _remove(value, shape, None, unknown)
     return unknown
 
 
@@ -74,28 +78,43 @@ def _merged(shapes: Iterable[Shape | None]) -> Shape | None:
     )
 
 
-def _remove(value: Any, shape: Shape, path: str, unknown: list[str]) -> None:
+def _remove(value: Any, shape: Shape, path: _Path, unknown: list[str]) -> None:
     if isinstance(value, list):
         if shape.items is not None:
             for index, item in enumerate(value):
-                _remove(item, shape.items, f"{path}{index}.", unknown)
+                _remove(item, shape.items, (path, index), unknown)
     elif isinstance(value, dict):
         members = _members(value, shape)
         if members is None:
             return
         if not value.keys() <= members.keys():
-            strangers = [name for name in value if name not in members]
-            unknown += [path + name for name in strangers if value.pop(name) is not None]  # null says nothing
-        if len(unknown) > MAX_UNKNOWN:
-            raise InvalidRequest(
-                f"The request has more than {MAX_UNKNOWN:,} unknown fields.",
-                param=path.rstrip(".") or None,
-                hint="Send the fields of the API only.",
-            )
+            _report(value, members, path, unknown)
         for name, member in value.items():
             inner = members[name]
             if inner is not None:
-                _remove(member, inner, f"{path}{name}.", unknown)
+                _remove(member, inner, (path, name), unknown)
+
+
+def _report(value: dict[str, Any], members: dict[str, Shape | None], path: _Path, unknown: list[str]) -> None:
+    """Take the unknown members out of one object."""
+    prefix = _dotted(path)
+    strangers = [name for name in value if name not in members]
+    unknown += [prefix + name for name in strangers if value.pop(name) is not None]  # null says nothing
+    if len(unknown) > MAX_UNKNOWN:
+        raise InvalidRequest(
+            f"The request has more than {MAX_UNKNOWN:,} unknown fields.",
+            param=prefix.rstrip(".") or None,
+            hint="Send the fields of the API only.",
+        )
+
+
+def _dotted(path: _Path) -> str:
+    """The path as the beginning of that of a member."""
+    names: list[str] = []
+    while path is not None:
+        path, name = path
+        names.append(f"{name}.")
+    return "".join(reversed(names))
 
 
 def _members(value: dict[str, Any], shape: Shape) -> dict[str, Shape | None] | None:

@@ -21,6 +21,10 @@ _CUSTOM_TYPES: Final = ("custom", "custom_tool_call")
 _IDS: Final = ("id", "call_id", "toolCallId")
 _NAMES: Final = ("name", "toolName")
 _ARGUMENTS: Final = ("arguments", "input", "args")
+#: Kind -> what is read of a call that has an object of that name, and of one that is flat.
+_NESTED: Final = {kind: frozenset(("type", kind, *_IDS)) for kind in ("function", "custom")}
+_FLAT: Final = {kind: names.union(_NAMES, _ARGUMENTS) for kind, names in _NESTED.items()}
+_TYPES: Final = frozenset((*_FUNCTION_TYPES, *_CUSTOM_TYPES))
 
 
 def normalise_calls(value: Any, path: str, rewrite: Rewrite) -> list[Json]:
@@ -49,7 +53,7 @@ def normalise_call(value: Any, path: str, rewrite: Rewrite, origin: str | None =
     if kind is None:
         kind = "custom" if isinstance(value.get("custom"), dict) else "function"
         rewrite.completed(f"{origin}.type", f"A tool call without a type is taken for one of type '{kind}'.")
-    elif kind not in (*_FUNCTION_TYPES, *_CUSTOM_TYPES):
+    elif not isinstance(kind, str) or kind not in _TYPES:
         raise unknown_value(kind, f"{origin}.type", ("function", "custom"))
     if kind in _CUSTOM_TYPES:
         return _nested(value, "custom", origin, rewrite)
@@ -69,25 +73,32 @@ def normalise_function_call(value: Any, path: str, rewrite: Rewrite) -> Any:
 def _nested(value: Json, kind: str, origin: str, rewrite: Rewrite) -> Json:
     inner, position = value.get(kind), f"{origin}.{kind}"
     text = "arguments" if kind == "function" else "input"
-    used: tuple[str, ...] = ("type", kind, *_IDS)
-    if not isinstance(inner, dict):
-        spelling = _spelling(value, _ARGUMENTS, text)
-        name = _spelling(value, _NAMES, "name")
-        rewrite.renamed(position, origin)
-        if spelling != text:
-            rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
-        if name != "name":
-            rewrite.renamed(f"{position}.name", f"{origin}.{name}")
-        used += (*_NAMES, *_ARGUMENTS)
-        inner = {"name": value.get(name), text: value.get(spelling)}
-        if inner["name"] is None:
-            raise missing(rewrite.client_spelling(f"{position}.name"))
-    call = {**without(value, *used), "type": kind, kind: dict(inner)}
+    if isinstance(inner, dict):
+        read, inner = _NESTED[kind], dict(inner)
+    else:
+        read, inner = _FLAT[kind], _inner(value, text, position, origin, rewrite)
+    call = {name: member for name, member in value.items() if name not in read}
+    call["type"] = kind
+    call[kind] = inner
     if (id := first(value, *_IDS)) is not None:
         call["id"] = normalise_id(id, f"{origin}.id", rewrite)
     native = value.get("type") == "tool_use" or "input" in value
-    call[kind][text] = _arguments(inner.get(text), f"{position}.{text}", rewrite, quiet=native) or ""
+    inner[text] = _arguments(inner.get(text), f"{position}.{text}", rewrite, quiet=native) or ""
     return call
+
+
+def _inner(value: Json, text: str, position: str, origin: str, rewrite: Rewrite) -> Json:
+    """The inner object of a flat call."""
+    spelling = _spelling(value, _ARGUMENTS, text)
+    name = _spelling(value, _NAMES, "name")
+    rewrite.renamed(position, origin)
+    if spelling != text:
+        rewrite.renamed(f"{position}.{text}", f"{origin}.{spelling}")
+    if name != "name":
+        rewrite.renamed(f"{position}.name", f"{origin}.{name}")
+    if value.get(name) is None:
+        raise missing(rewrite.client_spelling(f"{position}.name"))
+    return {"name": value[name], text: value.get(spelling)}
 
 
 def _spelling(value: Json, names: Iterable[str], default: str) -> str:
