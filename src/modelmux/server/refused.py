@@ -126,7 +126,7 @@ def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
     if count is not None:
         count(error)
     if lines is not None and refused is not None:
-        lines.note(Refusal.of(error, error.status, refused))
+        lines.note(Refusal.of(error, error.status, refused), getattr(app, "known_path", None))
 
 
 def _address(client: Any) -> str:
