@@ -28,7 +28,7 @@ from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
-from modelmux.gateway.large_requests import LARGE, LargeRequests, decode_large, is_costly
+from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
 from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
@@ -80,16 +80,13 @@ class Exchange:
 
         :raises InvalidRequest:
         """
-        large = self.services.large_requests
         try:
-            if is_costly(body):
-                return await large.run(decode_large, self.dialect.decode, self.inbound, body)
-            return self.dialect.decode(self.inbound, body)
+            if not is_costly(body):
+                return self.dialect.decode(self.inbound, body)
         except GatewayError as error:
-            arguments = self.inbound.path_params, body
-            is_small = len(body) < LARGE
-            error.model = named_model(*arguments) if is_small else await large.run(named_model, *arguments)
+            error.model = named_model(self.inbound.path_params, body)
             raise
+        return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
 
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.

@@ -24,6 +24,7 @@ from modelmux.server.refused import Refusal, RefusedRequests, is_refusal
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
+from modelmux.wire.redaction import redacted
 
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
@@ -185,7 +186,9 @@ class Application:
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                return str(value, "ascii")
+                request_id = str(value, "ascii")
+                if redacted(request_id) == request_id:  # it is in every line of the log
+                    return request_id
         return self._options.new_request_id()
 
     async def _non_http(self, scope: Scope, receive: Receive, send: Send) -> None:
