@@ -13,7 +13,7 @@ import pytest
 
 from modelmux.app import Gateway
 from support.asgi import request
-from support.fakes import FakeUpstream, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, PROJECT, ask, gateway
 from support.log_lines import Lines
 from support.served import Served
@@ -104,6 +104,16 @@ async def test_a_model_that_could_forge_a_line_is_not_quoted(model: str, shown: 
     assert line["requested_model"] == shown
     (normal,) = [fields for event, fields in log.lines if event == "request"]
     assert normal["requested_model"] == shown
+    assert normal["refused"] is True
+
+
+async def test_an_error_of_the_upstream_is_not_a_refusal_of_the_gateway() -> None:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    app, log = logged(error_reply(400, error))
+    assert (await request(app, "POST", "/v1/chat/completions", ask(model=MODEL), HEADERS)).status == 400
+    (normal,) = [fields for event, fields in log.lines if event == "request"]
+    assert (normal["status"], normal["refused"]) == (400, None)
+    assert refusals(log) == []
 
 
 @pytest.mark.parametrize(

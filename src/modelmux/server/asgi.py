@@ -16,11 +16,12 @@ from starlette.routing import compile_path
 from modelmux.dialects.base import Caller, ErrorResponse, ListingDialect
 from modelmux.dialects.registry import Surface, api_paths, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
+from modelmux.gateway.settle import is_refusal
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.http.request import REJECTION
 from modelmux.server.models import is_anthropic_client
-from modelmux.server.refused import Refusal, RefusedRequests, is_refusal
+from modelmux.server.refused import Refusal, RefusedRequests
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location

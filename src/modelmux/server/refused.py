@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
+from modelmux.errors import GatewayError
 from modelmux.server.responses import Scope
 from modelmux.telemetry import names
 from modelmux.telemetry.line_limit import LineLimit
@@ -18,14 +18,7 @@ from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import ABSENT, first_word, loggable_path, loggable_word
 from modelmux.wire.http import find_raw_header
 
-#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
-_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-
-
-def is_refusal(error: GatewayError) -> bool:
-    """Whether an error response is a refusal of the gateway's own."""
-    return isinstance(error, _REFUSALS)
 
 
 class Refusal(NamedTuple):

@@ -17,7 +17,8 @@ from modelmux.errors import (
     StoreUnavailable,
     Unauthorized,
 )
-from modelmux.server.refused import Refusal, RefusedRequests, is_refusal, report_error
+from modelmux.gateway.settle import is_refusal
+from modelmux.server.refused import Refusal, RefusedRequests, report_error
 from support.clock import Clock
 from support.log_lines import Lines
 
