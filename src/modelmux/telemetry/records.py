@@ -51,6 +51,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param headers: of the request.
+    :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
     :param is_estimate: the response is an estimate of the gateway's own.
     :param duration, time_to_first_token: seconds.
     """
@@ -73,6 +74,7 @@ class ExchangeRecord(Struct, frozen=True):
     headers: Sequence[tuple[bytes, bytes]] = ()
     is_estimate: bool = False
     requested_model: str | None = None
+    refused: bool = False
 
     @property
     def usage(self) -> Usage | None:
