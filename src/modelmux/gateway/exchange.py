@@ -33,13 +33,13 @@ from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
-from modelmux.gateway.settle import is_refusal, outcome_of
+from modelmux.gateway.settle import outcome_of
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
-from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, is_refusal
 from modelmux.wire.http import Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from modelmux.errors import (
-    GatewayDraining,
-    GatewayError,
-    GatewayOverloaded,
-    RequestError,
-    StoreUnavailable,
-    UpstreamError,
-    UpstreamRefused,
-)
+from modelmux.errors import GatewayDraining, GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.telemetry import names
 from modelmux.telemetry.records import Outcome
 
 #: Statuses of an upstream's error that the client caused.
 _CLIENT_STATUSES = (400, 404, 413)
-
-#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
-_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
-
-
-def is_refusal(error: GatewayError) -> bool:
-    """Whether an error response is a refusal of the gateway's own."""
-    return isinstance(error, _REFUSALS)
 
 
 def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outcome:

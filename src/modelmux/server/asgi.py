@@ -15,7 +15,6 @@ from starlette.routing import compile_path
 from modelmux.dialects.base import Caller, ErrorResponse, ListingDialect
 from modelmux.dialects.registry import Surface, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
-from modelmux.gateway.settle import is_refusal
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.http.request import REJECTION
@@ -25,6 +24,7 @@ from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.server.suggested_path import doubled_path, suggestion
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
+from modelmux.telemetry.records import is_refusal
 from modelmux.wire.redaction import redacted
 
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.

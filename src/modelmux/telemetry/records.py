@@ -5,19 +5,27 @@ over. All observers, the log and the metrics among them, work from these records
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
 from modelmux.claude.usage import add
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.http import Headers
 
 #: How an exchange ended.
 Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "drained", "client_gone"]
+
+#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
+_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
+
+
+def is_refusal(error: GatewayError) -> bool:
+    """Whether an error response is a refusal of the gateway's own."""
+    return isinstance(error, _REFUSALS)
 
 
 class AttemptRecord(Struct):

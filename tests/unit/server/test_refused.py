@@ -17,8 +17,8 @@ from modelmux.errors import (
     StoreUnavailable,
     Unauthorized,
 )
-from modelmux.gateway.settle import is_refusal
 from modelmux.server.refused import Refusal, RefusedRequests, report_error
+from modelmux.telemetry.records import is_refusal
 from support.clock import Clock
 from support.log_lines import Lines
 
