@@ -21,7 +21,7 @@ _HYPHEN: Final = r"(?:-|%(?:25)*2[Dd])"
 _SLASH: Final = r"(?:/|%(?:25)*2[Ff])"
 _SECRET: Final = re.compile(
     rf"""
-      (?:{_START}(?i:sk){_HYPHEN}(?!(?i:sk)(?![\w-]))(?=[\w%]) | (?i:sk)-{_RANDOM}) {_REST}   # sk-SK is a language
+      (?:{_START}(?i:sk){_HYPHEN}(?!(?i:sk)(?![\w-]))(?=[\w%-]) | (?i:sk)-{_RANDOM}) {_REST}   # sk-SK is a language
     | AIza(?=[\w-]{{4}}) {_REST}                                            # Google API keys
     | {_START}AQ\.A[\w-]{{8}} {_REST}
     | (?:{_START}ya29\.(?=[\w-]) | ya29\.(?=[\w-]{{16}})) {_REST}            # OAuth access tokens
