@@ -61,9 +61,12 @@ def apply(draft: Draft) -> None:
 def _restored(draft: Draft, blocks: list[Any], *, remembering: bool) -> tuple[list[Any], bool]:
     """An assistant turn with the thinking it may have, and whether older turns may be looked up."""
     returned = [block for block in blocks if isinstance(block, SignedThinking)]
+    calls = [block for block in blocks if isinstance(block, ToolUseBlock)]
     if not returned and not remembering:
         return blocks, False
-    known = [_recalled(draft, block) for block in blocks if isinstance(block, ToolUseBlock)]
+    if not returned and calls and _recalled(draft, calls[0]) is None:  # the others need no look-up
+        return blocks, False
+    known = [_recalled(draft, call) for call in calls]
     remembered = [block for thinking in known for block in thinking or ()]
     if returned and draft.other_model:
         own = [block for block in returned if block in remembered]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from modelmux.dialects.openai_chat.normalise.message_parts import reject_unread_content, take_parts
@@ -262,7 +262,7 @@ def _is_of_mcp(value: Any) -> bool:
     )
 
 
-def _missing(blocks: list[tuple[Json, str]], calls: Iterable[Json]) -> list[tuple[Json, str]]:
+def _missing(blocks: list[tuple[Json, str]], calls: Collection[Json]) -> list[tuple[Json, str]]:
     """The calls in content that are not among those beside it. LangChain sends them twice: as blocks and as calls.
 
     Two are the same by their id, or by their name where one of them has none.
@@ -270,6 +270,8 @@ def _missing(blocks: list[tuple[Json, str]], calls: Iterable[Json]) -> list[tupl
     ids: set[str] = set()
     names: set[str] = set()
     unnamed: set[str] = set()  # names of calls without an id
+    if not calls:
+        return blocks
     for call in calls:
         name = str(call[call["type"]].get("name"))
         names.add(name)
