@@ -156,7 +156,8 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
     own = {target: name for name, target in request.taken.items()}
     stored = () if compacts or wire.store is False else stored_items(entries)
     store = _stores(request, stored, ctx)
-    clients = table.clients
+    aliases = table.aliases
+    clients = table.clients(aliases)
     claude_request = ClaudeRequest(
         body,
         reasoning=read_reasoning(wire.reasoning, items.effort, ctx.notices),
@@ -164,7 +165,7 @@ def _translate(request: _Request, before: Sequence[Entry], entries: Sequence[Ent
         web_search=table.web_search,
         cache=cache,
         late_system=tuple(items.conversation.late_system),
-        tool_aliases=table.aliases,
+        tool_aliases=aliases,
         client_ids=items.conversation.client_ids,
         remote_files=tuple(ctx.remote_files.values()),
         fields=_field_names(wire, items, table, clients, own),

@@ -101,11 +101,9 @@ class ToolTable:
         names = [f"{tool.namespace}.{tool.name}" if tool.namespace else tool.name for tool in self._clients.values()]
         return names if self.web_search is None else [*names, self.web_search.name]
 
-    @property
-    def clients(self) -> Mapping[str, ClientTool]:
-        """The client's tools by upstream name; members of namespaces by their bare names, too, where only one has
-        it."""
-        return self._clients | {bare: self._clients[name] for bare, name in self.aliases.items()}
+    def clients(self, aliases: Mapping[str, str]) -> Mapping[str, ClientTool]:
+        """The client's tools by upstream name, and by their ``aliases``."""
+        return self._clients | {bare: self._clients[name] for bare, name in aliases.items()}
 
     @property
     def aliases(self) -> Mapping[str, str]:
