@@ -85,7 +85,31 @@ class ConfigSource:
 
 
 class UnreadableSource(Exception):
-    """A source that cannot be read at all. The message says why."""
+    """A source that cannot be read at all. The message says why; ``hint`` is a remedy, where there is one to tell."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def read_text(path: Path, remedy: str = "name another file with --config") -> str:
+    """The text of a file of settings.
+
+    :param remedy: for a user who must not read it.
+    :raises FileNotFoundError:
+    :raises UnreadableSource: no permission, not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError:
+        raise UnreadableSource(f"{path}: cannot be read: it is not UTF-8 text", "Save it as UTF-8.") from None
+    except PermissionError as error:
+        hint = f"Run it as a user who may read the file, or {remedy}."
+        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}", hint) from None
+    except OSError as error:
+        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def file_source(path: Path) -> ConfigSource:
@@ -94,15 +118,7 @@ def file_source(path: Path) -> ConfigSource:
     :raises FileNotFoundError:
     :raises UnreadableSource: no permission, not UTF-8, not TOML.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise
-    except UnicodeDecodeError:
-        raise UnreadableSource(f"{path}: cannot be read: it is not UTF-8 text") from None
-    except OSError as error:
-        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_source(text, str(path))
+    return parse_source(read_text(path), str(path))
 
 
 def parse_source(text: str, name: str) -> ConfigSource:

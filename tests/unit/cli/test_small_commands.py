@@ -118,7 +118,7 @@ def test_version(tmp_path: Path) -> None:
     assert text.startswith("$ modelmux version\nexit 0\n--- stdout\nmodelmux VERSION\nPYTHON\nclick NUMBER\n")
     assert text.endswith("\nconfiguration HOME/.env\n")
     facts = json.loads(run("version", "--json", home=tmp_path).stdout)
-    assert set(facts) == {"version", "python", "platform", "dependencies", "files"}
+    assert set(facts) == {"version", "python", "platform", "dependencies", "files", "unreadable"}
     assert set(facts["dependencies"]) == names
     (tmp_path / ".env").unlink()
     assert run("version", home=tmp_path).stdout.endswith("configuration none; `modelmux config init` writes one\n")
