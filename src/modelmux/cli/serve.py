@@ -13,7 +13,7 @@ import click
 
 from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error
+from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.start_lines import not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
@@ -73,6 +73,7 @@ def serve(
         app.metrics.read_log_drops = log.dropped
         app.body_memory.on_burst_over = MemoryReturner()
     except ConfigError as error:
+        warn(loaded.warnings)  # one of them may say why
         exit_with_config_error(error)
     count = config.server.workers
     sockets, drain = _listen(config, passed)

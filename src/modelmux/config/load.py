@@ -13,6 +13,7 @@ from typing import Any, Final
 from modelmux.config.check import Problem, check, convert
 from modelmux.config.errors import ConfigError
 from modelmux.config.home import expand_user, home_directory
+from modelmux.config.near_names import missing
 from modelmux.config.paths import ABSENT, KeyPath, copy_tree, dotted, get_path
 from modelmux.config.schema import Config
 from modelmux.config.settings import PREFIX
@@ -196,6 +197,7 @@ def _combine(sources: Sequence[ConfigSource], unreadable: Sequence[UnreadableSou
         raise ConfigError(problems, hint=" ".join(hints) or None)
     config = convert(tree, Config)
     notes = [w for source in sources for w in source.warnings] + _shadowed_values(sources) + _unused_settings(config)
+    notes += [w for path in missing(config) for source in sources for w in source.other_names.get(path, ())]
     return Loaded(config, tuple(sources), notes, tree)
 
 

@@ -44,7 +44,9 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
         if layer.name == str(DOTENV):
             yield _file(layer, DOTENV)
     for warning in context.loaded.warnings:
-        yield Result("settings", "warn", warning, "it still works, but change it soon")
+        yield Result(
+            "settings", "warn", warning, "change it: a deprecated name works for now, a misspelt one sets nothing"
+        )
     key_file = context.loaded.config.auth.service_account_file
     if key_file is not None and not context.of_service:  # there it is checked with the service
         yield _key_file(expand_user(key_file))
