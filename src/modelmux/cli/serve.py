@@ -31,6 +31,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.console import redirect_standard_streams
 from modelmux.telemetry.log import Log, Logger, make_log
 from modelmux.telemetry.log_files import log_directory
+from modelmux.upstream.google_auth.presence import find_credential_problem
 
 #: Seconds for which log lines of requests are buffered, to be written together.
 _FLUSH_INTERVAL: Final = 0.1
@@ -87,6 +88,7 @@ def serve(
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
                 state=state, notice=app.responses.notice, drain=drain, jitter=app.jitter,
+                reported_credentials=app.reported_credentials,
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
         reloader = Reloader(app, read, config.server.host, log, status)
@@ -131,8 +133,9 @@ def _open_log(config: Config) -> Logger:
 
 def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
     """Log what is served, and what an operator should change in the configuration or on this machine."""
-    if (problem := not_ready(config.auth, os.environ)) is not None:
-        log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {problem}")
+    if (failure := find_credential_problem(config.auth, os.environ)) is not None:
+        log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {not_ready(failure)}")
+        app.reported_credentials = failure.cause
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config)):
         log.info(names.EVENT_START, message=line)
     app.log_warnings()

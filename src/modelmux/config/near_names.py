@@ -50,13 +50,13 @@ def misspelt(variables: Iterable[str], prefix: str, known: set[str], ignored: se
 def other_names(variables: Mapping[str, str], known: set[str]) -> dict[KeyPath, list[str]]:
     """A sentence for each variable that holds a setting under another name, by setting. It matters only where the
     setting is missing: such a variable may be meant for another program."""
-    found: dict[KeyPath, list[str]] = {}
+    by_setting: dict[KeyPath, list[str]] = {}
     for path, (right, names) in OTHER_NAMES.items():
         near = difflib.get_close_matches(right, variables, n=len(names), cutoff=0.9)
         present = sorted(name for name in {*names, *near} - known if variables.get(name, "").strip())
         if present:
-            found[path] = [not_a_setting(name, right) for name in present]
-    return found
+            by_setting[path] = [not_a_setting(name, right) for name in present]
+    return by_setting
 
 
 def missing(config: Config) -> list[KeyPath]:

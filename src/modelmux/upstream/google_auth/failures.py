@@ -20,6 +20,10 @@ from modelmux.errors import CredentialsUnavailable
 from modelmux.upstream.trust import REMEDY
 
 _LOGIN = "Run `gcloud auth application-default login` as the user the gateway runs as."
+_SET_UP = (
+    f"Set auth.service_account_file, or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN} "
+    "See docs/google-setup.md."
+)
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
 _IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+@[^\s@\"'<>]+")
 _SLUG = re.compile(r"[a-zA-Z_]{1,40}")
@@ -80,7 +84,7 @@ _MESSAGES: dict[FailureCause, tuple[str, str]] = {
     ),
     FailureCause.NO_DEFAULT: (
         "No Google credentials were found.",
-        f"Set auth.service_account_file, or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN}",
+        _SET_UP,
     ),
     FailureCause.METADATA_ABSENT: (
         "The metadata server of Google Cloud returned no access token.",
