@@ -32,7 +32,10 @@ from modelmux.config.template import render
 from modelmux.runtime import Runtime
 
 T = TypeVar("T")
-_NEXT: Final = "`modelmux doctor` checks the setup, `modelmux` starts the gateway"
+_NEXT: Final = (
+    "`modelmux doctor --live` is the check that really asks Google (one token of each model, billed); then `modelmux` "
+    "starts the gateway"
+)
 
 
 @click.command()
@@ -44,7 +47,7 @@ _NEXT: Final = "`modelmux doctor` checks the setup, `modelmux` starts the gatewa
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="Serve this model, optionally under another name. Repeatable; by default the whole catalog.",
+    help="Serve this model, optionally under another name. Repeatable; by default all that are not retired.",
 )
 @click.option("--credentials", metavar="FILE", help="Credential file instead of Application Default Credentials.")
 @click.option("--api-key", metavar="KEY", help="API key that clients have to send.")
