@@ -109,6 +109,8 @@ class Gateway:
         self.readiness = Readiness()
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
+        #: The cause of a failure of the credentials that the log has already: the first token does not report it again.
+        self.reported_credentials: str | None = None
         self._token_override = tokens
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
@@ -329,7 +331,11 @@ class Gateway:
             await self._current.tokens.token()
         except CredentialsUnavailable as error:
             self.readiness.problem = "credentials"
-            self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
+            cause = (error.detail or "").partition(":")[0]
+            if cause != self.reported_credentials:
+                self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
+        finally:
+            self.reported_credentials = None
 
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
@@ -340,7 +346,8 @@ class Gateway:
             self.readiness.problem = None
             self._log.info(names.EVENT_CREDENTIALS, action=event, **detail)
             return
-        self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
+        if detail.get("cause") != self.reported_credentials:
+            self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
 

@@ -164,7 +164,9 @@ async def test_a_404_of_a_retired_model_is_explained(monkeypatch: pytest.MonkeyP
     at(monkeypatch, 2026, 11, 30)
     app = gateway(FakeUpstream([error_reply(404, RETIRED), error_reply(404, RETIRED)]))
     message = (await call(app, "claude-sonnet-4-5")).json()["error"]["message"]
-    assert "claude-sonnet-4-5@20250929 may be retired since 2026-11-30; move to claude-sonnet-5-5." in message
+    assert (
+        "claude-sonnet-4-5@20250929 may be retired already (from 2026-11-30 on); move to claude-sonnet-5-5." in message
+    )
     assert "may be retired" not in (await call(app, "claude-opus-5-5")).json()["error"]["message"]
 
 

@@ -107,6 +107,61 @@ def test_json_is_one_object_with_every_check(tmp_path: Path, configure: Callable
     assert "very-secret" not in result.stdout
 
 
+def section(name: str, output: str) -> list[str]:
+    """The lines of a section, without its title."""
+    _, _, rest = output.partition(f"\n{name}: ")
+    return [line for line in re.split(r"\n(?=\S|$)", rest)[0].splitlines() if line.startswith("  ")]
+
+
+def test_many_deployments_are_one_line_and_verbose_shows_each(tmp_path: Path, emulator: ThreadedEmulator) -> None:
+    where = (
+        "--set",
+        "vertex.project=p",
+        "--set",
+        "vertex.location=global",
+        "--set",
+        f"vertex.base_url={emulator.base_url}",
+    )
+    variables = {"MODELMUX_AUTH_ACCESS_TOKEN": "t", "MODELMUX_SERVER_PORT": str(free_port())}
+    every = section("Models", report(*where, "--verbose", home=tmp_path, **variables).stdout)
+    assert len(every) > 10
+    assert all(emulator.base_url in line for line in every)
+    (line,) = section("Models", report(*where, home=tmp_path, **variables).stdout)
+    names = [line.split()[1].removesuffix(":") for line in every]
+    assert line == (
+        f"  ok    {len(every)} deployments: {', '.join(names[:3])} and {len(every) - 3} more; "
+        "--verbose shows each with its URL"
+    )
+    checks = json.loads(run("doctor", *where, "--json", home=tmp_path, **variables).stdout)["checks"]
+    assert [check["check"] for check in checks if check["section"] == "models"] == names
+
+
+def test_a_model_with_a_warning_is_not_folded(tmp_path: Path, emulator: ThreadedEmulator) -> None:
+    (tmp_path / "many.toml").write_text(
+        f'[vertex]\nproject = "p"\nbase_url = "{emulator.base_url}"\n[[vertex.models]]\nname = "good"\n'
+        'model = "claude-sonnet-4-6"\nlocations = ["global", "eu", "us", "europe-west1"]\n'
+        '[[vertex.models]]\nname = "odd"\nmodel = "claude-opuss-5"\nlocation = "us"\n'
+    )
+    result = report("--config", "many.toml", home=tmp_path, MODELMUX_AUTH_ACCESS_TOKEN="t")
+    folded, warning = section("Models", result.stdout)
+    assert folded.startswith("  ok    5 deployments: good@global, good@eu, good@us and 2 more; ")
+    assert warning.startswith("  warn  odd: claude-opuss-5 is not in the catalog")
+
+
+def test_missing_credentials_are_one_problem(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
+    configure()
+    without_token(tmp_path / ".config/modelmux/config.toml")
+    result = report("--live", home=tmp_path, GOOGLE_APPLICATION_CREDENTIALS="absent.json")
+    assert result.code == 1
+    *_, verdict, problem = result.stdout.splitlines()
+    assert verdict.startswith("1 problem")
+    assert problem.startswith("  fail  credentials file: absent.json: No such file or directory  hint: ")
+    assert section("Credentials", result.stdout)[1].startswith(
+        "  fail  access token: The Google credentials file does not"
+    )
+    assert "repeats" not in run("doctor", "--json", home=tmp_path, GOOGLE_APPLICATION_CREDENTIALS="absent.json").stdout
+
+
 def test_validate_is_doctor_under_its_old_name(tmp_path: Path, configure: Callable[..., dict[str, str]]) -> None:
     configure()
     result = run("validate", home=tmp_path)

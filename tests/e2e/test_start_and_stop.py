@@ -92,6 +92,9 @@ def test_missing_credentials_are_the_first_line(serve: Callable[..., Process], e
     assert "Check auth.service_account_file" in message
     assert [event for event, _ in others[:4]] == ["start"] * 4
     assert any("retired" in message for event, message in others if event == "config"), "warnings follow"
+    until(lambda: b"credentials" in get(f"{gateway.url}/readyz")[1])
+    assert not [event for event, _ in events(gateway)[1:] if event in ("credentials", "not_ready")], "told once"
+    assert gateway.output().count("Check auth.service_account_file") == 1
 
 
 @pytest.mark.parametrize("workers", WORKERS)

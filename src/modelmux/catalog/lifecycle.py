@@ -55,7 +55,7 @@ def lifecycle_warning(card: ModelCard, today: date) -> str | None:
     if card.retired_on is not None:
         when = f"was retired on {day}" if left <= 0 else f"will be retired on {day}, in {days}"
     else:
-        when = f"may be retired since {day}" if left <= 0 else f"may be retired from {day} on, in {days}"
+        when = f"may be retired already (from {day} on)" if left <= 0 else f"may be retired from {day} on, in {days}"
     return f"{card.id} {when}; {_move(card)}"
 
 

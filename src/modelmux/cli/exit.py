@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from modelmux.cli.lazy_group import MisplacedOption
 from modelmux.cli.output import exit_with_error
 
 USAGE: Final = 2
@@ -53,7 +54,7 @@ def run_and_exit(command: Callable[[], Any], *, debug: bool) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        exit_with_error([_unexpected(error)], "Run it again with --debug for a traceback, and please report it.")
+        exit_with_error([_unexpected(error)], _remedy(error))
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
@@ -62,11 +63,16 @@ def _wrong_usage(error: click.UsageError) -> NoReturn:
         error.show()
         raise SystemExit(USAGE)
     message = error.format_message().removesuffix(".")
-    exit_with_error(
-        [message[:1].lower() + message[1:]],
-        f"`{error.ctx.command_path} --help` lists commands and options." if error.ctx else None,
-        code=USAGE,
-    )
+    exit_with_error([message[:1].lower() + message[1:]], _usage_remedy(error), code=USAGE)
+
+
+def _usage_remedy(error: click.UsageError) -> str:
+    if isinstance(error, MisplacedOption):
+        return f"Options follow the command: {error.corrected}"
+    if error.ctx is None:
+        return "`modelmux --help` lists the commands, `modelmux COMMAND --help` the options of one."
+    what = "commands and options" if isinstance(error.ctx.command, click.Group) else "its arguments and options"
+    return f"`{error.ctx.command_path} --help` lists {what}."
 
 
 def _unexpected(error: Exception) -> str:
@@ -75,6 +81,12 @@ def _unexpected(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"internal error ({type(error).__name__})"
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, PermissionError) and error.filename:
+        return "Run it as a user who may use this path, or set HOME to a directory of yours."
+    return "Run it again with --debug for a traceback, and please report it."
 
 
 def _silence_stdout() -> None:

@@ -1,4 +1,5 @@
-"""Groups of commands whose modules are imported when they run, so that ``modelmux --version`` is fast.
+"""Groups of commands whose modules are imported when they run, so that ``modelmux --version`` is fast; and what all
+groups say of an unknown command, or of options before the command that they belong to.
 
 Not in this module: commands, heavy imports.
 """
@@ -7,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,7 +19,64 @@ from click.shell_completion import CompletionItem
 Table = Mapping[str, tuple[str, str, str]]
 
 
-class LazyGroup(click.Group):
+class MisplacedOption(click.UsageError):
+    """Options before the command that they belong to.
+
+    :param corrected: the same line with the options behind it.
+    """
+
+    def __init__(self, message: str, corrected: str) -> None:
+        super().__init__(message)
+        self.corrected = corrected
+
+
+class CommandGroup(click.Group):
+    """A group that says what was probably meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption:
+            position = self.find_command(ctx, given)
+            if position is None:
+                raise
+            self.fail_at_early_options(ctx, given, position)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, names = args[0], self.list_commands(ctx)
+        if name not in names and not ctx.resilient_parsing and not name.startswith("-"):
+            matches = difflib.get_close_matches(name, names, n=1)
+            suggestion = f": did you mean `{ctx.command_path} {matches[0]}`?" if matches else ""
+            ctx.fail(f"unknown command {name!r}{suggestion}")
+        return super().resolve_command(ctx, args)
+
+    def find_command(self, ctx: click.Context, arguments: list[str]) -> int | None:
+        """The position of the first argument that is the name of a command."""
+        names = self.list_commands(ctx)
+        return next((index for index, word in enumerate(arguments) if word in names), None)
+
+    def fail_at_early_options(self, ctx: click.Context, arguments: list[str], position: int) -> NoReturn:
+        """Fail because options of a command come before it: with the corrected line, unless it does not have them.
+
+        :param position: of the command.
+        """
+        options, (name, *rest) = arguments[:position], arguments[position:]
+        command, path = self.get_command(ctx, name), f"{ctx.command_path} {name}"
+        if isinstance(command, click.Group) and rest and rest[0] in command.list_commands(ctx):
+            name, *rest = rest
+            command, path = command.get_command(ctx, name), f"{path} {name}"
+        assert command is not None, "its group lists it"
+        with click.Context(command, info_name=path) as inner:
+            command.make_parser(inner).parse_args([*options, *rest])
+        raise MisplacedOption(
+            f"`{shlex.join(options)}` comes before the command", f"{path} {shlex.join([*options, *rest])}"
+        )
+
+
+class LazyGroup(CommandGroup):
     """A group defined by a table. (Unused arguments belong to click's signatures.)"""
 
     def __init__(self, *args: Any, table: Table, **kwargs: Any) -> None:
@@ -34,16 +93,6 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"modelmux.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in self._table and not ctx.resilient_parsing and not name.startswith("-"):
-            matches = difflib.get_close_matches(name, self._table, n=1)
-            suggestion = f": did you mean `{ctx.command_path} {matches[0]}`?" if matches else ""
-            ctx.fail(f"unknown command {name!r}{suggestion}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -44,11 +44,29 @@ class _Main(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert ``serve`` where no command is named."""
+        ctx.color = colours()
         has_command = args and (args[0] in _OWN_OPTIONS or not args[0].startswith("-"))
         if not has_command and not ctx.resilient_parsing:
+            if "--" not in args:
+                self._reject_early_options(ctx, args)
             args = ["serve", *args]
-        ctx.color = colours()
         return super().parse_args(ctx, args)
+
+    def _reject_early_options(self, ctx: click.Context, args: list[str]) -> None:
+        """Fail if a command is named after options. A value of an option of ``serve`` is not a command, whatever it
+        is: a file of the configuration may be called ``logs``."""
+        serve = self.get_command(ctx, "serve")
+        assert serve is not None
+        with click.Context(serve, ignore_unknown_options=True, allow_interspersed_args=False) as inner:
+            try:
+                _, left, _ = serve.make_parser(inner).parse_args(list(args))
+            except click.UsageError:
+                return  # `serve` says what is wrong
+        found = self.find_command(ctx, left)
+        if found is None and left and not left[0].startswith("-"):
+            self.resolve_command(ctx, left)
+        if found is not None:  # parsing ended at the first argument that is neither an option nor a value
+            self.fail_at_early_options(ctx, args, len(args) - len(left) + found)
 
     def main(
         self,
@@ -71,4 +89,7 @@ class _Main(LazyGroup):
 @click.version_option(__version__, "-V", "--version", message="modelmux %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be anywhere on the line.")
 def main() -> None:
-    """A gateway to Claude on Google Cloud Vertex AI, for OpenAI and Anthropic clients."""
+    """A gateway to Claude on Google Cloud Vertex AI, for OpenAI and Anthropic clients.
+
+    The options of a command follow it: modelmux chat --model NAME. Without a command, the gateway is run.
+    """

@@ -13,7 +13,7 @@ import click
 
 from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error
+from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.start_lines import not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.dialects.registry import api_paths
@@ -31,6 +31,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.console import redirect_standard_streams
 from modelmux.telemetry.log import Log, Logger, make_log
 from modelmux.telemetry.log_files import log_directory
+from modelmux.upstream.google_auth.presence import find_credential_problem
 
 #: Seconds for which log lines of requests are buffered, to be written together.
 _FLUSH_INTERVAL: Final = 0.1
@@ -73,6 +74,7 @@ def serve(
         app.metrics.read_log_drops = log.dropped
         app.body_memory.on_burst_over = MemoryReturner()
     except ConfigError as error:
+        warn(loaded.warnings)  # one of them may say why
         exit_with_config_error(error)
     count = config.server.workers
     sockets, drain = _listen(config, passed)
@@ -85,7 +87,7 @@ def serve(
         if count > 1:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, drain=drain, jitter=app.jitter,
+                state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials,
             )  # fmt: skip
         log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()))
         reloader = Reloader(app, read, config.server.host, log, status)
@@ -130,8 +132,9 @@ def _open_log(config: Config) -> Logger:
 
 def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
     """Log what is served, and what an operator should change in the configuration or on this machine."""
-    if (problem := not_ready(config.auth, os.environ)) is not None:
-        log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {problem}")
+    if (failure := find_credential_problem(config.auth, os.environ)) is not None:
+        log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {not_ready(failure)}")
+        app.reported_credentials = failure.cause
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config)):
         log.info(names.EVENT_START, message=line)
     log.info(names.EVENT_START, message=app.responses.notice)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelmux.cli.config.checks import describe_sources
 from modelmux.config import Config, Loaded
-from modelmux.config.schema import AuthConfig
 from modelmux.server.auth import is_loopback
-from modelmux.upstream.google_auth.presence import find_credential_problem
+from modelmux.upstream.google_auth.failures import TokenFailure
 
 
 def start_lines(loaded: Loaded, config: Config, names: Sequence[str], log_directory: Path | None) -> list[str]:
@@ -22,11 +21,8 @@ def start_lines(loaded: Loaded, config: Config, names: Sequence[str], log_direct
     return [_read(loaded), _models(names), _keys(config), _logs(config, log_directory)]
 
 
-def not_ready(auth: AuthConfig, environment: Mapping[str, str]) -> str | None:
-    """That there are no usable credentials, and what to do; None if nothing says so."""
-    failure = find_credential_problem(auth, environment)
-    if failure is None:
-        return None
+def not_ready(failure: TokenFailure) -> str:
+    """Why there are no usable credentials, and what to do."""
     error = failure.error()
     detail = f" ({failure.detail})" if failure.detail else ""
     return f"{error.message.rstrip('.')}{detail}. {error.hint or ''}".rstrip()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from modelmux.cli.config.path import state
+from modelmux.cli.config.path import state_of
 from modelmux.cli.options import DOTENV
 from modelmux.cli.output import print_json
 from modelmux.config.load import config_files
@@ -31,17 +31,20 @@ def version(as_json: bool) -> None:
     click.echo(f"python {facts['python']} on {facts['platform']}")
     for name, number in facts["dependencies"].items():
         click.echo(f"{name} {number or 'not installed'}")
-    click.echo(f"configuration {', '.join(facts['files']) or 'none; `modelmux config init` writes one'}")
+    files = [*facts["files"], *(f"{path} (unreadable for this user)" for path in facts["unreadable"])]
+    click.echo(f"configuration {', '.join(files) or 'none; `modelmux config init` writes one'}")
 
 
 def collect() -> dict[str, Any]:
-    """Everything that is printed."""
+    """Everything that is printed. No file is opened."""
+    files = [(state_of(file), str(file.path.absolute())) for file in config_files(os.environ, dotenv=DOTENV)]
     return {
         "version": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "dependencies": {name: _installed(name) for name in _dependencies()},
-        "files": [str(p.path.absolute()) for p in config_files(os.environ, dotenv=DOTENV) if state(p) == "read"],
+        "files": [path for state, path in files if state == "read"],
+        "unreadable": [path for state, path in files if state == "unreadable"],
     }
 
 

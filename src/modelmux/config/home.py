@@ -32,3 +32,13 @@ def expand_user(path: str | PathLike[str]) -> Path:
     except RuntimeError:
         first, *rest = Path(path).parts
         return NO_HOME.joinpath(*rest) if first == "~" else Path(path)
+
+
+def visible(path: Path) -> bool:
+    """Whether something exists at a path, as far as this user may see: ``Path.exists`` raises where a directory on the
+    way is another user's, as with a ``HOME`` that ``sudo`` has kept."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True

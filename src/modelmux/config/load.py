@@ -13,6 +13,7 @@ from typing import Any, Final
 from modelmux.config.check import Problem, check, convert
 from modelmux.config.errors import ConfigError
 from modelmux.config.home import expand_user, home_directory
+from modelmux.config.near_names import missing
 from modelmux.config.paths import ABSENT, KeyPath, copy_tree, dotted, get_path
 from modelmux.config.schema import Config
 from modelmux.config.settings import PREFIX
@@ -25,9 +26,11 @@ from modelmux.config.sources import (
     file_source,
     options_source,
     parse_source,
+    read_text,
 )
 
 DEFAULT: Final = "default"
+_NAME_ANOTHER: Final = "Name an existing file with --config."
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def load_all(
     """
     environment = os.environ if environment is None else environment
     sources = [options_source(options or {}), environment_source(environment)]
-    unreadable: list[str] = []
+    unreadable: list[UnreadableSource] = []
     for each in config_files(environment, file=file, dotenv=dotenv, system_file=system_file):
         if not each.read:
             continue
@@ -121,9 +124,9 @@ def load_all(
             sources.append(_read(each))
         except FileNotFoundError:
             if each.kind == "named":
-                unreadable.append(f"{each.path}: no such file")
+                unreadable.append(UnreadableSource(f"{each.path}: no such file", _NAME_ANOTHER))
         except UnreadableSource as error:
-            unreadable.append(str(error))
+            unreadable.append(error)
     return _combine(sources, unreadable)
 
 
@@ -131,12 +134,7 @@ def _read(file: ConfigFile) -> ConfigSource:
     """:raises FileNotFoundError, UnreadableSource:"""
     if file.kind != ".env":
         return file_source(file.path)
-    try:
-        return environment_source(dotenv_variables(file.path.read_text("utf-8-sig")), str(file.path))
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSource(f"{file.path}: cannot be read: {error}") from None
+    return environment_source(dotenv_variables(read_text(file.path, "work in another directory")), str(file.path))
 
 
 def load(path: Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -148,9 +146,9 @@ def load(path: Path, options: Mapping[str, Any] | None = None) -> Config:
     try:
         return _config_of(file_source(path), options)
     except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file"], hint="Name an existing file with --config.") from None
+        raise ConfigError([f"{path}: no such file"], hint=_NAME_ANOTHER) from None
     except UnreadableSource as error:
-        raise ConfigError([str(error)]) from None
+        raise ConfigError([str(error)], hint=error.hint) from None
 
 
 def parse(text: str, options: Mapping[str, Any] | None = None) -> Config:
@@ -185,20 +183,21 @@ def _config_of(source: ConfigSource, options: Mapping[str, Any] | None) -> Confi
     return config
 
 
-def _combine(sources: Sequence[ConfigSource], unreadable: Sequence[str] = ()) -> Loaded:
+def _combine(sources: Sequence[ConfigSource], unreadable: Sequence[UnreadableSource] = ()) -> Loaded:
     """Sources, strongest first, as one configuration. Each is checked on its own, so that a value of one source does
     not hide a problem of another."""
-    problems = list(unreadable)
+    problems = [str(error) for error in unreadable]
     tree: dict[str, Any] = {}
     for source in reversed(sources):
         _, more = check(source.tree, Config)
         problems += [_with_origin(source, problem) for problem in [*source.problems, *more]]
         _merge(tree, source.tree)
     if problems:
-        hint = "Name an existing file with --config." if any(p.endswith("no such file") for p in problems) else None
-        raise ConfigError(problems, hint=hint)
+        hints = dict.fromkeys(error.hint for error in unreadable if error.hint is not None)
+        raise ConfigError(problems, hint=" ".join(hints) or None)
     config = convert(tree, Config)
     notes = [w for source in sources for w in source.warnings] + _shadowed_values(sources) + _unused_settings(config)
+    notes += [w for path in missing(config) for source in sources for w in source.other_names.get(path, ())]
     return Loaded(config, tuple(sources), notes, tree)
 
 

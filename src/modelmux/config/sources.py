@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import functools
 import io
 import re
@@ -23,6 +22,7 @@ from modelmux.config.annotations import Env
 from modelmux.config.check import Problem, from_text
 from modelmux.config.deprecated_names import rewrite
 from modelmux.config.line_numbers import line_numbers
+from modelmux.config.near_names import misspelt, other_names
 from modelmux.config.paths import KeyPath, set_path
 from modelmux.config.settings import PREFIX, Setting, old_settings, settings
 
@@ -41,6 +41,7 @@ class ConfigSource:
     :param shared: the same, for variables that other programs read too.
     :param renamed: path -> the path of an old name that set it.
     :param warnings: what works but should be changed.
+    :param other_names: path -> warnings about variables that may hold it, under a name that is not read.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ConfigSource:
     renamed: dict[KeyPath, KeyPath] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    other_names: dict[KeyPath, list[str]] = field(default_factory=dict)
 
     def origin(self, path: KeyPath) -> str:
         """Where a value comes from, for people: ``config.toml:12``, ``environment MODELMUX_SERVER_PORT``."""
@@ -85,7 +87,31 @@ class ConfigSource:
 
 
 class UnreadableSource(Exception):
-    """A source that cannot be read at all. The message says why."""
+    """A source that cannot be read at all. The message says why; ``hint`` is a remedy, where there is one to tell."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def read_text(path: Path, remedy: str = "name another file with --config") -> str:
+    """The text of a file of settings.
+
+    :param remedy: for a user who must not read it.
+    :raises FileNotFoundError:
+    :raises UnreadableSource: no permission, not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError:
+        raise UnreadableSource(f"{path}: cannot be read: it is not UTF-8 text", "Save it as UTF-8.") from None
+    except PermissionError as error:
+        hint = f"Run it as a user who may read the file, or {remedy}."
+        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}", hint) from None
+    except OSError as error:
+        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def file_source(path: Path) -> ConfigSource:
@@ -94,15 +120,7 @@ def file_source(path: Path) -> ConfigSource:
     :raises FileNotFoundError:
     :raises UnreadableSource: no permission, not UTF-8, not TOML.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise
-    except UnicodeDecodeError:
-        raise UnreadableSource(f"{path}: cannot be read: it is not UTF-8 text") from None
-    except OSError as error:
-        raise UnreadableSource(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_source(text, str(path))
+    return parse_source(read_text(path), str(path))
 
 
 def parse_source(text: str, name: str) -> ConfigSource:
@@ -136,7 +154,11 @@ def environment_source(variables: Mapping[str, str], name: str = "environment") 
             if present[0].deprecated:
                 source.warnings.append(f"{present[0].name} is deprecated; set {setting.env[0].name} instead")
     source.rewrite_old_names()
-    source.warnings += _unknown_variables(variables, name)
+    known = {env.name for setting in settings() for env in setting.env}
+    ignored = _NOT_SETTINGS | {env.name for _, old in old_settings() for env in old.env}
+    source.warnings += [f"{name}: {problem}" for problem in misspelt(variables, PREFIX, known, ignored)]
+    for path, problems in other_names(variables, known).items():
+        source.other_names[path] = [f"{name}: {problem}" for problem in problems]
     return source
 
 
@@ -164,15 +186,3 @@ def _apply_variable(source: ConfigSource, setting: Setting, env: Env, text: str)
             source.problems.append(Problem(setting.path, f"the value is not base64 of text; set {setting.env[0].name}"))
             return
     set_path(source.tree, setting.path, from_text(text, setting.kind))
-
-
-def _unknown_variables(variables: Mapping[str, str], source: str) -> list[str]:
-    known = {env.name for setting in settings() for env in setting.env}
-    ignored = _NOT_SETTINGS | {env.name for _, old in old_settings() for env in old.env}
-    warnings = []
-    for name in sorted(variables):
-        if name.startswith(PREFIX) and name not in known and name not in ignored:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            warnings.append(f"{source}: {name} is not the name of a setting{hint}")
-    return warnings

@@ -90,7 +90,11 @@ class StatusFile:
 def running_gateways(environment: Mapping[str, str]) -> Iterator[GatewayStatus]:
     """The running gateways of this user and of the system."""
     for directory in status_directories(environment):
-        for path in sorted(directory.glob("serve-*.json")):
+        try:
+            files = sorted(directory.glob("serve-*.json"))
+        except PermissionError:  # of another user, whose HOME was inherited
+            continue
+        for path in files:
             status = read_status(path)
             if status is not None:
                 yield status

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.home import visible
 from modelmux.config.schema import Config
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.dialects.aes_siv_sealer import AesSivSealer
@@ -116,7 +117,7 @@ def not_shared(config: Config) -> str | None:
 def left_over(state: LocalState) -> str | None:
     """Prompts that are kept although nothing reads them, as a warning."""
     path = None if state.directory is None else state.directory / FILE_NAME
-    if path is None or not path.exists():
+    if path is None or not visible(path):
         return None
     return (
         f"{path} has responses of an earlier start, prompts included: delete it, with -wal and -shm beside it, unless "

@@ -32,8 +32,8 @@ LAUNCHED = "claude-opus-5 is released on 2026-07-24; requests may fail until the
         (date(2027, 5, 24), None),
         (date(2027, 5, 25), "claude-opus-5 may be retired from 2027-07-24 on, in 60 days; move to a newer model"),
         (date(2027, 7, 23), "claude-opus-5 may be retired from 2027-07-24 on, in 1 day; move to a newer model"),
-        (date(2027, 7, 24), "claude-opus-5 may be retired since 2027-07-24; move to a newer model"),
-        (date(2030, 1, 1), "claude-opus-5 may be retired since 2027-07-24; move to a newer model"),
+        (date(2027, 7, 24), "claude-opus-5 may be retired already (from 2027-07-24 on); move to a newer model"),
+        (date(2030, 1, 1), "claude-opus-5 may be retired already (from 2027-07-24 on); move to a newer model"),
     ],
 )
 def test_what_is_said_on_a_day(today: date, said: str | None) -> None:
@@ -58,8 +58,8 @@ def test_the_dates_of_a_card_hold_together(card: ModelCard) -> None:
         assert successor.retired_on is None
         day = card.retired_on or card.retires_on
         assert successor.retires_on is None or day is None or successor.retires_on > day
-        state = "was retired on" if card.retired_on else "may be retired since"
-        warning = f"{card.id} {state} {day}; move to {successor.base}"
+        state = f"was retired on {day}" if card.retired_on else f"may be retired already (from {day} on)"
+        warning = f"{card.id} {state}; move to {successor.base}"
         assert lifecycle_warning(card, date.max) == (warning if day else None)
 
 

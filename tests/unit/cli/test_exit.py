@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,10 @@ def test_an_unexpected_exception_keeps_its_text_to_itself(capsys: pytest.Capture
 
 def test_the_system_s_own_words_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     assert raising(PermissionError(13, "Permission denied", "/x")) == 1
-    assert capsys.readouterr().err.startswith("error: /x: Permission denied\n")
+    assert capsys.readouterr().err.splitlines() == [
+        "error: /x: Permission denied",
+        "hint: Run it as a user who may use this path, or set HOME to a directory of yours.",
+    ]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
@@ -68,6 +72,56 @@ def test_wrong_usage_is_2_in_the_same_style(tmp_path: Path) -> None:
     assert (said.code, said.stdout) == (2, "")
     assert said.stderr.startswith("error: unknown command 'srve': did you mean `modelmux serve`?\nhint: `modelmux")
     assert run("serve", "--port", "x", home=tmp_path).code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "corrected"),
+    [
+        ("--config X config validate", "config validate --config X"),
+        ("--config 'a b' --set server.port=1 doctor --json", "doctor --config 'a b' --set server.port=1 --json"),
+        ("--config config config path --config config", "config path --config config --config config"),
+        ("--live doctor", "doctor --live"),
+        ("--url http://gateway chat Hi --direct", "chat --url http://gateway Hi --direct"),
+        ("config --config X validate", "config validate --config X"),
+        ("service --user status", "service status --user"),
+    ],
+)
+def test_options_before_the_command_are_answered_with_the_corrected_line(
+    given: str, corrected: str, tmp_path: Path
+) -> None:
+    result = run(*shlex.split(given), home=tmp_path)
+    assert result.code == 2
+    assert "before the command" in result.stderr
+    assert result.stderr.endswith(f"hint: Options follow the command: modelmux {corrected}\n")
+
+
+def test_options_that_the_command_does_not_have_are_not_moved_behind_it(tmp_path: Path) -> None:
+    result = run("--port", "1", "chat", home=tmp_path)
+    assert (result.code, result.stderr) == (
+        2, "error: no such option '--port'\nhint: `modelmux chat --help` lists its arguments and options.\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["logs", "config"])
+def test_a_configuration_file_may_be_called_like_a_command(name: str, tmp_path: Path) -> None:
+    assert run("--config", name, home=tmp_path).stderr.startswith(f"error: {name}: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--config", "X", "confg"], "unknown command 'confg': did you mean `modelmux config`?"),
+        (["service", "stauts"], "unknown command 'stauts': did you mean `modelmux service status`?"),
+        (["--port"], "option '--port' requires an argument"),
+        (["explain"], "missing argument 'REQUEST'"),
+        (["explain", "-", "--dialct", "chat"], "no such option '--dialct'. (Did you mean one of: '--dialect'"),
+    ],
+)
+def test_wrong_usage_has_a_remedy(given: list[str], problem: str, tmp_path: Path) -> None:
+    result = run(*given, home=tmp_path)
+    assert result.code == 2
+    assert result.stderr.startswith(f"error: {problem}")
+    assert "\nhint: `modelmux " in result.stderr
 
 
 @pytest.mark.parametrize(

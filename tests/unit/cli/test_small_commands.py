@@ -102,6 +102,15 @@ def test_prices_are_those_of_the_location_and_the_operators_own_come_first(tmp_p
     assert "accounts.prices.claude-haiku-5-5.input" in run("models", "--config", "c.toml", home=tmp_path).stderr
 
 
+def test_serve_that_fails_says_which_variable_was_meant(tmp_path: Path) -> None:
+    result = run("serve", home=tmp_path, GCP_PROJECT="p")
+    assert result.code == 1
+    assert result.stderr.startswith(
+        "warning: environment: GCP_PROJECT is not the name of a setting: did you mean VERTEX_PROJECT?\n"
+        "error: no model can be served: no Google Cloud project"
+    )
+
+
 def test_version(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("")
     replace = {
@@ -118,7 +127,7 @@ def test_version(tmp_path: Path) -> None:
     assert text.startswith("$ modelmux version\nexit 0\n--- stdout\nmodelmux VERSION\nPYTHON\nclick NUMBER\n")
     assert text.endswith("\nconfiguration HOME/.env\n")
     facts = json.loads(run("version", "--json", home=tmp_path).stdout)
-    assert set(facts) == {"version", "python", "platform", "dependencies", "files"}
+    assert set(facts) == {"version", "python", "platform", "dependencies", "files", "unreadable"}
     assert set(facts["dependencies"]) == names
     (tmp_path / ".env").unlink()
     assert run("version", home=tmp_path).stdout.endswith("configuration none; `modelmux config init` writes one\n")

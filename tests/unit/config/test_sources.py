@@ -10,6 +10,8 @@ import pytest
 
 from modelmux.config import ConfigError, Loaded, load_all
 from modelmux.config.load import user_file
+from modelmux.config.near_names import OTHER_NAMES
+from modelmux.config.settings import settings
 
 
 class Place:
@@ -140,6 +142,57 @@ def test_a_mistyped_variable_is_warned_of(place: Place) -> None:
         "PORT is deprecated; set MODELMUX_SERVER_PORT instead",
         "environment: MODELMUX_SERVER_PROT is not the name of a setting: did you mean MODELMUX_SERVER_PORT?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("VERTEX_PROJECT_ID", "VERTEX_PROJECT"), ("GOOGLE_PROJECT", "VERTEX_PROJECT"),
+        ("GCP_PROJECT", "VERTEX_PROJECT"), ("VERTEX_PROJCT", "VERTEX_PROJECT"), ("VERTEX_LOCATIN", "VERTEX_LOCATION"),
+        ("GOOGLE_CLOUD_REGION", "VERTEX_LOCATION"), ("CLOUDSDK_COMPUTE_REGION", "VERTEX_LOCATION"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_may_hold_the_missing_project_or_location_is_warned_of(
+    name: str, right: str, place: Place
+) -> None:
+    expected = f"{name} is not the name of a setting: did you mean {right}?"
+    assert place.load(environment={name: "value"}).warnings == [f"environment: {expected}"]
+    place.dotenv.write_text(f"{name}=value\n")
+    assert place.load().warnings == [f"{place.dotenv}: {expected}"]
+    assert place.load(environment={right: "value"}).warnings == []  # it is not missing
+    place.dotenv.write_text(f"{name}=\n")
+    assert place.load().warnings == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "warned"),
+    [
+        ("url = 'https://x/v1/projects/p/locations/eu/publishers/anthropic/models/claude-opus-5'", []),
+        ("project = 'p'", ["GCP_REGION"]),
+        ("locations = ['eu']", ["GCP_PROJECT"]),
+        ("region = 'eu'\nproject = 'p'", []),
+        ("deployments = [{project = 'p'}, {project = 'q', location = 'eu'}]", ["GCP_REGION"]),
+        ("location = 'eu'\ndeployments = [{project = 'p'}, {url = 'https://x/v1'}]", []),
+    ],
+)
+def test_a_variable_for_other_programs_is_not_warned_of_where_nothing_needs_it(
+    entry: str, warned: list[str], place: Place
+) -> None:
+    place.user.write_text(f"[[vertex.models]]\nname = 'claude-opus-5'\n{entry}\n")
+    warnings = place.load(environment={"GCP_PROJECT": "p", "GCP_REGION": "eu"}).warnings
+    assert [warning.split()[1] for warning in warnings] == warned
+
+
+def test_a_default_model_with_a_url_needs_no_project(place: Place) -> None:
+    place.user.write_text("[vertex]\nurl = 'https://x/v1/projects/p/locations/eu/publishers/anthropic/models/m'\n")
+    assert place.load(environment={"GCP_PROJECT": "p"}).warnings == []
+
+
+def test_every_other_name_is_read_by_nothing_and_has_a_right_name_that_is_read() -> None:
+    read = {env.name for setting in settings() for env in setting.env}
+    for right, names in OTHER_NAMES.values():
+        assert right in read
+        assert read.isdisjoint(names)
 
 
 def test_a_variable_for_other_programs_that_overrules_a_file_is_warned_of(place: Place) -> None:

@@ -45,4 +45,4 @@ def test_warnings_are_those_of_the_day() -> None:
     assert dated.warning(card) == "claude-opus-4-8 may be retired from 2027-01-31 on, in 60 days; move to a newer model"
     assert dated.warning(card) is dated.warning(card)
     clock[0] += 86_400 * 60
-    assert dated.warning(card) == "claude-opus-4-8 may be retired since 2027-01-31; move to a newer model"
+    assert dated.warning(card) == "claude-opus-4-8 may be retired already (from 2027-01-31 on); move to a newer model"

@@ -46,7 +46,7 @@ _NEXT: Final = (
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="Serve this model, optionally under another name. Repeatable; by default the whole catalog.",
+    help="Serve this model, optionally under another name. Repeatable; by default all that are not retired.",
 )
 @click.option("--credentials", metavar="FILE", help="Credential file instead of Application Default Credentials.")
 @click.option("--api-key", metavar="KEY", help="API key that clients have to send.")

@@ -19,12 +19,12 @@ def path(config_path: Path | None, as_json: bool) -> None:
     """Show which files are read. Earlier ones take precedence; the environment and the command line come first."""
     files = config_files(os.environ, file=config_path, dotenv=DOTENV)
     if as_json:
-        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state(p)} for p in files])
+        print_json([{"path": str(p.path.absolute()), "kind": p.kind, "state": state_of(p)} for p in files])
         return
     width = max(len(_kind(file)) for file in files)
     for file in files:
-        click.echo(f"{state(file):<8}  {_kind(file):<{width}}  {file.path}")
-    if not any(state(file) == "read" for file in files):
+        click.echo(f"{state_of(file):<10}  {_kind(file):<{width}}  {file.path}")
+    if not any(state_of(file) in ("read", "unreadable") for file in files):
         print_lines("hint", ["`modelmux config init` writes a configuration"], "cyan")
 
 
@@ -32,8 +32,14 @@ def _kind(file: ConfigFile) -> str:
     return "variables" if file.kind == ".env" else file.kind
 
 
-def state(file: ConfigFile) -> str:
-    """``read``, ``absent``, or ``not read`` if another file was named explicitly."""
+def state_of(file: ConfigFile) -> str:
+    """``read``, ``absent``, ``unreadable`` for this user, or ``not read`` if another file was named explicitly."""
     if not file.read:
         return "not read"
-    return "read" if file.path.exists() else "absent"
+    try:
+        file.path.stat()
+    except PermissionError:
+        return "unreadable"
+    except OSError:
+        return "absent"
+    return "read" if os.access(file.path, os.R_OK) else "unreadable"

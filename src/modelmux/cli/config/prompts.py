@@ -44,7 +44,7 @@ def ask_location() -> str:
 
 
 def ask_models(location: str) -> list[Model]:
-    """The models to serve; an empty list for the whole catalog."""
+    """The models to serve; an empty list for the whole catalog, of which retired models are not offered."""
     today = Runtime().today()
     cards = [card for card in builtin().cards if card.served_in(location)]
     cards.sort(key=lambda card: card.is_retired(today))
@@ -58,7 +58,7 @@ def ask_models(location: str) -> list[Model]:
             return []
         return [parse_model(_by_number(word, [card.base for card in cards])) for word in words]
 
-    return _ask("Models to serve: numbers or names, or all", parse, "all")
+    return _ask("Models to serve: numbers or names, or all that are not retired", parse, "all")
 
 
 def _with_retirement(card: ModelCard, today: date) -> str:
@@ -78,7 +78,7 @@ def _by_number(word: str, names: list[str]) -> str:
 def ask_credentials() -> str | None:
     """A credential file; None for Application Default Credentials."""
     file = gcloud.credentials(os.environ)
-    state = str(file) if file else "none; `gcloud auth application-default login` creates them"
+    state = str(file) if file else "none; `gcloud auth application-default login` creates them (docs/google-setup.md)"
     click.echo(f"Application Default Credentials: {state}", err=True)
 
     def parse(text: str) -> str | None:

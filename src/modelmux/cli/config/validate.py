@@ -14,6 +14,7 @@ from modelmux.cli.output import exit_with_error, warn
 from modelmux.cli.start_lines import not_ready
 from modelmux.config import Loaded, build_routes
 from modelmux.runtime import Runtime
+from modelmux.upstream.google_auth.presence import find_credential_problem
 
 
 @click.command()
@@ -36,8 +37,8 @@ def report(loaded: Loaded) -> None:
         exit_with_error(problems, " ".join(hints) or None)
     warn(model_warnings(loaded.config))
     click.echo(f"valid: {_summary(loaded)}")
-    if (problem := not_ready(loaded.config.auth, os.environ)) is not None:
-        warn([f"it would serve, but not be ready: {problem}"])
+    if (failure := find_credential_problem(loaded.config.auth, os.environ)) is not None:
+        warn([f"it would serve, but not be ready: {not_ready(failure)}"])
 
 
 def _summary(loaded: Loaded) -> str:

@@ -24,7 +24,7 @@ from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, S
 from modelmux.cli.connect.served import served_names
 from modelmux.cli.connect.table import API_TITLES, Client, clients
 from modelmux.cli.connect.write import location, shown_location, writable_file, write_settings
-from modelmux.cli.doctor.command import result_line
+from modelmux.cli.doctor.report import result_line
 from modelmux.cli.doctor.result import Result
 from modelmux.cli.exit import USAGE
 from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config

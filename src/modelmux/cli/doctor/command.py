@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from modelmux.cli.doctor.credentials import check_credentials
 from modelmux.cli.doctor.files import check_files
 from modelmux.cli.doctor.live import check_live
 from modelmux.cli.doctor.models import check_models, check_origins
 from modelmux.cli.doctor.network import check_network
+from modelmux.cli.doctor.report import closing_lines, fold, result_line
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
 from modelmux.cli.doctor.service import check_service, system_context
 from modelmux.cli.options import config_options, load_dotenv_into_environment
-from modelmux.cli.sanitize import one_line
 from modelmux.runtime import Runtime
 from modelmux.version import __version__
 
-_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 #: One section of the report: name for machines, title, and the check.
 _Section = tuple[str, str, Callable[[], Iterable[Result]]]
 
@@ -33,6 +33,7 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of ``doctor`` and of its deprecated name."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON for machines."),
+        click.option("-v", "--verbose", is_flag=True, help="Show each deployment, with its URL and where it is set."),
         click.option("--live", is_flag=True, help="Also send a test request of one token to each deployment (billed)."),
         click.option("--system", is_flag=True, help="Check the system service: its configuration, in its environment."),
         config_options,
@@ -43,38 +44,52 @@ def doctor_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @doctor_options
-def doctor(config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool, system: bool) -> None:
+def doctor(
+    config_path: Path | None, overrides: dict[str, Any], live: bool, as_json: bool, verbose: bool, system: bool
+) -> None:
     """Check the configuration and everything it depends on; exit with 1 if a check fails."""
     if system:
         if config_path is not None:
             raise click.UsageError("--system and --config exclude each other")
-        run(system_context(overrides), live=live, as_json=as_json)
+        run(system_context(overrides), live=live, as_json=as_json, verbose=verbose)
         return
     environment = dict(os.environ)
     load_dotenv_into_environment()
-    run(DoctorContext(config_path, overrides, environment, os.environ), live=live, as_json=as_json)
+    context = DoctorContext(config_path, overrides, environment, os.environ)
+    run(context, live=live, as_json=as_json, verbose=verbose)
 
 
-def run(context: DoctorContext, *, live: bool, as_json: bool) -> None:
-    """Run all sections in order and print results as they arrive. Exits with 1 if a check failed."""
+def run(context: DoctorContext, *, live: bool, as_json: bool, verbose: bool = False) -> None:
+    """Run all sections in order and print each result as it arrives. Exits with 1 if a check failed.
+
+    :param verbose: print each deployment on a line of its own.
+    """
     results: list[tuple[str, Result]] = []
     for name, title, check in _sections(context, Runtime().today(), live=live):
-        first = True
-        for result in check():
-            results.append((name, result))
-            if not as_json:
-                if first:
-                    click.echo(click.style(title, bold=True))
-                first = False
-                click.echo(result_line(result))
-    failed = sum(result.status == "fail" for _, result in results)
-    warned = sum(result.status == "warn" for _, result in results)
+        of_section: list[Result] = []
+        arriving = _collect(check(), of_section)
+        if name == "models" and not verbose:
+            arriving = iter(fold(list(arriving)))
+        for number, result in enumerate(arriving):
+            if as_json:
+                continue
+            if number == 0:
+                click.echo(click.style(title, bold=True))
+            click.echo(result_line(result, with_hint=result.status != "fail"))  # theirs are in the closing lines
+        results += [(name, result) for result in of_section]
     if as_json:
         click.echo(_json(results))
     else:
-        click.echo(_verdict(failed, warned, live=live))
-    if failed:
+        click.echo("\n".join(closing_lines([result for _, result in results], live=live)))
+    if any(result.status == "fail" for _, result in results):
         raise SystemExit(1)
+
+
+def _collect(results: Iterable[Result], collected: list[Result]) -> Iterator[Result]:
+    """The results as they arrive, each of which is added to a list."""
+    for result in results:
+        collected.append(result)
+        yield result
 
 
 def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Section]:
@@ -96,23 +111,7 @@ def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Secti
     return sections
 
 
-def result_line(result: Result) -> str:
-    """One line of a report."""
-    # Padded before it is coloured: colour codes have no width.
-    mark = click.style(f"{result.status:<4}", fg=_COLOURS[result.status])
-    hint = f"  {click.style('hint', fg='cyan')}: {result.hint}" if result.hint else ""
-    return f"  {mark}  {result.check}: {one_line(result.detail)}{hint}"
-
-
-def _verdict(failed: int, warned: int, *, live: bool) -> str:
-    counts = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in ((failed, "problem"), (warned, "warning"))
-              if count]  # fmt: skip
-    if counts:
-        return f"\n{' and '.join(counts)}."
-    return "\nNo problems found." + ("" if live else " Add --live to send a test request to every deployment.")
-
-
 def _json(results: list[tuple[str, Result]]) -> str:
-    checks = [{"section": name, **msgspec.to_builtins(result)} for name, result in results]
+    checks = [{"section": name, **msgspec.to_builtins(replace(result, repeats=False))} for name, result in results]
     ok = all(result.status != "fail" for _, result in results)
     return msgspec.json.format(msgspec.json.encode({"version": __version__, "ok": ok, "checks": checks})).decode()

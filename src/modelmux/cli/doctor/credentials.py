@@ -17,6 +17,8 @@ from modelmux.upstream.trust import Trust
 
 #: Seconds for the whole check; probing for a missing metadata server takes longest.
 _TIMEOUT: Final = 30.0
+#: What the check of the file reports as well.
+_OF_FILE: Final = (FailureCause.FILE_MISSING, FailureCause.FILE_UNREADABLE)
 
 
 def check_credentials(context: DoctorContext) -> Iterator[Result]:
@@ -47,7 +49,8 @@ def check_credentials(context: DoctorContext) -> Iterator[Result]:
         failure = outcome.error()
         message = failure.message.rstrip(".")
         detail = message if outcome.cause is FailureCause.NO_DEFAULT else f"{message} ({failure.detail})"
-        yield Result("access token", "fail", detail, failure.hint, elapsed_ms)
+        repeats = context.reported_credentials and outcome.cause in _OF_FILE
+        yield Result("access token", "fail", detail, failure.hint, elapsed_ms, repeats)
         return
     context.token = outcome.token
     named = context.process.get("GOOGLE_CLOUD_QUOTA_PROJECT")

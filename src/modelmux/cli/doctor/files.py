@@ -29,7 +29,7 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
         )
     except ConfigError as error:
         for problem in error.problems:
-            hint = error.hint or "correct it; `modelmux config show` shows all values"
+            hint = error.hint or "correct it; docs/configuration.md lists all settings"
             if context.of_service:
                 hint = f"correct {context.config_path}; `modelmux config init --system` writes one"
             yield Result("settings", "fail", problem, hint)
@@ -44,10 +44,14 @@ def check_files(context: DoctorContext) -> Iterator[Result]:
         if layer.name == str(DOTENV):
             yield _file(layer, DOTENV)
     for warning in context.loaded.warnings:
-        yield Result("settings", "warn", warning, "it still works, but change it soon")
+        yield Result(
+            "settings", "warn", warning, "change it: a deprecated name works for now, a misspelt one sets nothing"
+        )
     key_file = context.loaded.config.auth.service_account_file
     if key_file is not None and not context.of_service:  # there it is checked with the service
-        yield _key_file(expand_user(key_file))
+        result = _key_file(expand_user(key_file))
+        context.reported_credentials = result.status == "fail"
+        yield result
     try:
         configured_trust(context.loaded.config.tls.ca_file, {})
     except ConfigError as error:

@@ -22,11 +22,12 @@ from modelmux.wire.http import Timeouts
 MAX_CONCURRENT: Final = 4
 _TIMEOUTS: Final = Timeouts(connect=10.0, pool=30.0, send=10.0, first_byte=30.0, idle=10.0)
 _ENABLE: Final = (
-    "open the model's card in the Model Garden of the Google Cloud console, for this project, and press Enable"
+    "open the model's card in the Model Garden of the Google Cloud console, for this project, and press Enable "
+    "(docs/google-setup.md)"
 )
 _QUOTA: Final = (
     "if nothing else uses this project, it is 0: request quota on the console's page IAM & Admin > Quotas (filter by "
-    "the base model), or use another location"
+    "the base model; docs/google-setup.md), or use another location"
 )
 _SHARING: Final = "enable it in the model's card in the Model Garden, or with the setPublisherModelConfig API"
 _PERMISSION: Final = (

@@ -25,6 +25,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
     :param detail: what was found.
     :param hint: what to do; set unless ``status`` is ``ok``.
     :param ms: how long it took, where that is informative.
+    :param repeats: it follows from a failure that was reported before, so its remedy is that one's. Not for machines.
     """
 
     check: str
@@ -32,6 +33,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
     detail: str
     hint: str | None = None
     ms: int | None = None
+    repeats: bool = False
 
 
 @dataclass
@@ -46,6 +48,7 @@ class DoctorContext:
     :param dotenv: the file with more variables; None if none is read.
     :param of_service: the system service is checked, from which others may run.
     :param group: that may read files with secrets: the service's.
+    :param reported_credentials: a failure of the credentials was reported, so that of the access token repeats it.
     :param broken: what was reported as a failure and keeps everything else from connecting, such as ``tls.ca_file``.
     """
 
@@ -58,6 +61,7 @@ class DoctorContext:
     served: list[tuple[Route, bool]] = field(default_factory=list)
     token: str | None = field(default=None, repr=False)
     quota_project: str | None = None
+    reported_credentials: bool = False
     broken: str | None = None
     dotenv: Path | None = DOTENV
     of_service: bool = False

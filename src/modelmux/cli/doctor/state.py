@@ -10,6 +10,7 @@ from typing import Final
 
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config
+from modelmux.config.home import visible
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
 from modelmux.store.open_responses import (
     FILE_NAME,
@@ -71,7 +72,7 @@ def check_store(config: Config, state: LocalState) -> Result:
         return Result(_STORE, "warn", f"turned off: {state.problem}", STORE_REMEDY)
     path = state.directory / FILE_NAME
     problem, remedy = unwritable(state.directory), STORE_REMEDY
-    if problem is None and path.exists():
+    if problem is None and visible(path):
         problem, remedy = file_problem(path), FILE_REMEDY
     if problem is not None:
         return Result(_STORE, "warn", f"turned off: {problem}", remedy)
@@ -81,7 +82,7 @@ def check_store(config: Config, state: LocalState) -> Result:
 def unwritable(directory: Path) -> str | None:
     """Why a directory cannot be created or written to by the user of this command; None if it can. A file without a
     name is created in it, or in the nearest parent that exists: permissions do not tell of systems such as /proc."""
-    existing = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
+    existing = next((path for path in (directory, *directory.parents) if visible(path)), Path("/"))
     if not existing.is_dir():
         return f"{directory}: {existing} is not a directory"
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.service.checks import Checked, check_system, this_program
 from modelmux.cli.service.managers import ServicePlan, launchd, systemd_system, systemd_user
@@ -21,12 +22,12 @@ _system = click.option("--system/--user", "system", default=None,
                        help="System service or user service; by default a system service for root.")  # fmt: skip
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def service() -> None:
     """Run the gateway as a systemd or launchd service."""
 
 
-@service.command()
+@service.command(short_help="Install the service and start it, now and at every boot or login.")
 @_system
 @click.option("--dry-run", is_flag=True, help="Print the file and the commands, and change nothing.")
 @click.option("--no-start", is_flag=True, help="Write the file without starting the service.")
@@ -96,7 +97,7 @@ def uninstall(system: bool | None, dry_run: bool) -> None:
     click.echo(f"removed {plan.file}")
 
 
-@service.command()
+@service.command(short_help="Show whether it is installed, and which gateways run.")
 @_system
 def status(system: bool | None) -> None:
     """Show whether the service is installed and which gateways are running."""

@@ -2,8 +2,7 @@
 
 It binds the sockets and forks; a worker that exits is started again, with growing delays if that repeats. It owns
 signals, status file and service manager. One selector and no event loop, and no thread that lasts through a fork but
-one that waits for the log's reader: such a process can fork at any time. Not in this module: requests. None of them
-waits for this process.
+one that waits for the log's reader: such a process can fork at any time. No request waits for it.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ class SupervisorOptions:
     """What the supervisor needs.
 
     :param sockets: one for each worker; the same one each time where the platform cannot spread connections.
-    :param read: reads the configuration.
     :param host: where the sockets listen.
     :param jitter: a random number from 0 to 1.
+    :param reported_credentials: why there are no credentials, if the log has that already.
     """
 
     config: Config
@@ -70,6 +69,7 @@ class SupervisorOptions:
     state: LocalState
     drain: DrainSettings
     jitter: Callable[[], float]
+    reported_credentials: str | None = None
 
 
 class Supervisor:
@@ -202,6 +202,7 @@ class Supervisor:
                     drain=self._drain,
                     log=self._log,
                     state=self._options.state,
+                    reported_credentials=self._options.reported_credentials if slot.incarnation == 1 else None,
                 )
             )
         except SystemExit as end:

@@ -54,6 +54,7 @@ class WorkerOptions:
     :param incarnation: counts the processes that ran in the slot of this worker.
     :param sockets: the listening sockets of all workers; that of this one is at ``number - 1``.
     :param link: its end of the socket pair.
+    :param reported_credentials: as ``Gateway.reported_credentials``.
     :param heartbeat: seconds between two reports if nothing changes.
     """
 
@@ -68,6 +69,7 @@ class WorkerOptions:
     drain: DrainSettings
     log: Logger
     state: LocalState
+    reported_credentials: str | None = None
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -79,6 +81,7 @@ def run_worker(options: WorkerOptions) -> int:
     log = WorkerLog(options.log, options.number)
     # The supervisor has logged the warnings.
     gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False, worker=options.number)
+    gateway.reported_credentials = options.reported_credentials
     gateway.metrics.read_log_drops = options.log.dropped
     gateway.body_memory.on_burst_over = MemoryReturner()
     server = WorkerServer(options, gateway, log)

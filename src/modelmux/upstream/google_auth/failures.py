@@ -21,7 +21,10 @@ from modelmux.upstream.trust import REMEDY
 from modelmux.wire.redaction import redacted
 
 _LOGIN = "Run `gcloud auth application-default login` as the user the gateway runs as."
-_LOGIN_STEPS = f"{_LOGIN} docs/google-setup.md has all steps."
+_SET_UP = (
+    f"Set auth.service_account_file, or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN} "
+    "See docs/google-setup.md."
+)
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
 _IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+@[^\s@\"'<>]+")
 #: A word of the path of a page, and a page of Google's: people should read where to find a remedy. What is random has
@@ -90,7 +93,7 @@ _MESSAGES: dict[FailureCause, tuple[str, str]] = {
     ),
     FailureCause.NO_DEFAULT: (
         "No Google credentials were found.",
-        f"Set auth.service_account_file or GOOGLE_APPLICATION_CREDENTIALS, or attach a service account. {_LOGIN_STEPS}",
+        _SET_UP,
     ),
     FailureCause.METADATA_ABSENT: (
         "The metadata server of Google Cloud returned no access token.",

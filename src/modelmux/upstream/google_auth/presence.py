@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from google.auth import environment_vars
 
-from modelmux.config.home import expand_user
+from modelmux.config.home import expand_user, visible
 from modelmux.config.schema import AuthConfig
 from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure, classify
 from modelmux.upstream.google_auth.loaders import Loader, default_file, service_account_file, service_account_info
@@ -40,7 +40,7 @@ def find_credential_problem(
     if auth.service_account_file is not None:
         return _problem_of_file(expand_user(auth.service_account_file))
     path = default_file()
-    if environment.get(environment_vars.CREDENTIALS) or (path and Path(path).exists()):
+    if environment.get(environment_vars.CREDENTIALS) or (path and visible(Path(path))):
         return _problem_of_file(expand_user(path or ""))
     if _may_have_metadata_server(environment, product_name):
         return None

@@ -132,7 +132,7 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = re.sub(r"(?m)^ +(\d+)  .*\n", "", said.stderr)  # the catalog's models
     check_snapshot("config_init_asked", dataclasses.replace(said, stderr=re.sub(r"1 to \d+", "1 to N", shown)))
     listed = dict(re.findall(r"(?m)^ +\d+  (\S+) *(.*)$", said.stderr))
-    assert listed["claude-haiku-4-5"] == "may be retired since 2026-10-15; move to claude-haiku-5-5"
+    assert listed["claude-haiku-4-5"] == "may be retired already (from 2026-10-15 on); move to claude-haiku-5-5"
     assert listed["claude-opus-4"].startswith("was retired on 2026-09-14")
     assert listed["claude-sonnet-5-5"] == ""
     assert next(iter(listed)) == "claude-sonnet-5-5", "the everyday model"
@@ -141,6 +141,17 @@ def test_by_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (config.vertex.project, config.vertex.location) == ("from-gcloud", "eu")
     assert [m.name for m in config.vertex.models] == [builtin().cards[0].base, "claude-haiku-4-5"]
     assert (config.auth.service_account_file, config.server.api_keys) == ("~/key.json", [])
+
+
+def test_all_models_are_those_that_are_not_retired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_interactively(monkeypatch, tmp_path, "config", "init", input="my-project\n\nall\n\n\n")
+    assert result.code == 0
+    assert "Models to serve: numbers or names, or all that are not retired [all]" in result.stderr
+    served = run("models", "--json", home=tmp_path).stdout
+    assert '"claude-haiku-4-5"' in served
+    assert '"claude-opus-4"' not in served
+    assert re.search(r"(?m)^ +\d+  claude-opus-4 .*was retired on", result.stderr), "it is listed"
+    assert "`modelmux doctor --live` checks the setup" in result.stdout.splitlines()[-1]
 
 
 def test_no_is_the_answer_that_enter_gives_to_replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

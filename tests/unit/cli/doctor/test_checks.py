@@ -110,7 +110,7 @@ def test_each_model_is_shown_with_its_url_and_who_said_so(tmp_path: Path) -> Non
     assert found[1].detail.startswith("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/")
     assert found[1].detail.endswith("(config.toml:4)")
     assert (found[2].check, found[2].status) == ("fast", "warn")
-    assert "may be retired since 2026-10-15" in found[2].detail
+    assert "may be retired already (from 2026-10-15 on)" in found[2].detail
     assert [r for r in check_models(one, date(2026, 8, 1)) if r.status != "ok"] == []
     (soon,) = [r for r in check_models(one, date(2026, 9, 1)) if r.status == "warn"]
     assert soon.detail == (
