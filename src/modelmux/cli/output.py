@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -23,11 +23,13 @@ def colours(environment: Mapping[str, str] = os.environ) -> bool | None:
     return True if environment.get("FORCE_COLOR", "0") not in ("", "0") else None
 
 
-def exit_with_error(problems: list[str], hint: str | None = None, *, code: int = 1) -> NoReturn:
-    """Print what is wrong and what to do, and exit."""
+def exit_with_error(problems: list[str], hint: str | Sequence[str] | None = None, *, code: int = 1) -> NoReturn:
+    """Print what is wrong and what to do, and exit.
+
+    :param hint: a remedy, or several, each of which gets a line.
+    """
     print_lines("error", problems, "red")
-    if hint:
-        print_lines("hint", [hint], "cyan")
+    print_lines("hint", filter(None, [hint] if isinstance(hint, str) else hint or ()), "cyan")
     raise SystemExit(code)
 
 

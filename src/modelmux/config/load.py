@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -163,16 +164,20 @@ def parse(text: str, options: Mapping[str, Any] | None = None) -> Config:
         raise ConfigError([str(error)]) from None
 
 
-def load_text(text: str, name: str) -> Loaded:
-    """Settings from TOML text alone, with their origins.
+def load_text(text: str, name: str, environment: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Loaded:
+    """Settings from TOML text, with their origins; as from a named file, in an environment if one is given.
 
     :param name: what origins call the text.
-    :raises ConfigError: not TOML, unknown keys, wrong types.
+    :raises ConfigError: not TOML, unknown keys, wrong types; every problem of the environment.
     """
     try:
-        return _combine([parse_source(text, name)])
+        sources = [environment_source(environment)] if environment is not None else []
+        if dotenv is not None:
+            with contextlib.suppress(FileNotFoundError):
+                sources.append(_read(ConfigFile(dotenv, ".env")))
+        return _combine([*sources, parse_source(text, name)])
     except UnreadableSource as error:
-        raise ConfigError([str(error)]) from None
+        raise ConfigError([str(error)], hint=error.hint) from None
 
 
 def _config_of(source: ConfigSource, options: Mapping[str, Any] | None) -> Config:

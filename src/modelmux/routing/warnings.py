@@ -31,12 +31,16 @@ def unknown_models(routes: Routes, catalog: Catalog) -> list[tuple[str, str]]:
     messages: dict[tuple[str, str], None] = {}
     for route in routes.routes:
         for card in (deployment.card for deployment in route.deployments):
-            if not card.known and card.retired_on is None:
-                messages[(route.name, _unknown(card, catalog))] = None
+            message = unknown_model(card, catalog)
+            if message is not None:
+                messages[(route.name, message)] = None
     return list(messages)
 
 
-def _unknown(card: ModelCard, catalog: Catalog) -> str:
+def unknown_model(card: ModelCard, catalog: Catalog) -> str | None:
+    """A message for a model without a card in the catalog; None for others."""
+    if card.known or card.retired_on is not None:
+        return None
     nearest = catalog.nearest(card.id)
     meant = f"did you mean {nearest}? If not, " if nearest else ""
     return (

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Final
 
-from modelmux.catalog import Catalog, builtin, builtin_prices
+from modelmux.catalog import Catalog, builtin, builtin_prices, lifecycle_warning
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.cors_origins import read_origins
+from modelmux.config.locations import model_in
 from modelmux.config.paths import KeyPath
 from modelmux.config.price_overrides import add_prices
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
-from modelmux.routing.warnings import route_warnings, unknown_models
+from modelmux.routing.warnings import route_warnings, unknown_model, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
 from modelmux.upstream.downloads.url_guard import UrlGuard
@@ -53,15 +55,27 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     return [_with_origin(problem, loaded) for problem in problems], list(dict.fromkeys(hints))
 
 
-def model_warnings(config: Config) -> list[str]:
-    """Configured models that retire, are retired, or are not in the catalog; a sentence for each.
+def model_warnings(loaded: Loaded) -> list[str]:
+    """Configured models that retire, are retired, or are not in the catalog: a sentence for each, with its origin."""
+    config = loaded.config
+    today, catalog = Runtime().today(), _catalog(config)
+    try:
+        routes = build_routes(config, catalog, today)
+    except ConfigError:  # reported by _routes; what is known of the models themselves does not depend on it
+        pairs = dict.fromkeys(_entry_warnings(config, catalog, today))
+    else:
+        pairs = dict.fromkeys((*route_warnings(routes, today), *unknown_models(routes, catalog)))
+    return [_with_origin(f"vertex.models {name!r}: {sentence}", loaded) for name, sentence in pairs]
 
-    :raises ConfigError: no routes can be built.
-    """
-    today, catalog = Runtime().today(), config.build_catalog()
-    routes = build_routes(config, catalog, today)
-    pairs = (*route_warnings(routes, today), *unknown_models(routes, catalog))
-    return [f"vertex.models {name!r}: {sentence}" for name, sentence in pairs]
+
+def _entry_warnings(config: Config, catalog: Catalog, today: date) -> Iterator[tuple[str, str]]:
+    """Pairs of the name of an entry and a message about its models."""
+    for entry in config.vertex.models:
+        own = [(entry.model, entry.url), *((each.model, each.url) for each in entry.deployments)]
+        ids = [model or model_in(url or "") for model, url in own if model or url]
+        for card in map(catalog.card, ids or [config.vertex.model or entry.name]):
+            messages = (lifecycle_warning(card, today), unknown_model(card, catalog))
+            yield from ((entry.name, message) for message in messages if message is not None)
 
 
 def _cards(config: Config) -> None:

@@ -38,12 +38,13 @@ def edit(config_path: Path | None) -> None:
     _create(path)
     while True:
         _open(editor, path)
-        problems, hint = _check(path)
+        problems, hints = _check(path)
         if not problems:
             break
         if not prompts.interactive():
-            exit_with_error(problems, hint)
+            exit_with_error(problems, hints)
         print_lines("error", problems, "red")
+        print_lines("hint", hints, "cyan")
         if not click.confirm("Edit it again?", default=True, err=True):
             raise SystemExit(1)
     click.echo(f"valid: {path}")
@@ -89,9 +90,10 @@ def _open(editor: list[str], path: Path) -> None:
         exit_with_error([f"{editor[0]} exited with code {code}"], f"{path} is as the editor left it.")
 
 
-def _check(path: Path) -> tuple[list[str], str | None]:
+def _check(path: Path) -> tuple[list[str], list[str]]:
+    """What is wrong, and remedies."""
     try:
         problems, hints = config_problems(load_all(file=path))
     except ConfigError as error:
-        return error.problems, error.hint
-    return problems, " ".join(hints) or None
+        return error.problems, [error.hint] if error.hint else []
+    return problems, hints

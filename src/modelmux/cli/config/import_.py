@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import click
 
 from modelmux.catalog import builtin
 from modelmux.cli.config.atomic_write import write_private_file
-from modelmux.cli.config.checks import config_problems, model_warnings
 from modelmux.cli.config.litellm import Import
-from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
-from modelmux.config import ConfigError
+from modelmux.cli.config.validate import exit_if_wrong
+from modelmux.cli.options import DOTENV
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
+from modelmux.config import ConfigError, Loaded
 from modelmux.config.home import expand_user
 from modelmux.config.load import load_text
 from modelmux.config.toml_writer import tables
@@ -33,9 +35,10 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
         exit_with_error([f"{file}: {error}"], "Pass the config.yaml with which LiteLLM's proxy is started.")
     text = f"# Converted from {file.name} by `modelmux config import`.\n{tables(conversion.settings).lstrip()}"
     _report(conversion)
-    _check(text)
+    loaded = _load(text, "stdout" if output is None else str(output))
     if output is None:
         click.echo(text, nl=False)
+        exit_if_wrong(loaded)
         return
     try:
         backup = write_private_file(expand_user(output), text, replace=force)
@@ -46,6 +49,7 @@ def import_(file: Path, output: Path | None, force: bool) -> None:
     if backup is not None:
         click.echo(f"kept the old file as {backup}")
     click.echo(f"wrote {output}")
+    exit_if_wrong(loaded, f"`modelmux config validate {shlex.quote(str(output))}` checks it again.")
 
 
 def _yaml(file: Path) -> Any:
@@ -70,12 +74,9 @@ def _report(conversion: Import) -> None:
     print_lines("not converted", (str(line) for line in conversion.report if not line.converted), "yellow")
 
 
-def _check(text: str) -> None:
-    """The result must be a valid configuration; what else `config validate` would find is a warning."""
+def _load(text: str, name: str) -> Loaded:
+    """The result as ``config validate`` would read it from a file of this name."""
     try:
-        loaded = load_text(text, "imported")
+        return load_text(text, name, os.environ, DOTENV)
     except ConfigError as error:
         exit_with_config_error(error)
-    problems, hints = config_problems(loaded)
-    warn(problems or model_warnings(loaded.config))
-    print_lines("hint", hints, "cyan")

@@ -31,14 +31,21 @@ def report(loaded: Loaded) -> None:
     """Print what was read and what is wrong with it; exit with 1 if anything is."""
     for source in describe_sources(loaded):
         click.echo(f"read {source}")
-    warn(loaded.warnings)
-    problems, hints = config_problems(loaded)
-    if problems:
-        exit_with_error(problems, " ".join(hints) or None)
-    warn(model_warnings(loaded.config))
+    exit_if_wrong(loaded)
     click.echo(f"valid: {_summary(loaded)}")
     if (failure := find_credential_problem(loaded.config.auth, os.environ)) is not None:
         warn([f"it would serve, but not be ready: {not_ready(failure)}"])
+
+
+def exit_if_wrong(loaded: Loaded, then: str = "") -> None:
+    """Print warnings, and everything for which the gateway would not start; exit with 1 if there is any.
+
+    :param then: what to do after the remedies of the problems.
+    """
+    warn([*loaded.warnings, *model_warnings(loaded)])
+    problems, hints = config_problems(loaded)
+    if problems:
+        exit_with_error(problems, [*hints, then])
 
 
 def _summary(loaded: Loaded) -> str:

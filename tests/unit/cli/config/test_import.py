@@ -171,15 +171,59 @@ def test_what_was_written_is_checked_like_any_configuration(tmp_path: Path) -> N
                         "vertex_project": "p", "vertex_location": "global"}}],
     })  # fmt: skip
     (tmp_path / "litellm.yaml").write_text(text)
-    said = run("config", "import", "litellm.yaml", home=tmp_path)
-    assert said.code == 0
-    assert "server.api_keys[0]: it is a well-known example from manuals" in said.stderr
-    assert "hint: Generate a key" in said.stderr
-    assert "sk-1234" not in said.stderr
+    written = run("config", "import", "litellm.yaml", "--output", "out.toml", home=tmp_path)
+    assert (written.code, written.stdout) == (1, "wrote out.toml\n")
+    *lines, again = [line for line in written.stderr.splitlines() if not line.startswith("converted")]
+    warning, error, hint = lines
+    assert warning.startswith("warning: out.toml:5: vertex.models 'fast': claude-haiku-55 is not in the catalog")
+    assert "did you mean claude-haiku-5-5?" in warning
+    assert error == "error: out.toml:3: server.api_keys[0]: it is a well-known example from manuals"
+    assert hint.startswith("hint: Generate a key")
+    assert again == "hint: `modelmux config validate out.toml` checks it again."
+    assert "sk-1234" not in written.stderr
+    validated = run("config", "validate", "out.toml", home=tmp_path)
+    assert (validated.code, validated.stderr.splitlines()) == (1, lines), "one verdict"
+    printed = run("config", "import", "litellm.yaml", home=tmp_path)
+    assert printed.code == 1
+    assert printed.stdout == (tmp_path / "out.toml").read_text()
+    assert error.replace("out.toml", "stdout") in printed.stderr
     (tmp_path / "litellm.yaml").write_text(text.replace("sk-1234", "a-key-of-my-own-making"))
-    said = run("config", "import", "litellm.yaml", home=tmp_path)
-    assert "did you mean claude-haiku-5-5?" in said.stderr
-    assert "manuals" not in said.stderr
+    good = run("config", "import", "litellm.yaml", home=tmp_path)
+    assert good.code == 0
+    assert "did you mean claude-haiku-5-5?" in good.stderr
+    assert "manuals" not in good.stderr
+
+
+def test_what_the_environment_sets_is_not_missed(tmp_path: Path) -> None:
+    model = {"model": "vertex_ai/claude-haiku-5-5", "vertex_project": "os.environ/VERTEXAI_PROJECT"}
+    entries = [{"model_name": "fast", "litellm_params": model}]
+    (tmp_path / "litellm.yaml").write_text(yaml.safe_dump({"model_list": entries}))
+    without = run("config", "import", "litellm.yaml", home=tmp_path)
+    assert without.code == 1
+    assert "no Google Cloud project is set" in without.stderr
+    assert run("config", "import", "litellm.yaml", home=tmp_path, VERTEXAI_PROJECT="p", VERTEX_LOCATION="eu").code == 0
+    (tmp_path / ".env").write_text("VERTEX_PROJECT=p\nVERTEX_LOCATION=eu\n")
+    assert run("config", "import", "litellm.yaml", home=tmp_path).code == 0
+
+
+def test_models_are_checked_beside_other_problems(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[vertex]\nproject = "p"\n[[vertex.models]]\nname = "a"\nmodel = "claude-opuss-5"\nlocation = "mars"\n'
+        '[[vertex.models]]\nname = "b"\ndeployments = [{model = "claude-3-5-haiku", location = "eu"}]\n'
+        '[[vertex.models]]\nname = "claude-opus-4"\nlocation = "eu"\n'
+        '[[vertex.models]]\nname = "c"\n'
+        'url = "https://x/v1/projects/p/locations/eu/publishers/anthropic/models/claude-sonnett-5"\n'
+    )
+    result = run("config", "validate", "config.toml", home=tmp_path)
+    assert result.code == 1
+    assert "error: config.toml:3: vertex.models 'a': 'mars' is not a location" in result.stderr
+    warned = re.findall(r"warning: (config.toml:\d+): vertex.models '(\S+)': (\S+) (is not|was retired)", result.stderr)
+    assert warned == [
+        ("config.toml:3", "a", "claude-opuss-5", "is not"),
+        ("config.toml:7", "b", "claude-3-5-haiku@20241022", "was retired"),
+        ("config.toml:10", "claude-opus-4", "claude-opus-4@20250514", "was retired"),
+        ("config.toml:13", "c", "claude-sonnett-5", "is not"),
+    ]
 
 
 def test_reasons_are_true() -> None:

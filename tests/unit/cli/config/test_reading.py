@@ -195,6 +195,6 @@ def test_a_misspelt_model_is_a_warning_with_the_nearest_name(tmp_path: Path) -> 
     (tmp_path / "c.toml").write_text(text)
     said = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
     assert said.code == 0
-    assert "warning: vertex.models 'fast': claude-haiku-55 is not in the catalog" in said.stderr
+    assert "warning: c.toml:4: vertex.models 'fast': claude-haiku-55 is not in the catalog" in said.stderr
     assert "did you mean claude-haiku-5-5?" in said.stderr
     assert "[[catalog]]" in said.stderr
