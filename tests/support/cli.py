@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 import shlex
@@ -93,4 +94,6 @@ def check_snapshot(name: str, *results: CommandResult, replace: Mapping[str, str
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
     expected = file.read_text("utf-8") if file.exists() else f"{file} does not exist; {UPDATE}=1 writes it"
-    assert text == expected, f"{UPDATE}=1 writes {file.name} anew"
+    assert text == expected, f"{UPDATE}=1 writes {file.name} anew:\n" + "".join(
+        difflib.unified_diff(expected.splitlines(True), text.splitlines(True), "stored", "now")
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from modelmux.cli.service.command import service
+from modelmux.cli.main import main
 from modelmux.cli.service.managers import launchd, systemd_system, systemd_user
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="these commands are for systemd")
@@ -46,7 +46,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(service, [*arguments, "--user"])
+    return CliRunner().invoke(main, ["service", *arguments, "--user"])
 
 
 def file(tmp_path: Path) -> Path:

@@ -14,11 +14,9 @@ from click.testing import CliRunner, Result
 
 from modelmux.cli.config import init as init_module
 from modelmux.cli.config import system_file
-from modelmux.cli.config.command import config as config_command
 from modelmux.cli.doctor import service as doctor_service
-from modelmux.cli.doctor.command import doctor
+from modelmux.cli.main import main
 from modelmux.cli.service import access, checks, command, managers
-from modelmux.cli.service.command import service
 
 if sys.platform != "win32":
     import grp
@@ -106,12 +104,12 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def install(*arguments: str) -> Result:
-    return CliRunner().invoke(service, ["install", "--system", *arguments])
+    return CliRunner().invoke(main, ["service", "install", "--system", *arguments])
 
 
 def init(*arguments: str) -> Result:
     return CliRunner().invoke(
-        config_command, ["init", "--system", "--yes", "--project", "my-project", "--location", "global", *arguments]
+        main, ["config", "init", "--system", "--yes", "--project", "my-project", "--location", "global", *arguments]
     )
 
 
@@ -121,7 +119,7 @@ def test_a_configuration_is_written_where_the_service_reads_it(machine: Machine)
     assert "modelmux service install --system" in result.output
     assert stat.S_IMODE(machine.file.stat().st_mode) == 0o600
     assert init().exit_code == 1
-    assert CliRunner().invoke(config_command, ["init", "--system", "--path", "x", "--yes"]).exit_code == 2
+    assert CliRunner().invoke(main, ["config", "init", "--system", "--path", "x", "--yes"]).exit_code == 2
 
 
 def test_a_group_that_exists_gets_to_read_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,24 +211,24 @@ def test_doctor_looks_at_the_service_and_not_at_the_person(machine: Machine, mon
     monkeypatch.setenv("MODELMUX_SERVER_PORT", "no number")
     monkeypatch.setenv("VERTEX_PROJECT", "of-the-person")
     machine.write()
-    checked = section(CliRunner().invoke(doctor, ["--system", "--json"]))
+    checked = section(CliRunner().invoke(main, ["doctor", "--system", "--json"]))
     assert checked["unit"]["status"] == "warn"
     assert checked["files"]["hint"] == "`modelmux service install --system` makes it readable for the service"
     assert checked[str(machine.file)]["status"] == "ok"
     assert os.environ["HOME"] == "/nonexistent"
     assert "VERTEX_PROJECT" not in os.environ
-    assert CliRunner().invoke(doctor, ["--system", "--config", "x"]).exit_code == 2
+    assert CliRunner().invoke(main, ["doctor", "--system", "--config", "x"]).exit_code == 2
 
 
 def test_doctor_checks_the_program_of_the_installed_unit(machine: Machine) -> None:
     machine.write()
     machine.unit.write_text(f'[Service]\nExecStart="{machine.folder}/home/a b/modelmux" serve --config x\n')
-    checked = section(CliRunner().invoke(doctor, ["--system", "--json"]))
+    checked = section(CliRunner().invoke(main, ["doctor", "--system", "--json"]))
     assert checked["unit"]["status"] == "ok"
     assert f"{machine.folder}/home/a b/modelmux is in" in checked["program"]["detail"]
 
 
 def test_doctor_without_a_configuration_says_how_to_write_one(machine: Machine) -> None:
-    checked = section(CliRunner().invoke(doctor, ["--system", "--json"]))
+    checked = section(CliRunner().invoke(main, ["doctor", "--system", "--json"]))
     assert checked["configuration file"]["status"] == "fail"
     assert "config init --system" in checked["settings"]["hint"]
