@@ -396,6 +396,37 @@ def test_a_named_file_without_a_project_is_an_error_and_no_file_is_none(tmp_path
     assert "/projects/p/locations/global/" in run("explain", "1.json", home=tmp_path, VERTEX_PROJECT="p").stdout
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("", "The request body is empty."), (" \n", "The request body is empty."),
+        ('{"model": ', "The request body is not valid JSON: Input data was truncated."),
+        ("[]", "Invalid value for the request body: expected object, got array."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("more", [[], ["--dialect", "messages"], ["--dialect", "responses"]], ids=str)
+def test_what_is_not_a_request_is_an_error_without_a_guess(
+    body: str, problem: str, more: list[str], tmp_path: Path
+) -> None:
+    expected = f"error: 400: {problem}\nhint: Pass the JSON body of a request, as the client sends it: an object.\n"
+    by_stdin = run("explain", "-", *more, home=tmp_path, input=body)
+    assert (by_stdin.code, by_stdin.stdout, by_stdin.stderr) == (1, "", expected)
+    (tmp_path / "body.json").write_text(body)
+    by_file = run("explain", "body.json", *more, home=tmp_path)
+    assert (by_file.code, by_file.stdout, by_file.stderr) == (1, "", expected)
+
+
+def test_a_second_turn_that_is_not_a_request(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text(json.dumps(FIRST))
+    (tmp_path / "2.json").write_text("[]")
+    absent = run("explain", "1.json", "--turn2", "absent.json", home=tmp_path)
+    assert (absent.code, absent.stdout) == (1, ""), "nothing is shown of half of a comparison"
+    assert absent.stderr.startswith("error: absent.json: cannot be read: No such file or directory\nhint: ")
+    wrong = run("explain", "1.json", "--turn2", "2.json", home=tmp_path)
+    assert wrong.code == 1
+    assert wrong.stderr.endswith("hint: Pass the JSON body of a request, as the client sends it: an object.\n")
+
+
 def test_a_dash_is_stdin_once(tmp_path: Path) -> None:
     said = run("explain", "-", home=tmp_path, input=json.dumps(FIRST))
     assert (said.code, "claude-opus-5:streamRawPredict" in said.stdout) == (0, True)

@@ -11,7 +11,7 @@ import click
 from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.cli.exit import USAGE
-from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect
+from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect, holds_object
 from modelmux.cli.explain.messages import explain_messages
 from modelmux.cli.explain.translated import Translated, compare, show, translate
 from modelmux.cli.models import is_configured
@@ -23,7 +23,8 @@ from modelmux.errors import GatewayError
 from modelmux.runtime import Runtime
 
 _STDIN = Path("-")
-_DIALECT_HELP = "API of the request, guessed from its fields by default: " + ", ".join(DIALECTS) + "."
+_DIALECT_HELP = f"API of the request: {', '.join(SHORT_NAMES)}, or its full name. By default, guessed from its fields."
+_NOT_AN_OBJECT = "Pass the JSON body of a request, as the client sends it: an object."
 _STRICT_HELP = "Reject a request that would be changed. Default: server.strict."
 _TURN2_HELP = "The next request of the same conversation; checks that the first prompt is a prefix of it."
 
@@ -43,7 +44,7 @@ def explain(
     """Print the URLs, the exact body and all notices for the request in the file REQUEST, or in stdin for `-`.
 
     A name that is served by several models has a body for each, where they differ. If nothing is configured, the
-    project is PROJECT and the location global.
+    project is PROJECT and the location global. It exits with 1 if the request would be refused.
     """
     if request == turn2 == _STDIN:
         exit_with_error(["stdin cannot be both requests"], "Pass a file for one of the two.", code=USAGE)
@@ -54,8 +55,9 @@ def explain(
         exit_with_config_error(error)
     strict = config.server.strict if strict is None else strict
     body = _read(request)
+    is_object = holds_object(body)
     name = SHORT_NAMES.get(dialect, dialect) if dialect else guess_dialect(body)
-    guess = _Guess(None if dialect else name)
+    guess = _Guess(name if is_object and not dialect else None)
     is_relayed = name == "anthropic_messages"
     if turn2 is not None and is_relayed:
         guess.tell()
@@ -63,6 +65,7 @@ def explain(
     if betas and not is_relayed:
         guess.tell()
         exit_with_error(["--beta is for Messages"], "Add --dialect anthropic_messages, or leave it out.", code=USAGE)
+    next_body = None if turn2 is None else _read(turn2)
     try:
         if is_relayed:
             explain_messages(body, model, betas, routes.find, strict=strict)
@@ -75,14 +78,15 @@ def explain(
         guess.tell()
         _note_stream(first, prepared)
         _note_stored(first)
-        if turn2 is not None:
-            second = translate(DIALECTS[name], _read(turn2), model, routes.find, options)._replace(strict=strict)
+        if next_body is not None:
+            is_object = holds_object(next_body)
+            second = translate(DIALECTS[name], next_body, model, routes.find, options)._replace(strict=strict)
             _note_stored(second)
             compare(prepared, second.prepare(second.route.card))
     except GatewayError as error:
         guess.tell()
         where = f" ({error.param})" if error.param else ""
-        exit_with_error([f"{error.status}{where}: {error.message}"], error.hint)
+        exit_with_error([f"{error.status}{where}: {error.message}"], error.hint if is_object else _NOT_AN_OBJECT)
 
 
 def _config(config_path: Path | None, overrides: dict[str, Any]) -> Config:

@@ -38,6 +38,14 @@ _CHAT_PARTS: Final = frozenset({"image_url", "input_audio", "file", "refusal"})
 _RESPONSES_FIELDS: Final = frozenset({"input", "previous_response_id", "instructions", "max_output_tokens"})
 
 
+def holds_object(body: bytes) -> bool:
+    """Whether a body is a JSON object: all others are refused, whatever dialect they are meant for."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def guess_dialect(body: bytes) -> str:
     """The name of the dialect that a body has; Chat Completions if it could be of several, or mixes them."""
     try:
