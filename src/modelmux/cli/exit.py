@@ -62,7 +62,7 @@ def _wrong_usage(error: click.UsageError) -> NoReturn:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         raise SystemExit(USAGE)
-    message = error.format_message().removesuffix(".")
+    message = " ".join(error.format_message().split()).removesuffix(".")  # click lists choices on lines of their own
     exit_with_error([message[:1].lower() + message[1:]], _usage_remedy(error), code=USAGE)
 
 

@@ -7,7 +7,7 @@ import functools
 import os
 import socket
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, get_args
 
 import click
 
@@ -16,6 +16,7 @@ from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_enviro
 from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.start_lines import not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
+from modelmux.config.server_schema import LogLevel
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
 from modelmux.process.memory import MemoryReturner, retain_freed_memory
@@ -41,7 +42,7 @@ _FLUSH_INTERVAL: Final = 0.1
 @config_options
 @click.option("--host", help="Address to listen on; overrides server.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides server.port.")
-@click.option("--log-level", help="Overrides server.log_level.")
+@click.option("--log-level", type=click.Choice(get_args(LogLevel)), help="Overrides server.log_level.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Number of worker processes; overrides server.workers.")
 def serve(
     config_path: Path | None,

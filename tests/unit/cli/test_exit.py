@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from modelmux.cli.exit import run_and_exit, wants_debug
+from modelmux.cli.main import main
 from modelmux.cli.output import colours
 from support.cli import environment, run
 
@@ -107,6 +109,27 @@ def test_a_configuration_file_may_be_called_like_a_command(name: str, tmp_path: 
     assert run("--config", name, home=tmp_path).stderr.startswith(f"error: {name}: no such file\n")
 
 
+def every_command(group: click.Group, ctx: click.Context, *path: str) -> Iterator[tuple[str, ...]]:
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, ctx, *path, name)
+
+
+@pytest.mark.parametrize("path", [*every_command(main, click.Context(main))], ids=" ".join)
+def test_every_command_has_help_and_a_remedy_for_an_unknown_option(path: tuple[str, ...], tmp_path: Path) -> None:
+    shown = run(*path, "--help", home=tmp_path)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert shown.stdout.startswith(f"Usage: modelmux {' '.join(path)} ")
+    result = run(*path, "--no-such-option", home=tmp_path)
+    error, hint = result.stderr.splitlines()
+    assert (result.code, result.stdout) == (2, "")
+    assert error.startswith("error: no such option '--no-such-option'")
+    assert hint.startswith(f"hint: `modelmux {' '.join(path)} --help` lists ")
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -114,6 +137,8 @@ def test_a_configuration_file_may_be_called_like_a_command(name: str, tmp_path: 
         (["service", "stauts"], "unknown command 'stauts': did you mean `modelmux service status`?"),
         (["--port"], "option '--port' requires an argument"),
         (["explain"], "missing argument 'REQUEST'"),
+        (["completion"], "missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n"),
+        (["serve", "--log-level", "loud"], "invalid value for '--log-level': 'loud' is not one of 'trace', 'debug'"),
         (["explain", "-", "--dialct", "chat"], "no such option '--dialct'. (Did you mean one of: '--dialect'"),
     ],
 )

@@ -13,7 +13,8 @@ from modelmux.config.load import ConfigFile, config_files
 
 
 @click.command("path")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="As for `serve`.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="TOML file to read instead of those of the user and the system.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def path(config_path: Path | None, as_json: bool) -> None:
     """Show which files are read. Earlier ones take precedence; the environment and the command line come first."""
