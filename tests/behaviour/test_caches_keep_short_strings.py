@@ -7,7 +7,7 @@ from typing import Any
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
-from modelmux.server.http import connection
+from modelmux.server.http import head
 from modelmux.wire import request_head
 from modelmux.wire.http import HttpCall, Origin, Timeouts
 
@@ -15,16 +15,16 @@ LONG = 60_000
 
 
 def test_request_targets() -> None:
-    connection._read_target.cache_clear()
+    head._read_target.cache_clear()
     for number in range(300):
         path = f"/{number}" + "x" * LONG
-        assert connection._target(path.encode() + b"?q=1") == (path, path.encode(), b"q=1")
-        assert connection._target(b"/%d?q" % number)[1] == b"/%d" % number
-    info = connection._read_target.cache_info()
+        assert head.read_target(path.encode() + b"?q=1") == (path, path.encode(), b"q=1")
+        assert head.read_target(b"/%d?q" % number)[1] == b"/%d" % number
+    info = head._read_target.cache_info()
     assert info.currsize == info.maxsize
-    connection._read_target.cache_clear()
-    connection._target(b"/" + b"x" * LONG)
-    assert connection._read_target.cache_info().currsize == 0
+    head._read_target.cache_clear()
+    head.read_target(b"/" + b"x" * LONG)
+    assert head._read_target.cache_info().currsize == 0
 
 
 def test_accepted_keys() -> None:

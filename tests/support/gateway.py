@@ -7,7 +7,6 @@ from typing import Any
 
 from modelmux import Config
 from modelmux.app import Gateway
-from modelmux.server.loop_lag import LoopLag
 from modelmux.upstream.trust import VARIABLES
 from support.clock import current_runtime
 from support.fakes import FakeTokens, FakeUpstream
@@ -32,14 +31,4 @@ def gateway(upstream: FakeUpstream, **settings: Any) -> Gateway:
     vertex = {"project": PROJECT, "location": "global"} | settings.pop("vertex", {})
     config = Config.from_dict({"vertex": vertex, **settings})
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    app = Gateway(config, upstream=upstream, tokens=FakeTokens(), environment=environment, runtime=current_runtime())
-    app.readiness.loop_lag = LoopLagOfTests(on_reject=app.readiness.loop_lag.on_reject)
-    return app
-
-
-class LoopLagOfTests(LoopLag):
-    """Knows only the measurements that a test records. A timer would run inside of what a test counts, and the more
-    often the busier the machine is; real processes are measured in ``tests/chaos/test_overload_of_processes.py``."""
-
-    def _schedule(self) -> None:
-        pass
+    return Gateway(config, upstream=upstream, tokens=FakeTokens(), environment=environment, runtime=current_runtime())

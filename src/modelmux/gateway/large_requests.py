@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -48,14 +49,36 @@ class LargeRequests:
         return await loop.run_in_executor(self._thread, with_few_collections, function, *arguments)
 
 
+class _FewCollections:
+    """The threshold of the collector while functions that make many objects run, in any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._usual = (0, 0, 0)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._running == 0:
+                self._usual = gc.get_threshold()
+                first, *others = self._usual
+                gc.set_threshold(first and max(first, COLLECTED_AT), *others)  # one that is switched off stays so
+            self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._running == 0:
+                gc.set_threshold(*self._usual)
+
+
+_few_collections: Final = _FewCollections()
+
+
 def with_few_collections(function: Callable[..., T], *arguments: object) -> T:
-    """The result of a function that makes many objects. A collector that is switched off stays so."""
-    usual = gc.get_threshold()
-    gc.set_threshold(usual[0] and max(usual[0], COLLECTED_AT), *usual[1:])
-    try:
+    """The result of a function that makes many objects."""
+    with _few_collections:
         return function(*arguments)
-    finally:
-        gc.set_threshold(*usual)
 
 
 def is_costly(body: bytes) -> bool:

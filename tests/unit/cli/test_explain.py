@@ -401,7 +401,7 @@ def test_a_named_file_without_a_project_is_an_error_and_no_file_is_none(tmp_path
     [
         ("", "The request body is empty."), (" \n", "The request body is empty."),
         ('{"model": ', "The request body is not valid JSON: Input data was truncated."),
-        ("[]", "Invalid value for the request body: expected object, got array."),
+        ("[]", "Invalid value for the request body: expected an object, got an array."),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("more", [[], ["--dialect", "messages"], ["--dialect", "responses"]], ids=str)

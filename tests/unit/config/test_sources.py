@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,17 @@ def test_lines_are_those_of_the_statement(place: Place) -> None:
 def test_where_the_users_file_lies() -> None:
     assert user_file({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path("/x/modelmux/config.toml")
     assert user_file({"HOME": "/h"}) == Path("/h/.config/modelmux/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [
+        ("VERTEX_PROJECT", "vertex.project"),
+        ("MODELMUX_API_KEYS", "server.api_keys[0]"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "auth.service_account_file"),
+    ],
+)
+def test_a_variable_that_is_not_utf8_is_a_problem_and_not_shown(variable: str, setting: str, place: Place) -> None:
+    with pytest.raises(ConfigError) as caught:
+        place.load(environment={variable: os.fsdecode(b"p\xff")})
+    assert caught.value.problems == [f"environment {variable}: {setting}: it is not UTF-8; expected text that is"]

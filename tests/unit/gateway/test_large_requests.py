@@ -229,3 +229,28 @@ def test_a_large_request_is_collected_seldom_and_the_setting_comes_back(usual: i
         assert gc.get_threshold() == (usual, *before[1:])
     finally:
         gc.set_threshold(*before)
+
+
+def test_two_gateways_in_one_process_give_the_setting_back() -> None:
+    before = gc.get_threshold()
+    first_runs, second_runs = threading.Event(), threading.Event()
+
+    def first() -> None:
+        first_runs.set()
+        second_runs.wait(10)
+
+    try:
+        gc.set_threshold(700, *before[1:])
+        thread = threading.Thread(target=with_few_collections, args=(first,))
+        thread.start()
+        first_runs.wait(10)
+
+        def second() -> tuple[int, ...]:
+            second_runs.set()
+            thread.join()
+            return gc.get_threshold()
+
+        assert with_few_collections(second) == (COLLECTED_AT, *before[1:]), "the second one still runs"
+        assert gc.get_threshold() == (700, *before[1:])
+    finally:
+        gc.set_threshold(*before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
@@ -114,4 +115,5 @@ def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Secti
 def _json(results: list[tuple[str, Result]]) -> str:
     checks = [{"section": name, **msgspec.to_builtins(replace(result, repeats=False))} for name, result in results]
     ok = all(result.status != "fail" for _, result in results)
-    return msgspec.json.format(msgspec.json.encode({"version": __version__, "ok": ok, "checks": checks})).decode()
+    report = {"version": __version__, "ok": ok, "checks": checks}
+    return json.dumps(report, indent=2)  # in ASCII: a path need not be UTF-8
