@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +71,7 @@ class Snapshot:
 
     config: Config
     application: Application | Cors
+    known_path: Callable[[str], str | None]
     routes: DatedRoutes
     tokens: TokenSource
     fetcher: Fetcher
@@ -197,7 +198,7 @@ class Gateway:
         if self._logs_warnings:
             self._log_warnings(config, services.routes)
         served = Cors(application, origins) if origins else application
-        return Snapshot(config, served, services.routes, tokens, fetcher)
+        return Snapshot(config, served, application.known_path, services.routes, tokens, fetcher)
 
     def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
         """What answers the requests of each surface."""
@@ -235,6 +236,10 @@ class Gateway:
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
         """Count an error response; also those that the HTTP parser sends before there is a request."""
         self.metrics.count_error(error, status)
+
+    def known_path(self, path: str) -> str | None:
+        """The template of a served path; None for another."""
+        return self._current.known_path(path)
 
     @property
     def routes(self) -> Routes:

@@ -146,8 +146,8 @@ _TABLE: Final = (
     _server("internal", 500, None),
     _server("outside_geography", 500, "outside_geography", remedy=_OPERATOR, should_retry=False),
     _server(
-        "credentials", 500, "upstream_auth_error", remedy="Check [auth] in the gateway's configuration.",
-        anthropic_status=502, should_retry=False,
+        "credentials", 502, "upstream_auth_error", remedy="Check [auth] in the gateway's configuration.",
+        should_retry=False,
     ),
     _server("gateway_overloaded", 503, "gateway_overloaded", anthropic_type="overloaded_error", retry_after=1.0),
     _server("store_unavailable", 503, "store_unavailable", retry_after=1.0),

@@ -31,7 +31,7 @@ exception.
     │   ├── UpstreamTimeout          504  one of the timeouts expired; ``clock`` says which
     │   └── UpstreamBroken           502  the reply broke the protocol, or stopped before its end
     ├── OutsideGeography             500  the call would leave the route's geography
-    ├── CredentialsUnavailable       500  no Google access token is available
+    ├── CredentialsUnavailable       502  no Google access token is available
     ├── GatewayOverloaded            503  one of the gateway's own limits was reached
     ├── StoreUnavailable             503  stored responses cannot be read
     └── GatewayDraining              503  the process is shutting down
@@ -349,7 +349,7 @@ class OutsideGeography(GatewayError):
 
 
 class CredentialsUnavailable(GatewayError):
-    """500: no Google access token is available. Retrying from the client does not help."""
+    """502: no Google access token is available, as where Google rejects one. Retrying from the client does not help."""
 
     kind = KINDS["credentials"]
 

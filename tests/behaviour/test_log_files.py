@@ -62,7 +62,7 @@ def test_lines_are_json_in_a_private_file_and_hold_no_secret(tmp_path: Path) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
     events = [json.loads(line)["event"] for line in text.splitlines()]
-    assert events[:5] == [*["start"] * 4, "listening"]
+    assert events[:6] == [*["start"] * 5, "listening"]
     assert "request" in events
     for secret in ("secret-project-42", "ya29.secret", "a secret prompt"):
         assert secret not in text
@@ -94,8 +94,8 @@ def test_logs_follows_a_running_gateway_until_ctrl_c(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         assert follower.stdout is not None
-        started = [json.loads(follower.stdout.readline())["event"] for _ in range(5)]
-        assert started == [*["start"] * 4, "listening"]
+        started = [json.loads(follower.stdout.readline())["event"] for _ in range(6)]
+        assert started == [*["start"] * 5, "listening"]
         ask(process)
         events = [json.loads(follower.stdout.readline()) for _ in range(2)]
         assert [event["event"] for event in events] == ["attempt_failed", "request"]

@@ -5,6 +5,7 @@ Every dialect, through the gateway; what HTTP itself refuses, over a socket.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from modelmux.app import Gateway
 from support.asgi import request
-from support.fakes import FakeUpstream, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, PROJECT, ask, gateway
 from support.log_lines import Lines
 from support.served import Served
@@ -103,6 +104,16 @@ async def test_a_model_that_could_forge_a_line_is_not_quoted(model: str, shown: 
     assert line["requested_model"] == shown
     (normal,) = [fields for event, fields in log.lines if event == "request"]
     assert normal["requested_model"] == shown
+    assert normal["refused"] is True
+
+
+async def test_an_error_of_the_upstream_is_not_a_refusal_of_the_gateway() -> None:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    app, log = logged(error_reply(400, error))
+    assert (await request(app, "POST", "/v1/chat/completions", ask(model=MODEL), HEADERS)).status == 400
+    (normal,) = [fields for event, fields in log.lines if event == "request"]
+    assert (normal["status"], normal["refused"]) == (400, None)
+    assert refusals(log) == []
 
 
 @pytest.mark.parametrize(
@@ -127,6 +138,21 @@ async def test_paths_are_logged_without_what_clients_put_into_them(
     (line,) = refusals(log)
     assert (line["status"], line["method"], line["path"]) == (status, method, shown)
     assert "secret" not in repr(line)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses", "messages"])
+@pytest.mark.parametrize(
+    "extra", [{}, {"tools": [{}] * 20_000}, {"tools": [{}] * 260_000}, {"user": "x" * 3_000_000}],
+    ids=["small", "many objects", "more than any model reads", "long"],
+)  # fmt: skip
+async def test_a_body_of_any_size_that_cannot_be_decoded_says_which_model(dialect: str, extra: dict[str, Any]) -> None:
+    path, _, body = DIALECTS[dialect]
+    app, log = logged()
+    response = await request(app, "POST", path, {**body, **extra, "stream": 7, "model": "nothing-5"}, HEADERS)
+    assert response.status == 400
+    (line,) = refusals(log)
+    (normal,) = [fields for event, fields in log.lines if event == "request"]
+    assert line["requested_model"] == normal["requested_model"] == "nothing-5"
 
 
 async def test_a_path_with_the_name_of_a_model_says_which() -> None:
@@ -162,15 +188,20 @@ async def test_the_limit_outlives_a_reload() -> None:
         (b"nonsense\r\n\r\n", 400, {"method": "-", "path": "-", "user_agent": "-"}),
         (
             b"GET / HTTP/1.1\r\nuser-agent: scanner/1 x\r\nhost: a\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", 431,
-            {"method": "-", "path": "-", "user_agent": "scanner/1"},
+            {"method": "GET", "path": "/", "user_agent": "scanner/1"},
         ),
+        (
+            b"DELETE /v1/responses/resp_secret?key=k HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400,
+            {"method": "DELETE", "path": "/v1/responses/{id}"},
+        ),
+        (b"GET http:// HTTP/1.1\r\nhost: a\r\n\r\n", 400, {"method": "GET", "path": "-"}),
         (
             b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nuser-agent: odd/2\r\nauthorization: Bearer "
             + KEY.encode() + b"\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400,
             {"method": "POST", "path": "/v1/messages", "user_agent": "odd/2"},
         ),
     ],
-    ids=["not HTTP", "large head", "wrong chunk"],
+    ids=["not HTTP", "large head", "two hosts", "no target", "wrong chunk"],
 )  # fmt: skip
 async def test_what_is_not_http_has_a_line_too(data: bytes, status: int, shown: dict[str, str]) -> None:
     app, log = logged()
@@ -179,6 +210,46 @@ async def test_what_is_not_http_has_a_line_too(data: bytes, status: int, shown: 
         assert answer.startswith(b"HTTP/1.1 %d " % status)
     (line,) = refusals(log)
     assert line.items() >= {**shown, "status": status, "client": "127.0.0.1"}.items()
+
+
+async def test_what_is_not_http_does_not_take_the_path_of_the_request_before() -> None:
+    app, log = logged()
+    async with Served(app).listening() as served:
+        client = await served.connect()
+        await client.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert (await client.response())[0] == 200
+        await client.send(b"\x00nonsense\r\n\r\n")
+        assert (await client.response())[0] == 400
+        client.close()
+    (line,) = refusals(log)
+    assert (line["method"], line["path"]) == ("-", "-")
+
+
+CHUNKED = (
+    b"\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nauthorization: Bearer "
+)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one piece", "after the head was handled"])
+@pytest.mark.parametrize(("key", "runs"), [(KEY, True), ("sk-wrong", False)], ids=["with a key", "with a wrong key"])
+async def test_a_body_that_cannot_be_read_is_logged_once_with_the_status_that_was_sent(
+    key: str, runs: bool, at_once: bool
+) -> None:
+    app, log = logged()
+    head = b"POST /v1/messages HTTP/1.1" + CHUNKED + key.encode() + b"\r\n\r\n"
+    async with Served(app).listening() as served:
+        client = await served.connect()
+        await client.send(head + (b"zz\r\n" if at_once else b""))
+        if not at_once:
+            await asyncio.sleep(0.1)
+            await client.send(b"zz\r\n")
+        status = (await client.response())[0]
+        client.close()
+    assert status == (400 if runs or at_once else 401)
+    assert [line["status"] for line in refusals(log)] == [status]
+    normal = [fields for event, fields in log.lines if event == "request"]
+    assert [(line["status"], line["outcome"]) for line in normal] == [(400, "client_error")] * runs
+    assert sum(app.metrics.errors.values.values()) == 1
 
 
 async def test_served_requests_have_no_such_line_and_do_not_ask_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

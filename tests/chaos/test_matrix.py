@@ -55,7 +55,7 @@ class Row:
 ROWS: Final = [
     # refusals
     Row("status=400", 400),
-    Row("status=401 shape=google", 500, "upstream_auth_error"),  # a configured token cannot be renewed
+    Row("status=401 shape=google", 502, "upstream_auth_error"),  # a configured token cannot be renewed
     Row("status=403 shape=google", 502, "upstream_auth_error"),
     Row("status=404 shape=google", 404, "model_not_found"),
     Row("status=408", 503, "upstream_timeout", again=True),

@@ -34,6 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     yield process
     process.signal(signal.SIGINT)
     assert process.wait(100) == 0
+    assert process.output().splitlines()[-1] == "stopped"
     process.stop()
 
 

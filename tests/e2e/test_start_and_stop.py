@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
@@ -31,6 +32,17 @@ def events(gateway: Process) -> list[tuple[str, str]]:
     return [(line["event"], line.get("message", "")) for line in lines]
 
 
+def ask_for(gateway: Process, model: str) -> int:
+    """The status of a request for a model, of a client that does not say what it is."""
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}]})
+    try:
+        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def messages(gateway: Process, event: str) -> list[str]:
     return [message for name, message in events(gateway) if name == event]
 
@@ -45,16 +57,17 @@ def in_flight(gateway: Process, count: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_four_lines_say_what_it_read_and_what_it_serves(
+def test_five_lines_say_what_it_read_and_what_it_serves(
     serve: Callable[..., Process], emulator: Process, workers: str
 ) -> None:
     gateway = serve(emulator.url, server=f'log_format = "json"\n{workers}')
     wait_for_start(gateway)
-    read, models, keys, logs = messages(gateway, "start")
+    read, models, keys, logs, responses = messages(gateway, "start")
     assert "config.toml" in read
     assert re.match(r"\d+ models; `modelmux models` lists them$", models)
     assert keys == "clients need no key; only this machine can connect"
     assert ".local/state/modelmux (30 days)" in logs
+    assert responses.startswith("responses that clients ask to store are kept ")
     assert events(gateway)[0][0] == "start"
     assert all(len(line) < 200 for line in (read, models, keys, logs))
 
@@ -63,7 +76,7 @@ def test_a_key_and_a_log_without_files_are_told(serve: Callable[..., Process], e
     more = "\n[logs]\nfile = false\n"
     gateway = serve(emulator.url, server='log_format = "json"\napi_keys = ["a-long-key-of-mine"]', more=more)
     wait_for_start(gateway)
-    assert messages(gateway, "start")[2:] == ["clients need the key of server.api_keys", "log lines go here only"]
+    assert messages(gateway, "start")[2:4] == ["clients need the key of server.api_keys", "log lines go here only"]
 
 
 @pytest.mark.parametrize("workers", WORKERS)
@@ -120,6 +133,13 @@ def test_an_idle_gateway_stops_without_waiting(serve: Callable[..., Process], em
     assert events(gateway)[-1][0] == "stopped"
 
 
+def test_the_emulator_says_that_it_has_stopped(emulate: Callable[..., Process]) -> None:
+    emulator = emulate()
+    emulator.signal(signal.SIGINT)
+    assert emulator.wait(100) == 0
+    assert emulator.output().splitlines()[-1] == "stopped"
+
+
 @pytest.fixture(params=["1", "2"])
 def in_terminal(
     request: pytest.FixtureRequest, tmp_path: Path, paced: Process
@@ -146,6 +166,8 @@ def test_in_a_terminal_lines_are_short_and_ctrl_c_says_what_happens(
     terminal, gateway = in_terminal
     assert ask(gateway, "ok") == 200
     terminal.wait_for("request ")
+    assert ask_for(gateway, "gpt-9") == 404
+    terminal.wait_for(" 404 ")
     stream = Stream(gateway, LONG)
     until(lambda: in_flight(gateway, 1))
     terminal.press_ctrl_c()
@@ -158,5 +180,9 @@ def test_in_a_terminal_lines_are_short_and_ctrl_c_says_what_happens(
     assert all(re.match(r"\d\d:\d\d:\d\d \w+", line) for line in lines)
     (done, *_) = [line for line in lines if " request" in line and " 200 " in line]
     assert re.search(r"request( \[\d\])? 200  claude-sonnet-4-6  \d+\.\d\d s  \d+ \+ \d+ tokens$", done)
-    assert all(len(line) <= 110 for line in lines if " request" in line.split("  ")[0])
+    assert [line for line in lines if re.match(r"\S+ (request|refused)\b", line) and len(line) > 80] == []
+    (refused,) = [line for line in lines if " 404 " in line]
+    assert re.search(r"refused( \[\d\])? 404 model_not_found POST /v1/chat/completions gpt-9( 127\.0\.0\.1)?$", refused)
+    (listening,) = [line for line in lines if " listening " in line]
+    assert re.search(r"/v1( with 2 workers)?$", listening)
     assert "Traceback" not in "".join(terminal.lines)

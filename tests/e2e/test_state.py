@@ -53,8 +53,9 @@ def lines(process: Process) -> list[dict[str, Any]]:
 
 def notice(process: Process) -> str:
     """What the start says of stored responses, once all workers are ready."""
-    (line,) = until(lambda: [line for line in lines(process) if line["event"] == "listening"])
-    message: str = line["message"]
+    (listening,) = until(lambda: [line for line in lines(process) if line["event"] == "listening"])
+    assert "message" not in listening
+    message: str = [line["message"] for line in lines(process) if line["event"] == "start"][-1]
     return message
 
 

@@ -212,6 +212,10 @@ def _lines() -> Iterator[str]:
         kind = KINDS[name]
         code = f"`{kind.openai_code}`" if kind.openai_code else ""
         yield f"| {name.replace('_', ' ')} | {kind.status} | `{kind.openai_type}` | {code} |"
+    credentials = KINDS["credentials"]
+    yield "\nWhatever is wrong with the gateway's own Google credentials (there are none, no access token can be"
+    yield f"fetched, Google rejects one), the status is {credentials.status} in every dialect, at the first attempt and"
+    yield f"later; the code of OpenAI's dialects is `{credentials.openai_code}`."
     yield from responses.lines()
     yield from messages.lines()
 

@@ -147,10 +147,18 @@ class Catalog:
         return card
 
     def nearest(self, name: str) -> str | None:
-        """The name of a model that an unknown name was probably meant for; None if none is close."""
-        known = [card.base for card in self.cards]
-        matches = difflib.get_close_matches(normalise(name), known, n=1, cutoff=_TYPO_SIMILARITY)
-        return matches[0] if matches else None
+        """The name of a model that an unknown name was probably meant for, with its version if that name has one.
+
+        None if none is close. Versions are compared only among those of the nearest model: most are a date, which would
+        outweigh the name.
+        """
+        key = normalise(name)
+        base, at, _ = key.partition("@")
+        matches = difflib.get_close_matches(base, [card.base for card in self.cards], n=1, cutoff=_TYPO_SIMILARITY)
+        if not at or not matches:
+            return matches[0] if matches else None
+        ids = [card.id for card in self.cards if card.base == matches[0]]
+        return difflib.get_close_matches(key, ids, n=1, cutoff=0.0)[0]
 
     def with_cards(self, overrides: Iterable[Mapping[str, Any]]) -> Catalog:
         """A new catalog with cards added, or fields of existing ones replaced (``id`` names the card), one by one."""

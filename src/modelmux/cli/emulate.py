@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvicorn
@@ -82,4 +84,12 @@ def emulate(
         f"The emulator listens on {url}. To use it, configure a gateway with:\n\n{EXAMPLE.format(url=url)}",
         err=True,
     )
-    run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock)
+    _run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock)
+
+
+def _run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
+    try:
+        run(server, sock)
+    finally:
+        if server.started:
+            click.echo("stopped", err=True)

@@ -85,9 +85,9 @@ def serve(
         if count > 1:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, notice=app.responses.notice, drain=drain, jitter=app.jitter,
+                state=state, drain=drain, jitter=app.jitter,
             )  # fmt: skip
-        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()), message=app.responses.notice)
+        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()))
         reloader = Reloader(app, read, config.server.host, log, status)
         run(GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log), sockets[0])
     finally:
@@ -134,6 +134,7 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
         log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {problem}")
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config)):
         log.info(names.EVENT_START, message=line)
+    log.info(names.EVENT_START, message=app.responses.notice)
     app.log_warnings()
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)

@@ -13,7 +13,7 @@ from modelmux.upstream.google_auth.presence import find_credential_problem
 
 
 def start_lines(loaded: Loaded, config: Config, names: Sequence[str], log_directory: Path | None) -> list[str]:
-    """Four lines.
+    """Four lines; a fifth, of stored responses, is the store's own.
 
     :param config: the settings that are really used.
     :param names: of the models that are listed.

@@ -39,7 +39,7 @@ from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
-from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, is_refusal
 from modelmux.wire.http import Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
@@ -80,13 +80,13 @@ class Exchange:
 
         :raises InvalidRequest:
         """
-        if is_costly(body):
-            return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
         try:
-            return self.dialect.decode(self.inbound, body)
+            if not is_costly(body):
+                return self.dialect.decode(self.inbound, body)
         except GatewayError as error:
             error.model = named_model(self.inbound.path_params, body)
             raise
+        return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
 
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.
@@ -217,12 +217,7 @@ class Exchange:
         self.settled = True
         services, inbound, first = self.services, self.inbound, self.first_content_at
         now = services.runtime.clock()
-        stream = self.committed
-        if stream is not None:
-            stream.close_record(now)
-            if stream.state.done and self.prepared is not None and self.prepared.keeps_thinking:
-                blocks = stream.state.thinking_and_tools
-                remember_thinking(blocks, inbound.caller.owner, stream.record.card.id, services.thinking)
+        self._close_record(now)
         outcome = outcome_of(error, client_disconnected=client_disconnected)
         if outcome == names.OUTCOME_CLIENT_DISCONNECTED:
             status = CLIENT_CLOSED_REQUEST
@@ -246,10 +241,21 @@ class Exchange:
             notices=self.notices,
             headers=inbound.headers,
             is_estimate=self.prepared is not None and self.prepared.is_estimate,
+            refused=error is not None and not self.client.started and is_refusal(error),
             requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
         )
         for observer in services.observers:
             observer.settled(record)
+
+    def _close_record(self, now: float) -> None:
+        """End the record of the attempt with content, and keep the thinking of its reply."""
+        stream = self.committed
+        if stream is None:
+            return
+        stream.close_record(now)
+        if stream.state.done and self.prepared is not None and self.prepared.keeps_thinking:
+            blocks = stream.state.thinking_and_tools
+            remember_thinking(blocks, self.inbound.caller.owner, stream.record.card.id, self.services.thinking)
 
     async def __aenter__(self) -> Self:
         for observer in self.services.observers:

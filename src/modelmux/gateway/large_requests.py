@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from modelmux.dialects.base import Decoded, Inbound
-from modelmux.errors import InvalidRequest
+from modelmux.errors import GatewayError, InvalidRequest
+from modelmux.gateway.named_model import named_model
 from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, count_objects, count_values
 
 #: Bytes of a request that is looked at. The usual request pays one comparison.
@@ -75,9 +76,13 @@ def decode_large(decode: Callable[[Inbound, bytes], Decoded], inbound: Inbound, 
 
     :raises InvalidRequest: of ``decode``, or it holds more than any model reads.
     """
-    if len(body) > LONG:
-        checked_numbers(body)
-    return replace(decode(inbound, body), is_costly=True)
+    try:
+        if len(body) > LONG:
+            checked_numbers(body)
+        return replace(decode(inbound, body), is_costly=True)
+    except GatewayError as error:
+        error.model = named_model(inbound.path_params, body)
+        raise
 
 
 def checked_numbers(body: bytes) -> tuple[int, int]:

@@ -240,6 +240,8 @@ class Routes:
         names = [*(r.name for r in (*self.configured, *offered)), *(alias.name for alias in self.aliases)]
         known = {other.lower(): other for other in names}
         matches = difflib.get_close_matches(key, known, n=1)
+        if not matches and "@" in key:  # a date is longer than many names
+            matches = difflib.get_close_matches(key.partition("@")[0], known, n=1)
         if matches:
             return f"Did you mean '{known[matches[0]]}'?"
         served = next(iter(self.visible_names), None)

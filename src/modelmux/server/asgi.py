@@ -17,12 +17,15 @@ from modelmux.dialects.registry import Surface, dialect_of_path
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
+from modelmux.server.http.request import REJECTION
 from modelmux.server.models import is_anthropic_client
-from modelmux.server.refused import Refusal, RefusedRequests, is_refusal
+from modelmux.server.refused import Refusal, RefusedRequests
 from modelmux.server.responses import Message, Receive, Scope, Send, send_error
 from modelmux.server.suggested_path import doubled_path, suggestion
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
+from modelmux.telemetry.records import is_refusal
+from modelmux.wire.redaction import redacted
 
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
@@ -105,6 +108,8 @@ class Application:
             caller = self._authenticate(surface, scope) if surface.authenticated else _ANONYMOUS
             await served.handler(scope, receive, send, request_id, caller, params)
         except GatewayError as error:
+            if _is_rejected(scope):  # the server has sent, counted and logged its own error
+                return
             response = _dialect_of(surface, scope, path).error(error, request_id)
             if self._options.refused is not None and is_refusal(error):
                 self._log_refused(error, response.status, scope, path, params, request_id)
@@ -133,9 +138,9 @@ class Application:
         assert self._options.refused is not None
         model = error.model or params.get("model") or params.get("name")
         refusal = Refusal.of(error, status, {**scope, "path": path}, model=model, request_id=request_id)
-        self._options.refused.note(refusal, self._known_path)
+        self._options.refused.note(refusal, self.known_path)
 
-    def _known_path(self, path: str) -> str | None:
+    def known_path(self, path: str) -> str | None:
         """A served path as the registry has it: of ``/v1/responses/resp_1``, ``/v1/responses/{id}``."""
         if path in self._methods:
             return path
@@ -173,7 +178,9 @@ class Application:
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                return str(value, "ascii")
+                request_id = str(value, "ascii")
+                if redacted(request_id) == request_id:  # it is in every line of the log
+                    return request_id
         return self._options.new_request_id()
 
     async def _non_http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,6 +229,12 @@ def _dialect_of(surface: Surface | None, scope: Scope, path: str) -> ListingDial
     if surface.anthropic_dialect is not None and is_anthropic_client(dict(scope["headers"])):
         return surface.anthropic_dialect
     return surface.dialect
+
+
+def _is_rejected(scope: Scope) -> bool:
+    """Whether the request got an error of the HTTP parser's, because of its body."""
+    rejection = (scope.get("extensions") or {}).get(REJECTION)
+    return rejection is not None and rejection() is not None
 
 
 def _method_not_allowed(path: str, method: str, allowed: Iterable[str]) -> MethodNotAllowed:

@@ -60,6 +60,7 @@ class BodyReader:
         :raises PayloadTooLarge: more than the limit, announced or sent.
         :raises GatewayOverloaded: there is no memory for it. If its size was announced, nothing of it was read.
         :raises ClientDisconnected: the client left while sending.
+        :raises InvalidRequest, RequestTimeout: the rest of it cannot be read; the server has sent the error.
         """
         limit, memory, announced = self._limit, self._memory, _announced(headers)
         if announced > limit * _DISCARD_FACTOR:
@@ -71,7 +72,7 @@ class BodyReader:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ClientDisconnected
+                raise message.get("error") or ClientDisconnected
             part = message.get("body", b"")
             size += len(part)
             if size <= limit:

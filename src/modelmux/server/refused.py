@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
+from modelmux.errors import GatewayError
 from modelmux.server.responses import Scope
 from modelmux.telemetry import names
 from modelmux.telemetry.line_limit import LineLimit
@@ -18,14 +18,7 @@ from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import ABSENT, first_word, loggable_path, loggable_word
 from modelmux.wire.http import find_raw_header
 
-#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
-_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-
-
-def is_refusal(error: GatewayError) -> bool:
-    """Whether an error response is a refusal of the gateway's own."""
-    return isinstance(error, _REFUSALS)
 
 
 class Refusal(NamedTuple):
@@ -78,7 +71,8 @@ class RefusedRequests:
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, refusal: Refusal, known_path: Callable[[str], str | None] | None = None) -> None:
-        """Log a refused request, or count it.
+        """Log a refused request, or count it. The count is logged by a timer: before the next line, it would double the
+        lines of a steady flood.
 
         :param known_path: the template of a path; None if it is not served.
         """
@@ -86,9 +80,8 @@ class RefusedRequests:
         if not self._limit.allows(now):
             self._limit = self._limit.after_left_out()
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._limit.seconds_left(now), self._on_timer)
+                self._timer = asyncio.get_running_loop().call_later(self._limit.count_due_in(now), self.flush)
             return
-        self.flush()
         self._limit = self._limit.after_line(now)
         path = refusal.path
         known = known_path(path) if path is not None and known_path is not None else None
@@ -111,13 +104,9 @@ class RefusedRequests:
             self._timer = None
         left_out = self._limit.left_out
         if left_out:
-            self._limit = self._limit.after_count()
+            self._limit = self._limit.after_count(self._clock())
             requests = "1 more refused request was" if left_out == 1 else f"{left_out} more refused requests were"
             self._log.warning(names.EVENT_REFUSED, message=f"{requests} not logged", dropped=left_out)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.flush()
 
 
 def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
@@ -130,7 +119,7 @@ def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
     if count is not None:
         count(error)
     if lines is not None and refused is not None:
-        lines.note(Refusal.of(error, error.status, refused))
+        lines.note(Refusal.of(error, error.status, refused), getattr(app, "known_path", None))
 
 
 def _address(client: Any) -> str:

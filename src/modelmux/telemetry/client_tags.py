@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from modelmux.wire.redaction import redacted
+
 #: Request header -> log field.
 TAGS: Final = {
     b"user-agent": "user_agent",
@@ -24,5 +26,6 @@ def client_tags(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     for name, value in headers:
         field = TAGS.get(name)
         if field is not None and field not in tags and value:
-            tags[field] = _UNPRINTABLE.sub("?", value[:_MAX_LENGTH].decode("latin-1"))
+            text = value[: 4 * _MAX_LENGTH].decode("latin-1")  # a secret that is cut could not be recognised
+            tags[field] = _UNPRINTABLE.sub("?", redacted(text)[:_MAX_LENGTH])
     return tags

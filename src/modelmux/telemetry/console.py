@@ -25,6 +25,9 @@ if sys.platform != "win32":
 #: Most characters of a line that is not complete yet; then its beginning is passed on.
 _MAX_PARTIAL: Final = 8192
 
+#: Of a terminal that does not say how wide it is.
+_USUAL_COLUMNS: Final = 80
+
 #: Whether there may be other processes with this one's standard streams that also write in the background.
 _shared = False
 
@@ -37,6 +40,14 @@ def descriptor_of(stream: TextIO) -> int | None:
         return stream.fileno()
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def columns_of(stream: TextIO) -> int:
+    """The characters in a line of the terminal that a stream writes to, now: windows change their size."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError, AttributeError):
+        return _USUAL_COLUMNS
 
 
 def bytes_writer(stream: TextIO) -> Callable[[bytes], bool]:

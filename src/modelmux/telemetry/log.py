@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import os
 import sys
 import time
@@ -18,9 +19,9 @@ from typing import Any, Final, Protocol, TextIO
 
 from modelmux.telemetry import names
 from modelmux.telemetry.background import FLUSH_TIMEOUT, BackgroundWriter
-from modelmux.telemetry.console import bytes_writer
+from modelmux.telemetry.console import bytes_writer, columns_of
 from modelmux.telemetry.log_files import LogFiles
-from modelmux.telemetry.log_format import Event, LogRecord, formatter_for, json_line, render_fields
+from modelmux.telemetry.log_format import Formatter, LogRecord, formatter_for, json_line, render_fields
 
 _LEVELS: Final = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _SILENT: Final = 100
@@ -30,6 +31,8 @@ _MAX_BUFFERED: Final = 64
 _MAX_READY: Final = 128 * 1024
 #: Of the console and of the log files, if there are any.
 _Writers = tuple[BackgroundWriter, BackgroundWriter | None]
+#: Lines for the stream and for the files; empty: there are none.
+_Lines = tuple[str, str]
 
 
 class Log(Protocol):
@@ -97,7 +100,7 @@ class Logger:
 class LogOutput:
     """Where lines go: a stream and, as JSON, the daily files.
 
-    :param formatter: makes the line for the stream.
+    :param formatter: makes the line for the stream, if the event has one there.
     :param background: what writes to the stream and to the files without making this thread wait; None: they are
         written at once.
     :param flush_interval: seconds for which records may be buffered while an event loop runs, to be formatted together.
@@ -107,7 +110,7 @@ class LogOutput:
     def __init__(
         self,
         stream: TextIO,
-        formatter: Callable[[Event], str],
+        formatter: Formatter,
         files: LogFiles | None = None,
         flush_interval: float = 0.0,
         background: _Writers | None = None,
@@ -119,7 +122,7 @@ class LogOutput:
         self.console_writer = background[0] if background is not None else None
         self._file_writer = background[1] if background is not None else None
         self._buffer: list[LogRecord] = []
-        self._ready: list[tuple[str, str]] = []  # lines for the stream and for the files, not handed over yet
+        self._ready: list[_Lines] = []  # lines for the stream and for the files, not handed over yet
         self._ready_size = 0
         self._timer: asyncio.TimerHandle | None = None
         if flush_interval:
@@ -173,13 +176,14 @@ class LogOutput:
             self._timer = None
         self._format_buffer()
         ready, self._ready, self._ready_size = self._ready, [], 0
-        if not ready:
-            return
-        for_stream, for_files = ready[0] if len(ready) == 1 else map("\n".join, zip(*ready, strict=True))
-        if self._file_writer is not None:
+        for_files = "\n".join(lines for _, lines in ready if lines)
+        for_stream = "\n".join(lines for lines, _ in ready if lines)
+        if for_files and self._file_writer is not None:
             self._file_writer.put(_to_bytes(for_files))
-        elif self._files is not None:
+        elif for_files and self._files is not None:
             self._files.write(for_files)
+        if not for_stream:
+            return
         if self.console_writer is not None:
             self.console_writer.put(_to_bytes(for_stream))
             return
@@ -196,19 +200,19 @@ class LogOutput:
         try:
             lines = self._lines(records)
         except Exception:  # noqa: BLE001 - one event that cannot be formatted must not cost the others their lines
-            for_stream, for_files = map("\n".join, zip(*map(self._lines_of_one, records), strict=True))
-            lines = for_stream, for_files
-        self._ready.append(lines)
-        self._ready_size += len(lines[0])
+            self._ready.extend(map(self._lines_of_one, records))
+        else:
+            self._ready.append(lines)
+            self._ready_size += max(map(len, lines))
 
-    def _lines(self, records: Iterable[LogRecord]) -> tuple[str, str]:
+    def _lines(self, records: Iterable[LogRecord]) -> _Lines:
         """For the stream, and for the files if there are any."""
         events = [render_fields(record) for record in records]
-        for_stream = "\n".join(map(self._formatter, events))
+        for_stream = "\n".join(filter(None, map(self._formatter, events)))
         same = self._files is None or self._formatter is json_line
         return for_stream, for_stream if same else "\n".join(map(json_line, events))
 
-    def _lines_of_one(self, record: LogRecord) -> tuple[str, str]:
+    def _lines_of_one(self, record: LogRecord) -> _Lines:
         try:
             return self._lines([record])
         except Exception:  # noqa: BLE001
@@ -237,7 +241,8 @@ def make_log(
     :param in_background: whether threads write, so that no line waits for its output.
     """
     out = stream or sys.stderr
-    min_level, formatter = _LEVELS[level], formatter_for(style, is_terminal=out.isatty())
+    columns = functools.partial(columns_of, out) if out.isatty() else None
+    min_level, formatter = _LEVELS[level], formatter_for(style, columns)
     console_writer = None
     if in_background:
         console_writer = BackgroundWriter(bytes_writer(out), _dropped_notice("the console", formatter))
@@ -259,14 +264,14 @@ def _file_writer(files: LogFiles) -> BackgroundWriter:
     return BackgroundWriter(write, _dropped_notice("the log file", json_line), on_fork=files.after_fork_in_child)
 
 
-def _dropped_notice(output: str, formatter: Callable[[Event], str]) -> Callable[[int, float], bytes]:
+def _dropped_notice(output: str, formatter: Formatter) -> Callable[[int, float], bytes]:
     """Makes the line that tells of dropped lines."""
 
     def notice(count: int, at: float) -> bytes:
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
         message = f"{lines} dropped: {output} did not take them in time"
         record = _warning(names.EVENT_LOG_DROPPED, at, message=message, dropped=count, pid=os.getpid())
-        return _to_bytes(formatter(render_fields(record)))
+        return _to_bytes(formatter(render_fields(record)) or "")
 
     return notice
 

@@ -16,6 +16,8 @@ import msgspec
 from modelmux.telemetry.terminal_line import terminal_line
 
 Event = dict[str, Any]
+#: Makes the line of an event; None: it has none here.
+Formatter = Callable[[Event], str | None]
 
 #: A value that JSON does not have is written as its repr, which masks secrets.
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
@@ -81,8 +83,13 @@ def _shown(value: Any) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def formatter_for(style: str, *, is_terminal: bool) -> Callable[[Event], str]:
-    """The function that makes lines of a style, ``console`` or ``json``. Those for a terminal are short."""
+def formatter_for(style: str, columns: Callable[[], int] | None) -> Formatter:
+    """The function that makes lines of a style, ``console`` or ``json``. Those for a terminal are short.
+
+    :param columns: how many characters a line of the terminal has now; None: it is not a terminal.
+    """
     if style == "json":
         return json_line
-    return terminal_line if is_terminal else console_line
+    if columns is None:
+        return console_line
+    return lambda event: terminal_line(event, columns())

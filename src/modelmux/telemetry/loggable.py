@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from modelmux.wire.redaction import redacted
+
 #: Stands for a text that is missing or not quoted.
 ABSENT: Final = "-"
 #: Longest path of a client's own in a line.
@@ -15,23 +17,18 @@ MAX_PATH: Final = 64
 
 _is_word: Final = re.compile(r"[A-Za-z0-9._@:/-]{1,64}").fullmatch
 _NOT_PRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
-#: The project of a resource of Google's, and what looks like an API key.
-_PRIVATE: Final = re.compile(r"(?<=projects/)[^/]+|(?:(?<=/)|^)sk-[^/]*", re.IGNORECASE)
-_KEY_PREFIXES: Final = frozenset({"sk-", "SK-", "Sk-", "sK-"})
 
 
 def loggable_word(text: str | None) -> str:
     """The text if it is one word of harmless characters, else ``-``. A project or a key in it becomes ``-`` as well."""
     if text is None or _is_word(text) is None:
         return ABSENT
-    if "/" in text or text[:3] in _KEY_PREFIXES:
-        return _PRIVATE.sub(ABSENT, text)
-    return text  # the usual name of a model, in the line of every request
+    return redacted(text)
 
 
 def loggable_path(path: str) -> str:
     """The beginning of a path, without projects and keys."""
-    return _NOT_PRINTABLE.sub("?", _PRIVATE.sub(ABSENT, path[: 4 * MAX_PATH])[:MAX_PATH])
+    return _NOT_PRINTABLE.sub("?", redacted(path[: 4 * MAX_PATH])[:MAX_PATH])
 
 
 def first_word(text: bytes) -> str:

@@ -39,6 +39,7 @@ FIELDS: Final = {
     "stream": "whether a stream was requested",
     "estimate": "`true` if the gateway estimated a token count",
     "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error`, `drained` or `client_gone`",
+    "refused": "`true` if the gateway itself refused the request: a line `request_refused` tells of it, too",
     "status": "HTTP status of the response; 499 if the client left before its end",
     "code": "error code of the response",
     "method": "HTTP method of a refused request",

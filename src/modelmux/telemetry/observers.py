@@ -98,6 +98,7 @@ class LogObserver:
             stream=record.stream,
             estimate=record.is_estimate or None,
             outcome=record.outcome,
+            refused=record.refused or None,
             status=record.status,
             code=error.code if error else None,
             message=error.loggable_message if error else None,

@@ -5,19 +5,27 @@ over. All observers, the log and the metrics among them, work from these records
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
 from modelmux.claude.usage import add
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.http import Headers
 
 #: How an exchange ended.
 Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "drained", "client_gone"]
+
+#: What the gateway refuses by itself. Other errors have their reason upstream, or are internal, and lines of their own.
+_REFUSALS: Final = (RequestError, GatewayOverloaded, StoreUnavailable)
+
+
+def is_refusal(error: GatewayError) -> bool:
+    """Whether an error response is a refusal of the gateway's own."""
+    return isinstance(error, _REFUSALS)
 
 
 class AttemptRecord(Struct):
@@ -51,6 +59,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param error: the error sent to the client, if it failed.
     :param stop_reason: why there was no further attempt, if one failed.
     :param headers: of the request.
+    :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
     :param is_estimate: the response is an estimate of the gateway's own.
     :param duration, time_to_first_token: seconds.
     """
@@ -73,6 +82,7 @@ class ExchangeRecord(Struct, frozen=True):
     headers: Sequence[tuple[bytes, bytes]] = ()
     is_estimate: bool = False
     requested_model: str | None = None
+    refused: bool = False
 
     @property
     def usage(self) -> Usage | None:

@@ -1,6 +1,7 @@
-"""A log event as one short line for a terminal. Log files and pipes get all fields.
+"""A log event as one short line for a terminal of some width. Log files and pipes get all fields.
 
-Not cut: messages of events other than requests, because they end with what to do.
+Not cut: messages that end with what to do. Those of requests are cut, unless no line about an attempt has them whole.
+A request that the gateway refuses has one line here, ``request_refused``; its line ``request`` would add nothing.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from modelmux.telemetry import names
+from modelmux.telemetry.loggable import ABSENT
 
 _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m"}
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
 _PLAIN: Final = "\x1b[0m"
-#: Most characters of what follows time and event.
-_WIDTH: Final = 80
+#: Fewest characters of what follows time and event, on a terminal however narrow.
+_MIN_ROOM: Final = 30
+#: Parts of a refused request that may be shortened, in this order, and what has to stay of them.
+_SHORTENED: Final = {"path": 10, "user_agent": 10, "requested_model": 13}
+#: Events with a shorter name here.
+_NAMES: Final = {names.EVENT_REFUSED: "refused"}
 #: Shown before a message, without their names.
 _SUBJECTS: Final = ("status", "code", "route", "deployment", "action")
 #: Shown before the fields, or of no use while watching.
@@ -23,47 +29,95 @@ _HIDDEN: Final = frozenset(
 )
 
 
-def terminal_line(event: dict[str, Any]) -> str:
-    """The line, with colours. Values are escaped already, see ``render_fields``."""
+def terminal_line(event: dict[str, Any], width: int) -> str | None:
+    """The line, with colours; None for an event that another line tells of. Values are escaped already, see
+    ``render_fields``.
+
+    :param width: characters in a line of the terminal.
+    """
+    if event["event"] == names.EVENT_REQUEST and event.get("refused"):
+        return None
     time = str(event["timestamp"])[11:19]
-    name, colour = event["event"], _COLOURS.get(event["level"], "")
+    name, colour = _NAMES.get(event["event"], event["event"]), _COLOURS.get(event["level"], "")
     worker = f" [{event['worker']}]" if "worker" in event else ""
-    return f"{_DIM}{time}{_PLAIN} {_BOLD}{colour}{name}{_PLAIN}{worker} {_content(event)}".rstrip()
+    room = max(width - len(f"{time} {name}{worker} "), _MIN_ROOM)
+    colon = ":" if _is_message(event) else ""
+    return f"{_DIM}{time}{_PLAIN} {_BOLD}{colour}{name}{_PLAIN}{worker}{colon} {_content(event, room)}".rstrip()
 
 
-def _content(event: dict[str, Any]) -> str:
+def _is_message(event: dict[str, Any]) -> bool:
+    """Whether the message follows the name of the event."""
+    has_layout = event["event"] in (names.EVENT_REQUEST, names.EVENT_LISTENING)
+    return not has_layout and event.get("message") is not None and not any(key in event for key in _SUBJECTS)
+
+
+def _content(event: dict[str, Any], room: int) -> str:
     if event["event"] == names.EVENT_REQUEST:
-        return _cut(_request(event))
+        return _request(event, room)
     if event["event"] == names.EVENT_LISTENING:
         workers = f" with {event['workers']} workers" if "workers" in event else ""
-        notice = f"; {event['message']}" if event.get("message") else ""
-        return f"{event.get('url')}{workers}{notice}"
+        return f"{event.get('url')}{workers}"
     message = event.get("message")
-    if message is None:
-        return _cut(" ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _HIDDEN))
-    subject = " ".join(_shown(event[key]) for key in _SUBJECTS if key in event)
-    return f"{subject}: {message}" if subject else str(message)
+    if message is not None:
+        subject = " ".join(_shown(event[key]) for key in _SUBJECTS if key in event)
+        return f"{subject}: {message}" if subject else str(message)
+    if event["event"] == names.EVENT_REFUSED:
+        return _refused(event, room)
+    return _cut(" ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _HIDDEN), room)
 
 
-def _request(event: dict[str, Any]) -> str:
+def _request(event: dict[str, Any], room: int) -> str:
     """Status, model, time and tokens of a request; of one that failed, the reason."""
-    parts = [str(event.get("status", "-")), str(event.get("route", "-"))]
-    if "duration_s" in event:
-        parts.append(f"{event['duration_s']:.2f} s")
-    if "output_tokens" in event:
-        read = sum(event.get(key) or 0 for key in ("input_tokens", "cache_read_tokens", "cache_write_tokens"))
-        parts.append(f"{read} + {event['output_tokens']} tokens")
+    parts = [_status(event), str(event.get("route", ABSENT))]
     if event.get("attempts", 1) > 1:
         parts.append(f"{event['attempts']} attempts")
-    if "code" in event:
-        parts.append(str(event["code"]))
-    if "message" in event:
-        parts.append(str(event["message"]))
-    return "  ".join(parts)
+    if "duration_s" in event:
+        parts.append(f"{event['duration_s']:.2f} s")
+    if event.get("output_tokens") or ("output_tokens" in event and "code" not in event):
+        read = sum(event.get(key) or 0 for key in ("input_tokens", "cache_read_tokens", "cache_write_tokens"))
+        parts.append(f"{read} + {event['output_tokens']} tokens")
+    if "message" not in event:
+        return _cut("  ".join(parts), room)
+    text = "  ".join([*parts, str(event["message"])])
+    return _cut(text, room) if event.get("attempts") else text
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+def _refused(event: dict[str, Any], room: int) -> str:
+    """Status and code, method and path, model, program and address of a refused request. Where that is too long, the
+    address is left out, then long parts are shortened in their middle: each can still be recognised."""
+    texts = {key: str(event[key]) for key in (*_SHORTENED, "client") if event.get(key, ABSENT) != ABSENT}
+    method = f"{event['method']} " if event.get("method", ABSENT) != ABSENT else ""
+
+    def line(gap: str = " ") -> str:
+        call = f"{method}{texts.get('path', '')}".rstrip()
+        parts = (_status(event), call, *(texts.get(key) for key in ("requested_model", "user_agent", "client")))
+        return gap.join(filter(None, parts))
+
+    for gap in ("  ", " "):
+        if len(line(gap)) <= room:
+            return line(gap)
+    texts.pop("client", None)
+    for key, least in _SHORTENED.items():
+        excess = len(line()) - room
+        if excess > 0 and key in texts:
+            texts[key] = _shortened(texts[key], max(len(texts[key]) - excess, least))
+    return _cut(line(), room)
+
+
+def _status(event: dict[str, Any]) -> str:
+    return f"{event.get('status', ABSENT)} {event.get('code', '')}".rstrip()
+
+
+def _shortened(text: str, length: int) -> str:
+    """The text without its middle."""
+    if len(text) <= length:
+        return text
+    begin = (length - 1) // 2
+    return f"{text[:begin]}…{text[begin + 1 - length :]}"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _shown(value: Any) -> str:

@@ -223,7 +223,26 @@ def test_an_everyday_model_is_first_and_the_others_keep_their_order() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "nearest"),
-    [("claude-sonet-5-5", "claude-sonnet-5-5"), ("vertex_ai/claude-opus-55", "claude-opus-5-5"), ("gpt-9", None)],
+    [
+        ("claude-sonet-5-5", "claude-sonnet-5-5"),
+        ("vertex_ai/claude-opus-55", "claude-opus-5-5"),
+        ("gpt-9", None),
+        ("claude-sonet-4-5@20250929", "claude-sonnet-4-5@20250929"),
+        ("claude-sonet-4-5-20250929", "claude-sonnet-4-5@20250929"),  # the form of Anthropic's API
+        (
+            "claude-opuss-4-1@20251101",
+            "claude-opus-4-1@20250805",
+        ),  # the date of another model does not outweigh the name
+        ("claude-sonnet-4-5@20250101", "claude-sonnet-4-5@20250929"),
+        ("claude-haiku-4-5@2025100", "claude-haiku-4-5@20251001"),
+        ("claude-sonet-5-5@20260101", "claude-sonnet-5-5"),  # it has no versions
+        ("gpt-4o@20250929", None),
+    ],
 )
 def test_a_typing_error_has_a_nearest_name(typed: str, nearest: str | None) -> None:
     assert builtin().nearest(typed) == nearest
+
+
+def test_of_several_versions_the_nearest_is_suggested() -> None:
+    ids = ({"id": "claude-newest-9@20300101"}, {"id": "claude-newest-9@20310505"})
+    assert builtin().with_cards(ids).nearest("claude-newst-9@20310506") == "claude-newest-9@20310505"

@@ -76,7 +76,7 @@ def errors_sent(world: World) -> list[str]:
 async def test_a_request_error_is_raised_before_the_head() -> None:
     world = await (hub(body=RequestTimeout("late")) << fails("request_timeout") << settled("client_error")).play()
     assert errors_sent(world) == [], "the server counts what it sends itself"
-    assert (world.client.started, world.record.stream) == (False, False)
+    assert (world.client.started, world.record.stream, world.record.refused) == (False, False, True)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -85,7 +85,7 @@ async def test_an_upstream_error_before_content_is_raised_before_the_head(stream
         hub(stream=stream) << calls("a") >> replies(INVALID, 400)
         << fails("invalid_request", "prompt: too odd") << settled("client_error", stop_reason="attempts_exhausted")
     ).play()  # fmt: skip
-    assert (errors_sent(world), world.client.started) == ([], False)
+    assert (errors_sent(world), world.client.started, world.record.refused) == ([], False, False)
 
 
 async def test_an_error_event_before_content_is_raised_before_the_head() -> None:

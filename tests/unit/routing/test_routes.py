@@ -84,6 +84,9 @@ def test_an_unknown_name_resolves_to_the_fallback() -> None:
 HINTS: list[tuple[str, str]] = [
     ("fsat", "Did you mean 'Fast'?"),
     ("claude-opus-4-9", "Did you mean 'claude-opus-4-8'?"),
+    ("claude-opuss-4-8@20260101", "Did you mean 'claude-opus-4-8'?"),
+    ("fsat@20260101", "Did you mean 'Fast'?"),
+    ("zzz@20260101", "GET /v1/models lists the models served here."),
     ("zzz", "GET /v1/models lists the models served here."),
     ("", "GET /v1/models lists the models served here."),
 ]

@@ -19,3 +19,8 @@ def test_values_are_short_and_printable() -> None:
         client_tags([(b"user-agent", b"a\tb\xc3\xa4\x1b[31m" + b"x" * 200)])["user_agent"] == "a?b???[31m" + "x" * 110
     )
     assert client_tags([(b"user-agent", b"")]) == {}
+
+
+def test_values_have_no_secret_also_where_they_are_cut() -> None:
+    headers = [(b"user-agent", b"tool/1 (key sk-secret)"), (b"x-claude-code-session-id", b"x" * 119 + b":sk-secret")]
+    assert client_tags(headers) == {"user_agent": "tool/1 (key -)", "session_id": "x" * 119 + ":"}

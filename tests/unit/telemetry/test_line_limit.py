@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+
 import pytest
 
 from modelmux.telemetry.line_limit import LINES, SECONDS, LineLimit
@@ -49,12 +52,40 @@ def test_no_second_of_a_steady_flood_has_more(gap: float) -> None:
 def test_the_count_is_told_once() -> None:
     _, state = outcome([1.0] * 13)
     assert state.left_out == 3
-    assert state.after_count().left_out == 0
-    assert state.after_count().times == state.times
+    assert state.after_count(1.0).left_out == 0
+    assert state.after_count(1.0).times == state.times
 
 
 @pytest.mark.parametrize(("now", "seconds"), [(1.0, 1.0), (1.25, 0.75), (2.0, 0.0), (9.0, 0.0)])
-def test_when_the_next_line_is_allowed(now: float, seconds: float) -> None:
+def test_the_count_follows_when_a_line_is_allowed_again(now: float, seconds: float) -> None:
     _, state = outcome([1.0] * 10)
-    assert state.seconds_left(now) == seconds
-    assert LineLimit().seconds_left(now) == 0.0
+    assert state.count_due_in(now) == seconds
+    assert LineLimit().count_due_in(now) == 0.0
+
+
+@pytest.mark.parametrize(("now", "seconds"), [(2.0, 0.75), (2.75, 0.0)])
+def test_a_count_follows_another_after_a_second(now: float, seconds: float) -> None:
+    _, state = outcome([1.0] * 10)
+    assert state.after_count(1.75).count_due_in(now) == seconds
+
+
+def test_counts_are_not_a_flood_of_their_own() -> None:
+    """Requests at random times: a place for a line becomes free at any moment, and the next one is left out again."""
+    random = Random(16)
+    state, now, counts, due = LineLimit(), 100.0, list[float](), math.inf
+    lines: list[float] = []
+    while now < 130.0:
+        now += random.expovariate(30.0)
+        if due <= now:  # the timer
+            counts.append(due)
+            state, due = state.after_count(due), math.inf
+        if state.allows(now):
+            lines.append(now)
+            state = state.after_line(now)
+        else:
+            state = state.after_left_out()
+            due = min(due, now + state.count_due_in(now))
+    assert 20 <= len(counts) <= 30
+    for start in (*lines, *counts):
+        assert sum(start <= time < start + SECONDS for time in counts) <= 1
+        assert sum(start <= time < start + SECONDS for time in lines) <= LINES

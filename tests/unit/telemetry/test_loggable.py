@@ -26,6 +26,8 @@ from modelmux.telemetry.loggable import first_word, loggable_path, loggable_word
         ("projects/secret-42/locations/eu/models/x", "projects/-/locations/eu/models/x"),
         ("sk-proj-abc", "-"),
         ("task-runner", "task-runner"),
+        ("x:sk-abc", "x:-"),
+        ("v@AIzaSyD1234", "v@-"),
     ],
 )
 def test_words(text: str | None, shown: str) -> None:
@@ -42,6 +44,8 @@ def test_words(text: str | None, shown: str) -> None:
         ("/v1/projects/secret-42/locations/eu:predict", "/v1/projects/-/locations/eu:predict"),
         ("/" + "x" * 50 + "/projects/secret-42", "/" + "x" * 50 + "/projects/-"),
         ("/sk-modelmux-key/v1/chat", "/-/v1/chat"),
+        ("/v1/projects//secret-42/x", "/v1/projects//-/x"),
+        ("/" + "x" * 60 + "/ya29.secret", "/" + "x" * 60 + "/-"),
         ("", ""),
     ],
 )

@@ -60,7 +60,10 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool, verbose: b
         with server_in_thread(app, sock):
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             tour = DemoTour(console, url, emulator.app, verbose=verbose)
-            return await _tour(tour, stop, console, url, once=once)
+            passed = await _tour(tour, stop, console, url, once=once)
+    if stop.is_set():
+        console.print("stopped")
+    return passed
 
 
 async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str, *, once: bool) -> bool:

@@ -56,7 +56,6 @@ class SupervisorOptions:
     :param sockets: one for each worker; the same one each time where the platform cannot spread connections.
     :param read: reads the configuration.
     :param host: where the sockets listen.
-    :param notice: what the start says to people, in addition to the address.
     :param jitter: a random number from 0 to 1.
     """
 
@@ -69,7 +68,6 @@ class SupervisorOptions:
     manager: ServiceManager
     status: StatusFile | None
     state: LocalState
-    notice: str
     drain: DrainSettings
     jitter: Callable[[], float]
 
@@ -298,8 +296,7 @@ class Supervisor:
             self._started = True
             options = self._options
             self._log.info(
-                names.EVENT_LISTENING, url=options.url, apis=", ".join(api_paths()), workers=len(self._slots),
-                message=options.notice,
+                names.EVENT_LISTENING, url=options.url, apis=", ".join(api_paths()), workers=len(self._slots)
             )  # fmt: skip
             self._manager.ready("Serving")
         self._assign_sockets()

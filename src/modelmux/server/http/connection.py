@@ -9,10 +9,7 @@ one request; the meaning of paths and headers belongs to ``asgi.py``.
 from __future__ import annotations
 
 import asyncio
-import urllib.parse
 from collections import deque
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 import httptools
@@ -21,15 +18,15 @@ from uvicorn.server import ServerState
 
 from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, InvalidRequest, RequestTimeout
+from modelmux.server.http.head import read_so_far, read_target, without_upgrade
 from modelmux.server.http.limits import ConnectionLimits, ShutdownPhase
 from modelmux.server.http.request import HttpRequest, error_response
 from modelmux.server.refused import report_error
-from modelmux.server.responses import HeaderList, Receive, Scope, Send, send_error
+from modelmux.server.responses import Receive, Scope, Send, send_error
 
 _NEVER: Final = float("inf")
 _SERVING: Final = ShutdownPhase()
 _VERSIONS: Final = ("1.1", "1.0")
-_MAX_REMEMBERED: Final = 256  # bytes of a target
 
 
 class HttpConnection(asyncio.Protocol):
@@ -229,7 +226,7 @@ class HttpConnection(asyncio.Protocol):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _scope(self, version: str) -> dict[str, Any]:
-        path, raw_path, query = _target(self._url)
+        path, raw_path, query = read_target(self._url)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -266,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
                 if method == b"CONNECT":
                     raise InvalidRequest("CONNECT is not supported: this server is not a forward proxy.") from None
                 version = self._parser.get_http_version().encode()
-                lines = [b"%b: %b\r\n" % line for line in _without_upgrade(self._headers)]
+                lines = [b"%b: %b\r\n" % line for line in without_upgrade(self._headers)]
                 head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version, b"".join(lines))
                 self._parser = httptools.HttpRequestParser(self)
                 data = head + data[upgrade.args[0] :]
@@ -319,12 +316,13 @@ class HttpConnection(asyncio.Protocol):
         elif active is not None and active.started:
             self.transport.close()
         else:
-            known = incoming.scope if incoming is not None else {"client": self._client, "headers": self._headers}
-            self.count_error(error, known)
+            method = self._parser.get_method() if self._url else b""
+            known = {"client": self._client, "headers": self._headers, **read_so_far(method, self._url)}
+            self.count_error(error, incoming.scope if incoming is not None else known)
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:
-                active.on_client_disconnected()
+                active.on_rejected(error)
 
     async def _reject_new(self, scope: Scope, _: Receive, send: Send) -> None:
         """The application for new requests while the server shuts down."""
@@ -365,29 +363,6 @@ class HttpConnection(asyncio.Protocol):
             self._reject(RequestTimeout("The request did not arrive in time.", hint="Send it without pauses."))
         else:
             self.transport.close()
-
-
-def _target(url: bytes) -> tuple[str, bytes, bytes]:
-    """The decoded path, the raw path and the query of a request target."""
-    return _read_target(url) if len(url) <= _MAX_REMEMBERED else _read_target.__wrapped__(url)
-
-
-@lru_cache(maxsize=256)
-def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
-    parsed = httptools.parse_url(url)
-    raw_path = parsed.path or b"/"
-    path = raw_path.decode("ascii", "replace")
-    return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""
-
-
-def _without_upgrade(headers: HeaderList) -> Iterator[tuple[bytes, bytes]]:
-    """The headers of a request that does not ask for another protocol. Other options of ``Connection`` stay."""
-    for name, value in headers:
-        if name == b"connection":
-            options = [option for option in value.split(b",") if option.strip().lower() != b"upgrade"]
-            yield name, b",".join(options)
-        elif name != b"upgrade":
-            yield name, value
 
 
 def _malformed(error: Exception) -> InvalidRequest:

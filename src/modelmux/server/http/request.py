@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # uvicorn is imported only by a process that serves
 ON_DISCONNECT: Final = "modelmux.on_disconnect"
 #: ASGI extension with which an application asks whether the client has left, though the loop may not have noticed.
 HAS_LEFT: Final = "modelmux.has_left"
+#: ASGI extension with which an application asks for the error that its request got because of its body, if it got one.
+REJECTION: Final = "modelmux.rejection"
 #: Seconds for which the answer is taken for granted.
 _LOOK_AGAIN: Final = 0.005
 #: Unread bytes of a body above which reading from the client pauses.
@@ -74,6 +76,7 @@ class HttpRequest:
         "_head",
         "_length_left",
         "_looked_at",
+        "_rejection",
         "_scope",
         "_waiter",
         "complete",
@@ -87,7 +90,12 @@ class HttpRequest:
     ) -> None:
         self._connection = connection
         self._scope = scope
-        scope["extensions"] = {ON_DISCONNECT: self.on_disconnect, HAS_LEFT: self.has_left}
+        scope["extensions"] = {
+            ON_DISCONNECT: self.on_disconnect,
+            HAS_LEFT: self.has_left,
+            REJECTION: lambda: self._rejection,
+        }
+        self._rejection: GatewayError | None = None
         self._looked_at = 0.0
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
@@ -152,6 +160,13 @@ class HttpRequest:
                 self._disconnect_callback()
             self._wake()
 
+    def on_rejected(self, error: GatewayError) -> None:
+        """Its body cannot be read further, and the client was sent the error. For the application, the client has left;
+        it is told why."""
+        if not self.complete:
+            self._rejection = error
+        self.on_client_disconnected()
+
     def on_disconnect(self, call: Callable[[], None] | None) -> asyncio.Task[None] | None:
         """Set the function to call once if the client leaves before its response is complete; None removes it.
 
@@ -176,7 +191,7 @@ class HttpRequest:
         left."""
         while True:
             if self._disconnected or (self._body_ended and not self._end_delivered and self.has_left()):
-                return {"type": "http.disconnect"}
+                return {"type": "http.disconnect", "error": self._rejection}
             if self._body or (self._body_ended and not self._end_delivered):
                 body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
                 self._body.clear()

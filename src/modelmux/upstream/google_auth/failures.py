@@ -18,11 +18,20 @@ from requests import exceptions as http
 
 from modelmux.errors import CredentialsUnavailable
 from modelmux.upstream.trust import REMEDY
+from modelmux.wire.redaction import redacted
 
 _LOGIN = "Run `gcloud auth application-default login` as the user the gateway runs as."
 _LOGIN_STEPS = f"{_LOGIN} docs/google-setup.md has all steps."
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
 _IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+@[^\s@\"'<>]+")
+#: A word of the path of a page, and a page of Google's: people should read where to find a remedy. What is random has
+#: longer words, or other characters.
+_WORD = r"(?:[a-z]{1,19}[0-9]{0,8}|[0-9]{1,8})"
+_PAGE = (
+    r"https://(?:[a-z0-9-]+\.)*(?:google\.com|google\.dev|goo\.gle)"
+    rf"(?:[/#]{_WORD}(?:[._~-]{_WORD})*)*/?(?=\.?(?:[\s),;:'\"<>\]?]|$))"
+)
+_PAGE_OR_SECRET = re.compile(rf"(?P<page>{_PAGE})|{_SECRET.pattern}", re.DOTALL)
 _SLUG = re.compile(r"[a-zA-Z_]{1,40}")
 _MAX_DETAIL = 300
 
@@ -230,9 +239,10 @@ class CredentialProblem(Exception):
 def scrub(text: str) -> str:
     """The text without anything that could be a key, a token, an address or a user name; at most 300 characters.
 
-    Redacts any run of 20 characters of the base64 alphabets, which includes long paths.
+    Redacts any run of 20 characters of the base64 alphabets, which includes long paths but those of Google's pages.
     """
-    clean = _SECRET.sub("[redacted]", _IDENTITY.sub("[redacted]", text))
+    clean = _PAGE_OR_SECRET.sub(lambda match: match["page"] or "[redacted]", _IDENTITY.sub("[redacted]", text))
+    clean = redacted(clean)
     return clean.replace("\n", " ")[:_MAX_DETAIL]
 
 

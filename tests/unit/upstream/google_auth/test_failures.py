@@ -101,6 +101,39 @@ def test_scrubbing_removes_secrets_only(secret: str) -> None:
     assert len(scrub("word " * 1000)) == 300
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://cloud.google.com/docs/authentication/external/set-up-adc",
+        "https://support.google.com/a/answer/9368756",
+        "https://status.cloud.google.com",
+        "https://developers.google.com/identity/protocols/oauth2#offline",
+    ],
+)
+@pytest.mark.parametrize("around", ["see {} for more", "see {}.", "({})", "{}"])
+def test_scrubbing_leaves_pages_of_google_to_be_read(page: str, around: str) -> None:
+    assert scrub(around.format(page)) == around.format(page)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://cloud.google.com/abcABCDEFGHIJKLMNOPQRST",
+        "https://cloud.google.com/abcdefghijklmnopqrstuvwxyz/x",
+        "https://cloud.google.com/ab/deadbeefdeadbeefdead12",
+        "https://cloud.google.com/docs?token=abcdefghijklmnopqrstu",
+        "https://cloud.google.com.example.net/abcdefghijklmnopqrst",
+        "https://example.net/google.com/abcdefghijklmnopqrst",
+        "about projects/secret-42/locations/eu",
+    ],
+)
+def test_scrubbing_takes_no_secret_for_a_page(text: str) -> None:
+    clean = scrub(text)
+    assert "redacted" in clean or "projects/-/" in clean
+    for secret in ("ABCDEF", "vwxyz", "deadbeef", "mnopqrst", "secret"):
+        assert secret not in clean
+
+
 def everything(error: BaseException) -> str:
     """Everything a logger could print of an exception: texts, attributes, chain, traceback."""
     seen: list[str] = []

@@ -266,7 +266,7 @@ async def test_each_error_of_the_endpoint_has_a_cause_and_a_remedy(
     error = await refusal(source)
     assert source.last_failure is not None
     assert source.last_failure.cause == cause
-    assert error.status == 500
+    assert error.status == 502
     assert words in error.public_message
     assert (error.detail or "").startswith(cause)
 
