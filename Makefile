@@ -52,7 +52,7 @@ contracts: $(DEV_READY) ## Who may import whom
 coverage-core: $(DEV_READY) ## Tests of the pure core: 100 % line and branch coverage
 	$(BIN)/pytest -q -n auto $(CORE_TESTS) $(PYTEST_ARGS) --cov-branch --cov-fail-under=100 \
 	  --cov=modelmux.wire --cov=modelmux.catalog --cov=modelmux.claude --cov=modelmux.dialects \
-	  --cov=modelmux.providers --cov=modelmux.routing
+	  --cov=modelmux.providers --cov=modelmux.routing --cov=modelmux.accounts
 
 test-rest: $(DEV_READY) ## All other tests, except test-clients
 	$(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)

@@ -19,14 +19,32 @@ class OutputTokensDetails(Struct, omit_defaults=True):
     thinking_tokens: int | None = None
 
 
+class CacheCreation(Struct, omit_defaults=True):
+    """Tokens written to the cache, by how long they stay there."""
+
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class ServerToolUse(Struct, omit_defaults=True):
+    web_search_requests: int | None = None
+
+
 class Usage(Struct, omit_defaults=True):
-    """Token counts. None means absent: a later event without a count does not reset an earlier one."""
+    """Token counts. None means absent: a later event without a count does not reset an earlier one.
+
+    :param cache_creation: what ``cache_creation_input_tokens`` consists of.
+    :param speed: ``fast`` where fast mode served the reply.
+    """
 
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: OutputTokensDetails | None = None
+    cache_creation: CacheCreation | None = None
+    server_tool_use: ServerToolUse | None = None
+    speed: str | None = None
 
 
 class StopDetails(Struct, omit_defaults=True):

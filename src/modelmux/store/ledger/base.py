@@ -1,0 +1,88 @@
+"""The protocol of the ledger: rows that are only ever added, and rollups by hour that are written with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
+
+#: Rows that one question for entries reads at most, before it returns a cursor.
+MOST_READ: Final = 100_000
+#: Entries of one answer at most.
+MOST_RETURNED: Final = 1_000
+
+
+class EntryQuery(Struct, frozen=True, kw_only=True):
+    """A question for entries, in the order of their ids, which is that of time.
+
+    :param start, end: microseconds in UTC; ``start`` is included, ``end`` is not; None without a bound.
+    :param where: column -> the values that count, of ``key``, ``team`` (its subtree), ``person``, ``model``,
+        ``outcome``, ``end_user`` and ``tag:NAME``.
+    :param min_cost: nano-USD.
+    :param after: the last id of the page before.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    min_cost: int | None = None
+    newest_first: bool = False
+    after: bytes | None = None
+    limit: int = 100
+
+
+class EntryPage(Struct, frozen=True):
+    """:param next: what ``after`` is for the next page; None at the end. A short page may have one, too."""
+
+    entries: list[Entry]
+    next: bytes | None = None
+
+
+class Difference(Struct, frozen=True):
+    """A rollup that is not the sum of its rows.
+
+    :param what: the rollup and the column.
+    """
+
+    what: str
+    stored: int
+    recomputed: int
+
+
+class Ledger(Protocol):
+    """Rows are never changed. A row whose id is there already is ignored: it may be written any number of times."""
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Add rows, and their part of the rollups, in one transaction. They are durable when this returns.
+
+        :raises StoreFailed: none of them was added.
+        """
+        ...
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        """From rollups alone, by bucket and group.
+
+        :raises StoreFailed:
+        """
+        ...
+
+    async def entries(self, query: EntryQuery) -> EntryPage:
+        """:raises StoreFailed:"""
+        ...
+
+    async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:
+        """All rows that correct these. :raises StoreFailed:"""
+        ...
+
+    async def verify(self, *, repair: bool = False) -> list[Difference]:
+        """Recompute every rollup from its rows; with ``repair`` write those that differ.
+
+        :raises StoreFailed:
+        """
+        ...
+
+    async def aclose(self) -> None: ...
