@@ -1,0 +1,205 @@
+"""Rows of the ledger and their part of the rollups, written within one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS
+from modelmux.store.ledger.sqlite_rows import (
+    COSTS,
+    COUNTS,
+    KINDS,
+    Context,
+    Row,
+    context_bytes,
+    first_id,
+    rest_of,
+    tags_text,
+    without_choices,
+)
+
+#: Different sets of tags that rollups have for one day; further ones are added up as ``OTHER``.
+MOST_TAG_SETS: Final = 1_000
+#: In the column ``tags`` of a series; JSON, but not of pairs.
+OTHER: Final = '"other"'
+#: Contexts after which those of new rows lack what clients choose, which each row has then for itself.
+MOST_CONTEXTS: Final = 20_000
+#: Numbers of texts in memory. The cache is emptied when it has so many.
+_MOST_CACHED: Final = 50_000
+
+#: Columns of a rollup that are sums, in the order of its table.
+SUMS: Final = ("requests", "errors", "unpriced", *COUNTS, *COSTS)
+_UNPRICED: Final = SUMS.index("unpriced")
+_INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)}) ON CONFLICT (id) DO NOTHING"
+_UPSERTS: Final = {
+    table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+    for table in ("usage_quarter", "usage_day")
+}
+_OTHER_CORRECTION: Final = "SELECT 1 FROM ledger WHERE corrects = ? AND id <> ? AND cost_input IS NOT NULL LIMIT 1"
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+#: (slot, series) -> values of ``SUMS``.
+Rollup = dict[tuple[int, int], list[int]]
+
+
+class Appender:
+    """Adds rows. It remembers numbers of texts from one transaction to the next: ``forget`` after one that failed.
+
+    :param tags: the names of the tags that usage is reported by.
+    """
+
+    def __init__(self, tags: Iterable[str]) -> None:
+        self._reported = frozenset(tags)
+        self._keys: dict[str, int] = {}
+        self._series: dict[tuple[int, str, str, str, str], int] = {}
+        self._contexts: dict[Context, tuple[int, bool]] = {}
+        self._tag_sets: dict[tuple[int, str], str] = {}
+
+    def forget(self) -> None:
+        for cache in (self._keys, self._series, self._contexts, self._tag_sets):
+            cache.clear()
+
+    def append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Within a transaction."""
+        (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
+        dropped_id = first_id(dropped_before)
+        quarters: Rollup = defaultdict(lambda: [0] * len(SUMS))
+        for row in rows:
+            if row.entry.at < dropped_before and row.entry.id < dropped_id:
+                continue  # it was here, and is in the rollups
+            self._insert(connection, row, quarters)
+        _add(connection, "usage_quarter", quarters)
+        _add(connection, "usage_day", by_day(quarters))
+
+    def _insert(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> None:
+        entry = row.entry
+        key = self._key(connection, row.key)
+        tags = self._tags(connection, row)
+        series = self._series_number(connection, (key, row.person, row.team, row.model, tags))
+        context, in_context = self._context(connection, row.context)
+        inserted = connection.execute(
+            _INSERT,
+            (
+                entry.id, entry.at, key, series, context, KINDS.index(entry.kind), row.failed, row.displaced,
+                entry.corrects, row.end_user, None if tags == row.tags else row.tags, *row.sums,
+                rest_of(row, in_context=in_context),
+            ),
+        ).rowcount  # fmt: skip
+        if inserted != 1:
+            return
+        sums = quarters[entry.at // QUARTER, series]
+        sums[0] += row.is_request
+        sums[1] += row.failed
+        for index, value in enumerate(row.sums, 3):
+            sums[index] += value or 0
+        if row.is_request and not row.is_priced:
+            sums[_UNPRICED] += not _has_other_correction(connection, entry.id, entry.id)
+        elif entry.corrects is not None and row.is_priced:
+            _price(connection, entry.corrects, entry.id, quarters)
+
+    def _key(self, connection: sqlite3.Connection, name: str) -> int:
+        number = self._keys.get(name)
+        if number is None:
+            number = _number(connection, "ledger_key", {"name": name})
+            _remember(self._keys, name, number)
+        return number
+
+    def _series_number(self, connection: sqlite3.Connection, values: tuple[int, str, str, str, str]) -> int:
+        number = self._series.get(values)
+        if number is None:
+            columns = dict(zip(("key", "person", "team", "model", "tags"), values, strict=True))
+            number = _number(connection, "ledger_series", columns)
+            _remember(self._series, values, number)
+        return number
+
+    def _context(self, connection: sqlite3.Connection, context: Context) -> tuple[int, bool]:
+        """The number of a context, and whether it has what the client chose."""
+        known = self._contexts.get(context)
+        if known is not None:
+            return known
+        data, complete = context_bytes(context), True
+        row = connection.execute("SELECT number FROM ledger_context WHERE data = ?", (data,)).fetchone()
+        if row is None:
+            (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM ledger_context").fetchone()
+            complete = last < MOST_CONTEXTS
+            data = data if complete else context_bytes(without_choices(context))
+        number = row[0] if row else _number(connection, "ledger_context", {"data": data}, outcome=context.outcome)
+        if complete:
+            _remember(self._contexts, context, (number, complete))
+        return number, complete
+
+    def _tags(self, connection: sqlite3.Connection, row: Row) -> str:
+        """The tags of the series of a row."""
+        if not row.tags or not self._reported:
+            return ""
+        tags = tags_text(tuple(tag for tag in row.entry.tags if tag[0] in self._reported))
+        if not tags:
+            return ""
+        day = row.entry.at // DAY
+        known = self._tag_sets.get((day, tags))
+        if known is None:
+            known = tags if _admit(connection, day, tags) else OTHER
+            _remember(self._tag_sets, (day, tags), known)
+        return known
+
+
+def by_day(quarters: Rollup) -> Rollup:
+    """Rollups by quarter of an hour -> by day."""
+    days: Rollup = defaultdict(lambda: [0] * len(SUMS))
+    for (slot, series), sums in quarters.items():
+        total = days[slot // QUARTERS, series]
+        for index, value in enumerate(sums):
+            total[index] += value
+    return days
+
+
+def _add(connection: sqlite3.Connection, table: str, rollup: Rollup) -> None:
+    connection.executemany(_UPSERTS[table], [(*key, *rollup[key]) for key in sorted(rollup)])
+
+
+def _admit(connection: sqlite3.Connection, day: int, tags: str) -> bool:
+    """Whether a set of tags is one of those that the day has, or can have."""
+    if connection.execute("SELECT 1 FROM ledger_tag_set WHERE day = ? AND tags = ?", (day, tags)).fetchone():
+        return True
+    (count,) = connection.execute("SELECT count(*) FROM ledger_tag_set WHERE day = ?", (day,)).fetchone()
+    if count < MOST_TAG_SETS:
+        connection.execute("INSERT INTO ledger_tag_set VALUES (?, ?)", (day, tags))
+    return bool(count < MOST_TAG_SETS)
+
+
+def _price(connection: sqlite3.Connection, corrected: bytes, by: bytes, quarters: Rollup) -> None:
+    """Take a request out of those without a price, if this is the first correction that has one. The order in which
+    rows arrive does not matter."""
+    row = connection.execute(
+        "SELECT at, series FROM ledger WHERE id = ? AND corrects IS NULL AND cost_input IS NULL", (corrected,)
+    ).fetchone()
+    if row is not None and not _has_other_correction(connection, corrected, by):
+        quarters[row[0] // QUARTER, row[1]][_UNPRICED] -= 1
+
+
+def _has_other_correction(connection: sqlite3.Connection, id: bytes, besides: bytes) -> bool:
+    return connection.execute(_OTHER_CORRECTION, (id, besides)).fetchone() is not None
+
+
+def _number(connection: sqlite3.Connection, table: str, unique: dict[str, object], **others: object) -> int:
+    """The number of a row, which is added if there is none."""
+    condition = " AND ".join(f"{name} = ?" for name in unique)
+    row = connection.execute(f"SELECT number FROM {table} WHERE {condition}", tuple(unique.values())).fetchone()
+    if row is not None:
+        return int(row[0])
+    values = unique | others
+    insert = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    number = connection.execute(insert, tuple(values.values())).lastrowid
+    assert number is not None
+    return number
+
+
+def _remember(cache: dict[Key, Value], key: Key, value: Value) -> None:
+    if len(cache) >= _MOST_CACHED:
+        cache.clear()
+    cache[key] = value

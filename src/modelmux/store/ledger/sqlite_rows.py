@@ -1,0 +1,317 @@
+"""An entry as values of columns, and back.
+
+What is filtered, grouped or summed has a column. What describes how a request was served repeats from row to row, and
+is stored once as a *context*. The rest is one value in MessagePack, an array that later versions may make longer.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.entry import AttemptEntry, Entry, Kind
+from modelmux.store.base import StoreFailed
+
+#: A column has the position of the kind.
+KINDS: Final[tuple[Kind, ...]] = ("usage", "rerate", "void", "in_doubt", "resolve")
+#: Columns of sums, in the order of the tables.
+COUNTS: Final = ("input", "cache_write", "cache_write_1h", "cache_read", "output", "thinking", "web_searches")
+COSTS: Final = ("cost_input", "cost_cache_write", "cost_cache_write_1h", "cost_cache_read", "cost_output",
+                "cost_web_search")  # fmt: skip
+#: Of a row without a price.
+NO_COST: Final = (None,) * len(COSTS)
+#: ``at`` and the time within ``id`` differ by at most this many microseconds, unless the row is *displaced*.
+SLACK: Final = 15_000_000
+#: Outcomes that are not errors: a client may leave whenever it likes.
+_FINE: Final = frozenset({"ok", "client_gone"})
+#: No number of a row is larger, in tokens or nano-USD (a million USD): the sum of nine thousand fits into 64 bits.
+LARGEST: Final = 10**15
+#: Microseconds; the year 9999.
+_LAST: Final = 253_370_764_800_000_000
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2}){8,}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ESTIMATED: Final = 1
+_RECOVERED: Final = 2
+
+Packed = Any  # str, bytes or None, a union that msgspec does not decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Context(Struct, frozen=True, array_like=True):
+    """How a request was served. The last four are what clients may choose at will."""
+
+    dialect: str = ""
+    operation: str = ""
+    route: str | None = None
+    location: str | None = None
+    deployment: str | None = None
+    outcome: str = "ok"
+    status: int = 200
+    code: str | None = None
+    stream: bool = False
+    price: str | None = None
+    requested: str | None = None
+    agent: str | None = None
+    app: str | None = None
+
+
+class _Rest(Struct, frozen=True, array_like=True):
+    """What has no column. ``attempts``: see ``_pack_attempts``. ``requested``, ``agent``, ``app``: where the context
+    lacks them."""
+
+    duration: int = 0
+    first_content: int | None = None
+    attempts: list[tuple[str | None, str, Any]] = []
+    request_bytes: int = 0
+    response_bytes: int = 0
+    client_request_id: Packed = None
+    upstream_id: Packed = None
+    trace_id: Packed = None
+    hold: int = 0
+    flags: int = 0
+    reason: str | None = None
+    requested: str | None = None
+    agent: str | None = None
+    app: str | None = None
+
+
+_REST_DEFAULTS: Final = msgspec.to_builtins(_Rest())
+_read_context: Final = msgspec.msgpack.Decoder(Context).decode
+_read_rest: Final = msgspec.msgpack.Decoder(_Rest).decode
+
+
+class Row(NamedTuple):
+    """An entry, before its texts have numbers.
+
+    :param tags: all of them, as JSON.
+    :param sums: token counts and costs; costs None if the price is unknown.
+    """
+
+    entry: Entry
+    key: str
+    person: str
+    team: str
+    model: str
+    tags: str
+    end_user: str | None
+    context: Context
+    sums: tuple[int | None, ...]
+    failed: bool
+    displaced: bool
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it counts as a request: it corrects no other row."""
+        return self.entry.corrects is None
+
+    @property
+    def is_priced(self) -> bool:
+        return self.entry.cost is not None
+
+
+def to_row(entry: Entry) -> Row:
+    """:raises StoreFailed: a number is out of all bounds, or the id has not 16 bytes."""
+    cost = entry.cost
+    counts = entry.counts
+    sums = (
+        counts.input, counts.cache_write, counts.cache_write_1h, counts.cache_read, counts.output, counts.thinking,
+        counts.web_searches,
+        *(
+            NO_COST if cost is None else
+            (cost.input, cost.cache_write, cost.cache_write_1h, cost.cache_read, cost.output, cost.web_search)
+        ),
+    )  # fmt: skip
+    largest = max(abs(value) for value in sums if value is not None)
+    if len(entry.id) != 16 or not 0 <= entry.at < _LAST or largest > LARGEST:
+        raise StoreFailed(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
+    context = Context(
+        entry.dialect, entry.operation, clean(entry.route), entry.location, entry.deployment, entry.outcome,
+        entry.status, entry.code, entry.stream, entry.price, clean(entry.requested), clean(entry.agent),
+        clean(entry.app),
+    )  # fmt: skip
+    return Row(
+        entry,
+        clean(entry.key) or "",
+        clean(entry.person) or "",
+        clean(entry.team) or "",
+        clean(entry.model) or "",
+        tags_text(entry.tags),
+        clean(entry.end_user),
+        context,
+        sums,
+        entry.outcome not in _FINE and entry.corrects is None,
+        abs(entry.at - id_time(entry.id)) > SLACK,
+    )
+
+
+def rest_of(row: Row, *, in_context: bool) -> bytes:
+    """:param in_context: the context has what the client chose."""
+    entry, context = row.entry, row.context
+    values = [
+        entry.duration,
+        entry.first_content,
+        _pack_attempts(entry),
+        entry.request_bytes,
+        entry.response_bytes,
+        pack(entry.client_request_id),
+        pack(entry.upstream_id),
+        pack(entry.trace_id),
+        entry.hold,
+        entry.estimated * _ESTIMATED | entry.recovered * _RECOVERED,
+        clean(entry.reason),
+    ]
+    if not in_context:
+        values += [context.requested, context.agent, context.app]
+    while values and values[-1] == _REST_DEFAULTS[len(values) - 1]:
+        del values[-1]
+    return _encode(values)
+
+
+def context_bytes(context: Context) -> bytes:
+    return _encode(context)
+
+
+def without_choices(context: Context) -> Context:
+    """Without what clients may choose."""
+    return msgspec.structs.replace(context, requested=None, agent=None, app=None)
+
+
+#: What ``to_entry`` reads: of ``ledger AS l``, its series ``s``, its key ``k`` and its context ``c``.
+ENTRY_COLUMNS: Final = (
+    "l.id, l.at, l.kind, l.corrects, k.name, s.person, s.team, s.model, coalesce(l.tags, s.tags), l.end_user, c.data, "
+    "l.rest, " + ", ".join(f"l.{name}" for name in (*COUNTS, *COSTS))
+)
+ENTRY_JOINS: Final = (
+    "CROSS JOIN ledger_series AS s ON s.number = l.series CROSS JOIN ledger_key AS k ON k.number = l.key "
+    "CROSS JOIN ledger_context AS c ON c.number = l.context"
+)
+
+
+def to_entry(row: tuple[Any, ...]) -> Entry:
+    """:param row: the values of ``ENTRY_COLUMNS``."""
+    id, at, kind, corrects, key, person, team, model, tags, end_user, context_data, rest_data, *sums = row
+    context, rest = _read_context(context_data), _read_rest(rest_data)
+    counts = TokenCounts(**dict(zip(COUNTS, sums[: len(COUNTS)], strict=True)))
+    costs = sums[len(COUNTS) :]
+    return Entry(
+        id=id,
+        at=at,
+        kind=KINDS[kind],
+        corrects=corrects,
+        reason=rest.reason,
+        key=key,
+        person=person or None,
+        team=team,
+        end_user=end_user,
+        tags=read_tags(tags),
+        dialect=context.dialect,
+        operation=context.operation,
+        requested=rest.requested if context.requested is None else context.requested,
+        route=context.route,
+        model=model or None,
+        location=context.location,
+        deployment=context.deployment,
+        attempts=_unpack_attempts(rest.attempts, context.deployment or "", counts),
+        outcome=context.outcome,
+        status=context.status,
+        code=context.code,
+        stream=context.stream,
+        counts=counts,
+        cost=None if costs[0] is None else Cost(**dict(zip(Cost.__struct_fields__, costs, strict=True))),
+        price=context.price,
+        hold=rest.hold,
+        estimated=bool(rest.flags & _ESTIMATED),
+        recovered=bool(rest.flags & _RECOVERED),
+        duration=rest.duration,
+        first_content=rest.first_content,
+        request_bytes=rest.request_bytes,
+        response_bytes=rest.response_bytes,
+        client_request_id=unpack(rest.client_request_id),
+        upstream_id=unpack(rest.upstream_id),
+        trace_id=unpack(rest.trace_id),
+        agent=rest.agent if context.agent is None else context.agent,
+        app=rest.app if context.app is None else context.app,
+    )
+
+
+def id_time(id: bytes) -> int:
+    """The time within a UUID version 7, in microseconds: exact to the millisecond."""
+    return int.from_bytes(id[:6]) * 1000
+
+
+def first_id(at: int) -> bytes:
+    """The smallest id of a time in microseconds, and of one out of all bounds the nearest."""
+    milliseconds = min(max(at // 1000, 0), (1 << 48) - 1)
+    return milliseconds.to_bytes(6) + bytes(10)
+
+
+def clean(text: str | None) -> str | None:
+    """A text as SQLite can store it: a client's may have surrogates, which are not text."""
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def pack(text: str | None) -> Packed:
+    """An id in half its bytes, if it consists of hexadecimal digits."""
+    if text is None:
+        return None
+    if _HEX.fullmatch(text):
+        return b"h" + bytes.fromhex(text)
+    if _UUID.fullmatch(text):
+        return b"u" + bytes.fromhex(text.replace("-", ""))
+    return clean(text)
+
+
+def unpack(packed: Packed) -> str | None:
+    if isinstance(packed, bytes):
+        return packed[1:].hex() if packed[:1] == b"h" else str(uuid.UUID(bytes=packed[1:]))
+    return packed
+
+
+def tags_text(tags: tuple[tuple[str, str], ...]) -> str:
+    """JSON; empty for none. A pair is found in it by its own JSON."""
+    if not tags:
+        return ""
+    return msgspec.json.encode([(clean(name), clean(value)) for name, value in tags]).decode()
+
+
+@lru_cache(4096)
+def read_tags(text: str) -> tuple[tuple[str, str], ...]:
+    return msgspec.json.decode(text, type=tuple[tuple[str, str], ...]) if text else ()
+
+
+def _pack_attempts(entry: Entry) -> list[tuple[str | None, str, Any]]:
+    """Deployment, result, and counts as an array; the deployment None and the counts True if they are the entry's."""
+    packed = []
+    for attempt in entry.attempts:
+        counts: Any = attempt.counts
+        if counts is not None:
+            counts = True if counts == entry.counts else msgspec.structs.astuple(counts)
+        deployment = None if attempt.deployment == (entry.deployment or "") else attempt.deployment
+        packed.append((deployment, attempt.result, counts))
+    return packed
+
+
+def _unpack_attempts(
+    packed: list[tuple[str | None, str, Any]], deployment: str, counts: TokenCounts
+) -> tuple[AttemptEntry, ...]:
+    return tuple(
+        AttemptEntry(
+            deployment if its is None else its,
+            result,
+            None
+            if values is None
+            else counts
+            if values is True
+            else TokenCounts(**dict(zip(COUNTS, values, strict=False))),
+        )
+        for its, result, values in packed
+    )
