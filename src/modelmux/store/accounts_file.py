@@ -177,8 +177,8 @@ def _journal_mode(connection: sqlite3.Connection) -> str:
 def _create(draft: Path) -> None:
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is written
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
         connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
     finally:
         connection.close()

@@ -33,13 +33,16 @@ _MOST_CACHED: Final = 50_000
 #: Columns of a rollup that are sums, in the order of its table.
 SUMS: Final = ("requests", "errors", "unpriced", *COUNTS, *COSTS)
 _UNPRICED: Final = SUMS.index("unpriced")
-_INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)}) ON CONFLICT (id) DO NOTHING"
+_INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
 _UPSERTS: Final = {
     table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     for table in ("usage_quarter", "usage_day")
 }
-_OTHER_CORRECTION: Final = "SELECT 1 FROM ledger WHERE corrects = ? AND id <> ? AND cost_input IS NOT NULL LIMIT 1"
+_UNPRICED_REQUEST: Final = "SELECT at, series FROM ledger WHERE id = ? AND corrects IS NULL AND cost_input IS NULL"
+_PRICED_CORRECTIONS: Final = "SELECT id FROM ledger WHERE corrects = ? AND cost_input IS NOT NULL"
+#: Parameters of one statement; SQLite takes more.
+_MOST_IDS: Final = 500
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -66,41 +69,31 @@ class Appender:
 
     def append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """Within a transaction."""
-        (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
-        dropped_id = first_id(dropped_before)
+        new = _new(connection, rows)
         quarters: Rollup = defaultdict(lambda: [0] * len(SUMS))
-        for row in rows:
-            if row.entry.at < dropped_before and row.entry.id < dropped_id:
-                continue  # it was here, and is in the rollups
-            self._insert(connection, row, quarters)
+        connection.executemany(_INSERT, [self._values(connection, row, quarters) for row in new.values()])
+        _count_unpriced(connection, new, quarters)
         _add(connection, "usage_quarter", quarters)
         _add(connection, "usage_day", by_day(quarters))
 
-    def _insert(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> None:
+    def _values(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> tuple[object, ...]:
+        """The values of the columns of a row, which is added to the rollup."""
         entry = row.entry
         key = self._key(connection, row.key)
         tags = self._tags(connection, row)
         series = self._series_number(connection, (key, row.person, row.team, row.model, tags))
         context, in_context = self._context(connection, row.context)
-        inserted = connection.execute(
-            _INSERT,
-            (
-                entry.id, entry.at, key, series, context, KINDS.index(entry.kind), row.failed, row.displaced,
-                entry.corrects, row.end_user, None if tags == row.tags else row.tags, *row.sums,
-                rest_of(row, in_context=in_context),
-            ),
-        ).rowcount  # fmt: skip
-        if inserted != 1:
-            return
         sums = quarters[entry.at // QUARTER, series]
         sums[0] += row.is_request
         sums[1] += row.failed
-        for index, value in enumerate(row.sums, 3):
-            sums[index] += value or 0
-        if row.is_request and not row.is_priced:
-            sums[_UNPRICED] += not _has_other_correction(connection, entry.id, entry.id)
-        elif entry.corrects is not None and row.is_priced:
-            _price(connection, entry.corrects, entry.id, quarters)
+        for index, value in enumerate(row.sums, _UNPRICED + 1):
+            if value:
+                sums[index] += value
+        return (
+            entry.id, entry.at, key, series, context, KINDS.index(entry.kind), row.failed, row.displaced,
+            entry.corrects, row.end_user, None if tags == row.tags else row.tags, *row.sums,
+            rest_of(row, in_context=in_context),
+        )  # fmt: skip
 
     def _key(self, connection: sqlite3.Connection, name: str) -> int:
         number = self._keys.get(name)
@@ -172,18 +165,39 @@ def _admit(connection: sqlite3.Connection, day: int, tags: str) -> bool:
     return bool(count < MOST_TAG_SETS)
 
 
-def _price(connection: sqlite3.Connection, corrected: bytes, by: bytes, quarters: Rollup) -> None:
-    """Take a request out of those without a price, if this is the first correction that has one. The order in which
-    rows arrive does not matter."""
-    row = connection.execute(
-        "SELECT at, series FROM ledger WHERE id = ? AND corrects IS NULL AND cost_input IS NULL", (corrected,)
-    ).fetchone()
-    if row is not None and not _has_other_correction(connection, corrected, by):
-        quarters[row[0] // QUARTER, row[1]][_UNPRICED] -= 1
+def _new(connection: sqlite3.Connection, rows: Sequence[Row]) -> dict[bytes, Row]:
+    """Those that are not in the ledger, by id. Nothing else adds any before the end of the transaction."""
+    (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
+    dropped_id = first_id(dropped_before)
+    new: dict[bytes, Row] = {}
+    for row in rows:
+        entry = row.entry
+        # One that may have been dropped was here, and is in the rollups.
+        if entry.at >= dropped_before or entry.id >= dropped_id:
+            new.setdefault(entry.id, row)
+    ids = list(new)
+    for first in range(0, len(ids), _MOST_IDS):
+        some = ids[first : first + _MOST_IDS]
+        marks = ", ".join("?" * len(some))
+        for (id,) in connection.execute(f"SELECT id FROM ledger WHERE id IN ({marks})", some).fetchall():
+            del new[id]
+    return new
 
 
-def _has_other_correction(connection: sqlite3.Connection, id: bytes, besides: bytes) -> bool:
-    return connection.execute(_OTHER_CORRECTION, (id, besides)).fetchone() is not None
+def _count_unpriced(connection: sqlite3.Connection, new: dict[bytes, Row], quarters: Rollup) -> None:
+    """Count the requests without a price: to none of their corrections it is known. The order in which rows arrive does
+    not matter.
+
+    :param new: rows that were added just now.
+    """
+    targets = {id for id, row in new.items() if row.is_request and not row.is_priced}
+    targets |= {row.entry.corrects for row in new.values() if row.entry.corrects is not None and row.is_priced}
+    for target in targets:
+        row = connection.execute(_UNPRICED_REQUEST, (target,)).fetchone()
+        if row is not None:
+            corrections = {id for (id,) in connection.execute(_PRICED_CORRECTIONS, (target,))}
+            was_counted = target not in new and corrections <= new.keys()
+            quarters[row[0] // QUARTER, row[1]][_UNPRICED] += (not corrections) - was_counted
 
 
 def _number(connection: sqlite3.Connection, table: str, unique: dict[str, object], **others: object) -> int:

@@ -20,6 +20,7 @@ from modelmux.store.ledger.sqlite_rows import (
     SLACK,
     clean,
     first_id,
+    pack,
     tags_text,
     to_entry,
 )
@@ -135,7 +136,10 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
         conditions.append(f"({' OR '.join([one] * len(wanted)) or '0'})")
         for value in wanted:
             is_tag = name not in _CONDITIONS
-            values.append(tags_text(((name.removeprefix(_TAG), value),))[1:-1] if is_tag else clean(value))
+            if is_tag:
+                values.append(tags_text(((name.removeprefix(_TAG), value),))[1:-1])
+            else:
+                values.append(pack(value) if name == "end_user" else clean(value))
     if query.min_cost is not None:
         conditions.append(f"{' + '.join(f'l.{name}' for name in COSTS)} >= ?")
         values.append(query.min_cost)

@@ -50,5 +50,5 @@ def _cut(connection: sqlite3.Connection) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     excess = free - int(pages * _FREE_PART)
-    if excess > 0:
-        connection.execute(f"PRAGMA incremental_vacuum({min(excess, _MOST_CUT)})").fetchall()
+    for _ in range(min(excess, _MOST_CUT)):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # the module makes one step, which is one page

@@ -100,7 +100,7 @@ class Row(NamedTuple):
     team: str
     model: str
     tags: str
-    end_user: str | None
+    end_user: Packed
     context: Context
     sums: tuple[int | None, ...]
     failed: bool
@@ -143,7 +143,7 @@ def to_row(entry: Entry) -> Row:
         clean(entry.team) or "",
         clean(entry.model) or "",
         tags_text(entry.tags),
-        clean(entry.end_user),
+        pack(entry.end_user),
         context,
         sums,
         entry.outcome not in _FINE and entry.corrects is None,
@@ -209,7 +209,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         key=key,
         person=person or None,
         team=team,
-        end_user=end_user,
+        end_user=unpack(end_user),
         tags=read_tags(tags),
         dialect=context.dialect,
         operation=context.operation,
@@ -273,7 +273,7 @@ def pack(text: str | None) -> Packed:
 def unpack(packed: Packed) -> str | None:
     if isinstance(packed, bytes):
         return packed[1:].hex() if packed[:1] == b"h" else str(uuid.UUID(bytes=packed[1:]))
-    return packed
+    return None if packed is None else str(packed)
 
 
 def tags_text(tags: tuple[tuple[str, str], ...]) -> str:

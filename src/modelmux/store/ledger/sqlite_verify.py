@@ -100,7 +100,7 @@ def _recomputed(connection: sqlite3.Connection, day: int) -> Rollup:
 
 def _with_rows(connection: sqlite3.Connection, first: int) -> set[int]:
     """The days from the first one on that may have rows, displaced ones aside."""
-    present = set()
+    present = set[int]()
     after = first_id(first * DAY - SLACK)
     while True:
         row = connection.execute("SELECT id FROM ledger WHERE id >= ? ORDER BY id LIMIT 1", (after,)).fetchone()
