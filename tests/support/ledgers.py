@@ -127,7 +127,9 @@ def random_entries(seed: int, count: int, first: int = START, span: int = 3 * DA
 def entries_strategy() -> st.SearchStrategy[Entry]:
     """Rows with anything in their fields that a gateway may write."""
     text = st.text(max_size=12)
-    ids = st.one_of(text, st.uuids().map(str), st.binary(min_size=8, max_size=16).map(bytes.hex))
+    ids = st.one_of(
+        text, st.uuids().map(str), *(st.binary(min_size=size, max_size=size).map(bytes.hex) for size in (8, 16, 32))
+    )
     number = st.integers(0, 1 << 40)
     counts = st.builds(TokenCounts, input=number, output=number, cache_read=number, thinking=number)
     cost = st.builds(Cost, input=number, web_search=number.map(int.__neg__))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import add
 from typing import Final, TypeVar
 
 from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS
@@ -33,6 +34,7 @@ _MOST_CACHED: Final = 50_000
 #: Columns of a rollup that are sums, in the order of its table.
 SUMS: Final = ("requests", "errors", "unpriced", *COUNTS, *COSTS)
 _UNPRICED: Final = SUMS.index("unpriced")
+_ZERO_COST: Final = (0,) * len(COSTS)
 _INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
 _UPSERTS: Final = {
     table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
@@ -86,9 +88,8 @@ class Appender:
         sums = quarters[entry.at // QUARTER, series]
         sums[0] += row.is_request
         sums[1] += row.failed
-        for index, value in enumerate(row.sums, _UNPRICED + 1):
-            if value:
-                sums[index] += value
+        counts = row.sums if row.is_priced else (*row.sums[: len(COUNTS)], *_ZERO_COST)
+        sums[_UNPRICED + 1 :] = map(add, sums[_UNPRICED + 1 :], counts)
         return (
             entry.id, entry.at, key, series, context, KINDS.index(entry.kind), row.failed, row.displaced,
             entry.corrects, row.end_user, None if tags == row.tags else row.tags, *row.sums,
@@ -130,24 +131,23 @@ class Appender:
         """The tags of the series of a row."""
         if not row.tags or not self._reported:
             return ""
-        tags = tags_text(tuple(tag for tag in row.entry.tags if tag[0] in self._reported))
-        if not tags:
-            return ""
         day = row.entry.at // DAY
-        known = self._tag_sets.get((day, tags))
+        known = self._tag_sets.get((day, row.tags))
         if known is None:
-            known = tags if _admit(connection, day, tags) else OTHER
-            _remember(self._tag_sets, (day, tags), known)
+            known = tags_text(tuple(tag for tag in row.entry.tags if tag[0] in self._reported))
+            if known and not _admit(connection, day, known):
+                known = OTHER
+            _remember(self._tag_sets, (day, row.tags), known)
         return known
 
 
 def by_day(quarters: Rollup) -> Rollup:
     """Rollups by quarter of an hour -> by day."""
-    days: Rollup = defaultdict(lambda: [0] * len(SUMS))
+    days: Rollup = {}
     for (slot, series), sums in quarters.items():
-        total = days[slot // QUARTERS, series]
-        for index, value in enumerate(sums):
-            total[index] += value
+        key = (slot // QUARTERS, series)
+        total = days.get(key)
+        days[key] = sums if total is None else list(map(add, total, sums))
     return days
 
 

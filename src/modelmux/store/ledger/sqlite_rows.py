@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
@@ -35,7 +36,10 @@ LARGEST: Final = 10**15
 #: Microseconds; the year 9999.
 _LAST: Final = 253_370_764_800_000_000
 
-_HEX: Final = re.compile(r"(?:[0-9a-f]{2}){8,}")
+#: Digits of a trace id, of a HMAC.
+_HEX_LENGTHS: Final = (32, 64)
+_UUID_LENGTH: Final = 36
+_HEX: Final = re.compile(r"[0-9a-f]+")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ESTIMATED: Final = 1
 _RECOVERED: Final = 2
@@ -120,16 +124,8 @@ def to_row(entry: Entry) -> Row:
     """:raises StoreFailed: a number is out of all bounds, or the id has not 16 bytes."""
     cost = entry.cost
     counts = entry.counts
-    sums = (
-        counts.input, counts.cache_write, counts.cache_write_1h, counts.cache_read, counts.output, counts.thinking,
-        counts.web_searches,
-        *(
-            NO_COST if cost is None else
-            (cost.input, cost.cache_write, cost.cache_write_1h, cost.cache_read, cost.output, cost.web_search)
-        ),
-    )  # fmt: skip
-    largest = max(abs(value) for value in sums if value is not None)
-    if len(entry.id) != 16 or not 0 <= entry.at < _LAST or largest > LARGEST:
+    numbers = astuple(counts) if cost is None else astuple(counts) + astuple(cost)
+    if len(entry.id) != 16 or not 0 <= entry.at < _LAST or max(numbers) > LARGEST or min(numbers) < -LARGEST:
         raise StoreFailed(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
     context = Context(
         entry.dialect, entry.operation, clean(entry.route), entry.location, entry.deployment, entry.outcome,
@@ -145,7 +141,7 @@ def to_row(entry: Entry) -> Row:
         tags_text(entry.tags),
         pack(entry.end_user),
         context,
-        sums,
+        numbers if cost is not None else numbers + NO_COST,
         entry.outcome not in _FINE and entry.corrects is None,
         abs(entry.at - id_time(entry.id)) > SLACK,
     )
@@ -260,12 +256,12 @@ def clean(text: str | None) -> str | None:
 
 
 def pack(text: str | None) -> Packed:
-    """An id in half its bytes, if it consists of hexadecimal digits."""
+    """A text; a usual id in hexadecimal digits becomes half as many bytes."""
     if text is None:
         return None
-    if _HEX.fullmatch(text):
+    if len(text) in _HEX_LENGTHS and _HEX.fullmatch(text):
         return b"h" + bytes.fromhex(text)
-    if _UUID.fullmatch(text):
+    if len(text) == _UUID_LENGTH and _UUID.fullmatch(text):
         return b"u" + bytes.fromhex(text.replace("-", ""))
     return clean(text)
 
@@ -276,6 +272,7 @@ def unpack(packed: Packed) -> str | None:
     return None if packed is None else str(packed)
 
 
+@lru_cache(4096)
 def tags_text(tags: tuple[tuple[str, str], ...]) -> str:
     """JSON; empty for none. A pair is found in it by its own JSON."""
     if not tags:
@@ -294,7 +291,7 @@ def _pack_attempts(entry: Entry) -> list[tuple[str | None, str, Any]]:
     for attempt in entry.attempts:
         counts: Any = attempt.counts
         if counts is not None:
-            counts = True if counts == entry.counts else msgspec.structs.astuple(counts)
+            counts = True if counts == entry.counts else astuple(counts)
         deployment = None if attempt.deployment == (entry.deployment or "") else attempt.deployment
         packed.append((deployment, attempt.result, counts))
     return packed

@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +77,31 @@ def execute(path: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
+def open_files() -> set[Path]:
+    """The files that this process has open."""
+    return {fd.readlink() for fd in Path("/proc/self/fd").iterdir() if fd.exists()}
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def damage(path: Path) -> None:
+    """Overwrite all pages but the first."""
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xee" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def spoil(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database" * 100)
+
+
+def unspoil(path: Path) -> None:
+    path.unlink()
+
+
 async def check(ledger: SqliteLedger, rows: list[Entry]) -> None:
     """The ledger has these rows, and its sums are theirs."""
     assert await all_pages(ledger, EntryQuery(limit=1000)) == Expected(rows).entries(EntryQuery())
@@ -109,7 +133,7 @@ async def test_killed_processes_lose_nothing_that_was_confirmed(path: Path) -> N
             while process.stdout.readline().strip() != "2":
                 pass
         for one, process in processes.items():
-            time.sleep(dice.random() * 0.05)
+            await asyncio.sleep(dice.random() * 0.05)
             process.send_signal(signal.SIGKILL)
             assert process.stdout is not None
             confirmed[one] = max([2, *map(int, process.stdout.read().split())])
@@ -131,8 +155,7 @@ async def test_killed_processes_lose_nothing_that_was_confirmed(path: Path) -> N
 async def test_a_ledger_made_before_a_fork_is_used_after_it(path: Path) -> None:
     ledger = SqliteLedger(path, TAGS)
     ledger.check()
-    open_files = {fd.readlink() for fd in Path("/proc/self/fd").iterdir() if fd.exists()}
-    assert path not in open_files
+    assert path not in open_files()
     await ledger.append([entry(1)])
     await check(ledger, [entry(1)])
     await ledger.aclose()
@@ -150,6 +173,7 @@ async def test_calls_that_wait_share_a_transaction(ledger: SqliteLedger) -> None
     commits: list[str] = []
     connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     calls[7].cancel()
+    await asyncio.sleep(0.01)
     release.set()
     await asyncio.gather(busy, *calls, return_exceptions=True)
     connection.set_trace_callback(None)
@@ -240,7 +264,7 @@ async def test_what_clients_choose_is_stored_once_up_to_a_bound(
 async def test_a_row_is_small(ledger: SqliteLedger, path: Path) -> None:
     await ledger.append([full_entry(number, START + number * QUARTER // 100) for number in range(5_000)])
     await ledger.aclose()
-    assert path.stat().st_size / 5_000 < 400
+    assert size(path) / 5_000 < 400
 
 
 # Retention
@@ -382,9 +406,7 @@ async def test_a_directory_that_was_deleted_is_reported_until_it_is_back(
 async def test_a_damaged_file_fails(ledger: SqliteLedger, path: Path) -> None:
     await ledger.append([full_entry(number) for number in range(500)])
     await ledger.aclose()
-    data = bytearray(path.read_bytes())
-    data[4096:] = b"\xee" * (len(data) - 4096)
-    path.write_bytes(data)
+    damage(path)
     damaged = SqliteLedger(path, TAGS)
     await fails(damaged, "is damaged (", "restore a backup, or move the file away, with -wal and -shm")
     with pytest.raises(StoreFailed, match="is damaged"):
@@ -409,9 +431,8 @@ async def test_numbers_of_texts_from_a_transaction_that_failed_are_forgotten(led
 
 
 async def test_a_call_that_was_not_tried_is_not_written_later(ledger: SqliteLedger, path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"not a database" * 100)
+    spoil(path)
     await fails(ledger, "is damaged")
-    path.unlink()
+    unspoil(path)
     await ledger.append([entry(9)])
     await check(ledger, [entry(9)])
