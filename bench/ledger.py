@@ -1,7 +1,7 @@
 """A ledger of a year: the bytes and CPU time of a row, and the time of reports and pages.
 
-500 people, each with a key, in 20 teams; everyone uses two of eight models and two sets of tags, four in five requests on
-weekdays between 8 and 18 o'clock.
+500 people, each with a key, in 20 teams; everyone uses two of eight models and two sets of tags, four in five requests
+on weekdays between 8 and 18 o'clock.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def main(rows: int, folder: Path | None) -> None:
 
 
 async def _measure(path: Path, rows: int) -> None:
+    exists = path.exists()  # noqa: ASYNC240
     ledger = SqliteLedger(path, _TAGS, busy_timeout=60.0)
-    if not path.exists():
+    if not exists:
         await _fill(ledger, rows)
         await _appends(ledger)
     await _reports(ledger)
@@ -130,7 +131,7 @@ def _sizes(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         counts = {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("ledger", "usage_quarter", "usage_day", "ledger_series", "ledger_context")
+            for table in ("ledger", "usage_quarter", "usage_day", "usage_month", "ledger_series", "ledger_context")
         }
         try:
             sizes = connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY 1 ORDER BY 2 DESC").fetchall()

@@ -1,13 +1,14 @@
 """How a period is divided into buckets, and which rollups add up to them.
 
-Rollups are by quarter of an hour and by day, both in UTC. The offset of every time zone is a multiple of a quarter of
-an hour (as long as there are ledgers), so days and months of any zone are sums of quarters, exactly. A year has 35,040
-of them, too many to read for each report; so a day in UTC is read at once for the bucket that has most of it, and the
-quarters of its other buckets are taken from that one: sums are integers, which can be subtracted without an error.
+Rollups are by quarter of an hour, day and month, all in UTC. The offset of every time zone is a multiple of a quarter
+of an hour (as long as there are ledgers), so days and months of any zone are sums of quarters, exactly. A year has
+35,040 of them, too many to read for each report. So a day or month in UTC that is mostly within a bucket is read at
+once, and what is outside is taken from it: sums are integers, which can be subtracted without an error.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, Literal, NamedTuple
@@ -26,10 +27,13 @@ _STEP: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
 
 
+Table = Literal["usage_quarter", "usage_day", "usage_month"]
+
+
 class Part(NamedTuple):
     """Slots of one table that are added to a bucket, or taken from it; ``high`` is not included."""
 
-    table: Literal["usage_quarter", "usage_day"]
+    table: Table
     low: int
     high: int
     bucket: int
@@ -56,38 +60,57 @@ def bucket_bounds(start: int, end: int, bucket: Bucket, zone: tzinfo) -> list[in
 
 def parts_of(bounds: list[int]) -> list[Part]:
     """What to add and to take for the buckets between the bounds, which are on quarters of an hour."""
-    parts: list[Part] = []
     slots = [bound // QUARTER for bound in bounds]
-    low = 0  # the first bucket that ends after the begin of the day
-    for day in range(slots[0] // QUARTERS, -(-slots[-1] // QUARTERS)) if slots else ():
-        first, after = day * QUARTERS, (day + 1) * QUARTERS
-        while slots[low + 1] <= first:
-            low += 1
-        pieces = []
-        bucket = low
-        while bucket < len(slots) - 1 and slots[bucket] < after:
-            pieces.append((bucket, max(first, slots[bucket]), min(after, slots[bucket + 1])))
-            bucket += 1
-        parts.extend(_day_parts(day, pieces))
+    parts: list[Part] = []
+    for bucket, (low, high) in enumerate(itertools.pairwise(slots)):
+        parts.extend(_by_month(low, high, bucket, 1))
     return _merged(parts)
 
 
-def _day_parts(day: int, pieces: list[tuple[int, int, int]]) -> Iterator[Part]:
-    """:param pieces: buckets of the day, each with its slots."""
-    first, after = day * QUARTERS, (day + 1) * QUARTERS
-    main, low, high = max(pieces, key=lambda piece: piece[2] - piece[1])
-    covered = sum(piece[2] - piece[1] for piece in pieces)
-    if 2 * (QUARTERS - (high - low)) >= covered:  # to read each piece is less
-        for bucket, begin, end in pieces:
-            yield Part("usage_quarter", begin, end, bucket, 1)
+def month_of(day: int) -> int:
+    """Days since 1970 -> months since January 1970."""
+    at = date.fromordinal(_EPOCH.toordinal() + day)
+    return (at.year - _EPOCH.year) * 12 + at.month - 1
+
+
+def first_day(month: int) -> int:
+    """Months since January 1970 -> days since 1970, of its first."""
+    return date(_EPOCH.year + month // 12, month % 12 + 1, 1).toordinal() - _EPOCH.toordinal()
+
+
+def _by_month(low: int, high: int, bucket: int, sign: int) -> Iterator[Part]:
+    """Quarters of an hour as months, and what is to be added to those or taken from them."""
+    if low < high:
+        for month in range(month_of(low // QUARTERS), month_of((high - 1) // QUARTERS) + 1):
+            first, after = first_day(month) * QUARTERS, first_day(month + 1) * QUARTERS
+            yield from _unit("usage_month", month, (first, max(first, low), min(after, high), after), bucket, sign)
+
+
+def _by_day(low: int, high: int, bucket: int, sign: int) -> Iterator[Part]:
+    if low < high:
+        for day in range(low // QUARTERS, (high - 1) // QUARTERS + 1):
+            first, after = day * QUARTERS, (day + 1) * QUARTERS
+            yield from _unit("usage_day", day, (first, max(first, low), min(after, high), after), bucket, sign)
+
+
+def _by_quarter(low: int, high: int, bucket: int, sign: int) -> Iterator[Part]:
+    if low < high:
+        yield Part("usage_quarter", low, high, bucket, sign)
+
+
+def _unit(table: Table, slot: int, quarters: tuple[int, int, int, int], bucket: int, sign: int) -> Iterator[Part]:
+    """A part of a month or day: all of it without the rest, if the part is most of it.
+
+    :param quarters: where the unit begins, the part, the part ends, and the unit.
+    """
+    first, low, high, after = quarters
+    smaller = _by_day if table == "usage_month" else _by_quarter
+    if 2 * (high - low) <= after - first:
+        yield from smaller(low, high, bucket, sign)
         return
-    yield Part("usage_day", day, day + 1, main, 1)
-    for begin, end in ((first, low), (high, after)):
-        if begin < end:
-            yield Part("usage_quarter", begin, end, main, -1)
-    for bucket, begin, end in pieces:
-        if bucket != main:
-            yield Part("usage_quarter", begin, end, bucket, 1)
+    yield Part(table, slot, slot + 1, bucket, sign)
+    yield from smaller(first, low, bucket, -sign)
+    yield from smaller(high, after, bucket, -sign)
 
 
 def _merged(parts: list[Part]) -> list[Part]:

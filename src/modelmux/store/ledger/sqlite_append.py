@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import add
 from typing import Final, TypeVar
 
-from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS
+from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, month_of
 from modelmux.store.ledger.sqlite_rows import (
     COSTS,
     COUNTS,
@@ -39,7 +39,7 @@ _INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
 _UPSERTS: Final = {
     table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
-    for table in ("usage_quarter", "usage_day")
+    for table in ("usage_quarter", "usage_day", "usage_month")
 }
 _UNPRICED_REQUEST: Final = "SELECT at, series FROM ledger WHERE id = ? AND corrects IS NULL AND cost_input IS NULL"
 _PRICED_CORRECTIONS: Final = "SELECT id FROM ledger WHERE corrects = ? AND cost_input IS NOT NULL"
@@ -76,7 +76,9 @@ class Appender:
         connection.executemany(_INSERT, [self._values(connection, row, quarters) for row in new.values()])
         _count_unpriced(connection, new, quarters)
         _add(connection, "usage_quarter", quarters)
-        _add(connection, "usage_day", by_day(quarters))
+        days = by_day(quarters)
+        _add(connection, "usage_day", days)
+        _add(connection, "usage_month", by_month(days))
 
     def _values(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> tuple[object, ...]:
         """The values of the columns of a row, which is added to the rollup."""
@@ -143,12 +145,22 @@ class Appender:
 
 def by_day(quarters: Rollup) -> Rollup:
     """Rollups by quarter of an hour -> by day."""
-    days: Rollup = {}
-    for (slot, series), sums in quarters.items():
-        key = (slot // QUARTERS, series)
-        total = days.get(key)
-        days[key] = sums if total is None else list(map(add, total, sums))
-    return days
+    return _coarser(quarters, lambda slot: slot // QUARTERS)
+
+
+def by_month(days: Rollup) -> Rollup:
+    """Rollups by day -> by month."""
+    return _coarser(days, month_of)
+
+
+def _coarser(rollup: Rollup, unit_of: Callable[[int], int]) -> Rollup:
+    units = {slot: unit_of(slot) for slot in {slot for slot, _ in rollup}}
+    coarser: Rollup = {}
+    for (slot, series), sums in rollup.items():
+        key = (units[slot], series)
+        total = coarser.get(key)
+        coarser[key] = sums if total is None else list(map(add, total, sums))
+    return coarser
 
 
 def _add(connection: sqlite3.Connection, table: str, rollup: Rollup) -> None:

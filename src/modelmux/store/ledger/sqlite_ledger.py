@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
@@ -22,6 +22,7 @@ from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage
 from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
+from modelmux.store.ledger.sqlite_verify import Section
 
 #: Rows of one transaction, unless a single call has more.
 _MOST_ROWS: Final = 2_000
@@ -30,6 +31,7 @@ MOST_DIFFERENCES: Final = 1_000
 #: Seconds between two transactions of a long task, in which other processes get the lock.
 _PAUSE: Final = 0.005
 
+T = TypeVar("T")
 _Waiting = tuple[list[Row], "Future[None]"]
 
 
@@ -82,43 +84,28 @@ class SqliteLedger:
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
         zone = sqlite_usage.check_query(query)
-
-        def read(connection: sqlite3.Connection) -> list[UsageRow]:
-            with self._file.read(connection):
-                return sqlite_usage.usage(connection, query, zone)
-
-        return await self._reader.run(read)
+        return await self._read(lambda connection: sqlite_usage.usage(connection, query, zone))
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """See ``Ledger.entries``. :raises ValueError: see ``sqlite_entries.check_query``."""
         sqlite_entries.check_query(query)
-
-        def read(connection: sqlite3.Connection) -> EntryPage:
-            with self._file.read(connection):
-                return sqlite_entries.entries(connection, query)
-
-        return await self._reader.run(read)
+        return await self._read(lambda connection: sqlite_entries.entries(connection, query))
 
     async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:
         """See ``Ledger.corrections``."""
-
-        def read(connection: sqlite3.Connection) -> list[Entry]:
-            with self._file.read(connection):
-                return sqlite_entries.corrections(connection, ids)
-
-        return await self._reader.run(read)
+        return await self._read(lambda connection: sqlite_entries.corrections(connection, ids))
 
     async def verify(self, *, repair: bool = False) -> list[Difference]:
         """See ``Ledger.verify``; it returns at most ``MOST_DIFFERENCES``. Days whose rows were dropped are left out."""
 
-        def days(connection: sqlite3.Connection) -> list[int]:
-            with self._file.read(connection):
-                return sqlite_verify.days(connection)
-
         differing: list[Difference] = []
-        for day in await self._reader.run(days):
-            differing += await self._verify_day(day, repair=repair)
-            del differing[MOST_DIFFERENCES:]
+        for slots, sections_of in (
+            (sqlite_verify.days, sqlite_verify.of_day),
+            (sqlite_verify.months, sqlite_verify.of_month),  # sums of the days, after those
+        ):
+            for slot in await self._read(slots):
+                differing += await self._verify(sections_of, slot, repair=repair)
+                del differing[MOST_DIFFERENCES:]
         return differing
 
     async def drop_before(self, instant: int) -> int:
@@ -154,20 +141,29 @@ class SqliteLedger:
         await self._reader.aclose()
         await self._writer.aclose()
 
-    async def _verify_day(self, day: int, *, repair: bool) -> list[Difference]:
-        def check(connection: sqlite3.Connection) -> list[Difference]:
-            with self._file.read(connection):
-                return sqlite_verify.differences(connection, day)
+    async def _verify(
+        self, sections_of: Callable[[sqlite3.Connection, int], list[Section]], slot: int, *, repair: bool
+    ) -> list[Difference]:
+        differing = await self._read(lambda c: sqlite_verify.differences(c, sections_of(c, slot)))
+        if not differing or not repair:
+            return differing
 
         def rewrite(connection: sqlite3.Connection) -> list[Difference]:
             with self._file.write(connection):
-                differences = sqlite_verify.differences(connection, day)
-                if differences:
-                    sqlite_verify.repair(connection, day)
-                return differences
+                sections = sections_of(connection, slot)
+                differing = sqlite_verify.differences(connection, sections)
+                if differing:
+                    sqlite_verify.repair(connection, sections)
+                return differing
 
-        differences = await self._reader.run(check)
-        return await self._writer.run(rewrite) if differences and repair else differences
+        return await self._writer.run(rewrite)
+
+    async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        def read(connection: sqlite3.Connection) -> T:
+            with self._file.read(connection):
+                return function(connection)
+
+        return await self._reader.run(read)
 
     def _append_waiting(self, connection: sqlite3.Connection) -> None:
         """In the thread: write what waits; its calls are told."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -194,7 +195,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
     """:param row: the values of ``ENTRY_COLUMNS``."""
     id, at, kind, corrects, key, person, team, model, tags, end_user, context_data, rest_data, *sums = row
     context, rest = _read_context(context_data), _read_rest(rest_data)
-    counts = TokenCounts(**dict(zip(COUNTS, sums[: len(COUNTS)], strict=True)))
+    counts = counts_from(sums)
     costs = sums[len(COUNTS) :]
     return Entry(
         id=id,
@@ -220,7 +221,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         code=context.code,
         stream=context.stream,
         counts=counts,
-        cost=None if costs[0] is None else Cost(**dict(zip(Cost.__struct_fields__, costs, strict=True))),
+        cost=None if costs[0] is None else cost_from(costs),
         price=context.price,
         hold=rest.hold,
         estimated=bool(rest.flags & _ESTIMATED),
@@ -235,6 +236,22 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         agent=rest.agent if context.agent is None else context.agent,
         app=rest.app if context.app is None else context.app,
     )
+
+
+def counts_from(values: Sequence[int]) -> TokenCounts:
+    """:param values: of ``COUNTS``; more are ignored."""
+    return TokenCounts(
+        input=values[0], cache_write=values[1], cache_write_1h=values[2], cache_read=values[3], output=values[4],
+        thinking=values[5], web_searches=values[6],
+    )  # fmt: skip
+
+
+def cost_from(values: Sequence[int]) -> Cost:
+    """:param values: of ``COSTS``."""
+    return Cost(
+        input=values[0], cache_write=values[1], cache_write_1h=values[2], cache_read=values[3], output=values[4],
+        web_search=values[5],
+    )  # fmt: skip
 
 
 def id_time(id: bytes) -> int:
@@ -304,11 +321,7 @@ def _unpack_attempts(
         AttemptEntry(
             deployment if its is None else its,
             result,
-            None
-            if values is None
-            else counts
-            if values is True
-            else TokenCounts(**dict(zip(COUNTS, values, strict=False))),
+            None if values is None else counts if values is True else counts_from(values),
         )
         for its, result, values in packed
     )

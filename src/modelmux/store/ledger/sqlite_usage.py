@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections import defaultdict
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
 from modelmux.store.ledger.sqlite_append import OTHER, SUMS
-from modelmux.store.ledger.sqlite_rows import COUNTS, read_tags
+from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
 
 #: Group of requests whose tags were too many for a day.
 OTHER_GROUP: Final = "other"
@@ -59,7 +59,7 @@ def usage(connection: sqlite3.Connection, query: UsageQuery, zone: ZoneInfo) -> 
         return []
     totals: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * len(SUMS))
     parts = parts_of(bounds)
-    for table, sign in (("usage_day", 1), ("usage_quarter", 1), ("usage_quarter", -1)):
+    for table, sign in itertools.product(("usage_month", "usage_day", "usage_quarter"), (1, -1)):
         chosen = [part for part in parts if (part.table, part.sign) == (table, sign)]
         for bucket, group, *sums in _sums(connection, table, chosen):
             total = totals[bucket, group]
@@ -139,6 +139,6 @@ def _row(start: int, group: Group, sums: list[int]) -> UsageRow:
         requests=requests,
         errors=errors,
         unpriced=unpriced,
-        counts=TokenCounts(**dict(zip(COUNTS, others, strict=False))),
-        cost=Cost(**dict(zip(Cost.__struct_fields__, costs, strict=True))),
+        counts=counts_from(others),
+        cost=cost_from(costs),
     )

@@ -1,4 +1,4 @@
-"""Whether rollups are the sums of their rows, a day at a time, and how they are made so."""
+"""Whether rollups are the sums of their rows, a day or month at a time, and how they are made so."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelmux.store.ledger.base import Difference
-from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS
-from modelmux.store.ledger.sqlite_append import SUMS, Rollup, by_day
+from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, Table, first_day, month_of
+from modelmux.store.ledger.sqlite_append import SUMS, Rollup, by_day, by_month
 from modelmux.store.ledger.sqlite_rows import COSTS, COUNTS, SLACK, first_id, id_time
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +42,15 @@ _SERIES: Final = (
 )
 
 
+class Section(NamedTuple):
+    """Slots of a table, ``high`` not included, and all that they have to have."""
+
+    table: Table
+    low: int
+    high: int
+    rollup: Rollup
+
+
 def days(connection: sqlite3.Connection) -> list[int]:
     """The days, in order, whose rollups can be recomputed: those of before lack rows."""
     (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
@@ -51,39 +60,53 @@ def days(connection: sqlite3.Connection) -> list[int]:
     return sorted(present)
 
 
-def differences(connection: sqlite3.Connection, day: int) -> list[Difference]:
-    """Within a transaction: what differs in the rollups of a day."""
-    recomputed = _recomputed(connection, day)
+def months(connection: sqlite3.Connection) -> list[int]:
+    """All months that have rollups."""
+    present = {month for (month,) in connection.execute("SELECT DISTINCT slot FROM usage_month")}
+    present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM usage_day")}
+    return sorted(present)
+
+
+def of_day(connection: sqlite3.Connection, day: int) -> list[Section]:
+    """Within a transaction: what the rollups of a day have to be, from its rows."""
+    quarters = _recomputed(connection, day)
+    first = day * QUARTERS
+    return [
+        Section("usage_quarter", first, first + QUARTERS, quarters),
+        Section("usage_day", day, day + 1, by_day(quarters)),
+    ]
+
+
+def of_month(connection: sqlite3.Connection, month: int) -> list[Section]:
+    """Within a transaction: what the rollups of a month have to be, from those of its days: some may lack rows."""
+    low, high = first_day(month), first_day(month + 1)
+    return [Section("usage_month", month, month + 1, by_month(_stored(connection, "usage_day", low, high)))]
+
+
+def differences(connection: sqlite3.Connection, sections: list[Section]) -> list[Difference]:
+    """Within the transaction of the sections."""
     differing: list[Difference] = []
-    for table, low, width, expected in (
-        ("usage_quarter", day * QUARTERS, QUARTERS, recomputed),
-        ("usage_day", day, 1, by_day(recomputed)),
-    ):
-        stored = {
-            (slot, series): sums
-            for slot, series, *sums in connection.execute(
-                f"SELECT * FROM {table} WHERE slot >= ? AND slot < ?", (low, low + width)
-            )
-        }
-        for key in sorted(stored.keys() | expected.keys()):
-            before, after = stored.get(key, _NOTHING), expected.get(key, _NOTHING)
+    for section in sections:
+        stored = _stored(connection, section.table, section.low, section.high)
+        for key in sorted(stored.keys() | section.rollup.keys()):
+            before, after = stored.get(key, _NOTHING), section.rollup.get(key, _NOTHING)
             if before != after:
-                differing += _describe(connection, table, key, before, after)
+                differing += _describe(connection, section.table, key, before, after)
     return differing
 
 
-def repair(connection: sqlite3.Connection, day: int) -> None:
-    """Within a write transaction: replace the rollups of a day by the sums of its rows."""
-    recomputed = _recomputed(connection, day)
-    for table, low, width, rollup in (
-        ("usage_quarter", day * QUARTERS, QUARTERS, recomputed),
-        ("usage_day", day, 1, by_day(recomputed)),
-    ):
-        connection.execute(f"DELETE FROM {table} WHERE slot >= ? AND slot < ?", (low, low + width))
-        marks = ", ".join("?" * (len(SUMS) + 2))
-        connection.executemany(
-            f"INSERT INTO {table} VALUES ({marks})", [(*key, *sums) for key, sums in sorted(rollup.items())]
-        )
+def repair(connection: sqlite3.Connection, sections: list[Section]) -> None:
+    """Within the write transaction of the sections: make the rollups what they have to be."""
+    marks = ", ".join("?" * (len(SUMS) + 2))
+    for table, low, high, rollup in sections:
+        connection.execute(f"DELETE FROM {table} WHERE slot >= ? AND slot < ?", (low, high))
+        rows = [(*key, *rollup[key]) for key in sorted(rollup)]
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+def _stored(connection: sqlite3.Connection, table: Table, low: int, high: int) -> Rollup:
+    rows = connection.execute(f"SELECT * FROM {table} WHERE slot >= ? AND slot < ?", (low, high))
+    return {(slot, series): sums for slot, series, *sums in rows}
 
 
 def _recomputed(connection: sqlite3.Connection, day: int) -> Rollup:
@@ -114,12 +137,14 @@ def _with_rows(connection: sqlite3.Connection, first: int) -> set[int]:
 
 
 def _describe(
-    connection: sqlite3.Connection, table: str, key: tuple[int, int], stored: list[int], recomputed: list[int]
+    connection: sqlite3.Connection, table: Table, key: tuple[int, int], stored: list[int], recomputed: list[int]
 ) -> Iterator[Difference]:
     slot, number = key
-    unit = QUARTER if table == "usage_quarter" else DAY
-    at = _EPOCH + timedelta(microseconds=slot * unit)
-    when = f"{at:%Y-%m-%dT%H:%MZ}" if table == "usage_quarter" else f"{at:%Y-%m-%d}"
+    if table == "usage_month":
+        slot, unit, form = first_day(slot), DAY, "%Y-%m"
+    else:
+        unit, form = (DAY, "%Y-%m-%d") if table == "usage_day" else (QUARTER, "%Y-%m-%dT%H:%MZ")
+    when = (_EPOCH + timedelta(microseconds=slot * unit)).strftime(form)
     series = connection.execute(_SERIES, (number,)).fetchone() or ()
     labels = "".join(
         f" {name}={value}"

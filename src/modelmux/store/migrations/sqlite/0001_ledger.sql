@@ -1,4 +1,4 @@
--- The ledger: one row a request, rows that correct others, and sums of both by a quarter of an hour and by day.
+-- The ledger: one row a request, rows that correct others, and sums of both by a quarter of an hour, day and month.
 -- Older SQLite libraries have to understand all of it: 3.34.
 
 -- Texts that repeat are stored once, and rows refer to their numbers. Nothing is ever deleted from these tables.
@@ -51,6 +51,17 @@ CREATE TABLE usage_quarter (
 
 -- "slot": days since 1970 in UTC.
 CREATE TABLE usage_day (
+    slot INTEGER NOT NULL, series INTEGER NOT NULL REFERENCES ledger_series,
+    requests INTEGER NOT NULL, errors INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+    input INTEGER NOT NULL, cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+    output INTEGER NOT NULL, thinking INTEGER NOT NULL, web_searches INTEGER NOT NULL,
+    cost_input INTEGER NOT NULL, cost_cache_write INTEGER NOT NULL, cost_cache_write_1h INTEGER NOT NULL,
+    cost_cache_read INTEGER NOT NULL, cost_output INTEGER NOT NULL, cost_web_search INTEGER NOT NULL,
+    PRIMARY KEY (slot, series)
+) WITHOUT ROWID;
+
+-- "slot": months since January 1970 in UTC.
+CREATE TABLE usage_month (
     slot INTEGER NOT NULL, series INTEGER NOT NULL REFERENCES ledger_series,
     requests INTEGER NOT NULL, errors INTEGER NOT NULL, unpriced INTEGER NOT NULL,
     input INTEGER NOT NULL, cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, cache_read INTEGER NOT NULL,
