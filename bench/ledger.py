@@ -7,6 +7,7 @@ on weekdays between 8 and 18 o'clock.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sqlite3
 import tempfile
@@ -70,17 +71,20 @@ async def _fill(ledger: SqliteLedger, rows: int) -> None:
 
 
 async def _appends(ledger: SqliteLedger) -> None:
-    """As a gateway appends them: all of the same moment."""
-    for number, size in enumerate(_BATCHES):
+    """As a gateway appends them, all of the same moment: each of another key, or all of one."""
+    for number, (keys, size) in enumerate(itertools.product((_PEOPLE, 1), _BATCHES)):
         batches = [
-            [_entry(_END + number, (number * _MEASURED) + first + index) for index in range(size)]
+            [
+                _entry(_END + number, (number * _MEASURED + first + index) * (1 if keys > 1 else _PEOPLE))
+                for index in range(size)
+            ]
             for first in range(0, _MEASURED, size)
         ]
         before = time.process_time()
         for batch in batches:
             await ledger.append(batch)
         spent = (time.process_time() - before) / _MEASURED
-        print(f"append in batches of {size:4}: {spent * 1e6:6.1f} us CPU a row")
+        print(f"append in batches of {size:3} rows of {keys:3} keys: {spent * 1e6:6.1f} us CPU a row")
 
 
 async def _reports(ledger: SqliteLedger) -> None:
@@ -175,7 +179,7 @@ def entries(rows: int) -> Iterator[Entry]:
 
 def _entry(at: int, number: int) -> Entry:
     dice = number * 2_654_435_761 % (1 << 32)
-    person = dice % _PEOPLE
+    person = number % _PEOPLE
     counts = TokenCounts(input=dice % 900, cache_read=dice % 90_000, cache_write=dice % 4_000, output=dice % 3_000)
     model = _MODELS[(person + (dice >> 20) % 2) % len(_MODELS)]
     deployment = f"vertex:project/global/{model}"

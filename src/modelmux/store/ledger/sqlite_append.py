@@ -6,8 +6,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from operator import add
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
+from modelmux.accounts.entry import Entry
 from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, month_of
 from modelmux.store.ledger.sqlite_rows import (
     COSTS,
@@ -15,11 +16,15 @@ from modelmux.store.ledger.sqlite_rows import (
     KINDS,
     Context,
     Row,
+    clean,
     context_bytes,
+    context_fields,
     first_id,
+    is_displaced,
+    is_failed,
+    pack,
     rest_of,
     tags_text,
-    without_choices,
 )
 
 #: Different sets of tags that rollups have for one day; further ones are added up as ``OTHER``.
@@ -34,6 +39,7 @@ _MOST_CACHED: Final = 50_000
 #: Columns of a rollup that are sums, in the order of its table.
 SUMS: Final = ("requests", "errors", "unpriced", *COUNTS, *COSTS)
 _UNPRICED: Final = SUMS.index("unpriced")
+_OUTCOME: Final = Context.__struct_fields__.index("outcome")
 _ZERO_COST: Final = (0,) * len(COSTS)
 _INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
 _UPSERTS: Final = {
@@ -52,6 +58,17 @@ Value = TypeVar("Value")
 Rollup = dict[tuple[int, int], list[int]]
 
 
+class _Series(NamedTuple):
+    """Where a row counts.
+
+    :param row_tags: all tags of the row, if they are others than those of the series.
+    """
+
+    key: int
+    number: int
+    row_tags: str | None
+
+
 class Appender:
     """Adds rows. It remembers numbers of texts from one transaction to the next: ``forget`` after one that failed.
 
@@ -60,14 +77,12 @@ class Appender:
 
     def __init__(self, tags: Iterable[str]) -> None:
         self._reported = frozenset(tags)
-        self._keys: dict[str, int] = {}
-        self._series: dict[tuple[int, str, str, str, str], int] = {}
-        self._contexts: dict[Context, tuple[int, bool]] = {}
-        self._tag_sets: dict[tuple[int, str], str] = {}
+        self._series: dict[tuple[object, ...], _Series] = {}
+        self._contexts: dict[tuple[object, ...], int] = {}
 
     def forget(self) -> None:
-        for cache in (self._keys, self._series, self._contexts, self._tag_sets):
-            cache.clear()
+        self._series.clear()
+        self._contexts.clear()
 
     def append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """Within a transaction."""
@@ -82,65 +97,40 @@ class Appender:
 
     def _values(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> tuple[object, ...]:
         """The values of the columns of a row, which is added to the rollup."""
-        entry = row.entry
-        key = self._key(connection, row.key)
-        tags = self._tags(connection, row)
-        series = self._series_number(connection, (key, row.person, row.team, row.model, tags))
-        context, in_context = self._context(connection, row.context)
-        sums = quarters[entry.at // QUARTER, series]
-        sums[0] += row.is_request
-        sums[1] += row.failed
-        counts = row.sums if row.is_priced else (*row.sums[: len(COUNTS)], *_ZERO_COST)
-        sums[_UNPRICED + 1 :] = map(add, sums[_UNPRICED + 1 :], counts)
+        entry, numbers = row
+        day = entry.at // DAY if entry.tags else None
+        dimensions = (entry.key, entry.person, entry.team, entry.model, entry.tags, day)
+        series = self._series.get(dimensions)
+        if series is None:
+            series = self._find_series(connection, entry)
+            _remember(self._series, dimensions, series)
+        fields = context_fields(entry)
+        context = self._contexts.get(fields)
+        is_complete = True
+        if context is None:
+            context, is_complete = _find_context(connection, fields)
+            if is_complete:
+                _remember(self._contexts, fields, context)
+        failed = is_failed(entry)
+        counted = numbers if entry.cost is not None else numbers[: -len(COSTS)] + _ZERO_COST
+        sums = quarters[entry.at // QUARTER, series.number]
+        sums[:] = map(add, sums, (entry.corrects is None, failed, 0, *counted))
         return (
-            entry.id, entry.at, key, series, context, KINDS.index(entry.kind), row.failed, row.displaced,
-            entry.corrects, row.end_user, None if tags == row.tags else row.tags, *row.sums,
-            rest_of(row, in_context=in_context),
+            entry.id, entry.at, series.key, series.number, context, KINDS.index(entry.kind), failed,
+            is_displaced(entry), entry.corrects, pack(entry.end_user), series.row_tags, *numbers,
+            rest_of(entry, with_choices=not is_complete),
         )  # fmt: skip
 
-    def _key(self, connection: sqlite3.Connection, name: str) -> int:
-        number = self._keys.get(name)
-        if number is None:
-            number = _number(connection, "ledger_key", {"name": name})
-            _remember(self._keys, name, number)
-        return number
-
-    def _series_number(self, connection: sqlite3.Connection, values: tuple[int, str, str, str, str]) -> int:
-        number = self._series.get(values)
-        if number is None:
-            columns = dict(zip(("key", "person", "team", "model", "tags"), values, strict=True))
-            number = _number(connection, "ledger_series", columns)
-            _remember(self._series, values, number)
-        return number
-
-    def _context(self, connection: sqlite3.Connection, context: Context) -> tuple[int, bool]:
-        """The number of a context, and whether it has what the client chose."""
-        known = self._contexts.get(context)
-        if known is not None:
-            return known
-        data, complete = context_bytes(context), True
-        row = connection.execute("SELECT number FROM ledger_context WHERE data = ?", (data,)).fetchone()
-        if row is None:
-            (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM ledger_context").fetchone()
-            complete = last < MOST_CONTEXTS
-            data = data if complete else context_bytes(without_choices(context))
-        number = row[0] if row else _number(connection, "ledger_context", {"data": data}, outcome=context.outcome)
-        if complete:
-            _remember(self._contexts, context, (number, complete))
-        return number, complete
-
-    def _tags(self, connection: sqlite3.Connection, row: Row) -> str:
-        """The tags of the series of a row."""
-        if not row.tags or not self._reported:
-            return ""
-        day = row.entry.at // DAY
-        known = self._tag_sets.get((day, row.tags))
-        if known is None:
-            known = tags_text(tuple(tag for tag in row.entry.tags if tag[0] in self._reported))
-            if known and not _admit(connection, day, known):
-                known = OTHER
-            _remember(self._tag_sets, (day, row.tags), known)
-        return known
+    def _find_series(self, connection: sqlite3.Connection, entry: Entry) -> _Series:
+        all_tags = tags_text(entry.tags)
+        tags = tags_text(tuple(tag for tag in entry.tags if tag[0] in self._reported))
+        if tags and not _admit(connection, entry.at // DAY, tags):
+            tags = OTHER
+        key = _number(connection, "ledger_key", {"name": clean(entry.key)})
+        person, team, model = (clean(text) or "" for text in (entry.person, entry.team, entry.model))
+        columns = {"key": key, "person": person, "team": team, "model": model, "tags": tags}
+        number = _number(connection, "ledger_series", columns)
+        return _Series(key, number, None if tags == all_tags else all_tags)
 
 
 def by_day(quarters: Rollup) -> Rollup:
@@ -202,14 +192,31 @@ def _count_unpriced(connection: sqlite3.Connection, new: dict[bytes, Row], quart
 
     :param new: rows that were added just now.
     """
-    targets = {id for id, row in new.items() if row.is_request and not row.is_priced}
-    targets |= {row.entry.corrects for row in new.values() if row.entry.corrects is not None and row.is_priced}
+    targets = set()
+    for id, row in new.items():
+        corrects, is_priced = row.entry.corrects, row.entry.cost is not None
+        if corrects is None and not is_priced:
+            targets.add(id)
+        elif corrects is not None and is_priced:
+            targets.add(corrects)
     for target in targets:
         row = connection.execute(_UNPRICED_REQUEST, (target,)).fetchone()
         if row is not None:
             corrections = {id for (id,) in connection.execute(_PRICED_CORRECTIONS, (target,))}
             was_counted = target not in new and corrections <= new.keys()
             quarters[row[0] // QUARTER, row[1]][_UNPRICED] += (not corrections) - was_counted
+
+
+def _find_context(connection: sqlite3.Connection, fields: tuple[object, ...]) -> tuple[int, bool]:
+    """The number of a context, and whether it has what the client chose."""
+    data = context_bytes(fields, with_choices=True)
+    row = connection.execute("SELECT number FROM ledger_context WHERE data = ?", (data,)).fetchone()
+    if row is not None:
+        return int(row[0]), True
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM ledger_context").fetchone()
+    is_complete = last < MOST_CONTEXTS
+    data = data if is_complete else context_bytes(fields, with_choices=False)
+    return _number(connection, "ledger_context", {"data": data}, outcome=fields[_OUTCOME]), is_complete
 
 
 def _number(connection: sqlite3.Connection, table: str, unique: dict[str, object], **others: object) -> int:

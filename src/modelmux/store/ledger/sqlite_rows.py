@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -45,12 +46,15 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ESTIMATED: Final = 1
 _RECOVERED: Final = 2
 
+#: Fields of a context that are what clients choose.
+_CHOICES: Final = 3
+
 Packed = Any  # str, bytes or None, a union that msgspec does not decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Context(Struct, frozen=True, array_like=True):
-    """How a request was served. The last four are what clients may choose at will."""
+    """How a request was served. The last three are what clients may choose at will."""
 
     dialect: str = ""
     operation: str = ""
@@ -93,64 +97,42 @@ _read_rest: Final = msgspec.msgpack.Decoder(_Rest).decode
 
 
 class Row(NamedTuple):
-    """An entry, before its texts have numbers.
-
-    :param tags: all of them, as JSON.
-    :param sums: token counts and costs; costs None if the price is unknown.
-    """
+    """An entry with its numbers in the order of the columns; costs are None if the price is unknown."""
 
     entry: Entry
-    key: str
-    person: str
-    team: str
-    model: str
-    tags: str
-    end_user: Packed
-    context: Context
     sums: tuple[int | None, ...]
-    failed: bool
-    displaced: bool
-
-    @property
-    def is_request(self) -> bool:
-        """Whether it counts as a request: it corrects no other row."""
-        return self.entry.corrects is None
-
-    @property
-    def is_priced(self) -> bool:
-        return self.entry.cost is not None
 
 
 def to_row(entry: Entry) -> Row:
     """:raises StoreFailed: a number is out of all bounds, or the id has not 16 bytes."""
     cost = entry.cost
-    counts = entry.counts
-    numbers = astuple(counts) if cost is None else astuple(counts) + astuple(cost)
+    numbers = astuple(entry.counts) if cost is None else astuple(entry.counts) + astuple(cost)
     if len(entry.id) != 16 or not 0 <= entry.at < _LAST or max(numbers) > LARGEST or min(numbers) < -LARGEST:
         raise StoreFailed(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
-    context = Context(
-        entry.dialect, entry.operation, clean(entry.route), entry.location, entry.deployment, entry.outcome,
-        entry.status, entry.code, entry.stream, entry.price, clean(entry.requested), clean(entry.agent),
-        clean(entry.app),
-    )  # fmt: skip
-    return Row(
-        entry,
-        clean(entry.key) or "",
-        clean(entry.person) or "",
-        clean(entry.team) or "",
-        clean(entry.model) or "",
-        tags_text(entry.tags),
-        pack(entry.end_user),
-        context,
-        numbers if cost is not None else numbers + NO_COST,
-        entry.outcome not in _FINE and entry.corrects is None,
-        abs(entry.at - id_time(entry.id)) > SLACK,
-    )
+    return Row(entry, numbers if cost is not None else numbers + NO_COST)
 
 
-def rest_of(row: Row, *, in_context: bool) -> bytes:
-    """:param in_context: the context has what the client chose."""
-    entry, context = row.entry, row.context
+def is_failed(entry: Entry) -> bool:
+    """Whether it counts as an error."""
+    return entry.corrects is None and entry.outcome not in _FINE
+
+
+def is_displaced(entry: Entry) -> bool:
+    return abs(entry.at - id_time(entry.id)) > SLACK
+
+
+#: The fields of a context, in their order.
+context_fields: Final = attrgetter(*Context.__struct_fields__)
+
+
+def context_bytes(fields: tuple[Any, ...], *, with_choices: bool) -> bytes:
+    """:param fields: what ``context_fields`` returns."""
+    values = [clean(value) if isinstance(value, str) else value for value in fields]
+    return _encode(values if with_choices else values[:-_CHOICES])
+
+
+def rest_of(entry: Entry, *, with_choices: bool) -> bytes:
+    """:param with_choices: has what the client chose, which its context lacks then."""
     values = [
         entry.duration,
         entry.first_content,
@@ -164,20 +146,11 @@ def rest_of(row: Row, *, in_context: bool) -> bytes:
         entry.estimated * _ESTIMATED | entry.recovered * _RECOVERED,
         clean(entry.reason),
     ]
-    if not in_context:
-        values += [context.requested, context.agent, context.app]
+    if with_choices:
+        values += [clean(entry.requested), clean(entry.agent), clean(entry.app)]
     while values and values[-1] == _REST_DEFAULTS[len(values) - 1]:
         del values[-1]
     return _encode(values)
-
-
-def context_bytes(context: Context) -> bytes:
-    return _encode(context)
-
-
-def without_choices(context: Context) -> Context:
-    """Without what clients may choose."""
-    return msgspec.structs.replace(context, requested=None, agent=None, app=None)
 
 
 #: What ``to_entry`` reads: of ``ledger AS l``, its series ``s``, its key ``k`` and its context ``c``.
@@ -276,9 +249,10 @@ def pack(text: str | None) -> Packed:
     """A text; a usual id in hexadecimal digits becomes half as many bytes."""
     if text is None:
         return None
-    if len(text) in _HEX_LENGTHS and _HEX.fullmatch(text):
+    size = len(text)
+    if size in _HEX_LENGTHS and _HEX.fullmatch(text):
         return b"h" + bytes.fromhex(text)
-    if len(text) == _UUID_LENGTH and _UUID.fullmatch(text):
+    if size == _UUID_LENGTH and _UUID.fullmatch(text):
         return b"u" + bytes.fromhex(text.replace("-", ""))
     return clean(text)
 
@@ -304,13 +278,13 @@ def read_tags(text: str) -> tuple[tuple[str, str], ...]:
 
 def _pack_attempts(entry: Entry) -> list[tuple[str | None, str, Any]]:
     """Deployment, result, and counts as an array; the deployment None and the counts True if they are the entry's."""
-    packed = []
+    packed: list[tuple[str | None, str, Any]] = []
     for attempt in entry.attempts:
         counts: Any = attempt.counts
         if counts is not None:
             counts = True if counts == entry.counts else astuple(counts)
         deployment = None if attempt.deployment == (entry.deployment or "") else attempt.deployment
-        packed.append((deployment, attempt.result, counts))
+        packed.append((clean(deployment), clean(attempt.result) or "", counts))
     return packed
 
 
