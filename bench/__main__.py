@@ -8,6 +8,7 @@ python -m bench publish FILE                         insert a result into docs/b
 python -m bench layers                               what each layer adds to the cost of a request
 python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
 python -m bench lag                                  how long large requests hold the event loop
+python -m bench ledger [--rows N] [--folder DIR]     size and CPU time of a ledger's rows, and the time of its reports
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
 
@@ -21,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bench import machine, nginx, peers, report, suite
+from bench import ledger, machine, nginx, peers, report, suite
 from bench.compare import compare
 from bench.costly import lag, search
 from bench.costly.forms import PATHS
@@ -125,6 +126,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     commands.add_parser("publish").add_argument("file", type=Path)
     commands.add_parser("layers")
     commands.add_parser("lag")
+    ledger_parser = commands.add_parser("ledger")
+    ledger_parser.add_argument("--rows", metavar="N", type=int, default=1_000_000, help="default: 1,000,000")
+    ledger_parser.add_argument(
+        "--folder", type=Path, help="where the ledger is, or will be and stay; without it, it is deleted"
+    )
     commands.add_parser("costliest").add_argument("dialects", nargs="*", choices=[[], *PATHS], metavar="DIALECT")
     profile_parser = commands.add_parser("profile")
     profile_parser.add_argument("kind", choices=["unary", "stream"])
@@ -163,6 +169,9 @@ def main() -> None:
         sys.exit(search.main(options.dialects))
     if options.command == "lag":
         sys.exit(lag.main())
+    if options.command == "ledger":
+        ledger.main(options.rows, options.folder)
+        return
     require_tools()
     match options.command:
         case "run":

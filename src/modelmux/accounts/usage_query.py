@@ -15,7 +15,8 @@ Bucket = Literal["1h", "1d", "1mo", "all"]
 class UsageQuery(Struct, frozen=True, kw_only=True):
     """A question that rollups answer.
 
-    :param start, end: microseconds in UTC; ``start`` is included, ``end`` is not. Both are on a full hour.
+    :param start, end: microseconds in UTC; ``start`` is included, ``end`` is not. Both are on a quarter of an hour,
+        as the days and hours of every zone are.
     :param zone: IANA name, in which days and months begin.
     :param group_by: of ``key``, ``team``, ``person``, ``model`` and ``tag:NAME``.
     :param where: dimension -> the values that count; ``team`` means its subtree.
@@ -32,9 +33,11 @@ class UsageQuery(Struct, frozen=True, kw_only=True):
 class UsageRow(Struct, frozen=True, kw_only=True):
     """One bucket of one group.
 
-    :param start: microseconds in UTC, of the bucket.
+    :param start: microseconds in UTC, at which the bucket begins, or the period if that is later.
     :param group: values in the order of ``group_by``; None where a request has none.
-    :param unpriced: requests whose price is unknown; ``cost`` lacks them.
+    :param requests: rows that correct no other.
+    :param errors: requests that ended neither well nor because the client left.
+    :param unpriced: requests whose price is unknown, also to all rows that correct them; ``cost`` lacks them.
     """
 
     start: int

@@ -71,6 +71,25 @@ def open_file(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> sqlite3.Conn
     return connection
 
 
+class ResponsesFile:
+    """For a ``ConnectionThread``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, timeout: float) -> sqlite3.Connection:
+        """See ``SqliteFile.open``."""
+        return open_file(self.path, busy_timeout=timeout)
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """See ``SqliteFile.close``."""
+        connection.close()
+
+    def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
+        """See ``SqliteFile.failure``."""
+        return StoreFailed(f"{self.path}: {(isinstance(error, OSError) and error.strerror) or error}")
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
     """A transaction around the block; rolled back if that raises.

@@ -6,19 +6,18 @@ it is needed first. So a store may be made before a fork, if it is used only aft
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem, StoredResponse
 from modelmux.store.base import MAX_CHAIN, ResponseLimits, StoreFailed, check_history
+from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.memory_responses import content_hash
-from modelmux.store.sqlite_file import BUSY_TIMEOUT, forget_deleted, open_file, transaction
+from modelmux.store.sqlite_file import BUSY_TIMEOUT, ResponsesFile, forget_deleted, transaction
 
 #: What a response and each of its items cost in addition to their bytes, roughly.
 RESPONSE_OVERHEAD: Final = 500
@@ -59,8 +58,6 @@ WHERE number IN (SELECT content FROM items WHERE response = :number)
 AND NOT EXISTS (SELECT 1 FROM items AS i WHERE i.content = contents.number AND i.response <> :number)
 """
 
-T = TypeVar("T")
-
 
 class SqliteResponseStore:
     """A ``ResponseStore``.
@@ -83,8 +80,9 @@ class SqliteResponseStore:
         self._now = now
         self._limits = limits
         self._touch_after = min(_TOUCH_SECONDS, limits.ttl * _TOUCH_PART)
-        self._reader = _ConnectionThread(path, busy_timeout, clock)
-        self._writer = _ConnectionThread(path, busy_timeout, clock)
+        file = ResponsesFile(path)
+        self._reader = ConnectionThread("modelmux-responses", file, busy_timeout, clock)
+        self._writer = ConnectionThread("modelmux-responses", file, busy_timeout, clock)
 
     def check(self) -> None:
         """Open the file once, write to it, and close it: for a start, before workers are forked.
@@ -292,57 +290,3 @@ class SqliteResponseStore:
 def _text(id: str) -> str:
     """An id as SQLite can store it: that of a client may have surrogates, which are not text."""
     return id.encode("utf-8", "backslashreplace").decode()
-
-
-class _ConnectionThread:
-    """A thread with a connection; both are made when they are needed."""
-
-    def __init__(self, path: Path, busy_timeout: float, clock: Callable[[], float]) -> None:
-        self._path = path
-        self._busy_timeout = busy_timeout
-        self._clock = clock
-        self._executor: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
-
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """:raises StoreFailed:"""
-        if self._closed:
-            raise StoreFailed("the store is closed")
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "modelmux-responses")
-        deadline = self._clock() + self._busy_timeout
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.call, function, deadline)
-
-    def call(self, function: Callable[[sqlite3.Connection], T], deadline: float | None = None) -> T:
-        """In the thread. After an error, the next call opens the file again.
-
-        :param deadline: until when to wait for a file that is locked. Time in the queue counts: otherwise each call
-            would wait in turn, the last one of a hundred for minutes.
-        :raises StoreFailed:
-        """
-        timeout = self._busy_timeout if deadline is None else max(0.0, deadline - self._clock())
-        try:
-            if self._connection is None:
-                self._connection = open_file(self._path, busy_timeout=timeout)
-            self._connection.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
-            return function(self._connection)
-        except sqlite3.Error as error:
-            self.disconnect()
-            raise StoreFailed(f"{self._path}: {error}") from None
-        except OSError as error:
-            raise StoreFailed(f"{self._path}: {error.strerror or error}") from None
-
-    def disconnect(self) -> None:
-        """In the thread."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    async def aclose(self) -> None:
-        """After the calls that run. Idempotent."""
-        self._closed = True
-        if self._executor is not None:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self.disconnect)
-            self._executor.shutdown()
-            self._executor = None

@@ -1,4 +1,4 @@
-"""The protocol of the ledger: rows that are only ever added, and rollups by hour that are written with them."""
+"""The protocol of the ledger: rows that are only ever added, and rollups that are written with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ class Difference(Struct, frozen=True):
 
 
 class Ledger(Protocol):
-    """Rows are never changed. A row whose id is there already is ignored: it may be written any number of times."""
+    """Rows are never changed. A row whose id is there already is ignored: it may be written any number of times.
+
+    Rollups are sums over rows, so the order in which rows are written does not matter. A row counts as a request if it
+    corrects no other. One that does adds its cost and its tokens, which may be negative, to its own key, model and
+    time: voided requests still count as requests.
+    """
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Add rows, and their part of the rollups, in one transaction. They are durable when this returns.
@@ -64,14 +69,18 @@ class Ledger(Protocol):
         ...
 
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
-        """From rollups alone, by bucket and group.
+        """From rollups alone, by bucket and group; a group without any usage is left out.
+
+        Tags that usage is not reported by are None, as if a request had none. Of a UTC day with too many different sets
+        of tags, those that came last are in the group ``other``.
 
         :raises StoreFailed:
+        :raises ValueError: no ledger can answer the question; the message says what is expected.
         """
         ...
 
     async def entries(self, query: EntryQuery) -> EntryPage:
-        """:raises StoreFailed:"""
+        """:raises StoreFailed: :raises ValueError: no ledger can answer the question."""
         ...
 
     async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:

@@ -1,0 +1,203 @@
+"""Pages of entries, in the order of their ids, and what corrects an entry.
+
+A period is one of ``at``, while pages follow the ids. Both agree up to a few seconds, except in *displaced* rows (a
+correction that was made later, a clock that was wrong). So a page walks through up to three ranges of ids: that of the
+period with all its rows, and those before and after it with displaced rows alone, which have an index.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from modelmux.accounts.entry import Entry
+from modelmux.store.ledger.base import MOST_READ, MOST_RETURNED, EntryPage, EntryQuery
+from modelmux.store.ledger.sqlite_rows import (
+    COSTS,
+    ENTRY_COLUMNS,
+    ENTRY_JOINS,
+    SLACK,
+    clean,
+    first_id,
+    pack,
+    tags_text,
+    to_entry,
+)
+
+#: Rows of the first steps of a search, which doubles them: a page is filled after few steps, most of the time.
+_FIRST_STEP: Final = 2_000
+_LARGEST_STEP: Final = 20_000
+_FIRST_ID: Final = b""
+_AFTER_LAST_ID: Final = b"\xff" * 17
+_TAG: Final = "tag:"
+_CONDITIONS: Final = {
+    "key": "k.name = ?",
+    "person": "s.person = ?",
+    "team": "instr('/' || s.team || '/', '/' || ? || '/')",
+    "model": "s.model = ?",
+    "outcome": "c.outcome = ?",
+    "end_user": "l.end_user = ?",
+}
+_HAS_TAG: Final = "instr(coalesce(l.tags, s.tags), ?)"
+_MOST_IDS: Final = 500
+
+
+class _Range(NamedTuple):
+    """Ids between two, which are not included."""
+
+    low: bytes
+    high: bytes
+    displaced: bool
+
+
+class _Filter(NamedTuple):
+    """:param key: if one key is asked for, and an index has its rows. :param is_selective: rows may fail it."""
+
+    key: int | None
+    condition: str
+    values: list[Any]
+    is_selective: bool
+
+
+def check_query(query: EntryQuery) -> None:
+    """:raises ValueError: the ledger cannot answer it; the message names the parameter and what is expected."""
+    for name, _ in query.where:
+        if name not in _CONDITIONS and not (name.startswith(_TAG) and name != _TAG):
+            raise ValueError(f"expected one of {', '.join(_CONDITIONS)} or tag:NAME, got {name!r}")
+    if not 1 <= query.limit <= MOST_RETURNED:
+        raise ValueError(f"limit: expected 1 to {MOST_RETURNED}, got {query.limit}")
+
+
+def entries(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
+    """Within a transaction."""
+    matching = _filter(connection, query)
+    if matching is None:
+        return EntryPage([])
+    rows: list[Entry] = []
+    read = 0
+    for ids in _ranges(query):
+        step = _FIRST_STEP
+        at: _Range | None = ids
+        while at is not None:
+            size = min(step, MOST_READ - read)
+            if size == 0:
+                return EntryPage(rows, (at.high if query.newest_first else at.low).ljust(16, b"\0"))
+            chunk, following, count = _chunk(connection, query, matching, at, size)
+            read += count
+            rows += _matching(connection, query, matching, chunk, query.limit + 1 - len(rows))
+            if len(rows) > query.limit:
+                return EntryPage(rows[: query.limit], rows[query.limit - 1].id)
+            step, at = min(2 * step, _LARGEST_STEP), following
+    return EntryPage(rows)
+
+
+def corrections(connection: sqlite3.Connection, ids: Sequence[bytes]) -> list[Entry]:
+    """Within a transaction: all rows that correct these, by id."""
+    rows = list[Any]()
+    for first in range(0, len(ids), _MOST_IDS):
+        some = ids[first : first + _MOST_IDS]
+        rows += connection.execute(
+            f"SELECT {ENTRY_COLUMNS} FROM ledger AS l INDEXED BY ledger_by_corrected {ENTRY_JOINS} "
+            f"WHERE l.corrects IS NOT NULL AND l.corrects IN ({', '.join('?' * len(some))})",
+            list(some),
+        )
+    return sorted(map(to_entry, rows), key=lambda entry: entry.id)
+
+
+def _ranges(query: EntryQuery) -> Iterator[_Range]:
+    """Those that may have rows of the period after the cursor, in the order of the pages."""
+    low = _FIRST_ID if query.start is None else first_id(query.start - SLACK - 1000)[:6]  # shorter than any id
+    high = _AFTER_LAST_ID if query.end is None else first_id(query.end + SLACK + 1000)[:6]
+    ranges = [_Range(_FIRST_ID, low, True), _Range(low, high, False), _Range(high, _AFTER_LAST_ID, True)]
+    for one in reversed(ranges) if query.newest_first else ranges:
+        if query.after is not None:
+            one = (
+                one._replace(high=min(one.high, query.after))
+                if query.newest_first
+                else one._replace(low=max(one.low, query.after))
+            )
+        if one.low < one.high:
+            yield one
+
+
+def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None:
+    """None if no row can match."""
+    key = None
+    conditions, values = [], list[Any]()
+    for name, wanted in query.where:
+        if name == "key" and len(wanted) == 1 and key is None:
+            row = connection.execute("SELECT number FROM ledger_key WHERE name = ?", (clean(wanted[0]),)).fetchone()
+            if row is None:
+                return None
+            (key,) = row
+            continue
+        one = _CONDITIONS.get(name, _HAS_TAG)
+        conditions.append(f"({' OR '.join([one] * len(wanted)) or '0'})")
+        for value in wanted:
+            is_tag = name not in _CONDITIONS
+            if is_tag:
+                values.append(tags_text(((name.removeprefix(_TAG), value),))[1:-1])
+            else:
+                values.append(pack(value) if name == "end_user" else clean(value))
+    if query.min_cost is not None:
+        conditions.append(f"{' + '.join(f'l.{name}' for name in COSTS)} >= ?")
+        values.append(query.min_cost)
+    if query.start is not None:
+        conditions.append("l.at >= ?")
+        values.append(query.start)
+    if query.end is not None:
+        conditions.append("l.at < ?")
+        values.append(query.end)
+    return _Filter(key, " AND ".join(conditions) or "1", values, bool(conditions))
+
+
+def _source(matching: _Filter, ids: _Range) -> tuple[str, list[Any]]:
+    """FROM and WHERE of the rows of a range, and their parameters."""
+    if ids.displaced:
+        index, condition = "INDEXED BY ledger_displaced", "l.displaced = 1 AND +l.key = ?"
+    else:
+        index, condition = "INDEXED BY ledger_by_key", "l.key = ?"
+    if matching.key is None:
+        index, condition = (index, "l.displaced = 1") if ids.displaced else ("", "1")
+    values = [] if matching.key is None else [matching.key]
+    return f"ledger AS l {index} WHERE {condition} AND l.id > ? AND l.id < ?", [*values, ids.low, ids.high]
+
+
+def _chunk(
+    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: _Range, size: int
+) -> tuple[_Range, _Range | None, int]:
+    """The next rows of a range, what follows them, and how many they are at most."""
+    if not matching.is_selective:
+        return ids, None, query.limit + 1
+    source, values = _source(matching, ids)
+    order = "DESC" if query.newest_first else "ASC"
+    row = connection.execute(
+        f"SELECT l.id FROM {source} ORDER BY l.id {order} LIMIT 1 OFFSET ?", [*values, size - 1]
+    ).fetchone()
+    if row is None:
+        return ids, None, size
+    (last,) = row
+    if query.newest_first:
+        return ids._replace(low=_before(last)), ids._replace(high=last), size
+    return ids._replace(high=last + b"\0"), ids._replace(low=last), size
+
+
+def _before(id: bytes) -> bytes:
+    """A text of bytes that is below an id of 16 bytes, and above all such ids below it."""
+    number = int.from_bytes(id)
+    return b"" if number == 0 else (number - 1).to_bytes(16)
+
+
+def _matching(
+    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: _Range, limit: int
+) -> list[Entry]:
+    source, values = _source(matching, ids)
+    table, _, condition = source.partition(" WHERE ")
+    order = "DESC" if query.newest_first else "ASC"
+    rows = connection.execute(
+        f"SELECT {ENTRY_COLUMNS} FROM {table} {ENTRY_JOINS} WHERE {condition} AND {matching.condition} "
+        f"ORDER BY l.id {order} LIMIT ?",
+        [*values, *matching.values, limit],
+    )
+    return [to_entry(row) for row in rows]

@@ -1,0 +1,189 @@
+"""The ledger in a SQLite file that several processes share: see ``accounts_file``.
+
+Each call runs in a thread: one that reads and one that writes. What waits to be appended is written in one transaction,
+so that each costs one turn of the lock and one ``fsync``, however many calls there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final, TypeVar
+
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify
+from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
+from modelmux.store.ledger.sqlite_append import Appender
+from modelmux.store.ledger.sqlite_rows import Row, to_row
+from modelmux.store.ledger.sqlite_verify import Section
+
+#: Rows of one transaction, unless a single call has more.
+_MOST_ROWS: Final = 2_000
+#: Differences that ``verify`` returns at most. It repairs all.
+MOST_DIFFERENCES: Final = 1_000
+#: Seconds between two transactions of a long task, in which other processes get the lock.
+_PAUSE: Final = 0.005
+
+T = TypeVar("T")
+_Waiting = tuple[list[Row], "Future[None]"]
+
+
+class SqliteLedger:
+    """A ``Ledger``. It may be made before a fork, if it is used only after it.
+
+    :param tags: the names of the tags that usage is reported by. Rows keep all of theirs.
+    :param busy_timeout: seconds that a call waits for other processes.
+    """
+
+    def __init__(self, path: Path, tags: Sequence[str] = (), *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        self.path = path
+        self._file = AccountsFile(path, busy_timeout)
+        self._appender = Appender(tags)
+        self._waiting: deque[_Waiting] = deque()
+        self._reader = ConnectionThread("modelmux-ledger-reader", self._file, busy_timeout)
+        self._writer = ConnectionThread("modelmux-ledger-writer", self._file, busy_timeout)
+
+    def check(self) -> None:
+        """Open the file once, create or migrate it, and close it: for a start, before workers are forked.
+
+        :raises StoreFailed: it cannot be used.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            with self._file.write(connection):
+                connection.execute("UPDATE ledger_state SET dropped_before = dropped_before")
+
+        try:
+            self._writer.call(write)
+        finally:
+            self._writer.disconnect()
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """See ``Ledger.append``."""
+        if not entries:
+            return
+        written: Future[None] = Future()
+        self._waiting.append(([to_row(entry) for entry in entries], written))
+        try:
+            await self._writer.run(self._append_waiting)
+        except asyncio.CancelledError:
+            written.cancel()
+            raise
+        except Exception:
+            if written.cancel():  # it was not tried
+                raise
+        await asyncio.wrap_future(written)  # it may have been written, or failed, with rows of an earlier call
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
+        zone = sqlite_usage.check_query(query)
+        return await self._read(lambda connection: sqlite_usage.usage(connection, query, zone))
+
+    async def entries(self, query: EntryQuery) -> EntryPage:
+        """See ``Ledger.entries``. :raises ValueError: see ``sqlite_entries.check_query``."""
+        sqlite_entries.check_query(query)
+        return await self._read(lambda connection: sqlite_entries.entries(connection, query))
+
+    async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:
+        """See ``Ledger.corrections``."""
+        return await self._read(lambda connection: sqlite_entries.corrections(connection, ids))
+
+    async def verify(self, *, repair: bool = False) -> list[Difference]:
+        """See ``Ledger.verify``; it returns at most ``MOST_DIFFERENCES``. Days whose rows were dropped are left out."""
+
+        differing: list[Difference] = []
+        for slots, sections_of in (
+            (sqlite_verify.days, sqlite_verify.of_day),
+            (sqlite_verify.months, sqlite_verify.of_month),  # sums of the days, after those
+        ):
+            for slot in await self._read(slots):
+                differing += await self._verify(sections_of, slot, repair=repair)
+                del differing[MOST_DIFFERENCES:]
+        return differing
+
+    async def drop_before(self, instant: int) -> int:
+        """Drop the rows of the UTC days before that of an instant. Rollups stay.
+
+        A row of before that is appended later is ignored: it may have been dropped, and is in the rollups then.
+
+        :param instant: microseconds in UTC.
+        :returns: how many rows were dropped.
+        :raises StoreFailed: what was dropped so far stays so; the next call goes on.
+        """
+
+        def begin(connection: sqlite3.Connection) -> int:
+            with self._file.write(connection):
+                return sqlite_retention.begin(connection, instant)
+
+        def drop(connection: sqlite3.Connection) -> tuple[int, bytes | None]:
+            assert after is not None
+            with self._file.write(connection):
+                return sqlite_retention.drop_chunk(connection, before, after)
+
+        before = await self._writer.run(begin)
+        dropped = 0
+        after: bytes | None = b""
+        while after is not None:
+            count, after = await self._writer.run(drop)
+            dropped += count
+            await asyncio.sleep(_PAUSE)
+        return dropped
+
+    async def aclose(self) -> None:
+        """After the calls that run. Idempotent."""
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+    async def _verify(
+        self, sections_of: Callable[[sqlite3.Connection, int], list[Section]], slot: int, *, repair: bool
+    ) -> list[Difference]:
+        differing = await self._read(lambda c: sqlite_verify.differences(c, sections_of(c, slot)))
+        if not differing or not repair:
+            return differing
+
+        def rewrite(connection: sqlite3.Connection) -> list[Difference]:
+            with self._file.write(connection):
+                sections = sections_of(connection, slot)
+                differing = sqlite_verify.differences(connection, sections)
+                if differing:
+                    sqlite_verify.repair(connection, sections)
+                return differing
+
+        return await self._writer.run(rewrite)
+
+    async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        def read(connection: sqlite3.Connection) -> T:
+            with self._file.read(connection):
+                return function(connection)
+
+        return await self._reader.run(read)
+
+    def _append_waiting(self, connection: sqlite3.Connection) -> None:
+        """In the thread: write what waits; its calls are told."""
+        calls = []
+        rows: list[Row] = []
+        while self._waiting and (not rows or len(rows) + len(self._waiting[0][0]) <= _MOST_ROWS):
+            some, written = self._waiting.popleft()
+            if written.set_running_or_notify_cancel():
+                calls.append(written)
+                rows += some
+        if not calls:
+            return
+        try:
+            with self._file.write(connection):
+                self._appender.append(connection, rows)
+        except BaseException as error:
+            self._appender.forget()
+            failure = self._file.failure(error) if isinstance(error, sqlite3.Error | OSError) else error
+            for written in calls:
+                written.set_exception(failure)
+            raise
+        for written in calls:
+            written.set_result(None)

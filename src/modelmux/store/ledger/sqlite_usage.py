@@ -1,0 +1,144 @@
+"""Reports, read from rollups alone."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections import defaultdict
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
+from modelmux.store.ledger.sqlite_append import OTHER, SUMS
+from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
+
+#: Group of requests whose tags were too many for a day.
+OTHER_GROUP: Final = "other"
+_TAG: Final = "tag:"
+_COLUMNS: Final = {"key": 1, "person": 2, "team": 3, "model": 4}
+_BUCKETS: Final = ("1h", "1d", "1mo", "all")
+#: Longer than any bucket.
+_MARGIN: Final = 32 * DAY
+_SERIES: Final = (
+    "SELECT s.number, k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
+    "JOIN ledger_key AS k ON k.number = s.key"
+)
+_TEMPORARY: Final = (
+    "CREATE TEMP TABLE IF NOT EXISTS part (number INTEGER PRIMARY KEY, low INTEGER, high INTEGER, bucket INTEGER)",
+    "CREATE TEMP TABLE IF NOT EXISTS grouping (series INTEGER PRIMARY KEY, number INTEGER)",
+)
+
+Series = tuple[int, str, str, str, str, str]
+Group = tuple[str | None, ...]
+
+
+def check_query(query: UsageQuery) -> ZoneInfo:
+    """The zone of a query.
+
+    :raises ValueError: the ledger cannot answer it; the message names the parameter and what is expected.
+    """
+    if query.start % QUARTER or query.end % QUARTER:
+        raise ValueError("start and end have to be on a quarter of an hour")
+    if query.bucket not in _BUCKETS:
+        raise ValueError(f"bucket: expected one of {', '.join(_BUCKETS)}, got {query.bucket!r}")
+    for name in (*query.group_by, *(name for name, _ in query.where)):
+        if name not in _COLUMNS and not (name.startswith(_TAG) and name != _TAG):
+            raise ValueError(f"expected one of {', '.join(_COLUMNS)} or tag:NAME, got {name!r}")
+    try:
+        return ZoneInfo(query.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"zone: {query.zone!r} is not the name of a time zone such as Europe/Berlin") from None
+
+
+def usage(connection: sqlite3.Connection, query: UsageQuery, zone: ZoneInfo) -> list[UsageRow]:
+    """Within a transaction. By bucket and group; groups without any usage are left out."""
+    bounds = _bounds(connection, query, zone)
+    groups = _grouping(connection, query)
+    if not bounds or not groups:
+        return []
+    totals: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+    parts = parts_of(bounds)
+    for table, sign in itertools.product(("usage_month", "usage_day", "usage_quarter"), (1, -1)):
+        chosen = [part for part in parts if (part.table, part.sign) == (table, sign)]
+        for bucket, group, *sums in _sums(connection, table, chosen):
+            total = totals[bucket, group]
+            for index, value in enumerate(sums):
+                total[index] += sign * value
+    if query.bucket == "all":
+        bounds[0] = query.start
+    rows = [_row(bounds[bucket], groups[group], sums) for (bucket, group), sums in totals.items() if any(sums)]
+    return sorted(rows, key=lambda row: (row.start, *((value is not None, value or "") for value in row.group)))
+
+
+def is_within(team: str, subtree: str) -> bool:
+    """Whether the path of a team is that of another, or below it. :param subtree: an id, or ids joined by ``/``."""
+    return f"/{subtree}/" in f"/{team}/"
+
+
+def _bounds(connection: sqlite3.Connection, query: UsageQuery, zone: ZoneInfo) -> list[int]:
+    """The buckets that may have usage."""
+    first, last = connection.execute(
+        "SELECT (SELECT min(slot) FROM usage_day), (SELECT max(slot) FROM usage_day)"
+    ).fetchone()
+    if first is None:
+        return []
+    start = max(query.start, first * DAY - _MARGIN)
+    return bucket_bounds(start, min(query.end, (last + 1) * DAY), query.bucket, zone)
+
+
+def _grouping(connection: sqlite3.Connection, query: UsageQuery) -> list[Group]:
+    """All groups; the table ``grouping`` then has the number of each series' group."""
+    for statement in _TEMPORARY:
+        connection.execute(statement)
+    connection.execute("DELETE FROM grouping")
+    numbers: dict[Group, int] = {}
+    rows = []
+    for series in connection.execute(_SERIES):
+        if all(_matches(series, name, values) for name, values in query.where):
+            group = tuple(_value(series, name) for name in query.group_by)
+            rows.append((series[0], numbers.setdefault(group, len(numbers))))
+    connection.executemany("INSERT INTO grouping VALUES (?, ?)", rows)
+    return list(numbers)
+
+
+def _sums(connection: sqlite3.Connection, table: str, parts: list[Part]) -> list[tuple[int, ...]]:
+    if not parts:
+        return []
+    connection.execute("DELETE FROM part")
+    connection.executemany(
+        "INSERT INTO part (low, high, bucket) VALUES (?, ?, ?)", [(part.low, part.high, part.bucket) for part in parts]
+    )
+    # CROSS JOIN fixes the order of the loops: ranges of the rollup, and of each of its rows the group.
+    return connection.execute(
+        f"SELECT part.bucket, grouping.number, {', '.join(f'sum(u.{name})' for name in SUMS)} FROM part "
+        f"CROSS JOIN {table} AS u ON u.slot >= part.low AND u.slot < part.high "
+        "CROSS JOIN grouping ON grouping.series = u.series GROUP BY 1, 2"
+    ).fetchall()
+
+
+def _value(series: Series, name: str) -> str | None:
+    if name in _COLUMNS:
+        return str(series[_COLUMNS[name]]) or None
+    if series[5] == OTHER:
+        return OTHER_GROUP
+    return dict(read_tags(series[5])).get(name.removeprefix(_TAG))
+
+
+def _matches(series: Series, name: str, values: tuple[str, ...]) -> bool:
+    value = _value(series, name) or ""
+    return any(is_within(value, wanted) for wanted in values) if name == "team" else value in values
+
+
+def _row(start: int, group: Group, sums: list[int]) -> UsageRow:
+    requests, errors, unpriced, *others = sums
+    costs = others[len(COUNTS) :]
+    return UsageRow(
+        start=start,
+        group=group,
+        requests=requests,
+        errors=errors,
+        unpriced=unpriced,
+        counts=counts_from(others),
+        cost=cost_from(costs),
+    )

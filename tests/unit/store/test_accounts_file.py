@@ -1,0 +1,343 @@
+"""The file of accounts. Risk: two processes migrate it at once, a foreign or a newer file is changed, others can read
+it, or a write goes on where nobody will look for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelmux.store import accounts_file, migrate
+from modelmux.store.accounts_file import AccountsFile, FileMoved
+from modelmux.store.base import StoreFailed
+from modelmux.store.file_lock import LockTimeout, lock_file
+from modelmux.store.migrate import Migration, sqlite_migrations
+
+ONE = Migration(1, "0001_one.sql", "CREATE TABLE one (x);\nINSERT INTO one VALUES (';');\n")
+TWO = Migration(2, "0002_two.sql", "-- a comment; with a semicolon\nCREATE TABLE two (x);\n")
+BROKEN = Migration(3, "0003_broken.sql", "CREATE TABLE three (x);\nINSERT INTO nowhere VALUES (1);\n")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "accounts.db"
+
+
+@contextmanager
+def opened(path: Path, *migrations: Migration, timeout: float = 0.1) -> Iterator[tuple[AccountsFile, Any]]:
+    file = AccountsFile(path, timeout, migrations or (ONE, TWO))
+    connection = file.open(timeout)
+    try:
+        yield file, connection
+    finally:
+        file.close(connection)
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+# Migrations
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    assert [one.number for one in sqlite_migrations()] == list(range(1, len(sqlite_migrations()) + 1))
+    assert sqlite_migrations()[0].name == "0001_ledger.sql"
+
+
+def test_a_released_migration_never_changes() -> None:
+    """Files have its hash: a change would lock their owners out. Add another migration instead."""
+    assert sqlite_migrations()[0].hash == "ea8a6c9b3477a228586c9cab17d4ea854e91209eaf109df0d67904d1f4ee9452"
+
+
+def test_a_file_gets_what_it_lacks_and_nothing_twice(path: Path) -> None:
+    with opened(path, ONE) as (_, connection):
+        assert tables(connection) == {"migrations", "one"}
+    with opened(path, ONE, TWO) as (_, connection):
+        assert tables(connection) == {"migrations", "one", "two"}
+        rows = connection.execute("SELECT number, name, hash FROM migrations").fetchall()
+        assert rows == [(one.number, one.name, one.hash) for one in (ONE, TWO)]
+        assert connection.execute("SELECT x FROM one").fetchall() == [(";",)]
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
+    with opened(path, ONE) as (_, connection):
+        pass
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"), opened(path, ONE, TWO, BROKEN):
+        pass
+    with opened(path, ONE) as (_, connection):
+        assert tables(connection) == {"migrations", "one"}
+
+
+def test_a_newer_file_is_refused_and_not_changed(path: Path) -> None:
+    with opened(path, ONE, TWO):
+        pass
+    before = path.read_bytes()
+    with pytest.raises(StoreFailed, match=r"newer version of modelmux .*0002_two.sql.*install that version") as caught:
+        AccountsFile(path, 0.1, [ONE]).open(0.1)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert path.read_bytes() == before
+
+
+def test_a_file_with_another_history_is_refused(path: Path) -> None:
+    with opened(path, ONE):
+        pass
+    changed = Migration(1, "0001_one.sql", "CREATE TABLE other (x);")
+    with pytest.raises(StoreFailed, match="install the version that made the file"):
+        AccountsFile(path, 0.1, [changed, TWO]).open(0.1)
+    with opened(path, ONE) as (_, connection):
+        assert tables(connection) == {"migrations", "one"}
+
+
+def test_a_worker_of_before_goes_on_beside_a_newer_file(path: Path) -> None:
+    with opened(path, ONE) as (file, connection), opened(path, ONE, TWO):
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+        assert connection.execute("SELECT count(*) FROM one").fetchone() == (2,)
+
+
+def _open_at_once(path: Path, barrier: Any, results: Any) -> None:
+    barrier.wait()
+    with opened(path, ONE, TWO, timeout=30.0) as (_, connection):
+        results.put((tables(connection), connection.execute("SELECT count(*) FROM migrations").fetchone()))
+
+
+def test_processes_that_open_a_new_file_at_once_migrate_it_once(path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for number in range(5):
+        new = path.with_name(f"{number}.db")
+        barrier, results = context.Barrier(4), context.SimpleQueue()
+        processes = [context.Process(target=_open_at_once, args=(new, barrier, results)) for _ in range(4)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0] * 4
+        assert [results.get() for _ in processes] == [({"migrations", "one", "two"}, (2,))] * 4
+
+
+# Whose file it is
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: path.write_bytes(b"no database " * 100), "is damaged (file is not a database); restore a backup"),
+        (lambda path: path.write_bytes(b""), "not a file of modelmux accounts; move it away"),
+        (lambda path: path.mkdir(), "cannot be opened; check that it is a file"),
+        (foreign, "not a file of modelmux accounts; move it away"),
+    ],
+    ids=["text", "empty", "folder", "foreign"],
+)
+def test_a_file_that_is_not_ours_is_reported_and_not_touched(path: Path, spoil: Any, problem: str) -> None:
+    path.parent.mkdir()
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else None
+    file = AccountsFile(path, 0.1)
+    try:
+        file.open(0.1)
+    except StoreFailed as error:
+        message = str(error)
+    except (sqlite3.Error, OSError) as error:
+        message = str(file.failure(error))
+    assert message.startswith(f"{path}: {problem}")
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_only_the_owner_can_read_the_files(path: Path) -> None:
+    with opened(path) as (file, connection), file.write(connection):
+        connection.execute("INSERT INTO one VALUES (1)")
+        names = {file.name for file in path.parent.iterdir()}
+        assert names == {"accounts.db", "accounts.db-wal", "accounts.db-shm", "accounts.db-lock"}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    path.chmod(0o644)
+    with opened(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_path_with_characters_of_urls(tmp_path: Path) -> None:
+    path = tmp_path / "a?mode=memory#%41" / "ä b.db"
+    with opened(path):
+        assert path.is_file()
+
+
+def test_it_is_set_up_for_durability_and_one_checkpoint_at_a_time(path: Path) -> None:
+    with opened(path) as (_, connection):
+        values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in (
+            "journal_mode", "synchronous", "wal_autocheckpoint", "auto_vacuum")]  # fmt: skip
+        assert values == ["wal", 2, 0, 2]
+
+
+# The lock
+
+
+def test_a_write_waits_for_the_lock_and_then_says_who_may_have_it(path: Path) -> None:
+    with opened(path) as (file, connection):
+        with lock_file(file.lock_path, 1.0), pytest.raises(LockTimeout) as caught, file.write(connection):
+            pass
+        message = str(file.failure(caught.value))
+        assert message == f"{path}: another process holds its lock for more than 0.1 s; find it with fuser {path}-lock"
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+
+
+def test_checkpoints_and_closing_are_under_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traces of all connections, with whether another process could have had the lock at that time."""
+    monkeypatch.setattr(accounts_file, "CHECKPOINT_BYTES", 4096)
+    with opened(path) as (file, connection):
+        free: list[tuple[str, bool]] = []
+
+        def trace(statement: str) -> None:
+            try:
+                with lock_file(file.lock_path, 0.0):
+                    free.append((statement.split()[0], True))
+            except LockTimeout:
+                free.append((statement.split()[0], False))
+
+        connection.set_trace_callback(trace)
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+        with file.read(connection):
+            connection.execute("SELECT * FROM one")
+        connection.set_trace_callback(None)
+    assert free == [
+        ("BEGIN", False), ("INSERT", False), ("COMMIT", False), ("PRAGMA", False),
+        ("BEGIN", True), ("SELECT", True), ("COMMIT", True),
+    ]  # fmt: skip
+
+
+def test_the_log_stays_small(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts_file, "CHECKPOINT_BYTES", 100_000)
+    largest = 0
+    with opened(path) as (file, connection):
+        for _ in range(100):
+            with file.write(connection):
+                connection.execute("INSERT INTO one VALUES (zeroblob(20000))")
+            largest = max(largest, path.with_name("accounts.db-wal").stat().st_size)
+    assert 100_000 < largest < 200_000
+
+
+def test_a_commit_stands_although_its_checkpoint_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts_file, "CHECKPOINT_BYTES", 0)
+    with opened(path) as (file, connection):
+        connection.set_authorizer(
+            lambda action, name, *_: sqlite3.SQLITE_DENY if name == "wal_checkpoint" else sqlite3.SQLITE_OK
+        )
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+        connection.set_authorizer(None)
+        assert connection.execute("SELECT count(*) FROM one").fetchone() == (2,)
+
+
+def test_one_thread_holds_a_lock_at_a_time(tmp_path: Path) -> None:
+    path, inside, most = tmp_path / "lock", [0], [0]
+
+    def work() -> None:
+        for _ in range(50):
+            with lock_file(path, 30.0):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most[0], inside[0]) == (1, 0)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_lock_file_that_was_deleted_meanwhile_is_not_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    entered, release, order = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with lock_file(path, 30.0):
+            entered.set()
+            release.wait()
+
+    def wait() -> None:
+        with lock_file(path, 30.0):
+            order.append(os.fstat(0) and path.exists())
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait()
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    path.unlink()
+    release.set()
+    holder.join()
+    waiter.join()
+    assert order == [True], "who has the lock has that of the file that others find"
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from modelmux.store.file_lock import lock_file\n"
+        "with lock_file(Path(sys.argv[1]), 9.0): print('held', flush=True); time.sleep(99)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(LockTimeout), lock_file(path, 0.0):
+        pass
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with lock_file(path, 0.0):
+        pass
+
+
+# A file that goes away
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced", "directory"])
+def test_nothing_is_written_to_a_file_that_is_no_longer_there(path: Path, tmp_path: Path, how: str) -> None:
+    with opened(path, ONE) as (file, connection):
+        elsewhere = tmp_path / "elsewhere"
+        match how:
+            case "deleted":
+                path.unlink()
+            case "moved":
+                path.rename(elsewhere)
+            case "replaced":
+                path.rename(elsewhere)
+                with opened(path, ONE):
+                    pass
+            case "directory":
+                path.parent.rename(elsewhere)
+        with pytest.raises((FileMoved, FileNotFoundError)), file.write(connection):
+            raise AssertionError("the transaction began")
+        with pytest.raises(FileMoved), file.read(connection):
+            raise AssertionError("the transaction began")
+        assert "put it back, or restart" in str(file.failure(FileMoved()))
+        if how != "replaced":
+            with pytest.raises(FileMoved):
+                file.open(0.1)
+            assert not path.exists(), "an empty file in its place would hide the loss"
+
+
+def test_statements_are_divided_where_sqlite_says() -> None:
+    script = "-- a;\nCREATE TABLE a (\n  b TEXT DEFAULT ';' -- c;\n);\nINSERT INTO a VALUES (1); -- last\n"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in migrate.statements(script):
+            connection.execute(statement)
+        assert connection.execute("SELECT * FROM a").fetchall() == [("1",)]
