@@ -85,6 +85,13 @@ def is_rerated(entry: Entry) -> bool:
     return entry.kind in ("usage", "in_doubt") and entry.corrects is None
 
 
+def unpriced_change(entry: Entry) -> int:
+    """What a row adds to the number of requests without a price: 1, 0, or -1 for the correction that has one."""
+    if is_rerated(entry):
+        return int(entry.cost is None)
+    return -int(entry.kind == "rerate" and entry.reason == PRICED)
+
+
 def has_several_deployments(entry: Entry) -> bool:
     """Whether tokens of another deployment than the last one are among those of the row."""
     return any(one.counts not in (None, _NOTHING) and one.deployment != entry.deployment for one in entry.attempts)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
 from modelmux.accounts.price_id import price_id
-from modelmux.accounts.rerate import correction_id, has_several_deployments, is_rerated, rerate
+from modelmux.accounts.rerate import correction_id, has_several_deployments, is_rerated, rerate, unpriced_change
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.catalog.prices import LongPrompt, Price, PriceList, Rates, rates_from_input
 
@@ -162,6 +162,15 @@ def test_only_requests_are_rerated(kind: Kind) -> None:
     assert is_rerated(entry())
     assert is_rerated(entry(kind="in_doubt"))
     assert not is_rerated(entry(kind="in_doubt", corrects=bytes(16)))
+
+
+def test_a_request_counts_as_unpriced_until_it_is_corrected() -> None:
+    unknown = entry(cost=None)
+    made = rerate(unknown, [], price_list(1_000))
+    assert made is not None
+    again = rerate(unknown, [made], price_list(2_000))
+    assert again is not None
+    assert [unpriced_change(one) for one in (entry(), unknown, made, again)] == [0, 1, -1, 0]
 
 
 def test_what_was_taken_back_stays_taken_back() -> None:
