@@ -144,6 +144,8 @@ def with_ledger(context: click.Context, config: Config, action: Callable[[Ledger
         exit_with_error([str(error)], error.hint)
     except StoreFailed as error:
         exit_with_error([f"the ledger cannot be used: {error}"])
+    except ValueError as error:
+        exit_with_error([f"the ledger cannot answer this: {error}"], "Ask for another period, zone or filter.")
 
 
 def refuse_options_of_group(context: click.Context) -> None:

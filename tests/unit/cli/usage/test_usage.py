@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from modelmux.accounts.cost import Cost, TokenCounts
-from modelmux.accounts.usage_query import UsageRow
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.catalog.prices import usd
 from modelmux.cli.usage.options import Sources
 from modelmux.cli.usage.report import rounded, total
@@ -165,6 +165,16 @@ def test_a_ledger_that_fails_is_an_error_and_is_closed(tmp_path: Path, ledger: M
     assert not ledger.is_open
 
 
+def test_a_question_that_no_ledger_answers_is_an_error(tmp_path: Path) -> None:
+    class Limited(MemoryLedger):
+        async def usage(self, query: UsageQuery) -> list[UsageRow]:
+            raise ValueError("start is not on a quarter of an hour")
+
+    result = usage(tmp_path, Limited(), "--period", "1970", "--zone", "Africa/Monrovia")
+    assert (result.code, result.stdout) == (1, "")
+    assert "error: the ledger cannot answer this: start is not on a quarter of an hour\nhint: " in result.stderr
+
+
 def test_without_a_ledger_it_says_how_to_get_one(tmp_path: Path) -> None:
     result = run("usage", home=tmp_path)
     assert (result.code, result.stdout) == (1, "")
@@ -195,8 +205,6 @@ def test_amounts_for_people(nano: int, text: str) -> None:
 @given(ledgers())
 def test_however_it_is_grouped_the_total_is_that_of_the_rows(entries: list[Any]) -> None:
     import asyncio
-
-    from modelmux.accounts.usage_query import UsageQuery
 
     expected = sum(each.cost.total for each in entries if each.cost is not None)
     for by in ((), ("key",), ("team", "model"), ("tag:app",)):
