@@ -58,8 +58,11 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     return {**inherited, "COLUMNS": "120", "TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}
 
 
-def run(*arguments: str, home: Path, input: str | None = None, **variables: str) -> CommandResult:
-    """Run a command in this process; ``home`` is its home and working directory."""
+def run(*arguments: str, home: Path, input: str | None = None, obj: object = None, **variables: str) -> CommandResult:
+    """Run a command in this process; ``home`` is its home and working directory.
+
+    :param obj: what commands find as click's object, where they look for one.
+    """
     from modelmux.cli.main import main
 
     with (
@@ -67,7 +70,7 @@ def run(*arguments: str, home: Path, input: str | None = None, **variables: str)
         mock.patch.object(Runtime, "today", return_value=TODAY),
         contextlib.chdir(home),
     ):
-        result = CliRunner().invoke(main, list(arguments), input=input, prog_name="modelmux")
+        result = CliRunner().invoke(main, list(arguments), input=input, prog_name="modelmux", obj=obj)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return CommandResult(arguments, result.exit_code, result.stdout, result.stderr, home)

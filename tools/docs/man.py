@@ -65,11 +65,13 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
             continue
         inner = click.Context(command, info_name=name, parent=context)
         path = " ".join(inner.command_path.split()[1:])
-        if isinstance(command, click.Group):
+        if isinstance(command, click.Group) and not command.invoke_without_command:
             yield from _commands(command, inner)
             continue
         usage = " ".join(command.collect_usage_pieces(inner))
         yield f".SS {escape(path)} {escape(usage)}\n{_prose(command.help)}{''.join(_options(command, inner))}"
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner)
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

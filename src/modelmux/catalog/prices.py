@@ -160,8 +160,9 @@ def usd(nano: int) -> str:
 
 def decimal(number: Fraction) -> str:
     """A number with at most nine decimals, without superfluous zeros."""
-    whole, rest = divmod(_whole(number * NANO), NANO)
-    return f"{whole}.{rest:09}".rstrip("0").rstrip(".")
+    nano = _whole(number * NANO)
+    whole, rest = divmod(abs(nano), NANO)
+    return f"{'-' if nano < 0 else ''}{whole}.{rest:09}".rstrip("0").rstrip(".")
 
 
 def rates_from_input(

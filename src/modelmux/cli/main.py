@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "validate": ("validate", "validate", "Deprecated name of doctor."),
     "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
     "logs": ("logs.command", "logs", "Show the log files, and print or follow their last lines."),
+    "usage": ("usage.command", "usage", "Show what was used and what it cost; export and check the ledger."),
     "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
     "version": ("version", "version", "Show versions and the configuration files in use."),

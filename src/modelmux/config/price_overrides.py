@@ -38,8 +38,16 @@ class PriceConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What requests cost."""
+    """What requests cost, and the ledger of it."""
 
+    store: Annotated[str, doc("The file of the ledger, after sqlite:. A relative path is in the state directory.")] = (
+        "sqlite:accounts.db"
+    )
+    zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
+    tags: Annotated[
+        list[str],
+        doc("Names of the tags by which usage is added up; other tags are in the rows only.", example=["app"]),
+    ] = []
     prices: Annotated[
         dict[str, str | PriceConfig],
         doc(

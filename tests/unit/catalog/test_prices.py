@@ -160,6 +160,11 @@ def test_an_amount_is_read_and_shown_exactly(text: str, nano: int) -> None:
     assert (amount(text), usd(nano)) == (nano, text)
 
 
+@pytest.mark.parametrize(("nano", "text"), [(-1, "-0.000000001"), (-1_500_000_000, "-1.5"), (-4 * 10**9, "-4")])
+def test_a_correction_that_takes_money_back_is_shown_exactly(nano: int, text: str) -> None:
+    assert usd(nano) == text
+
+
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "0.00001", "1.", ".5", "1,5", "nan", "1000000000", " 1", "١"])
 def test_what_is_not_an_amount(text: str) -> None:
     with pytest.raises(ValueError, match="is not an amount"):

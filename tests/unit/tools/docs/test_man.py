@@ -28,6 +28,7 @@ def test_every_command_and_option_is_on_it(name: str) -> None:
     if isinstance(command, click.Group):
         context = click.Context(command)
         commands = [inner for key in command.list_commands(context) if (inner := command.get_command(context, key))]
+        commands += [command] if command.invoke_without_command else []
     for each in commands:
         assert each.hidden or f"\n.SS {escape(name)} " in PAGE
         for option in each.params:

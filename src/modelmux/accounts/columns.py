@@ -1,0 +1,120 @@
+"""Columns of exported tables: a name, what the values are, and how one is taken from a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from modelmux.accounts.cost import Cost
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.uuid7 import format_id
+
+#: What values are, each or None: ``text`` a str; ``integer`` an int; ``boolean`` a bool; ``instant`` microseconds in
+#: UTC; ``money`` nano-USD; ``number`` a decimal as text; ``json`` a dict or list.
+Kind = Literal["text", "integer", "boolean", "instant", "money", "number", "json"]
+
+
+class Column(Struct, frozen=True):
+    """:param value: of a row, one of ``kind``."""
+
+    name: str
+    kind: Kind
+    value: Callable[[Any], Any]
+
+
+def cells(columns: Sequence[Column], row: object) -> list[Any]:
+    """The values of one row, in the order of the columns."""
+    return [column.value(row) for column in columns]
+
+
+def _id(id: bytes | None) -> str | None:
+    return None if id is None else format_id(id)
+
+
+def _attempts(entry: Entry) -> list[dict[str, Any]]:
+    return [
+        {"deployment": one.deployment, "result": one.result, "tokens": None if one.counts is None else {
+            name: getattr(one.counts, name) for name in one.counts.__struct_fields__
+        }}
+        for one in entry.attempts
+    ]  # fmt: skip
+
+
+def _text(name: str, field: str = "") -> Column:
+    return Column(name, "text", lambda entry: getattr(entry, field or name) or None)
+
+
+def _integer(name: str, field: str = "") -> Column:
+    return Column(name, "integer", lambda entry: getattr(entry, field or name))
+
+
+def _boolean(name: str) -> Column:
+    return Column(name, "boolean", lambda entry: getattr(entry, name))
+
+
+def _tokens(name: str, field: str) -> Column:
+    return Column(name, "integer", lambda entry: getattr(entry.counts, field))
+
+
+def _cost(component: str) -> Column:
+    return Column(f"cost_{component}_usd", "money", lambda entry: _component(entry.cost, component))
+
+
+def _component(cost: Cost | None, component: str) -> int | None:
+    return None if cost is None else int(getattr(cost, component))
+
+
+#: A row of the ledger, all of it.
+LEDGER: Final = (
+    Column("id", "text", lambda entry: _id(entry.id)),
+    Column("at", "instant", lambda entry: entry.at),
+    _text("kind"),
+    Column("corrects", "text", lambda entry: _id(entry.corrects)),
+    _text("reason"),
+    _text("key"),
+    _text("person"),
+    _text("team"),
+    _text("end_user"),
+    Column("tags", "json", lambda entry: dict(entry.tags) or None),
+    _text("dialect"),
+    _text("operation"),
+    _text("requested_model", "requested"),
+    _text("route"),
+    _text("model"),
+    _text("location"),
+    _text("deployment"),
+    _text("outcome"),
+    _integer("status"),
+    _text("code"),
+    _boolean("stream"),
+    _tokens("input_tokens", "input"),
+    _tokens("cache_write_tokens", "cache_write"),
+    _tokens("cache_write_1h_tokens", "cache_write_1h"),
+    _tokens("cache_read_tokens", "cache_read"),
+    _tokens("output_tokens", "output"),
+    _tokens("thinking_tokens", "thinking"),
+    _tokens("web_searches", "web_searches"),
+    Column("cost_usd", "money", lambda entry: _component(entry.cost, "total")),
+    _cost("input"),
+    _cost("cache_write"),
+    _cost("cache_write_1h"),
+    _cost("cache_read"),
+    _cost("output"),
+    _cost("web_search"),
+    _text("price"),
+    Column("hold_usd", "money", lambda entry: entry.hold),
+    _boolean("estimated"),
+    _boolean("recovered"),
+    _integer("duration_us", "duration"),
+    _integer("first_content_us", "first_content"),
+    _integer("request_bytes"),
+    _integer("response_bytes"),
+    _text("client_request_id"),
+    _text("upstream_id"),
+    _text("trace_id"),
+    _text("agent"),
+    _text("app"),
+    Column("attempts", "json", lambda entry: _attempts(entry) or None),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""``modelmux usage``: what was used and what it cost, exports of it, and checks and corrections of the ledger."""

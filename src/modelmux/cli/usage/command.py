@@ -1,0 +1,111 @@
+"""``modelmux usage``: what was used and what it cost, by key, team, person, model, tag or time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from msgspec import Struct
+
+from modelmux.accounts.periods import format_instant
+from modelmux.accounts.usage_query import Bucket, UsageQuery
+from modelmux.cli.lazy_group import LazyGroup
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import print_json, warn
+from modelmux.cli.usage.options import (
+    Sources,
+    Where,
+    check_dimension,
+    period_options,
+    read_period,
+    read_zone,
+    refuse_options_of_group,
+    unpriced_warning,
+    where_option,
+    with_ledger,
+)
+from modelmux.cli.usage.report import as_json, table, total
+from modelmux.config import Config
+
+_COMMANDS: Final = {
+    "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
+    "verify": ("usage.verify", "verify", "Compare the sums of the ledger with its rows."),
+    "rerate": ("usage.rerate", "rerate", "Correct costs that were computed with other prices, or without one."),
+}
+_DIMENSIONS: Final = ("key", "team", "person", "model")
+_BUCKETS: Final[dict[str, Bucket]] = {"hour": "1h", "day": "1d", "month": "1mo"}
+_DEFAULT: Final = "30d"
+
+
+class By(Struct, frozen=True):
+    """:param names: of the groups, in the order of the columns. :param time: ``hour``, ``day``, ``month`` or None."""
+
+    names: tuple[str, ...]
+    time: str | None = None
+
+
+def _read_by(_context: click.Context, _param: click.Parameter, text: str) -> By:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    times = [name for name in names if name in _BUCKETS]
+    if len(times) > 1:
+        raise click.BadParameter(f"{' and '.join(times)} exclude each other")
+    names = [name for name in names if name not in times]
+    for name in names:
+        check_dimension(name, (*_DIMENSIONS, *_BUCKETS))
+    return By(tuple(names), times[0] if times else None)
+
+
+@click.group(cls=LazyGroup, table=_COMMANDS, invoke_without_command=True)
+@config_options
+@click.option(
+    "--by", metavar="NAMES", default="model", show_default=True, callback=_read_by,
+    help="One row for each key, team, person, model or tag:NAME, and hour, day or month; several with commas.",
+)  # fmt: skip
+@period_options
+@where_option(*_DIMENSIONS)
+@click.option("--json", "json", is_flag=True, help="Print JSON for machines, with exact costs.")
+@click.pass_context
+def usage(context: click.Context, config_path: Path | None, overrides: dict[str, Any], by: By, last: str | None, period: str | None, zone: str | None, where: Where, json: bool) -> None:  # fmt: skip  # noqa: E501
+    """Show what was used and what it cost at list prices, of the last 30 days by default."""
+    if context.invoked_subcommand is not None:
+        refuse_options_of_group(context)
+        return
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    zone_name, clock = read_zone(zone, loaded.config)
+    chosen = read_period(last or (None if period else _DEFAULT), period, clock, Sources.of(context).now())
+    assert chosen is not None
+    query = UsageQuery(
+        start=chosen.start,
+        end=chosen.end,
+        bucket=_BUCKETS[by.time] if by.time else "all",
+        zone=zone_name,
+        group_by=by.names,
+        where=where,
+    )
+    rows = with_ledger(context, loaded.config, lambda ledger: ledger.usage(query))
+    if json:
+        print_json(as_json(query, rows, clock))
+    else:
+        click.echo(_heading(query, clock, loaded.config))
+        for line in table(query, rows, clock):
+            click.echo(line)
+    warn(_warnings(by.names, where, total(query, rows).unpriced, loaded.config))
+
+
+def _heading(query: UsageQuery, zone: tzinfo, config: Config) -> str:
+    prices = "list prices and those of [accounts.prices]" if config.accounts.prices else "list prices"
+    start, end = (format_instant(at, zone) for at in (query.start, query.end))
+    return f"{start} to {end} ({query.zone}); cost in USD at {prices}"
+
+
+def _warnings(names: Sequence[str], where: Where, unpriced: int, config: Config) -> list[str]:
+    used = {name.removeprefix("tag:") for name in (*names, *(name for name, _ in where)) if name.startswith("tag:")}
+    unknown = sorted(used - set(config.accounts.tags))
+    warnings = [f"usage is not added up by tag {name}: add it to accounts.tags, for rows to come" for name in unknown]
+    if unpriced:
+        warnings.append(unpriced_warning(unpriced))
+    return warnings

@@ -1,0 +1,120 @@
+"""Usage as a table for people and as JSON for machines. Costs in JSON are exact; a total is the sum of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Any, Final
+
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.periods import format_instant
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.catalog.prices import usd
+from modelmux.cli.sanitize import one_line
+
+_TIMES: Final = {"1h": "HOUR", "1d": "DAY", "1mo": "MONTH"}
+_FIGURES: Final = ("REQUESTS", "ERRORS", "INPUT", "CACHE-WRITE", "CACHE-READ", "OUTPUT", "USD")
+_SMALLEST: Final = 100_000  # nano-USD: the last of four decimals
+
+
+def total(query: UsageQuery, rows: Sequence[UsageRow]) -> UsageRow:
+    """All rows together."""
+    counts, cost = TokenCounts(), Cost()
+    for row in rows:
+        counts += row.counts
+        cost += row.cost
+    return UsageRow(
+        start=query.start,
+        requests=sum(row.requests for row in rows),
+        errors=sum(row.errors for row in rows),
+        unpriced=sum(row.unpriced for row in rows),
+        counts=counts,
+        cost=cost,
+    )
+
+
+def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> dict[str, Any]:
+    """The answer for machines."""
+    return {
+        "start": format_instant(query.start, zone),
+        "end": format_instant(query.end, zone),
+        "zone": query.zone,
+        "bucket": query.bucket,
+        "group_by": list(query.group_by),
+        "prices": "list",
+        "rows": [
+            {
+                "start": format_instant(row.start, zone),
+                **dict(zip(query.group_by, row.group, strict=True)),
+                **_json(row),
+            }
+            for row in _sorted(rows)
+        ],
+        "total": _json(total(query, rows)),
+    }  # fmt: skip
+
+
+def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> list[str]:
+    """Lines of single words, so that other programs can split them; the last is the total."""
+    times = [_TIMES[query.bucket]] if query.bucket != "all" else []
+    names = [*times, *(name.upper() for name in query.group_by)]
+    cells = [[*names, *_FIGURES]]
+    for row in _sorted(rows) if names else ():
+        start = [_short(row.start, query, zone)] if times else []
+        cells.append(
+            [*start, *(one_line(value).replace(" ", "_") if value else "-" for value in row.group), *_cells(row)]
+        )
+    cells.append([*["TOTAL", *[""] * len(names)][: len(names)], *_cells(total(query, rows))])
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if column < len(names) else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def rounded(nano: int) -> str:
+    """USD with four decimals, for people: ``12.3457``; ``<0.0001`` for what would be 0 and is not."""
+    if 0 < abs(nano) < _SMALLEST:
+        return "<0.0001" if nano > 0 else ">-0.0001"
+    units = (abs(nano) + _SMALLEST // 2) // _SMALLEST
+    return f"{'-' if nano < 0 else ''}{units // 10_000:,}.{units % 10_000:04}"
+
+
+def money(nano: int) -> dict[str, str]:
+    """An exact amount, in the form that all JSON has."""
+    return {"amount": usd(nano), "currency": "USD"}
+
+
+def _sorted(rows: Sequence[UsageRow]) -> list[UsageRow]:
+    """By time, the most expensive first, in an order that does not depend on the ledger."""
+    return sorted(rows, key=lambda row: (row.start, -row.cost.total, [value or "" for value in row.group]))
+
+
+def _json(row: UsageRow) -> dict[str, Any]:
+    counts = {name: getattr(row.counts, name) for name in row.counts.__struct_fields__}
+    searches = counts.pop("web_searches")
+    return {
+        "requests": row.requests,
+        "errors": row.errors,
+        "unpriced": row.unpriced,
+        "tokens": counts,
+        "web_searches": searches,
+        "cost": money(row.cost.total),
+        "cost_components": {name: usd(getattr(row.cost, name)) for name in row.cost.__struct_fields__},
+    }
+
+
+def _cells(row: UsageRow) -> list[str]:
+    counts = row.counts
+    written = counts.cache_write + counts.cache_write_1h
+    figures = (row.requests, row.errors, counts.input, written, counts.cache_read, counts.output)
+    return [*(f"{figure:,}" for figure in figures), rounded(row.cost.total)]
+
+
+def _short(at: int, query: UsageQuery, zone: tzinfo) -> str:
+    """The beginning of a bucket: ``2026-11``, ``2026-11-01``, ``2026-11-01T13:00+01:00``."""
+    text = format_instant(at, zone)
+    return text[: {"1mo": 7, "1d": 10}.get(query.bucket, 16)] + (text[19:] if query.bucket == "1h" else "")

@@ -1,0 +1,143 @@
+"""``modelmux usage rerate``: corrections of costs that were computed with other prices than today's, or without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.rerate import has_several_deployments, is_rerated
+from modelmux.accounts.rerate import rerate as correction_of
+from modelmux.catalog.prices import PriceList
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import exit_with_config_error, print_json, warn
+from modelmux.cli.sanitize import one_line
+from modelmux.cli.usage.export import pages
+from modelmux.cli.usage.options import Sources, counted, read_period, read_zone, with_ledger, zone_option
+from modelmux.cli.usage.report import money, rounded
+from modelmux.config import ConfigError
+from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery, Ledger
+
+
+@dataclass
+class Result:
+    """What a run did.
+
+    :param corrected: requests by model. :param difference: nano-USD by model.
+    :param unpriced: requests by model, still without a price.
+    :param skipped: requests of several deployments, whose cost cannot be computed from their row.
+    """
+
+    corrected: Counter[str] = field(default_factory=Counter)
+    difference: Counter[str] = field(default_factory=Counter)
+    unpriced: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+
+
+@click.command()
+@config_options
+@click.option("--since", metavar="TIME", help="Requests from then on: 2026-11-01, 2026-11, 30d; all by default.")
+@zone_option
+@click.option("--dry-run", is_flag=True, help="Show what would be corrected, and write nothing.")
+@click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
+@click.pass_context
+def rerate(context: click.Context, config_path: Path | None, overrides: dict[str, Any], since: str | None, zone: str | None, dry_run: bool, json: bool) -> None:  # fmt: skip  # noqa: E501
+    """Compute the cost of requests anew, each with the price of its day, and add rows with the differences.
+
+    Prices are those of the configuration and of this version of the program. Rows are never changed; a second run finds
+    nothing to do.
+    """
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    _, clock = read_zone(zone, loaded.config)
+    period = read_period(None, since, clock, Sources.of(context).now(), option="--since")
+    try:
+        prices = loaded.config.build_prices()
+    except ConfigError as error:
+        exit_with_config_error(error)
+    query = EntryQuery(start=None if period is None else period.start, limit=MOST_RETURNED)
+    result = with_ledger(context, loaded.config, lambda ledger: correct(ledger, query, prices, dry_run=dry_run))
+    if json:
+        print_json(_json(result, dry_run))
+    else:
+        for line in _lines(result, dry_run):
+            click.echo(line)
+    warn(_warnings(result))
+
+
+async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_run: bool) -> Result:
+    """Add the corrections of all entries of a query, page by page. :raises StoreFailed:"""
+    result = Result()
+    async for entries in pages(ledger, query):
+        requests = [entry for entry in entries if is_rerated(entry)]
+        existing: dict[bytes | None, list[Entry]] = {}
+        for one in await ledger.corrections([entry.id for entry in requests]) if requests else ():
+            existing.setdefault(one.corrects, []).append(one)
+        made = _corrections(requests, existing, prices, result)
+        if made and not dry_run:
+            await ledger.append(made)
+    return result
+
+
+def _corrections(
+    requests: Sequence[Entry], existing: dict[bytes | None, list[Entry]], prices: PriceList, result: Result
+) -> list[Entry]:
+    made: list[Entry] = []
+    for entry in requests:
+        corrections, model = existing.get(entry.id, []), entry.model or "-"
+        correction = correction_of(entry, corrections, prices)
+        if correction is not None and correction.cost is not None:
+            made.append(correction)
+            result.corrected[model] += 1
+            result.difference[model] += correction.cost.total
+        elif has_several_deployments(entry):
+            result.skipped += 1
+        elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
+            result.unpriced[model] += 1
+    return made
+
+
+def _lines(result: Result, dry_run: bool) -> list[str]:
+    if not result.corrected:
+        return ["nothing to correct"]
+    done = "would be corrected" if dry_run else "corrected"
+    rows = [
+        (one_line(model), counted(count, "request"), rounded(result.difference[model]))
+        for model, count in sorted(result.corrected.items())
+    ]
+    rows.append(("total", counted(result.corrected.total(), "request"), rounded(result.difference.total())))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {done}, difference {row[2]:>{widths[2]}} USD" for row in rows
+    ]
+
+
+def _json(result: Result, dry_run: bool) -> dict[str, Any]:
+    models = [
+        {"model": model, "requests": count, "difference": money(result.difference[model])}
+        for model, count in sorted(result.corrected.items())
+    ]
+    return {
+        "dry_run": dry_run,
+        "models": models,
+        "requests": result.corrected.total(),
+        "difference": money(result.difference.total()),
+        "unpriced": dict(sorted(result.unpriced.items())),
+        "skipped": result.skipped,
+    }
+
+
+def _warnings(result: Result) -> list[str]:
+    warnings = [
+        f"{counted(count, 'request')} of {one_line(model)} still without a price: add it to [accounts.prices]"
+        for model, count in sorted(result.unpriced.items())
+    ]
+    if result.skipped:
+        skipped = counted(result.skipped, "request")
+        warnings.append(f"{skipped} of several deployments left as they are: a row names one model only")
+    return warnings

@@ -1,0 +1,214 @@
+"""Risk: a report shows another period, other requests or another sum than was asked for, without a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.catalog.prices import usd
+from modelmux.cli.usage.options import Sources
+from modelmux.cli.usage.report import rounded, total
+from support.cli import CommandResult, check_snapshot, run
+from support.clock import NOW
+from support.entries import entry, ledgers
+from support.memory_ledger import MemoryLedger
+
+MONTH = ("--period", "2026-11")
+
+
+def usage(home: Path, ledger: MemoryLedger, *options: str, **variables: str) -> CommandResult:
+    ledger.is_open = True
+    return run("usage", *options, home=home, obj=Sources(lambda _: ledger, lambda: NOW), **variables)
+
+
+def rows(home: Path, ledger: MemoryLedger, *options: str) -> list[dict[str, Any]]:
+    result = usage(home, ledger, *options, "--json")
+    assert result.code == 0, result.stderr
+    answer: list[dict[str, Any]] = json.loads(result.stdout)["rows"]
+    return answer
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    many, few = TokenCounts(input=250_000_000, output=1), TokenCounts(cache_read=25, cache_write=1, cache_write_1h=2)
+    ann = {"key": "key_1", "team": "org/data", "person": "usr_ann", "tags": (("app", "chat"),)}
+    return MemoryLedger(
+        [
+            entry("2026-10-31T23:30", cost=Cost(input=7), **ann),
+            entry("2026-11-01T00:00", cost=Cost(input=1_000_000_001, output=20), counts=many, **ann),
+            entry("2026-11-02T10:00", cost=Cost(cache_read=5), counts=few, key="key_2"),
+            entry("2026-11-02T11:00", cost=Cost(), counts=TokenCounts(), outcome="upstream_error", model=None),
+            entry("2026-11-30T23:59", model="claude-next", cost=None, price=None, team="org"),
+            entry("2026-12-01T00:00", cost=Cost(input=9)),
+        ],
+        tags=["app"],
+    )  # fmt: skip
+
+
+def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
+    (tmp_path / "c.toml").write_text('[accounts]\ntags = ["app"]\n')
+    tags = ("--config", "c.toml", *MONTH)
+    check_snapshot(
+        "usage",
+        usage(tmp_path, ledger, "--help"),
+        usage(tmp_path, ledger, *MONTH),
+        usage(tmp_path, ledger, *MONTH, "--by", "day,team,tag:app", "--config", "c.toml"),
+        usage(tmp_path, ledger, *MONTH, "--by", "hour", "--zone", "Asia/Kolkata", "--where", "key=key_1"),
+        usage(tmp_path, ledger, *tags, "--by", "key", "--json", "--where", "team=data"),
+        usage(tmp_path, ledger, "--period", "2025"),
+    )
+
+
+def test_without_a_period_it_is_the_last_thirty_days(tmp_path: Path, ledger: MemoryLedger) -> None:
+    assert usage(tmp_path, ledger).stdout.startswith("2026-11-02T00:00:00Z to 2026-12-02T00:00:00Z (UTC)")
+    assert usage(tmp_path, ledger, "--last", "24h").stdout.startswith("2026-11-30T13:00:00Z to 2026-12-01T13:00:00Z")
+
+
+def test_the_zone_decides_which_day_a_request_is_of(tmp_path: Path, ledger: MemoryLedger) -> None:
+    def requests(*options: str) -> dict[str, int]:
+        each = rows(tmp_path, ledger, "--by", "month", "--period", "2026-10..2026-12", *options)
+        return {row["start"]: row["requests"] for row in each}
+
+    assert requests() == {"2026-10-01T00:00:00Z": 1, "2026-11-01T00:00:00Z": 4, "2026-12-01T00:00:00Z": 1}
+    berlin = {"2026-11-01T00:00:00+01:00": 4, "2026-12-01T00:00:00+01:00": 2}
+    assert requests("--zone", "Europe/Berlin") == berlin
+    assert requests("--set", "accounts.zone=Europe/Berlin") == berlin
+    assert requests("--set", "accounts.zone=Europe/Berlin", "--zone", "utc") == requests()
+
+
+def test_rows_add_up_to_the_total_exactly(tmp_path: Path, ledger: MemoryLedger) -> None:
+    answer = json.loads(usage(tmp_path, ledger, *MONTH, "--by", "key,model", "--json").stdout)
+    assert answer["total"]["cost"] == {"amount": "1.000000026", "currency": "USD"}
+    assert sum(row["requests"] for row in answer["rows"]) == answer["total"]["requests"] == 4
+    assert {(row["key"], row["model"]) for row in answer["rows"]} == {
+        ("key_1", "claude-opus-5-5"), ("key_2", "claude-opus-5-5"), ("anonymous", None), ("anonymous", "claude-next"),
+    }  # fmt: skip
+    assert answer["rows"][0]["cost_components"] == {
+        "input": "1.000000001", "cache_write": "0", "cache_write_1h": "0", "cache_read": "0", "output": "0.00000002",
+        "web_search": "0",
+    }  # fmt: skip
+
+
+def test_where_counts_only_what_is_named(tmp_path: Path, ledger: MemoryLedger) -> None:
+    def requests(*options: str) -> int:
+        return sum(row["requests"] for row in rows(tmp_path, ledger, *MONTH, *options))
+
+    assert requests() == 4
+    assert requests("--where", "team=org") == 2, "with its subtree"
+    assert requests("--where", "team=data") == 1
+    assert requests("--where", "key=key_1, key_2") == 2
+    assert requests("--where", "key=key_1", "--where", "key=key_2") == 2
+    assert requests("--where", "key=key_1", "--where", "model=claude-next") == 0
+    assert requests("--where", "tag:app=chat") == 1
+
+
+def test_an_unknown_price_is_said_where_it_counts(tmp_path: Path, ledger: MemoryLedger) -> None:
+    told = usage(tmp_path, ledger, *MONTH).stderr
+    assert "warning: the cost lacks 1 request whose price is unknown: add the model to [accounts.prices]" in told
+    assert usage(tmp_path, ledger, *MONTH, "--where", "key=key_1").stderr == ""
+
+
+def test_prices_of_the_operator_are_named(tmp_path: Path, ledger: MemoryLedger) -> None:
+    (tmp_path / "c.toml").write_text('[accounts.prices.claude-opus-5-5]\ninput = "3"\n')
+    assert "USD at list prices\n" in usage(tmp_path, ledger).stdout
+    assert "USD at list prices and those of [accounts.prices]\n" in usage(tmp_path, ledger, "--config", "c.toml").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--by", "model,outcome"), "'outcome' is not one of key, team, person, model, hour, day, month and tag:NAME"),
+        (("--by", "day,hour"), "day and hour exclude each other"),
+        (("--by", "tag:"), "'tag:' is not one of"),
+        (("--where", "key"), "'key' is not NAME=VALUE"),
+        (("--where", "key= ,"), "'key= ,' is not NAME=VALUE"),
+        (("--where", "outcome=ok"), "'outcome' is not one of key, team, person, model and tag:NAME"),
+        (("--last", "30d", "--period", "today"), "--last and --period exclude each other"),
+        (("--last", "2026-11"), "'2026-11' is not a time such as 24h, 30d or 4w; --period takes names and dates"),
+        (("--last", "0d"), "'0d' is not a period such as 30d, 24h"),
+        (("--period", "november"), "'november' is not a period such as 30d, 24h"),
+        (("exprt",), "unknown command 'exprt': did you mean `modelmux usage export`?"),
+        (("--by", "key", "verify"), "options go after the command: `modelmux usage verify --by …`"),
+    ],
+)
+def test_wrong_usage_is_said_with_what_is_right(tmp_path: Path, ledger: MemoryLedger, options: tuple[str, ...], message: str) -> None:  # fmt: skip  # noqa: E501
+    result = usage(tmp_path, ledger, *options)
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert ledger.usage_queries == []
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlyn", "../etc/passwd", "", "\0", "Europe"])
+def test_an_unknown_zone_is_an_error_with_a_remedy(tmp_path: Path, ledger: MemoryLedger, zone: str) -> None:
+    result = usage(tmp_path, ledger, "--zone", zone or " ")
+    assert (result.code, result.stdout) == (1, "")
+    assert "is not a time zone of this machine\nhint: Name one such as Europe/Berlin." in result.stderr
+
+
+def test_a_tag_that_is_not_added_up_is_said(tmp_path: Path, ledger: MemoryLedger) -> None:
+    result = usage(tmp_path, ledger, "--by", "tag:env")
+    assert "warning: usage is not added up by tag env: add it to accounts.tags, for rows to come" in result.stderr
+    assert usage(tmp_path, ledger, "--by", "tag:env", "--where", "key=key_1", "--set", "accounts.tags=env").stderr == ""
+
+
+def test_a_ledger_that_fails_is_an_error_and_is_closed(tmp_path: Path, ledger: MemoryLedger) -> None:
+    ledger.failure = "/x/accounts.db: disk I/O error"
+    result = usage(tmp_path, ledger)
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr == "error: the ledger cannot be used: /x/accounts.db: disk I/O error\n"
+    assert not ledger.is_open
+
+
+def test_a_question_that_no_ledger_answers_is_an_error(tmp_path: Path) -> None:
+    class Limited(MemoryLedger):
+        async def usage(self, query: UsageQuery) -> list[UsageRow]:
+            raise ValueError("start is not on a quarter of an hour")
+
+    result = usage(tmp_path, Limited(), "--period", "1970", "--zone", "Africa/Monrovia")
+    assert (result.code, result.stdout) == (1, "")
+    assert "error: the ledger cannot answer this: start is not on a quarter of an hour\nhint: " in result.stderr
+
+
+def test_without_a_ledger_it_says_how_to_get_one(tmp_path: Path) -> None:
+    result = run("usage", home=tmp_path)
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr.startswith(
+        f"error: there is no ledger at {tmp_path}/.local/state/modelmux/accounts.db\nhint: "
+    )
+    assert list(tmp_path.iterdir()) == []
+    wrong = run("usage", "--set", "accounts.store=postgresql://h/d", home=tmp_path)
+    assert (wrong.code, wrong.stderr.count("error: accounts.store")) == (1, 1)
+
+
+def test_what_clients_wrote_cannot_control_the_terminal(tmp_path: Path) -> None:
+    ledger = MemoryLedger([entry(model="a\x1b[31m b")])
+    line = usage(tmp_path, ledger, *MONTH).stdout.splitlines()[2]
+    assert line.split()[0] == "a\\x1b[31m_b"
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [(0, "0.0000"), (1, "<0.0001"), (-1, ">-0.0001"), (100_000, "0.0001"), (149_999, "0.0001"), (150_000, "0.0002"),
+     (1_234_567_891_234, "1,234.5679"), (-1_500_000_000, "-1.5000"), (99_999, "<0.0001")],
+)  # fmt: skip
+def test_amounts_for_people(nano: int, text: str) -> None:
+    assert rounded(nano) == text
+
+
+@settings(max_examples=30)
+@given(ledgers())
+def test_however_it_is_grouped_the_total_is_that_of_the_rows(entries: list[Any]) -> None:
+    import asyncio
+
+    expected = sum(each.cost.total for each in entries if each.cost is not None)
+    for by in ((), ("key",), ("team", "model"), ("tag:app",)):
+        query = UsageQuery(start=0, end=2**60, bucket="1d", group_by=by)
+        answer = asyncio.run(MemoryLedger(entries).usage(query))
+        assert total(query, answer).cost.total == expected, usd(expected)
+    assert total(query, []) == UsageRow(start=0)
