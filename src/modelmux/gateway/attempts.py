@@ -130,7 +130,9 @@ class Attempts:
         else:
             prepared = self._preparation.prepare(deployment)
         clock = services.runtime.clock
-        record = AttemptRecord(len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock())
+        record = AttemptRecord(
+            len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock(), location=deployment.location
+        )
         exchange.attempts.append(record)
         exchange.prepared = prepared
         exchange.encoder = encoder = self._encoder(prepared.plan)
@@ -144,6 +146,7 @@ class Attempts:
             result = await read(call, lease)
         except GatewayError as error:
             record.error, record.ended_at = error, clock()
+            record.body = prepared.encoded if record.usage is None else None
             self._add_retirement_hint(error, deployment)
             try:
                 await exchange.run(self._preparation.explain, error, deployment)
@@ -155,6 +158,7 @@ class Attempts:
             raise
         except BaseException:
             record.ended_at = clock()
+            record.body = prepared.encoded if record.usage is None else None
             if lease is not None:
                 lease.release()
             raise
@@ -182,7 +186,7 @@ class Attempts:
                 return await self._fold(reply, call)
             body = await reply.read(MAX_REPLY_BODY)
             message = self._message(body, call)
-            call.record.usage = message.usage
+            call.record.usage, call.record.is_complete = message.usage, True
             call.record.unknown_types = unknown_types(message)
             return CompleteReply(message, body)
         finally:
@@ -211,6 +215,7 @@ class Attempts:
             call.record.usage = call.encoder.state.attempt_usage
             call.record.unknown_types = call.encoder.state.unknown_types
             if source is not None:
+                call.record.characters = source.characters
                 await source.aclose()
             await reply.aclose()
             raise
@@ -226,6 +231,7 @@ class Attempts:
         )
         if self._services.retry_policy.max_attempts == 1:  # retries are off: nothing may be paid for twice
             http_call = replace(http_call, resend=False)
+        call.record.was_sent = True
         reply = await self._services.upstream.send(http_call)
         call.record.reply_headers = reply.headers
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
@@ -267,6 +273,7 @@ class Attempts:
             await source.drain()
         finally:
             call.record.usage, call.record.unknown_types = fold.usage, state.unknown_types
+            call.record.is_complete, call.record.characters = fold.done, source.characters
         message = fold.result()
         return CompleteReply(message, provider.body_of(b"".join(chunks)) if call.encoder.raw else b"")
 

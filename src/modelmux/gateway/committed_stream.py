@@ -96,6 +96,7 @@ class CommittedStream:
         if record.ended_at is None:
             record.ended_at = now
             record.usage, record.unknown_types = state.attempt_usage, state.unknown_types
+            record.is_complete, record.characters = state.done, self._source.characters
 
     async def aclose(self) -> None:
         """Close the upstream's reply. Idempotent."""

@@ -26,6 +26,14 @@ DRAIN_SECONDS: Final = 0.25
 #: frame.
 MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
 
+#: Bytes of an event around its text.
+_FRAME: Final = len(
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":""}}\n\n'
+)
+#: Events of a read that has a run of them, at most: those before, the run and those after it.
+_AROUND_RUN: Final = 8
+
 Events = Sequence[StreamEvent | TextDeltaRun]
 
 
@@ -35,16 +43,22 @@ class EventSource:
     :param limit: bytes after which the reply is abandoned; None for no limit.
     """
 
-    __slots__ = ("_bytes_left", "_chunks", "_ended", "_reader", "_reply", "chunk")
+    __slots__ = ("_bytes", "_chunks", "_ended", "_events", "_limit", "_reader", "_reply", "chunk")
 
     def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
         self._reply = reply
         self._chunks = aiter(reply)
         self._reader = reader
-        self._bytes_left = limit
+        self._limit = limit
+        self._bytes = self._events = 0  # as they came from the network
         self._ended = False
         #: The bytes of the last read's events; None where they are not passed on as they came.
         self.chunk: bytes | None = None
+
+    @property
+    def characters(self) -> int:
+        """Of the reply that came, roughly: its bytes without those around the text of each event."""
+        return max(0, self._bytes - self._events * _FRAME)
 
     @property
     def holds_text(self) -> bool:
@@ -64,11 +78,16 @@ class EventSource:
         if chunk is None:
             self._ended = True
             return self._close() or None
-        if self._bytes_left is not None:
-            self._bytes_left -= len(chunk)
-            if self._bytes_left < 0:
-                raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
-        return self._feed(chunk)
+        self._bytes += len(chunk)
+        if self._limit is not None and self._bytes > self._limit:
+            raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
+        events = self._feed(chunk)
+        self._events += len(events)
+        if len(events) <= _AROUND_RUN:
+            for event in events:
+                if type(event) is TextDeltaRun:
+                    self._events += len(event.texts) - 1
+        return events
 
     def _feed(self, chunk: bytes) -> Events:
         return self._reader.feed(chunk)

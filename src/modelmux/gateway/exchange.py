@@ -243,6 +243,7 @@ class Exchange:
             is_estimate=self.prepared is not None and self.prepared.is_estimate,
             refused=error is not None and not self.client.started and is_refusal(error),
             requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
+            owner=inbound.caller.owner,
         )
         for observer in services.observers:
             observer.settled(record)

@@ -12,7 +12,14 @@ from msgspec import Struct
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
 from modelmux.claude.usage import add
-from modelmux.errors import GatewayError, GatewayOverloaded, RequestError, StoreUnavailable
+from modelmux.errors import (
+    GatewayError,
+    GatewayOverloaded,
+    RequestError,
+    StoreUnavailable,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.http import Headers
 
@@ -35,6 +42,11 @@ class AttemptRecord(Struct):
     :param is_retry: it repeats an attempt that failed; false for the first, and for one that continues a paused reply.
     :param reply_headers: of the upstream's reply.
     :param usage: tokens the upstream reported, also of a reply that broke off.
+    :param location: of the deployment.
+    :param was_sent: the request was on its way, so the upstream may have read it.
+    :param is_complete: the reply came whole.
+    :param characters: of the reply that came, roughly.
+    :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
     """
 
     number: int
@@ -48,6 +60,16 @@ class AttemptRecord(Struct):
     error: GatewayError | None = None
     unknown_types: set[str] = set()
     reply_headers: Headers = []
+    location: str = ""
+    was_sent: bool = False
+    is_complete: bool = False
+    characters: int = 0
+    body: bytes | None = None
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the upstream may charge for the call: it got the request, and did not refuse it."""
+        return self.was_sent and not isinstance(self.error, UpstreamRefused | UpstreamUnreachable)
 
 
 class ExchangeRecord(Struct, frozen=True):
@@ -61,6 +83,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param headers: of the request.
     :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
     :param is_estimate: the response is an estimate of the gateway's own.
+    :param owner: of the caller, see ``Caller``.
     :param duration, time_to_first_token: seconds.
     """
 
