@@ -24,6 +24,7 @@ from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
+from modelmux.gateway.metering.metering import Metering
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -47,11 +48,11 @@ from modelmux.server.responses import Receive, Scope, Send
 from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
-from modelmux.store.open_responses import dialect_options, open_responses
+from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
-from modelmux.telemetry.observers import LogObserver, MetricsObserver
+from modelmux.telemetry.observers import ExchangeObserver, LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
 from modelmux.upstream.google_auth.configured import quota_project, token_source
@@ -115,6 +116,7 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
+        self._metering = Metering(config, self._environment, runtime, self._log) if config.accounts.enabled else None
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -187,8 +189,6 @@ class Gateway:
                 fetcher = Fetcher(_fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        if config.accounts.prices:
-            config.build_prices()  # only checked: nothing is charged yet
         services = self._services(config, tokens, fetcher)
         application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
         origins = read_origins(config.server.cors_origins)
@@ -277,7 +277,7 @@ class Gateway:
             refusals=self._refusals,
             counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter, self._large_requests),)),
-            observers=(MetricsObserver(self.metrics), LogObserver(self._log)),
+            observers=self._observers(config),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
                 build_stream_modes(config),
@@ -292,6 +292,14 @@ class Gateway:
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,
         )
+
+    def _observers(self, config: Config) -> tuple[ExchangeObserver, ...]:
+        observers = (MetricsObserver(self.metrics), LogObserver(self._log))
+        if self._metering is None:
+            if config.accounts.prices:
+                config.build_prices()  # only checked: nothing is charged
+            return observers
+        return (*observers, self._metering.observer(config, seal_keys(config, self._state)[0]))
 
     async def _close_retired(self, *, every: bool = False) -> None:
         """Close what only retired snapshots use whose requests are over."""
@@ -319,6 +327,8 @@ class Gateway:
         await self._upstream.aclose()
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
+        if self._metering is not None:
+            await self._metering.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 #: Tags of one request; of more, the first ones count.
 MAX_TAGS: Final = 16
@@ -16,7 +16,7 @@ MAX_END_USER: Final = 256
 Tags = tuple[tuple[str, str], ...]
 
 
-def tags_of(header: str | None, metadata: Mapping[str, str] | None = None) -> Tags:
+def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Tags:
     """Tags from ``x-modelmux-tags: app=chat,env=prod`` and from OpenAI's ``metadata``, sorted; the header's win.
 
     What is not a tag is left out: names of ``a-z0-9_.-``, values of printable ASCII.
@@ -24,6 +24,8 @@ def tags_of(header: str | None, metadata: Mapping[str, str] | None = None) -> Ta
     tags: dict[str, str] = {}
     pairs = [part.partition("=")[::2] for part in (header or "").split(",")]
     for name, value in (*pairs, *(metadata or {}).items()):
+        if not isinstance(value, str):
+            continue
         name, value = name.strip(), value.strip()
         if len(tags) < MAX_TAGS and name not in tags and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
             tags[name] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,6 +40,9 @@ class PriceConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     """What requests cost, and the ledger of it."""
 
+    enabled: Annotated[bool, doc("Write a row of what each request used and cost; `modelmux usage` adds them up.")] = (
+        False
+    )
     store: Annotated[str, doc("The file of the ledger, after sqlite:. A relative path is in the state directory.")] = (
         "sqlite:accounts.db"
     )
@@ -47,6 +50,17 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     tags: Annotated[
         list[str],
         doc("Names of the tags by which usage is added up; other tags are in the rows only.", example=["app"]),
+    ] = []
+    end_user: Annotated[
+        Literal["hashed", "plain"],
+        doc("How rows name the end user that a client tells: as a keyed hash, or as it was sent."),
+    ] = "hashed"
+    end_user_headers: Annotated[
+        list[str],
+        doc(
+            "Headers that name the end user, before the fields of the body.",
+            example=["x-openwebui-user-email"],
+        ),
     ] = []
     prices: Annotated[
         dict[str, str | PriceConfig],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -104,6 +104,7 @@ class Decoded(Struct, frozen=True):
     :param max_attempts: the most attempts that this request is worth, first included; None for the gateway's own limit.
     :param unresolved: what has to be looked up before ``request`` can be made; that is None until then.
     :param is_costly: it takes long to translate, so that is done in a thread. Set by the gateway.
+    :param end_user, metadata: whom and what the client names for its own accounts.
     """
 
     model: str
@@ -115,6 +116,8 @@ class Decoded(Struct, frozen=True):
     max_attempts: int | None = None
     unresolved: Unresolved | None = None
     is_costly: bool = False
+    end_user: str | None = None
+    metadata: Mapping[str, Any] | None = None
 
 
 class ErrorResponse(NamedTuple):

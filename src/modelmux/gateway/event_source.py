@@ -43,14 +43,14 @@ class EventSource:
     :param limit: bytes after which the reply is abandoned; None for no limit.
     """
 
-    __slots__ = ("_bytes", "_chunks", "_ended", "_events", "_limit", "_reader", "_reply", "chunk")
+    __slots__ = ("_bytes", "_chunks", "_ended", "_event_count", "_limit", "_reader", "_reply", "chunk")
 
     def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
         self._reply = reply
         self._chunks = aiter(reply)
         self._reader = reader
         self._limit = limit
-        self._bytes = self._events = 0  # as they came from the network
+        self._bytes = self._event_count = 0  # as they came from the network
         self._ended = False
         #: The bytes of the last read's events; None where they are not passed on as they came.
         self.chunk: bytes | None = None
@@ -58,7 +58,7 @@ class EventSource:
     @property
     def characters(self) -> int:
         """Of the reply that came, roughly: its bytes without those around the text of each event."""
-        return max(0, self._bytes - self._events * _FRAME)
+        return max(0, self._bytes - self._event_count * _FRAME)
 
     @property
     def holds_text(self) -> bool:
@@ -82,11 +82,11 @@ class EventSource:
         if self._limit is not None and self._bytes > self._limit:
             raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
         events = self._feed(chunk)
-        self._events += len(events)
+        self._event_count += len(events)
         if len(events) <= _AROUND_RUN:
             for event in events:
                 if type(event) is TextDeltaRun:
-                    self._events += len(event.texts) - 1
+                    self._event_count += len(event.texts) - 1
         return events
 
     def _feed(self, chunk: bytes) -> Events:
@@ -169,6 +169,7 @@ class MessageEventSource(EventSource):
     def __init__(self, reply: Reply, events: Events, chunk: bytes | None = None) -> None:
         self._reply = reply
         self._events: Events | None = events
+        self._bytes = self._event_count = 0
         self.chunk = chunk
 
     async def read(self) -> Events | None:

@@ -244,6 +244,8 @@ class Exchange:
             refused=error is not None and not self.client.started and is_refusal(error),
             requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
             owner=inbound.caller.owner,
+            end_user=self.decoded.end_user if self.decoded is not None else None,
+            metadata=self.decoded.metadata if self.decoded is not None else None,
         )
         for observer in services.observers:
             observer.settled(record)

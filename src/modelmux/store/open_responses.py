@@ -66,16 +66,23 @@ def store_kind(config: Config, state: LocalState) -> str:
     return "memory" if config.server.workers == 1 or in_library else "sqlite"
 
 
+def seal_keys(config: Config, state: LocalState) -> tuple[bytes, ...]:
+    """The configured keys, else that of the state directory; the first one is used for what is new.
+
+    :raises ConfigError: seal keys that cannot be used.
+    """
+    return tuple(read_seal_keys(key.reveal() for key in config.server.seal_keys)) or (state.seal_key(),)
+
+
 def dialect_options(config: Config, state: LocalState, responses: OpenedResponses) -> DialectOptions:
     """What dialects are told of a configuration.
 
     :param responses: the store of the process, which may be that of an earlier configuration.
     :raises ConfigError: seal keys that cannot be used.
     """
-    keys = read_seal_keys(key.reveal() for key in config.server.seal_keys) or (state.seal_key(),)
     settings = config.responses
     return DialectOptions(
-        sealer=AesSivSealer(keys),
+        sealer=AesSivSealer(seal_keys(config, state)),
         stores_responses=responses.largest is not None,
         max_stored_bytes=responses.largest or 0,
         drops_hosted_tools=settings.hosted_tools == "drop",

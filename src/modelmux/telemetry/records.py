@@ -4,8 +4,8 @@ over. All observers, the log and the metrics among them, work from these records
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -84,6 +84,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
     :param is_estimate: the response is an estimate of the gateway's own.
     :param owner: of the caller, see ``Caller``.
+    :param end_user, metadata: as the body names them.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -106,6 +107,9 @@ class ExchangeRecord(Struct, frozen=True):
     is_estimate: bool = False
     requested_model: str | None = None
     refused: bool = False
+    owner: str = "anonymous"
+    end_user: str | None = None
+    metadata: Mapping[str, Any] | None = None
 
     @property
     def usage(self) -> Usage | None:

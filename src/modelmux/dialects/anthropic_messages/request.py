@@ -62,7 +62,14 @@ def decode_native(
         ReplyPlan(name),
         native=native,
         max_attempts=ATTEMPTS_OF_A_RETRY if is_retry else None,
+        end_user=_end_user(content),
     )
+
+
+def _end_user(content: dict[str, Any]) -> str | None:
+    metadata = content.get("metadata")
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return user if isinstance(user, str) else None
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -28,7 +28,15 @@ class OpenAIChat:
         (request, claude_request, plan), legal = decode_legal(body, decode)
         if legal.notices:
             claude_request = replace(claude_request, notices=(*legal.notices, *claude_request.notices))
-        return Decoded(request.model, bool(request.stream), claude_request, plan, request.prompt_cache_key or None)
+        return Decoded(
+            request.model,
+            bool(request.stream),
+            claude_request,
+            plan,
+            request.prompt_cache_key or None,
+            end_user=request.safety_identifier or request.user,
+            metadata=request.metadata,
+        )
 
     def encoder(self, plan: ReplyPlan, *, id: str, created: int, request_id: str) -> ChatEncoder:
         del request_id

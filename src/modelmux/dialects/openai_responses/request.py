@@ -264,6 +264,8 @@ def _decoded(
         plan,
         wire.prompt_cache_key or None,
         unresolved=unresolved,
+        end_user=wire.safety_identifier or wire.user,
+        metadata=wire.metadata,
     )
 
 

@@ -61,6 +61,13 @@ class Ledger(Protocol):
     time: voided requests still count as requests.
     """
 
+    def check(self) -> None:
+        """Whether the ledger can be used: at a start, before there is an event loop.
+
+        :raises StoreFailed:
+        """
+        ...
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """Add rows, and their part of the rollups, in one transaction. They are durable when this returns.
 

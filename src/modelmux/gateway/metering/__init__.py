@@ -1,0 +1,1 @@
+"""Metering: the record of every request that is over becomes a row of the ledger."""

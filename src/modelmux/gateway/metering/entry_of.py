@@ -1,0 +1,129 @@
+"""The record of a request that is over -> its row of the ledger. One function, whatever the dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.accounts.attribution import end_user_of, tags_of
+from modelmux.accounts.charge import Call, Charge, charge
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.catalog.prices import PriceList
+from modelmux.claude.native import NativeRequest
+from modelmux.claude.token_estimate import estimate_tokens
+from modelmux.telemetry.loggable import loggable_word
+from modelmux.telemetry.observers import result_label
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+
+#: Characters of a name that a client chose.
+MAX_NAME: Final = 256
+_MICRO: Final = 1_000_000
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What a row depends on beside the request.
+
+    :param keys: owner of a caller, see ``Caller`` -> id of the key. An owner that is missing is its own id.
+    :param end_user_headers: names of headers in lower case that name the end user, in order of precedence.
+    :param end_user_form: what is stored of an end user's name.
+    """
+
+    prices: PriceList
+    keys: Mapping[str, str] = {}
+    end_user_headers: Sequence[bytes] = ()
+    end_user_form: Callable[[str], str]
+
+
+def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
+    """The row of one request.
+
+    :param at: microseconds in UTC, when the request arrived.
+    """
+    day = datetime.fromtimestamp(at // _MICRO, UTC).date()
+    charges = [charge(_call(attempt, day), rules.prices) for attempt in record.attempts]
+    counts, cost, price = _total(charges)
+    last = record.attempts[-1] if record.attempts else None
+    end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
+    first = record.time_to_first_token
+    return Entry(
+        id=id,
+        at=at,
+        key=rules.keys.get(record.owner, record.owner),
+        end_user=None if end_user is None else rules.end_user_form(end_user),
+        tags=tags_of(_header(record, b"x-modelmux-tags"), record.metadata),
+        dialect=record.dialect,
+        operation=record.operation,
+        requested=None if record.requested_model is None else loggable_word(record.requested_model),
+        route=record.route,
+        model=None if last is None else last.card.id,
+        location=None if last is None else last.location or None,
+        deployment=None if last is None else last.deployment,
+        attempts=tuple(map(_attempt_entry, record.attempts, charges)),
+        outcome=record.outcome,
+        status=record.status,
+        code=None if record.error is None else record.error.code,
+        stream=record.stream,
+        counts=counts,
+        cost=cost,
+        price=price,
+        estimated=any(one.estimated for one in charges),
+        duration=round(record.duration * _MICRO),
+        first_content=None if first is None else round(first * _MICRO),
+        request_bytes=record.request_bytes,
+        response_bytes=record.response_bytes,
+        client_request_id=record.request_id[:MAX_NAME],
+        upstream_id=(record.upstream_request_id or "")[:MAX_NAME] or None,
+        agent=_agent(record),
+    )
+
+
+def _call(attempt: AttemptRecord, day: date) -> Call:
+    return Call(
+        model=attempt.card.id,
+        location=attempt.location,
+        day=day,
+        usage=attempt.usage,
+        is_complete=attempt.is_complete,
+        may_be_billed=attempt.may_be_billed,
+        characters=attempt.characters,
+        prompt_bound=_prompt_bound(attempt),
+    )
+
+
+def _prompt_bound(attempt: AttemptRecord) -> int:
+    """Tokens of a request for which none were reported: estimated, and no more than the model reads."""
+    if attempt.body is None or attempt.usage is not None or not attempt.may_be_billed:
+        return 0
+    content = msgspec.json.decode(attempt.body)
+    return min(estimate_tokens(NativeRequest(attempt.body, content, []), attempt.card), attempt.card.context_window)
+
+
+def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
+    """Counts, cost and price of all calls together. The cost is unknown if that of one of them is."""
+    counts, cost, price = TokenCounts(), Cost(), None
+    known: Cost | None = cost
+    for one in charges:
+        counts += one.counts
+        price = one.price or price
+        known = None if known is None or one.cost is None else known + one.cost
+    return counts, known, price if known is not None else None
+
+
+def _attempt_entry(attempt: AttemptRecord, charge: Charge) -> AttemptEntry:
+    result = "ok" if attempt.error is None else result_label(attempt.error)
+    return AttemptEntry(attempt.deployment, result, charge.counts if charge.counts != TokenCounts() else None)
+
+
+def _header(record: ExchangeRecord, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for header, value in record.headers if header == name), None)
+
+
+def _agent(record: ExchangeRecord) -> str | None:
+    """The first word of the client's user agent."""
+    words = (_header(record, b"user-agent") or "").split(maxsplit=1)
+    return loggable_word(words[0]) if words else None

@@ -1,0 +1,43 @@
+"""The observer that hands every request that is over to the ledger, however it ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.errors import GatewayError
+from modelmux.gateway.metering.entry_of import Rules, entry_of
+from modelmux.runtime import Runtime
+from modelmux.store.ledger.writer import LedgerWriter
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+
+_MICRO: Final = 1_000_000
+
+
+class LedgerObserver:
+    """An ``ExchangeObserver``. On the request's path a row is only put in line; it is made and written elsewhere.
+
+    :param ids: makes the ids of the rows; only the writer uses them.
+    """
+
+    def __init__(self, writer: LedgerWriter, rules: Rules, runtime: Runtime, ids: Uuid7s) -> None:
+        self._writer = writer
+        self._rules = rules
+        self._now = runtime.now
+        self._ids = ids
+
+    def started(self) -> None:
+        pass
+
+    def attempted(self, request_id: str, record: AttemptRecord) -> None:
+        pass
+
+    def error_sent(self, error: GatewayError, status: int) -> None:
+        pass
+
+    def store_failed(self, request_id: str, error: Exception) -> None:
+        pass
+
+    def settled(self, record: ExchangeRecord) -> None:
+        at = round((self._now() - record.duration) * _MICRO)
+        self._writer.add(lambda: entry_of(record, self._ids.new(at), at, self._rules))

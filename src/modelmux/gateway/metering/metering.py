@@ -1,0 +1,78 @@
+"""What a configuration asks for: no ledger, or one that every request is written to."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.config.errors import ConfigError
+from modelmux.config.schema import Config
+from modelmux.gateway.metering.entry_of import Rules
+from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.runtime import Runtime
+from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.open_ledger import open_ledger
+from modelmux.store.ledger.writer import LedgerWriter
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
+
+_REMEDY: Final = (
+    "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
+    "nothing is served while accounts.enabled is true."
+)
+#: Hexadecimal digits of an end user's hash.
+_DIGITS: Final = 32
+
+
+class Metering:
+    """The writer of a process, and its observer for each configuration.
+
+    :raises ConfigError: the ledger cannot be used.
+    """
+
+    def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log) -> None:
+        self._runtime = runtime
+        self._log = log
+        self._ids = Uuid7s(os.urandom)
+        try:
+            ledger = open_ledger(config, environment)
+            ledger.check()
+        except StoreFailed as error:
+            raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
+        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
+
+    def observer(self, config: Config, key: bytes) -> LedgerObserver:
+        """The observer of requests that one configuration serves.
+
+        :param key: a secret of this gateway, for the hashes of end users.
+        """
+        rules = Rules(
+            prices=config.build_prices(),
+            keys=static_keys(config),
+            end_user_headers=tuple(name.lower().encode("latin-1") for name in config.accounts.end_user_headers),
+            end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
+        )
+        return LedgerObserver(self.writer, rules, self._runtime, self._ids)
+
+    async def aclose(self) -> None:
+        """Write what waits. Idempotent."""
+        await self.writer.aclose()
+
+    def _on_problem(self, message: str, lost: int) -> None:
+        self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
+
+
+def static_keys(config: Config) -> dict[str, str]:
+    """Owner of a caller -> the id that rows have for a key of ``server.api_keys``: ``static_1`` and so on."""
+    digests = [hashlib.sha256(key.reveal().encode()).hexdigest() for key in config.server.api_keys]
+    return {digest: f"static_{number}" for number, digest in reversed(list(enumerate(digests, 1)))}
+
+
+def hashed(name: str, key: bytes) -> str:
+    """An end user's name as rows have it: nobody without the key can tell whether it is a certain name's."""
+    derived = hmac.digest(key, b"modelmux end user", "sha256")
+    return hmac.new(derived, name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]

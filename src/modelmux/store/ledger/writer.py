@@ -1,0 +1,125 @@
+"""Writes rows in the background, many in one transaction: no request waits for the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from modelmux.accounts.entry import Entry
+from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.base import Ledger
+
+#: Seconds that rows are collected for one transaction.
+INTERVAL: Final = 0.05
+#: Rows of one call of ``append``.
+MOST_AT_ONCE: Final = 2_000
+#: Rows that wait while the ledger cannot be written. Further ones are lost, and counted.
+MOST_WAITING: Final = 100_000
+#: Seconds between two attempts while it cannot be written: the first pause, and the longest.
+PAUSES: Final = (0.5, 10.0)
+
+MakeEntry = Callable[[], Entry]
+OnProblem = Callable[[str, int], None]
+
+
+class LedgerWriter:
+    """Rows reach the ledger within ``INTERVAL`` and the time of a transaction; while it fails, they wait.
+
+    :param on_problem: called with a sentence and the number of rows that are lost; at most once for each failure, with
+        0 while rows wait, and with a sentence when rows are written again.
+    """
+
+    def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]], on_problem: OnProblem) -> None:
+        self._ledger = ledger
+        self._sleep = sleep
+        self._on_problem = on_problem
+        self._new: deque[MakeEntry] = deque()
+        self._made: deque[Entry] = deque()  # made, and not known to be written
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+        #: A single one: what the end cancels goes on there, and what comes after it waits.
+        self._thread = ThreadPoolExecutor(1, "modelmux-ledger-rows")
+        #: Rows that were lost.
+        self.lost = 0
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not known to be written."""
+        return len(self._new) + len(self._made)
+
+    def add(self, make: MakeEntry) -> None:
+        """Write a row soon.
+
+        :param make: makes the row; called once, in another thread.
+        """
+        if self.waiting >= MOST_WAITING:
+            self._lose(1, "the ledger cannot be written, and too many rows wait")
+            return
+        self._new.append(make)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Write what waits, once more, and close the ledger. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        try:
+            while self.waiting:
+                await self._write_some()
+        except StoreFailed as error:
+            self._lose(self.waiting, f"the ledger could not be written before the end ({error})")
+            self._new.clear()
+            self._made.clear()
+        await self._ledger.aclose()
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        """Until nothing waits; ``add`` starts it again."""
+        pause = PAUSES[0]
+        await self._sleep(INTERVAL)
+        while self.waiting:
+            try:
+                await self._write_some()
+            except StoreFailed as error:
+                if not self._failing:
+                    self._failing = True
+                    self._on_problem(f"the ledger cannot be written; rows wait in memory ({error})", 0)
+                await self._sleep(pause)
+                pause = min(2 * pause, PAUSES[1])
+                continue
+            pause = PAUSES[0]
+            if self._failing:
+                self._failing = False
+                self._on_problem("the ledger is written again; nothing is lost of what waited", 0)
+        self._task = None
+
+    async def _write_some(self) -> None:
+        """Write the rows that have waited longest. One that was written twice counts once.
+
+        :raises StoreFailed: they wait on.
+        """
+        if self._new and len(self._made) < MOST_AT_ONCE:
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
+        batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
+        await self._ledger.append(batch)
+        for _ in batch:
+            self._made.popleft()
+
+    def _make_some(self) -> None:
+        for _ in range(min(MOST_AT_ONCE, len(self._new))):
+            make = self._new[0]
+            try:
+                self._made.append(make())
+            except Exception as error:  # noqa: BLE001 - one row must not hold up all others
+                self._lose(1, f"a row could not be made ({type(error).__name__})")
+            self._new.popleft()
+
+    def _lose(self, count: int, why: str) -> None:
+        self.lost += count
+        self._on_problem(f"rows of the ledger are lost: {why}", count)

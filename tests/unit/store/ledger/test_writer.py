@@ -1,0 +1,157 @@
+"""The writer of the ledger. Risk: rows are lost or doubled while the file cannot be written, or at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from modelmux.accounts.entry import Entry
+from modelmux.store.base import StoreFailed
+from modelmux.store.ledger import writer as module
+from modelmux.store.ledger.writer import LedgerWriter
+from support.http_peers import until
+from support.ledgers import entry
+from support.memory_ledger import MemoryLedger
+
+
+class Failing(MemoryLedger):
+    """Fails the next calls of ``append``."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self.calls: list[int] = []
+        self.closed = False
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        self.calls.append(len(entries))
+        if self.failures:
+            self.failures -= 1
+            raise StoreFailed("disk full")
+        await super().append(entries)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class World:
+    def __init__(self, failures: int = 0) -> None:
+        self.ledger = Failing(failures)
+        self.slept: list[float] = []
+        self.problems: list[tuple[str, int]] = []
+        self.writer = LedgerWriter(self.ledger, self.sleep, lambda message, lost: self.problems.append((message, lost)))
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    def add(self, *numbers: int) -> None:
+        for number in numbers:
+            self.writer.add(lambda number=number: entry(number))  # type: ignore[misc]
+
+    async def written(self) -> None:
+        await until(lambda: not self.writer.waiting)
+
+    @property
+    def ids(self) -> list[bytes]:
+        return sorted(self.ledger.rows)
+
+
+def ids(*numbers: int) -> list[bytes]:
+    return sorted(entry(number).id for number in numbers)
+
+
+async def test_rows_of_one_moment_are_one_call() -> None:
+    world = World()
+    world.add(*range(5))
+    assert world.ledger.calls == [], "nothing is done on the caller's turn"
+    await world.written()
+    assert (world.ledger.calls, world.ids) == ([5], ids(*range(5)))
+    assert world.slept == [module.INTERVAL]
+    world.add(5)
+    await world.written()
+    assert world.ids == ids(*range(6)), "it starts again"
+    await world.writer.aclose()
+    assert world.ledger.closed
+
+
+async def test_rows_wait_while_the_ledger_fails_and_it_is_said_once() -> None:
+    world = World(failures=6)
+    world.add(1, 2)
+    await asyncio.sleep(0)
+    world.add(3)
+    await world.written()
+    assert world.ids == ids(1, 2, 3)
+    assert world.slept == [module.INTERVAL, 0.5, 1, 2, 4, 8, 10]
+    assert [lost for _, lost in world.problems] == [0, 0]
+    assert "disk full" in world.problems[0][0]
+    assert "again" in world.problems[1][0]
+    assert world.writer.lost == 0
+
+
+async def test_a_row_that_cannot_be_made_loses_no_other() -> None:
+    world = World()
+    world.add(1)
+    world.writer.add(lambda: entry(1 // 0))
+    world.add(2)
+    await world.written()
+    assert world.ids == ids(1, 2)
+    assert (world.writer.lost, world.problems[0][1]) == (1, 1)
+    assert "ZeroDivisionError" in world.problems[0][0]
+
+
+async def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    world = World(failures=2)
+    world.add(*range(5))
+    await world.written()
+    assert world.ids == ids(0, 1, 2)
+    assert world.writer.lost == 2
+
+
+async def test_a_large_backlog_is_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 4)
+    world = World()
+    world.add(*range(10))
+    await world.written()
+    assert (world.ledger.calls, world.ids) == ([4, 4, 2], ids(*range(10)))
+
+
+async def test_the_end_writes_what_waits() -> None:
+    world = World()
+    world.add(1, 2)
+    await world.writer.aclose()
+    assert (world.ids, world.slept, world.ledger.closed) == (ids(1, 2), [], True)
+    await world.writer.aclose()
+
+
+async def test_the_end_says_what_is_lost() -> None:
+    world = World(failures=99)
+    world.add(1, 2)
+    await world.writer.aclose()
+    assert (world.ids, world.writer.lost, world.writer.waiting) == ([], 2, 0)
+    assert world.problems[-1][1] == 2
+    assert "disk full" in world.problems[-1][0]
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_an_end_at_any_moment_writes_each_row_once(turns: int) -> None:
+    world = World()
+    made: list[int] = []
+
+    def make(number: int) -> Callable[[], Entry]:
+        def one() -> Entry:
+            made.append(number)
+            return entry(number)
+
+        return one
+
+    for number in range(3):
+        world.writer.add(make(number))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await world.writer.aclose()
+    assert world.ids == ids(0, 1, 2)
+    assert made == [0, 1, 2], "no row gets two ids"
