@@ -68,6 +68,7 @@ class RefusedRequests:
         self._log = log
         self._clock = clock
         self._limit = LineLimit()
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one with the timer
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, refusal: Refusal, known_path: Callable[[str], str | None] | None = None) -> None:
@@ -79,8 +80,7 @@ class RefusedRequests:
         now = self._clock()
         if not self._limit.allows(now):
             self._limit = self._limit.after_left_out()
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._limit.count_due_in(now), self.flush)
+            self._flush_in(self._limit.count_due_in(now))
             return
         self._limit = self._limit.after_line(now)
         path = refusal.path
@@ -97,11 +97,22 @@ class RefusedRequests:
             requested_model=loggable_word(refusal.model),
         )
 
-    def flush(self) -> None:
-        """Log how many lines were left out, if any were."""
+    def _flush_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # a timer of another loop, which may have ended, fires no more
+            self._cancel()
+            self._loop = loop
+        if self._timer is None:
+            self._timer = loop.call_later(seconds, self.flush)
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def flush(self) -> None:
+        """Log how many lines were left out, if any were."""
+        self._cancel()
         left_out = self._limit.left_out
         if left_out:
             self._limit = self._limit.after_count(self._clock())
