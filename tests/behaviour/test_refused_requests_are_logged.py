@@ -225,6 +225,32 @@ async def test_what_is_not_http_does_not_take_the_path_of_the_request_before() -
     assert (line["method"], line["path"]) == ("-", "-")
 
 
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"\x00nonsense\r\n\r\n", {"method": "-", "path": "-", "user_agent": "-"}),
+        (
+            b"DELETE /v1/odd HTTP/1.1\r\nuser-agent: odd/2\r\nhost: a\r\nhost: b\r\n\r\n",
+            {"method": "DELETE", "path": "/v1/odd", "user_agent": "odd/2"},
+        ),
+        (
+            b"POST /v1/odd HTTP/1.1\r\nuser-agent: odd/2\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            {"method": "POST", "path": "/v1/odd", "user_agent": "odd/2"},
+        ),
+    ],
+    ids=["not HTTP", "two hosts", "wrong chunk"],
+)
+async def test_a_malformed_request_that_was_sent_ahead_has_a_line(data: bytes, shown: dict[str, str]) -> None:
+    app, log = logged()
+    async with Served(app).listening() as served:
+        got = await served.talk(b"GET /healthz HTTP/1.1\r\nuser-agent: good/1\r\nhost: localhost\r\n\r\n" + data)
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert got.startswith(b"HTTP/1.1 200 ")
+    (line,) = refusals(log)
+    assert line.items() >= {**shown, "status": 400, "client": "127.0.0.1"}.items()
+    assert sum(app.metrics.errors.values.values()) == 0, "no error was sent"
+
+
 CHUNKED = (
     b"\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nauthorization: Bearer "
 )

@@ -126,10 +126,17 @@ def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
     :param app: any ASGI application; only a gateway is told.
     :param refused: the request, as far as it was read; None: nothing was refused.
     """
-    count, lines = getattr(app, "count_error", None), getattr(app, "refused", None)
+    count = getattr(app, "count_error", None)
     if count is not None:
         count(error)
-    if lines is not None and refused is not None:
+    if refused is not None:
+        log_refused(app, error, refused)
+
+
+def log_refused(app: Any, error: GatewayError, refused: Scope) -> None:
+    """Let a gateway log a request that the HTTP parser refuses. The parameters are those of ``report_error``."""
+    lines = getattr(app, "refused", None)
+    if lines is not None:
         lines.note(Refusal.of(error, error.status, refused), getattr(app, "known_path", None))
 
 
