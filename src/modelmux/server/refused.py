@@ -17,6 +17,7 @@ from modelmux.telemetry.line_limit import LineLimit
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import ABSENT, first_word, loggable_path, loggable_word
 from modelmux.wire.http import find_raw_header
+from modelmux.wire.redaction import redacted
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -62,9 +63,11 @@ class RefusedRequests:
     """The lines of a process.
 
     :param clock: monotonic seconds.
+    :ivar redact: removes secrets from what clients chose.
     """
 
     def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        self.redact: Callable[[str], str] = redacted
         self._log = log
         self._clock = clock
         self._limit = LineLimit()
@@ -91,10 +94,10 @@ class RefusedRequests:
             status=refusal.status,
             code=refusal.code,
             method=refusal.method if refusal.method in _METHODS else ABSENT,
-            path=known or (ABSENT if path is None else loggable_path(path)),
+            path=known or (ABSENT if path is None else loggable_path(path, self.redact)),
             client=_address(refusal.client),
-            user_agent=first_word(refusal.user_agent),
-            requested_model=loggable_word(refusal.model),
+            user_agent=first_word(refusal.user_agent, self.redact),
+            requested_model=loggable_word(refusal.model, self.redact),
         )
 
     def _flush_in(self, seconds: float) -> None:
