@@ -28,6 +28,8 @@ _REST: Final = rf"[^{_SEPARATORS}]*"
 _RANDOM: Final = r"(?=[\w-]{0,40}(?=[A-Za-z]{0,15}[0-9])[A-Za-z0-9]{16})"
 #: The same with letters of both cases, unlike ids in hexadecimal digits.
 _MIXED: Final = r"(?=[\w-]{0,40}(?=[A-Za-z]{0,15}[0-9])(?=[a-z0-9]{0,15}[A-Z])(?=[A-Z0-9]{0,15}[a-z])[A-Za-z0-9]{16})"
+#: What is before the id of a project: projects/ID, projects//ID, projects/./ID.
+_PROJECTS: Final = r"(?i:projects)[/\\:](?:[/\\:]|\.{1,2}(?=[/\\:]))*"
 _SECRET: Final = re.compile(
     rf"""
       {_START}(?i:sk)-(?!(?i:sk|learn)(?![\w-]))(?=[\w-]) {_REST}             # sk-SK is a language, sk-learn a library
@@ -44,7 +46,7 @@ _SECRET: Final = re.compile(
     | {_START}(?:xox[a-z][.-]|glpat-)[\w.-]{{8}} {_REST}                     # Slack, GitLab
     | (?P<basic>{_START}(?i:basic)[:=+\s]+)                                 # a user's name and password in base64
       (?=[A-Za-z0-9+/]{{8}})(?=[A-Za-z0-9+][A-Za-z0-9+]{{0,400}}[A-Z0-9=]) [A-Za-z0-9+/=]+
-    | (?P<project>(?<![A-Za-z0-9_-])(?i:projects)[/\\:](?:[/\\:]|\.{{1,2}}(?=[/\\:]))*)  # projects/ID, projects//ID
+    | (?P<project>(?:(?<![A-Za-z0-9_-]){_PROJECTS} | {_START}{_PROJECTS}(?=[^{_SEPARATORS}]*[0-9])))  # my-projects/x
       (?![/\\:])[^{_SEPARATORS}]+
     """,
     re.VERBOSE,

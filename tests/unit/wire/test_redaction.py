@@ -94,6 +94,8 @@ def test_ordinary_texts_stay_together(texts: list[str], separator: str) -> None:
         ("tokeneyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln", "token-"),
         ("projects\\secret-42\\x", "projects\\-\\x"),
         ("projects:secret-42", "projects:-"),
+        ("projects/secret/x", "projects/-/x"),
+        ("my-projects/secret-42/x", "my-projects/-/x"),
         ("projects/%2E/secret-42/x", "projects/%2E/-/x"),
         ("pr%6Fjects/secret-42/x", "pr%6Fjects/-/x"),
     ],
