@@ -50,6 +50,7 @@ class ServerOptions(NamedTuple):
     :param host_and_origin: the check of a gateway without keys; None for none.
     :param jitter: a random number from 0 to 1; by default 0.
     :param refused: logs the requests that are refused; None for nothing.
+    :param redact: removes secrets: a request id that holds one is not used.
     """
 
     keys: ApiKeys
@@ -62,6 +63,7 @@ class ServerOptions(NamedTuple):
     host_and_origin: HostAndOriginCheck | None = None
     jitter: Callable[[], float] = float
     refused: RefusedRequests | None = None
+    redact: Callable[[str], str] = redacted
 
 
 class Application:
@@ -179,7 +181,7 @@ class Application:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = str(value, "ascii")
-                if redacted(request_id) == request_id:  # it is in every line of the log
+                if self._options.redact(request_id) == request_id:  # it is in every line of the log
                     return request_id
         return self._options.new_request_id()
 
