@@ -236,14 +236,15 @@ def _file_notes(entry: Client) -> list[str]:
 
 
 def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) -> None:
-    file, chosen = writable_file(entry), gateway.key
+    chosen = gateway.key
+    if chosen.is_stale and entry.file is not None and not entry.file.secret:
+        warn([_stale("set it to one of them before you start the client")])
+    file = writable_file(entry)
     if chosen.is_stale and file.secret:
         exit_with_error(
             [f"{KEY_VARIABLE} is set, but not to one of server.api_keys; nothing was written"],
             f"`unset {KEY_VARIABLE}` writes the configured key; --api-key KEY writes another one.",
         )
-    if chosen.is_stale:
-        warn([_stale("set it to one of them before you start the client")])
     offered = chosen.key.reveal() if chosen.key is not None else None
     key = NO_KEY if offered is None and gateway.needs_key is False else offered
     if key is None and file.secret:

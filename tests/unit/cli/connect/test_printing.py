@@ -248,7 +248,7 @@ def test_paths_are_those_of_the_clients_own_variable(tmp_path: Path) -> None:
     assert f"# in {folder}/config.toml:" in result.stdout
     assert f"modelmux codex-catalog -o '{folder}'/modelmux-models.json" in result.stderr
     assert (
-        f"{folder}/config.toml is not written" in connect(tmp_path, "codex", "--write", CODEX_HOME=str(folder)).stderr
+        f"{folder}/config.toml does not exist" in connect(tmp_path, "codex", "--write", CODEX_HOME=str(folder)).stderr
     )
     assert ".codex" not in result.stdout + result.stderr
 
