@@ -155,7 +155,7 @@ $(VENV)/bin/python:
 	  echo "hint: on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
 
 $(RUN_READY): $(VENV)/bin/python requirements/run.lock pyproject.toml
-	@echo "Setting up $(VENV) ..."
+	@echo "Setting up $(VENV), once; this downloads packages and may take a minute ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/run.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

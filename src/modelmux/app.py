@@ -61,6 +61,7 @@ from modelmux.upstream.name_lookups import NameLookUps
 from modelmux.upstream.pool import HttpPool
 from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.trust import configured_trust
+from modelmux.wire.redaction import redaction_of
 
 #: Names of upstreams and proxies that are looked up at the same time.
 DNS_THREADS: Final = 4
@@ -189,10 +190,12 @@ class Gateway:
                 fetcher = Fetcher(_fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        services = self._services(config, tokens, fetcher)
-        application = Application(self._served(services, config.server.max_body_bytes), self._options(config))
+        redact = redaction_of(key.reveal() for key in config.server.api_keys)
+        services = self._services(config, tokens, fetcher, redact)
+        application = Application(self._served(services, config.server.max_body_bytes), self._options(config, redact))
         origins = read_origins(config.server.cors_origins)
         # Nothing below fails: what outlives configurations changes only for one that can be used.
+        self.refused.redact = redact
         self._deployments.retain(services.routes.current.deployments)
         several = services.routes.current.has_several_models
         self._limiter.resize(**limits_of(config.limits, self._workers, self._worker, several_models=several))
@@ -221,7 +224,7 @@ class Gateway:
 
         return [Served(surface, handler(surface)) for surface in SURFACES]
 
-    def _options(self, config: Config) -> ServerOptions:
+    def _options(self, config: Config, redact: Callable[[str], str]) -> ServerOptions:
         return ServerOptions(
             keys=ApiKeys(key.reveal() for key in config.server.api_keys),
             log=self._log,
@@ -233,6 +236,7 @@ class Gateway:
             host_and_origin=HostAndOriginCheck.of(config, self._host),
             jitter=self._runtime.jitter,
             refused=self.refused,
+            redact=redact,
         )
 
     def count_error(self, error: GatewayError, status: int | None = None) -> None:
@@ -263,7 +267,9 @@ class Gateway:
         for sentence in filter(None, (*unused, *of_key, self.responses.warning)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
 
-    def _services(self, config: Config, tokens: TokenSource, fetcher: Fetcher) -> Services:
+    def _services(
+        self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]
+    ) -> Services:
         runtime, streaming = self._runtime, config.streaming
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
@@ -277,7 +283,7 @@ class Gateway:
             refusals=self._refusals,
             counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter, self._large_requests),)),
-            observers=self._observers(config),
+            observers=self._observers(config, redact),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
                 build_stream_modes(config),
@@ -293,13 +299,13 @@ class Gateway:
             large_requests=self._large_requests,
         )
 
-    def _observers(self, config: Config) -> tuple[ExchangeObserver, ...]:
-        observers = (MetricsObserver(self.metrics), LogObserver(self._log))
+    def _observers(self, config: Config, redact: Callable[[str], str]) -> tuple[ExchangeObserver, ...]:
+        observers = (MetricsObserver(self.metrics), LogObserver(self._log, redact))
         if self._metering is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
             return observers
-        return (*observers, self._metering.observer(config, seal_keys(config, self._state)[0]))
+        return (*observers, self._metering.observer(config, redact, seal_keys(config, self._state)[0]))
 
     async def _close_retired(self, *, every: bool = False) -> None:
         """Close what only retired snapshots use whose requests are over."""

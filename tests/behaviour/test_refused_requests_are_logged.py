@@ -9,9 +9,11 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelmux.app import Gateway
+from modelmux.config.values import Secret
 from support.asgi import request
 from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, PROJECT, ask, gateway
@@ -155,6 +157,24 @@ async def test_a_body_of_any_size_that_cannot_be_decoded_says_which_model(dialec
     assert line["requested_model"] == normal["requested_model"] == "nothing-5"
 
 
+@pytest.mark.parametrize("own", ["team-key-0001", "pass/word+0001"])
+async def test_the_gateways_own_keys_are_in_no_line_wherever_a_client_writes_them(own: str) -> None:
+    app, log = logged(message_reply(), message_reply())
+    config = app._current.config
+    keys = [*config.server.api_keys, Secret(own)]
+    await app.reload(msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, api_keys=keys)))
+    headers = {**HEADERS, "user-agent": f"tool/{own}", "x-request-id": f"my-{own}", "x-claude-code-session-id": own}
+    assert (await request(app, "GET", f"/{own}/v1", headers=headers)).status == 404
+    assert (await request(app, "POST", "/v1/chat/completions", ask(model=own), headers)).status == 404
+    served = await request(app, "POST", "/v1/chat/completions", ask(model=MODEL), headers)
+    assert served.status == 200
+    assert served.headers["x-request-id"].startswith("req_")
+    assert [line["path"] for line in refusals(log)] == ["/-/v1", "/v1/chat/completions"]
+    assert {line["user_agent"] for _, line in log.lines if "user_agent" in line} <= {"tool/-", "-"}
+    assert own not in repr(log.lines)
+    await app.aclose()
+
+
 async def test_a_path_with_the_name_of_a_model_says_which() -> None:
     app, log = logged()
     await request(app, "GET", "/v1/models/gpt-9", headers=HEADERS)
@@ -223,6 +243,32 @@ async def test_what_is_not_http_does_not_take_the_path_of_the_request_before() -
         client.close()
     (line,) = refusals(log)
     assert (line["method"], line["path"]) == ("-", "-")
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"\x00nonsense\r\n\r\n", {"method": "-", "path": "-", "user_agent": "-"}),
+        (
+            b"DELETE /v1/odd HTTP/1.1\r\nuser-agent: odd/2\r\nhost: a\r\nhost: b\r\n\r\n",
+            {"method": "DELETE", "path": "/v1/odd", "user_agent": "odd/2"},
+        ),
+        (
+            b"POST /v1/odd HTTP/1.1\r\nuser-agent: odd/2\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            {"method": "POST", "path": "/v1/odd", "user_agent": "odd/2"},
+        ),
+    ],
+    ids=["not HTTP", "two hosts", "wrong chunk"],
+)
+async def test_a_malformed_request_that_was_sent_ahead_has_a_line(data: bytes, shown: dict[str, str]) -> None:
+    app, log = logged()
+    async with Served(app).listening() as served:
+        got = await served.talk(b"GET /healthz HTTP/1.1\r\nuser-agent: good/1\r\nhost: localhost\r\n\r\n" + data)
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert got.startswith(b"HTTP/1.1 200 ")
+    (line,) = refusals(log)
+    assert line.items() >= {**shown, "status": 400, "client": "127.0.0.1"}.items()
+    assert sum(app.metrics.errors.values.values()) == 0, "no error was sent"
 
 
 CHUNKED = (

@@ -33,26 +33,26 @@ async def test_names_what_was_meant(method: str, path: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "meant"),
+    ("method", "path", "advice"),
     [
-        ("POST", "/v1/responses/responses", "Did you mean /v1/responses? The base URL ends in /v1."),
-        (
-            "POST",
-            "/v1/chat/completions/chat/completions",
-            "Did you mean /v1/chat/completions? The base URL ends in /v1.",
-        ),
-        ("POST", "/v1/messages/v1/messages", "Did you mean /v1/messages? The base URL ends before /v1."),
-        ("POST", "/v1/messages/v1/messages/count_tokens", "Did you mean /v1/messages/count_tokens? The base URL ends"),
-        ("POST", "/v1/chat/completions/responses/", "Did you mean /v1/responses? The base URL ends in /v1."),
-        ("POST", "/responses/responses", "Did you mean /v1/responses? The base URL ends in /v1."),
-        ("GET", "/v1/chat/completions/models", "Did you mean /v1/models? The base URL ends in /v1."),
+        ("POST", "/v1/responses/responses", "in /responses"),
+        ("POST", "/v1/chat/completions/chat/completions", "in /chat/completions"),
+        ("POST", "/v1/messages/v1/messages", "before /v1/messages"),
+        ("POST", "/v1/messages/v1/messages/count_tokens", "before /v1/messages/count_tokens"),
+        ("POST", "/v1/chat/completions/responses/", "in /responses"),
+        ("POST", "/responses/responses", "in /responses"),
+        ("GET", "/v1/chat/completions/models", "in /models"),
+        ("GET", "/v1/responses/models", "in /models"),
     ],
 )
-async def test_a_base_url_that_ends_with_the_path_of_a_request(method: str, path: str, meant: str) -> None:
+async def test_a_base_url_that_ends_with_the_path_of_a_request(method: str, path: str, advice: str) -> None:
     """Tables of APIs name such paths, and people copy them whole."""
     response = await request(gateway(FakeUpstream([])), method, path)
     assert response.status == 404
-    assert meant in response.json()["error"]["message"]
+    end, appended = advice.split()
+    meant = f"/v1{appended.removeprefix('/v1')}"
+    sentence = f"Did you mean {meant}? The client adds {appended} itself: set its base URL to end {end} /v1."
+    assert sentence in response.json()["error"]["message"]
 
 
 async def test_a_doubled_path_tells_nothing_without_a_key() -> None:

@@ -123,6 +123,6 @@ def test_a_running_gateway_is_called_with_the_configured_key(
     assert (result.code, result.stdout) == (0, "through\n"), result.text()
     result = run("chat", "hi", "--url", f"{gateway.url}/v1", home=tmp_path)
     assert result.code == 1
-    assert "hint: Pass a key for the gateway with --api-key." in result.stderr
+    assert "hint: Pass a key for the gateway with --api-key, or in $MODELMUX_KEY." in result.stderr
     result = run("chat", "say exactly: keyed", "--url", gateway.url, "--api-key", "sk-1", home=tmp_path)
     assert result.stdout == "keyed\n"

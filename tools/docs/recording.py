@@ -39,8 +39,8 @@ COMMANDS: Final = (
     "python hello.py",
     'eval "$(modelmux connect claude-code 2> notes)"',
     'claude -p "Hello!"',
-    "modelmux connect codex 2> notes > ~/.codex/config.toml",
     "modelmux codex-catalog --output ~/.codex/modelmux-models.json 2> notes",
+    "modelmux connect codex 2> notes > ~/.codex/config.toml",
     'codex exec --skip-git-repo-check "Hello!" 2> notes',
     "curl -s localhost:3000/health; echo",
 )

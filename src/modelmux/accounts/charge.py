@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
 from modelmux.accounts.counts import counts_of
-from modelmux.catalog.locations import GLOBAL
-from modelmux.catalog.prices import Price, PriceList
+from modelmux.accounts.price_id import price_id
+from modelmux.catalog.prices import PriceList
 from modelmux.wire.anthropic import Usage
 
 #: Characters of a token, at least: what was delivered of a reply that broke off is charged rather too high.
@@ -59,19 +59,12 @@ def charge(call: Call, prices: PriceList) -> Charge:
     if counts == TokenCounts():
         return Charge(estimated=estimated)
     price = prices.price(call.model, call.day)
-    rates = None
-    if price is not None:
-        fast = call.usage is not None and call.usage.speed == "fast"
-        rates = price.rates_for(call.location, counts.prompt, fast=fast)
+    fast = call.usage is not None and call.usage.speed == "fast"
+    rates = price.rates_for(call.location, counts.prompt, fast=fast) if price is not None else None
     if price is None or rates is None:
         return Charge(counts=counts, cost=None, estimated=estimated)
-    return Charge(counts=counts, cost=cost_of(counts, rates), price=price_id(price, call.location), estimated=estimated)
-
-
-def price_id(price: Price, location: str) -> str:
-    """``claude-opus-5-5/2026-10-07/regional``: a row of the price list and the class of its location."""
-    begun = price.from_date.isoformat() if price.from_date is not None else "launch"
-    return f"{price.model}/{begun}/{'global' if location == GLOBAL else 'regional'}"
+    used = price_id(price, call.location, fast=fast)
+    return Charge(counts=counts, cost=cost_of(counts, rates), price=used, estimated=estimated)
 
 
 def _counts(call: Call) -> tuple[TokenCounts, bool]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -22,7 +21,7 @@ Table = Mapping[str, tuple[str, str, str]]
 class MisplacedOption(click.UsageError):
     """Options before the command that they belong to.
 
-    :param corrected: the same line with the options behind it.
+    :param corrected: the command with the names of the options behind it.
     """
 
     def __init__(self, message: str, corrected: str) -> None:
@@ -59,7 +58,8 @@ class CommandGroup(click.Group):
         return next((index for index, word in enumerate(arguments) if word in names), None)
 
     def fail_at_early_options(self, ctx: click.Context, arguments: list[str], position: int) -> NoReturn:
-        """Fail because options of a command come before it: with the corrected line, unless it does not have them.
+        """Fail because options of a command come before it: with the right order, unless it does not have them. Values
+        are not repeated: one may be a key.
 
         :param position: of the command.
         """
@@ -71,9 +71,20 @@ class CommandGroup(click.Group):
         assert command is not None, "its group lists it"
         with click.Context(command, info_name=path) as inner:
             command.make_parser(inner).parse_args([*options, *rest])
+            *_, order = command.make_parser(inner).parse_args(list(options))
+        early = dict.fromkeys(option for option in order if isinstance(option, click.Option))
+        names = {_spelling(option, options): "" if option.is_flag else " …" for option in early}
         raise MisplacedOption(
-            f"`{shlex.join(options)}` comes before the command", f"{path} {shlex.join([*options, *rest])}"
+            f"`{' '.join(names)}` comes before the command",
+            f"{path} {' '.join(name + value for name, value in names.items())}",
         )
+
+
+def _spelling(option: click.Option, words: Sequence[str]) -> str:
+    """The long name of an option that was used, such as ``--user`` of ``--system/--user``."""
+    names = sorted((*option.opts, *option.secondary_opts), key=len, reverse=True)
+    used = {word.partition("=")[0] for word in words}
+    return next((name for name in names if name in used), max(option.opts, key=len))
 
 
 class LazyGroup(CommandGroup):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modelmux.config import ConfigError
 
 
@@ -47,6 +49,11 @@ def print_lines(kind: str, messages: Iterable[str], colour: str) -> None:
     """Print each message on a line of its own on stderr, after ``kind``."""
     for message in messages:
         click.echo(f"{click.style(kind, fg=colour, bold=kind == 'error')}: {message}", err=True, color=colours())
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that any stream takes: bytes that are not UTF-8 are ``\\xfc``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def print_json(value: Any) -> None:

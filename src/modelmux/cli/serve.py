@@ -14,6 +14,7 @@ import click
 from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
+from modelmux.cli.running_gateway import running_version
 from modelmux.cli.start_lines import not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.config.server_schema import LogLevel
@@ -113,7 +114,22 @@ def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.s
     try:
         return listen_many(server.host, server.port, server.workers, reuse_port=server.reuse_port), drain
     except ListenError as error:
+        _exit_cannot_listen(error, config)
+
+
+def _exit_cannot_listen(error: ListenError, config: Config) -> NoReturn:
+    server = config.server
+    version = running_version(server.host.strip("[]"), server.port) if error.in_use else None
+    if version is None:
         exit_with_error([error.problem], error.hint)
+    stop = f"stop it first (`ss -ltnp sport = :{server.port}` shows its process)"
+    exit_with_error(
+        [f"{error.problem} by a modelmux that is running ({version})"],
+        [
+            "Use that one; `modelmux reload` has it read its configuration again.",
+            f"To replace it, {stop}; or choose another port with --port.",
+        ],
+    )
 
 
 def _open_log(config: Config) -> Logger:

@@ -30,10 +30,14 @@ from modelmux.config.timeouts import build_timeouts
 from modelmux.routing.model import Route
 from modelmux.routing.routes import Routes
 
-_HINT: Final = (
-    "`modelmux config init` writes a configuration; or set vertex.project and vertex.location (VERTEX_PROJECT and "
-    "VERTEX_LOCATION in the environment). `modelmux demo` needs neither."
+#: What to do where a project, a location, or both are missing.
+_INIT: Final = "`modelmux config init` writes a configuration; or set "
+_HINT_BOTH: Final = (
+    f"{_INIT}vertex.project and vertex.location (VERTEX_PROJECT and VERTEX_LOCATION in the environment). "
+    "`modelmux demo` needs neither."
 )
+_HINT_PROJECT: Final = f"{_INIT}vertex.project (VERTEX_PROJECT in the environment). `modelmux demo` needs none."
+_HINT_LOCATION: Final = f"{_INIT}vertex.location (VERTEX_LOCATION in the environment). `modelmux demo` needs none."
 
 
 def build_routes(config: Config, catalog: Catalog, today: date) -> Routes:
@@ -57,9 +61,9 @@ def build_routes(config: Config, catalog: Catalog, today: date) -> Routes:
     problems += alias_problems(models, config.aliases, catalog, why_not_served)
     problems += fallback_problems(models, config.aliases, catalog, why_not_served)
     if problems:
-        raise ConfigError(problems, hint=_HINT if any(p.endswith(" is set") for p in problems) else None)
+        raise ConfigError(problems, hint=_hint(vertex) if any(p.endswith(" is set") for p in problems) else None)
     if not routes and common is None:
-        raise ConfigError(["no model can be served: no Google Cloud project and location are set"], hint=_HINT)
+        raise ConfigError([_nothing_to_serve(vertex)], hint=_hint(vertex))
     built = _assemble(routes, config, catalog, today)
     problems = [*succession_problems(built), *useless_fallbacks(built, today)]
     if problems:
@@ -67,6 +71,20 @@ def build_routes(config: Config, catalog: Catalog, today: date) -> Routes:
     if config.retries.max == 0:  # falling back would be a retry
         return _assemble([replace(route, fallbacks=()) for route in routes], config, catalog, today)
     return built
+
+
+def _nothing_to_serve(vertex: VertexConfig) -> str:
+    if vertex.project is not None:
+        return "no model can be served: no location is set"
+    if location_of(vertex) is not None:
+        return "no model can be served: no Google Cloud project is set"
+    return "no model can be served: no Google Cloud project and location are set"
+
+
+def _hint(vertex: VertexConfig) -> str:
+    if vertex.project is not None:
+        return _HINT_LOCATION
+    return _HINT_PROJECT if location_of(vertex) is not None else _HINT_BOTH
 
 
 def _assemble(routes: list[Route], config: Config, catalog: Catalog, day: date) -> Routes:

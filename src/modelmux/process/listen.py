@@ -28,12 +28,14 @@ class ListenError(Exception):
 
     :param problem: why, in a sentence.
     :param hint: what to do.
+    :param in_use: whether another program listens there.
     """
 
-    def __init__(self, problem: str, hint: str) -> None:
+    def __init__(self, problem: str, hint: str, *, in_use: bool = False) -> None:
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
+        self.in_use = in_use
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -184,6 +186,7 @@ def _listen_error(error: OSError, host: str, port: int) -> ListenError:
         return ListenError(
             f"port {port} on {host} is in use",
             f"Stop what uses it (`ss -ltnp sport = :{port}` shows it) or choose another with --port.",
+            in_use=True,
         )
     if error.errno == errno.EACCES:
         return ListenError(f"no permission to listen on port {port}", "Choose a port above 1023 with --port.")

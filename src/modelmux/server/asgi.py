@@ -50,6 +50,7 @@ class ServerOptions(NamedTuple):
     :param host_and_origin: the check of a gateway without keys; None for none.
     :param jitter: a random number from 0 to 1; by default 0.
     :param refused: logs the requests that are refused; None for nothing.
+    :param redact: removes secrets: a request id that holds one is not used.
     """
 
     keys: ApiKeys
@@ -62,6 +63,7 @@ class ServerOptions(NamedTuple):
     host_and_origin: HostAndOriginCheck | None = None
     jitter: Callable[[], float] = float
     refused: RefusedRequests | None = None
+    redact: Callable[[str], str] = redacted
 
 
 class Application:
@@ -160,26 +162,31 @@ class Application:
         for pattern, by_method in self._templates:
             match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
-                if method in by_method:
+                if method in by_method and not self._is_doubled(method, path):
                     return by_method[method], match.groupdict()
                 by_template.update(by_method)
                 surface = next(iter(by_method.values())).surface
         allowed = by_template.union(self._methods.get(path, ()))
         if path not in self._open_paths:
             self._authenticate(surface, scope)
-        # /v1/responses/responses is not the response of that id: it would be a 405 that leads nowhere.
         doubled = doubled_path(path, self._methods)
+        # /v1/responses/responses is not the response of that id: it would be a 405 that leads nowhere.
         if allowed and not (doubled is not None and (method, doubled[0]) in self._exact):
             raise _method_not_allowed(path, method, allowed)
         raise EndpointNotFound(
             f"There is no endpoint {method[:20]} {path[:200]}.", hint=suggestion(path, self._methods)
         )
 
+    def _is_doubled(self, method: str, path: str) -> bool:
+        """Whether a path that matches a template is meant for another one: no response has the id ``models``."""
+        doubled = doubled_path(path, self._methods) if method in ("GET", "HEAD") else None
+        return doubled is not None and (method, doubled[0]) in self._exact
+
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = str(value, "ascii")
-                if redacted(request_id) == request_id:  # it is in every line of the log
+                if self._options.redact(request_id) == request_id:  # it is in every line of the log
                     return request_id
         return self._options.new_request_id()
 

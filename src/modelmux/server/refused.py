@@ -17,6 +17,7 @@ from modelmux.telemetry.line_limit import LineLimit
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import ABSENT, first_word, loggable_path, loggable_word
 from modelmux.wire.http import find_raw_header
+from modelmux.wire.redaction import redacted
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -62,12 +63,15 @@ class RefusedRequests:
     """The lines of a process.
 
     :param clock: monotonic seconds.
+    :ivar redact: removes secrets from what clients chose.
     """
 
     def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        self.redact: Callable[[str], str] = redacted
         self._log = log
         self._clock = clock
         self._limit = LineLimit()
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one with the timer
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, refusal: Refusal, known_path: Callable[[str], str | None] | None = None) -> None:
@@ -79,8 +83,7 @@ class RefusedRequests:
         now = self._clock()
         if not self._limit.allows(now):
             self._limit = self._limit.after_left_out()
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._limit.count_due_in(now), self.flush)
+            self._flush_in(self._limit.count_due_in(now))
             return
         self._limit = self._limit.after_line(now)
         path = refusal.path
@@ -91,17 +94,28 @@ class RefusedRequests:
             status=refusal.status,
             code=refusal.code,
             method=refusal.method if refusal.method in _METHODS else ABSENT,
-            path=known or (ABSENT if path is None else loggable_path(path)),
+            path=known or (ABSENT if path is None else loggable_path(path, self.redact)),
             client=_address(refusal.client),
-            user_agent=first_word(refusal.user_agent),
-            requested_model=loggable_word(refusal.model),
+            user_agent=first_word(refusal.user_agent, self.redact),
+            requested_model=loggable_word(refusal.model, self.redact),
         )
 
-    def flush(self) -> None:
-        """Log how many lines were left out, if any were."""
+    def _flush_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # a timer of another loop, which may have ended, fires no more
+            self._cancel()
+            self._loop = loop
+        if self._timer is None:
+            self._timer = loop.call_later(seconds, self.flush)
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def flush(self) -> None:
+        """Log how many lines were left out, if any were."""
+        self._cancel()
         left_out = self._limit.left_out
         if left_out:
             self._limit = self._limit.after_count(self._clock())
@@ -115,10 +129,17 @@ def report_error(app: Any, error: GatewayError, refused: Scope | None) -> None:
     :param app: any ASGI application; only a gateway is told.
     :param refused: the request, as far as it was read; None: nothing was refused.
     """
-    count, lines = getattr(app, "count_error", None), getattr(app, "refused", None)
+    count = getattr(app, "count_error", None)
     if count is not None:
         count(error)
-    if lines is not None and refused is not None:
+    if refused is not None:
+        log_refused(app, error, refused)
+
+
+def log_refused(app: Any, error: GatewayError, refused: Scope) -> None:
+    """Let a gateway log a request that the HTTP parser refuses. The parameters are those of ``report_error``."""
+    lines = getattr(app, "refused", None)
+    if lines is not None:
         lines.note(Refusal.of(error, error.status, refused), getattr(app, "known_path", None))
 
 

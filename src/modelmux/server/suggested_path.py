@@ -41,7 +41,8 @@ def doubled_path(path: str, served: Collection[str]) -> tuple[str, str] | None:
             base = wanted.removesuffix(appended)
             if meant.startswith("/v1/") and base != wanted and base.endswith(_COPIED):
                 end = "before" if appended == meant else "in"
-                return meant, f"Did you mean {meant}? The base URL ends {end} /v1."
+                advice = f"The client adds {appended} itself: set its base URL to end {end} /v1."
+                return meant, f"Did you mean {meant}? {advice}"
     return None
 
 

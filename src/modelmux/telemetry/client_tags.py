@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from modelmux.wire.redaction import redacted
+from modelmux.wire.redaction import beginning, redacted
 
 #: Request header -> log field.
 TAGS: Final = {
@@ -17,15 +17,20 @@ TAGS: Final = {
 }
 #: Longest value in a log line.
 _MAX_LENGTH: Final = 120
+#: Bytes of a value that are looked at; one more than is used, which tells whether it was cut.
+_MAX_READ: Final = 4 * _MAX_LENGTH + 1
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 
-def client_tags(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The log fields of a request's headers; of a header sent twice, the first."""
+def client_tags(headers: Sequence[tuple[bytes, bytes]], redact: Callable[[str], str] = redacted) -> dict[str, str]:
+    """The log fields of a request's headers; of a header sent twice, the first.
+
+    :param redact: removes secrets.
+    """
     tags: dict[str, str] = {}
     for name, value in headers:
         field = TAGS.get(name)
         if field is not None and field not in tags and value:
-            text = value[: 4 * _MAX_LENGTH].decode("latin-1")  # a secret that is cut could not be recognised
-            tags[field] = _UNPRINTABLE.sub("?", redacted(text)[:_MAX_LENGTH])
+            text = beginning(value[:_MAX_READ].decode("latin-1"), _MAX_READ - 1)  # a secret is recognised before a cut
+            tags[field] = _UNPRINTABLE.sub("?", redact(text)[:_MAX_LENGTH])
     return tags

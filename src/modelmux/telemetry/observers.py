@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from modelmux.claude.notices import log_value
@@ -15,6 +16,7 @@ from modelmux.telemetry.loggable import loggable_word
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.wire.anthropic import Usage
+from modelmux.wire.redaction import redacted
 
 _UNRESOLVED_ROUTE = "unknown"
 _MAX_UNKNOWN_TYPES = 20
@@ -51,10 +53,14 @@ class ExchangeObserver(Protocol):
 
 
 class LogObserver:
-    """A line for each request, and a warning for each failed attempt and each unknown upstream type."""
+    """A line for each request, and a warning for each failed attempt and each unknown upstream type.
 
-    def __init__(self, log: Log) -> None:
+    :param redact: removes secrets from what clients chose.
+    """
+
+    def __init__(self, log: Log, redact: Callable[[str], str] = redacted) -> None:
         self._log = log
+        self._redact = redact
 
     def started(self) -> None:
         pass
@@ -91,7 +97,7 @@ class LogObserver:
             request_id=record.request_id,
             operation=record.operation,
             route=record.route or _UNRESOLVED_ROUTE,
-            requested_model=loggable_word(record.requested_model) if record.requested_model is not None else None,
+            requested_model=None if (asked := record.requested_model) is None else loggable_word(asked, self._redact),
             deployment=last.deployment if last is not None else None,
             model=last.card.id if last is not None else None,
             attempts=len(record.attempts),
@@ -113,7 +119,7 @@ class LogObserver:
             output_tokens=usage.output_tokens,
             notices=log_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
-            **client_tags(record.headers),
+            **client_tags(record.headers, self._redact),
         )
         types = {type for attempt in record.attempts for type in attempt.unknown_types}
         if types:

@@ -1,11 +1,13 @@
 """A log event as one short line for a terminal of some width. Log files and pipes get all fields.
 
 Not cut: messages that end with what to do. Those of requests are cut, unless no line about an attempt has them whole.
-A request that the gateway refuses has one line here, ``request_refused``; its line ``request`` would add nothing.
+A request that the gateway refuses has one line here, ``request_refused``; its line ``request`` would add nothing,
+unless there was an attempt before.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Final
 
 from modelmux.telemetry import names
@@ -15,7 +17,11 @@ _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m"}
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
 _PLAIN: Final = "\x1b[0m"
-#: Fewest characters of what follows time and event, on a terminal however narrow.
+#: Classes of ``unicodedata.east_asian_width`` that take two columns.
+_WIDE: Final = frozenset({"W", "F"})
+#: Categories of Unicode that take no column of their own.
+_JOINING: Final = frozenset({"Mn", "Me"})
+#: Fewest columns of what follows time and event, on a terminal however narrow.
 _MIN_ROOM: Final = 30
 #: Parts of a refused request that may be shortened, in this order, and what has to stay of them.
 _SHORTENED: Final = {"path": 10, "user_agent": 10, "requested_model": 13}
@@ -33,14 +39,14 @@ def terminal_line(event: dict[str, Any], width: int) -> str | None:
     """The line, with colours; None for an event that another line tells of. Values are escaped already, see
     ``render_fields``.
 
-    :param width: characters in a line of the terminal.
+    :param width: columns of the terminal.
     """
-    if event["event"] == names.EVENT_REQUEST and event.get("refused"):
+    if event["event"] == names.EVENT_REQUEST and event.get("refused") and not event.get("attempts"):
         return None
     time = str(event["timestamp"])[11:19]
     name, colour = _NAMES.get(event["event"], event["event"]), _COLOURS.get(event["level"], "")
     worker = f" [{event['worker']}]" if "worker" in event else ""
-    room = max(width - len(f"{time} {name}{worker} "), _MIN_ROOM)
+    room = max(width - _columns(f"{time} {name}{worker} "), _MIN_ROOM)
     colon = ":" if _is_message(event) else ""
     return f"{_DIM}{time}{_PLAIN} {_BOLD}{colour}{name}{_PLAIN}{worker}{colon} {_content(event, room)}".rstrip()
 
@@ -94,13 +100,13 @@ def _refused(event: dict[str, Any], room: int) -> str:
         return gap.join(filter(None, parts))
 
     for gap in ("  ", " "):
-        if len(line(gap)) <= room:
+        if _columns(line(gap)) <= room:
             return line(gap)
     texts.pop("client", None)
     for key, least in _SHORTENED.items():
-        excess = len(line()) - room
+        excess = _columns(line()) - room
         if excess > 0 and key in texts:
-            texts[key] = _shortened(texts[key], max(len(texts[key]) - excess, least))
+            texts[key] = _shortened(texts[key], max(_columns(texts[key]) - excess, least))
     return _cut(line(), room)
 
 
@@ -108,16 +114,40 @@ def _status(event: dict[str, Any]) -> str:
     return f"{event.get('status', ABSENT)} {event.get('code', '')}".rstrip()
 
 
-def _shortened(text: str, length: int) -> str:
+def _columns(text: str) -> int:
+    """The columns that a text takes: two for a wide character, none for one that joins the character before."""
+    return len(text) if text.isascii() else sum(map(_columns_of_one, text))
+
+
+def _columns_of_one(character: str) -> int:
+    if unicodedata.category(character) in _JOINING:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in _WIDE else 1
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much of a text as takes at most so many columns."""
+    if text.isascii():
+        return text[: max(room, 0)]
+    used = 0
+    for index, character in enumerate(text):
+        used += _columns_of_one(character)
+        if used > room:
+            return text[:index]
+    return text
+
+
+def _shortened(text: str, room: int) -> str:
     """The text without its middle."""
-    if len(text) <= length:
+    if _columns(text) <= room:
         return text
-    begin = (length - 1) // 2
-    return f"{text[:begin]}…{text[begin + 1 - length :]}"
+    begin = (room - 1) // 2
+    end = _beginning(text[::-1], room - 1 - begin)[::-1]
+    return f"{_beginning(text, begin)}…{end}"
 
 
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    return text if _columns(text) <= room else f"{_beginning(text, room - 1)}…"
 
 
 def _shown(value: Any) -> str:

@@ -23,7 +23,7 @@ def block() -> str:
     first = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
     assert first is not None
     lines = first[1].splitlines()
-    installs = [line for line in lines if line.startswith(("pip install ", "npm install "))]
+    installs = [line for line in lines if "pip install " in line or line.startswith("npm install ")]
     assert len(installs) == 3
     return "\n".join(line for line in lines if line not in installs)
 
@@ -35,6 +35,10 @@ def test_every_client_answers(gateway: Process, tmp_path: Path) -> None:
     work.mkdir()
     for name, path in (("claude", clients.CLAUDE_CODE), ("codex", clients.CODEX)):
         (programs / name).symlink_to(path)
+    python = work / "hello" / "bin" / "python"  # has the package already
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     script = work / "commands.sh"
     script.write_text(block())
     variables = clients.environment(tmp_path)

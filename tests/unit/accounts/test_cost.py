@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.accounts.charge import Call, Charge, charge, price_id
+from modelmux.accounts.charge import Call, Charge, charge
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.price_id import price_id
 from modelmux.catalog.prices import NANO, LongPrompt, Price, PriceList, Rates, builtin_prices
 from modelmux.wire.anthropic import CacheCreation, OutputTokensDetails, ServerToolUse, Usage
 

@@ -79,12 +79,12 @@ def test_wrong_usage_is_2_in_the_same_style(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "corrected"),
     [
-        ("--config X config validate", "config validate --config X"),
-        ("--config 'a b' --set server.port=1 doctor --json", "doctor --config 'a b' --set server.port=1 --json"),
-        ("--config config config path --config config", "config path --config config --config config"),
+        ("--config X config validate", "config validate --config …"),
+        ("--config 'a b' --set server.port=1 doctor --json", "doctor --config … --set …"),
+        ("--config config config path --config config", "config path --config …"),
         ("--live doctor", "doctor --live"),
-        ("--url http://gateway chat Hi --direct", "chat --url http://gateway Hi --direct"),
-        ("config --config X validate", "config validate --config X"),
+        ("--url http://gateway chat Hi --direct", "chat --url …"),
+        ("config --config X validate", "config validate --config …"),
         ("service --user status", "service status --user"),
     ],
 )
@@ -95,6 +95,15 @@ def test_options_before_the_command_are_answered_with_the_corrected_line(
     assert result.code == 2
     assert "before the command" in result.stderr
     assert result.stderr.endswith(f"hint: Options follow the command: modelmux {corrected}\n")
+
+
+@pytest.mark.parametrize("options", ["--api-key sk-canary", "--api-key=sk-canary", "--api-key -sk-canary", "-mcanary"])
+def test_a_value_of_such_an_option_may_be_a_secret(options: str, tmp_path: Path) -> None:
+    result = run(*options.split(), "chat", "canary", "--api-key", "canary", home=tmp_path)
+    name = "--model" if options.startswith("-m") else "--api-key"
+    assert result.stderr == (
+        f"error: `{name}` comes before the command\nhint: Options follow the command: modelmux chat {name} …\n"
+    )
 
 
 def test_options_that_the_command_does_not_have_are_not_moved_behind_it(tmp_path: Path) -> None:

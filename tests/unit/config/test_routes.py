@@ -87,7 +87,8 @@ def test_where_a_name_is_served(
 
 WRONG: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
     ("nothing", {}, [], ["no model can be served: no Google Cloud project and location are set"]),
-    ("no location", {"project": "p"}, [], ["no model can be served: no Google Cloud project and location are set"]),
+    ("no location", {"project": "p"}, [], ["no model can be served: no location is set"]),
+    ("no project", {"location": "global"}, [], ["no model can be served: no Google Cloud project is set"]),
     ("no project and no location", {}, [model()],
      ["vertex.models 'fast': no Google Cloud project is set", "vertex.models 'fast': no location is set"]),
     ("a region without the model", {"project": "p"},

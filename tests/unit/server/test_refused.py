@@ -101,6 +101,26 @@ async def test_the_number_is_logged_also_if_the_flood_just_ends() -> None:
     assert log.warnings[10][1] == {"message": "1 more refused request was not logged", "dropped": 1}
 
 
+def test_an_event_loop_that_has_ended_does_not_keep_the_number_from_the_log() -> None:
+    log, clock = Lines(), Clock()
+    refused = RefusedRequests(log, clock)
+
+    async def flood() -> None:
+        for _ in range(11):
+            refused.note(refusal())
+
+    async def wait_for_the_number() -> None:
+        await flood()
+        async with asyncio.timeout(20):
+            while "dropped" not in log.warnings[-1][1]:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.005)
+
+    asyncio.run(flood())
+    clock.advance(0.99)
+    asyncio.run(wait_for_the_number())
+    assert log.warnings[-1][1] == {"message": "12 more refused requests were not logged", "dropped": 12}
+
+
 async def test_the_end_of_the_process_does_not_lose_the_number() -> None:
     log = Lines()
     refused = RefusedRequests(log, Clock())

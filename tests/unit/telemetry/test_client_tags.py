@@ -24,3 +24,16 @@ def test_values_are_short_and_printable() -> None:
 def test_values_have_no_secret_also_where_they_are_cut() -> None:
     headers = [(b"user-agent", b"tool/1 (key sk-secret)"), (b"x-claude-code-session-id", b"x" * 119 + b":sk-secret")]
     assert client_tags(headers) == {"user_agent": "tool/1 (key -)", "session_id": "x" * 119 + ":"}
+
+
+def test_a_value_that_is_cut_shows_no_beginning_of_a_secret() -> None:
+    long = b"sk-" + b"x" * 460 + b" AKIAIOSFODNN7EXAMPLE"
+    assert client_tags([(b"user-agent", long)]) == {"user_agent": "- "}
+    assert client_tags([(b"user-agent", b"sk-" + b"x" * 457 + b" 0123456789abcdefghi")]) == {
+        "user_agent": "- 0123456789abcdefghi"
+    }, "a value that is not cut keeps its last word"
+
+
+def test_what_else_is_secret_is_up_to_the_caller() -> None:
+    tags = client_tags([(b"user-agent", b"curl/8 team-key")], lambda text: text.replace("team-key", "-"))
+    assert tags == {"user_agent": "curl/8 -"}

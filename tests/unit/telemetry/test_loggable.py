@@ -46,6 +46,9 @@ def test_words(text: str | None, shown: str) -> None:
         ("/sk-modelmux-key/v1/chat", "/-/v1/chat"),
         ("/v1/projects//secret-42/x", "/v1/projects//-/x"),
         ("/" + "x" * 60 + "/ya29.secret", "/" + "x" * 60 + "/-"),
+        ("/" + "A1" * 100 + "/sk-" + "x" * 99, "/" + "A1" * 31 + "A"),
+        ("/sk-" + "x" * 240 + "/AKIAIOSFODNN7EXAMPLE", "/-/"),
+        ("/sk-" + "x" * 300 + "/a", "/"),
         ("", ""),
     ],
 )
@@ -68,3 +71,12 @@ def test_paths(path: str, shown: str) -> None:
 )
 def test_the_first_word_of_a_header(header: bytes, shown: str) -> None:
     assert first_word(header) == shown
+
+
+def test_what_else_is_secret_is_up_to_the_caller() -> None:
+    def redact(text: str) -> str:
+        return text.replace("team-key", "-")
+
+    assert loggable_word("team-key", redact) == "-"
+    assert loggable_path("/team-key/v1", redact) == "/-/v1"
+    assert first_word(b"x/team-key y", redact) == "x/-"

@@ -130,12 +130,34 @@ def test_a_refused_request_fits_the_terminal_and_its_ends_can_be_recognised(
 def test_the_other_line_of_a_refused_request_is_not_shown_but_written(tmp_path: Path) -> None:
     out = Terminal()
     log = make_log("info", "console", out, directory=tmp_path)
-    log.info("request", **REQUEST, refused=True)
+    log.info("request", **REQUEST | {"attempts": 0}, refused=True)
     assert out.getvalue() == ""
     log.warning("request_refused", message="231 more refused requests were not logged", dropped=231)
     assert re.sub(r"\x1b\[\d*m", "", out.getvalue())[9:] == "refused: 231 more refused requests were not logged\n"
     (file,) = tmp_path.iterdir()
     assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["request", "request_refused"]
+
+
+def test_a_refused_request_with_an_attempt_before_has_both_lines() -> None:
+    fields = REQUEST | {"status": 503, "code": "overloaded", "attempts": 2, "refused": True}
+    assert shown("request", **fields).startswith("request 503 overloaded  claude-sonnet-4-6  2 attempts  1.23 s")
+
+
+def columns(text: str) -> int:
+    return sum(2 if "\u4e00" <= c <= "\u9fff" else 0 if c == "\u0301" else 1 for c in text)
+
+
+@pytest.mark.parametrize("sign", ["\u6587", "e\u0301", "a\u6587"], ids=["wide", "joining", "mixed"])
+def test_a_line_fits_the_terminal_whatever_columns_its_characters_take(sign: str) -> None:
+    room = 80 - len("12:00:00 ")
+    line = shown("request", **REQUEST | {"route": sign * 100})
+    assert line.endswith("…")
+    assert room - 1 <= columns(line) <= room
+    line = shown("request_refused", "warning", **REFUSED | {"path": "/" + sign * 20, "user_agent": "curl/8"})
+    assert columns(line) <= room
+    assert "…" in line or sign == "e\u0301"
+    whole = shown("request", **REQUEST | {"route": sign * 10})
+    assert sign * 10 in whole
 
 
 def test_a_request_without_fields_has_a_line() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.wire.redaction import redacted
+from modelmux.wire.redaction import REDACTED, beginning, redacted, redaction_of
 
 _KEY = st.text(string.ascii_letters + string.digits + "-_", min_size=16, max_size=60)
 _PROJECT = st.from_regex(r"[a-z][a-z0-9]{5,20}-[0-9]{2,6}", fullmatch=True)
-_SLASH = st.sampled_from(["/", "//", "%2F", "%2f", "%252F", "/%2F", "/./", "/../"])
+_SLASH = st.sampled_from(["/", "//", "%2F", "%2f", "%252F", "/%2F", "/./", "/../", "/%2E/", "\\", ":", "%5C", "%3A"])
 _TOKENS = st.builds(
     str.__add__, st.sampled_from(["sk-", "SK-", "sk-proj-", "sk-ant-api03-", "AIza", "ya29.", "AQ.A"]), _KEY
 )
@@ -29,6 +29,10 @@ ORDINARY = [
     "/v1/chat/completions", "/v1/projects", "/v1/projects/", "/v1//0abc", "maya29.jpg", "sk-", "AIza",
     "req_0123456789abcdef",
     "0b5f0f5a-9d0e-4a1c-8f6e-1b2c3d4e5f60", "/v1/task-lists/12",
+    "task-0123456789abcdef0123456789abcdef", "disk-9f86d081884c7d65", "TASK-01HXYZ0123456789ABCD", "/docs/sk-learn",
+    "sk-learn/1.5", "monkeyJungleBook2016edition", "/my-projects/foo", "my_projects:foo", "subprojects/foo",
+    "risk_live_0123456789", "asia-northeast1", "Basic Authentication", "basic:claude-opus-4-8", "basic:assistant",
+    "BasicClient/1.0", "100%25", "%zz", "%", "caf%C3%A9", "xoxo-1", "r8_x",
 ]  # fmt: skip
 
 
@@ -69,6 +73,31 @@ def test_ordinary_texts_stay_together(texts: list[str], separator: str) -> None:
         ("projects/-/x", "projects/-/x"),
         ("projects/a-1/projects/b-2", "projects/-/projects/-"),
         ("sk-one1/sk-two2", "-/-"),
+        ("sk_live_abcdefgh12", "-"),
+        ("x=sk_test_abcdefgh12&y", "x=-&y"),
+        ("AKIAIOSFODNN7EXAMPLE", "-"),
+        ("keyASIAIOSFODNN7EXAMPLE/x", "key-/x"),
+        ("xoxb-123456789012-abc", "-"),
+        ("xoxp-123456789012", "-"),
+        ("ghr_abcdefghijklmnop12", "-"),
+        ("glpat-abcdEFGH1234", "-"),
+        ("r8_abcdefghijklmnop12", "-"),
+        ("Basic:dXNlcjpwYXNz", "Basic:-"),
+        ("Basic dXNlcjpwYXNzd29yZA== x", "Basic - x"),
+        ("Basic%3AdXNlcjpwYXNz", "Basic%3A-"),
+        ("ya29%2Ea0AfH6", "-"),
+        ("1%2F%2F0gabcdefgh-x", "-"),
+        ("%73k-ant-api03", "-"),
+        ("%2573k%252Dant-api03", "-"),
+        ("a%20sk-one1%20b", "a%20-%20b"),
+        ("%41KIAIOSFODNN7EXAMPLE", "-"),
+        ("tokeneyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln", "token-"),
+        ("projects\\secret-42\\x", "projects\\-\\x"),
+        ("projects:secret-42", "projects:-"),
+        ("projects/secret/x", "projects/-/x"),
+        ("my-projects/secret-42/x", "my-projects/-/x"),
+        ("projects/%2E/secret-42/x", "projects/%2E/-/x"),
+        ("pr%6Fjects/secret-42/x", "pr%6Fjects/-/x"),
     ],
 )
 def test_secrets_go_and_the_rest_stays(text: str, shown: str) -> None:
@@ -90,7 +119,12 @@ def test_inside_of_a_word_what_looks_random_is_a_key(before: str, prefix: str, k
     assert redacted(before + prefix + key) == f"{before}-"
 
 
-@given(_BEFORE, _SLASH, _PROJECT, st.sampled_from(["", "/locations/eu", "%2Flocations%2Feu"]))
+@given(
+    _BEFORE.filter(lambda before: not before.endswith(("_", "-"))),
+    _SLASH,
+    _PROJECT,
+    st.sampled_from(["", "/locations/eu", "%2Flocations%2Feu"]),
+)
 def test_no_project_survives(before: str, slash: str, project: str, after: str) -> None:
     shown = redacted(f"{before}projects{slash}{project}{after}")
     assert project not in shown
@@ -100,3 +134,43 @@ def test_no_project_survives(before: str, slash: str, project: str, after: str) 
 @given(st.text(max_size=300))
 def test_any_text_is_read_and_read_twice_alike(text: str) -> None:
     assert redacted(redacted(text)) == redacted(text)
+
+
+@given(st.text("sk-eyJ.1/%25273projectsAIza29: aB", max_size=60))
+def test_a_redacted_text_has_nothing_left_to_redact(text: str) -> None:
+    assert redacted(redacted(text)) == redacted(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "shown"),
+    [
+        ("one two", 7, "one two"),
+        ("one two", 6, "one "),
+        ("/one/two", 7, "/one/"),
+        ("one two ", 4, "one "),
+        ("onetwo", 4, REDACTED),
+    ],
+)
+def test_a_text_that_is_cut_loses_its_last_word(text: str, length: int, shown: str) -> None:
+    assert beginning(text, length) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("team-key-0001", "-"),
+        ("xteam-key-0001y", "x-y"),
+        ("/team-key-0001-longer/x", "/-/x"),
+        ("te%61m%2Dkey-0001%20x", "-%20x"),
+        ("schl\u00fcssel", "-"),
+        ("schl\u00fcssel".encode().decode("latin-1"), "-"),
+        ("sk-other team-key-0001", "- -"),
+        ("team/sk-0001/x", "-/x"),
+        ("short", "short"),
+        ("team-key-0002", "team-key-0002"),
+    ],
+)
+def test_known_keys_go_whatever_their_shape(text: str, shown: str) -> None:
+    keys = ["team-key-0001", "team-key-0001-longer", "schl\u00fcssel", "team/sk-0001", "short", " "]
+    assert redaction_of(keys)(text) == shown
+    assert redaction_of([])("/v1/team-key-0001 sk-x") == "/v1/team-key-0001 -"

@@ -15,9 +15,12 @@ import click
 
 from modelmux.cli.chat.conversation import ChatError, Conversation, ReplyInfo
 from modelmux.cli.chat.direct import direct_gateway
+from modelmux.cli.connect.client_key import choose_key
+from modelmux.cli.connect.gateway_url import BadUrl, parse_url
+from modelmux.cli.connect.render import KEY_VARIABLE
 from modelmux.cli.exit import INTERRUPTED, USAGE
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.cli.sanitize import one_line, strip_controls
 from modelmux.config import Config, ConfigError, load_all
 from modelmux.process.listen import ListenError
@@ -38,7 +41,7 @@ _HELP = """\
 @click.option("-s", "--system", help="Instructions for the model.")
 @click.option("--direct", is_flag=True, help="Start a gateway in this process instead of using a running one.")
 @click.option("--url", help="URL of a gateway, instead of the configured host and port.")
-@click.option("--api-key", help="Key for the gateway; by default the first one in the configuration.")
+@click.option("--api-key", help=f"Key for the gateway; by default ${KEY_VARIABLE}, then the configured one.")
 @click.option("-v", "--verbose", is_flag=True, help="Also print token usage and notices.")
 @config_options
 def chat(
@@ -61,16 +64,17 @@ def chat(
         message = sys.stdin.read()
     if message is not None and not message.strip():
         exit_with_error(["the message is empty"], 'Pass a message: modelmux chat "Hello!"', code=USAGE)
+    address = _address(url) if url else None
     config = None if url else read_config(config_path, overrides).config
     ca_file = config.tls.ca_file if config else _ca_file(config_path, overrides)
     load_dotenv_into_environment()
-    key = api_key or (config.server.api_keys[0].reveal() if config and config.server.api_keys else None)
+    key = None if direct else _key(api_key, config)
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         if direct:
-            url, key = _start_gateway(config or Config(), stack)
+            address, key = _start_gateway(config or Config(), stack)
         pool = stack.enter_context(_pool(runner, None if direct else ca_file, proxies=not direct))
         try:
-            conversation = Conversation(pool, url or _url_of(config or Config()), system=system, key=key)
+            conversation = Conversation(pool, address or _url_of(config or Config()), system=system, key=key)
             conversation.model = model or runner.run(_first_model(conversation))
         except ValueError as error:
             exit_with_error([str(error)], "The URL of a gateway looks like http://127.0.0.1:3000.")
@@ -83,6 +87,25 @@ def chat(
             _send(runner, conversation, message, verbose)
         except ChatError as error:
             exit_with_error([one_line(error.message)], error.hint)
+
+
+def _address(url: str) -> str:
+    try:
+        return parse_url(url).root
+    except BadUrl as error:
+        exit_with_error([error.problem], error.hint)
+
+
+def _key(option: str | None, config: Config | None) -> str | None:
+    """:param config: None for a gateway that is named by its URL."""
+    configured = config.server.api_keys if config is not None else []
+    variable = os.environ.get(KEY_VARIABLE)
+    chosen = choose_key(option, variable, configured, is_here=config is not None, exported=bool(variable))
+    if chosen.is_stale:
+        problem = f"{KEY_VARIABLE} is set, but not to one of server.api_keys, so the first of them is used"
+        warn([f"{problem}: unset it, or set it to one of them"])
+    key = chosen.accepted if chosen.is_stale else chosen.key
+    return key.reveal() if key is not None else None
 
 
 def _start_gateway(config: Config, stack: contextlib.ExitStack) -> tuple[str, str]:

@@ -22,6 +22,8 @@ _TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=600.0, idle=300.0)
 #: Size limit of a response that is not a stream: errors and the list of models.
 _MAX_BODY: Final = 4 * 1024 * 1024
 
+_MODELS_HINT: Final = "`modelmux models` lists the models that are served."
+
 #: Called with each piece of an answer.
 Show = Callable[[Literal["text", "reasoning"], str], None]
 
@@ -178,12 +180,16 @@ def _read_chunk(data: bytes, info: ReplyInfo, show: Show) -> None:
 
 def _error_of(status: int, body: bytes, url: str) -> ChatError:
     try:
-        message = _message(json.loads(body)["error"])
+        error = json.loads(body)["error"]
+        message = _message(error)
     except (ValueError, LookupError, TypeError):
         return ChatError(f"{url} responded with status {status}", "Is it a gateway? Its URL may need another path.")
     if status == 401:
-        return ChatError(message, "Pass a key for the gateway with --api-key.")
-    return ChatError(message, "`modelmux models` lists the models that are served." if status == 404 else None)
+        return ChatError(message, "Pass a key for the gateway with --api-key, or in $MODELMUX_KEY.")
+    if status == 404:
+        is_model = isinstance(error, dict) and error.get("code") == "model_not_found"
+        return ChatError(message, _MODELS_HINT if is_model else f"Check the URL of the gateway, {url}.")
+    return ChatError(message)
 
 
 def _message(error: Any) -> str:

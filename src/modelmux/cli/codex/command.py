@@ -11,7 +11,7 @@ from modelmux.cli.codex.catalog import codex_catalog
 from modelmux.cli.config.atomic_write import write_private_file
 from modelmux.cli.connect.served import served_names
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
+from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
 from modelmux.config.home import expand_user
 
 
@@ -39,8 +39,13 @@ def _write(path: Path, catalog: dict[str, Any]) -> None:
     try:
         backup = write_private_file(path, json.dumps(catalog, indent=2, ensure_ascii=False) + "\n", replace=True)
     except OSError as error:
-        exit_with_error([f"{path}: cannot be written: {error.strerror}"], "Check the permissions of its directory.")
+        problem = f"{printable(path)}: cannot be written: {error.strerror}"
+        exit_with_error([problem], "Check the permissions of its directory.")
     if backup is not None:
-        click.echo(f"kept the old file as {backup}")
-    click.echo(f"wrote {path}, with {len(catalog['models'])} models")
-    print_lines("hint", [f"in Codex's config.toml: model_catalog_json = {json.dumps(str(path.absolute()))}"], "cyan")
+        click.echo(f"kept the old file as {printable(backup)}")
+    click.echo(f"wrote {printable(path)}, with {len(catalog['models'])} models")
+    full = str(path.absolute())
+    hint = f"in Codex's config.toml: model_catalog_json = {json.dumps(full, ensure_ascii=False)}"
+    if printable(full) != full:
+        hint = "Codex's config.toml cannot name this file, because its path is not UTF-8: write it to another one"
+    print_lines("hint", [hint], "cyan")

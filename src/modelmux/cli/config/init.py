@@ -93,9 +93,16 @@ def init(
     if generate_api_key or (ask and api_key is None and prompts.ask_for_key()):
         answers.api_key = new_key()
     _write(target, answers, replace=replace)
-    if answers.api_key and answers.api_key != api_key:
-        click.echo(f"API key for your clients: {answers.api_key}")
+    _print_key(answers.api_key, api_key)
     click.echo(f"next: {share_with_service(target) if system else _NEXT}")
+
+
+def _print_key(key: str | None, own: str | None) -> None:
+    """:param own: the key that the user has passed, who knows it."""
+    if not key:
+        click.echo("clients need no key, so only this machine can connect; --generate-api-key makes one")
+    elif key != own:
+        click.echo(f"API key for your clients: {key}")
 
 
 def _default_file() -> Path:

@@ -189,7 +189,10 @@ def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: boo
     setup = render(entry, gateway.url, names, key, path)
     if gateway.key.is_stale:
         warn([_stale("the first of them is printed instead" if key else "unset it, or set it to one of them")])
-    notes = [*_key_notes(gateway, setup, key), *_client_notes(entry, path), *_file_notes(entry)]
+    printed = setup  # of variables, the file is not printed as well
+    if entry.file is not None and entry.file.environment_key and not as_json:
+        printed = msgspec.structs.replace(setup, content="")
+    notes = [*_key_notes(gateway, printed, key), *_client_notes(entry, path), *_file_notes(entry)]
     if as_json:
         print_json({
             "client": entry.name, "mode": entry.api, "title": entry.title, "url": gateway.url.root,
@@ -224,7 +227,10 @@ def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[
 
 def _client_notes(entry: Client, path: str) -> list[str]:
     directory = str(Path(path).parent)
-    return filled_notes(entry, directory if path.startswith("~") else shlex.quote(directory))
+    shown = directory if path.startswith("~") else shlex.quote(directory)
+    here = location(entry.file, os.environ).parent if entry.file is not None else None
+    files = {name for name in entry.notes_if_absent if here is not None and (here / name).exists()}
+    return filled_notes(entry, shown, {name for name, value in os.environ.items() if value}, files)
 
 
 def _file_notes(entry: Client) -> list[str]:
@@ -236,14 +242,15 @@ def _file_notes(entry: Client) -> list[str]:
 
 
 def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) -> None:
-    file, chosen = writable_file(entry), gateway.key
+    chosen = gateway.key
+    if chosen.is_stale and entry.file is not None and not entry.file.secret:
+        warn([_stale("set it to one of them before you start the client")])
+    file = writable_file(entry)
     if chosen.is_stale and file.secret:
         exit_with_error(
             [f"{KEY_VARIABLE} is set, but not to one of server.api_keys; nothing was written"],
             f"`unset {KEY_VARIABLE}` writes the configured key; --api-key KEY writes another one.",
         )
-    if chosen.is_stale:
-        warn([_stale("set it to one of them before you start the client")])
     offered = chosen.key.reveal() if chosen.key is not None else None
     key = NO_KEY if offered is None and gateway.needs_key is False else offered
     if key is None and file.secret:

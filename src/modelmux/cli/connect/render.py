@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 import yaml
@@ -122,12 +122,19 @@ def _in_quotes(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def filled_notes(client: Client, directory: str) -> list[str]:
+def filled_notes(client: Client, directory: str, variables: Container[str], files: Container[str]) -> list[str]:
     """The notes of a client.
 
     :param directory: of its settings file, as a shell takes it.
+    :param variables: that are set.
+    :param files: that are in the directory.
     """
-    return [_fill(note, {"directory": directory}) for note in client.notes]
+    notes = [
+        *(note for name, note in client.notes_if_absent.items() if name not in files),
+        *(note for name, note in client.notes_if_set.items() if name in variables),
+        *client.notes,
+    ]
+    return [_fill(note, {"directory": directory}) for note in notes]
 
 
 def parsed_content(setup: Setup, file: SettingsFile) -> Any:

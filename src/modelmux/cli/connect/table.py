@@ -45,6 +45,8 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param page: of ``docs/clients``.
     :param query: what the client adds to the path of the Messages API.
+    :param notes_if_set: variable -> a note for those who have set it.
+    :param notes_if_absent: file in the directory of the settings file -> a note for those who lack it.
     :param public: whether the client's requests come from servers on the internet.
     """
 
@@ -63,6 +65,8 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str] = {}
     file: SettingsFile | None = None
     notes: tuple[str, ...] = ()
+    notes_if_set: dict[str, str] = {}
+    notes_if_absent: dict[str, str] = {}
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):

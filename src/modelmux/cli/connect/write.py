@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,11 +43,28 @@ def writable_file(client: Client) -> SettingsFile:
             f"Without --write, `modelmux connect {client.name}` prints what to set.",
         )
     if file.write:
+        _exit_if_absent(client, file)
         exit_with_error(
             [f"{shown_location(file, os.environ)} is not written: {file.write}"],
             f"Without --write, `modelmux connect {client.name}` prints what to add to it.",
         )
     return file
+
+
+def _exit_if_absent(client: Client, file: SettingsFile) -> None:
+    """Exit if the file is one that ``--write`` cannot change, and there is none to change."""
+    path, command = location(file, os.environ), f"modelmux connect {client.name}"
+    if not path.is_absolute() or path.exists():
+        return
+    hint = f"Without --write, `{command}` prints what it has to contain."
+    if file.format == "toml":  # what is printed is a whole file
+        shown = shown_location(file, os.environ)
+        folder, target = (
+            text if text.startswith("~") else shlex.quote(text) for text in (str(Path(shown).parent), shown)
+        )
+        first = "" if path.parent.is_dir() else f"mkdir -p {folder} && "
+        hint = f"`{first}{command} > {target}` creates it."
+    exit_with_error([f"{shown_location(file, os.environ)} does not exist, and --write does not create it"], hint)
 
 
 def location(file: SettingsFile, environment: Mapping[str, str]) -> Path:

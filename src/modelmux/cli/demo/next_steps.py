@@ -31,21 +31,29 @@ def print_next_steps(console: Console, url: str, program: Program) -> None:
         f'print(client.responses.create(model="{MODEL}", input="Hello!").output_text)',
     ):
         _line(console, line)
+    _print_program(console, program)
     console.print(
         "Other clients, in another terminal, after `export MODELMUX_KEY=unused`:", style="bold", soft_wrap=True
     )
-    for line in client_lines(url, program, console.width):
+    for line in (chat_line(url, program), *client_lines(url, program, console.width)):
         _line(console, line)
-    _print_program(console, program)
     console.print("Press Ctrl-C to stop.", style="dim")
+
+
+def chat_line(url: str, program: Program) -> str:
+    """The command that talks to a model through this gateway."""
+    return f'{program.command} chat{_url_option(url)} "Hello!"'
+
+
+def _url_option(url: str) -> str:
+    return "" if url.endswith(_USUAL_PORT) else f" --url {url}"
 
 
 def client_lines(url: str, program: Program, width: int) -> list[str]:
     """For each client of ``modelmux connect``, the command that prints its settings; and its title, if all of them fit
     into the width."""
     table = clients()
-    option = "" if url.endswith(_USUAL_PORT) else f" --url {url}"
-    commands = {name: f"{program.command} connect {name}{option}" for name in table.names}
+    commands = {name: f"{program.command} connect {name}{_url_option(url)}" for name in table.names}
     longest = max(map(len, commands.values()))
     titled = [f"{command:<{longest}}  # {table.modes(name)[0].title}" for name, command in commands.items()]
     return titled if max(map(len, titled)) <= width else list(commands.values())

@@ -76,5 +76,5 @@ def _source(loaded: Loaded, environment: Mapping[str, str]) -> str:
         if getattr(loaded.config.auth, name) is not None:
             return f"auth.{name} ({loaded.origin(('auth', name))})"
     if environment.get("GCE_METADATA_HOST"):
-        return "Application Default Credentials; GCE_METADATA_HOST is the metadata server"
-    return "Application Default Credentials: gcloud's file, else the metadata server of Google Cloud"
+        return "would be Application Default Credentials; GCE_METADATA_HOST is the metadata server"
+    return "would be Application Default Credentials: gcloud's file, else the metadata server of Google Cloud"

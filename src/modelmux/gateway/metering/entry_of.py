@@ -16,9 +16,10 @@ from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.catalog.prices import PriceList
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.token_estimate import estimate_tokens
-from modelmux.telemetry.loggable import loggable_word
+from modelmux.telemetry.loggable import first_word, loggable_word
 from modelmux.telemetry.observers import result_label
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.wire.http import find_header, find_raw_header
 
 #: Characters of a name that a client chose.
 MAX_NAME: Final = 256
@@ -31,12 +32,14 @@ class Rules(Struct, frozen=True, kw_only=True):
     :param keys: owner of a caller, see ``Caller`` -> id of the key. An owner that is missing is its own id.
     :param end_user_headers: names of headers in lower case that name the end user, in order of precedence.
     :param end_user_form: what is stored of an end user's name.
+    :param redact: removes secrets from what clients chose.
     """
 
     prices: PriceList
     keys: Mapping[str, str] = {}
     end_user_headers: Sequence[bytes] = ()
     end_user_form: Callable[[str], str]
+    redact: Callable[[str], str]
 
 
 def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
@@ -49,16 +52,18 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     counts, cost, price = _total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
+    tags = tags_of(find_header(record.headers, b"x-modelmux-tags"), record.metadata)
+    agent = find_raw_header(record.headers, b"user-agent")
     first = record.time_to_first_token
     return Entry(
         id=id,
         at=at,
         key=rules.keys.get(record.owner, record.owner),
-        end_user=None if end_user is None else rules.end_user_form(end_user),
-        tags=tags_of(_header(record, b"x-modelmux-tags"), record.metadata),
+        end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
+        tags=tuple((name, rules.redact(value)) for name, value in tags),
         dialect=record.dialect,
         operation=record.operation,
-        requested=None if record.requested_model is None else loggable_word(record.requested_model),
+        requested=None if record.requested_model is None else loggable_word(record.requested_model, rules.redact),
         route=record.route,
         model=None if last is None else last.card.id,
         location=None if last is None else last.location or None,
@@ -76,9 +81,9 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         first_content=None if first is None else round(first * _MICRO),
         request_bytes=record.request_bytes,
         response_bytes=record.response_bytes,
-        client_request_id=record.request_id[:MAX_NAME],
+        client_request_id=rules.redact(record.request_id[:MAX_NAME]),
         upstream_id=(record.upstream_request_id or "")[:MAX_NAME] or None,
-        agent=_agent(record),
+        agent=None if agent is None else first_word(agent, rules.redact),
     )
 
 
@@ -117,13 +122,3 @@ def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | N
 def _attempt_entry(attempt: AttemptRecord, charge: Charge) -> AttemptEntry:
     result = "ok" if attempt.error is None else result_label(attempt.error)
     return AttemptEntry(attempt.deployment, result, charge.counts if charge.counts != TokenCounts() else None)
-
-
-def _header(record: ExchangeRecord, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for header, value in record.headers if header == name), None)
-
-
-def _agent(record: ExchangeRecord) -> str | None:
-    """The first word of the client's user agent."""
-    words = (_header(record, b"user-agent") or "").split(maxsplit=1)
-    return loggable_word(words[0]) if words else None

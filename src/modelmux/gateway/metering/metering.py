@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from modelmux.accounts.uuid7 import Uuid7s
@@ -45,15 +45,17 @@ class Metering:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
 
-    def observer(self, config: Config, key: bytes) -> LedgerObserver:
+    def observer(self, config: Config, redact: Callable[[str], str], key: bytes) -> LedgerObserver:
         """The observer of requests that one configuration serves.
 
+        :param redact: removes secrets from what clients chose.
         :param key: a secret of this gateway, for the hashes of end users.
         """
         rules = Rules(
             prices=config.build_prices(),
             keys=static_keys(config),
             end_user_headers=tuple(name.lower().encode("latin-1") for name in config.accounts.end_user_headers),
+            redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
         return LedgerObserver(self.writer, rules, self._runtime, self._ids)

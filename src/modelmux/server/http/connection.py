@@ -21,7 +21,7 @@ from modelmux.errors import GatewayDraining, GatewayError, HeadTooLarge, Invalid
 from modelmux.server.http.head import read_so_far, read_target, without_upgrade
 from modelmux.server.http.limits import ConnectionLimits, ShutdownPhase
 from modelmux.server.http.request import HttpRequest, error_response
-from modelmux.server.refused import report_error
+from modelmux.server.refused import log_refused, report_error
 from modelmux.server.responses import Receive, Scope, Send, send_error
 
 _NEVER: Final = float("inf")
@@ -310,15 +310,17 @@ class HttpConnection(asyncio.Protocol):
         self._closed_for_input, self._deadline = True, _NEVER
         incoming, self._incoming = self._incoming, None
         active = self._active
+        method = self._parser.get_method() if self._url else b""
+        known = {"client": self._client, "headers": self._headers, **read_so_far(method, self._url)}
+        refused = incoming.scope if incoming is not None else known
         if active is not None and active is not incoming:
+            log_refused(self.app, error, refused)  # an error that is not sent is not counted
             active.keep_alive = False
             self._queue.clear()
         elif active is not None and active.started:
             self.transport.close()
         else:
-            method = self._parser.get_method() if self._url else b""
-            known = {"client": self._client, "headers": self._headers, **read_so_far(method, self._url)}
-            self.count_error(error, incoming.scope if incoming is not None else known)
+            self.count_error(error, refused)
             self.transport.write(error_response(error, self.state.default_headers))
             self._linger()
             if active is not None:

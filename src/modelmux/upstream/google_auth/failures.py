@@ -26,17 +26,25 @@ _SET_UP = (
     "See docs/google-setup.md."
 )
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)|[A-Za-z0-9_\-+/=]{20,}", re.DOTALL)
-_IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+@[^\s@\"'<>]+")
-#: A word of the path of a page, and a page of Google's: people should read where to find a remedy. What is random has
-#: longer words, or other characters.
+_IDENTITY = re.compile(r"//[^/@\s]+@|[^\s@\"'<>]+(?:@[^\s@\"'<>]+)+")
+#: A word of the path of a page, and a page of Google's documentation: people should read where to find a remedy. What
+#: is random has longer words, or other characters.
 _WORD = r"(?:[a-z]{1,19}[0-9]{0,8}|[0-9]{1,8})"
 _PAGE = (
-    r"https://(?:[a-z0-9-]+\.)*(?:google\.com|google\.dev|goo\.gle)"
+    r"https://(?:(?:docs\.cloud|developers|support)\.google\.com|cloud\.google\.com/(?:[a-z-]{1,19}/){0,2}docs)"
     rf"(?:[/#]{_WORD}(?:[._~-]{_WORD})*)*/?(?=\.?(?:[\s),;:'\"<>\]?]|$))"
 )
-_PAGE_OR_SECRET = re.compile(rf"(?P<page>{_PAGE})|{_SECRET.pattern}", re.DOTALL)
+#: The rest of a URL, without the punctuation after it.
+_END_OF_URL = r"[^\s\"<>]*[^\s\"<>)\].,;:']"
+_URL_OR_SECRET = re.compile(
+    rf"(?P<page>{_PAGE})(?:\?{_END_OF_URL})?|(?P<host>(?i:https?)://[^\s/?#\"<>]+)[/?#]{_END_OF_URL}|{_SECRET.pattern}",
+    re.DOTALL,
+)
 _SLUG = re.compile(r"[a-zA-Z_]{1,40}")
+_REDACTED = "[redacted]"
 _MAX_DETAIL = 300
+#: Characters of a text that are looked at: the work for one without spaces grows with the square of its length.
+_MAX_READ = 2048
 
 
 class FailureCause(StrEnum):
@@ -242,11 +250,21 @@ class CredentialProblem(Exception):
 def scrub(text: str) -> str:
     """The text without anything that could be a key, a token, an address or a user name; at most 300 characters.
 
-    Redacts any run of 20 characters of the base64 alphabets, which includes long paths but those of Google's pages.
+    Redacts any run of 20 characters of the base64 alphabets, which includes long paths, and of a URL what follows its
+    host. Only pages of Google's documentation are left, without their query.
     """
-    clean = _PAGE_OR_SECRET.sub(lambda match: match["page"] or "[redacted]", _IDENTITY.sub("[redacted]", text))
-    clean = redacted(clean)
+    if len(text) > _MAX_READ:
+        text = text[:_MAX_READ].rpartition(" ")[0]  # a word that is cut could not be recognised
+    clean = redacted(_URL_OR_SECRET.sub(_scrubbed, _IDENTITY.sub(_REDACTED, text)))
     return clean.replace("\n", " ")[:_MAX_DETAIL]
+
+
+def _scrubbed(match: re.Match[str]) -> str:
+    """What is left of a URL or a secret."""
+    page, host = match["page"], match["host"]
+    if page is not None:
+        return str(page) if match.end() == match.end("page") else f"{page}?{_REDACTED}"
+    return _REDACTED if host is None else f"{_SECRET.sub(_REDACTED, host)}/{_REDACTED}"
 
 
 def classify(exc: Exception, kind: str | None) -> TokenFailure:

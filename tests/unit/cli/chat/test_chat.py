@@ -17,6 +17,7 @@ from support.cli import CommandResult, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
 from support.http_peers import peer, replies
 from support.processes import free_port
+from support.stub_gateway import CHUNKS, as_json, stream, stub_gateway
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,37 @@ def test_what_it_says_where_it_cannot_work(emulator: ThreadedEmulator, tmp_path:
         run("chat", "hi", "-m", "x", "--url", emulator.base_url, home=tmp_path),
         replace={str(port): "PORT", emulator.base_url: "EMULATOR"},
     )
+
+
+def test_a_url_may_end_with_the_path_of_a_request(tmp_path: Path) -> None:
+    with stub_gateway({"POST /llm/v1/chat/completions": stream(CHUNKS)}) as stub:
+        for end in ("", "/v1", "/v1/responses", "/v1/chat/completions/", "/v1/messages"):
+            assert run("chat", "hi", "--url", f"{stub.url}/llm{end}", home=tmp_path).stdout == "Hello\n"
+    assert {request.path for request in stub.received} == {"/llm/v1/models", "/llm/v1/chat/completions"}
+
+
+def test_a_path_that_is_not_served_is_no_question_of_the_model(tmp_path: Path) -> None:
+    with stub_gateway({"GET": as_json({"error": {"message": "There is no endpoint GET /x/v1/models."}}, 404)}) as stub:
+        result = run("chat", "hi", "--url", stub.url, home=tmp_path)
+    assert "`modelmux models`" not in result.stderr
+    assert "\nhint: Check the URL" in result.stderr
+
+
+def test_a_key_left_over_from_another_gateway_is_warned_of(tmp_path: Path) -> None:
+    """The demo says `export MODELMUX_KEY=unused`."""
+    with stub_gateway({"POST": stream(CHUNKS)}) as stub:
+        port = ("--set", f"server.port={stub.url.rpartition(':')[2]}")
+        keys = {"MODELMUX_API_KEYS": "sk-first,sk-second"}
+        (stale, right, elsewhere) = (
+            run("chat", "hi", *port, home=tmp_path, MODELMUX_KEY="unused", **keys),
+            run("chat", "hi", *port, home=tmp_path, MODELMUX_KEY="sk-second", **keys),
+            run("chat", "hi", "--url", stub.url, home=tmp_path, MODELMUX_KEY="sk-there", **keys),
+        )
+    assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in stale.stderr
+    assert "unset it, or set it to one of them" in stale.stderr
+    assert "warning" not in right.stderr + elsewhere.stderr
+    sent = [request.headers["authorization"] for request in stub.received]
+    assert sent == [f"Bearer {key}" for key in ("sk-first", "sk-second", "sk-there") for _ in range(2)]
 
 
 def talk(url: str, pool: HttpPool) -> Conversation:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,18 @@ def test_it_is_written_to_a_file(tmp_path: Path) -> None:
     again = catalogue(tmp_path, "-o", "~/.codex/modelmux-models.json")
     assert again.code == 0, again.stderr
     assert f"kept the old file as {file}.bak" in again.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have UTF-8 names only")
+def test_a_path_of_other_bytes_is_written_and_shown(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xfccher.json")
+    result = catalogue(tmp_path, "-o", name)
+    assert result.code == 0, result.stderr
+    assert (tmp_path / name).exists()
+    assert "wrote b\\xfccher.json, with" in result.stdout
+    assert "model_catalog_json" not in result.stderr, "TOML is UTF-8"
+    assert "hint: Codex's config.toml cannot name this file" in result.stderr
+    assert "kept the old file as b\\xfccher.json.bak" in catalogue(tmp_path, "-o", name).stdout
 
 
 def test_a_file_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:

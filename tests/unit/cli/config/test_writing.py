@@ -115,7 +115,11 @@ def test_an_existing_file_stays_unless_forced_and_then_in_a_copy(tmp_path: Path)
 
 
 def test_a_generated_key_is_shown_once_and_kept(tmp_path: Path) -> None:
+    without = run("config", "init", "--yes", "--project", "p", "--path", "without.toml", home=tmp_path)
+    assert "clients need no key" in without.stdout
+    assert "--generate-api-key" in without.stdout
     said = run("config", "init", "--yes", "--project", "p", "--generate-api-key", home=tmp_path)
+    assert "need no key" not in said.stdout
     shown = re.search(r"API key for your clients: (sk-modelmux-[0-9A-Za-z]{38})\n", said.stdout)
     assert shown
     assert load(tmp_path / CONFIG).server.api_keys[0].reveal() == shown[1]

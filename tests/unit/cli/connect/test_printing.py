@@ -248,7 +248,7 @@ def test_paths_are_those_of_the_clients_own_variable(tmp_path: Path) -> None:
     assert f"# in {folder}/config.toml:" in result.stdout
     assert f"modelmux codex-catalog -o '{folder}'/modelmux-models.json" in result.stderr
     assert (
-        f"{folder}/config.toml is not written" in connect(tmp_path, "codex", "--write", CODEX_HOME=str(folder)).stderr
+        f"{folder}/config.toml does not exist" in connect(tmp_path, "codex", "--write", CODEX_HOME=str(folder)).stderr
     )
     assert ".codex" not in result.stdout + result.stderr
 
@@ -308,6 +308,26 @@ def test_nothing_is_said_of_a_variable_that_is_set(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"MODELMUX_KEY={KEY}\n")
     assert "MODELMUX_KEY" in connect(tmp_path, "codex").stderr, "Codex does not read this file"
     assert "write it in place of YOUR_KEY" in connect(tmp_path, "aider", MODELMUX_KEY=KEY).stderr
+
+
+def test_a_note_on_another_variable_is_for_those_who_set_it(tmp_path: Path) -> None:
+    text = "ANTHROPIC_API_KEY must not be set as well"
+    assert text in connect(tmp_path, "claude-code", ANTHROPIC_API_KEY="sk-ant").stderr
+    assert text not in connect(tmp_path, "claude-code").stderr
+
+
+def test_a_note_on_the_key_is_for_those_who_lack_it(tmp_path: Path) -> None:
+    """The file that holds the key is not what is printed."""
+    keys = {"MODELMUX_API_KEYS": KEY, "MODELMUX_KEY": KEY}
+    assert "the key is" not in connect(tmp_path, "claude-code", **keys).stderr
+    assert "the key is" in connect(tmp_path, "claude-code", MODELMUX_API_KEYS=KEY).stderr
+
+
+def test_the_catalogue_of_codex_is_asked_for_where_it_is_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "codex"
+    assert "modelmux codex-catalog -o" in connect(tmp_path, "codex", CODEX_HOME=str(folder)).stderr
+    assert run("codex-catalog", "-o", str(folder / "modelmux-models.json"), home=tmp_path, **VERTEX).code == 0
+    assert "codex-catalog" not in connect(tmp_path, "codex", CODEX_HOME=str(folder)).stderr
 
 
 def test_a_missing_configuration_is_no_matter_where_a_gateway_answers(tmp_path: Path) -> None:

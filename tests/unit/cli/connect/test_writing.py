@@ -238,7 +238,7 @@ def test_a_file_that_changes_while_it_asks_is_left_alone(tmp_path: Path, monkeyp
 
 
 def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
-    for client, reason in (("cursor", "no settings file"), ("zed", "comments"), ("librechat", "not known")):
+    for client, reason in (("cursor", "no settings file"), ("zed", "does not exist"), ("librechat", "not known")):
         result = write(tmp_path, client)
         assert result.code == 1
         assert reason in result.stderr
@@ -246,6 +246,19 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     unknown_key = write(tmp_path, "claude-code", "--url", "https://gw.example.com")
     assert "the key, which is not known here" in unknown_key.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_does_not_exist_holds_no_comments(tmp_path: Path) -> None:
+    for folder, named in ((".codex", "~/.codex"), ("my codex", f"'{tmp_path}/my codex'")):
+        own = {} if folder == ".codex" else {"CODEX_HOME": str(tmp_path / folder)}
+        result = write(tmp_path, "codex", MODELMUX_KEY="stale", **own)
+        assert result.code == 1
+        assert "config.toml does not exist, and --write does not create it" in result.stderr
+        assert "comments" not in result.stderr
+        assert f"modelmux connect codex > {named}" in result.stderr.replace("/config.toml'", "'")
+        assert "warning: MODELMUX_KEY is set, but not to one of server.api_keys" in result.stderr
+        put(tmp_path / folder / "config.toml", "# mine\n")
+        assert "holds your comments" in write(tmp_path, "codex", **own).stderr
 
 
 def test_a_gateway_without_keys_gets_a_word_in_place_of_one(tmp_path: Path) -> None:

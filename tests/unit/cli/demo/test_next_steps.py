@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelmux.cli.connect.table import clients
-from modelmux.cli.demo.next_steps import client_lines
+from modelmux.cli.demo.next_steps import chat_line, client_lines
 from modelmux.cli.demo.program import Program
 
 CHECKOUT = Program(".venv/bin/modelmux", "source .venv/bin/activate")
@@ -20,3 +20,8 @@ def test_another_port_is_named_and_titles_give_way() -> None:
     lines = client_lines("http://127.0.0.1:40001", CHECKOUT, 100)
     assert lines[0] == ".venv/bin/modelmux connect claude-code --url http://127.0.0.1:40001"
     assert max(map(len, lines)) <= 100
+
+
+def test_chat_gets_the_url_of_another_port() -> None:
+    assert chat_line("http://127.0.0.1:3000", CHECKOUT) == '.venv/bin/modelmux chat "Hello!"'
+    assert chat_line("http://127.0.0.1:40001", CHECKOUT).endswith(' --url http://127.0.0.1:40001 "Hello!"')

@@ -41,6 +41,14 @@ def test_one_sentence_a_picture_and_the_two_commands_come_first() -> None:
     assert re.findall(r"^make (\w+)", paragraphs[3], re.MULTILINE) == ["demo", "test"]
 
 
+def test_no_environment_of_an_example_hides_the_program() -> None:
+    """In a virtual environment that is activated for an example, `modelmux` is no command any more."""
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT.partition("## Sixty seconds")[2], re.DOTALL))
+    assert "\npip install " not in commands
+    assert "activate" not in commands
+    assert "hello/bin/python hello.py" in commands
+
+
 def test_the_cost_has_the_published_figures() -> None:
     _, rows = published()
     for name, title in ROWS.items():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.auth import exceptions as google
 from requests import exceptions as http
 
 from modelmux.errors import CredentialsUnavailable
+from modelmux.upstream.google_auth import failures
 from modelmux.upstream.google_auth.failures import FailureCause, TokenFailure, classify, scrub
 from modelmux.upstream.google_auth.loaders import Loader, fetch_token, service_account_file, service_account_info
 from modelmux.upstream.google_auth.tokens import GoogleTokens
@@ -108,6 +111,9 @@ def test_scrubbing_removes_secrets_only(secret: str) -> None:
         "https://support.google.com/a/answer/9368756",
         "https://status.cloud.google.com",
         "https://developers.google.com/identity/protocols/oauth2#offline",
+        "https://docs.cloud.google.com/docs/authentication",
+        "https://cloud.google.com/vertex-ai/generative-ai/docs/models",
+        "https://oauth2.googleapis.com",
     ],
 )
 @pytest.mark.parametrize("around", ["see {} for more", "see {}.", "({})", "{}"])
@@ -125,6 +131,17 @@ def test_scrubbing_leaves_pages_of_google_to_be_read(page: str, around: str) -> 
         "https://cloud.google.com.example.net/abcdefghijklmnopqrst",
         "https://example.net/google.com/abcdefghijklmnopqrst",
         "about projects/secret-42/locations/eu",
+        "https://console.cloud.google.com/iam-admin/secret-42",
+        "https://console.cloud.google.com/x/secret?a",
+        "(https://console.cloud.google.com?project=secret)",
+        "https://cloud.google.com/docs?code=4/secret",
+        "https://cloud.google.com/docs/x?code='secret'",
+        "https://developers.google.com/identity#code=secret",
+        "https://cloud.google.com/iam-admin/secret",
+        "https://goo.gle/secret",
+        "https://u:p@proxy@example.net/?code=secret",
+        "HTTPS://idp.example:8443/u/secret",
+        "https://abcdefghijklmnopqrst.example/x",
     ],
 )
 def test_scrubbing_takes_no_secret_for_a_page(text: str) -> None:
@@ -132,6 +149,39 @@ def test_scrubbing_takes_no_secret_for_a_page(text: str) -> None:
     assert "redacted" in clean or "projects/-/" in clean
     for secret in ("ABCDEF", "vwxyz", "deadbeef", "mnopqrst", "secret"):
         assert secret not in clean
+
+
+def test_scrubbing_leaves_the_host_of_a_url_and_the_page_of_a_query() -> None:
+    assert scrub("(see https://idp.example:8443/u/x?y.)") == "(see https://idp.example:8443/[redacted].)"
+    assert scrub("https://cloud.google.com/docs/x?hl=en, then") == "https://cloud.google.com/docs/x?[redacted], then"
+    assert scrub("Is it https://cloud.google.com/docs?") == "Is it https://cloud.google.com/docs?"
+
+
+class Recorder:
+    """In the place of a pattern: the lengths of the texts that it was applied to."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.lengths = pattern, list[int]()
+
+    def sub(self, replacement: Any, text: str) -> str:
+        self.lengths.append(len(text))
+        return self.pattern.sub(replacement, text)
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "word " * 200_000], ids=["unbroken", "words"])
+def test_scrubbing_reads_the_beginning_of_a_long_text_only(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(failures._IDENTITY)
+    monkeypatch.setattr(failures, "_IDENTITY", recorder)
+    scrub(text)
+    assert recorder.lengths
+    assert max(recorder.lengths) <= 2048
+
+
+def test_scrubbing_shows_no_beginning_of_a_word_that_was_cut() -> None:
+    text = "A" * 2030 + " user:canary@proxy.example"
+    assert len(text) > 2048
+    assert scrub(text) == "[redacted]"
+    assert scrub("A" * 2000 + " the reason") == "[redacted] the reason"
 
 
 def everything(error: BaseException) -> str:
