@@ -52,7 +52,7 @@ from modelmux.store.open_responses import dialect_options, open_responses, seal_
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
-from modelmux.telemetry.observers import ExchangeObserver, LogObserver, MetricsObserver
+from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
 from modelmux.upstream.google_auth.configured import quota_project, token_source
@@ -117,7 +117,7 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
-        self._metering = Metering(config, self._environment, runtime, self._log) if config.accounts.enabled else None
+        self._metering = Metering(config, self._environment, runtime, self._log)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -283,7 +283,11 @@ class Gateway:
             refusals=self._refusals,
             counts=self._counts,
             gates=Gates((ConcurrencyGate(self._limiter, self._large_requests),)),
-            observers=self._observers(config, redact),
+            observers=(
+                MetricsObserver(self.metrics),
+                LogObserver(self._log, redact),
+                *self._metering.observers(config, redact, lambda: seal_keys(config, self._state)[0]),
+            ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
                 build_stream_modes(config),
@@ -298,14 +302,6 @@ class Gateway:
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,
         )
-
-    def _observers(self, config: Config, redact: Callable[[str], str]) -> tuple[ExchangeObserver, ...]:
-        observers = (MetricsObserver(self.metrics), LogObserver(self._log, redact))
-        if self._metering is None:
-            if config.accounts.prices:
-                config.build_prices()  # only checked: nothing is charged
-            return observers
-        return (*observers, self._metering.observer(config, redact, seal_keys(config, self._state)[0]))
 
     async def _close_retired(self, *, every: bool = False) -> None:
         """Close what only retired snapshots use whose requests are over."""
@@ -333,8 +329,7 @@ class Gateway:
         await self._upstream.aclose()
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
-        if self._metering is not None:
-            await self._metering.aclose()
+        await self._metering.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:

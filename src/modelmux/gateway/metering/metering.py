@@ -19,6 +19,7 @@ from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.observers import ExchangeObserver
 
 _REMEDY: Final = (
     "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
@@ -29,7 +30,7 @@ _DIGITS: Final = 32
 
 
 class Metering:
-    """The writer of a process, and its observer for each configuration.
+    """The writer of a process, if there is a ledger, and its observer for each configuration.
 
     :raises ConfigError: the ledger cannot be used.
     """
@@ -38,6 +39,9 @@ class Metering:
         self._runtime = runtime
         self._log = log
         self._ids = Uuid7s(os.urandom)
+        self.writer: LedgerWriter | None = None
+        if not config.accounts.enabled:
+            return
         try:
             ledger = open_ledger(config, environment)
             ledger.check()
@@ -45,12 +49,20 @@ class Metering:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
 
-    def observer(self, config: Config, redact: Callable[[str], str], key: bytes) -> LedgerObserver:
-        """The observer of requests that one configuration serves.
+    def observers(
+        self, config: Config, redact: Callable[[str], str], secret: Callable[[], bytes]
+    ) -> tuple[ExchangeObserver, ...]:
+        """The observer of the requests that one configuration serves; none without a ledger.
 
         :param redact: removes secrets from what clients chose.
-        :param key: a secret of this gateway, for the hashes of end users.
+        :param secret: of this gateway, for the hashes of end users.
+        :raises ConfigError: a price that cannot be used.
         """
+        if self.writer is None:
+            if config.accounts.prices:
+                config.build_prices()  # only checked: nothing is charged
+            return ()
+        key = secret()
         rules = Rules(
             prices=config.build_prices(),
             keys=static_keys(config),
@@ -58,11 +70,12 @@ class Metering:
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
-        return LedgerObserver(self.writer, rules, self._runtime, self._ids)
+        return (LedgerObserver(self.writer, rules, self._runtime, self._ids),)
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
-        await self.writer.aclose()
+        if self.writer is not None:
+            await self.writer.aclose()
 
     def _on_problem(self, message: str, lost: int) -> None:
         self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
