@@ -117,7 +117,7 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
-        self._metering = Metering(config, self._environment, runtime, self._log)
+        self.metering = Metering(config, self._environment, runtime, self._log)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -286,7 +286,7 @@ class Gateway:
             observers=(
                 MetricsObserver(self.metrics),
                 LogObserver(self._log, redact),
-                *self._metering.observers(config, redact, lambda: seal_keys(config, self._state)[0]),
+                *self.metering.observers(config, redact, lambda: seal_keys(config, self._state)[0]),
             ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
@@ -329,7 +329,7 @@ class Gateway:
         await self._upstream.aclose()
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
-        await self._metering.aclose()
+        await self.metering.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:

@@ -154,7 +154,8 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
         app.reported_credentials = failure.cause
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config)):
         log.info(names.EVENT_START, message=line)
-    log.info(names.EVENT_START, message=app.responses.notice)
+    for notice in filter(None, (app.responses.notice, app.metering.notice)):
+        log.info(names.EVENT_START, message=notice)
     app.log_warnings()
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)

@@ -48,7 +48,7 @@ class LocalState:
     @classmethod
     def of_library(cls, config: Config, environment: Mapping[str, str]) -> LocalState:
         """For a gateway inside another program: nothing is written unless a setting needs a directory."""
-        needs_directory = config.server.state_dir or config.responses.store == "sqlite"
+        needs_directory = config.server.state_dir or config.responses.store == "sqlite" or config.accounts.enabled
         return cls.of_service(config, environment) if needs_directory else cls(None)
 
     def seal_key(self) -> bytes:

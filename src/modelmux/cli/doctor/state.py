@@ -1,16 +1,19 @@
-"""What the gateway keeps on this machine: whether its seal key and stored responses can be kept. Leaves no file."""
+"""What the gateway keeps on this machine: whether its seal key, stored responses and ledger can be kept. Leaves no
+file.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from modelmux.cli.doctor.result import DoctorContext, Result
-from modelmux.config import Config
+from modelmux.config import Config, ConfigError
 from modelmux.config.home import visible
+from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
 from modelmux.store.open_responses import (
     FILE_NAME,
@@ -24,6 +27,7 @@ from modelmux.store.open_responses import (
 
 _KEY: Final = "seal key"
 _STORE: Final = "stored responses"
+_LEDGER: Final = "ledger"
 
 
 def check_state(context: DoctorContext) -> Iterator[Result]:
@@ -32,6 +36,8 @@ def check_state(context: DoctorContext) -> Iterator[Result]:
         state = LocalState.of_service(context.config, context.process)
         yield check_seal_key(context.config, state)
         yield check_store(context.config, state)
+        if context.config.accounts.enabled:
+            yield check_ledger(context.config, context.process)
 
 
 def check_seal_key(config: Config, state: LocalState) -> Result:
@@ -79,6 +85,20 @@ def check_store(config: Config, state: LocalState) -> Result:
     return Result(_STORE, "ok", f"in {path}, for {ttl} after their last use")
 
 
+def check_ledger(config: Config, environment: Mapping[str, str]) -> Result:
+    """Whether rows can be written. Without a ledger the gateway does not start."""
+    try:
+        path = ledger_path(config, environment)
+    except ConfigError as error:
+        return Result(_LEDGER, "fail", error.problems[0], error.hint)
+    problem = unwritable(path.parent)
+    if problem is None and visible(path):
+        problem = file_problem(path)
+    if problem is not None:
+        return Result(_LEDGER, "fail", problem, "make its directory writable, or set accounts.store to another path")
+    return Result(_LEDGER, "ok", f"in {path}")
+
+
 def unwritable(directory: Path) -> str | None:
     """Why a directory cannot be created or written to by the user of this command; None if it can. A file without a
     name is created in it, or in the nearest parent that exists: permissions do not tell of systems such as /proc."""
@@ -95,7 +115,7 @@ def unwritable(directory: Path) -> str | None:
 
 
 def file_problem(path: Path) -> str | None:
-    """Why a file of stored responses cannot be used. It is not opened as a database: files that SQLite creates on the
+    """Why a file cannot be used. It is not opened as a database: files that SQLite creates on the
     way would belong to the user of this command."""
     try:
         with path.open("rb") as file:

@@ -15,7 +15,7 @@ from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.open_ledger import open_ledger
+from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
@@ -40,6 +40,8 @@ class Metering:
         self._log = log
         self._ids = Uuid7s(os.urandom)
         self.writer: LedgerWriter | None = None
+        #: Where rows are written, for people.
+        self.notice: str | None = None
         if not config.accounts.enabled:
             return
         try:
@@ -47,6 +49,7 @@ class Metering:
             ledger.check()
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
+        self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
         self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
 
     def observers(

@@ -27,7 +27,7 @@ def check(directory: Path, **settings: Any) -> tuple[Result, Result]:
     config = Config.from_dict({**settings, "server": {"state_dir": str(directory), **settings.get("server", {})}})
     context = DoctorContext(None, {}, {}, {}, Loaded(config, ()))
     before = snapshot(directory)
-    key, store = check_state(context)
+    key, store, *_ = check_state(context)
     assert snapshot(directory) == before
     return key, store
 
@@ -167,3 +167,29 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert "no permission to write" in (checks.file_problem(tmp_path / "file") or "")
     monkeypatch.setitem(sys.modules, "modelmux.store.sqlite_file", None)
     assert checks.file_problem(tmp_path / "file") == "this Python has no module sqlite3"
+
+
+def ledger(directory: Path, **accounts: Any) -> Result:
+    config = Config.from_dict({"accounts": {"enabled": True, **accounts}, "server": {"state_dir": str(directory)}})
+    before = snapshot(directory)
+    result = list(check_state(DoctorContext(None, {}, {}, {}, Loaded(config, ()))))[-1]
+    assert snapshot(directory) == before
+    return result
+
+
+def test_the_ledger(tmp_path: Path) -> None:
+    file = tmp_path / "accounts.db"
+    result = ledger(tmp_path)
+    assert (result.name, result.status, result.detail) == ("ledger", "ok", f"in {file}")
+    file.write_bytes(b"something else" * 20)
+    result = ledger(tmp_path)
+    assert result.status == "fail"
+    assert str(file) in result.detail
+    assert "accounts.store" in (result.hint or "")
+    result = ledger(tmp_path, store="ledger.db")
+    assert (result.status, result.detail) == (
+        "fail",
+        "accounts.store: 'ledger.db' is not \"sqlite:\" and the path of a file",
+    )
+    (tmp_path / "a file").touch()
+    assert ledger(tmp_path, store=f"sqlite:{tmp_path}/a file/x.db").status == "fail"
