@@ -192,7 +192,7 @@ async def test_it_is_measured_in_its_dialect(
     observer = RecordingObserver()
     recording: ExchangeObserver = observer
     monkeypatch.setattr(observer, "attempted", lambda *_: None)  # it expects another request id
-    monkeypatch.setattr("modelmux.app.LogObserver", lambda _: recording)
+    monkeypatch.setattr("modelmux.app.LogObserver", lambda *_: recording)
     app = gateway(FakeUpstream([reply_of(surface)]), **KEYS)
     await call(surface, app, **({} if body is None else {"body": body}))
     (record,) = observer.records
