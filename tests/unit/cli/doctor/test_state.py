@@ -180,7 +180,7 @@ def ledger(directory: Path, **accounts: Any) -> Result:
 def test_the_ledger(tmp_path: Path) -> None:
     file = tmp_path / "accounts.db"
     result = ledger(tmp_path)
-    assert (result.name, result.status, result.detail) == ("ledger", "ok", f"in {file}")
+    assert (result.check, result.status, result.detail) == ("ledger", "ok", f"in {file}")
     file.write_bytes(b"something else" * 20)
     result = ledger(tmp_path)
     assert result.status == "fail"
