@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +21,10 @@ from modelmux.accounts.attribution import MAX_TAGS, end_user_of, tags_of
         ("App=chat,app=,=x,app,a b=c,ok=1=2", None, (("ok", "1=2"),)),
         ("a=\x07,b=ä,c=" + "x" * 257, {"d" * 65: "x"}, ()),
         ("a=1,a=2", None, (("a", "1"),)),
+        (None, {"a": 1, "b": None, "c": ["x"], "d": "kept"}, (("d", "kept"),)),
     ],
 )
-def test_tags(header: str | None, metadata: dict[str, str] | None, expected: tuple[tuple[str, str], ...]) -> None:
+def test_tags(header: str | None, metadata: dict[str, Any] | None, expected: tuple[tuple[str, str], ...]) -> None:
     assert tags_of(header, metadata) == expected
 
 
