@@ -184,12 +184,19 @@ class GatewayServer(uvicorn.Server):
         self._manager.ready("Serving")
 
 
+def stop_on_signals(server: uvicorn.Server) -> None:
+    """From here on, SIGINT and SIGTERM shut the server down, also one that comes before it runs.
+
+    Nothing is raised: an exception is ignored where Python happens to run a finalizer, and the signal would be lost.
+    """
+    signal.signal(signal.SIGTERM, server.handle_exit)
+    signal.signal(signal.SIGINT, server.handle_exit)
+
+
 def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
     """Serve until SIGINT or SIGTERM; then exit with code 0, or with 1 if the application could not start."""
     tune_for_serving()
-    # uvicorn raises the signal again once it has shut down: both mean a clean exit here.
-    signal.signal(signal.SIGTERM, _exit_cleanly)
-    signal.signal(signal.SIGINT, _exit_cleanly)
+    stop_on_signals(server)  # uvicorn raises the signal again once it has shut down
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
 
@@ -211,7 +218,3 @@ class _EmbeddedServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Without uvicorn's signal handlers."""
         await self._serve(sockets)
-
-
-def _exit_cleanly(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
-    raise SystemExit(0)

@@ -20,6 +20,8 @@ MOST_AT_ONCE: Final = 2_000
 MOST_WAITING: Final = 100_000
 #: Seconds between two attempts while it cannot be written: the first pause, and the longest.
 PAUSES: Final = (0.5, 10.0)
+#: Seconds after which rows are made meanwhile, at most: what they are made of may be large.
+_KEPT: Final = 1.0
 
 MakeEntry = Callable[[], Entry]
 OnProblem = Callable[[str, int], None]
@@ -71,8 +73,8 @@ class LedgerWriter:
         try:
             while self.waiting:
                 await self._write_some()
-        except StoreFailed as error:
-            self._lose(self.waiting, f"the ledger could not be written before the end ({error})")
+        except Exception as error:  # noqa: BLE001 - the end goes on
+            self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
             self._new.clear()
             self._made.clear()
         await self._ledger.aclose()
@@ -85,11 +87,11 @@ class LedgerWriter:
         while self.waiting:
             try:
                 await self._write_some()
-            except StoreFailed as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the rows are worth another attempt
                 if not self._failing:
                     self._failing = True
-                    self._on_problem(f"the ledger cannot be written; rows wait in memory ({error})", 0)
-                await self._sleep(pause)
+                    self._on_problem(f"the ledger cannot be written; rows wait in memory ({_cause(error)})", 0)
+                await self._pause(pause)
                 pause = min(2 * pause, PAUSES[1])
                 continue
             pause = PAUSES[0]
@@ -98,18 +100,27 @@ class LedgerWriter:
                 self._on_problem("the ledger is written again; nothing is lost of what waited", 0)
         self._task = None
 
+    async def _pause(self, seconds: float) -> None:
+        while seconds > 0:
+            await self._sleep(min(seconds, _KEPT))
+            seconds -= _KEPT
+            await self._make_new()
+
     async def _write_some(self) -> None:
         """Write the rows that have waited longest. One that was written twice counts once.
 
         :raises StoreFailed: they wait on.
         """
-        if self._new and len(self._made) < MOST_AT_ONCE:
-            loop = asyncio.get_running_loop()
-            await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
+        await self._make_new()
         batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
         await self._ledger.append(batch)
         for _ in batch:
             self._made.popleft()
+
+    async def _make_new(self) -> None:
+        while self._new:
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
 
     def _make_some(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._new))):
@@ -123,3 +134,8 @@ class LedgerWriter:
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         self._on_problem(f"rows of the ledger are lost: {why}", count)
+
+
+def _cause(error: Exception) -> str:
+    """The message for the log; of an error that is not expected, its type only."""
+    return str(error) if isinstance(error, StoreFailed) else type(error).__name__

@@ -24,12 +24,13 @@ class Failing(MemoryLedger):
         self.failures = failures
         self.calls: list[int] = []
         self.closed = False
+        self.error: Exception = StoreFailed("disk full")
 
     async def append(self, entries: Sequence[Entry]) -> None:
         self.calls.append(len(entries))
         if self.failures:
             self.failures -= 1
-            raise StoreFailed("disk full")
+            raise self.error
         await super().append(entries)
 
     async def aclose(self) -> None:
@@ -84,11 +85,32 @@ async def test_rows_wait_while_the_ledger_fails_and_it_is_said_once() -> None:
     world.add(3)
     await world.written()
     assert world.ids == ids(1, 2, 3)
-    assert world.slept == [module.INTERVAL, 0.5, 1, 2, 4, 8, 10]
+    assert world.slept == [module.INTERVAL, 0.5, *[1] * (1 + 2 + 4 + 8 + 10)]
     assert [lost for _, lost in world.problems] == [0, 0]
     assert "disk full" in world.problems[0][0]
     assert "again" in world.problems[1][0]
     assert world.writer.lost == 0
+
+
+async def test_what_rows_are_made_of_is_not_kept_while_the_ledger_fails() -> None:
+    world = World(failures=4)
+    world.add(1)
+    made: list[int] = []
+
+    async def sleep(seconds: float) -> None:
+        if len(world.slept) == 3:
+            world.writer.add(lambda: made.append(2) or entry(2))  # type: ignore[func-returns-value]
+            await world.sleep(seconds)
+            assert made == []
+            return
+        await world.sleep(seconds)
+        if len(world.slept) == 5:
+            assert made == [2]
+            assert world.ledger.failures
+
+    world.writer._sleep = sleep
+    await world.written()
+    assert world.ids == ids(1, 2)
 
 
 async def test_a_row_that_cannot_be_made_loses_no_other() -> None:
@@ -100,6 +122,16 @@ async def test_a_row_that_cannot_be_made_loses_no_other() -> None:
     assert world.ids == ids(1, 2)
     assert (world.writer.lost, world.problems[0][1]) == (1, 1)
     assert "ZeroDivisionError" in world.problems[0][0]
+
+
+async def test_an_error_that_is_not_expected_is_waited_for_as_well() -> None:
+    world = World(failures=1)
+    world.ledger.error = ValueError("/home/ada/secret")
+    world.add(1)
+    await world.written()
+    assert world.ids == ids(1)
+    assert "ValueError" in world.problems[0][0]
+    assert "secret" not in world.problems[0][0]
 
 
 async def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
