@@ -1,4 +1,4 @@
-"""A signal that comes while a gateway starts ends it, wherever it strikes.
+"""A signal that comes while a gateway or the emulator starts ends it, wherever it strikes.
 
 Risk: it comes in a finalizer, in which Python ignores what a handler raises: the gateway then runs on for ever.
 """
@@ -22,7 +22,7 @@ says = False
 def profile(frame, event, argument):
     global says
     if not says:
-        says = frame.f_code.co_name == "info" and frame.f_locals.get("event") == "listening"
+        says = frame.f_code.co_name in ("info", "echo") and "listen" in str(frame.f_locals.values())
     elif event == "call" and (place == "at once" or frame.f_code.co_name == "cb"):  # of importlib
         sys.setprofile(None)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -36,8 +36,9 @@ SETTINGS = ["--set", "vertex.project=p", "--set", "vertex.location=global", "--s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGTERM")
 @pytest.mark.parametrize("place", ["at once", "in a finalizer of an import"])
-def test_a_signal_is_not_lost(place: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, place, "serve", *SETTINGS, "--port", str(free_port())]
+@pytest.mark.parametrize("arguments", [["serve", *SETTINGS], ["emulate"]], ids=["serve", "emulate"])
+def test_a_signal_is_not_lost(arguments: list[str], place: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, place, *arguments, "--port", str(free_port())]
     ended = subprocess.run(
         command, env=clean_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
     )

@@ -80,16 +80,13 @@ def emulate(
         exit_with_error([error.problem], error.hint)
     authority = f"[{host}]" if ":" in host else host
     url = f"http://{authority}:{sock.getsockname()[1]}"
-    click.echo(
-        f"The emulator listens on {url}. To use it, configure a gateway with:\n\n{EXAMPLE.format(url=url)}",
-        err=True,
-    )
-    _run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock)
+    listens = f"The emulator listens on {url}. To use it, configure a gateway with:\n\n{EXAMPLE.format(url=url)}"
+    _run(uvicorn.Server(uvicorn_config(create_emulator(settings))), sock, listens)
 
 
-def _run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
+def _run(server: uvicorn.Server, sock: socket.socket, listens: str) -> NoReturn:
     try:
-        run(server, sock)
+        run(server, sock, lambda: click.echo(listens, err=True))
     finally:
         if server.started:
             click.echo("stopped", err=True)

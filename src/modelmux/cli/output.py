@@ -57,7 +57,8 @@ def printable(path: Path | str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a result for machines on stdout."""
+    """Print a result for machines on stdout. Bytes of a path that are not UTF-8 are escapes of JSON."""
     import json
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())

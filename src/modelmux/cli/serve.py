@@ -24,7 +24,7 @@ from modelmux.process.memory import MemoryReturner, retain_freed_memory
 from modelmux.process.open_files import raise_open_file_limit
 from modelmux.process.reload import Reloader, with_host
 from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run, stop_on_signals
+from modelmux.process.server import DrainSettings, GatewayServer, gateway_config, run
 from modelmux.process.status_file import GatewayStatus, StatusFile, status_directories
 from modelmux.process.user_signals import handle_user_signals
 from modelmux.server.exposure import check_exposure
@@ -92,10 +92,8 @@ def serve(
                 state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials,
             )  # fmt: skip
         reloader = Reloader(app, read, config.server.host, log, status)
-        gateway_server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
-        stop_on_signals(gateway_server)  # before anybody is told that it runs
-        log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths()))
-        run(gateway_server, sockets[0])
+        server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
+        run(server, sockets[0], lambda: log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths())))
     finally:
         if status is not None:
             status.close()

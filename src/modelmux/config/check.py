@@ -86,7 +86,7 @@ def check_value(value: Any, kind: Any, limits: Meta | None, path: KeyPath) -> tu
         tables = [strip(arg) for arg in get_args(kind) if is_table(strip(arg))]
         if isinstance(value, Mapping) and tables:
             return check(value, tables[0], path)
-    if isinstance(value, str) and not is_unicode(value):
+    if isinstance(value, str) and not _is_unicode(value):
         return None, [Problem(path, "it is not UTF-8; expected text that is")]
     problem = Problem(path, f"{_describe_value(value, secret=kind is Secret)}; expected {describe(kind, limits)}")
     if kind in _PARSED:
@@ -157,7 +157,7 @@ def _describe_value(value: Any, *, secret: bool = False) -> str:
     return "it is of a type that TOML does not have"
 
 
-def is_unicode(text: str) -> bool:
+def _is_unicode(text: str) -> bool:
     """Whether text can be encoded: bytes of an environment variable that are not UTF-8 become lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 

@@ -184,19 +184,18 @@ class GatewayServer(uvicorn.Server):
         self._manager.ready("Serving")
 
 
-def stop_on_signals(server: uvicorn.Server) -> None:
-    """From here on, SIGINT and SIGTERM shut the server down, also one that comes before it runs.
+def run(server: uvicorn.Server, sock: socket.socket, announce: Callable[[], None]) -> NoReturn:
+    """Serve until SIGINT or SIGTERM, also one that comes before it serves; then exit with code 0, or with 1 if the
+    application could not start.
 
-    Nothing is raised: an exception is ignored where Python happens to run a finalizer, and the signal would be lost.
+    :param announce: tells people where it listens.
     """
+    # They set a flag. An exception would be ignored where Python happens to run a finalizer, and the signal be lost.
+    # uvicorn raises the signal again once it has shut down.
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
-
-
-def run(server: uvicorn.Server, sock: socket.socket) -> NoReturn:
-    """Serve until SIGINT or SIGTERM; then exit with code 0, or with 1 if the application could not start."""
+    announce()
     tune_for_serving()
-    stop_on_signals(server)  # uvicorn raises the signal again once it has shut down
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
 

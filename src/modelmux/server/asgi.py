@@ -30,6 +30,8 @@ from modelmux.wire.redaction import redacted
 #: Answers a request: scope, receive, send, request id, caller, parameters of the path.
 Handler = Callable[[Scope, Receive, Send, str, Caller, Mapping[str, str]], Awaitable[None]]
 
+#: Methods of paths that end with an id that anybody may choose.
+_READING: Final = ("GET", "HEAD")
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _NO_PARAMS: Final[dict[str, str]] = {}
 
@@ -162,24 +164,23 @@ class Application:
         for pattern, by_method in self._templates:
             match = pattern.fullmatch(path)  # a template ends with $, which ignores a line break
             if match is not None:
-                if method in by_method and not self._is_doubled(method, path):
+                # No response has the id of /v1/responses/models.
+                if method in by_method and not (method in _READING and self._is_doubled(method, path)):
                     return by_method[method], match.groupdict()
                 by_template.update(by_method)
                 surface = next(iter(by_method.values())).surface
         allowed = by_template.union(self._methods.get(path, ()))
         if path not in self._open_paths:
             self._authenticate(surface, scope)
-        doubled = doubled_path(path, self._methods)
-        # /v1/responses/responses is not the response of that id: it would be a 405 that leads nowhere.
-        if allowed and not (doubled is not None and (method, doubled[0]) in self._exact):
+        if allowed and not self._is_doubled(method, path):  # a 405 for /v1/responses/responses would lead nowhere
             raise _method_not_allowed(path, method, allowed)
         raise EndpointNotFound(
             f"There is no endpoint {method[:20]} {path[:200]}.", hint=suggestion(path, self._methods)
         )
 
     def _is_doubled(self, method: str, path: str) -> bool:
-        """Whether a path that matches a template is meant for another one: no response has the id ``models``."""
-        doubled = doubled_path(path, self._methods) if method in ("GET", "HEAD") else None
+        """Whether a path that may match a template is meant for another one."""
+        doubled = doubled_path(path, self._methods)
         return doubled is not None and (method, doubled[0]) in self._exact
 
     def _request_id(self, scope: Scope) -> str:

@@ -7,11 +7,15 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from modelmux.dialects.registry import api_paths
+from modelmux.dialects.registry import SURFACES, api_paths
 
 _CONVERSATION: Final = re.compile(r"/v1/conversations(/|$)")
 #: Ends of a base URL that was copied with the path of a request: clients append that path themselves.
 _COPIED: Final = tuple(path.removeprefix("/v1") for path in api_paths().values() if path.startswith("/v1/"))
+#: What clients append to a base URL, with or without ``/v1``: all paths that are served below it end so.
+_APPENDED: Final = tuple(
+    {s.path.removeprefix("/v1") for s in SURFACES if s.path.startswith("/v1/") and "{" not in s.path}
+)
 
 
 def suggestion(path: str, served: Collection[str]) -> str:
@@ -35,6 +39,8 @@ def doubled_path(path: str, served: Collection[str]) -> tuple[str, str] | None:
     """The path that was meant, and a sentence, where the base URL ends with the path of a request, as in
     ``/v1/responses/responses``; None where it does not."""
     wanted = _clean(path)
+    if not wanted.endswith(_APPENDED):  # nearly all paths; each of the pairs below would be compared
+        return None
     for meant in served:
         # Clients of Anthropic's API append /v1/messages, those of OpenAI's /chat/completions to a base with /v1.
         for appended in (meant, meant.removeprefix("/v1")):

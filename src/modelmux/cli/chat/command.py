@@ -15,7 +15,7 @@ import click
 
 from modelmux.cli.chat.conversation import ChatError, Conversation, ReplyInfo
 from modelmux.cli.chat.direct import direct_gateway
-from modelmux.cli.connect.client_key import choose_key
+from modelmux.cli.connect.client_key import STALE, choose_key
 from modelmux.cli.connect.gateway_url import BadUrl, parse_url
 from modelmux.cli.connect.render import KEY_VARIABLE
 from modelmux.cli.exit import INTERRUPTED, USAGE
@@ -102,8 +102,7 @@ def _key(option: str | None, config: Config | None) -> str | None:
     variable = os.environ.get(KEY_VARIABLE)
     chosen = choose_key(option, variable, configured, is_here=config is not None, exported=bool(variable))
     if chosen.is_stale:
-        problem = f"{KEY_VARIABLE} is set, but not to one of server.api_keys, so the first of them is used"
-        warn([f"{problem}: unset it, or set it to one of them"])
+        warn([f"{STALE}, so the first of them is used: unset it, or set it to one of them"])
     key = chosen.accepted if chosen.is_stale else chosen.key
     return key.reveal() if key is not None else None
 

@@ -10,6 +10,8 @@ from msgspec import Struct
 from modelmux.cli.connect.render import KEY_VARIABLE
 from modelmux.config.values import Secret
 
+#: Of a variable with a key of another gateway, or of the demo.
+STALE: Final = f"{KEY_VARIABLE} is set, but not to one of server.api_keys"
 _REFUSED: Final = {
     "option": "--api-key is not one of the gateway's server.api_keys",
     "variable": f"${KEY_VARIABLE} is not one of the gateway's server.api_keys: set it to one, or unset it",

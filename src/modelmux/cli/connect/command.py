@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.cli.connect.check import Checker
-from modelmux.cli.connect.client_key import ClientKey, choose_key
+from modelmux.cli.connect.client_key import STALE, ClientKey, choose_key
 from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
 from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names
 from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, filled_notes, lines, render
 from modelmux.cli.connect.served import served_names
 from modelmux.cli.connect.table import API_TITLES, Client, clients
-from modelmux.cli.connect.write import location, shown_location, writable_file, write_settings
+from modelmux.cli.connect.write import location, shell_path, shown_location, writable_file, write_settings
 from modelmux.cli.doctor.report import result_line
 from modelmux.cli.doctor.result import Result
 from modelmux.cli.exit import USAGE
@@ -205,7 +205,7 @@ def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: boo
 
 
 def _stale(remedy: str) -> str:
-    return f"{KEY_VARIABLE} is set, but not to one of server.api_keys, so the gateway refuses it: {remedy}"
+    return f"{STALE}, so the gateway refuses it: {remedy}"
 
 
 def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[str]:
@@ -226,8 +226,7 @@ def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[
 
 
 def _client_notes(entry: Client, path: str) -> list[str]:
-    directory = str(Path(path).parent)
-    shown = directory if path.startswith("~") else shlex.quote(directory)
+    shown = shell_path(str(Path(path).parent))
     here = location(entry.file, os.environ).parent if entry.file is not None else None
     files = {name for name in entry.notes_if_absent if here is not None and (here / name).exists()}
     return filled_notes(entry, shown, {name for name, value in os.environ.items() if value}, files)
@@ -248,7 +247,7 @@ def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) ->
     file = writable_file(entry)
     if chosen.is_stale and file.secret:
         exit_with_error(
-            [f"{KEY_VARIABLE} is set, but not to one of server.api_keys; nothing was written"],
+            [f"{STALE}; nothing was written"],
             f"`unset {KEY_VARIABLE}` writes the configured key; --api-key KEY writes another one.",
         )
     offered = chosen.key.reveal() if chosen.key is not None else None

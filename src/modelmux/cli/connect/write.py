@@ -59,12 +59,14 @@ def _exit_if_absent(client: Client, file: SettingsFile) -> None:
     hint = f"Without --write, `{command}` prints what it has to contain."
     if file.format == "toml":  # what is printed is a whole file
         shown = shown_location(file, os.environ)
-        folder, target = (
-            text if text.startswith("~") else shlex.quote(text) for text in (str(Path(shown).parent), shown)
-        )
-        first = "" if path.parent.is_dir() else f"mkdir -p {folder} && "
-        hint = f"`{first}{command} > {target}` creates it."
+        first = "" if path.parent.is_dir() else f"mkdir -p {shell_path(str(Path(shown).parent))} && "
+        hint = f"`{first}{command} > {shell_path(shown)}` creates it."
     exit_with_error([f"{shown_location(file, os.environ)} does not exist, and --write does not create it"], hint)
+
+
+def shell_path(shown: str) -> str:
+    """A path as a shell takes it; one that begins with ``~`` as it is."""
+    return shown if shown.startswith("~") else shlex.quote(shown)
 
 
 def location(file: SettingsFile, environment: Mapping[str, str]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
@@ -23,6 +22,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
 from modelmux.cli.doctor.service import check_service, system_context
 from modelmux.cli.options import config_options, load_dotenv_into_environment
+from modelmux.cli.output import print_json
 from modelmux.runtime import Runtime
 from modelmux.version import __version__
 
@@ -79,7 +79,7 @@ def run(context: DoctorContext, *, live: bool, as_json: bool, verbose: bool = Fa
             click.echo(result_line(result, with_hint=result.status != "fail"))  # theirs are in the closing lines
         results += [(name, result) for result in of_section]
     if as_json:
-        click.echo(_json(results))
+        print_json(_report(results))
     else:
         click.echo("\n".join(closing_lines([result for _, result in results], live=live)))
     if any(result.status == "fail" for _, result in results):
@@ -112,8 +112,7 @@ def _sections(context: DoctorContext, today: date, *, live: bool) -> list[_Secti
     return sections
 
 
-def _json(results: list[tuple[str, Result]]) -> str:
+def _report(results: list[tuple[str, Result]]) -> dict[str, Any]:
     checks = [{"section": name, **msgspec.to_builtins(replace(result, repeats=False))} for name, result in results]
     ok = all(result.status != "fail" for _, result in results)
-    report = {"version": __version__, "ok": ok, "checks": checks}
-    return json.dumps(report, indent=2)  # in ASCII: a path need not be UTF-8
+    return {"version": __version__, "ok": ok, "checks": checks}
