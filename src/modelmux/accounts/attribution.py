@@ -16,6 +16,11 @@ MAX_END_USER: Final = 256
 Tags = tuple[tuple[str, str], ...]
 
 
+def is_tag(name: str, value: str) -> bool:
+    """Whether this can be a tag: a name of ``a-z0-9_.-``, a value of printable ASCII."""
+    return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
+
+
 def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Tags:
     """Tags from ``x-modelmux-tags: app=chat,env=prod`` and from OpenAI's ``metadata``, sorted; the header's win.
 
@@ -27,7 +32,7 @@ def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Ta
         if not isinstance(value, str):
             continue
         name, value = name.strip(), value.strip()
-        if len(tags) < MAX_TAGS and name not in tags and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
+        if len(tags) < MAX_TAGS and name not in tags and is_tag(name, value):
             tags[name] = value
     return tuple(sorted(tags.items()))
 

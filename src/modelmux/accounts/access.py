@@ -1,0 +1,113 @@
+"""Whether a key may be used: decided in one order for every key, status first.
+
+Each refusal names what is not allowed. Nothing here depends on how a key was made, or on whose it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.records import Key, Secret
+from modelmux.errors import NotPermitted, Unauthorized
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_ASK: Final = "Ask {} for a new one."
+_OPERATOR: Final = "the operator of this gateway"
+
+
+def check_key(directory: Directory, secret: Secret, now: int, address: str | None) -> Key:
+    """The key of a secret, if it may be used now and from here.
+
+    :param now: microseconds in UTC.
+    :param address: of the client; None if it is not known.
+    :raises Unauthorized: it is revoked, disabled or has expired.
+    :raises NotPermitted: not from this address.
+    """
+    key = directory.keys[secret.key]
+    _check_status(directory, key)
+    if key.expires is not None and now >= key.expires:
+        raise _refused(directory, key, "has expired", "key_expired")
+    if secret.valid_until is not None and now >= secret.valid_until:
+        hint = "Use the secret that its rotation returned."
+        raise Unauthorized(f"This secret of the API key {key.name!r} has expired.", code="key_expired", hint=hint)
+    if key.addresses and not is_within(address, key.addresses):
+        raise NotPermitted(
+            f"The API key {key.name!r} may not be used from the address {address or 'of this client'}.",
+            code="address_not_allowed",
+            hint=f"It may be used from {', '.join(key.addresses)}.",
+        )
+    return key
+
+
+def check_api(key: Key, api: str) -> None:
+    """:raises NotPermitted: the key may not use this API."""
+    if key.apis and api not in key.apis:
+        raise NotPermitted(
+            f"The API key {key.name!r} may not use the API {api!r}.",
+            code="api_not_allowed",
+            hint=f"It may use {', '.join(key.apis)}.",
+        )
+
+
+def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -> set[str] | None:
+    """Which models of a route a key may use.
+
+    :param patterns: of the key; empty for all.
+    :param models: ids of the models that may answer for the route.
+    :returns: None for all of them: the pattern is that of the route, whatever is behind it.
+    """
+    patterns = tuple(patterns)
+    if not patterns or _matches(route, patterns):
+        return None
+    return {model for model in models if _matches(model, patterns) or _matches(model.partition("@")[0], patterns)}
+
+
+def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
+    """Whether an address is in one of the networks. One of IPv4 that was mapped to IPv6 counts as what it is."""
+    if address is None:
+        return False
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return any((mapped or parsed) in network for network in _parsed(networks))
+
+
+@lru_cache(1024)
+def _parsed(networks: tuple[str, ...]) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Only ``*`` is special: names have none of the other characters that ``fnmatch`` knows."""
+    lower = name.lower()
+    return any(fnmatchcase(lower, re.sub(r"([\[?])", r"[\1]", pattern.lower())) for pattern in patterns)
+
+
+def _check_status(directory: Directory, key: Key) -> None:
+    if key.status == "revoked":
+        raise _refused(directory, key, "was revoked", "key_revoked")
+    if key.status == "disabled":
+        raise _refused(directory, key, "is disabled", "key_disabled")
+    if key.person is not None and directory.people[key.person].status != "active":
+        raise _refused(directory, key, "belongs to a person who is disabled", "key_disabled")
+    for team in directory.team_path(key.team):
+        if team.status != "active":
+            raise _refused(directory, key, f"belongs to the team {team.name!r}, which is disabled", "key_disabled")
+
+
+def _refused(directory: Directory, key: Key, what: str, code: str) -> Unauthorized:
+    return Unauthorized(f"The API key {key.name!r} {what}.", code=code, hint=_ASK.format(contact_of(directory, key)))
+
+
+def contact_of(directory: Directory, key: Key) -> str:
+    """Whom the holder of a key asks: the contact of the nearest team that has one, else the operator."""
+    contacts = (team.contact for team in reversed(directory.team_path(key.team)))
+    return next(filter(None, contacts), _OPERATOR)

@@ -1,0 +1,97 @@
+"""All keys, secrets, teams and people at one moment, and what a request's secret stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """Records that are new or differ from those of before.
+
+    :param version: of the directory that has them.
+    """
+
+    version: int
+    teams: Sequence[Team] = ()
+    people: Sequence[Person] = ()
+    memberships: Sequence[Membership] = ()
+    keys: Sequence[Key] = ()
+    secrets: Sequence[Secret] = ()
+
+
+class Directory:
+    """Immutable: ``updated`` makes another one, and requests keep the one that they began with.
+
+    :ivar version: rises with every change.
+    """
+
+    __slots__ = ("_members", "_secrets", "keys", "people", "teams", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.keys: Mapping[str, Key] = {}
+        self.teams: Mapping[str, Team] = {}
+        self.people: Mapping[str, Person] = {}
+        self._members: Mapping[tuple[str, str], Membership] = {}
+        self._secrets: Mapping[bytes, Secret] = {}
+
+    def updated(self, changes: Changes) -> Directory:
+        """The directory with changes; this one stays as it is."""
+        after = Directory()
+        after.version = changes.version
+        after.keys = _merged(self.keys, ((key.id, key) for key in changes.keys))
+        after.teams = _merged(self.teams, ((team.id, team) for team in changes.teams))
+        after.people = _merged(self.people, ((person.id, person) for person in changes.people))
+        after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
+        after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
+        return after
+
+    def secret(self, digest: bytes) -> Secret | None:
+        """The secret with this digest, valid or not."""
+        return self._secrets.get(digest)
+
+    def record(self, kind: str, like: Any) -> Struct | None:
+        """The record that another one would replace.
+
+        :param kind: ``team``, ``person``, ``membership``, ``key`` or ``secret``, which ``like`` is.
+        """
+        match kind:
+            case "team":
+                return self.teams.get(like.id)
+            case "person":
+                return self.people.get(like.id)
+            case "key":
+                return self.keys.get(like.id)
+            case "membership":
+                return self._members.get((like.person, like.team))
+        return self._secrets.get(like.digest)
+
+    def secrets_of(self, key: str) -> list[Secret]:
+        """Those of one key, the newest last. It looks at all secrets: not for requests."""
+        return sorted((one for one in self._secrets.values() if one.key == key), key=lambda one: one.created)
+
+    def members_of(self, team: str) -> list[Membership]:
+        """Those who are in a team today. It looks at all members: not for requests."""
+        return [one for one in self._members.values() if one.team == team and one.role is not None]
+
+    def team_path(self, team: str | None) -> tuple[Team, ...]:
+        """From the topmost team to this one; empty for None."""
+        path: list[Team] = []
+        while team is not None and len(path) < MAX_DEPTH:
+            found = self.teams[team]
+            path.append(found)
+            team = found.parent
+        return tuple(reversed(path))
+
+
+def _merged(before: Mapping[K, V], changed: Iterable[tuple[K, V]]) -> Mapping[K, V]:
+    new = dict(changed)
+    return {**before, **new} if new else before

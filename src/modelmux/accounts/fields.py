@@ -1,0 +1,102 @@
+"""What the fields of keys, teams and people may hold. Errors name the field, the value and what is expected."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from modelmux.accounts.attribution import MAX_TAGS, is_tag
+
+MAX_NAME: Final = 128
+MAX_MODELS: Final = 100
+MAX_ADDRESSES: Final = 100
+_PRINTABLE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
+_MODEL: Final = re.compile(r"[A-Za-z0-9._:/@*-]{1,128}")
+_EMAIL: Final = re.compile(r"[^\s@,;<>\"]{1,64}@[^\s@,;<>\"]{1,255}")
+
+
+class FieldError(ValueError):
+    """A field that cannot be used.
+
+    :param field: its name, for people and for ``param`` of the admin API.
+    :param expected: what would do.
+    """
+
+    def __init__(self, field: str, problem: str, expected: str) -> None:
+        super().__init__(f"{field}: {problem}; {expected}")
+        self.field = field
+        self.problem = problem
+        self.expected = expected
+
+
+def name(field: str, value: str) -> str:
+    """A name without spaces around it. :raises FieldError:"""
+    value = value.strip()
+    if not value or len(value) > MAX_NAME or _PRINTABLE.fullmatch(value) is None:
+        raise FieldError(field, f"{value[:MAX_NAME]!r} is not a name", f"expected 1 to {MAX_NAME} printable characters")
+    return value
+
+
+def email(field: str, value: str) -> str:
+    """In lower case, without spaces around it. :raises FieldError:"""
+    value = value.strip().lower()
+    if _EMAIL.fullmatch(value) is None or _PRINTABLE.fullmatch(value) is None:
+        raise FieldError(
+            field, f"{value[:MAX_NAME]!r} is not an e-mail address", "expected one such as ann@example.com"
+        )
+    return value
+
+
+def zone(field: str, value: str) -> str:
+    """:raises FieldError: this machine's list of time zones has no such name."""
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        problem = f"{value[:MAX_NAME]!r} is not a time zone"
+        raise FieldError(field, problem, "expected a name such as Europe/Berlin") from None
+    return value
+
+
+def models(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Patterns, each once. :raises FieldError:"""
+    found = tuple(dict.fromkeys(value.strip() for value in values))
+    if len(found) > MAX_MODELS:
+        raise FieldError(field, f"{len(found)} entries", f"expected at most {MAX_MODELS}")
+    for value in found:
+        if _MODEL.fullmatch(value) is None:
+            raise FieldError(
+                field, f"{value[:MAX_NAME]!r} is not a model", "expected names such as fast or claude-haiku-*"
+            )
+    return found
+
+
+def addresses(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Networks in CIDR notation, each once; an address is a network of one. :raises FieldError:"""
+    found: dict[str, None] = {}
+    for value in values:
+        try:
+            found[str(ipaddress.ip_network(value.strip()))] = None
+        except ValueError as error:
+            problem = f"{value[:MAX_NAME]!r} is not a network"
+            if "host bits" in str(error):
+                network = ipaddress.ip_network(value.strip(), strict=False)
+                raise FieldError(field, problem, f"did you mean {network}?") from None
+            raise FieldError(field, problem, "expected one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32") from None
+    if len(found) > MAX_ADDRESSES:
+        raise FieldError(field, f"{len(found)} entries", f"expected at most {MAX_ADDRESSES}")
+    return tuple(found)
+
+
+def tags(field: str, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Sorted; of two with one name the last one counts. :raises FieldError:"""
+    found = dict(values)
+    if len(found) > MAX_TAGS:
+        raise FieldError(field, f"{len(found)} tags", f"expected at most {MAX_TAGS}")
+    for pair in found.items():
+        if not is_tag(*pair):
+            problem = f"{'='.join(pair)[:MAX_NAME]!r} is not a tag"
+            raise FieldError(field, problem, "expected app=chat: names of a-z 0-9 _ . -, values of printable ASCII")
+    return tuple(sorted(found.items()))

@@ -1,0 +1,110 @@
+"""Keys, the people and teams that they belong to, and the secrets by which keys are recognized.
+
+A key is what requests are attributed to; its secrets may change, its id stays. Nothing is ever deleted: the ledger
+refers to all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+KEY: Final = "key_"
+TEAM: Final = "team_"
+PERSON: Final = "usr_"
+
+#: ``disabled`` can be undone, ``revoked`` cannot.
+KeyStatus = Literal["active", "disabled", "revoked"]
+Status = Literal["active", "disabled"]
+#: Of a member in a team.
+TeamRole = Literal["member", "team_admin"]
+#: The APIs that a key may be limited to.
+Api = Literal["chat", "responses", "messages", "vertex"]
+#: How a secret is stored: an HMAC with the pepper, or the plain SHA-256 that another gateway stored.
+HashKind = Literal["hmac", "sha256"]
+
+#: Teams above each other.
+MAX_DEPTH: Final = 3
+
+
+class Team(Struct, frozen=True, kw_only=True):
+    """A group of people and keys; one without a parent is an organisation.
+
+    :param zone: in which its budgets' windows begin; None for that of ``accounts.zone``.
+    :param contact: whom its members ask for more, shown in errors.
+    :param managed: it comes from the configuration, and only that changes it.
+    """
+
+    id: str
+    name: str
+    parent: str | None = None
+    zone: str | None = None
+    contact: str | None = None
+    status: Status = "active"
+    managed: bool = False
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """:param subject: the id at an identity provider."""
+
+    id: str
+    email: str
+    name: str = ""
+    subject: str | None = None
+    status: Status = "active"
+    managed: bool = False
+
+
+class Membership(Struct, frozen=True, kw_only=True):
+    """A person in a team. :param role: None once the person has left it."""
+
+    person: str
+    team: str
+    role: TeamRole | None = "member"
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A virtual key.
+
+    :param team, person: ids; a service key has no person.
+    :param created_by: who made it, for people.
+    :param models: names of routes and of Claude models, ``*`` stands for any characters; empty for all.
+    :param apis: empty for all.
+    :param addresses: networks in CIDR notation from which it may be used; empty for all.
+    :param tags: what every request of the key has, whatever its client says.
+    :param created, expires, revoked: microseconds in UTC.
+    """
+
+    id: str
+    name: str
+    team: str | None = None
+    person: str | None = None
+    created_by: str = ""
+    models: tuple[str, ...] = ()
+    apis: tuple[Api, ...] = ()
+    addresses: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    created: int = 0
+    expires: int | None = None
+    status: KeyStatus = "active"
+    revoked: int | None = None
+    managed: bool = False
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """A secret of a key. What it was is not known here.
+
+    :param digest: 32 bytes.
+    :param pepper: which one the digest was made with; empty for ``sha256``.
+    :param hint: what people recognize it by.
+    :param valid_until: microseconds in UTC; None while it is the key's current one.
+    """
+
+    digest: bytes
+    key: str
+    kind: HashKind = "hmac"
+    pepper: str = ""
+    hint: str = ""
+    created: int = 0
+    valid_until: int | None = None

@@ -1,0 +1,159 @@
+"""The directory in the SQLite file of accounts, which several processes share: see ``accounts_file``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.accounts.directory import Changes, Directory
+from modelmux.accounts.edits import Edit
+from modelmux.accounts.records import Key, Membership, Person, Secret, Team
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.base import StoreFailed
+from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.directory.base import AuditRow, Author
+
+#: Kind of a record -> its type, the field of ``Edit`` and ``Changes`` that has such records, and its id.
+_KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
+    "team": (Team, "teams", lambda team: team.id),
+    "person": (Person, "people", lambda person: person.id),
+    "membership": (Membership, "memberships", lambda one: f"{one.person}/{one.team}"),
+    "key": (Key, "keys", lambda key: key.id),
+    "secret": (Secret, "secrets", lambda secret: secret.digest.hex()),
+}
+_DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) in _KINDS.items()}
+_encode: Final = msgspec.json.Encoder().encode
+_ADD_AUDIT: Final = (
+    "INSERT INTO audit (at, author, origin, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_AUDIT: Final = (
+    "SELECT number, at, author, origin, action, subject, before, after FROM audit WHERE number < :before "
+    "ORDER BY number DESC LIMIT :limit"
+)
+_AUDIT_OF: Final = _AUDIT.replace("WHERE", "WHERE subject = :subject AND")
+_LAST: Final = 2**63 - 1
+
+
+class SqliteDirectory:
+    """A ``DirectoryStore``. It may be made before a fork, if it is used only after it."""
+
+    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        self.path = path
+        self._file = AccountsFile(path, busy_timeout)
+        self._reader = ConnectionThread("modelmux-directory-reader", self._file, busy_timeout)
+        self._writer = ConnectionThread("modelmux-directory-writer", self._file, busy_timeout)
+        self._written = Directory()  # what the writer knows
+
+    def load(self) -> Directory:
+        """The directory of now, in this thread: for a start. :raises StoreFailed:"""
+        try:
+            return self._reader.call(lambda connection: self._read(connection, Directory()))
+        finally:
+            self._reader.disconnect()
+
+    async def read(self, known: Directory) -> Directory:
+        """See ``DirectoryStore.read``."""
+        return await self._reader.run(lambda connection: self._read(connection, known))
+
+    async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> tuple[Directory, Edit]:
+        """See ``DirectoryStore.change``."""
+
+        def write(connection: sqlite3.Connection) -> tuple[Directory, Edit]:
+            with self._file.write(connection):
+                before = self._written = self._updated(connection, self._written)
+                edit = decide(before)
+                if edit.is_empty:
+                    return before, edit
+                changes = _changes(edit, before.version + 1)
+                connection.executemany(
+                    "INSERT INTO directory VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
+                    [(kind, id, changes.version, _encode(record).decode()) for kind, id, record in _records(edit)],
+                )
+                after = before.updated(changes)
+                connection.execute(
+                    _ADD_AUDIT,
+                    (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
+                )
+            self._written = after
+            return after, edit
+
+        return await self._writer.run(write)
+
+    async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
+        """See ``DirectoryStore.audit``."""
+        sql = _AUDIT if subject is None else _AUDIT_OF
+        values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit}
+
+        def read(connection: sqlite3.Connection) -> list[AuditRow]:
+            with self._file.read(connection):
+                return [_audit_row(row) for row in connection.execute(sql, values)]
+
+        return await self._reader.run(read)
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+    def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
+        with self._file.read(connection):
+            return self._updated(connection, known)
+
+    def _updated(self, connection: sqlite3.Connection, known: Directory) -> Directory:
+        """:raises StoreFailed: a record cannot be read."""
+        (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM directory").fetchone()
+        if version == known.version:
+            return known
+        if version < known.version:  # the file was put back to an earlier state
+            known = Directory()
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        rows = connection.execute("SELECT kind, id, data FROM directory WHERE version > ?", (known.version,))
+        for kind, id, data in rows:
+            try:
+                found[_KINDS[kind][1]].append(_DECODERS[kind].decode(data))
+            except (KeyError, msgspec.MsgspecError) as error:
+                raise StoreFailed(f"{self.path}: the {kind} {id} cannot be read: {error}") from None
+        return known.updated(Changes(version=version, **found))
+
+
+def _records(edit: Edit) -> Iterator[tuple[str, str, Struct]]:
+    for kind, (_, field, id_of) in _KINDS.items():
+        for record in getattr(edit, field):
+            yield kind, id_of(record), record
+
+
+def _changes(edit: Edit, version: int) -> Changes:
+    return Changes(version=version, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
+
+
+def _audited(before: Directory, edit: Edit) -> tuple[str, str]:
+    """The records that an edit replaces, and those that it writes, in JSON, without digests."""
+    return (
+        _json((kind, id, before.record(kind, record)) for kind, id, record in _records(edit)),
+        _json(_records(edit)),
+    )
+
+
+def _json(records: Any) -> str:
+    shown = {}
+    for kind, id, record in records:
+        if record is not None:
+            fields = msgspec.to_builtins(record)
+            fields.pop("digest", None)
+            shown[f"secret {record.hint}" if kind == "secret" else id] = fields
+    return _encode(shown).decode()
+
+
+def _audit_row(row: tuple[Any, ...]) -> AuditRow:
+    number, at, author, origin, action, subject, before, after = row
+    return AuditRow(
+        number=number, at=at, author=Author(author, origin), action=action, subject=subject,
+        before=msgspec.json.decode(before), after=msgspec.json.decode(after),
+    )  # fmt: skip
