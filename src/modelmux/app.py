@@ -33,6 +33,7 @@ from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
 from modelmux.routing.warnings import route_warnings, unknown_models
 from modelmux.runtime import Runtime
+from modelmux.server.account_keys import account_keys
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
 from modelmux.server.body_memory import BodyMemory, body_memory
@@ -46,6 +47,7 @@ from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.refused import RefusedRequests
 from modelmux.server.responses import Receive, Scope, Send
 from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
+from modelmux.store.directory.open_directory import open_feed
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
@@ -54,7 +56,8 @@ from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
-from modelmux.upstream.downloads.fetcher import Fetcher, FetchSettings
+from modelmux.upstream.downloads.configured import fetch_settings
+from modelmux.upstream.downloads.fetcher import Fetcher
 from modelmux.upstream.google_auth.configured import quota_project, token_source
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED
 from modelmux.upstream.name_lookups import NameLookUps
@@ -118,6 +121,7 @@ class Gateway:
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
         self.metering = Metering(config, self._environment, runtime, self._log)
+        self._directory = open_feed(config, self._environment, runtime, self._on_directory)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -187,7 +191,7 @@ class Gateway:
             if before is not None and before.config.fetch == config.fetch:
                 fetcher = before.fetcher
             else:
-                fetcher = Fetcher(_fetch_settings(config), ssl_context=self._tls)
+                fetcher = Fetcher(fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
         redact = redaction_of(key.reveal() for key in config.server.api_keys)
@@ -225,8 +229,10 @@ class Gateway:
         return [Served(surface, handler(surface)) for surface in SURFACES]
 
     def _options(self, config: Config, redact: Callable[[str], str]) -> ServerOptions:
+        keys = ApiKeys(key.reveal() for key in config.server.api_keys)
         return ServerOptions(
-            keys=ApiKeys(key.reveal() for key in config.server.api_keys),
+            keys=keys,
+            account_keys=account_keys(config, keys, self._directory, self._environment, self._runtime, self._host),
             log=self._log,
             keyless_vertex_paths=config.server.keyless_vertex_paths,
             new_request_id=lambda: f"req_{self._runtime.new_id(24)}",
@@ -330,6 +336,8 @@ class Gateway:
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
         await self.metering.aclose()
+        if self._directory is not None:
+            await self._directory.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:
@@ -352,6 +360,12 @@ class Gateway:
         log = self._log.info if event == "closed" else self._log.warning
         log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_DEPLOYMENT_MESSAGES[event])
 
+    def _on_directory(self, problem: str | None) -> None:
+        if problem is None:
+            self._log.info(names.EVENT_ACCOUNTS, message="the keys can be read again")
+        else:
+            self._log.error(names.EVENT_ACCOUNTS, message=problem)
+
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
             self.readiness.problem = None
@@ -370,19 +384,6 @@ _DEPLOYMENT_MESSAGES: Final = {
     "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
     "Cloud console (IAM & Admin, Quotas & System Limits)",
 }
-
-
-def _fetch_settings(config: Config) -> FetchSettings:
-    fetch = config.fetch
-    return FetchSettings(
-        enabled=fetch.enabled,
-        allow=tuple(fetch.allow),
-        deny=tuple(fetch.deny),
-        allow_private=tuple(fetch.allow_private),
-        extra_ports=tuple(fetch.extra_ports),
-        timeout=fetch.timeout,
-        max_bytes=fetch.max_bytes,
-    )
 
 
 def create_app(config: Config, *, log: Log | None = None, state: LocalState | None = None) -> Gateway:

@@ -13,6 +13,7 @@ from modelmux.catalog.prices import amount, multiplier, per_search, rates_from_i
 from modelmux.config.annotations import doc
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
+from modelmux.config.values import Secret
 
 _PER_MILLION: Final = "USD per million tokens"
 
@@ -46,6 +47,21 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     store: Annotated[str, doc("The file of the ledger, after sqlite:. A relative path is in the state directory.")] = (
         "sqlite:accounts.db"
     )
+    require_key: Annotated[
+        bool, doc("Require a key even while there is none; once there is a key, requests always need one.")
+    ] = False
+    peppers: Annotated[
+        list[Secret],
+        doc("What secrets of keys are hashed with, the newest first; by default a file beside the database."),
+    ] = []
+    address_header: Annotated[
+        str | None,
+        doc(
+            "Header in which a proxy in front tells the client's address, of which the last one counts; for keys that "
+            "are limited to networks.",
+            example="x-forwarded-for",
+        ),
+    ] = None
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],

@@ -36,11 +36,20 @@ Operation = Literal[
 class Caller(Struct, frozen=True):
     """Who sends a request.
 
-    :param owner: digest of the accepted key, so that what is remembered for one caller is not shown to another;
-        ``anonymous`` where no key is required.
+    :param owner: digest of a key of ``server.api_keys``, id of a virtual key, so that what is remembered for one caller
+        is not shown to another; ``anonymous`` where no key is required.
+    :param is_account: it has a virtual key, with the rights of that key; any other caller may use everything.
+    :param person, team: of the key; ids from the topmost team down, joined by ``/``.
+    :param models: names of routes and models that it may use, ``*`` for any characters; empty for all.
+    :param tags: that its requests have, whatever they say.
     """
 
     owner: str = "anonymous"
+    is_account: bool = False
+    person: str | None = None
+    team: str = ""
+    models: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class DialectOptions(Struct, frozen=True):

@@ -43,6 +43,11 @@ class Surface(Struct, frozen=True):
     may_be_keyless: bool = False
 
     @property
+    def is_api(self) -> bool:
+        """Whether it belongs to one API: lists of models and pages are for all."""
+        return self.operation not in ("page", "list_models")
+
+    @property
     def generates(self) -> Dialect | None:
         """The dialect of an operation that generates a reply; None for the others."""
         return self.dialect if isinstance(self.dialect, Dialect) and self.operation == "generate" else None

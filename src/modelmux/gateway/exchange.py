@@ -30,6 +30,7 @@ from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
 from modelmux.gateway.named_model import named_model
+from modelmux.gateway.permitted_models import permitted_route
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -91,11 +92,14 @@ class Exchange:
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.
 
-        :raises ModelNotFound:
+        :raises ModelNotFound: :raises NotPermitted:
         """
         services = self.services
         self.decoded = decoded
-        self.route = route = services.routes.find(decoded.model)
+        route = services.routes.find(decoded.model)
+        if self.inbound.caller.models:
+            route = permitted_route(route, self.inbound.caller)
+        self.route = route
         if decoded.stream and self.native is None:  # a native client gets the stream that it knows
             self.stream_mode = services.streams.modes.find(self.inbound.headers)
         return route
@@ -243,7 +247,7 @@ class Exchange:
             is_estimate=self.prepared is not None and self.prepared.is_estimate,
             refused=error is not None and not self.client.started and is_refusal(error),
             requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
-            owner=inbound.caller.owner,
+            caller=inbound.caller,
             end_user=self.decoded.end_user if self.decoded is not None else None,
             metadata=self.decoded.metadata if self.decoded is not None else None,
         )

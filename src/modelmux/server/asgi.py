@@ -12,9 +12,11 @@ from typing import Final, NamedTuple
 
 from starlette.routing import compile_path
 
+from modelmux.accounts.api_names import API_OF_DIALECT
 from modelmux.dialects.base import Caller, ErrorResponse, ListingDialect
 from modelmux.dialects.registry import Surface, dialect_of_path
-from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed
+from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed, NotPermitted
+from modelmux.server.account_keys import AccountKeys, UnknownSecret
 from modelmux.server.auth import ApiKeys
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.http.request import REJECTION
@@ -53,6 +55,7 @@ class ServerOptions(NamedTuple):
     :param jitter: a random number from 0 to 1; by default 0.
     :param refused: logs the requests that are refused; None for nothing.
     :param redact: removes secrets: a request id that holds one is not used.
+    :param account_keys: in place of ``keys`` in a gateway with accounts.
     """
 
     keys: ApiKeys
@@ -66,6 +69,7 @@ class ServerOptions(NamedTuple):
     jitter: Callable[[], float] = float
     refused: RefusedRequests | None = None
     redact: Callable[[str], str] = redacted
+    account_keys: AccountKeys | None = None
 
 
 class Application:
@@ -74,6 +78,7 @@ class Application:
     def __init__(self, served: Sequence[Served], options: ServerOptions) -> None:
         self._options = options
         self._keys = options.keys
+        self._account_keys = options.account_keys
         self._host_and_origin = options.host_and_origin
         self._log = options.log
         self._exact: dict[tuple[str, str], Served] = {}
@@ -103,13 +108,16 @@ class Application:
         params: Mapping[str, str] = _NO_PARAMS
         try:
             served = self._exact.get((scope["method"], path))
-            if self._host_and_origin is not None:
+            if self._host_and_origin is not None and not self._account_keys:
                 surface = served.surface if served is not None else None
                 self._host_and_origin.check(scope, path)
             if served is None:
                 served, params = self._match(scope, path)
             surface = served.surface
-            caller = self._authenticate(surface, scope) if surface.authenticated else _ANONYMOUS
+            try:
+                caller = self._authenticate(surface, scope) if surface.authenticated else _ANONYMOUS
+            except UnknownSecret as unknown:
+                caller = await self._authenticate_again(unknown, surface, scope)
             await served.handler(scope, receive, send, request_id, caller, params)
         except GatewayError as error:
             if _is_rejected(scope):  # the server has sent, counted and logged its own error
@@ -128,8 +136,31 @@ class Application:
 
     def _authenticate(self, surface: Surface | None, scope: Scope) -> Caller:
         if surface is not None and surface.may_be_keyless and self._options.keyless_vertex_paths:
+            if self._account_keys is not None:
+                return self._account_caller(self._account_keys, surface, scope, optional=True)
             return self._keys.authenticate_if_offered(scope["headers"])
+        if self._account_keys is not None:
+            return self._account_caller(self._account_keys, surface, scope)
         return self._keys.authenticate(scope["headers"])
+
+    def _account_caller(
+        self, keys: AccountKeys, surface: Surface | None, scope: Scope, *, optional: bool = False
+    ) -> Caller:
+        api = API_OF_DIALECT.get(surface.dialect.name) if surface is not None and surface.is_api else None
+        caller = keys.authenticate(scope["headers"], keys.address_of(scope), api, optional=optional)
+        if caller.is_account and surface is not None and surface.operation == "page":
+            raise NotPermitted(
+                "This page is for the operator of the gateway.",
+                code="page_not_allowed", hint="Use a key of server.api_keys.",
+            )  # fmt: skip
+        return caller
+
+    async def _authenticate_again(self, unknown: UnknownSecret, surface: Surface, scope: Scope) -> Caller:
+        """:raises Unauthorized: there is no such key. :raises StoreUnavailable: nobody knows."""
+        assert self._account_keys is not None
+        if await self._account_keys.look_again(unknown):
+            return self._authenticate(surface, scope)
+        raise unknown
 
     async def _fail(self, send: Send, error: GatewayError, response: ErrorResponse, request_id: str) -> None:
         self._options.on_error(error, response.status)

@@ -19,9 +19,9 @@ from modelmux.errors import Unauthorized
 _MAX_ACCEPTED: Final = 1024
 #: Bytes of such a value. White space around the key may make it as long as a head.
 _MAX_ACCEPTED_LENGTH: Final = 512
-_ANONYMOUS: Final = Caller()
-_KEY_HEADERS: Final = (b"authorization", b"x-api-key")
-_Header = tuple[bytes, bytes]
+ANONYMOUS: Final = Caller()
+KEY_HEADERS: Final = (b"authorization", b"x-api-key")
+Header = tuple[bytes, bytes]
 
 
 class ApiKeys:
@@ -34,12 +34,12 @@ class ApiKeys:
         keys = tuple(keys)
         check_keys(keys)
         self._digests = tuple(_digest(key.encode()) for key in keys)
-        self._accepted: dict[_Header, Caller] = {}  # headers with a valid key
+        self._accepted: dict[Header, Caller] = {}  # headers with a valid key
 
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def authenticate(self, headers: list[_Header]) -> Caller:
+    def authenticate(self, headers: list[Header]) -> Caller:
         """The caller of a request with a valid key as ``Authorization: Bearer`` or ``x-api-key``; one is enough.
 
         Every key is compared, each in constant time, so timing reveals nothing about any of them.
@@ -47,31 +47,31 @@ class ApiKeys:
         :raises Unauthorized: no key, or no valid one.
         """
         if not self._digests:
-            return _ANONYMOUS
+            return ANONYMOUS
         # In this order, however the client orders them: one that sends two valid keys is always the same owner.
-        offered = sorted(header for header in headers if header[0] in _KEY_HEADERS)
+        offered = sorted(header for header in headers if header[0] in KEY_HEADERS)
         for header in offered:
             caller = self._accepted.get(header) or self._accept(header)
             if caller is not None:
                 return caller
-        raise self._unauthorized(offered)
+        raise self.refusal(offered)
 
-    def authenticate_if_offered(self, headers: list[_Header]) -> Caller:
+    def authenticate_if_offered(self, headers: list[Header]) -> Caller:
         """The caller of a request to a path that needs no key. A Google token is not a key: clients in Vertex mode send
         their own, which goes no further.
 
         :raises Unauthorized: a key that is not valid.
         """
-        keys = [h for h in headers if h[0] in _KEY_HEADERS and not _is_google_token(_key_of(h))]
-        return self.authenticate(keys) if any(_key_of(header) for header in keys) else _ANONYMOUS
+        keys = [h for h in headers if h[0] in KEY_HEADERS and not is_google_token(key_of(h))]
+        return self.authenticate(keys) if any(key_of(header) for header in keys) else ANONYMOUS
 
-    def _accept(self, header: _Header) -> Caller | None:
+    def _accept(self, header: Header) -> Caller | None:
         """The caller, if the header holds a valid key."""
-        key = _key_of(header)
+        key = key_of(header)
         if key is None or not self._is_valid(key):
             return None
         caller = Caller(_digest(key).hex())
-        if len(self._accepted) < _MAX_ACCEPTED and len(header[1]) <= _MAX_ACCEPTED_LENGTH:
+        if len(self._accepted) < _MAX_ACCEPTED and may_remember(header):
             self._accepted[header] = caller
         return caller
 
@@ -80,14 +80,15 @@ class ApiKeys:
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
 
-    def _unauthorized(self, offered: list[_Header]) -> Unauthorized:
-        with_key = [name for name, value in offered if _key_of((name, value)) is not None]
+    def refusal(self, offered: list[Header]) -> Unauthorized:
+        """What is wrong with the keys that a request has."""
+        with_key = [name for name, value in offered if key_of((name, value)) is not None]
         if not with_key:
             return Unauthorized(
                 "No API key was sent.", hint="Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
             )
         name = "Authorization" if b"authorization" in with_key else "x-api-key"
-        if any(_is_google_token(_key_of(header)) for header in offered):
+        if any(is_google_token(key_of(header)) for header in offered):
             return Unauthorized(
                 f"The header '{name}' holds a Google access token; this gateway expects one of its own API keys.",
                 hint="Pass the gateway's key as the access token. The gateway has its own Google credentials.",
@@ -98,11 +99,16 @@ class ApiKeys:
         )
 
 
-def _is_google_token(key: bytes | None) -> bool:
+def may_remember(header: Header) -> bool:
+    """Whether a header is short enough to be kept."""
+    return len(header[1]) <= _MAX_ACCEPTED_LENGTH
+
+
+def is_google_token(key: bytes | None) -> bool:
     return key is not None and key.startswith(b"ya29.")
 
 
-def _key_of(header: _Header) -> bytes | None:
+def key_of(header: Header) -> bytes | None:
     name, value = header
     if name == b"x-api-key":
         return value.strip() or None

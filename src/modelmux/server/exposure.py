@@ -12,6 +12,8 @@ def check_exposure(config: Config) -> None:
     :raises ConfigError: with what to do.
     """
     server = config.server
+    if config.accounts.enabled:  # which asks for one, see account_keys
+        return
     if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
         raise ConfigError(
             [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],

@@ -8,13 +8,16 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from modelmux.catalog import deprecation_day, lifecycle, retirement_day
-from modelmux.dialects.base import ListedModel, ListingDialect
+from modelmux.dialects.base import Caller, ListedModel, ListingDialect
 from modelmux.gateway.dated_routes import DatedRoutes
+from modelmux.gateway.permitted_models import may_use, permitted_route
 from modelmux.routing.model import Route
 
 #: Shown as creation of a model whose release day the catalog does not know. It is the same at every start and in every
 #: worker, because clients compare it.
 UNKNOWN_RELEASE: Final = date(2024, 1, 1)
+#: A caller who may use everything.
+ANYBODY: Final = Caller()
 
 
 class ModelList:
@@ -23,17 +26,23 @@ class ModelList:
     def __init__(self, routes: DatedRoutes) -> None:
         self._routes = routes
 
-    def body(self, dialect: ListingDialect, path_params: Mapping[str, str], query: bytes) -> bytes:
-        """The list, or the entry that the path names.
+    def body(
+        self, dialect: ListingDialect, path_params: Mapping[str, str], query: bytes, caller: Caller = ANYBODY
+    ) -> bytes:
+        """The list of what the caller may use, or the entry that the path names.
 
-        :raises ModelNotFound: no such entry. :raises InvalidRequest: a query that cannot be used.
+        :raises ModelNotFound: no such entry. :raises NotPermitted: not for this caller.
+        :raises InvalidRequest: a query that cannot be used.
         """
         routes = self._routes.current
         name = path_params.get("name")
         if name is None:
-            models = [self._listed(public, route) for public, route in routes.visible_names.items()]
+            visible = routes.visible_names.items()
+            models = [self._listed(public, route) for public, route in visible if may_use(route, caller)]
             return dialect.models(models, dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
         route = routes.find(name)
+        if caller.models:
+            route = permitted_route(route, caller)
         public = next((known for known in routes.all_names if known.lower() == name.lower()), name)
         return dialect.model(self._listed(public, route))
 

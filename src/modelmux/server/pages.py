@@ -34,12 +34,12 @@ def model_list_handler(surface: Surface, models: ModelList) -> Handler:
     async def handle(
         scope: Scope, receive: Receive, send: Send, request_id: str, caller: Caller, path_params: Mapping[str, str]
     ) -> None:
-        del receive, caller
+        del receive
         dialect, headers = surface.dialect, [(b"x-request-id", request_id.encode())]
         if surface.anthropic_dialect is not None and is_anthropic_client(dict(scope["headers"])):
             dialect = surface.anthropic_dialect
             headers.append((b"request-id", request_id.encode()))  # by which Anthropic's clients know a response
-        body = models.body(dialect, path_params, scope.get("query_string", b""))
+        body = models.body(dialect, path_params, scope.get("query_string", b""), caller)
         await send_json(send, 200, body, headers)
 
     return handle

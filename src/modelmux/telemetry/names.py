@@ -22,6 +22,7 @@ EVENT_LOG_FILES: Final = "log_files"
 EVENT_LOG_DROPPED: Final = "log_dropped"  # lines that an output did not take in time
 EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
+EVENT_ACCOUNTS: Final = "accounts"
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait or are lost
 
 #: Log field -> its meaning. A field without a value is left out of a line.

@@ -12,6 +12,7 @@ from msgspec import Struct
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
 from modelmux.claude.usage import add
+from modelmux.dialects.base import Caller
 from modelmux.errors import (
     GatewayError,
     GatewayOverloaded,
@@ -83,7 +84,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param headers: of the request.
     :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
     :param is_estimate: the response is an estimate of the gateway's own.
-    :param owner: of the caller, see ``Caller``.
+    :param caller: who sent it.
     :param end_user, metadata: as the body names them.
     :param duration, time_to_first_token: seconds.
     """
@@ -107,7 +108,7 @@ class ExchangeRecord(Struct, frozen=True):
     is_estimate: bool = False
     requested_model: str | None = None
     refused: bool = False
-    owner: str = "anonymous"
+    caller: Caller = Caller()
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
 

@@ -53,14 +53,17 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
     tags = tags_of(find_header(record.headers, b"x-modelmux-tags"), record.metadata)
+    forced = record.caller.tags
     agent = find_raw_header(record.headers, b"user-agent")
     first = record.time_to_first_token
     return Entry(
         id=id,
         at=at,
-        key=rules.keys.get(record.owner, record.owner),
+        key=rules.keys.get(record.caller.owner, record.caller.owner),
+        person=record.caller.person,
+        team=record.caller.team,
         end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
-        tags=tuple((name, rules.redact(value)) for name, value in tags),
+        tags=tuple(sorted({**{name: rules.redact(value) for name, value in tags}, **dict(forced)}.items())),
         dialect=record.dialect,
         operation=record.operation,
         requested=None if record.requested_model is None else loggable_word(record.requested_model, rules.redact),

@@ -41,6 +41,10 @@ class AuditRow(Struct, frozen=True, kw_only=True):
 class DirectoryStore(Protocol):
     """Versions rise by one with each change. A reader asks for what has changed since the directory that it has."""
 
+    def load(self) -> Directory:
+        """The directory of now: at a start, before there is an event loop. :raises StoreFailed:"""
+        ...
+
     async def read(self, known: Directory) -> Directory:
         """The directory of now; ``known`` itself if nothing has changed.
 

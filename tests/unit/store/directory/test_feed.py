@@ -1,0 +1,146 @@
+"""Risk: a key that was revoked stays in use, or one that was just made is refused; a broken store ends what works."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from modelmux.accounts.directory import Changes, Directory
+from modelmux.errors import StoreUnavailable
+from modelmux.store.base import StoreFailed
+from modelmux.store.directory.feed import INTERVAL, Feed
+from support.http_peers import until
+
+
+class Scripted:
+    """A store whose directory and failure a test sets. Reads wait while ``gate`` is closed."""
+
+    def __init__(self) -> None:
+        self.directory = Directory()
+        self.error: Exception | None = None
+        self.reads = 0
+        self.closed = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def next(self) -> Directory:
+        self.directory = self.directory.updated(Changes(version=self.directory.version + 1))
+        return self.directory
+
+    async def read(self, known: Directory) -> Directory:
+        self.reads += 1
+        found, error = self.directory, self.error  # of the moment at which it began
+        await self.gate.wait()
+        if error is not None:
+            raise error
+        return known if found.version == known.version else found
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class World:
+    def __init__(self) -> None:
+        self.store = Scripted()
+        self.slept: list[float] = []
+        self.problems: list[str | None] = []
+        store: Any = self.store
+        self.feed = Feed(store, Directory(), self.sleep, self.problems.append)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async def looked(self, times: int = 2) -> None:
+        goal = self.store.reads + times
+        await until(lambda: self.store.reads >= goal)
+
+
+async def test_it_follows_changes() -> None:
+    world = World()
+    world.feed.watch()
+    world.feed.watch()
+    changed = world.store.next()
+    await until(lambda: world.feed.current is changed)
+    assert set(world.slept) == {INTERVAL}
+    assert INTERVAL <= 0.5, "a revoked key is refused within a second"
+    await world.feed.aclose()
+    assert world.store.closed
+
+
+async def test_nothing_is_read_before_it_watches() -> None:
+    world = World()
+    await asyncio.sleep(0)
+    assert world.store.reads == 0
+    await world.feed.aclose()
+    await world.feed.aclose()
+
+
+async def test_what_is_known_stays_while_the_store_fails() -> None:
+    world = World()
+    world.feed.watch()
+    known = world.store.next()
+    await until(lambda: world.feed.current is known)
+    world.store.error = StoreFailed("disk gone")
+    await world.looked(3)
+    assert world.feed.current is known
+    assert world.problems == ["the keys cannot be read; those that are known are served on (disk gone)"]
+    world.store.error = None
+    changed = world.store.next()
+    await until(lambda: world.feed.current is changed)
+    await world.looked()
+    assert world.problems[1:] == [None]
+    await world.feed.aclose()
+
+
+async def test_a_refresh_has_what_was_written_before() -> None:
+    world = World()
+    changed = world.store.next()
+    await world.feed.refresh()
+    assert world.feed.current is changed
+    await world.feed.aclose()
+
+
+async def test_a_refresh_does_not_use_a_look_that_began_before_the_change() -> None:
+    world = World()
+    world.store.gate.clear()
+    first = asyncio.ensure_future(world.feed.refresh())
+    await until(lambda: world.store.reads == 1)
+    changed = world.store.next()
+    others = [asyncio.ensure_future(world.feed.refresh()) for _ in range(100)]
+    await asyncio.sleep(0)
+    world.store.gate.set()
+    await asyncio.gather(first, *others)
+    assert world.feed.current is changed
+    assert world.store.reads == 2, "a hundred clients share one look"
+    await world.feed.aclose()
+
+
+async def test_a_client_that_leaves_ends_no_look_of_others() -> None:
+    world = World()
+    world.store.gate.clear()
+    first, second = (asyncio.ensure_future(world.feed.refresh()) for _ in range(2))
+    await until(lambda: world.store.reads == 1)
+    first.cancel()
+    await asyncio.wait([first])
+    changed = world.store.next()
+    world.store.gate.set()
+    await second
+    assert world.feed.current is changed
+    await world.feed.aclose()
+
+
+@pytest.mark.parametrize("cause", [StoreFailed("locked")])
+async def test_a_failed_refresh_is_a_503(cause: Exception) -> None:
+    world = World()
+    world.store.error = cause
+    with pytest.raises(StoreUnavailable) as raised:
+        await world.feed.refresh()
+    error = raised.value
+    assert (error.status, error.code, error.retry_after) == (503, "accounts_unavailable", 2.0)
+    assert "locked" not in error.public_message
+    world.store.error = None
+    await world.feed.refresh()
+    await world.feed.aclose()
