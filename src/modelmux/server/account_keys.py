@@ -124,6 +124,7 @@ class AccountKeys:
         :raises Unauthorized: no key, or none that may be used. :raises NotPermitted: not from here, or not this API.
         :raises UnknownSecret: see ``look_again``.
         """
+        self._feed.watch()
         if self._feed.current is not self._directory:
             self._directory = self._feed.current
             self._accepted.clear()
@@ -131,6 +132,7 @@ class AccountKeys:
         if optional:
             offered = [header for header in offered if (key := key_of(header)) and not is_google_token(key)]
         if not offered if optional else not self:
+            self._check_unknown(offered, None)  # the first key may have been made a moment ago
             return ANONYMOUS
         refusal: GatewayError | None = None
         for header in offered:  # one that may be used is enough
@@ -154,19 +156,17 @@ class AccountKeys:
         client = scope.get("client")
         return client[0] if client else None
 
-    async def look_again(self, unknown: UnknownSecret) -> bool:
-        """Whether it is worth authenticating once more, after the directory was read.
+    async def look_again(self, unknown: UnknownSecret) -> None:
+        """Read the directory before authenticating once more; a secret that stays unknown is remembered as such.
 
         :raises StoreUnavailable: nobody knows whether the key is valid.
         """
         before = self._feed.current
         await self._feed.refresh()
-        if self._feed.current is not before:
-            return True
-        if len(self._unknown) >= MAX_UNKNOWN:
-            self._unknown.clear()
-        self._unknown[unknown.digest] = self._clock() + UNKNOWN_FOR
-        return False
+        if self._feed.current is before:
+            if len(self._unknown) >= MAX_UNKNOWN:
+                self._unknown.clear()
+            self._unknown[unknown.digest] = self._clock() + UNKNOWN_FOR
 
     def _accept(self, header: Header, address: str | None) -> _Accepted | None:
         """:raises Unauthorized, NotPermitted: there is such a key, and it may not be used."""
@@ -174,7 +174,6 @@ class AccountKeys:
         secret = self._secret(text)
         if secret is None:
             return None
-        self._feed.watch()
         now = int(self._now() * 1_000_000)
         key = check_key(self._directory, secret, now, address)
         accepted = _Accepted(
@@ -206,13 +205,17 @@ class AccountKeys:
         except Unauthorized as refusal:
             if refused is not None:
                 raise refused from None
-            for header in offered:
-                text = (key_of(header) or b"").decode("latin-1")
-                if is_secret(text):
-                    digest = hashlib.sha256(text.encode()).digest()
-                    if self._unknown.get(digest, 0.0) <= self._clock():
-                        raise UnknownSecret(refusal, digest) from None
+            self._check_unknown(offered, refusal)
             raise
+
+    def _check_unknown(self, offered: list[Header], refusal: Unauthorized | None) -> None:
+        """:raises UnknownSecret: one of the headers has a secret that was not looked up in the last seconds."""
+        for header in offered:
+            text = (key_of(header) or b"").decode("latin-1")
+            if is_secret(text):
+                digest = hashlib.sha256(text.encode()).digest()
+                if self._unknown.get(digest, 0.0) <= self._clock():
+                    raise UnknownSecret(refusal or self._static.refusal(offered), digest) from None
 
 
 def account_keys(

@@ -158,9 +158,8 @@ class Application:
     async def _authenticate_again(self, unknown: UnknownSecret, surface: Surface, scope: Scope) -> Caller:
         """:raises Unauthorized: there is no such key. :raises StoreUnavailable: nobody knows."""
         assert self._account_keys is not None
-        if await self._account_keys.look_again(unknown):
-            return self._authenticate(surface, scope)
-        raise unknown
+        await self._account_keys.look_again(unknown)
+        return self._authenticate(surface, scope)
 
     async def _fail(self, send: Send, error: GatewayError, response: ErrorResponse, request_id: str) -> None:
         self._options.on_error(error, response.status)

@@ -155,7 +155,7 @@ async def test_an_unknown_secret_is_looked_up_once() -> None:
     world = World(key(), hashed(MINE))
     with pytest.raises(UnknownSecret) as raised:
         world.ask(OTHER)
-    assert not await world.keys.look_again(raised.value)
+    await world.keys.look_again(raised.value)
     for _ in range(10):
         with pytest.raises(Unauthorized) as refused:
             world.ask(OTHER)
@@ -172,7 +172,7 @@ async def test_a_key_that_was_just_made_is_found() -> None:
     world.feed.next = applied(world.feed.current, made)
     with pytest.raises(UnknownSecret) as raised:
         world.ask(OTHER)
-    assert await world.keys.look_again(raised.value)
+    await world.keys.look_again(raised.value)
     assert world.ask(OTHER).owner == "key_b"
 
 
@@ -213,6 +213,26 @@ def test_no_key_is_needed_until_there_is_one() -> None:
     assert world.keys
     with pytest.raises(Unauthorized, match="No API key was sent"):
         world.ask(None)
+
+
+async def test_the_first_key_works_at_once() -> None:
+    world = World()
+    world.feed.next = applied(world.feed.current, save_key(world.feed.current, key(), hashed(MINE)))
+    with pytest.raises(UnknownSecret) as raised:
+        world.ask(MINE)
+    await world.keys.look_again(raised.value)
+    assert world.ask(MINE).owner == "key_a"
+    with pytest.raises(Unauthorized):
+        world.ask(None)
+
+
+async def test_where_no_key_is_needed_an_unknown_one_does_no_harm() -> None:
+    world = World()
+    with pytest.raises(UnknownSecret) as raised:
+        world.ask(MINE)
+    await world.keys.look_again(raised.value)
+    assert world.ask(MINE).owner == "anonymous"
+    assert world.feed.watched
 
 
 def test_a_key_may_be_required_before_there_is_one() -> None:

@@ -1,0 +1,46 @@
+"""New ids and secrets: everything random about the directory."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable, Sequence
+
+from modelmux.accounts.records import Secret
+from modelmux.accounts.secret_format import hint_of, new_secret
+from modelmux.accounts.uuid7 import Uuid7s, format_id
+from modelmux.store.pepper import pepper_id
+
+
+class Issuer:
+    """
+    :param peppers: the first one hashes what is made.
+    :param now: Unix seconds. :param random: returns N random bytes.
+    """
+
+    def __init__(
+        self, peppers: Sequence[bytes], now: Callable[[], float], random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._pepper = peppers[0]
+        self._now = now
+        self._random = random
+        self._ids = Uuid7s(random)
+
+    def now(self) -> int:
+        """Microseconds in UTC."""
+        return int(self._now() * 1_000_000)
+
+    def id(self, prefix: str) -> str:
+        """``key_01jd…`` and so on; later ids sort behind earlier ones."""
+        return format_id(self._ids.new(self.now()), prefix)
+
+    def secret(self, key: str) -> tuple[str, Secret]:
+        """A secret for a key: its text, which is shown once and kept nowhere, and what is stored of it."""
+        text = new_secret(self._random)
+        return text, Secret(
+            digest=hmac.digest(self._pepper, text.encode(), "sha256"),
+            key=key,
+            pepper=pepper_id(self._pepper),
+            hint=hint_of(text),
+            created=self.now(),
+        )

@@ -1,0 +1,210 @@
+"""A virtual key is asked for its rights on every path, and its requests are attributed to it.
+
+Risk: a path, a dialect or an order of checks in which a key that may not be used is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from modelmux.accounts.api_names import API_OF_DIALECT
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, revoke_key, save_key, save_person, save_team
+from modelmux.accounts.records import Key, Person, Team
+from modelmux.app import Gateway
+from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.open_directory import open_directory, read_peppers
+from modelmux.store.ledger.base import EntryQuery
+from modelmux.store.ledger.sqlite_ledger import SqliteLedger
+from properties.test_registry import ANTHROPIC, REQUESTS, by_surface, path_of, reply_of
+from support.asgi import Response, request
+from support.clock import NOW
+from support.fakes import FakeUpstream, message_reply
+from support.gateway import MODEL, ask, gateway
+
+AUTHENTICATED = [surface for surface in SURFACES if surface.authenticated]
+APIS = [surface for surface in AUTHENTICATED if surface.is_api]
+AUTHOR = Author("test", "cli")
+ADA = Person(id="usr_ada", email="ada@example.com")
+TEAMS = (Team(id="team_top", name="Top"), Team(id="team_data", name="Data", parent="team_top"))
+
+
+class World:
+    """A gateway with accounts, and a store of its own beside it, as another process would have it."""
+
+    def __init__(self, folder: Path, *replies: Any, **settings: Any) -> None:
+        accounts = {"enabled": True, "store": f"sqlite:{folder}/accounts.db", **settings.pop("accounts", {})}
+        self.path = folder / "accounts.db"
+        self.upstream = FakeUpstream(list(replies))
+        self.app = gateway(self.upstream, accounts=accounts, **settings)
+        config = self.app._current.config
+        self.store = open_directory(config)
+        self.issuer = Issuer(read_peppers(config), lambda: NOW)
+
+    async def change(self, *edits: Callable[[Directory], Edit]) -> None:
+        for edit in edits:
+            await self.store.change(edit, AUTHOR, int(NOW * 1e6))
+
+    async def new_key(self, **fields: Any) -> str:
+        """The secret of a new key ``key_a``."""
+        text, secret = self.issuer.secret("key_a")
+        await self.change(lambda d: save_key(d, Key(id="key_a", name="laptop", **fields), secret))
+        return text
+
+    async def end(self) -> None:
+        await self.store.aclose()
+        await self.app.aclose()
+
+
+async def call(surface: Surface, app: Gateway, secret: str, headers: dict[str, str] | None = None) -> Response:
+    body = dict(REQUESTS[surface.dialect.name]) if surface.method == "POST" and surface.is_api else {}
+    if surface.operation == "count_tokens":
+        body |= {"model": MODEL}
+    headers = {"authorization": f"Bearer {secret}", **(headers or {})}
+    return await request(app, surface.method, path_of(surface), body, headers)
+
+
+@by_surface(AUTHENTICATED)
+async def test_a_revoked_key_is_refused_on_every_path(surface: Surface, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    secret = await world.new_key(apis=("chat",), models=("nothing",), addresses=("192.0.2.0/24",))
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    response = await call(surface, world.app, secret)
+    assert response.status == 401
+    assert "The API key 'laptop' was revoked" in response.body.decode()
+    assert not world.upstream.calls
+    await world.end()
+
+
+@by_surface(APIS)
+async def test_a_key_of_one_api_may_use_no_other(surface: Surface, tmp_path: Path) -> None:
+    own = API_OF_DIALECT[surface.dialect.name]
+    others = tuple(sorted(set(API_OF_DIALECT.values()) - {own}))
+    world = World(tmp_path, reply_of(surface))
+    secret = await world.new_key(apis=others)
+    response = await call(surface, world.app, secret)
+    assert response.status == 403, response.body
+    assert f"may not use the API '{own}'" in response.body.decode()
+    assert not world.upstream.calls
+    await world.change(lambda d: save_key(d, replace(d.keys["key_a"], apis=(own,))))
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    assert (await call(surface, world.app, secret)).status != 403
+    await world.end()
+
+
+@pytest.mark.parametrize("models", [("claude-haiku-*",), ("fast",)])
+@by_surface([surface for surface in APIS if surface.calls_upstream])
+async def test_a_key_may_be_limited_to_models(surface: Surface, models: tuple[str, ...], tmp_path: Path) -> None:
+    world = World(tmp_path, reply_of(surface))
+    response = await call(surface, world.app, await world.new_key(models=models))
+    assert response.status == 403, response.body
+    assert f"It may use {models[0]}." in response.body.decode()
+    assert not world.upstream.calls
+    await world.end()
+
+
+async def test_only_the_models_of_a_key_are_listed_and_used(tmp_path: Path) -> None:
+    models = [
+        {"name": "fast", "model": "claude-haiku-4-5"},
+        {"name": "deep", "model": "claude-opus-4-6", "fallbacks": ["fast"]},
+    ]
+    world = World(tmp_path, message_reply(), vertex={"models": models})
+    secret = await world.new_key(models=("claude-haiku-*",))
+    headers = {"authorization": f"Bearer {secret}"}
+    listed = (await request(world.app, "GET", "/v1/models", headers=headers)).json()
+    names = {entry["id"] for entry in listed["data"]}
+    assert "fast" in names
+    assert (await request(world.app, "GET", "/v1/models/fast", headers=headers)).status == 200
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="deep"), headers)
+    assert response.status == 200, "a fallback that the key may use answers"
+    assert "haiku" in world.upstream.calls[0].target
+    await world.end()
+
+
+@pytest.mark.parametrize("headers", [{}, ANTHROPIC])
+async def test_refusals_are_in_the_clients_dialect(headers: dict[str, str], tmp_path: Path) -> None:
+    world = World(tmp_path)
+    secret = await world.new_key(apis=("vertex",))
+    messages = next(one for one in APIS if one.dialect.name == "anthropic_messages")
+    chat = next(one for one in APIS if one.dialect.name == "openai_chat")
+    error = (await call(messages, world.app, secret, headers)).json()
+    assert (error["type"], error["error"]["type"]) == ("error", "permission_error")
+    error = (await call(chat, world.app, secret, headers)).json()["error"]
+    assert error["code"] == "api_not_allowed"
+    await world.end()
+
+
+async def test_pages_are_for_the_operator(tmp_path: Path) -> None:
+    world = World(tmp_path, server={"api_keys": ["an-operators-key"]})
+    secret = await world.new_key()
+    assert (await request(world.app, "GET", "/metrics", headers={"x-api-key": secret})).status == 403
+    assert (await request(world.app, "GET", "/metrics", headers={"x-api-key": "an-operators-key"})).status == 200
+    assert (await request(world.app, "GET", "/livez", headers={"x-api-key": secret})).status == 200
+    await world.end()
+
+
+async def test_a_new_key_works_at_once_and_a_revoked_one_soon_not_any_more(tmp_path: Path) -> None:
+    world = World(tmp_path, *(message_reply() for _ in range(100)))
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 200, "there is no key yet"
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    async with asyncio.timeout(10):  # the bound of one second is that of the feed's interval, see its tests
+        while world.app._directory.current.keys["key_a"].status == "active":  # type: ignore[union-attr]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    await world.end()
+
+
+async def test_rows_name_key_person_team_and_forced_tags(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply(), message_reply())
+    await world.change(
+        *(lambda d, one=one: save_team(d, one) for one in TEAMS),  # type: ignore[misc]
+        lambda d: save_person(d, ADA),
+    )
+    secret = await world.new_key(team="team_data", person="usr_ada", tags=(("env", "prod"),))
+    sent = {"authorization": f"Bearer {secret}", "x-modelmux-tags": "app=chat,env=dev"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 200
+    await world.end()
+    ledger = SqliteLedger(world.path)
+    (row,) = (await ledger.entries(EntryQuery())).entries
+    await ledger.aclose()
+    assert (row.key, row.person, row.team) == ("key_a", "usr_ada", "team_top/team_data")
+    assert row.tags == (("app", "chat"), ("env", "prod"))
+
+
+async def test_a_known_key_is_served_while_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, message_reply(), message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
+
+    async def fail(_: Directory) -> Directory:
+        raise StoreFailed("locked")
+
+    monkeypatch.setattr(world.app._directory._store, "read", fail)  # type: ignore[union-attr]
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
+    unknown, _ = world.issuer.secret("key_b")
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(), {"x-api-key": unknown})
+    assert (response.status, response.json()["error"]["code"]) == (503, "accounts_unavailable")
+    assert 2 <= int(response.headers["retry-after"]) <= 4  # with jitter
+    await world.end()
+
+
+async def test_a_host_that_only_a_page_would_name_is_served_once_there_are_keys(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    sent = {"host": "gateway.example.com"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 421
+    sent["x-api-key"] = await world.new_key()
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 200
+    await world.end()
