@@ -78,6 +78,10 @@ class Directory:
         """Those of one key, the newest last. It looks at all secrets: not for requests."""
         return sorted((one for one in self._secrets.values() if one.key == key), key=lambda one: one.created)
 
+    def all_secrets(self) -> Iterable[Secret]:
+        """Those of all keys."""
+        return self._secrets.values()
+
     def members_of(self, team: str) -> list[Membership]:
         """Those who are in a team today. It looks at all members: not for requests."""
         return [one for one in self._members.values() if one.team == team and one.role is not None]

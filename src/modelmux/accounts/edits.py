@@ -21,6 +21,7 @@ R = TypeVar("R", Team, Person, Key)
 #: Field -> the check that its values pass.
 _CHECKS: Final[Mapping[str, Any]] = {
     "name": fields.name, "email": fields.email, "zone": fields.zone, "contact": fields.name, "models": fields.models,
+    "apis": fields.apis,
     "addresses": fields.addresses, "tags": fields.tags,
 }  # fmt: skip
 _MANAGED: Final = "change it in the configuration file, which it comes from"

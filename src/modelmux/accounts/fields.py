@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 from zoneinfo import ZoneInfo
 
 from modelmux.accounts.attribution import MAX_TAGS, is_tag
+from modelmux.accounts.records import Api
 
 MAX_NAME: Final = 128
 MAX_MODELS: Final = 100
@@ -70,6 +71,15 @@ def models(field: str, values: Iterable[str]) -> tuple[str, ...]:
             raise FieldError(
                 field, f"{value[:MAX_NAME]!r} is not a model", "expected names such as fast or claude-haiku-*"
             )
+    return found
+
+
+def apis(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Names of APIs, each once. :raises FieldError:"""
+    found, known = tuple(dict.fromkeys(value.strip() for value in values)), get_args(Api)
+    for value in found:
+        if value not in known:
+            raise FieldError(field, f"{value[:MAX_NAME]!r} is not an API", f"expected some of {', '.join(known)}")
     return found
 
 

@@ -44,6 +44,7 @@ def test_fields_of_teams(record: Team, message: str) -> None:
         ({"addresses": ("here",)}, "addresses: 'here' is not a network; expected one such as 10.0.0.0/8"),
         ({"tags": (("App", "x"),)}, "tags: 'App=x' is not a tag; expected app=chat"),
         ({"tags": tuple((str(i), "x") for i in range(17))}, "tags: 17 tags; expected at most 16"),
+        ({"apis": ("chat", "embeddings")}, "apis: 'embeddings' is not an API; expected some of chat, responses, "),
         ({"team": "team_x"}, "team: there is no team 'team_x'"),
         ({"person": "usr_x"}, "person: there is no person 'usr_x'"),
         ({"expires": NOW}, "expires: it is in the past; expected a time to come"),

@@ -1,0 +1,1 @@
+"""``modelmux keys``, ``teams`` and ``people``: who may use the gateway."""

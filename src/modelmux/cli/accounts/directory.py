@@ -1,0 +1,164 @@
+"""What the commands of keys, teams and people have in common: the directory, its author, times, lists, tables."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.periods import format_instant
+from modelmux.cli.options import read_config
+from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
+from modelmux.cli.sanitize import one_line
+from modelmux.config import Config, ConfigError
+from modelmux.config.values import Seconds
+from modelmux.runtime import Runtime
+from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Author, DirectoryStore
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.open_directory import open_directory, read_peppers
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+_MICRO: Final = 1_000_000
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_OFF: Final = (
+    "accounts.enabled is false: the gateway asks for none of these keys. Set accounts.enabled = true and restart it."
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """The directory of a configuration.
+
+    :param config_is_on: whether the gateway uses it.
+    """
+
+    store: DirectoryStore
+    config: Config
+    issuer: Callable[[], Issuer]
+    author: Author
+    now: int
+
+    async def read(self) -> Directory:
+        """The directory of now."""
+        return await self.store.read(Directory())
+
+    async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
+        """Change it, in this user's name."""
+        return await self.store.change(decide, self.author, self.now)
+
+
+def with_directory(config_path: Path | None, overrides: dict[str, Any], action: Callable[[Access], Awaitable[T]]) -> T:
+    """Open the directory, do something with it, and close it; exits with what went wrong."""
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    config, runtime = loaded.config, Runtime()
+    if not config.accounts.enabled:
+        warn([_OFF])
+
+    async def run() -> T:
+        store = open_directory(config)
+        access = Access(
+            store=store,
+            config=config,
+            issuer=lambda: Issuer(read_peppers(config), runtime.now),
+            author=Author(_user(), "cli"),
+            now=int(runtime.now() * _MICRO),
+        )
+        try:
+            return await action(access)
+        finally:
+            await store.aclose()
+
+    try:
+        return asyncio.run(run())
+    except ConfigError as error:
+        exit_with_config_error(error)
+    except FieldError as error:
+        remedy = error.expected[:1].upper() + error.expected[1:]
+        exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
+    except StoreFailed as error:
+        exit_with_error([f"the accounts cannot be used: {error}"])
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` to a command."""
+    return click.option("--json", "json", is_flag=True, help="Print JSON for machines.")(command)
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def tag_pairs(text: str | None) -> tuple[tuple[str, str], ...] | None:
+    """``app=chat,env=prod`` -> its pairs."""
+    parts = listed(text)
+    if parts is None:
+        return None
+    return tuple((name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in parts))
+
+
+def instant(text: str, now: int) -> int | None:
+    """``90d`` from now, ``2026-12-31`` in UTC, or RFC 3339 -> microseconds; None for ``never``.
+
+    :raises click.BadParameter:
+    """
+    if text.strip().lower() == "never":
+        return None
+    try:
+        return now + round(duration(text) * _MICRO)
+    except click.BadParameter:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * _MICRO)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 90d, 2026-12-31 or never") from None
+
+
+def duration(text: str) -> float:
+    """Seconds. :raises click.BadParameter:"""
+    try:
+        return Seconds.parse(text.strip())
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 24h or 30d") from None
+
+
+def time_text(at: int | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return None if at is None else format_instant(at, UTC)
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+    """Columns that other programs can split: no cell is empty, and none has a space."""
+    cells = [list(heads), *([one_line(cell).replace(" ", "_") if cell else "-" for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
+    """One field a line; those without a value are left out."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        if value:
+            click.echo(f"{name:<{width}}  {one_line(value)}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name and no variable
+        return "unknown"

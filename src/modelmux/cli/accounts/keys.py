@@ -1,0 +1,250 @@
+"""``modelmux keys``: virtual keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import click
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
+from modelmux.accounts.find import find_key, find_person, find_team
+from modelmux.accounts.records import KEY, Api, Key
+from modelmux.cli.accounts.directory import (
+    Access,
+    duration,
+    instant,
+    json_option,
+    listed,
+    print_fields,
+    print_table,
+    tag_pairs,
+    time_text,
+    with_directory,
+)
+from modelmux.cli.accounts.show_key import key_fields, key_json
+from modelmux.cli.lazy_group import CommandGroup
+from modelmux.cli.options import config_options
+from modelmux.cli.output import print_json, print_lines
+
+F = TypeVar("F", bound=Callable[..., Any])
+_GRACE: Final = "24h"
+_ONCE: Final = "the secret on stdout is shown this once; only its hash is kept"
+
+
+@click.group(cls=CommandGroup)
+def keys() -> None:
+    """Create, list, edit, rotate and revoke virtual keys."""
+
+
+def _rights_options(command: F) -> F:
+    """What a key may do, and until when."""
+    for option in (
+        click.option("--expires", metavar="TIME", help="When it ends: 90d, 2026-12-31, or never."),
+        click.option("--tags", metavar="TAGS", help="Tags that all its requests have: app=chat,env=prod."),
+        click.option("--addresses", metavar="LIST", help="Networks from which it may be used: 10.0.0.0/8,192.0.2.7."),
+        click.option("--apis", metavar="LIST", help=f"APIs that it may use: {', '.join(get_args(Api))}."),
+        click.option("--models", metavar="LIST", help="Routes or models that it may use: fast,claude-haiku-*."),
+        click.option("--person", metavar="PERSON", help="Whose it is: an e-mail address or an id."),
+        click.option("--team", metavar="TEAM", help="The team that it belongs to: a name or an id."),
+    ):
+        command = option(command)
+    return command
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What people call it.")
+@_rights_options
+@config_options
+@json_option
+def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
+    """Create a key. Its secret alone is printed on stdout."""
+
+    async def run(access: Access) -> tuple[Key, str]:
+        issuer = access.issuer()
+        id = issuer.id(KEY)
+        text, secret = issuer.secret(id)
+        base = Key(id=id, name=name, created=access.now, created_by=access.author.name)
+        _, edit = await access.change(lambda d: save_key(d, _changed(d, base, options, access.now), secret))
+        return edit.keys[0], text
+
+    key, text = with_directory(config_path, overrides, run)
+    if json:
+        print_json({**key_json(key), "secret": text})
+        return
+    print_lines("created", [f"{key.name} ({key.id})"], "green")
+    print_lines("note", [_ONCE], "cyan")
+    click.echo(text)
+
+
+@keys.command("list")
+@click.option("--team", metavar="TEAM", help="Only those of a team and of the teams below it.")
+@click.option("--person", metavar="PERSON", help="Only those of a person.")
+@click.option("--all", "show_all", is_flag=True, help="Revoked ones, too.")
+@config_options
+@json_option
+def list_keys(
+    team: str | None,
+    person: str | None,
+    show_all: bool,
+    config_path: Path | None,
+    overrides: dict[str, Any],
+    json: bool,
+) -> None:
+    """List keys. Secrets are not known here; hints tell them apart."""
+
+    async def run(access: Access) -> tuple[Directory, list[Key]]:
+        directory = await access.read()
+        return directory, _selected(directory, team, person, show_all=show_all)
+
+    directory, found = with_directory(config_path, overrides, run)
+    if json:
+        print_json([key_json(key) for key in found])
+        return
+    hints = {secret.key: secret.hint for secret in directory.all_secrets() if secret.valid_until is None}
+    print_table(
+        ("ID", "NAME", "STATUS", "SECRET", "TEAM", "PERSON", "EXPIRES"),
+        [
+            (
+                key.id, key.name, key.status, hints.get(key.id),
+                directory.teams[key.team].name if key.team else None,
+                directory.people[key.person].email if key.person else None,
+                time_text(key.expires),
+            )
+            for key in found
+        ],
+    )  # fmt: skip
+
+
+@keys.command("show")
+@click.argument("key")
+@config_options
+@json_option
+def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """Show a key by its name or id."""
+
+    async def run(access: Access) -> tuple[Directory, Key]:
+        directory = await access.read()
+        return directory, find_key(directory, key)
+
+    directory, record = with_directory(config_path, overrides, run)
+    secrets = directory.secrets_of(record.id)
+    if json:
+        ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
+        print_json({**key_json(record), "secrets": ends})
+        return
+    print_fields(key_fields(directory, record, secrets))
+
+
+@keys.command("edit")
+@click.argument("key")
+@click.option("--name", help="What people call it.")
+@click.option("--enable/--disable", "enabled", default=None, help="A disabled key is refused until it is enabled.")
+@_rights_options
+@config_options
+@json_option
+def edit(
+    key: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
+    **options: str | None,
+) -> None:  # fmt: skip
+    """Change a key. An empty value clears a field: --models ""."""
+    if name is None and enabled is None and all(value is None for value in options.values()):
+        raise click.UsageError("name what to change, such as --models fast")
+
+    async def run(access: Access) -> Key:
+        def decide(directory: Directory) -> Edit:
+            record = find_key(directory, key)
+            record = _changed(directory, record, options, access.now)
+            if name is not None:
+                record = replace(record, name=name)
+            if enabled is not None and record.status != "revoked":
+                record = replace(record, status="active" if enabled else "disabled")
+            return save_key(directory, record)
+
+        _, made = await access.change(decide)
+        return made.keys[0]
+
+    record = with_directory(config_path, overrides, run)
+    if json:
+        print_json(key_json(record))
+    else:
+        print_lines("changed", [f"{record.name} ({record.id})"], "green")
+
+
+@keys.command("rotate")
+@click.argument("key")
+@click.option("--grace", metavar="TIME", default=_GRACE, help="How long the old secret stays valid; 0 ends it now.",
+              show_default=True)  # fmt: skip
+@config_options
+@json_option
+def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """Give a key another secret, printed alone on stdout. Its id, budgets and usage stay."""
+    seconds = duration(grace)
+
+    async def run(access: Access) -> tuple[Key, str]:
+        issuer, made = access.issuer(), ""
+
+        def decide(directory: Directory) -> Edit:
+            nonlocal made
+            record = find_key(directory, key)
+            made, secret = issuer.secret(record.id)
+            return rotate_key(directory, record.id, secret, round(seconds * 1_000_000))
+
+        directory, change = await access.change(decide)
+        return directory.keys[change.subject], made
+
+    record, text = with_directory(config_path, overrides, run)
+    if json:
+        print_json({**key_json(record), "secret": text})
+        return
+    ends = f"the old secret is valid for {grace} more" if seconds else "the old secret is not valid any more"
+    print_lines("rotated", [f"{record.name} ({record.id}); {ends}"], "green")
+    print_lines("note", [_ONCE], "cyan")
+    click.echo(text)
+
+
+@keys.command("revoke")
+@click.argument("key")
+@config_options
+@json_option
+def revoke(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """End a key for good. Every worker refuses it within a second; requests that run are not ended."""
+
+    async def run(access: Access) -> Key:
+        directory, change = await access.change(lambda d: revoke_key(d, find_key(d, key).id, access.now))
+        return directory.keys[change.subject]
+
+    record = with_directory(config_path, overrides, run)
+    if json:
+        print_json(key_json(record))
+    else:
+        print_lines("revoked", [f"{record.name} ({record.id})"], "green")
+
+
+def _selected(directory: Directory, team: str | None, person: str | None, *, show_all: bool) -> list[Key]:
+    """In the order in which they were made. :raises FieldError: there is no such team or person."""
+    found = [key for key in directory.keys.values() if show_all or key.status != "revoked"]
+    if team is not None:
+        wanted = find_team(directory, team)
+        found = [key for key in found if wanted in directory.team_path(key.team)]
+    if person is not None:
+        owner = find_person(directory, person)
+        found = [key for key in found if key.person == owner.id]
+    return sorted(found, key=lambda key: key.id)
+
+
+def _changed(directory: Directory, key: Key, options: dict[str, str | None], now: int) -> Key:
+    """A key with what the options say. :raises FieldError: :raises click.BadParameter:"""
+    changes: dict[str, Any] = {}
+    if (team := options["team"]) is not None:
+        changes["team"] = find_team(directory, team).id if team else None
+    if (person := options["person"]) is not None:
+        changes["person"] = find_person(directory, person).id if person else None
+    if (expires := options["expires"]) is not None:
+        changes["expires"] = instant(expires or "never", now)
+    lists = {"models": listed, "apis": listed, "addresses": listed, "tags": tag_pairs}
+    changes |= {name: parse(options[name]) for name, parse in lists.items() if options[name] is not None}
+    return replace(key, **changes)

@@ -1,0 +1,105 @@
+"""``modelmux people``: the people whom keys and usage belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, save_person
+from modelmux.accounts.find import find_person
+from modelmux.accounts.records import PERSON, Person
+from modelmux.cli.accounts.directory import Access, json_option, print_table, with_directory
+from modelmux.cli.lazy_group import CommandGroup
+from modelmux.cli.options import config_options
+from modelmux.cli.output import print_json, print_lines
+
+
+@click.group(cls=CommandGroup)
+def people() -> None:
+    """Create, list and edit people."""
+
+
+@people.command("create")
+@click.argument("email")
+@click.option("--name", default="", help="The person's name.")
+@config_options
+@json_option
+def create(email: str, name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """Create a person."""
+
+    async def run(access: Access) -> Person:
+        new = Person(id=access.issuer().id(PERSON), email=email, name=name)
+        _, edit = await access.change(lambda d: save_person(d, new))
+        return edit.people[0]
+
+    _print(with_directory(config_path, overrides, run), "created", json=json)
+
+
+@people.command("list")
+@config_options
+@json_option
+def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """List people."""
+    directory = with_directory(config_path, overrides, Access.read)
+    found = sorted(directory.people.values(), key=lambda person: person.email)
+    if json:
+        print_json([person_json(person) for person in found])
+        return
+    print_table(
+        ("ID", "EMAIL", "NAME", "STATUS", "KEYS"),
+        [
+            (
+                person.id, person.email, person.name, person.status,
+                str(sum(key.person == person.id and key.status != "revoked" for key in directory.keys.values())),
+            )
+            for person in found
+        ],
+    )  # fmt: skip
+
+
+@people.command("edit")
+@click.argument("person")
+@click.option("--email", help="The new e-mail address.")
+@click.option("--name", help="The person's name.")
+@click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled person are refused.")
+@config_options
+@json_option
+def edit(
+    person: str, email: str | None, name: str | None, enabled: bool | None, config_path: Path | None,
+    overrides: dict[str, Any], json: bool,
+) -> None:  # fmt: skip
+    """Change a person, by e-mail address or id."""
+    if email is None and name is None and enabled is None:
+        raise click.UsageError("name what to change, such as --disable")
+
+    async def run(access: Access) -> Person:
+        def decide(directory: Directory) -> Edit:
+            record = find_person(directory, person)
+            changes: dict[str, Any] = {"email": email, "name": name}
+            if enabled is not None:
+                changes["status"] = "active" if enabled else "disabled"
+            changed = {field: value for field, value in changes.items() if value is not None}
+            return save_person(directory, replace(record, **changed))
+
+        _, made = await access.change(decide)
+        return made.people[0]
+
+    _print(with_directory(config_path, overrides, run), "changed", json=json)
+
+
+def person_json(person: Person) -> dict[str, Any]:
+    """What the admin API shows of a person."""
+    return {
+        "id": person.id, "email": person.email, "name": person.name, "status": person.status, "managed": person.managed,
+    }  # fmt: skip
+
+
+def _print(person: Person, what: str, *, json: bool) -> None:
+    if json:
+        print_json(person_json(person))
+    else:
+        print_lines(what, [f"{person.email} ({person.id})"], "green")

@@ -1,0 +1,183 @@
+"""``modelmux teams``: teams, and who is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, save_team, set_member
+from modelmux.accounts.find import find_person, find_team
+from modelmux.accounts.records import TEAM, Team
+from modelmux.cli.accounts.directory import Access, json_option, print_fields, print_table, with_directory
+from modelmux.cli.lazy_group import CommandGroup
+from modelmux.cli.options import config_options
+from modelmux.cli.output import print_json, print_lines
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(cls=CommandGroup)
+def teams() -> None:
+    """Create, list and edit teams, and say who is in them."""
+
+
+def _field_options(command: F) -> F:
+    for option in (
+        click.option("--contact", metavar="TEXT", help="Whom its members ask for more, shown in errors."),
+        click.option("--zone", metavar="NAME", help="Time zone in which its budgets begin, such as Europe/Berlin."),
+        click.option("--parent", metavar="TEAM", help="The team above it."),
+    ):
+        command = option(command)
+    return command
+
+
+@teams.command("create")
+@click.argument("name")
+@_field_options
+@config_options
+@json_option
+def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
+    """Create a team. One without a parent is an organisation."""
+
+    async def run(access: Access) -> Team:
+        new = Team(id=access.issuer().id(TEAM), name=name)
+        _, edit = await access.change(lambda d: save_team(d, _changed(d, new, options)))
+        return edit.teams[0]
+
+    _print(with_directory(config_path, overrides, run), "created", json=json)
+
+
+@teams.command("list")
+@config_options
+@json_option
+def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """List teams, each below the one that it belongs to."""
+    directory = with_directory(config_path, overrides, Access.read)
+    found = sorted(
+        directory.teams.values(), key=lambda team: [one.name.lower() for one in directory.team_path(team.id)]
+    )
+    if json:
+        print_json([team_json(directory, team) for team in found])
+        return
+    print_table(
+        ("ID", "NAME", "STATUS", "MEMBERS", "KEYS"),
+        [
+            (
+                team.id, "/".join(one.name for one in directory.team_path(team.id)), team.status,
+                str(len(directory.members_of(team.id))),
+                str(sum(key.team == team.id and key.status != "revoked" for key in directory.keys.values())),
+            )
+            for team in found
+        ],
+    )  # fmt: skip
+
+
+@teams.command("show")
+@click.argument("team")
+@config_options
+@json_option
+def show(team: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """Show a team by its name or id."""
+
+    async def run(access: Access) -> tuple[Directory, Team]:
+        directory = await access.read()
+        return directory, find_team(directory, team)
+
+    directory, record = with_directory(config_path, overrides, run)
+    if json:
+        print_json(team_json(directory, record))
+        return
+    people = [f"{directory.people[one.person].email} ({one.role})" for one in directory.members_of(record.id)]
+    print_fields([
+        ("id", record.id), ("name", " / ".join(one.name for one in directory.team_path(record.id))),
+        ("status", record.status), ("zone", record.zone), ("contact", record.contact), ("members", ", ".join(people)),
+        ("managed", "by the configuration" if record.managed else None),
+    ])  # fmt: skip
+
+
+@teams.command("edit")
+@click.argument("team")
+@click.option("--name", help="Its new name.")
+@click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled team are refused.")
+@_field_options
+@config_options
+@json_option
+def edit(
+    team: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
+    **options: str | None,
+) -> None:  # fmt: skip
+    """Change a team. An empty value clears a field: --parent ""."""
+    if name is None and enabled is None and all(value is None for value in options.values()):
+        raise click.UsageError("name what to change, such as --contact ann@example.com")
+
+    async def run(access: Access) -> Team:
+        def decide(directory: Directory) -> Edit:
+            record = _changed(directory, find_team(directory, team), options)
+            if name is not None:
+                record = replace(record, name=name)
+            if enabled is not None:
+                record = replace(record, status="active" if enabled else "disabled")
+            return save_team(directory, record)
+
+        _, made = await access.change(decide)
+        return made.teams[0]
+
+    _print(with_directory(config_path, overrides, run), "changed", json=json)
+
+
+@teams.command("add")
+@click.argument("team")
+@click.argument("person")
+@click.option("--admin", is_flag=True, help="The person may manage the team's keys and members.")
+@config_options
+def add(team: str, person: str, admin: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
+    """Make a person a member of a team."""
+
+    async def run(access: Access) -> None:
+        role: Any = "team_admin" if admin else "member"
+        await access.change(lambda d: set_member(d, find_person(d, person).id, find_team(d, team).id, role))
+
+    with_directory(config_path, overrides, run)
+    print_lines("added", [f"{person} to {team}"], "green")
+
+
+@teams.command("remove")
+@click.argument("team")
+@click.argument("person")
+@config_options
+def remove(team: str, person: str, config_path: Path | None, overrides: dict[str, Any]) -> None:
+    """Let a person leave a team. Keys that the person has in the team stay as they are."""
+
+    async def run(access: Access) -> None:
+        await access.change(lambda d: set_member(d, find_person(d, person).id, find_team(d, team).id, None))
+
+    with_directory(config_path, overrides, run)
+    print_lines("removed", [f"{person} from {team}"], "green")
+
+
+def team_json(directory: Directory, team: Team) -> dict[str, Any]:
+    """What the admin API shows of a team."""
+    members = [{"person": one.person, "role": one.role} for one in directory.members_of(team.id)]
+    return {
+        "id": team.id, "name": team.name, "parent": team.parent, "zone": team.zone, "contact": team.contact,
+        "status": team.status, "members": members, "managed": team.managed,
+    }  # fmt: skip
+
+
+def _changed(directory: Directory, team: Team, options: dict[str, str | None]) -> Team:
+    changes: dict[str, Any] = {name: options[name] or None for name in ("zone", "contact") if options[name] is not None}
+    if (parent := options["parent"]) is not None:
+        changes["parent"] = find_team(directory, parent, "parent").id if parent else None
+    return replace(team, **changes)
+
+
+def _print(team: Team, what: str, *, json: bool) -> None:
+    if json:
+        print_json(team_json(Directory(), team))
+    else:
+        print_lines(what, [f"{team.name} ({team.id})"], "green")
