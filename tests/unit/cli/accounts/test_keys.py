@@ -1,0 +1,212 @@
+"""Risk: a secret is printed where it is logged, or twice; a command changes what it does not name, or nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelmux.accounts.secret_format import is_secret
+from modelmux.cli.accounts.directory import instant, listed, tag_pairs
+from support.cli import CommandResult, run
+
+ON = ("--set", "accounts.enabled=true", "--set", "vertex.project=p", "--set", "vertex.location=global")
+NOW = 1_800_000_000_000_000
+
+
+def modelmux(home: Path, *arguments: str) -> CommandResult:
+    return run(*arguments, *ON, home=home)
+
+
+def done(home: Path, *arguments: str) -> CommandResult:
+    result = modelmux(home, *arguments)
+    assert result.code == 0, result.stderr
+    return result
+
+
+def as_json(home: Path, *arguments: str) -> Any:
+    return json.loads(done(home, *arguments, "--json").stdout)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    done(tmp_path, "teams", "create", "Research", "--contact", "boss@example.com", "--zone", "Europe/Berlin")
+    done(tmp_path, "teams", "create", "Data", "--parent", "research")
+    done(tmp_path, "people", "create", "Ann@example.com", "--name", "Ann")
+    return tmp_path
+
+
+def test_the_secret_alone_is_on_stdout(home: Path) -> None:
+    made = done(home, "keys", "create", "--name", "laptop", "--team", "data", "--person", "ann@example.com")
+    secret = made.stdout.strip()
+    assert is_secret(secret)
+    assert secret not in made.stderr
+    assert "laptop (key_" in made.stderr
+    for command in (("keys", "list"), ("keys", "show", "laptop"), ("keys", "show", "laptop", "--json")):
+        shown = done(home, *command).stdout
+        assert secret not in shown
+        assert f"{secret[:11]}…{secret[-4:]}" in shown
+    files = b"".join(path.read_bytes() for path in home.rglob("accounts.db*") if path.is_file())
+    assert secret.encode() not in files
+
+
+def test_what_a_key_may_do(home: Path) -> None:
+    rights = ("--models", "fast, claude-haiku-*", "--apis", "chat,messages", "--addresses", "10.0.0.0/8,192.0.2.7",
+              "--tags", "env=prod,app=chat", "--expires", "2027-01-02")  # fmt: skip
+    done(home, "keys", "create", "--name", "ci", "--team", "Data", *rights)
+    key = as_json(home, "keys", "show", "ci")
+    assert key["models"] == ["fast", "claude-haiku-*"]
+    assert key["apis"] == ["chat", "messages"]
+    assert key["addresses"] == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert key["tags"] == {"app": "chat", "env": "prod"}
+    assert key["expires_at"] == "2027-01-02T00:00:00Z"
+    assert key["status"] == "active"
+    shown = done(home, "keys", "show", "ci").stdout
+    assert "Research / Data" in shown
+    assert "tags       app=chat, env=prod" in shown
+
+
+def test_an_edit_changes_what_it_names(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci", "--team", "data", "--models", "fast", "--expires", "90d")
+    before = as_json(home, "keys", "show", "ci")
+    done(home, "keys", "edit", "ci", "--disable", "--expires", "never", "--team", "")
+    after = as_json(home, "keys", "show", "ci")
+    assert after == {**before, "status": "disabled", "expires_at": None, "team": None}
+    done(home, "keys", "edit", "CI", "--name", "build", "--enable", "--models", "")
+    assert as_json(home, "keys", "show", "build") == {**after, "status": "active", "models": [], "name": "build"}
+
+
+def test_a_rotation_keeps_the_key(home: Path) -> None:
+    first = done(home, "keys", "create", "--name", "ci").stdout.strip()
+    before = as_json(home, "keys", "show", "ci")
+    second = done(home, "keys", "rotate", "ci", "--grace", "1h").stdout.strip()
+    assert is_secret(second)
+    assert second != first
+    after = as_json(home, "keys", "show", "ci")
+    assert after["id"] == before["id"]
+    old, new = after["secrets"]
+    assert (old["hint"][-4:], new["hint"][-4:], new["valid_until"]) == (first[-4:], second[-4:], None)
+    assert old["valid_until"] is not None
+
+
+def test_a_revoked_key_is_listed_on_request(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    done(home, "keys", "revoke", "ci")
+    assert as_json(home, "keys", "list") == []
+    (key,) = as_json(home, "keys", "list", "--all")
+    assert (key["status"], key["name"]) == ("revoked", "ci")
+    assert key["revoked_at"] is not None
+    done(home, "keys", "revoke", key["id"])
+    failed = modelmux(home, "keys", "edit", key["id"], "--enable", "--name", "x")
+    assert failed.code == 1
+    assert "is revoked for good" in failed.stderr
+
+
+def test_lists_can_be_limited(home: Path) -> None:
+    done(home, "keys", "create", "--name", "a", "--team", "research")
+    done(home, "keys", "create", "--name", "b", "--team", "data", "--person", "ann@example.com")
+    done(home, "keys", "create", "--name", "c")
+
+    def names(*options: str) -> list[str]:
+        return [key["name"] for key in as_json(home, "keys", "list", *options)]
+
+    assert names() == ["a", "b", "c"]
+    assert names("--team", "research") == ["a", "b"], "with the teams below"
+    assert names("--team", "data") == ["b"]
+    assert names("--person", "ANN@example.com") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("keys", "create", "--name", "x", "--team", "dta"), "there is no team 'dta'\nhint: Did you mean 'Data'?\n"),
+        (("keys", "create", "--name", "x", "--expires", "soon"), "'soon' is not a time such as 90d, 2026-12-31 or"),
+        (("keys", "create", "--name", "x", "--expires", "0"), "expires: it is in the past"),
+        (("keys", "create", "--name", "x", "--addresses", "10.1.1.1/8"), "Did you mean 10.0.0.0/8?"),
+        (("keys", "create", "--name", "x", "--apis", "embeddings"), "'embeddings' is not an API"),
+        (("keys", "create", "--name", "x", "--tags", "app"), "'app=' is not a tag"),
+        (("keys", "create", "--name", ""), "name: '' is not a name"),
+        (("keys", "edit", "x"), "name what to change"),
+        (("keys", "revoke", "x"), "there is no key 'x'"),
+        (("keys", "rotate", "x", "--grace", "1 week"), "'1 week' is not a time such as 24h or 30d"),
+        (("people", "create", "ann"), "email: 'ann' is not an e-mail address"),
+        (("people", "create", "ann@example.com"), "is taken by usr_"),
+        (("teams", "create", "DATA"), "name: 'DATA' is taken by team_"),
+        (("teams", "edit", "research", "--parent", "data"), "parent: 'Data' is below this team"),
+        (("teams", "edit", "research", "--zone", "Nowhere"), "zone: 'Nowhere' is not a time zone"),
+        (("teams", "add", "data", "bob@example.com"), "there is no person 'bob@example.com'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(home: Path, arguments: tuple[str, ...], message: str) -> None:
+    before = as_json(home, "keys", "list"), as_json(home, "teams", "list"), as_json(home, "people", "list")
+    failed = modelmux(home, *arguments)
+    assert failed.code in (1, 2)
+    assert message in failed.stderr
+    assert failed.stdout == ""
+    assert (as_json(home, "keys", "list"), as_json(home, "teams", "list"), as_json(home, "people", "list")) == before
+
+
+def test_teams_and_their_members(home: Path) -> None:
+    done(home, "teams", "add", "data", "ann@example.com", "--admin")
+    team = as_json(home, "teams", "show", "Data")
+    (person,) = as_json(home, "people", "list")
+    assert team["members"] == [{"person": person["id"], "role": "team_admin"}]
+    listed = done(home, "teams", "list").stdout.splitlines()
+    assert [line.split()[1] for line in listed] == ["NAME", "Research", "Research/Data"]
+    done(home, "teams", "remove", "data", "ann@example.com")
+    assert as_json(home, "teams", "show", "Data")["members"] == []
+    done(home, "people", "edit", "ann@example.com", "--disable", "--name", "Ann B.")
+    assert as_json(home, "people", "list")[0] | {"id": ""} == {
+        "id": "", "email": "ann@example.com", "name": "Ann B.", "status": "disabled", "managed": False,
+    }  # fmt: skip
+
+
+def test_names_cannot_forge_lines_or_columns(home: Path) -> None:
+    done(home, "keys", "create", "--name", "a  b\u200b \u202ec")
+    lines = done(home, "keys", "list").stdout.splitlines()
+    assert len(lines) == 2
+    assert len(lines[1].split()) == 7
+    assert "\u202e" not in lines[1]
+
+
+def test_who_did_what_is_kept(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    connection = sqlite3.connect(next(home.rglob("accounts.db")))
+    actions = [row[0] for row in connection.execute("SELECT action FROM audit ORDER BY number")]
+    connection.close()
+    assert actions == ["team.create", "team.create", "person.create", "key.create"]
+
+
+def test_without_accounts_a_warning_says_that_the_keys_are_of_no_use(tmp_path: Path) -> None:
+    result = run("keys", "create", "--name", "x", home=tmp_path)
+    assert "warning: accounts.enabled is false" in result.stderr
+    assert is_secret(result.stdout.strip())
+
+
+def test_the_file_and_the_pepper_are_the_owners_alone(home: Path) -> None:
+    done(home, "keys", "create", "--name", "x")
+    files = {path.name: path.stat().st_mode & 0o777 for path in next(home.rglob("accounts.db")).parent.iterdir()}
+    assert {mode for name, mode in files.items() if name.startswith("accounts.db")} == {0o600}
+    assert "accounts.db.pepper" in files
+
+
+@pytest.mark.parametrize("content", ["", "xyz", "00" * 31, "\xff"])
+def test_a_pepper_that_is_none_is_named(home: Path, content: str) -> None:
+    pepper = next(home.rglob("accounts.db")).with_name("accounts.db.pepper")
+    pepper.write_text(content, "latin-1")
+    failed = modelmux(home, "keys", "create", "--name", "x")
+    assert failed.code == 1
+    assert f"{pepper}: not a pepper" in failed.stderr
+    assert "from a backup" in failed.stderr
+    assert pepper.read_text("latin-1") == content, "it is never replaced"
+
+
+def test_times_and_lists() -> None:
+    assert instant("90d", NOW) == NOW + 90 * 86_400_000_000
+    assert instant("2026-12-31T12:00+01:00", NOW) == 1_798_714_800_000_000
+    assert instant(" Never ", NOW) is None
+    assert (listed(None), listed(""), listed(" a, b ,")) == (None, (), ("a", "b"))
+    assert tag_pairs("a=b=c, d") == (("a", "b=c"), ("d", ""))
