@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from pathlib import Path
@@ -210,3 +211,23 @@ def test_times_and_lists() -> None:
     assert instant(" Never ", NOW) is None
     assert (listed(None), listed(""), listed(" a, b ,")) == (None, (), ("a", "b"))
     assert tag_pairs("a=b=c, d") == (("a", "b=c"), ("d", ""))
+
+
+def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
+    token = hashlib.sha256(b"sk-1234567890").hexdigest()
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [{"token": token, "key_alias": "laptop", "models": [], "max_budget": 5}]}))
+    tried = done(tmp_path, "accounts", "import", "keys.json", "--dry-run")
+    assert "would import: 1 keys, 0 teams, 0 people" in tried.stderr
+    assert as_json(tmp_path, "keys", "list") == []
+    result = done(tmp_path, "accounts", "import", "keys.json")
+    assert "warning: max_budget of keys is not carried over (1)" in result.stderr
+    assert [key["name"] for key in as_json(tmp_path, "keys", "list")] == ["laptop"]
+    assert "imported: 0 keys" in done(tmp_path, "accounts", "import", "keys.json").stderr
+    (row,) = as_json(tmp_path, "accounts", "audit")
+    assert (row["action"], row["origin"], row["before"]) == ("accounts.import", "cli", {})
+    for content in ("{", "[]x", '{"a": 1}'):
+        keys.write_text(content)
+        failed = modelmux(tmp_path, "accounts", "import", "keys.json")
+        assert failed.code == 1
+        assert "error: " in failed.stderr

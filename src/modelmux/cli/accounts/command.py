@@ -1,0 +1,95 @@
+"""``modelmux accounts``: import from another gateway, and who changed what."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit
+from modelmux.accounts.litellm import Imported, import_from_litellm, read_lists
+from modelmux.cli.accounts.directory import Access, json_option, print_table, time_text, with_directory
+from modelmux.cli.lazy_group import CommandGroup
+from modelmux.cli.options import config_options
+from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
+from modelmux.store.directory.base import AuditRow
+
+
+@click.group(cls=CommandGroup)
+def accounts() -> None:
+    """Import keys and teams, and show who changed what."""
+
+
+@accounts.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would be imported, and write nothing.")
+@config_options
+def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
+    """Import keys and teams of LiteLLM: the JSON of /key/list?return_full_object=true and of /team/list.
+
+    Clients keep their keys. A repeated import adds what is new.
+    """
+    keys, teams = _read(files)
+
+    async def run(access: Access) -> Imported:
+        issuer, found = access.issuer(), Imported(Edit(action="", subject=""), ())
+
+        def decide(directory: Directory) -> Edit:
+            nonlocal found
+            found = import_from_litellm(directory, keys, teams, issuer.id, access.now)
+            return Edit(action="", subject="") if dry_run else found.edit
+
+        await access.change(decide)
+        return found
+
+    made = with_directory(config_path, overrides, run)
+    warn(made.notices)
+    counts = f"{len(made.edit.keys)} keys, {len(made.edit.teams)} teams, {len(made.edit.people)} people"
+    print_lines("would import" if dry_run else "imported", [counts], "green")
+
+
+@accounts.command("audit")
+@click.option("--subject", metavar="ID", help="Only changes of one key, team or person.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
+@config_options
+@json_option
+def audit(subject: str | None, limit: int, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """Show changes of keys, teams and people, the newest first."""
+
+    async def run(access: Access) -> list[AuditRow]:
+        return await access.store.audit(subject=subject, limit=limit)
+
+    rows = with_directory(config_path, overrides, run)
+    if json:
+        print_json(
+            [
+                {
+                    "number": row.number, "at": time_text(row.at), "author": row.author.name,
+                    "origin": row.author.origin, "action": row.action, "subject": row.subject,
+                    "before": row.before, "after": row.after,
+                }
+                for row in rows
+            ]
+        )  # fmt: skip
+        return
+    print_table(
+        ("TIME", "AUTHOR", "ORIGIN", "ACTION", "SUBJECT"),
+        [(time_text(row.at), row.author.name, row.author.origin, row.action, row.subject) for row in rows],
+    )
+
+
+def _read(files: tuple[Path, ...]) -> tuple[list[Any], list[Any]]:
+    documents = []
+    for path in files:
+        try:
+            documents.append(json_module.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+            exit_with_error([f"{printable(path)}: {why}"])
+    try:
+        return read_lists(documents)
+    except ValueError as error:
+        exit_with_error([str(error)], "Save the answers of LiteLLM's admin API as they are.")
