@@ -30,13 +30,14 @@ def check_keys(keys: Iterable[str]) -> None:
     :raises ConfigError: with the positions of those that are not; the keys themselves are not repeated.
     """
     problems = [
-        f"server.api_keys[{index}]: {what}" for index, key in enumerate(keys) if (what := _not_secret(key)) is not None
+        f"server.api_keys[{index}]: {what}" for index, key in enumerate(keys) if (what := weakness(key)) is not None
     ]
     if problems:
         raise ConfigError(problems, hint=_HINT)
 
 
-def _not_secret(key: str) -> str | None:
+def weakness(key: str) -> str | None:
+    """Why a key is not secret; None if it may be."""
     bare = re.sub(r"[\s_-]", "", key.lower().strip().removeprefix("sk-"))
     if not bare:
         return "it is empty"

@@ -32,6 +32,8 @@ from modelmux.server.auth import (
     may_remember,
 )
 from modelmux.server.responses import Scope
+from modelmux.store.directory.feed import Feed
+from modelmux.store.directory.managed import apply_configuration
 from modelmux.store.directory.open_directory import read_peppers
 from modelmux.wire.http import find_raw_header
 
@@ -221,22 +223,24 @@ class AccountKeys:
 def account_keys(
     config: Config,
     static: ApiKeys,
-    feed: DirectoryFeed | None,
+    feed: Feed | None,
     environment: Mapping[str, str],
     runtime: Runtime,
     listens_on: str,
 ) -> AccountKeys | None:
-    """The keys of a configuration; None without accounts.
+    """The keys of a configuration, those that it manages included; None without accounts.
 
-    :raises ConfigError: there is no pepper.
+    :raises ConfigError: there is no pepper, or an entry cannot be used.
     """
     if feed is None:
         return None
+    peppers = read_peppers(config, environment)
+    apply_configuration(config, feed, peppers, runtime.now, environment)
     is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
     return AccountKeys(
         static,
         feed,
-        read_peppers(config, environment),
+        peppers,
         required=config.accounts.require_key or is_exposed,
         now=runtime.now,
         clock=runtime.clock,

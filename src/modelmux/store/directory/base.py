@@ -63,6 +63,10 @@ class DirectoryStore(Protocol):
         """
         ...
 
+    def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> Directory:
+        """As ``change``, in this thread: at a start, before there is an event loop, and at a reload."""
+        ...
+
     async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
         """Changes, the newest first.
 

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit
 from modelmux.errors import StoreUnavailable
 from modelmux.store.base import StoreFailed
-from modelmux.store.directory.base import DirectoryStore
+from modelmux.store.directory.base import Author, DirectoryStore
 
 #: Seconds between two looks.
 INTERVAL: Final = 0.25
@@ -46,6 +47,10 @@ class Feed:
         """Follow changes from now on. Idempotent; it needs a running event loop."""
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
+        """See ``DirectoryStore.change_now``. :raises StoreFailed:"""
+        self.current = self._store.change_now(decide, author, at)
 
     async def refresh(self) -> None:
         """Have all changes that were made before this call. Callers at the same time share one look at the store.

@@ -46,6 +46,7 @@ class SqliteDirectory:
     def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.path = path
         self._file = AccountsFile(path, busy_timeout)
+        self._busy_timeout = busy_timeout
         self._reader = ConnectionThread("modelmux-directory-reader", self._file, busy_timeout)
         self._writer = ConnectionThread("modelmux-directory-writer", self._file, busy_timeout)
         self._written = Directory()  # what the writer knows
@@ -65,26 +66,18 @@ class SqliteDirectory:
         """See ``DirectoryStore.change``."""
 
         def write(connection: sqlite3.Connection) -> tuple[Directory, Edit]:
-            with self._file.write(connection):
-                before = self._written = self._updated(connection, self._written)
-                edit = decide(before)
-                if edit.is_empty:
-                    return before, edit
-                changes = _changes(edit, before.version + 1)
-                connection.executemany(
-                    "INSERT INTO directory VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-                    [(kind, id, changes.version, _encode(record).decode()) for kind, id, record in _records(edit)],
-                )
-                after = before.updated(changes)
-                connection.execute(
-                    _ADD_AUDIT,
-                    (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
-                )
-            self._written = after
-            return after, edit
+            self._written, edit = self._change(connection, self._written, decide, author, at)
+            return self._written, edit
 
         return await self._writer.run(write)
+
+    def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> Directory:
+        """See ``DirectoryStore.change_now``."""
+        thread = ConnectionThread("modelmux-directory-start", self._file, self._busy_timeout)
+        try:
+            return thread.call(lambda connection: self._change(connection, Directory(), decide, author, at))[0]
+        finally:
+            thread.disconnect()
 
     async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
         """See ``DirectoryStore.audit``."""
@@ -101,6 +94,32 @@ class SqliteDirectory:
         """Idempotent."""
         await self._reader.aclose()
         await self._writer.aclose()
+
+    def _change(
+        self,
+        connection: sqlite3.Connection,
+        known: Directory,
+        decide: Callable[[Directory], Edit],
+        author: Author,
+        at: int,
+    ) -> tuple[Directory, Edit]:
+        with self._file.write(connection):
+            before = self._updated(connection, known)
+            edit = decide(before)
+            if edit.is_empty:
+                return before, edit
+            changes = _changes(edit, before.version + 1)
+            connection.executemany(
+                "INSERT INTO directory VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
+                [(kind, id, changes.version, _encode(record).decode()) for kind, id, record in _records(edit)],
+            )
+            after = before.updated(changes)
+            connection.execute(
+                _ADD_AUDIT,
+                (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
+            )
+        return after, edit
 
     def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         with self._file.read(connection):

@@ -1,0 +1,155 @@
+"""Teams, people and keys as the configuration names them -> what to write so that the directory has them.
+
+They are found by name, or by e-mail address. One that was made by hand is taken over. A key that the configuration
+does not name any more is disabled until it is back; a team or person is free to be edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Changes, Directory
+from modelmux.accounts.edits import Edit, save_key, save_person, save_team
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.find import find_person, find_team
+from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Person, Secret, Team
+
+R = TypeVar("R", Team, Person, Key)
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the configuration names. Ids are empty; ``parent``, ``team`` and ``person`` are names.
+
+    :param keys: each with its secret, whose ``key`` is empty.
+    """
+
+    teams: Sequence[Team] = ()
+    people: Sequence[Person] = ()
+    keys: Sequence[tuple[Key, Secret]] = ()
+
+
+class WantedError(FieldError):
+    """A ``FieldError`` in one entry of the configuration.
+
+    :param path: ``teams[0]`` and so on.
+    """
+
+    def __init__(self, path: str, error: FieldError) -> None:
+        super().__init__(f"{path}.{error.field}", error.problem, error.expected)
+
+
+def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now: int) -> Edit:
+    """The edit; empty if all is as it is wanted.
+
+    :param now: microseconds in UTC.
+    :raises WantedError: an entry that cannot be used.
+    """
+    work = _Work(directory, new_id, now)
+    for index, team in enumerate(wanted.teams):
+        work.apply(f"teams[{index}]", lambda team=team: work.team(team))  # type: ignore[misc]
+    for index, person in enumerate(wanted.people):
+        work.apply(f"people[{index}]", lambda person=person: work.person(person))  # type: ignore[misc]
+    for index, (key, secret) in enumerate(wanted.keys):
+        work.apply(f"keys[{index}]", lambda key=key, secret=secret: work.key(key, secret))  # type: ignore[misc]
+    work.let_go()
+    return work.edit()
+
+
+class _Work:
+    """The directory with the changes so far."""
+
+    def __init__(self, directory: Directory, new_id: Callable[[str], str], now: int) -> None:
+        self._before = directory
+        self._now_has = directory
+        self._new_id = new_id
+        self._now = now
+        self._named: set[str] = set()
+
+    def apply(self, path: str, edit: Callable[[], Edit | None]) -> None:
+        """:raises WantedError:"""
+        try:
+            self._add(edit())
+        except FieldError as error:
+            raise WantedError(path, error) from None
+
+    def team(self, wanted: Team) -> Edit | None:
+        directory = self._now_has
+        known = next((one for one in directory.teams.values() if one.name.lower() == wanted.name.strip().lower()), None)
+        parent = find_team(directory, wanted.parent, "parent").id if wanted.parent else None
+        record = replace(wanted, id=self._id(known, TEAM), parent=parent, managed=True)
+        return None if known == record else save_team(directory, record, by_config=True)
+
+    def person(self, wanted: Person) -> Edit | None:
+        directory, email = self._now_has, wanted.email.strip().lower()
+        known = next((one for one in directory.people.values() if one.email == email), None)
+        record = replace(wanted, id=self._id(known, PERSON), email=email, managed=True)
+        return None if known == record else save_person(directory, record, by_config=True)
+
+    def key(self, wanted: Key, secret: Secret) -> Edit | None:
+        directory = self._now_has
+        usable = (one for one in directory.keys.values() if one.status != "revoked")
+        known = next((one for one in usable if one.name.lower() == wanted.name.strip().lower()), None)
+        id = self._id(known, KEY)
+        owner = directory.secret(secret.digest)
+        if owner is not None and owner.key != id:
+            raise FieldError("secret", f"it is that of the key {directory.keys[owner.key].name!r}", "give it its own")
+        record = replace(
+            wanted, id=id, managed=True,
+            team=find_team(directory, wanted.team).id if wanted.team else None,
+            person=find_person(directory, wanted.person).id if wanted.person else None,
+            created=known.created if known else self._now, created_by=known.created_by if known else "configuration",
+        )  # fmt: skip
+        new = replace(secret, key=id, created=self._now)
+        old = directory.secrets_of(id) if known else []
+        has_secret = owner is not None and owner.valid_until is None
+        edit = None if known == record else save_key(directory, record, by_config=True)
+        if has_secret:
+            return edit
+        ended = [replace(one, valid_until=self._now) for one in old if one.valid_until is None]
+        return Edit(action="key.rotate", subject=id, keys=edit.keys if edit else (), secrets=(*ended, new))
+
+    def let_go(self) -> None:
+        """Disable or free what was managed and is not named any more."""
+        for key in self._before.keys.values():
+            if key.managed and key.id not in self._named and key.status == "active":
+                changed = replace(key, status="disabled")
+                self._add(Edit(action="key.edit", subject=key.id, keys=(changed,)))
+        teams = [replace(one, managed=False) for one in self._before.teams.values() if self._is_left(one)]
+        people = [replace(one, managed=False) for one in self._before.people.values() if self._is_left(one)]
+        if teams or people:
+            self._add(Edit(action="", subject="", teams=teams, people=people))
+
+    def edit(self) -> Edit:
+        """All changes together, each record once."""
+        before, after = self._before, self._now_has
+        return Edit(
+            action="accounts.apply",
+            subject="configuration",
+            teams=[one for one in after.teams.values() if before.teams.get(one.id) != one],
+            people=[one for one in after.people.values() if before.people.get(one.id) != one],
+            keys=[one for one in after.keys.values() if before.keys.get(one.id) != one],
+            secrets=[one for one in after.all_secrets() if before.secret(one.digest) != one],
+        )
+
+    def _id(self, known: R | None, prefix: str) -> str:
+        id = known.id if known is not None else self._new_id(prefix)
+        if id in self._named:
+            raise FieldError("email" if prefix == PERSON else "name", "it is named twice", "name it once")
+        self._named.add(id)
+        return id
+
+    def _is_left(self, record: Team | Person) -> bool:
+        return record.managed and record.id not in self._named
+
+    def _add(self, edit: Edit | None) -> None:
+        if edit:
+            self._now_has = self._now_has.updated(
+                Changes(
+                    version=self._now_has.version, teams=edit.teams, people=edit.people, keys=edit.keys,
+                    secrets=edit.secrets,
+                )
+            )  # fmt: skip

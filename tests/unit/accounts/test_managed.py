@@ -1,0 +1,120 @@
+"""Risk: the configuration and the directory fight: a start changes what it should not, or a removed key lives on."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import revoke_key
+from modelmux.accounts.managed import Wanted, WantedError, plan
+from modelmux.accounts.records import Key, Person, Secret, Team
+from support.directories import NOW, applied, directory_of, key, person, secret, team
+
+ADA = Person(id="", email="ada@example.com", name="Ada")
+TOP, DATA = Team(id="", name="Top"), Team(id="", name="Data", parent="top")
+LATER = NOW + 1_000_000
+
+
+def ci(text: str = "one", **fields: Any) -> tuple[Key, Secret]:
+    return Key(id="", **({"name": "ci", "team": "data", "person": "ada@example.com"} | fields)), secret(
+        text, "", created=0
+    )
+
+
+ALL = Wanted(teams=(TOP, DATA), people=(ADA,), keys=(ci(),))
+_numbers = itertools.count(1)
+
+
+def after(directory: Directory, wanted: Wanted, now: int = NOW) -> Directory:
+    return applied(directory, plan(directory, wanted, lambda prefix: f"{prefix}{next(_numbers)}", now))
+
+
+def test_everything_is_made_and_managed() -> None:
+    directory = after(Directory(), ALL)
+    (made,) = directory.keys.values()
+    assert (made.name, made.managed, made.created, made.created_by) == ("ci", True, NOW, "configuration")
+    assert [one.name for one in directory.team_path(made.team)] == ["Top", "Data"]
+    assert directory.people[made.person or ""] == replace(ADA, id=made.person, managed=True)
+    assert directory.secret(secret().digest) == replace(secret(), key=made.id)
+
+
+def test_a_second_start_writes_nothing() -> None:
+    assert plan(after(Directory(), ALL), ALL, str, LATER).is_empty
+    assert plan(Directory(), Wanted(), str, NOW).is_empty
+
+
+def test_only_what_changed_is_written() -> None:
+    before = after(Directory(), ALL)
+    edit = plan(before, replace(ALL, keys=(ci(models=("fast",)),)), str, LATER)
+    assert ([one.models for one in edit.keys], list(edit.teams), list(edit.people), list(edit.secrets)) == (
+        [("fast",)], [], [], [],
+    )  # fmt: skip
+
+
+def test_another_secret_takes_the_place_of_the_old_one() -> None:
+    before = after(Directory(), ALL)
+    directory = after(before, replace(ALL, keys=(ci("two"),)), LATER)
+    (made,) = directory.keys.values()
+    assert [(one.hint, one.valid_until) for one in directory.secrets_of(made.id)] == [("one", LATER), ("two", None)]
+    assert made.id in before.keys, "the budgets and the usage of the key stay"
+    back = after(directory, ALL, LATER + 5)
+    assert back.secret(secret().digest) == replace(secret(), key=made.id, created=LATER + 5)
+
+
+def test_a_key_that_is_not_named_any_more_is_disabled_until_it_is_back() -> None:
+    directory = after(after(Directory(), ALL), replace(ALL, keys=()))
+    (left,) = directory.keys.values()
+    assert (left.status, left.managed) == ("disabled", True)
+    assert plan(directory, replace(ALL, keys=()), str, LATER).is_empty
+    (back,) = after(directory, ALL).keys.values()
+    assert (back.id, back.status) == (left.id, "active")
+
+
+def test_teams_and_people_that_are_not_named_any_more_can_be_edited() -> None:
+    directory = after(after(Directory(), ALL), Wanted())
+    assert [one.managed for one in (*directory.teams.values(), *directory.people.values())] == [False] * 3
+
+
+def test_what_was_made_by_hand_is_taken_over_and_the_rest_is_left_alone() -> None:
+    mine = directory_of(team("team_a", "DATA"), person("usr_a", "ada@example.com"), key("key_a", "CI"), secret("old"),
+                        key("key_b", "other"), secret("b", "key_b"))  # fmt: skip
+    directory = after(mine, replace(ALL, keys=(ci(team=None),)))
+    assert directory.keys["key_a"].managed
+    assert directory.keys["key_a"].created == NOW
+    assert directory.teams["team_a"].managed
+    assert directory.people["usr_a"].name == "Ada"
+    assert directory.keys["key_b"] == key("key_b", "other")
+    assert directory.secret(secret("old").digest).valid_until == NOW  # type: ignore[union-attr]
+
+
+def test_a_revoked_key_is_not_revived() -> None:
+    directory = directory_of(key("key_a", "ci"), secret())
+    directory = applied(directory, revoke_key(directory, "key_a", NOW))
+    with pytest.raises(WantedError, match=r"keys\[0\]\.secret: it is that of the key 'ci'"):
+        after(directory, replace(ALL, keys=(ci(),)))
+    new = after(directory, replace(ALL, keys=(ci("two"),)))
+    assert sorted(one.status for one in new.keys.values()) == ["active", "revoked"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Wanted(teams=(DATA,)), r"teams\[0\]\.parent: there is no parent 'top'"),
+        (Wanted(teams=(TOP, Team(id="", name=" TOP "))), r"teams\[1\]\.name: it is named twice"),
+        (Wanted(people=(ADA, ADA)), r"people\[1\]\.email: it is named twice"),
+        (Wanted(keys=(ci(),)), r"keys\[0\]\.team: there is no team 'data'"),
+        (Wanted(keys=(ci(team=None),)), r"keys\[0\]\.person: there is no person 'ada@example\.com'"),
+        (Wanted(keys=(ci(team=None, person=None, apis=("x",)),)), r"keys\[0\]\.apis: 'x' is not an API"),
+        (
+            Wanted(keys=(ci(team=None, person=None), ci(name="b", team=None, person=None))),
+            r"keys\[1\]\.secret: it is that of the key 'ci'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_entry(wanted: Wanted, message: str) -> None:
+    with pytest.raises(WantedError, match=message):
+        after(Directory(), wanted)
