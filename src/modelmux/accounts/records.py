@@ -28,7 +28,7 @@ HashKind = Literal["hmac", "sha256"]
 MAX_DEPTH: Final = 3
 
 
-class Team(Struct, frozen=True, kw_only=True):
+class Team(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A group of people and keys; one without a parent is an organisation.
 
     :param zone: in which its budgets' windows begin; None for that of ``accounts.zone``.
@@ -45,7 +45,7 @@ class Team(Struct, frozen=True, kw_only=True):
     managed: bool = False
 
 
-class Person(Struct, frozen=True, kw_only=True):
+class Person(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """:param subject: the id at an identity provider."""
 
     id: str
@@ -56,7 +56,7 @@ class Person(Struct, frozen=True, kw_only=True):
     managed: bool = False
 
 
-class Membership(Struct, frozen=True, kw_only=True):
+class Membership(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A person in a team. :param role: None once the person has left it."""
 
     person: str
@@ -64,7 +64,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     role: TeamRole | None = "member"
 
 
-class Key(Struct, frozen=True, kw_only=True):
+class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A virtual key.
 
     :param team, person: ids; a service key has no person.
@@ -92,7 +92,7 @@ class Key(Struct, frozen=True, kw_only=True):
     managed: bool = False
 
 
-class Secret(Struct, frozen=True, kw_only=True):
+class Secret(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A secret of a key. What it was is not known here.
 
     :param digest: 32 bytes.

@@ -44,8 +44,8 @@ def is_secret(text: str, prefix: str = KEY_PREFIX) -> bool:
 
 
 def hint_of(secret: str) -> str:
-    """What is shown of a secret, so that people can tell theirs apart: ``sk-mmx-4hF7…x9Qa``."""
-    return f"{secret[:_HINT_START]}…{secret[-_HINT_END:]}"
+    """What is shown of a secret, so that people can tell theirs apart: ``sk-mmx-4hF7...x9Qa``."""
+    return f"{secret[:_HINT_START]}...{secret[-_HINT_END:]}"
 
 
 def _checksum(text: str) -> str:

@@ -18,7 +18,7 @@ def test_a_secret_is_recognized() -> None:
     assert is_secret(SECRET)
     assert len(SECRET) == len(KEY_PREFIX) + 43 + 6
     assert re.fullmatch(PATTERN, SECRET)
-    assert hint_of(SECRET) == f"{SECRET[:11]}…{SECRET[-4:]}"
+    assert hint_of(SECRET) == f"{SECRET[:11]}...{SECRET[-4:]}"
 
 
 @pytest.mark.parametrize("position", range(len(SECRET)))

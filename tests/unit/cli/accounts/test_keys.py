@@ -49,7 +49,7 @@ def test_the_secret_alone_is_on_stdout(home: Path) -> None:
     for command in (("keys", "list"), ("keys", "show", "laptop"), ("keys", "show", "laptop", "--json")):
         shown = done(home, *command).stdout
         assert secret not in shown
-        assert f"{secret[:11]}…{secret[-4:]}" in shown
+        assert f"{secret[:11]}...{secret[-4:]}" in shown
     files = b"".join(path.read_bytes() for path in home.rglob("accounts.db*") if path.is_file())
     assert secret.encode() not in files
 

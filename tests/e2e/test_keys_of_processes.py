@@ -1,0 +1,70 @@
+"""Keys that the command makes, changes and ends, as the workers of a running gateway see them.
+
+Risk: a worker does not see a new key, or serves one that was revoked; a secret of before is refused within its grace.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.cli import run_process
+from support.processes import Process
+
+pytestmark = pytest.mark.timeout(120)
+BODY = {"model": "claude-sonnet-4-6", "max_tokens": 20, "messages": [{"role": "user", "content": "Hi"}]}
+WORKERS = 4
+#: Connections, each of which one of the workers takes.
+CONNECTIONS = 16
+
+
+@pytest.fixture(scope="module")
+def upstream(emulate: Callable[..., Process]) -> Process:
+    return emulate()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "config.toml").write_text(
+        f'[vertex]\nproject = "p"\nlocation = "global"\n[server]\nstate_dir = "{tmp_path}"\n[accounts]\nenabled = true\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def gateway(serve: Callable[..., Process], upstream: Process, home: Path) -> Process:
+    server = f'workers = {WORKERS}\nstate_dir = "{home}"'
+    return serve(upstream.url, server=server, more="\n[accounts]\nenabled = true\n")
+
+
+def modelmux(home: Path, *arguments: str) -> str:
+    result = run_process(*arguments, "--config", str(home / "config.toml"), home=home)
+    assert result.code == 0, result.stderr
+    return result.stdout.strip()
+
+
+def statuses(gateway: Process, secret: str) -> set[int]:
+    """What requests on connections of their own get."""
+    found = set()
+    for _ in range(CONNECTIONS):
+        with httpx.Client(base_url=gateway.url, headers={"x-api-key": secret}, trust_env=False) as client:
+            found.add(client.post("/v1/messages", json=BODY, headers={"anthropic-version": "2023-06-01"}).status_code)
+    return found
+
+
+def test_every_worker_sees_each_change(gateway: Process, home: Path) -> None:
+    secret = modelmux(home, "keys", "create", "--name", "laptop")
+    assert statuses(gateway, secret) == {200}, "a new key works on every worker at once"
+    rotated = modelmux(home, "keys", "rotate", "laptop")
+    assert statuses(gateway, rotated) == statuses(gateway, secret) == {200}, "both secrets work on every worker"
+    modelmux(home, "keys", "revoke", "laptop")
+    time.sleep(1)  # the promise; a look at the store takes place four times a second
+    assert statuses(gateway, secret) == statuses(gateway, rotated) == {401}
+    rows = [json.loads(line) for line in modelmux(home, "usage", "export", "--format", "jsonl").splitlines()]
+    assert len(rows) == 3 * CONNECTIONS
+    assert {row["key"] for row in rows} == {json.loads(modelmux(home, "keys", "list", "--all", "--json"))[0]["id"]}
