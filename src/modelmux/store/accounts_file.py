@@ -23,8 +23,8 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.file_lock import LockTimeout, lock_file
 from modelmux.store.files import create_once, tighten
 from modelmux.store.migrate import Migration, sqlite_migrations
-from modelmux.store.sqlite_file import transaction
 from modelmux.store.sqlite_problems import describe
+from modelmux.store.sqlite_transaction import transaction
 
 #: Marks the file as ours: "MMXA".
 APPLICATION_ID: Final = 0x4D4D5841
