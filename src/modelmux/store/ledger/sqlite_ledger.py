@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
-from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify
 from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
@@ -47,7 +47,7 @@ class SqliteLedger:
         self._file = AccountsFile(path, busy_timeout)
         self._appender = Appender(tags)
         self._waiting: deque[_Waiting] = deque()
-        self._reader = ConnectionThread("modelmux-ledger-reader", self._file, busy_timeout)
+        self._reader = ConnectionThread("modelmux-ledger-reader", AccountsReader(self._file), busy_timeout)
         self._writer = ConnectionThread("modelmux-ledger-writer", self._file, busy_timeout)
 
     def check(self) -> None:
