@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from modelmux.store import migrate
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import ACCOUNTS
 from modelmux.store.file_lock import LockTimeout, lock_file
-from modelmux.store.files import create_once, tighten
+from modelmux.store.files import create_once, dangling, tighten
 from modelmux.store.migrate import Migration, sqlite_migrations
 from modelmux.store.sqlite_problems import describe
 from modelmux.store.sqlite_transaction import transaction
@@ -38,6 +39,8 @@ _CACHE_KIB: Final = 16 * 1024
 #: Seconds that closing waits for the lock. Without it, closing is safe nevertheless: it makes a checkpoint only if it
 #: can lock all other connections out.
 _CLOSE_TIMEOUT: Final = 1.0
+#: Seconds between two looks at a file that is just being changed.
+_PAUSE: Final = 0.01
 
 
 class FileMoved(sqlite3.OperationalError):
@@ -201,11 +204,9 @@ class AccountsFile:
         """:raises StoreFailed, FileMoved, OSError:"""
         if self._was_opened:
             raise FileMoved
-        if self._named.is_symlink():  # to a disk that is not mounted, for example
-            raise StoreFailed(
-                f"{self._named}: a symbolic link to {self.path}, which does not exist; mount its disk, or remove the "
-                "link"
-            )
+        problem = dangling(self._named)
+        if problem is not None:
+            raise StoreFailed(problem)
         create_once(self.path, _create)
 
     def _connect(self, parameter: str, timeout: float) -> _Connection:
@@ -222,10 +223,18 @@ class AccountsFile:
 
         :raises StoreFailed, sqlite3.Error:
         """
-        with contextlib.closing(self._connect("immutable=1", 0.0)) as connection:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        problem = ACCOUNTS.problem(self.path, application, version)
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                with contextlib.closing(self._connect("immutable=1", 0.0)) as connection:
+                    (application,) = connection.execute("PRAGMA application_id").fetchone()
+                break
+            except sqlite3.DatabaseError as error:
+                # In the middle of another process's checkpoint a file seems to lack its end.
+                if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE)
+        problem = ACCOUNTS.problem(self.path, application, version=0)
         if problem is not None:
             raise StoreFailed(f"{problem}; move it away or name another one")
 

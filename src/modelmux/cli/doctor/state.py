@@ -14,6 +14,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
 from modelmux.config.home import visible
 from modelmux.store.file_kinds import ACCOUNTS, HEADER_BYTES, RESPONSES, FileKind, has_sqlite
+from modelmux.store.files import dangling
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
 from modelmux.store.open_responses import (
@@ -92,7 +93,7 @@ def check_ledger(config: Config, environment: Mapping[str, str]) -> Result:
         path = ledger_path(config, environment)
     except ConfigError as error:
         return Result(_LEDGER, "fail", error.problems[0], error.hint)
-    problem = unwritable(path.parent)
+    problem = dangling(path) or unwritable(Path(os.path.realpath(path)).parent)
     if problem is None and visible(path):
         problem = file_problem(path, ACCOUNTS)
     if problem is not None:

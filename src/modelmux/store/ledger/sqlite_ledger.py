@@ -65,6 +65,10 @@ class SqliteLedger:
         finally:
             self._writer.disconnect()
 
+    def check_entry(self, entry: Entry) -> None:
+        """See ``Ledger.check_entry``."""
+        to_row(entry)
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """See ``Ledger.append``."""
         if not entries:
@@ -109,14 +113,7 @@ class SqliteLedger:
         return differing
 
     async def drop_before(self, instant: int) -> int:
-        """Drop the rows of the UTC days before that of an instant. Rollups stay.
-
-        A row of before that is appended later is ignored: it may have been dropped, and is in the rollups then.
-
-        :param instant: microseconds in UTC.
-        :returns: how many rows were dropped.
-        :raises StoreFailed: what was dropped so far stays so; the next call goes on.
-        """
+        """See ``Ledger.drop_before``."""
 
         def begin(connection: sqlite3.Connection) -> int:
             with self._file.write(connection):

@@ -179,6 +179,14 @@ def ledger(directory: Path, **accounts: Any) -> Result:
     return result
 
 
+def test_a_link_to_no_ledger(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "state" / "accounts.db")
+    result = ledger(tmp_path / "state", store=f"sqlite:{link}")
+    assert result.status == "fail"
+    assert "which does not exist; mount its disk" in result.detail
+
+
 def test_the_ledger(tmp_path: Path) -> None:
     file = tmp_path / "accounts.db"
     result = ledger(tmp_path)
