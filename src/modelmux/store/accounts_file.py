@@ -119,7 +119,7 @@ class AccountsFile:
             except sqlite3.OperationalError:
                 if self._wal_path.exists() or os.access(self.path.parent, os.W_OK):
                     raise
-                # SQLite may create nothing beside it, and nobody has it open: a copy, for example.
+                # SQLite may create nothing beside it, and no process has it open: a copy, for example.
                 connection.close()
                 connection = self._connect("immutable=1", timeout)
                 connection.is_read_only = True

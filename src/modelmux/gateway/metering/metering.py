@@ -104,6 +104,6 @@ def static_keys(config: Config) -> dict[str, str]:
 
 
 def hashed(name: str, key: bytes) -> str:
-    """An end user's name as rows have it: nobody without the key can tell whether it is a certain name's."""
+    """An end user's name as rows have it: no one without the key can tell whether it is a certain name's."""
     derived = hmac.digest(key, b"modelmux end user", "sha256")
     return hmac.new(derived, name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]
