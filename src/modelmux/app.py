@@ -317,6 +317,8 @@ class Gateway:
     async def startup(self) -> None:
         """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
         self.readiness.loop_lag.start()
+        if self._worker == 1:
+            self.metering.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:

@@ -42,7 +42,8 @@ async def test_s1_keys_are_compared_by_digest_only(key: str) -> None:
 def test_s1_what_clients_send_is_never_a_part_of_sql() -> None:
     """Statements are constants; values are bound to them."""
     imports = set(imported("sqlite3", "sqlalchemy", "psycopg", "asyncpg", "aiosqlite"))
-    assert imports == {"store/sqlite_file.py: sqlite3", "store/sqlite_responses.py: sqlite3"}
+    assert "store/sqlite_responses.py: sqlite3" in imports
+    assert all(name.startswith("store/") and name.endswith(": sqlite3") for name in imports), imports
     statements = 0
     for file, tree in syntax():
         for node in ast.walk(tree):

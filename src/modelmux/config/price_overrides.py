@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from modelmux.catalog import Catalog, ModelCard, Price, PriceList
@@ -13,7 +13,10 @@ from modelmux.catalog.prices import amount, multiplier, per_search, rates_from_i
 from modelmux.config.annotations import doc
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
+from modelmux.config.values import Seconds
 
+#: Seconds.
+_DAY: Final = 86_400
 _PER_MILLION: Final = "USD per million tokens"
 
 
@@ -46,6 +49,11 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     store: Annotated[str, doc("The file of the ledger, after sqlite:. A relative path is in the state directory.")] = (
         "sqlite:accounts.db"
     )
+    retention: Annotated[
+        Seconds,
+        doc("How long rows are kept, at least a day. The sums that reports read stay for ever."),
+        Meta(ge=_DAY),
+    ] = Seconds(400 * _DAY)
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],

@@ -13,6 +13,7 @@ from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.gateway.metering.retention import Retention
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
@@ -40,6 +41,7 @@ class Metering:
         self._log = log
         self._ids = Uuid7s(os.urandom)
         self.writer: LedgerWriter | None = None
+        self._retention: Retention | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
         if not config.accounts.enabled:
@@ -50,7 +52,13 @@ class Metering:
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
-        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
+        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered)
+        self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
+
+    def start(self) -> None:
+        """Drop old rows from now on; in one process of several. Idempotent."""
+        if self._retention is not None:
+            self._retention.start()
 
     def observers(
         self, config: Config, redact: Callable[[str], str], secret: Callable[[], bytes]
@@ -77,11 +85,16 @@ class Metering:
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
+        if self._retention is not None:
+            await self._retention.aclose()
         if self.writer is not None:
             await self.writer.aclose()
 
     def _on_problem(self, message: str, lost: int) -> None:
         self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
+
+    def _on_recovered(self, message: str) -> None:
+        self._log.info(names.EVENT_LEDGER, message=message)
 
 
 def static_keys(config: Config) -> dict[str, str]:
@@ -91,6 +104,6 @@ def static_keys(config: Config) -> dict[str, str]:
 
 
 def hashed(name: str, key: bytes) -> str:
-    """An end user's name as rows have it: nobody without the key can tell whether it is a certain name's."""
+    """An end user's name as rows have it: no one without the key can tell whether it is a certain name's."""
     derived = hmac.digest(key, b"modelmux end user", "sha256")
     return hmac.new(derived, name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]

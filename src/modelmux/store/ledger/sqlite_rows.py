@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
-from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.base import UnstorableEntry
 
 #: A column has the position of the kind.
 KINDS: Final[tuple[Kind, ...]] = ("usage", "rerate", "void", "in_doubt", "resolve")
@@ -38,6 +38,7 @@ LARGEST: Final = 10**15
 #: Microseconds; the year 9999.
 _LAST: Final = 253_370_764_800_000_000
 
+_ID_BYTES: Final = 16
 #: Digits of a trace id, of a HMAC.
 _HEX_LENGTHS: Final = (32, 64)
 _UUID_LENGTH: Final = 36
@@ -104,12 +105,32 @@ class Row(NamedTuple):
 
 
 def to_row(entry: Entry) -> Row:
-    """:raises StoreFailed: a number is out of all bounds, or the id has not 16 bytes."""
+    """:raises UnstorableEntry: a number is out of all bounds, or an id has not 16 bytes."""
     cost = entry.cost
     numbers = astuple(entry.counts) if cost is None else astuple(entry.counts) + astuple(cost)
-    if len(entry.id) != 16 or not 0 <= entry.at < _LAST or max(numbers) > LARGEST or min(numbers) < -LARGEST:
-        raise StoreFailed(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
+    if (
+        max(numbers) > LARGEST
+        or min(numbers) < -LARGEST
+        or len(entry.id) != _ID_BYTES
+        or len(entry.corrects or entry.id) != _ID_BYTES
+        or not 0 <= entry.at < _LAST
+        or not all(map(_is_storable, _others(entry)))
+    ):
+        raise UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
     return Row(entry, numbers if cost is not None else numbers + NO_COST)
+
+
+def _others(entry: Entry) -> Iterator[int]:
+    """The numbers without a column."""
+    yield from (entry.duration, entry.first_content or 0, entry.request_bytes, entry.response_bytes, entry.hold)
+    yield entry.status
+    for attempt in entry.attempts:
+        if attempt.counts is not None and attempt.counts is not entry.counts:
+            yield from astuple(attempt.counts)
+
+
+def _is_storable(number: int) -> bool:
+    return -LARGEST <= number <= LARGEST
 
 
 def is_failed(entry: Entry) -> bool:
