@@ -73,9 +73,22 @@ async def test_a_reply_costs_its_usage(surface: Surface, tmp_path: Path) -> None
     assert (row.model, row.location, row.estimated) == (MODEL, "global", False)
     assert row.price == f"{MODEL}/launch/global"
     assert [(one.result, one.counts) for one in row.attempts] == [("ok", row.counts)]
+    assert [(one.model, one.location, one.price, one.fast) for one in row.attempts] == [
+        (MODEL, "global", row.price, False)
+    ]
     assert (row.client_request_id, row.agent) == ("mine", "tester/1.2")
     assert row.request_bytes > 0
     assert row.response_bytes == len(response.body)
+
+
+async def test_fast_mode_is_in_a_row_whose_price_is_unknown(tmp_path: Path) -> None:
+    surface = next(surface for surface in GENERATING if surface.dialect.name == "anthropic_messages")
+    reply = message_reply("Hi", usage={"input_tokens": 7, "output_tokens": 3, "speed": "fast"})
+    app = metered(FakeUpstream([reply]), tmp_path, **KEYS)
+    assert (await ask(app, surface)).status == 200
+    (row,) = await rows_of(app, tmp_path)
+    assert row.cost is None, "the model has no fast mode in the price list"
+    assert [(one.fast, one.price) for one in row.attempts] == [(True, None)]
 
 
 @by_surface([surface for surface in CALLING if surface.operation == "count_tokens"])

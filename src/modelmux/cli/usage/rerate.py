@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from modelmux.accounts.entry import Entry
-from modelmux.accounts.rerate import has_several_deployments, is_rerated
+from modelmux.accounts.rerate import has_models, is_rerated
 from modelmux.accounts.rerate import rerate as correction_of
 from modelmux.catalog.prices import PriceList
 from modelmux.cli.options import config_options, read_config
@@ -30,7 +30,7 @@ class Result:
 
     :param corrected: requests by model. :param difference: nano-USD by model.
     :param unpriced: requests by model, still without a price.
-    :param skipped: requests of several deployments, whose cost cannot be computed from their row.
+    :param skipped: requests of several models, whose rows do not say which tokens are of which.
     """
 
     corrected: Counter[str] = field(default_factory=Counter)
@@ -95,7 +95,7 @@ def _corrections(
             made.append(correction)
             result.corrected[model] += 1
             result.difference[model] += correction.cost.total
-        elif has_several_deployments(entry):
+        elif entry.model is not None and not has_models(entry):
             result.skipped += 1
         elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
             result.unpriced[model] += 1
@@ -139,5 +139,7 @@ def _warnings(result: Result) -> list[str]:
     ]
     if result.skipped:
         skipped = counted(result.skipped, "request")
-        warnings.append(f"{skipped} of several deployments left as they are: a row names one model only")
+        warnings.append(
+            f"{skipped} of several models left as they are: their rows do not say which tokens are of which"
+        )
     return warnings
