@@ -78,28 +78,28 @@ async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_r
         existing: dict[bytes | None, list[Entry]] = {}
         for one in await ledger.corrections([entry.id for entry in requests]) if requests else ():
             existing.setdefault(one.corrects, []).append(one)
-        made = _corrections(requests, existing, prices, result)
-        if made and not dry_run:
-            await ledger.append(made)
+        added = _corrections(requests, existing, prices, result)
+        if added and not dry_run:
+            await ledger.append(added)
     return result
 
 
 def _corrections(
     requests: Sequence[Entry], existing: dict[bytes | None, list[Entry]], prices: PriceList, result: Result
 ) -> list[Entry]:
-    made: list[Entry] = []
+    added: list[Entry] = []
     for entry in requests:
         corrections, model = existing.get(entry.id, []), entry.model or "-"
         correction = correction_of(entry, corrections, prices)
         if correction is not None and correction.cost is not None:
-            made.append(correction)
+            added.append(correction)
             result.corrected[model] += 1
             result.difference[model] += correction.cost.total
         elif entry.model is not None and not has_models(entry):
             result.skipped += 1
         elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
             result.unpriced[model] += 1
-    return made
+    return added
 
 
 def _lines(result: Result, dry_run: bool) -> list[str]:

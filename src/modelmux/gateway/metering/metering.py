@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.config.accounts_check import check_accounts, header_names
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.entry_of import Rules
@@ -32,7 +33,7 @@ _DIGITS: Final = 32
 class Metering:
     """The writer of a process, if there is a ledger, and its observer for each configuration.
 
-    :raises ConfigError: the ledger cannot be used.
+    :raises ConfigError: the ledger, or a value of ``[accounts]``, cannot be used.
     """
 
     def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log) -> None:
@@ -42,6 +43,7 @@ class Metering:
         self.writer: LedgerWriter | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
+        check_accounts(config.accounts)
         if not config.accounts.enabled:
             return
         try:
@@ -59,8 +61,9 @@ class Metering:
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
-        :raises ConfigError: a price that cannot be used.
+        :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
+        check_accounts(config.accounts)
         if self.writer is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
@@ -69,7 +72,7 @@ class Metering:
         rules = Rules(
             prices=config.build_prices(),
             keys=static_keys(config),
-            end_user_headers=tuple(name.lower().encode("latin-1") for name in config.accounts.end_user_headers),
+            end_user_headers=header_names(config.accounts.end_user_headers),
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
@@ -91,6 +94,6 @@ def static_keys(config: Config) -> dict[str, str]:
 
 
 def hashed(name: str, key: bytes) -> str:
-    """An end user's name as rows have it: nobody without the key can tell whether it is a certain name's."""
+    """An end user's name as rows have it: without the key it is not possible to tell whether it is a certain name's."""
     derived = hmac.digest(key, b"modelmux end user", "sha256")
     return hmac.new(derived, name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]
