@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.config.accounts_check import check_accounts, header_names
 from modelmux.config.errors import ConfigError
@@ -20,6 +21,7 @@ from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.metrics import LedgerCounts
 from modelmux.telemetry.observers import ExchangeObserver
 
 _REMEDY: Final = (
@@ -43,6 +45,8 @@ class Metering:
         self.writer: LedgerWriter | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
+        #: Requests whose price was unknown.
+        self.unpriced = 0
         check_accounts(config.accounts)
         if not config.accounts.enabled:
             return
@@ -76,7 +80,18 @@ class Metering:
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
-        return (LedgerObserver(self.writer, rules, self._runtime, self._ids),)
+        return (LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count),)
+
+    def counts(self) -> LedgerCounts:
+        """For metrics."""
+        return (
+            LedgerCounts()
+            if self.writer is None
+            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost)
+        )
+
+    def _count(self, entry: Entry) -> None:
+        self.unpriced += entry.cost is None
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
