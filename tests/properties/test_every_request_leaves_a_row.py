@@ -23,8 +23,9 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.ledger.writer import LedgerWriter
 from properties.test_registry import CALLING, GENERATING, KEY, KEYS, REQUESTS, by_surface, name_of, path_of, reply_of
 from support.asgi import request
-from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.fakes import FakeReply, FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import MODEL, gateway
+from support.log_lines import Lines
 
 HI = [{"role": "user", "content": "Hi"}]
 #: Operations that cost nothing and leave no row.
@@ -90,6 +91,20 @@ async def test_fast_mode_is_in_a_row_whose_price_is_unknown(tmp_path: Path) -> N
     assert app.metering.counts() == (1, 0, 0), "it is counted"
     assert row.cost is None, "the model has no fast mode in the price list"
     assert [(one.fast, one.price) for one in row.attempts] == [(True, None)]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_model_without_a_price_is_logged_at_a_start(enabled: bool, tmp_path: Path) -> None:
+    models = [{"name": "next", "model": "claude-next"}, {"name": "old", "model": MODEL}]
+    settings = {
+        "vertex": {"project": "p", "location": "global", "models": models},
+        "accounts": {"enabled": enabled, "store": f"sqlite:{tmp_path}/ledger.db"},
+    }
+    log = Lines()
+    app = Gateway(Config.from_dict(settings), log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
+    told = [fields["route"] for _, fields in log.warnings if "has no price" in fields["message"]]
+    assert told == (["next"] if enabled else [])
+    await app.aclose()
 
 
 @by_surface([surface for surface in CALLING if surface.operation == "count_tokens"])
