@@ -31,7 +31,7 @@ from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings, unknown_models
+from modelmux.routing.warnings import route_warnings, unknown_models, unpriced_models
 from modelmux.runtime import Runtime
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
 from modelmux.server.auth import ApiKeys
@@ -118,6 +118,7 @@ class Gateway:
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
         self.metering = Metering(config, self._environment, runtime, self._log)
+        self.metrics.read_ledger = self.metering.counts
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -260,7 +261,8 @@ class Gateway:
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
         unknown = unknown_models(routes.current, config.build_catalog())
-        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown):
+        unpriced = unpriced_models(routes.current, config.build_prices(), routes.day) if config.accounts.enabled else []
+        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown, *unpriced):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)

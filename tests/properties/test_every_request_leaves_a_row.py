@@ -23,8 +23,9 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.ledger.writer import LedgerWriter
 from properties.test_registry import CALLING, GENERATING, KEY, KEYS, REQUESTS, by_surface, name_of, path_of, reply_of
 from support.asgi import request
-from support.fakes import FakeReply, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.fakes import FakeReply, FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import MODEL, gateway
+from support.log_lines import Lines
 
 HI = [{"role": "user", "content": "Hi"}]
 #: Operations that cost nothing and leave no row.
@@ -73,9 +74,37 @@ async def test_a_reply_costs_its_usage(surface: Surface, tmp_path: Path) -> None
     assert (row.model, row.location, row.estimated) == (MODEL, "global", False)
     assert row.price == f"{MODEL}/launch/global"
     assert [(one.result, one.counts) for one in row.attempts] == [("ok", row.counts)]
+    assert [(one.model, one.location, one.price, one.fast) for one in row.attempts] == [
+        (MODEL, "global", row.price, False)
+    ]
     assert (row.client_request_id, row.agent) == ("mine", "tester/1.2")
     assert row.request_bytes > 0
     assert row.response_bytes == len(response.body)
+
+
+async def test_fast_mode_is_in_a_row_whose_price_is_unknown(tmp_path: Path) -> None:
+    surface = next(surface for surface in GENERATING if surface.dialect.name == "anthropic_messages")
+    reply = message_reply("Hi", usage={"input_tokens": 7, "output_tokens": 3, "speed": "fast"})
+    app = metered(FakeUpstream([reply]), tmp_path, **KEYS)
+    assert (await ask(app, surface)).status == 200
+    (row,) = await rows_of(app, tmp_path)
+    assert app.metering.counts() == (1, 0, 0), "it is counted"
+    assert row.cost is None, "the model has no fast mode in the price list"
+    assert [(one.fast, one.price) for one in row.attempts] == [(True, None)]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_model_without_a_price_is_logged_at_a_start(enabled: bool, tmp_path: Path) -> None:
+    models = [{"name": "next", "model": "claude-next"}, {"name": "old", "model": MODEL}]
+    settings = {
+        "vertex": {"project": "p", "location": "global", "models": models},
+        "accounts": {"enabled": enabled, "store": f"sqlite:{tmp_path}/ledger.db"},
+    }
+    log = Lines()
+    app = Gateway(Config.from_dict(settings), log=log, upstream=FakeUpstream([]), tokens=FakeTokens())
+    told = [fields["route"] for _, fields in log.warnings if "has no price" in fields["message"]]
+    assert told == (["next"] if enabled else [])
+    await app.aclose()
 
 
 @by_surface([surface for surface in CALLING if surface.operation == "count_tokens"])

@@ -27,9 +27,14 @@ def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Ta
         if not isinstance(value, str):
             continue
         name, value = name.strip(), value.strip()
-        if len(tags) < MAX_TAGS and name not in tags and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
+        if len(tags) < MAX_TAGS and name not in tags and is_tag_name(name) and _VALUE.fullmatch(value):
             tags[name] = value
     return tuple(sorted(tags.items()))
+
+
+def is_tag_name(text: str) -> bool:
+    """Whether a tag may have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def end_user_of(headers: Iterable[tuple[bytes, bytes]], mapped: Sequence[bytes], claimed: str | None) -> str | None:

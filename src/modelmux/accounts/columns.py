@@ -35,9 +35,12 @@ def _id(id: bytes | None) -> str | None:
 
 def _attempts(entry: Entry) -> list[dict[str, Any]]:
     return [
-        {"deployment": one.deployment, "result": one.result, "tokens": None if one.counts is None else {
-            name: getattr(one.counts, name) for name in one.counts.__struct_fields__
-        }}
+        {
+            "deployment": one.deployment, "model": one.model, "location": one.location, "result": one.result,
+            "price": one.price, "fast": one.fast, "tokens": None if one.counts is None else {
+                name: getattr(one.counts, name) for name in one.counts.__struct_fields__
+            },
+        }
         for one in entry.attempts
     ]  # fmt: skip
 

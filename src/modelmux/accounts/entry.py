@@ -17,14 +17,21 @@ KEYLESS: Final = "anonymous"
 
 
 class AttemptEntry(Struct, frozen=True, array_like=True):
-    """One call to an upstream.
+    """One call to an upstream. What its cost depends on is here, so that it can be computed anew.
 
     :param result: ``ok``, or the code of its error.
+    :param model: its Vertex id; None in rows of before attempts had one.
+    :param price: id of the price; None if nothing was charged, or the price is unknown.
+    :param fast: it ran in fast mode, whether that has a price or not.
     """
 
     deployment: str
     result: str
     counts: TokenCounts | None = None
+    model: str | None = None
+    location: str | None = None
+    price: str | None = None
+    fast: bool = False
 
 
 class Entry(Struct, frozen=True, kw_only=True):

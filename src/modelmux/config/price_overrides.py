@@ -66,7 +66,7 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     end_user_headers: Annotated[
         list[str],
         doc(
-            "Headers that name the end user, before the fields of the body.",
+            "Headers that name the end user, before the fields of the body; none that has a credential.",
             example=["x-openwebui-user-email"],
         ),
     ] = []

@@ -121,4 +121,12 @@ def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | N
 
 def _attempt_entry(attempt: AttemptRecord, charge: Charge) -> AttemptEntry:
     result = "ok" if attempt.error is None else result_label(attempt.error)
-    return AttemptEntry(attempt.deployment, result, charge.counts if charge.counts != TokenCounts() else None)
+    return AttemptEntry(
+        attempt.deployment,
+        result,
+        charge.counts if charge.counts != TokenCounts() else None,
+        model=attempt.card.id,
+        location=attempt.location or None,
+        price=charge.price,
+        fast=attempt.usage is not None and attempt.usage.speed == "fast",
+    )

@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.config.accounts_check import check_accounts, header_names
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.entry_of import Rules
@@ -20,6 +22,7 @@ from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.metrics import LedgerCounts
 from modelmux.telemetry.observers import ExchangeObserver
 
 _REMEDY: Final = (
@@ -33,7 +36,7 @@ _DIGITS: Final = 32
 class Metering:
     """The writer of a process, if there is a ledger, and its observer for each configuration.
 
-    :raises ConfigError: the ledger cannot be used.
+    :raises ConfigError: the ledger, or a value of ``[accounts]``, cannot be used.
     """
 
     def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log) -> None:
@@ -44,6 +47,9 @@ class Metering:
         self._retention: Retention | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
+        #: Requests whose price was unknown.
+        self.unpriced = 0
+        check_accounts(config.accounts)
         if not config.accounts.enabled:
             return
         try:
@@ -67,8 +73,9 @@ class Metering:
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
-        :raises ConfigError: a price that cannot be used.
+        :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
+        check_accounts(config.accounts)
         if self.writer is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
@@ -77,11 +84,22 @@ class Metering:
         rules = Rules(
             prices=config.build_prices(),
             keys=static_keys(config),
-            end_user_headers=tuple(name.lower().encode("latin-1") for name in config.accounts.end_user_headers),
+            end_user_headers=header_names(config.accounts.end_user_headers),
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
-        return (LedgerObserver(self.writer, rules, self._runtime, self._ids),)
+        return (LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count),)
+
+    def counts(self) -> LedgerCounts:
+        """For metrics."""
+        return (
+            LedgerCounts()
+            if self.writer is None
+            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost)
+        )
+
+    def _count(self, entry: Entry) -> None:
+        self.unpriced += entry.cost is None
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""

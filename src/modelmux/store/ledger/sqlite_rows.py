@@ -78,7 +78,7 @@ class _Rest(Struct, frozen=True, array_like=True):
 
     duration: int = 0
     first_content: int | None = None
-    attempts: list[tuple[str | None, str, Any]] = []
+    attempts: list[list[Any]] = []
     request_bytes: int = 0
     response_bytes: int = 0
     client_request_id: Packed = None
@@ -92,6 +92,9 @@ class _Rest(Struct, frozen=True, array_like=True):
     app: str | None = None
 
 
+#: Of an attempt: how many fields all rows have, and what they are where they are left out.
+_ATTEMPT_FIELDS: Final = 3
+_NO_FIELDS: Final[tuple[Any, ...]] = (None, "", None, None, None, None, False)
 _REST_DEFAULTS: Final = msgspec.to_builtins(_Rest())
 _read_context: Final = msgspec.msgpack.Decoder(Context).decode
 _read_rest: Final = msgspec.msgpack.Decoder(_Rest).decode
@@ -209,7 +212,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         model=model or None,
         location=context.location,
         deployment=context.deployment,
-        attempts=_unpack_attempts(rest.attempts, context.deployment or "", counts),
+        attempts=_unpack_attempts(rest.attempts, context, model or None, counts),
         outcome=context.outcome,
         status=context.status,
         code=context.code,
@@ -297,26 +300,48 @@ def read_tags(text: str) -> tuple[tuple[str, str], ...]:
     return msgspec.json.decode(text, type=tuple[tuple[str, str], ...]) if text else ()
 
 
-def _pack_attempts(entry: Entry) -> list[tuple[str | None, str, Any]]:
-    """Deployment, result, and counts as an array; the deployment None and the counts True if they are the entry's."""
-    packed: list[tuple[str | None, str, Any]] = []
+def _pack_attempts(entry: Entry) -> list[list[Any]]:
+    """The fields of each in their order, without those at the end that have no value; counts as an array. True is what
+    the entry has."""
+    packed: list[list[Any]] = []
     for attempt in entry.attempts:
         counts: Any = attempt.counts
         if counts is not None:
             counts = True if counts == entry.counts else astuple(counts)
-        deployment = None if attempt.deployment == (entry.deployment or "") else attempt.deployment
-        packed.append((clean(deployment), clean(attempt.result) or "", counts))
+        fields = [
+            None if attempt.deployment == (entry.deployment or "") else clean(attempt.deployment),
+            clean(attempt.result) or "",
+            counts,
+            _same(attempt.model, entry.model),
+            _same(attempt.location, entry.location),
+            _same(attempt.price, entry.price),
+            attempt.fast,
+        ]
+        while len(fields) > _ATTEMPT_FIELDS and fields[-1] in (None, False):
+            del fields[-1]
+        packed.append(fields)
     return packed
 
 
+def _same(text: str | None, of_entry: str | None) -> str | bool | None:
+    return True if text is not None and text == of_entry else clean(text)
+
+
 def _unpack_attempts(
-    packed: list[tuple[str | None, str, Any]], deployment: str, counts: TokenCounts
+    packed: list[list[Any]], context: Context, model: str | None, counts: TokenCounts
 ) -> tuple[AttemptEntry, ...]:
-    return tuple(
-        AttemptEntry(
-            deployment if its is None else its,
-            result,
-            None if values is None else counts if values is True else counts_from(values),
+    attempts = []
+    for fields in packed:
+        deployment, result, tokens, its_model, location, price, fast = [*fields, *_NO_FIELDS[len(fields) :]]
+        attempts.append(
+            AttemptEntry(
+                (context.deployment or "") if deployment is None else deployment,
+                result,
+                None if tokens is None else counts if tokens is True else counts_from(tokens),
+                model=model if its_model is True else its_model,
+                location=context.location if location is True else location,
+                price=context.price if price is True else price,
+                fast=bool(fast),
+            )
         )
-        for its, result, values in packed
-    )
+    return tuple(attempts)

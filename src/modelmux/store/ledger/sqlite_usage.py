@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import defaultdict
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
 from modelmux.store.ledger.sqlite_append import OTHER, SUMS
 from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
@@ -46,11 +46,9 @@ def check_query(query: UsageQuery) -> tzinfo:
     for name in (*query.group_by, *(name for name, _ in query.where)):
         if name not in _COLUMNS and not (name.startswith(_TAG) and name != _TAG):
             raise ValueError(f"expected one of {', '.join(_COLUMNS)} or tag:NAME, got {name!r}")
-    if query.zone == "UTC":  # also where the machine has no database of time zones
-        return UTC
     try:
-        return ZoneInfo(query.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return zone_of(query.zone)
+    except ValueError:
         raise ValueError(f"zone: {query.zone!r} is not the name of a time zone such as Europe/Berlin") from None
 
 
