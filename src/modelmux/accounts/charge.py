@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
-from modelmux.accounts.counts import counts_of
+from modelmux.accounts.counts import Round, rounds_of
 from modelmux.accounts.price_id import price_id
 from modelmux.catalog.prices import PriceList
 from modelmux.wire.anthropic import Usage
@@ -54,28 +54,34 @@ class Charge(Struct, frozen=True, kw_only=True):
 
 
 def charge(call: Call, prices: PriceList) -> Charge:
-    """The charge for a call that is over."""
-    counts, estimated = _counts(call)
+    """The charge for a call that is over. Each of its rounds has the price of its own prompt."""
+    rounds, estimated = _rounds(call)
+    counts = sum((one.counts for one in rounds), TokenCounts())
     if counts == TokenCounts():
         return Charge(estimated=estimated)
-    price = prices.price(call.model, call.day)
     fast = call.usage is not None and call.usage.speed == "fast"
-    rates = price.rates_for(call.location, counts.prompt, fast=fast) if price is not None else None
-    if price is None or rates is None:
-        return Charge(counts=counts, cost=None, estimated=estimated)
-    used = price_id(price, call.location, fast=fast)
-    return Charge(counts=counts, cost=cost_of(counts, rates), price=used, estimated=estimated)
+    cost, used = Cost(), None
+    for one in rounds:
+        price = prices.price(one.model or call.model, call.day)
+        rates = price.rates_for(call.location, one.counts.prompt, fast=fast) if price is not None else None
+        if price is None or rates is None:
+            return Charge(counts=counts, cost=None, estimated=estimated)
+        cost, used = cost + cost_of(one.counts, rates), price_id(price, call.location, fast=fast)
+    return Charge(counts=counts, cost=cost, price=used, estimated=estimated)
 
 
-def _counts(call: Call) -> tuple[TokenCounts, bool]:
+def _rounds(call: Call) -> tuple[list[Round], bool]:
     if call.usage is None:
         if not call.may_be_billed:
-            return TokenCounts(), False
-        return TokenCounts(input=call.prompt_bound, output=_delivered(call)), True
-    counts, absurd = counts_of(call.usage)
+            return [], False
+        return [Round(TokenCounts(input=call.prompt_bound, output=_delivered(call)))], True
+    rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
-        return counts, absurd
-    return replace(counts, output=max(counts.output, _delivered(call))), True
+        return rounds, absurd
+    last = rounds[-1]
+    unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
+    rounds[-1] = Round(replace(last.counts, output=last.counts.output + unreported), last.model)
+    return rounds, True
 
 
 def _delivered(call: Call) -> int:
