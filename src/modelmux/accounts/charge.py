@@ -24,8 +24,9 @@ class Call(Struct, frozen=True, kw_only=True):
     :param model: its Vertex id.
     :param usage: as far as the upstream reported it.
     :param is_complete: the reply came whole, so ``usage`` is all there is.
+    :param output_reported: ``usage`` has the output; at the beginning of a reply it has a placeholder.
     :param may_be_billed: the request reached the upstream, which did not refuse it.
-    :param characters: of the reply that came.
+    :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
     """
 
@@ -34,6 +35,7 @@ class Call(Struct, frozen=True, kw_only=True):
     day: date
     usage: Usage | None
     is_complete: bool
+    output_reported: bool = True
     may_be_billed: bool
     characters: int = 0
     prompt_bound: int = 0
@@ -78,6 +80,8 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
     rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
         return rounds, absurd
+    if not call.output_reported and not call.characters:
+        return [Round(replace(one.counts, output=0, thinking=0), one.model) for one in rounds], True
     last = rounds[-1]
     unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
     rounds[-1] = Round(replace(last.counts, output=last.counts.output + unreported), last.model)

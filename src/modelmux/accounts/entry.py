@@ -19,7 +19,7 @@ KEYLESS: Final = "anonymous"
 class AttemptEntry(Struct, frozen=True, array_like=True):
     """One call to an upstream.
 
-    :param result: ``ok``, or the code of its error.
+    :param result: ``ok``, the code of its error, or the outcome of the request where that ended it.
     """
 
     deployment: str
