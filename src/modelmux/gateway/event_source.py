@@ -83,13 +83,13 @@ class EventSource:
         return events
 
     def _count(self, events: Events) -> None:
+        count = 0
         for event in events:
             if isinstance(event, TextDeltaRun):
-                self.characters += event.characters
+                count += event.characters
             elif (delta := event.delta) is not None:
-                written = delta.text or delta.partial_json or delta.thinking
-                if written is not None:
-                    self.characters += len(written)
+                count += len(delta.text or delta.partial_json or delta.thinking or "")
+        self.characters += count
 
     def _feed(self, chunk: bytes) -> Events:
         return self._reader.feed(chunk)
