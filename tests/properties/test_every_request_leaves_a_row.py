@@ -209,7 +209,7 @@ COMPACTED = TokenCounts(input=180_007, output=3_503)
 
 
 @by_surface(GENERATING)
-async def test_compaction_is_billed_and_clients_are_told_what_they_were(surface: Surface, tmp_path: Path) -> None:
+async def test_compaction_is_billed_and_does_not_change_the_usage_of_clients(surface: Surface, tmp_path: Path) -> None:
     usage = {"input_tokens": 7, "output_tokens": 3}
     replies = [message_reply(usage=usage), message_reply(usage=usage | {"iterations": ROUNDS})]
     if "stream" in surface.path.lower():

@@ -252,7 +252,7 @@ async def test_a_call_that_may_be_sent_once_is_not_sent_again(size: int, with_re
 
 
 @pytest.mark.parametrize("size", [2, 300_000], ids=["small", "large"])
-async def test_a_call_is_told_when_it_begins_to_leave(size: int) -> None:
+async def test_a_call_reports_when_it_begins_to_leave(size: int) -> None:
     sent: list[str] = []
     async with peer(say_number) as (origin, _), pool_of() as pool:
         request = replace(call(origin, b"x" * size), on_sent=lambda: sent.append("sent"))
@@ -260,7 +260,7 @@ async def test_a_call_is_told_when_it_begins_to_leave(size: int) -> None:
         assert sent == ["sent"]
 
 
-async def test_a_call_without_a_connection_is_never_told_that_it_leaves() -> None:
+async def test_a_call_without_a_connection_never_reports_it() -> None:
     sent: list[str] = []
     async with peer(keep_open) as (origin, listener), pool_of() as pool:
         encrypted = origin._replace(scheme="https")  # TCP is accepted, and the handshake never answered

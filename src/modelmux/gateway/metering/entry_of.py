@@ -93,7 +93,7 @@ def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
 
 
 def _client_request_id(record: ExchangeRecord, redact: Callable[[str], str]) -> str | None:
-    """The id that the client sent. One that the gateway does not accept is not in a row either."""
+    """The id that the client sent, if the gateway accepted it."""
     sent = any(name == b"x-request-id" and value == record.request_id.encode() for name, value in record.headers)
     return redact(record.request_id[:MAX_NAME]) if sent else None
 
