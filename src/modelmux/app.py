@@ -300,6 +300,7 @@ class Gateway:
             log=self._log,
             runtime=runtime,
             strict=config.server.strict,
+            is_metered=self.metering.writer is not None,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,

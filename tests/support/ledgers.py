@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.ledger.base import EntryPage, EntryQuery, Ledger
@@ -52,6 +53,9 @@ def entry(number: int, when: int = START, **fields: Any) -> Entry:
     return Entry(**{"id": id_at(when, number), "at": when, "counts": counts, "cost": cost} | fields)
 
 
+ROUNDS = (Round(TokenCounts(input=7)), Round(TokenCounts(output=2), "claude-other"))
+
+
 def full_entry(number: int, when: int = START) -> Entry:
     """A row with a value in every field, as long as they are in practice."""
     one = entry(number, when)
@@ -77,6 +81,7 @@ def full_entry(number: int, when: int = START) -> Entry:
                 model=f"claude-sonnet-{number % 2}",
                 location="global",
                 price="claude-sonnet-5-5/2026-10-07/global",
+                rounds=ROUNDS if number % 10 == 1 else (),  # few replies have several
             ),
         ),
         code="",

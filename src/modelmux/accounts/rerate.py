@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.price_id import is_fast, price_id
 from modelmux.accounts.uuid7 import uuid7
@@ -111,12 +112,13 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[_Call] | None:
     None if it is not known of which model they are."""
     calls: list[_Call] = []
     for one in entry.attempts:
-        for its in _counts(one):
-            is_last = one.deployment == entry.deployment
-            model, location = (one.model, one.location) if one.model or not is_last else (entry.model, entry.location)
+        is_last = one.deployment == entry.deployment
+        model, location = (one.model, one.location) if one.model or not is_last else (entry.model, entry.location)
+        fast = one.fast or (one.model is None and is_fast(entry.price))
+        for its in _rounds(one):
             if model is None:
                 return None
-            calls.append(_Call(its, model, location or "", one.fast or (one.model is None and is_fast(entry.price))))
+            calls.append(_Call(its.counts, its.model or model, location or "", fast))
     total = _NOTHING
     for call in calls:
         total += call.counts
@@ -128,9 +130,11 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[_Call] | None:
     return [*merged] if len(merged) == 1 else None
 
 
-def _counts(attempt: AttemptEntry) -> list[TokenCounts]:
+def _rounds(attempt: AttemptEntry) -> Sequence[Round]:
     """The tokens of an attempt, apart where each part has a prompt of its own."""
-    return [] if attempt.counts in (None, _NOTHING) else [attempt.counts]
+    if attempt.rounds:
+        return attempt.rounds
+    return [] if attempt.counts in (None, _NOTHING) else [Round(attempt.counts)]
 
 
 def _charge(calls: Sequence[_Call], day: date, prices: PriceList) -> tuple[Cost, str] | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
 from modelmux.accounts.price_id import price_id
 from modelmux.accounts.rerate import correction_id, has_models, is_rerated, rerate, unpriced_change
@@ -256,3 +257,15 @@ def test_the_id_of_a_price() -> None:
     (price,) = price_list(1, from_date=date(2026, 10, 7)).prices
     assert price_id(price, "eu") == f"{MODEL}/2026-10-07/regional"
     assert price_id(price, "global", fast=True) == f"{MODEL}/2026-10-07/global/fast"
+
+
+def test_each_round_of_an_attempt_has_the_price_of_its_own_prompt_and_model() -> None:
+    long = LongPrompt(1_000, rates(5_000_000))
+    other = Price(model="claude-other", rates=rates(2_000_000), source="t")
+    prices = PriceList([Price(model=MODEL, rates=rates(1_000_000), long_prompt=long, source="t"), other])
+    rounds = (Round(TokenCounts(input=900)), Round(TokenCounts(input=800), "claude-other"))
+    total = TokenCounts(input=1_700)
+    attempt = AttemptEntry("d", "ok", total, model=MODEL, location="global", rounds=rounds)
+    made = rerate(entry(cost=None, counts=total, attempts=(attempt,)), [], prices)
+    assert made is not None
+    assert made.cost == Cost(input=900 + 1_600), "together, the prompts would be long"

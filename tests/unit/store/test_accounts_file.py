@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -455,23 +456,25 @@ def _as_user(uid: int, path: Path, results: Any) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs other users")
-def test_another_user_reads_a_copy_and_root_locks_nobody_out(path: Path, tmp_path: Path) -> None:
-    with opened(path):
-        pass
-    for directory in (path.parent, *tmp_path.parents[:2], tmp_path):
-        directory.chmod(0o755)
-    path.chmod(0o644)
-    path.with_name("accounts.db-lock").unlink()
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    process = context.Process(target=_as_user, args=(12345, path, results))
-    process.start()
-    process.join(60)
-    assert results.get() == ((";",),)
-    os.chown(path, 12345, 12345)
-    with opened(path) as (file, connection), file.write(connection):
-        pass
-    assert path.with_name("accounts.db-lock").stat().st_uid == 12345
+def test_another_user_reads_a_copy_and_root_locks_no_one_out() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # that others may enter, unlike those of pytest
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "accounts.db"
+        with opened(path):
+            pass
+        path.chmod(0o644)
+        path.with_name("accounts.db-lock").unlink()
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        process = context.Process(target=_as_user, args=(12345, path, results))
+        process.start()
+        process.join(60)
+        assert not results.empty()
+        assert results.get() == ((";",),)
+        os.chown(path, 12345, 12345)
+        with opened(path) as (file, connection), file.write(connection):
+            pass
+        assert path.with_name("accounts.db-lock").stat().st_uid == 12345
 
 
 def test_a_lock_file_that_cannot_be_opened_is_the_one_that_is_named(path: Path) -> None:

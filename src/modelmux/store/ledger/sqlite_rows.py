@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
 from modelmux.store.ledger.base import UnstorableEntry
 
@@ -94,7 +95,7 @@ class _Rest(Struct, frozen=True, array_like=True):
 
 #: Of an attempt: how many fields all rows have, and what they are where they are left out.
 _ATTEMPT_FIELDS: Final = 3
-_NO_FIELDS: Final[tuple[Any, ...]] = (None, "", None, None, None, None, False)
+_NO_FIELDS: Final[tuple[Any, ...]] = (None, "", None, None, None, None, False, ())
 _REST_DEFAULTS: Final = msgspec.to_builtins(_Rest())
 _read_context: Final = msgspec.msgpack.Decoder(Context).decode
 _read_rest: Final = msgspec.msgpack.Decoder(_Rest).decode
@@ -130,6 +131,8 @@ def _others(entry: Entry) -> Iterator[int]:
     for attempt in entry.attempts:
         if attempt.counts is not None and attempt.counts is not entry.counts:
             yield from astuple(attempt.counts)
+        for one in attempt.rounds:
+            yield from astuple(one.counts)
 
 
 def _is_storable(number: int) -> bool:
@@ -316,8 +319,9 @@ def _pack_attempts(entry: Entry) -> list[list[Any]]:
             _same(attempt.location, entry.location),
             _same(attempt.price, entry.price),
             attempt.fast,
+            [[astuple(one.counts), clean(one.model)] for one in attempt.rounds],
         ]
-        while len(fields) > _ATTEMPT_FIELDS and fields[-1] in (None, False):
+        while len(fields) > _ATTEMPT_FIELDS and fields[-1] in (None, False, []):
             del fields[-1]
         packed.append(fields)
     return packed
@@ -332,7 +336,7 @@ def _unpack_attempts(
 ) -> tuple[AttemptEntry, ...]:
     attempts = []
     for fields in packed:
-        deployment, result, tokens, its_model, location, price, fast = [*fields, *_NO_FIELDS[len(fields) :]]
+        deployment, result, tokens, its_model, location, price, fast, rounds = [*fields, *_NO_FIELDS[len(fields) :]]
         attempts.append(
             AttemptEntry(
                 (context.deployment or "") if deployment is None else deployment,
@@ -342,6 +346,7 @@ def _unpack_attempts(
                 location=context.location if location is True else location,
                 price=context.price if price is True else price,
                 fast=bool(fast),
+                rounds=tuple(Round(counts_from(numbers), of) for numbers, of in rounds),
             )
         )
     return tuple(attempts)

@@ -49,7 +49,9 @@ async def test_no_value_is_a_part_of_a_statement(tmp_path: Path, monkeypatch: py
     rows = [full_of_canaries(number) for number in range(3)]
     await ledger.append(rows)
     where = tuple((name, (CANARY, "other")) for name in (*DIMENSIONS, "tag:app"))
-    query = UsageQuery(start=0, end=2**60 // QUARTER * QUARTER, bucket="all", group_by=(*DIMENSIONS, "tag:app"), where=where)
+    query = UsageQuery(
+        start=0, end=2**60 // QUARTER * QUARTER, bucket="all", group_by=(*DIMENSIONS, "tag:app"), where=where
+    )
     await ledger.usage(query)
     for name in (*DIMENSIONS, "outcome", "end_user", "tag:app"):
         found = await ledger.entries(EntryQuery(where=((name, (CANARY,)),), after=b"canary" + bytes(10)))

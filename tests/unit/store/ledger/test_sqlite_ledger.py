@@ -22,9 +22,10 @@ from msgspec.structs import replace
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.usage_query import UsageQuery
+from modelmux.config import accounts_check
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_lock import lock_file
-from modelmux.store.ledger import sqlite_append, sqlite_ledger, sqlite_retention, sqlite_usage
+from modelmux.store.ledger import sqlite_append, sqlite_ledger, sqlite_retention
 from modelmux.store.ledger.base import Difference, EntryQuery, UnstorableEntry
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.ledger.writer import LedgerWriter
@@ -484,9 +485,9 @@ async def test_a_call_that_was_not_tried_is_not_written_later(ledger: SqliteLedg
 
 async def test_utc_needs_no_database_of_time_zones(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_zone(name: str) -> Any:
-        raise sqlite_usage.ZoneInfoNotFoundError(name)
+        raise KeyError(name)
 
-    monkeypatch.setattr(sqlite_usage, "ZoneInfo", no_zone)
+    monkeypatch.setattr(accounts_check, "ZoneInfo", no_zone)
     await ledger.append([entry(1)])
     assert [row.requests for row in await ledger.usage(ALL)] == [1]
     with pytest.raises(ValueError, match="Europe/Berlin"):
