@@ -38,9 +38,14 @@ class Cost(NamedTuple):
     name: str
 
     @property
-    def is_too_much(self) -> bool:
+    def share(self) -> float:
+        """Of what is promised for its size."""
         most = MOST_FOR_A_SMALL_ONE if self.size <= SIZES[2] else MOST_FOR_A_MB * self.size / 1e6
-        return self.seconds > most
+        return self.seconds / most
+
+    @property
+    def is_too_much(self) -> bool:
+        return self.share > 1
 
 
 class _Reply:
@@ -138,7 +143,7 @@ async def cost(app: Gateway, dialect: str, name: str, body: bytes, headers: Head
 
 
 async def search(dialects: Sequence[str], sizes: Sequence[int]) -> list[Cost]:
-    """All costs, the highest for its size first."""
+    """All costs, the highest share of what is promised first."""
     app, costs = gateway(), list[Cost]()
     tune_gc()  # as the server does
     for dialect in dialects:
@@ -149,7 +154,7 @@ async def search(dialects: Sequence[str], sizes: Sequence[int]) -> list[Cost]:
             for name, headers in known_headers(size):
                 costs.append(await cost(app, dialect, name, encode(small(form_of(dialect))), headers))
     await app.aclose()
-    return sorted(costs, key=lambda c: c.seconds / max(c.size, SIZES[2]), reverse=True)
+    return sorted(costs, key=lambda c: c.share, reverse=True)
 
 
 def main(dialects: Sequence[str] = (), sizes: Sequence[int] = SIZES) -> int:
@@ -161,6 +166,6 @@ def main(dialects: Sequence[str] = (), sizes: Sequence[int] = SIZES) -> int:
     for item in costs[:40]:
         mark = "TOO MUCH" if item.is_too_much else ""
         rate = item.seconds / item.size * 1e6
-        figures = f"{item.seconds:8.3f} s {item.size:9,} bytes {rate:9.3f} s/MB"
+        figures = f"{item.share:6.0%} {item.seconds:8.3f} s {item.size:9,} bytes {rate:9.3f} s/MB"
         print(f"{figures} {item.status} {item.dialect}: {item.name} {mark}")
     return int(any(item.is_too_much for item in costs))

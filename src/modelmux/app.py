@@ -21,7 +21,7 @@ from modelmux.errors import CredentialsUnavailable, GatewayError
 from modelmux.gateway.concurrency import ConcurrencyLimiter, limits_of
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
-from modelmux.gateway.deployments import DeploymentPool
+from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.metering import Metering
@@ -31,7 +31,7 @@ from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings, unknown_models
+from modelmux.routing.warnings import route_warnings, unknown_models, unpriced_models
 from modelmux.runtime import Runtime
 from modelmux.server.account_keys import account_keys
 from modelmux.server.asgi import Application, Handler, Served, ServerOptions
@@ -121,6 +121,7 @@ class Gateway:
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
         self.metering = Metering(config, self._environment, runtime, self._log)
+        self.metrics.read_ledger = self.metering.counts
         self._directory = open_feed(config, self._environment, runtime, self._on_directory)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
@@ -266,7 +267,8 @@ class Gateway:
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
         unknown = unknown_models(routes.current, config.build_catalog())
-        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown):
+        unpriced = unpriced_models(routes.current, config.build_prices(), routes.day) if config.accounts.enabled else []
+        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown, *unpriced):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
@@ -304,6 +306,7 @@ class Gateway:
             log=self._log,
             runtime=runtime,
             strict=config.server.strict,
+            is_metered=self.metering.writer is not None,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,
@@ -323,6 +326,8 @@ class Gateway:
     async def startup(self) -> None:
         """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
         self.readiness.loop_lag.start()
+        if self._worker == 1:
+            self.metering.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:
@@ -358,7 +363,7 @@ class Gateway:
 
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
-        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_DEPLOYMENT_MESSAGES[event])
+        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=DEPLOYMENT_MESSAGES[event])
 
     def _on_directory(self, problem: str | None) -> None:
         if problem is None:
@@ -375,15 +380,6 @@ class Gateway:
             self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
-
-
-#: Events of ``DeploymentPool`` -> what they mean, for people.
-_DEPLOYMENT_MESSAGES: Final = {
-    "open": "circuit breaker opened after repeated failures; one probe request follows after the cooldown",
-    "closed": "circuit breaker closed; the deployment answers again",
-    "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
-    "Cloud console (IAM & Admin, Quotas & System Limits)",
-}
 
 
 def create_app(config: Config, *, log: Log | None = None, state: LocalState | None = None) -> Gateway:

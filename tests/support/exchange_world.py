@@ -149,6 +149,8 @@ class ScriptedUpstream:
 
     async def send(self, call: HttpCall) -> ScriptedReply:
         self.calls.append(call)
+        if call.on_sent is not None:
+            call.on_sent()
         self._effects.append(Called(call.origin.host.removesuffix(".example")))
         self.waiting = asyncio.get_running_loop().create_future()
         try:

@@ -60,6 +60,8 @@ class FakeUpstream:
 
     async def send(self, call: HttpCall) -> FakeReply:
         self.calls.append(call)
+        if call.on_sent is not None:
+            call.on_sent()
         step = self.script.pop(0)
         if isinstance(step, GatewayError):
             raise step

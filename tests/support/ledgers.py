@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.ledger.base import EntryPage, EntryQuery, Ledger
@@ -52,6 +53,9 @@ def entry(number: int, when: int = START, **fields: Any) -> Entry:
     return Entry(**{"id": id_at(when, number), "at": when, "counts": counts, "cost": cost} | fields)
 
 
+ROUNDS = (Round(TokenCounts(input=7)), Round(TokenCounts(output=2), "claude-other"))
+
+
 def full_entry(number: int, when: int = START) -> Entry:
     """A row with a value in every field, as long as they are in practice."""
     one = entry(number, when)
@@ -69,7 +73,17 @@ def full_entry(number: int, when: int = START) -> Entry:
         model=f"claude-sonnet-{number % 2}",
         location="global",
         deployment="vertex:project/global/claude-sonnet-5-5",
-        attempts=(AttemptEntry("vertex:project/global/claude-sonnet-5-5", "ok", one.counts),),
+        attempts=(
+            AttemptEntry(
+                "vertex:project/global/claude-sonnet-5-5",
+                "ok",
+                one.counts,
+                model=f"claude-sonnet-{number % 2}",
+                location="global",
+                price="claude-sonnet-5-5/2026-10-07/global",
+                rounds=ROUNDS if number % 10 == 1 else (),  # few replies have several
+            ),
+        ),
         code="",
         stream=True,
         price="claude-sonnet-5-5/2026-10-07/global",
@@ -134,7 +148,10 @@ def entries_strategy() -> st.SearchStrategy[Entry]:
     counts = st.builds(TokenCounts, input=number, output=number, cache_read=number, thinking=number)
     cost = st.builds(Cost, input=number, web_search=number.map(int.__neg__))
     some = st.none() | text
-    attempts = st.lists(st.builds(AttemptEntry, text, text, st.none() | counts), max_size=3).map(tuple)
+    attempt = st.builds(
+        AttemptEntry, text, text, st.none() | counts, model=some, location=some, price=some, fast=st.booleans()
+    )
+    attempts = st.lists(attempt, max_size=3).map(tuple)
     moment = st.integers(START, START + 9 * DAY)
     return st.builds(
         Entry, id=st.binary(min_size=16, max_size=16), at=moment, kind=st.sampled_from(["usage", "rerate", "void"]),

@@ -11,9 +11,10 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import is_rerated, unpriced_change
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.base import MOST_RETURNED, Difference, EntryPage, EntryQuery
+from modelmux.store.ledger.base import MOST_RETURNED, Difference, EntryPage, EntryQuery, UnstorableEntry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 10**15
 
 
 class MemoryLedger:
@@ -31,7 +32,13 @@ class MemoryLedger:
         self.queries: list[EntryQuery] = []
         self.usage_queries: list[UsageQuery] = []
         self.is_open = True
+        #: What ``drop_before`` was asked for.
+        self.dropped: list[int] = []
         self._add(entries)
+
+    def check_entry(self, entry: Entry) -> None:
+        if entry.counts.input > _LARGEST:
+            raise UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}")
 
     async def append(self, entries: Sequence[Entry]) -> None:
         self._check()
@@ -70,6 +77,14 @@ class MemoryLedger:
         if repair:
             self.differences = []
         return differences
+
+    async def drop_before(self, instant: int) -> int:
+        self._check()
+        self.dropped.append(instant)
+        old = [id for id, row in self.rows.items() if row.at < instant]
+        for id in old:
+            del self.rows[id]
+        return len(old)
 
     async def aclose(self) -> None:
         self.is_open = False

@@ -18,7 +18,7 @@ Tags = tuple[tuple[str, str], ...]
 
 def is_tag(name: str, value: str) -> bool:
     """Whether this can be a tag: a name of ``a-z0-9_.-``, a value of printable ASCII."""
-    return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
+    return is_tag_name(name) and _VALUE.fullmatch(value) is not None
 
 
 def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Tags:
@@ -35,6 +35,11 @@ def tags_of(header: str | None, metadata: Mapping[str, Any] | None = None) -> Ta
         if len(tags) < MAX_TAGS and name not in tags and is_tag(name, value):
             tags[name] = value
     return tuple(sorted(tags.items()))
+
+
+def is_tag_name(text: str) -> bool:
+    """Whether a tag may have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def end_user_of(headers: Iterable[tuple[bytes, bytes]], mapped: Sequence[bytes], claimed: str | None) -> str | None:

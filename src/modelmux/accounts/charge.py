@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
-from modelmux.accounts.counts import counts_of
+from modelmux.accounts.counts import Round, rounds_of
 from modelmux.accounts.price_id import price_id
 from modelmux.catalog.prices import PriceList
 from modelmux.wire.anthropic import Usage
@@ -24,8 +24,9 @@ class Call(Struct, frozen=True, kw_only=True):
     :param model: its Vertex id.
     :param usage: as far as the upstream reported it.
     :param is_complete: the reply came whole, so ``usage`` is all there is.
+    :param output_reported: ``usage`` has the output; at the beginning of a reply it has a placeholder.
     :param may_be_billed: the request reached the upstream, which did not refuse it.
-    :param characters: of the reply that came.
+    :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
     """
 
@@ -34,6 +35,7 @@ class Call(Struct, frozen=True, kw_only=True):
     day: date
     usage: Usage | None
     is_complete: bool
+    output_reported: bool = True
     may_be_billed: bool
     characters: int = 0
     prompt_bound: int = 0
@@ -45,37 +47,48 @@ class Charge(Struct, frozen=True, kw_only=True):
     :param cost: None if its price is unknown.
     :param price: id of the price; None if nothing was charged, or the price is unknown.
     :param estimated: the upstream did not report all of it.
+    :param rounds: of more than one, each with a prompt of its own; empty otherwise.
     """
 
     counts: TokenCounts = TokenCounts()
     cost: Cost | None = Cost()
     price: str | None = None
     estimated: bool = False
+    rounds: tuple[Round, ...] = ()
 
 
 def charge(call: Call, prices: PriceList) -> Charge:
-    """The charge for a call that is over."""
-    counts, estimated = _counts(call)
+    """The charge for a call that is over. Each of its rounds has the price of its own prompt."""
+    rounds, estimated = _rounds(call)
+    counts = sum((one.counts for one in rounds), TokenCounts())
     if counts == TokenCounts():
         return Charge(estimated=estimated)
-    price = prices.price(call.model, call.day)
+    several = tuple(rounds) if len(rounds) > 1 else ()
     fast = call.usage is not None and call.usage.speed == "fast"
-    rates = price.rates_for(call.location, counts.prompt, fast=fast) if price is not None else None
-    if price is None or rates is None:
-        return Charge(counts=counts, cost=None, estimated=estimated)
-    used = price_id(price, call.location, fast=fast)
-    return Charge(counts=counts, cost=cost_of(counts, rates), price=used, estimated=estimated)
+    cost, used = Cost(), None
+    for one in rounds:
+        price = prices.price(one.model or call.model, call.day)
+        rates = price.rates_for(call.location, one.counts.prompt, fast=fast) if price is not None else None
+        if price is None or rates is None:
+            return Charge(counts=counts, cost=None, estimated=estimated, rounds=several)
+        cost, used = cost + cost_of(one.counts, rates), price_id(price, call.location, fast=fast)
+    return Charge(counts=counts, cost=cost, price=used, estimated=estimated, rounds=several)
 
 
-def _counts(call: Call) -> tuple[TokenCounts, bool]:
+def _rounds(call: Call) -> tuple[list[Round], bool]:
     if call.usage is None:
         if not call.may_be_billed:
-            return TokenCounts(), False
-        return TokenCounts(input=call.prompt_bound, output=_delivered(call)), True
-    counts, absurd = counts_of(call.usage)
+            return [], False
+        return [Round(TokenCounts(input=call.prompt_bound, output=_delivered(call)))], True
+    rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
-        return counts, absurd
-    return replace(counts, output=max(counts.output, _delivered(call))), True
+        return rounds, absurd
+    if not call.output_reported and not call.characters:
+        return [Round(replace(one.counts, output=0, thinking=0), one.model) for one in rounds], True
+    last = rounds[-1]
+    unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
+    rounds[-1] = Round(replace(last.counts, output=last.counts.output + unreported), last.model)
+    return rounds, True
 
 
 def _delivered(call: Call) -> int:

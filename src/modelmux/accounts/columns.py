@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
@@ -35,9 +36,11 @@ def _id(id: bytes | None) -> str | None:
 
 def _attempts(entry: Entry) -> list[dict[str, Any]]:
     return [
-        {"deployment": one.deployment, "result": one.result, "tokens": None if one.counts is None else {
-            name: getattr(one.counts, name) for name in one.counts.__struct_fields__
-        }}
+        {
+            "deployment": one.deployment, "model": one.model, "location": one.location, "result": one.result,
+            "price": one.price, "fast": one.fast, "tokens": None if one.counts is None else asdict(one.counts),
+            "rounds": [{"model": its.model or one.model, "tokens": asdict(its.counts)} for its in one.rounds],
+        }
         for one in entry.attempts
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.counts import Round
 
 #: ``usage``: a request. All others correct the row that ``corrects`` names: ``rerate`` has the difference to its cost
 #: at other prices, ``void`` takes it back, ``in_doubt`` charges what may have been used, ``resolve`` corrects that.
@@ -17,14 +18,23 @@ KEYLESS: Final = "anonymous"
 
 
 class AttemptEntry(Struct, frozen=True, array_like=True):
-    """One call to an upstream.
+    """One call to an upstream. What its cost depends on is here, so that it can be computed anew.
 
-    :param result: ``ok``, or the code of its error.
+    :param result: ``ok``, the code of its error, or the outcome of the request where that ended it.
+    :param model: its Vertex id; None in rows of before attempts had one.
+    :param price: id of the price; None if nothing was charged, or the price is unknown.
+    :param fast: it ran in fast mode, whether that has a price or not.
+    :param rounds: of more than one, what each used; empty otherwise.
     """
 
     deployment: str
     result: str
     counts: TokenCounts | None = None
+    model: str | None = None
+    location: str | None = None
+    price: str | None = None
+    fast: bool = False
+    rounds: tuple[Round, ...] = ()
 
 
 class Entry(Struct, frozen=True, kw_only=True):

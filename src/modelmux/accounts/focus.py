@@ -6,12 +6,13 @@ https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec: ``specification/c
 condition this gateway fulfils. 1.3 adds ``HostProviderName`` and ``ServiceProviderName``; it deprecates
 ``ProviderName`` and ``PublisherName``, but still requires them.
 
-Days and months are those of UTC, as the specification wants it. Memory holds the totals of one day.
+Days and months are those of UTC, as the specification wants it. Memory holds a bounded number of totals,
+and those of the two newest days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final, Literal
@@ -29,6 +30,10 @@ Version = Literal["1.2", "1.3"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Decimals of a unit price: with those, price x quantity rounds to the cost up to 10^8 tokens a row.
 _DECIMALS: Final = 18
+#: About 50 MB: a year of 100 keys with a model each.
+MOST_TOTALS: Final = 40_000
+#: Days that may still get rows: no request takes a day.
+_OPEN_DAYS: Final = 2
 
 
 class Meter(Struct, frozen=True):
@@ -79,22 +84,23 @@ class FocusRow(Struct, frozen=True):
 
 
 class DayTotals:
-    """Adds up rows of the ledger that come in the order of time.
+    """Adds up rows of the ledger, which come in the order of their ids: nearly that of time. A row of a long request,
+    or of one that was corrected later, may come among those of later days.
 
     :param tags: names of the tags by which totals are kept apart.
+    :param most: totals in memory, before the oldest days are returned. The two newest days always stay.
     """
 
-    def __init__(self, billing_account: str, tags: tuple[str, ...] = ()) -> None:
+    def __init__(self, billing_account: str, tags: tuple[str, ...] = (), most: int = MOST_TOTALS) -> None:
         self._billing_account = billing_account
         self._tags = frozenset(tags)
-        self._day: date | None = None
-        self._totals: dict[Group, tuple[TokenCounts, Cost]] = {}
+        self._most = most
+        self._days: dict[date, dict[Group, tuple[TokenCounts, Cost]]] = {}
+        self._count = 0
 
     def add(self, entry: Entry) -> list[FocusRow]:
-        """Add a row. :returns: the totals of the day that it ends, if it ends one."""
+        """Add a row. :returns: the totals of days that are over, if there are too many in memory."""
         day = (_EPOCH + timedelta(microseconds=entry.at)).date()
-        ended = self.finish() if self._day not in (None, day) else []
-        self._day = day
         group = Group(
             day=day,
             is_correction=entry.corrects is not None,
@@ -106,18 +112,26 @@ class DayTotals:
             is_unpriced=entry.cost is None,
             tags=tuple(tag for tag in entry.tags if tag[0] in self._tags),
         )
-        counts, cost = self._totals.get(group, (TokenCounts(), Cost()))
-        self._totals[group] = (counts + entry.counts, cost + (entry.cost or Cost()))
-        return ended
-
-    def finish(self) -> list[FocusRow]:
-        """The totals so far, which are forgotten."""
-        rows = list(self._rows())
-        self._totals.clear()
+        totals = self._days.setdefault(day, {})
+        self._count += group not in totals
+        counts, cost = totals.get(group, (TokenCounts(), Cost()))
+        totals[group] = (counts + entry.counts, cost + (entry.cost or Cost()))
+        rows: list[FocusRow] = []
+        while self._count > self._most and len(self._days) > _OPEN_DAYS:
+            rows += self._end(min(self._days))
         return rows
 
-    def _rows(self) -> Iterator[FocusRow]:
-        for group, (counts, cost) in self._totals.items():
+    def finish(self) -> list[FocusRow]:
+        """The totals so far, by day, which are forgotten."""
+        return [row for day in sorted(self._days) for row in self._end(day)]
+
+    def _end(self, day: date) -> list[FocusRow]:
+        totals = self._days.pop(day)
+        self._count -= len(totals)
+        return [*self._rows(totals)]
+
+    def _rows(self, totals: Mapping[Group, tuple[TokenCounts, Cost]]) -> Iterator[FocusRow]:
+        for group, (counts, cost) in totals.items():
             for meter in METERS:
                 quantity, amount = getattr(counts, meter.counts), getattr(cost, meter.cost)
                 if quantity or amount:

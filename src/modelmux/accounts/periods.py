@@ -37,8 +37,8 @@ class Period(Struct, frozen=True):
 def parse_period(text: str, now: int, zone: tzinfo) -> Period:
     """The period that a text means.
 
-    ``30d`` is today and the 29 days before, ``2w`` the same in weeks, ``24h`` this hour and the 23 before. Of
-    ``2026-11-01..2026-11-15`` both days are included.
+    ``30d`` is today and the 29 days before, ``2w`` the same in weeks, ``24h`` this hour of the zone and the 23 before.
+    Of ``2026-11-01..2026-11-15`` both days are included.
 
     :param now: microseconds in UTC.
     :raises ValueError: it is not a period; the message has examples.
@@ -47,17 +47,28 @@ def parse_period(text: str, now: int, zone: tzinfo) -> Period:
     today = (_EPOCH + now * _MICROSECOND).astimezone(zone).date()
     count = _COUNT.fullmatch(written)
     if count is not None and count[2] == "h" and 1 <= int(count[1]) <= 24 * _MOST_DAYS:
-        end = now - now % _HOUR + _HOUR
+        offset = (_EPOCH + now * _MICROSECOND).astimezone(zone).utcoffset() or timedelta()
+        end = now - (now + offset // _MICROSECOND) % _HOUR + _HOUR
         return Period(end - int(count[1]) * _HOUR, end)
     days = _days(written, today)
     if days is None:
         raise ValueError(f"{text!r} is not a period such as {', '.join(EXAMPLES[:-1])} or {EXAMPLES[-1]}")
-    return Period(_start_of(days[0], zone), _start_of(days[1], zone))
+    start, end = ((day_start(day, zone) - _EPOCH) // _MICROSECOND for day in days)
+    return Period(start, end)
 
 
 def format_instant(at: int, zone: tzinfo) -> str:
     """RFC 3339 in a zone: ``2026-11-01T00:00:00+01:00``, ``…Z`` in UTC."""
     return (_EPOCH + at * _MICROSECOND).astimezone(zone).isoformat().replace("+00:00", "Z")
+
+
+def day_start(day: date, zone: tzinfo) -> datetime:
+    """The first instant of a day in a zone, in UTC.
+
+    Of a midnight that a clock change leaves out, Python takes the offset of before: the instant of the change. Of one
+    that comes twice it is the first.
+    """
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def _days(written: str, today: date) -> tuple[date, date] | None:
@@ -97,12 +108,3 @@ def _span(written: str) -> tuple[date, date] | None:
 
 def _month_after(first: date) -> date:
     return (first + timedelta(31)).replace(day=1)
-
-
-def _start_of(day: date, zone: tzinfo) -> int:
-    """The first instant of a day in a zone.
-
-    Of a midnight that a clock change leaves out, Python takes the offset of before: the instant of the change. Of one
-    that comes twice it is the first.
-    """
-    return (datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) - _EPOCH) // _MICROSECOND

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
-from modelmux.accounts.entry import Entry
+from modelmux.accounts.counts import Round
+from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.price_id import is_fast, price_id
 from modelmux.accounts.uuid7 import uuid7
-from modelmux.catalog.prices import Price, PriceList
+from modelmux.catalog.prices import PriceList
 
 #: Why a cost was corrected. The row with ``PRICED`` is the first that has a cost.
 PRICED: Final = "the price was unknown"
@@ -41,20 +43,19 @@ def rerate(
     """The row to add so that the entry and all its corrections together cost what the prices say.
 
     :param corrections: all that the entry has.
-    :returns: None if there is nothing to correct, or nothing can be said: the price is unknown, the row was taken
-        back, or it has tokens of several deployments, whose models it does not name.
+    :returns: None if there is nothing to correct, or nothing can be said: a price is unknown, the row was taken
+        back, or it does not name the model of all its tokens.
     """
-    if not is_rerated(entry) or entry.model is None or any(one.kind == "void" for one in corrections):
-        return None
-    if has_several_deployments(entry):
+    if not is_rerated(entry) or any(one.kind == "void" for one in corrections):
         return None
     counts = entry.counts
     for one in corrections:
         counts += one.counts
-    price = prices.price(entry.model, _day(entry))
-    cost = None if price is None else _cost(entry, counts, price)
-    if price is None or cost is None:
+    calls = _calls(entry, counts)
+    charged = None if calls is None else _charge(calls, _day(entry), prices)
+    if charged is None:
         return None
+    cost, price = charged
     balance, is_priced = Cost(), False
     for one in (entry, *corrections):
         balance += one.cost or Cost()
@@ -71,7 +72,7 @@ def rerate(
         attempts=(),
         counts=_NOTHING,
         cost=difference,
-        price=price_id(price, entry.location or "", fast=is_fast(entry.price)),
+        price=price,
         hold=0,
         duration=0,
         first_content=None,
@@ -92,25 +93,61 @@ def unpriced_change(entry: Entry) -> int:
     return -int(entry.kind == "rerate" and entry.reason == PRICED)
 
 
-def has_several_deployments(entry: Entry) -> bool:
-    """Whether tokens of another deployment than the last one are among those of the row."""
-    return any(one.counts not in (None, _NOTHING) and one.deployment != entry.deployment for one in entry.attempts)
+def has_models(entry: Entry) -> bool:
+    """Whether the row names the model of all its tokens."""
+    return _calls(entry, entry.counts) is not None
 
 
-def _cost(entry: Entry, counts: TokenCounts, price: Price) -> Cost | None:
-    """The cost of a row; None if its mode has no price. Each attempt is a call with a prompt of its own, unless the
-    attempts do not account for all tokens."""
-    calls = [one.counts for one in entry.attempts if one.counts is not None]
+class _Call(Struct, frozen=True):
+    """Tokens with one price. Each call has a prompt of its own."""
+
+    counts: TokenCounts
+    model: str
+    location: str
+    fast: bool
+
+
+def _calls(entry: Entry, counts: TokenCounts) -> list[_Call] | None:
+    """The calls of a request. If their tokens are not those that it has with its corrections, one with all of these;
+    None if it is not known of which model they are."""
+    calls: list[_Call] = []
+    for one in entry.attempts:
+        is_last = one.deployment == entry.deployment
+        model, location = (one.model, one.location) if one.model or not is_last else (entry.model, entry.location)
+        fast = one.fast or (one.model is None and is_fast(entry.price))
+        for its in _rounds(one):
+            if model is None:
+                return None
+            calls.append(_Call(its.counts, its.model or model, location or "", fast))
     total = _NOTHING
     for call in calls:
-        total += call
-    cost = Cost()
-    for call in calls if total == counts else [counts]:
-        rates = price.rates_for(entry.location or "", call.prompt, fast=is_fast(entry.price))
-        if rates is None:
+        total += call.counts
+    if calls and total == counts:
+        return calls
+    if not calls:
+        return None if entry.model is None else [_Call(counts, entry.model, entry.location or "", is_fast(entry.price))]
+    merged = {replace(call, counts=counts) for call in calls}
+    return [*merged] if len(merged) == 1 else None
+
+
+def _rounds(attempt: AttemptEntry) -> Sequence[Round]:
+    """The tokens of an attempt, apart where each part has a prompt of its own."""
+    if attempt.rounds:
+        return attempt.rounds
+    return [] if attempt.counts in (None, _NOTHING) else [Round(attempt.counts)]
+
+
+def _charge(calls: Sequence[_Call], day: date, prices: PriceList) -> tuple[Cost, str] | None:
+    """The cost of all calls, and the id of the last price; None if one of them has no price."""
+    cost, id = Cost(), ""
+    for call in calls:
+        price = prices.price(call.model, day)
+        rates = None if price is None else price.rates_for(call.location, call.counts.prompt, fast=call.fast)
+        if price is None or rates is None:
             return None
-        cost += cost_of(call, rates)
-    return cost
+        cost += cost_of(call.counts, rates)
+        id = price_id(price, call.location, fast=call.fast)
+    return cost, id
 
 
 def _day(entry: Entry) -> date:

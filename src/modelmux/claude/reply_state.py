@@ -39,8 +39,8 @@ class ReplyState:
     """
 
     __slots__ = (
-        "_blocks", "_continuations", "_earlier_usage", "_fold", "_open", "_own_usage", "done", "paused", "stop_details",
-        "stop_reason", "unknown_types",
+        "_blocks", "_continuations", "_earlier_usage", "_fold", "_open", "_own_usage", "done", "message_id",
+        "output_reported", "paused", "stop_details", "stop_reason", "unknown_types",
     )  # fmt: skip
 
     def __init__(self, continuations: int = 0) -> None:
@@ -50,6 +50,9 @@ class ReplyState:
         self._own_usage: Usage | None = None
         self._blocks: list[Block] = []
         self._open: dict[int, Block] = {}
+        self.message_id: str | None = None
+        #: ``usage`` has the output: what ``message_start`` says of it is a placeholder.
+        self.output_reported = False
         self.stop_reason: str | None = None
         self.stop_details: StopDetails | None = None
         #: ``message_stop`` came.
@@ -100,8 +103,10 @@ class ReplyState:
             self._open.pop(event.index, None)
         elif kind == "message_start":
             if event.message is not None:
+                self.message_id = event.message.id or None
                 self._read_message(event.message.usage, event.message)
         elif kind == "message_delta":
+            self.output_reported |= event.usage is not None and event.usage.output_tokens is not None
             self._read_message(event.usage, event.delta)
         elif kind == "message_stop":
             self._stop()

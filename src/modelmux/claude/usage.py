@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
+from msgspec import UNSET, Struct
 
 from modelmux.wire import anthropic
+
+S = TypeVar("S", bound=Struct)
 
 
 def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> anthropic.Usage:
     """Counts of a stream are cumulative and may omit fields: a present value replaces the earlier one."""
     if later is None or earlier is None:
         return later or earlier or anthropic.Usage()
-    present = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
-    details = later.output_tokens_details
-    if details is not None and details.thinking_tokens is None:
-        del present["output_tokens_details"]  # present but empty
+    return _merged(earlier, later)
+
+
+def _merged(earlier: S, later: S) -> S:
+    present = {}
+    for name in later.__struct_fields__:
+        value, before = getattr(later, name), getattr(earlier, name)
+        if value is None or value is UNSET:
+            continue
+        if isinstance(value, Struct):
+            if value == type(value)():
+                continue  # present but empty
+            if before is not None:
+                value = _merged(before, value)
+        present[name] = value
     return msgspec.structs.replace(earlier, **present)
 
 

@@ -125,7 +125,8 @@ def _within(value: Any, limits: Meta | None) -> bool:
     """Whether a parsed value is within its limits, of which msgspec checks only those of numbers."""
     if limits is None:
         return True
-    return (limits.gt is None or value > limits.gt) and (limits.le is None or value <= limits.le)
+    is_enough = (limits.gt is None or value > limits.gt) and (limits.ge is None or value >= limits.ge)
+    return bool(is_enough and (limits.le is None or value <= limits.le))
 
 
 def _limited(kind: Any, limits: Meta | None) -> Any:

@@ -79,6 +79,8 @@ def describe(kind: Any, limits: Meta | None = None) -> str:
         words = str(kind.expected)
         if limits is not None and limits.gt is not None:
             words += f", more than {limits.gt}"
+        if limits is not None and limits.ge is not None:
+            words += f", at least {kind(limits.ge)}"
         if limits is not None and limits.le is not None:
             words += f", at most {kind(limits.le)}"
         return words

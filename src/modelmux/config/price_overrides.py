@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from modelmux.catalog import Catalog, ModelCard, Price, PriceList
@@ -14,8 +14,10 @@ from modelmux.config.accounts_entries import KeyConfig, PersonConfig, TeamConfig
 from modelmux.config.annotations import doc
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
-from modelmux.config.values import Secret
+from modelmux.config.values import Seconds, Secret
 
+#: Seconds.
+_DAY: Final = 86_400
 _PER_MILLION: Final = "USD per million tokens"
 
 
@@ -63,6 +65,11 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
             example="x-forwarded-for",
         ),
     ] = None
+    retention: Annotated[
+        Seconds,
+        doc("How long rows are kept, at least a day. The sums that reports read stay for ever."),
+        Meta(ge=_DAY),
+    ] = Seconds(400 * _DAY)
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],
@@ -75,7 +82,7 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     end_user_headers: Annotated[
         list[str],
         doc(
-            "Headers that name the end user, before the fields of the body.",
+            "Headers that name the end user, before the fields of the body; none that has a credential.",
             example=["x-openwebui-user-email"],
         ),
     ] = []

@@ -7,6 +7,7 @@ from typing import Final, Self
 
 _NUMBER: Final = r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zµ]*)\s*"
 _SECONDS: Final = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DAY: Final = _SECONDS["d"]
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20,
                  "g": 2**30, "gib": 2**30}  # fmt: skip
 
@@ -38,6 +39,8 @@ class Seconds(float):
         return cls(number)
 
     def __str__(self) -> str:
+        if self >= _DAY and self % _DAY == 0:
+            return f"{_digits(self / _DAY)}d"
         return f"{_digits(1000 * self)}ms" if 0 < self < 1 else f"{_digits(self)}s"
 
 

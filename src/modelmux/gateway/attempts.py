@@ -187,6 +187,7 @@ class Attempts:
             body = await reply.read(MAX_REPLY_BODY)
             message = self._message(body, call)
             call.record.usage, call.record.is_complete = message.usage, True
+            call.record.message_id, call.record.output_reported = message.id or None, True
             call.record.unknown_types = unknown_types(message)
             return CompleteReply(message, body)
         finally:
@@ -212,10 +213,8 @@ class Attempts:
             explain = functools.partial(self._preparation.explain, deployment=call.deployment)
             return await open_stream(call.encoder, source, reply, lease, call.record, explain)
         except BaseException:
-            call.record.usage = call.encoder.state.attempt_usage
-            call.record.unknown_types = call.encoder.state.unknown_types
+            call.record.read_reply(call.encoder.state, 0 if source is None else source.characters)
             if source is not None:
-                call.record.characters = source.characters
                 await source.aclose()
             await reply.aclose()
             raise
@@ -229,10 +228,10 @@ class Attempts:
         http_call = provider.call(
             deployment, prepared.encoded, call.token, stream=prepared.stream, betas=prepared.betas, route=self._route
         )
-        if self._services.retry_policy.max_attempts == 1:  # retries are off: nothing may be paid for twice
-            http_call = replace(http_call, resend=False)
-        call.record.was_sent = True
+        resend = self._services.retry_policy.max_attempts > 1  # retries are off: nothing may be paid for twice
+        http_call = replace(http_call, resend=resend, on_sent=call.record.mark_sent)
         reply = await self._services.upstream.send(http_call)
+        call.record.mark_sent()
         call.record.reply_headers = reply.headers
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:
@@ -252,17 +251,18 @@ class Attempts:
             body = await reply.read(MAX_REPLY_BODY)
             events = to_events(self._message(body, call))
             return MessageEventSource(reply, events, provider.stream_of(body) if call.encoder.raw else None)
-        reader = self._reader(call)
+        reader, is_metered = self._reader(call), self._services.is_metered
         if self._exchange.stream_mode != "buffered":
-            return RawEventSource(reply, reader) if call.encoder.raw else EventSource(reply, reader)
+            kind = RawEventSource if call.encoder.raw else EventSource
+            return kind(reply, reader, is_metered=is_metered)
         buffer = TextBuffer(streams.buffer_bytes, streams.buffer_seconds, call.encoder.plan.answer_tool)
-        return BufferedEventSource(reply, reader, buffer, self._services.runtime.clock)
+        return BufferedEventSource(reply, reader, buffer, self._services.runtime.clock, is_metered=is_metered)
 
     async def _fold(self, reply: Reply, call: _Call) -> CompleteReply:
         """A long unary reply, streamed from the upstream so that no idle timeout on the way cuts it."""
         fold, state, chunks = MessageFold(), ReplyState(), list[bytes]()
         provider, kind = self._services.provider, RawEventSource if call.encoder.raw else EventSource
-        source = kind(reply, self._reader(call), MAX_FOLDED_BYTES)
+        source = kind(reply, self._reader(call), MAX_FOLDED_BYTES, is_metered=self._services.is_metered)
         try:
             while not fold.done and (events := await source.read()) is not None:
                 chunks += [source.chunk] if source.chunk is not None else []
@@ -272,8 +272,7 @@ class Attempts:
                         state.feed(event)
             await source.drain()
         finally:
-            call.record.usage, call.record.unknown_types = fold.usage, state.unknown_types
-            call.record.is_complete, call.record.characters = fold.done, source.characters
+            call.record.read_reply(state, source.characters)
         message = fold.result()
         return CompleteReply(message, provider.body_of(b"".join(chunks)) if call.encoder.raw else b"")
 

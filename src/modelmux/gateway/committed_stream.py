@@ -92,11 +92,9 @@ class CommittedStream:
 
     def close_record(self, now: float) -> None:
         """Complete the attempt's record with usage and times. Idempotent."""
-        record, state = self.record, self.state
-        if record.ended_at is None:
-            record.ended_at = now
-            record.usage, record.unknown_types = state.attempt_usage, state.unknown_types
-            record.is_complete, record.characters = state.done, self._source.characters
+        if self.record.ended_at is None:
+            self.record.ended_at = now
+            self.record.read_reply(self.state, self._source.characters)
 
     async def aclose(self) -> None:
         """Close the upstream's reply. Idempotent."""

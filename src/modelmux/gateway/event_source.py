@@ -26,14 +26,6 @@ DRAIN_SECONDS: Final = 0.25
 #: frame.
 MAX_FOLDED_BYTES: Final = 128 * 1024 * 1024
 
-#: Bytes of an event around its text.
-_FRAME: Final = len(
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-    b'"delta":{"type":"text_delta","text":""}}\n\n'
-)
-#: Events of a read that has a run of them, at most: those before, the run and those after it.
-_AROUND_RUN: Final = 8
-
 Events = Sequence[StreamEvent | TextDeltaRun]
 
 
@@ -41,24 +33,25 @@ class EventSource:
     """The events of one reply, in batches of one read each.
 
     :param limit: bytes after which the reply is abandoned; None for no limit.
+    :param is_metered: ``characters`` is counted.
     """
 
-    __slots__ = ("_bytes", "_chunks", "_ended", "_event_count", "_limit", "_reader", "_reply", "chunk")
+    __slots__ = ("_bytes", "_chunks", "_ended", "_is_metered", "_limit", "_reader", "_reply", "characters", "chunk")
 
-    def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
+    def __init__(
+        self, reply: Reply, reader: ReplyReader, limit: int | None = None, *, is_metered: bool = False
+    ) -> None:
         self._reply = reply
         self._chunks = aiter(reply)
         self._reader = reader
         self._limit = limit
-        self._bytes = self._event_count = 0  # as they came from the network
+        self._bytes = 0  # as they came from the network
         self._ended = False
+        self._is_metered = is_metered
+        #: Of what the model wrote, as far as it came: text, thinking and the input of tools.
+        self.characters = 0
         #: The bytes of the last read's events; None where they are not passed on as they came.
         self.chunk: bytes | None = None
-
-    @property
-    def characters(self) -> int:
-        """Of the reply that came, roughly: its bytes without those around the text of each event."""
-        return max(0, self._bytes - self._event_count * _FRAME)
 
     @property
     def holds_text(self) -> bool:
@@ -77,17 +70,26 @@ class EventSource:
         chunk = await anext(self._chunks, None)
         if chunk is None:
             self._ended = True
-            return self._close() or None
+            events = self._close()
+            if self._is_metered:
+                self._count(events)
+            return events or None
         self._bytes += len(chunk)
         if self._limit is not None and self._bytes > self._limit:
             raise UpstreamBroken("The upstream's stream is longer than the gateway accepts.", reply_started=True)
         events = self._feed(chunk)
-        self._event_count += len(events)
-        if len(events) <= _AROUND_RUN:
-            for event in events:
-                if type(event) is TextDeltaRun:
-                    self._event_count += len(event.texts) - 1
+        if self._is_metered:
+            self._count(events)
         return events
+
+    def _count(self, events: Events) -> None:
+        count = 0
+        for event in events:
+            if isinstance(event, TextDeltaRun):
+                count += event.characters
+            elif (delta := event.delta) is not None:
+                count += len(delta.text or delta.partial_json or delta.thinking or "")
+        self.characters += count
 
     def _feed(self, chunk: bytes) -> Events:
         return self._reader.feed(chunk)
@@ -123,8 +125,10 @@ class RawEventSource(EventSource):
 
     __slots__ = ("_splitter",)
 
-    def __init__(self, reply: Reply, reader: ReplyReader, limit: int | None = None) -> None:
-        super().__init__(reply, reader, limit)
+    def __init__(
+        self, reply: Reply, reader: ReplyReader, limit: int | None = None, *, is_metered: bool = False
+    ) -> None:
+        super().__init__(reply, reader, limit, is_metered=is_metered)
         self._splitter = sse.EventSplitter()
 
     def _feed(self, chunk: bytes) -> Events:
@@ -169,7 +173,7 @@ class MessageEventSource(EventSource):
     def __init__(self, reply: Reply, events: Events, chunk: bytes | None = None) -> None:
         self._reply = reply
         self._events: Events | None = events
-        self._bytes = self._event_count = 0
+        self.characters = 0  # all that was used is reported
         self.chunk = chunk
 
     async def read(self) -> Events | None:
@@ -188,8 +192,16 @@ class BufferedEventSource(EventSource):
 
     __slots__ = ("_buffer", "_clock", "_failure", "_reading")
 
-    def __init__(self, reply: Reply, reader: ReplyReader, buffer: TextBuffer, clock: Callable[[], float]) -> None:
-        super().__init__(reply, reader)
+    def __init__(
+        self,
+        reply: Reply,
+        reader: ReplyReader,
+        buffer: TextBuffer,
+        clock: Callable[[], float],
+        *,
+        is_metered: bool = False,
+    ) -> None:
+        super().__init__(reply, reader, is_metered=is_metered)
         self._buffer = buffer
         self._clock = clock
         self._reading: asyncio.Task[Events | None] | None = None

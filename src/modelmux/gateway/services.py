@@ -53,7 +53,10 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """See the module."""
+    """See the module.
+
+    :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
+    """
 
     routes: DatedRoutes
     deployments: DeploymentPool
@@ -73,5 +76,6 @@ class Services:
     runtime: Runtime
     strict: bool = False
     estimates_tokens: bool = True
+    is_metered: bool = False
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from modelmux.catalog import Catalog, ModelCard, lifecycle_warning, location_in_path, location_of_host
+from modelmux.catalog import Catalog, ModelCard, PriceList, lifecycle_warning, location_in_path, location_of_host
 from modelmux.routing.aliases import Alias
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
@@ -46,6 +46,24 @@ def unknown_model(card: ModelCard, catalog: Catalog) -> str | None:
     return (
         f"{card.id} is not in the catalog, so it gets conservative limits; {meant}"
         f'add a card: [[catalog]] with id = "{card.id}" and what it accepts'
+    )
+
+
+def unpriced_models(routes: Routes, prices: PriceList, today: date) -> list[tuple[str, str]]:
+    """Pairs of a model name and a message for configured models whose requests have an unknown cost."""
+    messages: dict[tuple[str, str], None] = {}
+    for name, route in _configured_routes(routes, today):
+        for deployment in route.deployments:
+            if prices.price(deployment.card.id, today) is None:
+                messages[(name, unpriced_model(deployment.card.id))] = None
+    return list(messages)
+
+
+def unpriced_model(id: str) -> str:
+    """A message for a model without a price."""
+    return (
+        f"{id} has no price, so the cost of its requests is unknown; set one in "
+        f'[accounts.prices] under "{id}", then run `modelmux usage rerate` for the requests so far'
     )
 
 

@@ -12,7 +12,10 @@ The ledger is its first part. Several processes share it, under rules that hold 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,14 +23,13 @@ from urllib.parse import quote
 
 from modelmux.store import migrate
 from modelmux.store.base import StoreFailed
+from modelmux.store.file_kinds import ACCOUNTS
 from modelmux.store.file_lock import LockTimeout, lock_file
-from modelmux.store.files import create_once, tighten
+from modelmux.store.files import create_once, dangling, tighten
 from modelmux.store.migrate import Migration, sqlite_migrations
-from modelmux.store.sqlite_file import transaction
 from modelmux.store.sqlite_problems import describe
+from modelmux.store.sqlite_transaction import transaction
 
-#: Marks the file as ours: "MMXA".
-APPLICATION_ID: Final = 0x4D4D5841
 #: Seconds that a call waits for other processes.
 BUSY_TIMEOUT: Final = 5.0
 #: Bytes of the write-ahead log after which a commit is followed by a checkpoint, and to which it is cut afterwards.
@@ -37,6 +39,8 @@ _CACHE_KIB: Final = 16 * 1024
 #: Seconds that closing waits for the lock. Without it, closing is safe nevertheless: it makes a checkpoint only if it
 #: can lock all other connections out.
 _CLOSE_TIMEOUT: Final = 1.0
+#: Seconds between two looks at a file that is just being changed.
+_PAUSE: Final = 0.01
 
 
 class FileMoved(sqlite3.OperationalError):
@@ -44,9 +48,13 @@ class FileMoved(sqlite3.OperationalError):
 
 
 class _Connection(sqlite3.Connection):
-    """:ivar opened: device and number of the file."""
+    """
+    :ivar opened: device and number of the file.
+    :ivar is_read_only: it writes nothing, and makes no checkpoint when it is closed.
+    """
 
     opened: tuple[int, int]
+    is_read_only = False
 
 
 class AccountsFile:
@@ -58,9 +66,11 @@ class AccountsFile:
     def __init__(
         self, path: Path, busy_timeout: float = BUSY_TIMEOUT, migrations: Sequence[Migration] | None = None
     ) -> None:
-        self.path = path
-        self.lock_path = path.with_name(path.name + "-lock")
-        self._wal_path = path.with_name(path.name + "-wal")
+        #: The file itself: what SQLite and this module put beside it is beside the target of a symbolic link.
+        self.path = Path(os.path.realpath(path))
+        self.lock_path = self.path.with_name(self.path.name + "-lock")
+        self._named = path
+        self._wal_path = self.path.with_name(self.path.name + "-wal")
         self._busy_timeout = busy_timeout
         self._migrations = sqlite_migrations() if migrations is None else migrations
         self._was_opened = False
@@ -68,19 +78,15 @@ class AccountsFile:
     def open(self, timeout: float) -> sqlite3.Connection:
         """A connection in autocommit mode. The file is created if there is none, unless this object had it open.
 
-        :raises StoreFailed: it is not ours, or of a newer version.
+        :raises StoreFailed: it is not ours, or of a newer version. It is not changed then.
         """
-        if self._was_opened and not self.path.exists():
-            raise FileMoved
-        create_once(self.path, _create)
-        tighten(self.path)
-        connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rw",  # which never creates a file
-            uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, factory=_Connection,
-        )  # fmt: skip
+        if not self.path.exists():
+            self._create()
+        self._recognize()
+        if os.name == "posix" and self.path.stat().st_uid == os.geteuid():
+            tighten(self.path)
+        connection = self._connect("mode=rw", timeout)  # which never creates a file
         try:
-            connection.opened = self._identity()
-            self._recognize(connection)
             for setting, value in (
                 ("synchronous", "FULL"),
                 ("wal_autocheckpoint", 0),
@@ -96,15 +102,51 @@ class AccountsFile:
         self._was_opened = True
         return connection
 
+    def open_to_read(self, timeout: float) -> sqlite3.Connection:
+        """A connection that changes nothing: no mode, no lock file, no checkpoint. As ``open`` if the file is to be
+        created or migrated first.
+
+        :raises StoreFailed: see ``open``.
+        """
+        if not self.path.exists():
+            return self.open(timeout)
+        self._recognize()
+        connection = self._connect("mode=ro", timeout)
+        try:
+            connection.is_read_only = True
+            try:
+                is_current = not self._pending(connection)
+            except sqlite3.OperationalError:
+                if self._wal_path.exists() or os.access(self.path.parent, os.W_OK):
+                    raise
+                # SQLite may create nothing beside it, and no process has it open: a copy, for example.
+                connection.close()
+                connection = self._connect("immutable=1", timeout)
+                connection.is_read_only = True
+                is_current = not self._pending(connection)
+            if is_current:
+                connection.execute("PRAGMA temp_store = MEMORY")
+                connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+                self._was_opened = True
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return self.open(timeout)
+
     def close(self, connection: sqlite3.Connection) -> None:
         """Under the lock: the last connection that closes makes a checkpoint."""
+        assert isinstance(connection, _Connection)
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):
-                stack.enter_context(lock_file(self.lock_path, min(_CLOSE_TIMEOUT, self._busy_timeout)))
+            if not connection.is_read_only:
+                with contextlib.suppress(OSError):
+                    stack.enter_context(self._lock(min(_CLOSE_TIMEOUT, self._busy_timeout)))
             connection.close()
 
     def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
         """See ``SqliteFile.failure``. The message says what to do."""
+        path = self.path
         if isinstance(error, FileMoved):
             problem = "was moved or deleted while in use; put it back, or restart to begin an empty one"
         elif isinstance(error, LockTimeout):
@@ -114,7 +156,13 @@ class AccountsFile:
             )
         else:
             problem = describe(error)
-        return StoreFailed(f"{self.path}: {problem}")
+            if (
+                isinstance(error, OSError)
+                and error.filename == os.fspath(self.lock_path)
+                and error.errno != errno.ENOENT
+            ):
+                path = self.lock_path
+        return StoreFailed(f"{path}: {problem}")
 
     @contextlib.contextmanager
     def write(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -122,7 +170,7 @@ class AccountsFile:
 
         :raises LockTimeout, FileMoved, sqlite3.Error: nothing was written.
         """
-        with lock_file(self.lock_path, self._busy_timeout):
+        with self._lock(self._busy_timeout):
             self.check_present(connection)
             with transaction(connection, "IMMEDIATE"):
                 yield
@@ -152,21 +200,73 @@ class AccountsFile:
         status = self.path.stat()
         return status.st_dev, status.st_ino
 
-    def _recognize(self, connection: sqlite3.Connection) -> None:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application != APPLICATION_ID:
-            raise StoreFailed(f"{self.path}: not a file of modelmux accounts; move it away or name another one")
+    def _create(self) -> None:
+        """:raises StoreFailed, FileMoved, OSError:"""
+        if self._was_opened:
+            raise FileMoved
+        problem = dangling(self._named)
+        if problem is not None:
+            raise StoreFailed(problem)
+        create_once(self.path, _create)
+
+    def _connect(self, parameter: str, timeout: float) -> _Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?{parameter}",
+            uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, factory=_Connection,
+        )  # fmt: skip
+        connection.opened = self._identity()
+        return connection
+
+    def _recognize(self) -> None:
+        """Before anything is changed, or created beside the file. SQLite reads the header: if this process opened and
+        closed the file by itself, it would lose the locks that SQLite has on it.
+
+        :raises StoreFailed, sqlite3.Error:
+        """
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                with contextlib.closing(self._connect("immutable=1", 0.0)) as connection:
+                    (application,) = connection.execute("PRAGMA application_id").fetchone()
+                break
+            except sqlite3.DatabaseError as error:
+                # In the middle of another process's checkpoint a file seems to lack its end.
+                if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE)
+        problem = ACCOUNTS.problem(self.path, application, version=0)
+        if problem is not None:
+            raise StoreFailed(f"{problem}; move it away or name another one")
+
+    def _lock(self, timeout: float) -> contextlib.AbstractContextManager[None]:
+        return lock_file(self.lock_path, timeout, owner_of=self.path)
+
+    def _pending(self, connection: sqlite3.Connection) -> list[Migration]:
+        """:raises StoreFailed: see ``migrate.pending``."""
+        try:
+            return migrate.pending(connection, self._migrations)
+        except StoreFailed as error:
+            raise StoreFailed(f"{self.path}: {error}") from None
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
+        if not self._pending(connection) and _journal_mode(connection) == "wal":
+            return
         try:
-            if _journal_mode(connection) == "wal" and not migrate.pending(connection, self._migrations):
-                return
-            with lock_file(self.lock_path, self._busy_timeout):
+            with self._lock(self._busy_timeout):
                 connection.execute("PRAGMA journal_mode = WAL")
                 with transaction(connection, "IMMEDIATE"):
                     migrate.apply(connection, self._migrations)
         except StoreFailed as error:
             raise StoreFailed(f"{self.path}: {error}") from None
+
+
+class AccountsReader:
+    """A ``SqliteFile``: an ``AccountsFile`` for a thread that only reads."""
+
+    def __init__(self, file: AccountsFile) -> None:
+        self.open = file.open_to_read
+        self.close = file.close
+        self.failure = file.failure
 
 
 def _journal_mode(connection: sqlite3.Connection) -> str:
@@ -178,7 +278,7 @@ def _create(draft: Path) -> None:
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is written
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {ACCOUNTS.application_id}")
         connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
     finally:
         connection.close()

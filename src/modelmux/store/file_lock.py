@@ -21,17 +21,18 @@ class LockTimeout(TimeoutError):
 
 
 @contextlib.contextmanager
-def lock_file(path: Path, timeout: float) -> Iterator[None]:
+def lock_file(path: Path, timeout: float, owner_of: Path | None = None) -> Iterator[None]:
     """Hold the lock around the block. The end of a process, whatever ends it, releases what it holds.
 
     The file is opened anew each time, so nothing is carried into a forked process.
 
     :param path: created if there is none, with mode 0600; it stays.
     :param timeout: seconds.
+    :param owner_of: a file whose owner gets the lock file, too, if root is the user of this process.
     :raises LockTimeout:
     :raises OSError: the file cannot be created or opened.
     """
-    fd = _acquire(path, time.monotonic() + timeout)
+    fd = _acquire(path, time.monotonic() + timeout, owner_of)
     try:
         yield
     finally:
@@ -39,10 +40,12 @@ def lock_file(path: Path, timeout: float) -> Iterator[None]:
         os.close(fd)
 
 
-def _acquire(path: Path, deadline: float) -> int:
+def _acquire(path: Path, deadline: float, owner_of: Path | None) -> int:
     while True:
         fd = os.open(path, _FLAGS, 0o600)
         try:
+            if owner_of is not None:
+                _give_away(fd, owner_of)
             _wait(fd, deadline)
             if _is_at(path, fd):
                 return fd
@@ -50,6 +53,16 @@ def _acquire(path: Path, deadline: float) -> int:
             os.close(fd)
             raise
         os.close(fd)  # it was deleted while this process waited, and others may lock a new one
+
+
+def _give_away(fd: int, owner_of: Path) -> None:
+    """Root's commands lock no service out of its own file."""
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):  # the lock is good nevertheless
+        owner = owner_of.stat()
+        if os.fstat(fd).st_uid != owner.st_uid:
+            os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def _wait(fd: int, deadline: float) -> None:

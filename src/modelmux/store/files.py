@@ -67,6 +67,14 @@ def create_once(path: Path, write: Callable[[Path], None]) -> None:
             draft.unlink()
 
 
+def dangling(path: Path) -> str | None:
+    """Why a symbolic link leads nowhere, and what to do; None for anything else."""
+    if path.exists() or not path.is_symlink():
+        return None
+    target = os.path.realpath(path)
+    return f"{path}: a symbolic link to {target}, which does not exist; mount its disk, or remove the link"
+
+
 def tighten(path: Path) -> bool:
     """Let only the owner of a file read it.
 

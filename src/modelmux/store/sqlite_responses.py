@@ -17,7 +17,8 @@ from modelmux.dialects.stored_responses import History, HistoryQuery, StoredItem
 from modelmux.store.base import MAX_CHAIN, ResponseLimits, StoreFailed, check_history
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.memory_responses import content_hash
-from modelmux.store.sqlite_file import BUSY_TIMEOUT, ResponsesFile, forget_deleted, transaction
+from modelmux.store.responses_file import BUSY_TIMEOUT, ResponsesFile, forget_deleted
+from modelmux.store.sqlite_transaction import transaction
 
 #: What a response and each of its items cost in addition to their bytes, roughly.
 RESPONSE_OVERHEAD: Final = 500

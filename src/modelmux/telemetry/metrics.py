@@ -7,7 +7,7 @@ values: routes and deployments are those of the configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -26,10 +26,19 @@ _GAUGES: Final = {
     names.METRIC_DEPLOYMENT_CIRCUIT_OPEN: "Processes whose circuit breaker for this deployment is open.",
     names.METRIC_DEPLOYMENT_IN_FLIGHT: "Attempts in flight, by deployment.",
     names.METRIC_QUEUED: "Queued requests.",
+    names.METRIC_LEDGER_WAITING: "Rows of the ledger that are not known to be written.",
 }
 
 #: For each deployment: id, whether its circuit breaker is open, attempts in flight, attempts queued.
 DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
+
+
+class LedgerCounts(NamedTuple):
+    """Of the ledger of this process, since it started; ``waiting`` now."""
+
+    unpriced: int = 0
+    waiting: int = 0
+    lost: int = 0
 
 
 class HasQueueLength(Protocol):
@@ -62,8 +71,13 @@ class Metrics:
         self.count_log_drops({names.OUTPUT_CONSOLE: 0, names.OUTPUT_FILES: 0})
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
+        self.ledger_unpriced = _counter(names.METRIC_LEDGER_UNPRICED, "Requests whose price was unknown.")
+        self.ledger_lost = _counter(names.METRIC_LEDGER_LOST, "Rows of the ledger that were lost.")
+        #: What the ledger of this process counts; zeros without one.
+        self.read_ledger: Callable[[], LedgerCounts] = LedgerCounts
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
+            self.ledger_unpriced, self.ledger_lost,
         )  # fmt: skip
         self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
         self._deployments: DeploymentGauges | None = None
@@ -135,10 +149,12 @@ class Metrics:
     def values(self) -> MetricValues:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
+        ledger = self.read_ledger()
+        self.ledger_unpriced.values[()], self.ledger_lost.values[()] = ledger.unpriced, ledger.lost
         return MetricValues(
             {counter.name: counter.values for counter in self._counters},
             {histogram.name: histogram.values for histogram in self._histograms},
-            self._gauges(),
+            self._gauges() | {names.METRIC_LEDGER_WAITING: {(): ledger.waiting}},
         )
 
     def families(self, values: MetricValues) -> Iterator[Metric]:

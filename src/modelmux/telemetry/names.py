@@ -22,8 +22,8 @@ EVENT_LOG_FILES: Final = "log_files"
 EVENT_LOG_DROPPED: Final = "log_dropped"  # lines that an output did not take in time
 EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
-EVENT_ACCOUNTS: Final = "accounts"
-EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait or are lost
+EVENT_ACCOUNTS: Final = "accounts"  # keys cannot be read, or can be again
+EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
 
 #: Log field -> its meaning. A field without a value is left out of a line.
 FIELDS: Final = {
@@ -78,6 +78,7 @@ FIELDS: Final = {
     "retry_in_s": "seconds until the next attempt to fetch a token",
     "token_left_s": "seconds for which the current token stays valid",
     "lifetime_s": "seconds for which the new token is valid",
+    "lost": "how many rows of the ledger are lost",
     "dropped": "how many log lines are missing in this place",
 }
 
@@ -100,6 +101,9 @@ METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
 METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
+METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
+METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
+METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
 
 #: Metric -> its labels, in order.
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -117,6 +121,9 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_QUEUE_WAIT: ("result",),
     METRIC_STORE_FAILURES: (),
     METRIC_LOG_LINES_DROPPED: ("output",),
+    METRIC_LEDGER_UNPRICED: (),
+    METRIC_LEDGER_WAITING: (),
+    METRIC_LEDGER_LOST: (),
 }
 
 # Values of the label ``outcome``

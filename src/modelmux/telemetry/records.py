@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
+from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.usage import add
 from modelmux.dialects.base import Caller
 from modelmux.errors import (
@@ -46,7 +47,9 @@ class AttemptRecord(Struct):
     :param location: of the deployment.
     :param was_sent: the request was on its way, so the upstream may have read it.
     :param is_complete: the reply came whole.
-    :param characters: of the reply that came, roughly.
+    :param message_id: of the reply.
+    :param output_reported: ``usage`` has the output of the reply; at its beginning it has a placeholder.
+    :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
     :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
     """
 
@@ -64,8 +67,20 @@ class AttemptRecord(Struct):
     location: str = ""
     was_sent: bool = False
     is_complete: bool = False
+    message_id: str | None = None
+    output_reported: bool = False
     characters: int = 0
     body: bytes | None = None
+
+    def mark_sent(self) -> None:
+        """The request begins to leave."""
+        self.was_sent = True
+
+    def read_reply(self, state: ReplyState, characters: int) -> None:
+        """Take what a reply reported, as far as it came."""
+        self.usage, self.unknown_types = state.attempt_usage, state.unknown_types
+        self.is_complete, self.characters = state.done, characters
+        self.message_id, self.output_reported = state.message_id, state.output_reported
 
     @property
     def may_be_billed(self) -> bool:

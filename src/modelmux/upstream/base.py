@@ -58,6 +58,8 @@ class Upstream(Protocol):
     async def send(self, call: HttpCall) -> Reply:
         """Send ``call`` and wait for the status and headers of the reply.
 
+        ``call.on_sent`` is called when a connection is there and the request begins to leave.
+
         :raises UpstreamUnreachable: could not connect.
         :raises UpstreamTimeout: ``clock`` says which stage.
         :raises UpstreamBroken: the connection was lost, or the reply is not valid HTTP, before its head was complete.

@@ -108,6 +108,8 @@ class Connection(asyncio.Protocol):
         self._head_done = self._complete = self._reusable = self._until_close = self._sent = False
         self._overhead = self._interim = 0
         self._error_message = ""
+        if call.on_sent is not None:
+            call.on_sent()
         if len(call.body) <= JOIN_LIMIT:
             self._transport.write(head + call.body)
             self._sent = not self._write_paused or await self._drain(self._loop.time() + call.timeouts.send)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -76,6 +76,7 @@ class HttpCall(Struct, frozen=True):
     :param resend: send it again over another connection if a reused one ends before any byte of the reply. The upstream
         may have received the first one.
     :param head: the result of ``request_head.encode_prefix`` for this call, if the caller has it already.
+    :param on_sent: called as soon as something of the request was written to a connection.
     """
 
     origin: Origin
@@ -86,3 +87,4 @@ class HttpCall(Struct, frozen=True):
     method: str = "POST"
     head: bytes = b""
     resend: bool = True
+    on_sent: Callable[[], None] | None = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 from fractions import Fraction
 from math import floor
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from modelmux.accounts.charge import Call, Charge, charge
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
@@ -127,6 +130,71 @@ def test_a_long_prompt_changes_the_price_of_all_tokens(prompt: int, rate: str) -
     cost = charge(call(usage), PRICES).cost
     assert cost is not None
     assert (cost.input, cost.output) == ((prompt - 10) * rates.input // 10**6, 1_000 * rates.output // 10**6)
+
+
+def iterations(*rounds: dict[str, object]) -> Raw:
+    return Raw(msgspec.json.encode(rounds))
+
+
+MESSAGE = {"type": "message", "input_tokens": 100, "output_tokens": 50}
+COMPACTION = {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "counts", "cost"),
+    [
+        ([COMPACTION, MESSAGE], TokenCounts(input=180_100, output=3_550), 791_400_000),
+        ([COMPACTION], TokenCounts(input=180_100, output=3_550), 791_400_000),  # the totals leave it out
+        ([MESSAGE], TokenCounts(input=100, output=50), 1_400_000),
+        ([], TokenCounts(input=100, output=50), 1_400_000),
+    ],
+)
+def test_compaction_is_billed_beside_the_totals(rounds: list[Any], counts: TokenCounts, cost: int) -> None:
+    charged = charge(
+        call(Usage(100, output_tokens=50, iterations=iterations(*rounds)), model="claude-opus-5-5"), PRICES
+    )
+    assert charged.cost is not None
+    assert (charged.counts, charged.cost.total, charged.estimated) == (counts, cost, False)
+
+
+def test_each_round_has_the_price_of_its_own_prompt() -> None:
+    usage = Usage(60_000, output_tokens=50, iterations=iterations(COMPACTION, MESSAGE | {"input_tokens": 60_000}))
+    cost = charge(call(usage), PRICES).cost
+    assert cost is not None
+    assert cost.input == 180_000 * 500 + 60_000 * 100, "only the long prompt is at the higher rate"
+    assert cost.output == 3_500 * 2_500 + 50 * 500
+
+
+def test_what_rounds_do_not_say_is_that_of_the_totals() -> None:
+    usage = Usage(
+        100, output_tokens=50, output_tokens_details=OutputTokensDetails(20), server_tool_use=ServerToolUse(2),
+        iterations=iterations(
+            MESSAGE | {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}}, MESSAGE
+        ),
+    )  # fmt: skip
+    assert charge(call(usage), PRICES).counts == TokenCounts(
+        input=200, output=100, cache_write=5, cache_write_1h=4, thinking=20, web_searches=2
+    )
+
+
+def test_a_round_of_another_model_has_its_price() -> None:
+    advisor = {"type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 1_000, "output_tokens": 0}
+    charged = charge(call(Usage(100, output_tokens=50, iterations=iterations(MESSAGE, advisor))), PRICES)
+    assert charged.cost is not None
+    assert charged.cost.input == 100 * 100 + 1_000 * 4_000
+    unknown = iterations(MESSAGE, advisor | {"model": "claude-unknown"})
+    assert charge(call(Usage(100, output_tokens=50, iterations=unknown)), PRICES).cost is None
+
+
+@pytest.mark.parametrize("shape", [b'{"a":1}', b"7", b'[{"input_tokens":"x"}]'])
+def test_rounds_that_cannot_be_read_leave_the_totals_and_say_so(shape: bytes) -> None:
+    charged = charge(call(Usage(100, output_tokens=50, iterations=Raw(shape))), PRICES)
+    assert (charged.counts, charged.estimated) == (TokenCounts(input=100, output=50), True)
+
+
+def test_what_came_after_the_last_report_is_added_to_the_rounds() -> None:
+    usage = Usage(100, output_tokens=50, iterations=iterations(COMPACTION, MESSAGE))
+    assert charge(call(usage, is_complete=False, characters=12_000), PRICES).counts.output == 4_001
 
 
 def test_a_price_changes_at_its_first_day() -> None:

@@ -94,6 +94,25 @@ def test_what_differs_is_not_added_up(change: dict[str, Any]) -> None:
     assert len(focus([entry(), entry(**change), entry()])) == 2
 
 
+def test_long_requests_that_end_after_midnight_do_not_split_a_day() -> None:
+    """Rows are by the time of arrival, but one may come among those of the next day."""
+    mixed = [entry(f"2026-11-{day}T12:00") for day in (29, 30, 29, 30, 29, 28)]
+    for most in (1_000, 0):
+        totals = DayTotals("account", most=most)
+        rows = [row for one in mixed[:5] for row in totals.add(one)] + totals.finish()
+        assert [(row.group.day.day, row.quantity) for row in rows] == [(29, 3), (30, 2)]
+    assert [(row["ChargePeriodStart"], row["PricingQuantity"]) for row in focus(mixed)] == [
+        (at("2026-11-28"), 1), (at("2026-11-29"), 3), (at("2026-11-30"), 2)
+    ]  # fmt: skip
+
+
+def test_memory_holds_a_bounded_number_of_totals() -> None:
+    totals = DayTotals("account", most=5)
+    ended = [totals.add(entry(f"2026-11-{day:02}T12:00", key=f"k{day}")) for day in range(1, 21)]
+    assert [len(rows) for rows in ended] == [0] * 5 + [1] * 15
+    assert [row.group.day.day for row in totals.finish()] == list(range(16, 21))
+
+
 def test_tags_that_are_not_listed_do_not_split_rows() -> None:
     assert [row["Tags"] for row in focus([entry(tags=(("trace", "1"),)), entry(tags=(("trace", "2"),))])] == [None]
 

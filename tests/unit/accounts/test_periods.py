@@ -74,6 +74,18 @@ def test_hours_end_with_the_present_one() -> None:
     assert period("1h", now=on_the_hour) == ("2026-11-29 12:00", "2026-11-29 13:00")
 
 
+def test_hours_are_those_of_the_zone() -> None:
+    """Half hours from those of UTC: no hour at an end is cut."""
+    assert period("24h", ZoneInfo("Asia/Kolkata")) == ("2026-11-28 19:00", "2026-11-29 19:00")
+    assert period("1h", ZoneInfo("Asia/Kathmandu")) == ("2026-11-29 18:00", "2026-11-29 19:00")
+
+
+def clock_changes(now: int, zone: tzinfo) -> bool:
+    """Whether the clocks change within the hour."""
+    hour = [datetime.fromtimestamp(at / 1e6, zone).utcoffset() for at in (now, now + HOUR)]
+    return hour[0] != hour[1]
+
+
 def test_a_day_of_a_clock_change_has_23_or_25_hours() -> None:
     spring, autumn = (parse_period(day, 0, BERLIN) for day in ("2026-03-29", "2026-10-25"))
     assert [(one.end - one.start) // HOUR for one in (spring, autumn)] == [23, 25]
@@ -121,7 +133,9 @@ def test_what_is_relative_contains_the_present(zone: ZoneInfo, now: int, count: 
     for text in ("today", "this-month", f"{count}d", f"{count}h", f"{count}w"):
         one = parse_period(text, now, zone)
         assert one.start <= now < one.end
-    assert parse_period("24h", now, zone).start % HOUR == 0
+    hours = parse_period("24h", now, zone)
+    assert hours.end - hours.start == 24 * HOUR
+    assert shown(hours.end, zone).endswith(":00") or clock_changes(now, zone), "whole hours of the zone"
     assert parse_period("yesterday", now, zone).end == parse_period("today", now, zone).start
     assert parse_period("last-month", now, zone).end == parse_period("this-month", now, zone).start
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
 from modelmux.accounts.price_id import price_id
-from modelmux.accounts.rerate import correction_id, has_several_deployments, is_rerated, rerate, unpriced_change
+from modelmux.accounts.rerate import correction_id, has_models, is_rerated, rerate, unpriced_change
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.catalog.prices import LongPrompt, Price, PriceList, Rates, rates_from_input
 
@@ -131,17 +132,49 @@ def test_each_attempt_has_the_price_of_its_own_prompt() -> None:
     assert estimated.cost == Cost(input=9_005), "the attempts are not all there is"
 
 
-def test_a_row_of_several_deployments_keeps_its_cost() -> None:
-    """It has one model, and the deployments may have had two."""
+def test_each_attempt_has_the_price_of_its_own_model_and_location() -> None:
+    """A request that failed over to another model, whether it was priced or not."""
+    one, other = TokenCounts(input=1_000), TokenCounts(input=2_000)
+    attempts = (
+        AttemptEntry("e", "cut", one, model="claude-other", location="eu"),
+        AttemptEntry("d", "ok", other, model=MODEL, location="global"),
+    )
+    prices = PriceList([
+        Price(model=MODEL, rates=rates(1_000_000), source="t"),
+        Price(model="claude-other", rates=rates(2_000_000), source="t", regional_multiplier=Fraction("1.1")),
+    ])  # fmt: skip
+    for cost in (None, Cost(input=5)):
+        made = rerate(entry(cost=cost, counts=one + other, attempts=attempts), [], prices)
+        assert made is not None
+        assert made.cost == Cost(input=2_200 + 2_000 - (5 if cost else 0))
+        assert made.price == f"{MODEL}/launch/global"
+    half = rerate(entry(cost=None, counts=one + other, attempts=attempts), [], price_list(1_000_000))
+    assert half is None, "the price of one of its models is unknown"
+
+
+def test_a_row_whose_tokens_have_no_model_keeps_its_cost() -> None:
+    """Rows of before attempts had models; and tokens that a correction added to a request of two models."""
     one, other = TokenCounts(input=1), TokenCounts(input=2)
     row = entry(
         cost=Cost(), counts=one + other, attempts=(AttemptEntry("e", "cut", one), AttemptEntry("d", "ok", other))
     )
     assert rerate(row, [], price_list(4_000_000_000)) is None
-    assert has_several_deployments(row)
+    assert not has_models(row)
     failed = replace(row, counts=other, attempts=(AttemptEntry("e", "overloaded"), AttemptEntry("d", "ok", other)))
-    assert not has_several_deployments(failed)
+    assert has_models(failed)
     assert rerate(failed, [], price_list(4_000_000_000)) is not None
+    two = tuple(replace(attempt, model=f"m{attempt.deployment}") for attempt in row.attempts)
+    assert rerate(replace(row, attempts=two, counts=TokenCounts(input=4)), [], price_list(4_000_000_000)) is None
+
+
+def test_fast_mode_is_known_without_a_price() -> None:
+    fast = (AttemptEntry("d", "ok", TokenCounts(input=1_000), model=MODEL, location="global", fast=True),)
+    row = entry(cost=None, price=None, counts=TokenCounts(input=1_000), attempts=fast)
+    made = rerate(row, [], price_list(4_000_000_000, fast_multiplier=Fraction(2)))
+    assert made is not None
+    assert made.cost == Cost(input=8_000_000)
+    assert made.price == f"{MODEL}/launch/global/fast"
+    assert rerate(row, [], price_list(4_000_000_000)) is None, "fast mode has no price"
 
 
 def test_fast_mode_keeps_its_multiplier() -> None:
@@ -224,3 +257,15 @@ def test_the_id_of_a_price() -> None:
     (price,) = price_list(1, from_date=date(2026, 10, 7)).prices
     assert price_id(price, "eu") == f"{MODEL}/2026-10-07/regional"
     assert price_id(price, "global", fast=True) == f"{MODEL}/2026-10-07/global/fast"
+
+
+def test_each_round_of_an_attempt_has_the_price_of_its_own_prompt_and_model() -> None:
+    long = LongPrompt(1_000, rates(5_000_000))
+    other = Price(model="claude-other", rates=rates(2_000_000), source="t")
+    prices = PriceList([Price(model=MODEL, rates=rates(1_000_000), long_prompt=long, source="t"), other])
+    rounds = (Round(TokenCounts(input=900)), Round(TokenCounts(input=800), "claude-other"))
+    total = TokenCounts(input=1_700)
+    attempt = AttemptEntry("d", "ok", total, model=MODEL, location="global", rounds=rounds)
+    made = rerate(entry(cost=None, counts=total, attempts=(attempt,)), [], prices)
+    assert made is not None
+    assert made.cost == Cost(input=900 + 1_600), "together, the prompts would be long"

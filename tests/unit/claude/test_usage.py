@@ -7,10 +7,12 @@ import pytest
 
 from modelmux.claude.usage import add, merge
 from modelmux.dialects.openai_chat.usage import translate_usage
-from modelmux.wire.anthropic import OutputTokensDetails, Usage
+from modelmux.wire.anthropic import CacheCreation, OutputTokensDetails, ServerToolUse, Usage
 
 THOUGHT = OutputTokensDetails(7)
 UNSAID = OutputTokensDetails(None)
+SPLIT = CacheCreation(5, 4)
+ROUNDS = msgspec.Raw(b"[]")
 MERGES: list[tuple[Usage | None, Usage | None, Usage]] = [
     (None, None, Usage()),
     (Usage(1, 2, 3, 4), None, Usage(1, 2, 3, 4)),
@@ -21,6 +23,15 @@ MERGES: list[tuple[Usage | None, Usage | None, Usage]] = [
     (Usage(output_tokens_details=THOUGHT), Usage(), Usage(output_tokens_details=THOUGHT)),
     (Usage(output_tokens_details=THOUGHT), Usage(output_tokens_details=UNSAID), Usage(output_tokens_details=THOUGHT)),
     (Usage(output_tokens_details=UNSAID), Usage(output_tokens_details=THOUGHT), Usage(output_tokens_details=THOUGHT)),
+    (Usage(cache_creation=SPLIT), Usage(cache_creation=CacheCreation()), Usage(cache_creation=SPLIT)),
+    (Usage(cache_creation=SPLIT), Usage(cache_creation=CacheCreation(7)), Usage(cache_creation=CacheCreation(7, 4))),
+    (
+        Usage(server_tool_use=ServerToolUse(2)),
+        Usage(server_tool_use=ServerToolUse()),
+        Usage(server_tool_use=ServerToolUse(2)),
+    ),
+    (Usage(1, iterations=ROUNDS), Usage(output_tokens=2), Usage(1, output_tokens=2, iterations=ROUNDS)),
+    (Usage(1), Usage(output_tokens=2, iterations=ROUNDS), Usage(1, output_tokens=2, iterations=ROUNDS)),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -119,7 +120,8 @@ def test_version(tmp_path: Path) -> None:
     names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in metadata.requires(DISTRIBUTION) or []}
     assert "click" in names
     for name in names:
-        replace[f"\n{name} {metadata.version(name)}\n"] = f"\n{name} NUMBER\n"
+        with contextlib.suppress(metadata.PackageNotFoundError):  # of an extra
+            replace[f"\n{name} {metadata.version(name)}\n"] = f"\n{name} NUMBER\n"
     said = run("version", home=tmp_path)
     text = said.text(replace)
     for name in names:  # two neighbours share a line break

@@ -160,6 +160,22 @@ async def test_raw_events_come_with_their_bytes() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_metered", [True, False])
+async def test_characters_are_those_of_the_deltas_however_they_come(is_metered: bool) -> None:
+    run = b"".join(text(f"{number:020}") for number in range(9)).replace(b'": ', b'":').replace(b', "', b',"')
+    signature = event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "s" * 99})
+    thinking = event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "thought"})
+    arguments = event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '{"a":1}'})
+    source = EventSource(
+        reply(START + PING, BLOCK, run + signature, thinking + arguments + text("ä"), None),
+        ClaudeReplyReader(),
+        is_metered=is_metered,
+    )
+    while await source.read() is not None:
+        pass
+    assert source.characters == (9 * 20 + 7 + 7 + 1 if is_metered else 0)
+
+
 async def test_a_run_of_texts_counts_as_its_events() -> None:
     run = b"".join(text(f"{number:020}") for number in range(9))
     compact = run.replace(b'": ', b'":').replace(b', "', b',"')

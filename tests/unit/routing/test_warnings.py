@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from modelmux.catalog import builtin
+from modelmux.catalog import builtin, builtin_prices
 from modelmux.routing.aliases import Alias
 from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings, unknown_models
+from modelmux.routing.warnings import route_warnings, unknown_models, unpriced_models
 
 TODAY = date(2026, 11, 29)
 CATALOG = builtin()
@@ -74,6 +74,15 @@ def test_a_misspelt_model_is_reported_once_with_the_nearest_name_and_how_to_add_
     assert name == "claude-sonet-4-6"
     assert "is not in the catalog, so it gets conservative limits; did you mean claude-sonnet-4-6?" in message
     assert 'add a card: [[catalog]] with id = "claude-sonet-4-6"' in message
+
+
+def test_a_model_without_a_price_is_reported_once_with_what_to_set() -> None:
+    routes = Routes(
+        [route("claude-next", "https://a/x", "https://b/x"), route("claude-opus-5-5")], catalog=CATALOG, day=TODAY
+    )
+    ((name, message),) = unpriced_models(routes, builtin_prices(), TODAY)
+    assert name == "claude-next"
+    assert message.startswith("claude-next has no price, so the cost of its requests is unknown; set one in [accounts.")
 
 
 def test_a_model_that_resembles_none_is_reported_without_a_guess() -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -341,3 +342,145 @@ def test_statements_are_divided_where_sqlite_says() -> None:
         for statement in migrate.statements(script):
             connection.execute(statement)
         assert connection.execute("SELECT * FROM a").fetchall() == [("1",)]
+
+
+# Symbolic links, foreign files, other users
+
+
+def read_all(path: Path) -> tuple[Any, ...]:
+    file = AccountsFile(path, 0.1, (ONE, TWO))
+    connection = file.open_to_read(0.1)
+    try:
+        with file.read(connection):
+            return tuple(connection.execute("SELECT x FROM one").fetchall())
+    finally:
+        file.close(connection)
+
+
+def names_in(directory: Path) -> set[str]:
+    return {file.name for file in directory.iterdir()}
+
+
+def test_a_link_and_its_target_are_one_file_with_one_lock(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path):
+        pass
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    monkeypatch.setattr(accounts_file, "CHECKPOINT_BYTES", 1)
+    with opened(link) as (file, connection):
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+            with pytest.raises(LockTimeout):
+                lock_file(path.with_name("accounts.db-lock"), 0.0).__enter__()
+        connection.set_trace_callback(None)
+        assert any("wal_checkpoint" in statement for statement in statements)
+    assert names_in(tmp_path) == {"state", "link.db"}
+
+
+def test_a_dangling_link_is_named_and_nothing_is_created(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "mnt" / "accounts.db")
+    with pytest.raises(StoreFailed, match=r"link\.db: a symbolic link to .*mnt/accounts\.db, which does not exist"):
+        AccountsFile(link, 0.1).open(0.1)
+    assert names_in(tmp_path) == {"link.db"}
+
+
+@pytest.mark.parametrize("how", ["open", "open_to_read"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_foreign_file_keeps_its_mode_and_gets_no_companion(path: Path, how: str, mode: str) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("CREATE TABLE mine (x)")
+    path.chmod(0o644)
+    before = path.read_bytes()
+    with pytest.raises(StoreFailed, match="not a file of modelmux accounts"):
+        getattr(AccountsFile(path, 0.1), how)(0.1)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (before, 0o644)
+    assert names_in(path.parent) == {"accounts.db"}
+
+
+def test_recognizing_a_file_leaves_the_locks_of_this_process_on_it(path: Path) -> None:
+    """The system drops all of them when a process closes any descriptor of the file."""
+    with opened(path) as (file, connection), file.write(connection):
+        connection.execute("INSERT INTO one VALUES (1)")
+        assert read_all(path) == ((";",),)
+        code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM one'); c.close()"
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+        assert path.with_name("accounts.db-wal").exists(), "another process was not the last one"
+
+
+def test_who_reads_neither_changes_the_mode_nor_makes_a_lock_file(path: Path) -> None:
+    with opened(path):
+        pass
+    path.with_name("accounts.db-lock").unlink()
+    path.chmod(0o640)
+    assert read_all(path) == ((";",),)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert "accounts.db-lock" not in names_in(path.parent)
+
+
+def test_who_reads_makes_no_checkpoint_at_the_end(path: Path) -> None:
+    with opened(path) as (file, connection):
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (1)")
+        wal = path.with_name("accounts.db-wal").read_bytes()
+        copy = path.parent / "copy.db"
+        copy.write_bytes(path.read_bytes())
+        copy.with_name("copy.db-wal").write_bytes(wal)
+    before = copy.read_bytes()
+    assert read_all(copy) == ((";",), (1,))
+    assert (copy.read_bytes(), copy.with_name("copy.db-wal").read_bytes()) == (before, wal)
+
+
+def test_who_reads_migrates_first(path: Path) -> None:
+    with opened(path, ONE):
+        pass
+    assert read_all(path) == ((";",),)
+    with opened(path, ONE, TWO) as (_, connection):
+        assert "two" in tables(connection)
+
+
+def _as_user(uid: int, path: Path, results: Any) -> None:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    try:
+        results.put(read_all(path))
+    except (StoreFailed, sqlite3.Error) as error:
+        results.put(str(error))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs other users")
+def test_another_user_reads_a_copy_and_root_locks_no_one_out() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # that others may enter, unlike those of pytest
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "accounts.db"
+        with opened(path):
+            pass
+        path.chmod(0o644)
+        path.with_name("accounts.db-lock").unlink()
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        process = context.Process(target=_as_user, args=(12345, path, results))
+        process.start()
+        process.join(60)
+        assert not results.empty()
+        assert results.get() == ((";",),)
+        os.chown(path, 12345, 12345)
+        with opened(path) as (file, connection), file.write(connection):
+            pass
+        assert path.with_name("accounts.db-lock").stat().st_uid == 12345
+
+
+def test_a_lock_file_that_cannot_be_opened_is_the_one_that_is_named(path: Path) -> None:
+    with opened(path) as (file, connection):
+        file.lock_path.unlink()
+        file.lock_path.mkdir()
+        with pytest.raises(OSError, match="directory") as caught, file.write(connection):
+            pass
+        assert str(file.failure(caught.value)).startswith(f"{file.lock_path}: ")

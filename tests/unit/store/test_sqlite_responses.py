@@ -21,7 +21,8 @@ import pytest
 from modelmux.dialects.stored_responses import HistoryQuery, StoredResponse
 from modelmux.store import sqlite_responses
 from modelmux.store.base import ResponseLimits, StoreFailed
-from modelmux.store.sqlite_file import header_problem, open_file
+from modelmux.store.file_kinds import RESPONSES
+from modelmux.store.responses_file import open_file
 from modelmux.store.sqlite_responses import SqliteResponseStore
 from support import response_stores
 from support.clock import Clock
@@ -332,10 +333,10 @@ async def test_a_file_that_is_not_ours_is_reported_and_not_touched(
 
 def test_a_file_is_recognized_by_its_first_bytes(path: Path) -> None:
     open_file(path).close()
-    assert header_problem(path, content(path)[:100]) is None
+    assert RESPONSES.header_problem(path, content(path)[:100]) is None
     newer(path)
-    assert "its format is 99" in (header_problem(path, content(path)[:100]) or "")
-    assert "not a database" in (header_problem(path, b"text") or "")
+    assert "its format is 99" in (RESPONSES.header_problem(path, content(path)[:100]) or "")
+    assert "not a database" in (RESPONSES.header_problem(path, b"text") or "")
 
 
 async def test_a_damaged_file_fails(store: SqliteResponseStore, path: Path) -> None:

@@ -12,7 +12,7 @@ import modelmux
 from modelmux.telemetry import names
 from modelmux.telemetry.client_tags import TAGS
 from modelmux.telemetry.log import error_location, make_log
-from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.metrics import LedgerCounts, Metrics
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -36,6 +36,7 @@ def test_the_names_are_these() -> None:
         "EVENT_LOG_DROPPED": "log_dropped",
         "EVENT_WORKER": "worker",
         "EVENT_RESPONSE_STORE": "response_store",
+        "EVENT_LEDGER": "ledger",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_ERRORS": "modelmux_error_responses_total",
@@ -54,6 +55,9 @@ def test_the_names_are_these() -> None:
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
         "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
         "METRIC_LOG_LINES_DROPPED": "modelmux_log_lines_dropped_total",
+        "METRIC_LEDGER_UNPRICED": "modelmux_ledger_unpriced_requests_total",
+        "METRIC_LEDGER_WAITING": "modelmux_ledger_rows_waiting",
+        "METRIC_LEDGER_LOST": "modelmux_ledger_rows_lost_total",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
@@ -70,7 +74,7 @@ def test_the_names_are_these() -> None:
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
         "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
-        "retry_in_s", "token_left_s", "lifetime_s", "dropped",
+        "retry_in_s", "token_left_s", "lifetime_s", "lost", "dropped",
     ]  # fmt: skip
     assert names.LABELS == {
         "modelmux_requests_total": ("route", "outcome"),
@@ -87,6 +91,9 @@ def test_the_names_are_these() -> None:
         "modelmux_queue_wait_seconds": ("result",),
         "modelmux_response_store_failures_total": (),
         "modelmux_log_lines_dropped_total": ("output",),
+        "modelmux_ledger_unpriced_requests_total": (),
+        "modelmux_ledger_rows_waiting": (),
+        "modelmux_ledger_rows_lost_total": (),
     }
 
 
@@ -159,6 +166,17 @@ def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
     assert f"{sample} 0.0" in metrics.expose().decode()
     metrics.store_failures.add()
     assert f"{sample} 1.0" in metrics.expose().decode()
+
+
+def test_the_ledger_has_samples_before_the_first_row_and_is_read_at_a_scrape() -> None:
+    metrics = Metrics()
+    samples = ("modelmux_ledger_unpriced_requests_total", "modelmux_ledger_rows_waiting",
+               "modelmux_ledger_rows_lost_total")  # fmt: skip
+    for sample in samples:
+        assert f"{sample} 0.0" in metrics.expose().decode()
+    metrics.read_ledger = lambda: LedgerCounts(unpriced=1, waiting=2, lost=3)
+    for number, sample in enumerate(samples, 1):
+        assert f"{sample} {number}.0" in metrics.expose().decode()
 
 
 def test_dropped_log_lines_have_samples_before_the_first_one_and_are_read_at_a_scrape() -> None:

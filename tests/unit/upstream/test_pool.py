@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
+from msgspec.structs import replace
 
 from modelmux.errors import (
     GatewayDraining,
@@ -248,6 +249,27 @@ async def test_a_call_that_may_be_sent_once_is_not_sent_again(size: int, with_re
             await fetch(pool, call(origin, b"x" * size, resend=False))
         assert not caught.value.reply_started
         assert (listener.accepted, pool.open, pool.idle) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("size", [2, 300_000], ids=["small", "large"])
+async def test_a_call_reports_when_it_begins_to_leave(size: int) -> None:
+    sent: list[str] = []
+    async with peer(say_number) as (origin, _), pool_of() as pool:
+        request = replace(call(origin, b"x" * size), on_sent=lambda: sent.append("sent"))
+        assert (await fetch(pool, request))[1] == b"001"
+        assert sent == ["sent"]
+
+
+async def test_a_call_without_a_connection_never_reports_it() -> None:
+    sent: list[str] = []
+    async with peer(keep_open) as (origin, listener), pool_of() as pool:
+        encrypted = origin._replace(scheme="https")  # TCP is accepted, and the handshake never answered
+        request = replace(call(encrypted), on_sent=lambda: sent.append("sent"))
+        task = asyncio.create_task(pool.send(request))
+        await until(lambda: listener.accepted == 1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert sent == []
 
 
 async def test_a_call_of_which_nothing_was_sent_may_be_sent() -> None:

@@ -106,7 +106,7 @@ def test_missing_fields_of_an_event_have_defaults() -> None:
 
 
 def test_null_counts_are_missing_counts() -> None:
-    decoded = event(type="message_delta", usage={"input_tokens": None, "output_tokens": 4, "server_tool_use": {"x": 1}})
+    decoded = event(type="message_delta", usage={"input_tokens": None, "output_tokens": 4, "cache_creation": None})
     assert decoded.usage == anthropic.Usage(output_tokens=4)
 
 
@@ -188,7 +188,7 @@ def test_a_reply_may_omit_fields_and_have_unknown_ones() -> None:
     assert decode_message(b"{}") == anthropic.Message()
     decoded = decode_message(
         b'{"id":"m","content":[{"type":"text","text":"hi","citations":null},{"type":"container_upload","file_id":"f"}],'
-        b'"stop_reason":"new_reason","stop_details":null,"container":{"id":"c"},"usage":{"speed":"fast"}}'
+        b'"stop_reason":"new_reason","stop_details":null,"container":{"id":"c"},"usage":{"service_tier":"x"}}'
     )
     assert decoded.content == [anthropic.Block("text", text="hi"), anthropic.Block("container_upload")]
     assert (decoded.id, decoded.stop_reason, decoded.usage) == ("m", "new_reason", anthropic.Usage())

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from modelmux.catalog import Catalog, builtin, builtin_prices, lifecycle_warning
 from modelmux.config import Config, ConfigError, Loaded, build_routes
+from modelmux.config.accounts_check import check_accounts
 from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.locations import model_in
@@ -36,6 +37,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     hints: list[str] = []
     for check in (
         _cards,
+        _accounts,
         _prices,
         _routes,
         _streams,
@@ -80,6 +82,10 @@ def _entry_warnings(config: Config, catalog: Catalog, today: date) -> Iterator[t
 
 def _cards(config: Config) -> None:
     config.build_catalog()
+
+
+def _accounts(config: Config) -> None:
+    check_accounts(config.accounts)
 
 
 def _prices(config: Config) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
+from modelmux.cli.doctor.accounts import check_prices
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.sanitize import redact_userinfo
 from modelmux.config import Config, ConfigError, Loaded, build_routes
@@ -56,6 +57,7 @@ def check_models(context: DoctorContext, today: date) -> Iterator[Result]:
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in route_warnings(routes, today))
     remedy = "correct the name, or describe the model as docs/configuration.md says under [[catalog]]"
     yield from (Result(name, "warn", sentence, remedy) for name, sentence in unknown_models(routes, catalog))
+    yield from check_prices(context, today)
 
 
 def _origin(loaded: Loaded, name: str) -> str:

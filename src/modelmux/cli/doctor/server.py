@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 
 from modelmux.app import create_app
+from modelmux.cli.doctor.accounts import check_sqlite
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.cli.running_gateway import running_version
@@ -40,6 +41,8 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
     yield check_port(config.server.host, config.server.port)
     yield check_log_directory(config, context.process)
     yield from check_state(context)
+    if config.accounts.enabled:
+        yield from check_sqlite(config, context.process)
 
 
 def _check_host_names(config: Config) -> Iterator[Result]:

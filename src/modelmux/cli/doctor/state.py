@@ -13,6 +13,8 @@ from typing import Final
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
 from modelmux.config.home import visible
+from modelmux.store.file_kinds import ACCOUNTS, HEADER_BYTES, RESPONSES, FileKind, has_sqlite
+from modelmux.store.files import dangling
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
 from modelmux.store.open_responses import (
@@ -79,7 +81,7 @@ def check_store(config: Config, state: LocalState) -> Result:
     path = state.directory / FILE_NAME
     problem, remedy = unwritable(state.directory), STORE_REMEDY
     if problem is None and visible(path):
-        problem, remedy = file_problem(path), FILE_REMEDY
+        problem, remedy = file_problem(path, RESPONSES), FILE_REMEDY
     if problem is not None:
         return Result(_STORE, "warn", f"turned off: {problem}", remedy)
     return Result(_STORE, "ok", f"in {path}, for {ttl} after their last use")
@@ -91,9 +93,9 @@ def check_ledger(config: Config, environment: Mapping[str, str]) -> Result:
         path = ledger_path(config, environment)
     except ConfigError as error:
         return Result(_LEDGER, "fail", error.problems[0], error.hint)
-    problem = unwritable(path.parent)
+    problem = dangling(path) or unwritable(Path(os.path.realpath(path)).parent)
     if problem is None and visible(path):
-        problem = file_problem(path)
+        problem = file_problem(path, ACCOUNTS)
     if problem is not None:
         return Result(_LEDGER, "fail", problem, "make its directory writable, or set accounts.store to another path")
     return Result(_LEDGER, "ok", f"in {path}")
@@ -114,18 +116,16 @@ def unwritable(directory: Path) -> str | None:
     return None
 
 
-def file_problem(path: Path) -> str | None:
+def file_problem(path: Path, kind: FileKind) -> str | None:
     """Why a file cannot be used. It is not opened as a database: files that SQLite creates on the
     way would belong to the user of this command."""
     try:
         with path.open("rb") as file:
-            header = file.read(100)
+            header = file.read(HEADER_BYTES)
     except OSError as error:
         return f"{path}: {error.strerror or error}"
     if not os.access(path, os.W_OK):
         return f"{path}: no permission to write to it"
-    try:
-        from modelmux.store.sqlite_file import header_problem  # a Python may have been built without SQLite
-    except ImportError:
+    if not has_sqlite():
         return "this Python has no module sqlite3"
-    return header_problem(path, header)
+    return kind.header_problem(path, header)

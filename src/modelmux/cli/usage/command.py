@@ -69,7 +69,7 @@ def _read_by(_context: click.Context, _param: click.Parameter, text: str) -> By:
 @click.option("--json", "json", is_flag=True, help="Print JSON for machines, with exact costs.")
 @click.pass_context
 def usage(context: click.Context, config_path: Path | None, overrides: dict[str, Any], by: By, last: str | None, period: str | None, zone: str | None, where: Where, json: bool) -> None:  # fmt: skip  # noqa: E501
-    """Show what was used and what it cost at list prices, of the last 30 days by default."""
+    """Show what was used and what it cost at list prices or your own, of the last 30 days by default."""
     if context.invoked_subcommand is not None:
         refuse_options_of_group(context)
         return
@@ -88,7 +88,7 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
     )
     rows = with_ledger(context, loaded.config, lambda ledger: ledger.usage(query))
     if json:
-        print_json(as_json(query, rows, clock))
+        print_json(as_json(query, rows, clock, own_prices=bool(loaded.config.accounts.prices)))
     else:
         click.echo(_heading(query, clock, loaded.config))
         for line in table(query, rows, clock):

@@ -19,6 +19,7 @@ from modelmux.accounts.periods import Period
 from modelmux.accounts.rerate import unpriced_change
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
+from modelmux.cli.usage.end_users import with_end_users
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -65,8 +66,8 @@ def export(context: click.Context, config_path: Path | None, overrides: dict[str
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
     _, clock = read_zone(zone, loaded.config)
-    query = _query(read_period(last, period, clock, Sources.of(context).now()), where)
-    source: _Source = _Rows()
+    query = _query(read_period(last, period, clock, Sources.of(context).now()), with_end_users(where, loaded.config))
+    source = _Rows()
     if kind == "focus":
         source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(loaded.config.accounts.tags))
 
@@ -138,9 +139,6 @@ class _Focus(_Rows):
     def _counted(self, rows: list[Row]) -> list[Row]:
         self.count += len(rows)
         return rows
-
-
-_Source = _Rows
 
 
 def _query(period: Period | None, where: Where) -> EntryQuery:

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final, TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 
 from modelmux.accounts.periods import Period, parse_period
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError
+from modelmux.config.accounts_check import ZONE_HINT, zone_of
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.base import Ledger
@@ -94,13 +94,11 @@ def check_dimension(name: str, dimensions: Sequence[str]) -> None:
 def read_zone(name: str | None, config: Config) -> tuple[str, tzinfo]:
     """The zone of ``--zone``, or of the configuration, with its name."""
     chosen = name or config.accounts.zone
-    if chosen.upper() == "UTC":  # also where the machine has no database of time zones
-        return "UTC", UTC
     try:
-        return chosen, ZoneInfo(chosen)
-    except (KeyError, ValueError, OSError):  # unknown; not a name; a directory of zones
-        hint = 'Name one such as Europe/Berlin. If no name works, install "tzdata" of your system or of Python.'
-        exit_with_error([f"{chosen!r} is not a time zone of this machine"], hint)
+        zone = zone_of(chosen)
+    except ValueError as error:
+        exit_with_error([str(error)], ZONE_HINT)
+    return ("UTC" if zone is UTC else chosen), zone
 
 
 def read_period(
@@ -150,15 +148,15 @@ def with_ledger(context: click.Context, config: Config, action: Callable[[Ledger
 
 def refuse_options_of_group(context: click.Context) -> None:
     """Options before a command would have no effect. :raises click.UsageError: there are some."""
-    given = [
+    options = [
         name
         for name in context.params
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]  # fmt: skip
-    if given:
+    if options:
         named = {param.name: param.opts[0] for param in context.command.params}
         path = f"{context.command_path} {context.invoked_subcommand}"
-        raise click.UsageError(f"options go after the command: `{path} {named[given[0]]} …`", context)
+        raise click.UsageError(f"options go after the command: `{path} {named[options[0]]} …`", context)
 
 
 def unpriced_warning(number: int) -> str:

@@ -33,15 +33,18 @@ def total(query: UsageQuery, rows: Sequence[UsageRow]) -> UsageRow:
     )
 
 
-def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> dict[str, Any]:
-    """The answer for machines."""
+def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_prices: bool) -> dict[str, Any]:
+    """The answer for machines.
+
+    :param own_prices: the configuration has some.
+    """
     return {
         "start": format_instant(query.start, zone),
         "end": format_instant(query.end, zone),
         "zone": query.zone,
         "bucket": query.bucket,
         "group_by": list(query.group_by),
-        "prices": "list",
+        "prices": "list_and_own" if own_prices else "list",
         "rows": [
             {
                 "start": format_instant(row.start, zone),

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from modelmux.accounts.entry import Entry
-from modelmux.accounts.rerate import has_several_deployments, is_rerated
+from modelmux.accounts.rerate import has_models, is_rerated
 from modelmux.accounts.rerate import rerate as correction_of
 from modelmux.catalog.prices import PriceList
 from modelmux.cli.options import config_options, read_config
@@ -30,7 +30,7 @@ class Result:
 
     :param corrected: requests by model. :param difference: nano-USD by model.
     :param unpriced: requests by model, still without a price.
-    :param skipped: requests of several deployments, whose cost cannot be computed from their row.
+    :param skipped: requests of several models, whose rows do not say which tokens are of which.
     """
 
     corrected: Counter[str] = field(default_factory=Counter)
@@ -78,28 +78,28 @@ async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_r
         existing: dict[bytes | None, list[Entry]] = {}
         for one in await ledger.corrections([entry.id for entry in requests]) if requests else ():
             existing.setdefault(one.corrects, []).append(one)
-        made = _corrections(requests, existing, prices, result)
-        if made and not dry_run:
-            await ledger.append(made)
+        added = _corrections(requests, existing, prices, result)
+        if added and not dry_run:
+            await ledger.append(added)
     return result
 
 
 def _corrections(
     requests: Sequence[Entry], existing: dict[bytes | None, list[Entry]], prices: PriceList, result: Result
 ) -> list[Entry]:
-    made: list[Entry] = []
+    added: list[Entry] = []
     for entry in requests:
         corrections, model = existing.get(entry.id, []), entry.model or "-"
         correction = correction_of(entry, corrections, prices)
         if correction is not None and correction.cost is not None:
-            made.append(correction)
+            added.append(correction)
             result.corrected[model] += 1
             result.difference[model] += correction.cost.total
-        elif has_several_deployments(entry):
+        elif entry.model is not None and not has_models(entry):
             result.skipped += 1
         elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
             result.unpriced[model] += 1
-    return made
+    return added
 
 
 def _lines(result: Result, dry_run: bool) -> list[str]:
@@ -139,5 +139,7 @@ def _warnings(result: Result) -> list[str]:
     ]
     if result.skipped:
         skipped = counted(result.skipped, "request")
-        warnings.append(f"{skipped} of several deployments left as they are: a row names one model only")
+        warnings.append(
+            f"{skipped} of several models left as they are: their rows do not say which tokens are of which"
+        )
     return warnings

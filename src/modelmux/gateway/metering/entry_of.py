@@ -18,8 +18,8 @@ from modelmux.claude.native import NativeRequest
 from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.telemetry.loggable import first_word, loggable_word
 from modelmux.telemetry.observers import result_label
-from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
-from modelmux.wire.http import find_header, find_raw_header
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, Outcome
+from modelmux.wire.http import find_raw_header
 
 #: Characters of a name that a client chose.
 MAX_NAME: Final = 256
@@ -52,7 +52,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     counts, cost, price = _total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
-    tags = tags_of(find_header(record.headers, b"x-modelmux-tags"), record.metadata)
+    tags = tags_of(_joined(record.headers, b"x-modelmux-tags"), record.metadata)
     forced = record.caller.tags
     agent = find_raw_header(record.headers, b"user-agent")
     first = record.time_to_first_token
@@ -71,10 +71,10 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         model=None if last is None else last.card.id,
         location=None if last is None else last.location or None,
         deployment=None if last is None else last.deployment,
-        attempts=tuple(map(_attempt_entry, record.attempts, charges)),
+        attempts=tuple(_attempt_entry(*one, record.outcome) for one in zip(record.attempts, charges, strict=True)),
         outcome=record.outcome,
         status=record.status,
-        code=None if record.error is None else record.error.code,
+        code=None if record.error is None else record.error.code or record.error.kind.name,
         stream=record.stream,
         counts=counts,
         cost=cost,
@@ -84,10 +84,21 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         first_content=None if first is None else round(first * _MICRO),
         request_bytes=record.request_bytes,
         response_bytes=record.response_bytes,
-        client_request_id=rules.redact(record.request_id[:MAX_NAME]),
-        upstream_id=(record.upstream_request_id or "")[:MAX_NAME] or None,
+        client_request_id=_client_request_id(record, rules.redact),
+        upstream_id=next((a.message_id[:MAX_NAME] for a in reversed(record.attempts) if a.message_id), None),
         agent=None if agent is None else first_word(agent, rules.redact),
     )
+
+
+def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """A header that may come in several lines (RFC 9110, section 5.3)."""
+    return ",".join(value.decode("latin-1") for sent, value in headers if sent == name) or None
+
+
+def _client_request_id(record: ExchangeRecord, redact: Callable[[str], str]) -> str | None:
+    """The id that the client sent, if the gateway accepted it."""
+    sent = any(name == b"x-request-id" and value == record.request_id.encode() for name, value in record.headers)
+    return redact(record.request_id[:MAX_NAME]) if sent else None
 
 
 def _call(attempt: AttemptRecord, day: date) -> Call:
@@ -97,6 +108,7 @@ def _call(attempt: AttemptRecord, day: date) -> Call:
         day=day,
         usage=attempt.usage,
         is_complete=attempt.is_complete,
+        output_reported=attempt.output_reported,
         may_be_billed=attempt.may_be_billed,
         characters=attempt.characters,
         prompt_bound=_prompt_bound(attempt),
@@ -122,6 +134,18 @@ def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | N
     return counts, known, price if known is not None else None
 
 
-def _attempt_entry(attempt: AttemptRecord, charge: Charge) -> AttemptEntry:
-    result = "ok" if attempt.error is None else result_label(attempt.error)
-    return AttemptEntry(attempt.deployment, result, charge.counts if charge.counts != TokenCounts() else None)
+def _attempt_entry(attempt: AttemptRecord, charge: Charge, outcome: Outcome) -> AttemptEntry:
+    """:param outcome: of the request; also that of an attempt which was given up with it."""
+    result: str = "ok" if attempt.is_complete else outcome
+    if attempt.error is not None:
+        result = result_label(attempt.error)
+    return AttemptEntry(
+        attempt.deployment,
+        result,
+        charge.counts if charge.counts != TokenCounts() else None,
+        model=attempt.card.id,
+        location=attempt.location or None,
+        price=charge.price,
+        fast=attempt.usage is not None and attempt.usage.speed == "fast",
+        rounds=charge.rounds,
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.errors import GatewayError
 from modelmux.gateway.metering.entry_of import Rules, entry_of
@@ -18,13 +20,17 @@ class LedgerObserver:
     """An ``ExchangeObserver``. On the request's path a row is only put in line; it is made and written elsewhere.
 
     :param ids: makes the ids of the rows; only the writer uses them.
+    :param on_row: called with each row that was made, in the thread of the writer.
     """
 
-    def __init__(self, writer: LedgerWriter, rules: Rules, runtime: Runtime, ids: Uuid7s) -> None:
+    def __init__(
+        self, writer: LedgerWriter, rules: Rules, runtime: Runtime, ids: Uuid7s, on_row: Callable[[Entry], None]
+    ) -> None:
         self._writer = writer
         self._rules = rules
         self._now = runtime.now
         self._ids = ids
+        self._on_row = on_row
 
     def started(self) -> None:
         pass
@@ -40,4 +46,9 @@ class LedgerObserver:
 
     def settled(self, record: ExchangeRecord) -> None:
         at = round((self._now() - record.duration) * _MICRO)
-        self._writer.add(lambda: entry_of(record, self._ids.new(at), at, self._rules))
+        self._writer.add(lambda: self._row(record, at))
+
+    def _row(self, record: ExchangeRecord, at: int) -> Entry:
+        entry = entry_of(record, self._ids.new(at), at, self._rules)
+        self._on_row(entry)
+        return entry

@@ -8,17 +8,21 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.config.accounts_check import check_accounts, header_names
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.gateway.metering.retention import Retention
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.metrics import LedgerCounts
 from modelmux.telemetry.observers import ExchangeObserver
 
 _REMEDY: Final = (
@@ -32,7 +36,7 @@ _DIGITS: Final = 32
 class Metering:
     """The writer of a process, if there is a ledger, and its observer for each configuration.
 
-    :raises ConfigError: the ledger cannot be used.
+    :raises ConfigError: the ledger, or a value of ``[accounts]``, cannot be used.
     """
 
     def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log) -> None:
@@ -40,8 +44,12 @@ class Metering:
         self._log = log
         self._ids = Uuid7s(os.urandom)
         self.writer: LedgerWriter | None = None
+        self._retention: Retention | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
+        #: Requests whose price was unknown.
+        self.unpriced = 0
+        check_accounts(config.accounts)
         if not config.accounts.enabled:
             return
         try:
@@ -50,7 +58,13 @@ class Metering:
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
-        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem)
+        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered)
+        self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
+
+    def start(self) -> None:
+        """Drop old rows from now on; in one process of several. Idempotent."""
+        if self._retention is not None:
+            self._retention.start()
 
     def observers(
         self, config: Config, redact: Callable[[str], str], secret: Callable[[], bytes]
@@ -59,8 +73,9 @@ class Metering:
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
-        :raises ConfigError: a price that cannot be used.
+        :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
+        check_accounts(config.accounts)
         if self.writer is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
@@ -69,19 +84,35 @@ class Metering:
         rules = Rules(
             prices=config.build_prices(),
             keys=static_keys(config),
-            end_user_headers=tuple(name.lower().encode("latin-1") for name in config.accounts.end_user_headers),
+            end_user_headers=header_names(config.accounts.end_user_headers),
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
-        return (LedgerObserver(self.writer, rules, self._runtime, self._ids),)
+        return (LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count),)
+
+    def counts(self) -> LedgerCounts:
+        """For metrics."""
+        return (
+            LedgerCounts()
+            if self.writer is None
+            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost)
+        )
+
+    def _count(self, entry: Entry) -> None:
+        self.unpriced += entry.cost is None
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
+        if self._retention is not None:
+            await self._retention.aclose()
         if self.writer is not None:
             await self.writer.aclose()
 
     def _on_problem(self, message: str, lost: int) -> None:
         self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
+
+    def _on_recovered(self, message: str) -> None:
+        self._log.info(names.EVENT_LEDGER, message=message)
 
 
 def static_keys(config: Config) -> dict[str, str]:
@@ -91,6 +122,6 @@ def static_keys(config: Config) -> dict[str, str]:
 
 
 def hashed(name: str, key: bytes) -> str:
-    """An end user's name as rows have it: nobody without the key can tell whether it is a certain name's."""
+    """An end user's name as rows have it: no one without the key can tell whether it is a certain name's."""
     derived = hmac.digest(key, b"modelmux end user", "sha256")
     return hmac.new(derived, name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]

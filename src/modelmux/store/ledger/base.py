@@ -9,11 +9,16 @@ from msgspec import Struct
 
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.store.base import StoreFailed
 
 #: Rows that one question for entries reads at most, before it returns a cursor.
 MOST_READ: Final = 100_000
 #: Entries of one answer at most.
 MOST_RETURNED: Final = 1_000
+
+
+class UnstorableEntry(StoreFailed):
+    """A row that can never be written."""
 
 
 class EntryQuery(Struct, frozen=True, kw_only=True):
@@ -68,10 +73,18 @@ class Ledger(Protocol):
         """
         ...
 
+    def check_entry(self, entry: Entry) -> None:
+        """Whether a row can be written at all. From any thread; nothing is read.
+
+        :raises UnstorableEntry: it cannot; the message has its id.
+        """
+        ...
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """Add rows, and their part of the rollups, in one transaction. They are durable when this returns.
 
         :raises StoreFailed: none of them was added.
+        :raises UnstorableEntry: nor will they ever be, because of one.
         """
         ...
 
@@ -98,6 +111,17 @@ class Ledger(Protocol):
         """Recompute every rollup from its rows; with ``repair`` write those that differ.
 
         :raises StoreFailed:
+        """
+        ...
+
+    async def drop_before(self, instant: int) -> int:
+        """Drop the rows of the UTC days before that of an instant. Rollups stay.
+
+        A row of before that is appended later is ignored: it may have been dropped, and is in the rollups then.
+
+        :param instant: microseconds in UTC.
+        :returns: how many rows were dropped.
+        :raises StoreFailed: what was dropped so far stays so; the next call goes on.
         """
         ...
 

@@ -12,7 +12,7 @@ from modelmux.config.errors import ConfigError
 from modelmux.config.home import expand_user
 from modelmux.config.schema import Config
 from modelmux.store.base import StoreFailed
-from modelmux.store.files import state_directory
+from modelmux.store.files import dangling, state_directory
 from modelmux.store.ledger.base import Ledger
 
 _SQLITE: Final = "sqlite:"
@@ -73,8 +73,12 @@ def open_existing_ledger(config: Config, environment: Mapping[str, str] = os.env
     """As ``open_ledger``, for commands that only read: nothing is created.
 
     :raises NoLedger: there is no file.
+    :raises StoreFailed: there is only a link to none.
     """
     path = ledger_path(config, environment)
+    problem = dangling(path)
+    if problem is not None:
+        raise StoreFailed(problem)
     if not path.exists():
         hint = (
             "`modelmux serve` writes it with accounts.enabled = true. If it runs as another user or a service, pass "

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, Literal, NamedTuple
 
+from modelmux.accounts.periods import day_start
 from modelmux.accounts.usage_query import Bucket
 
 #: Microseconds.
@@ -143,17 +144,8 @@ def _hours(first: datetime, last: datetime) -> Iterator[datetime]:
 def _days(day: date, last: datetime, zone: tzinfo, *, months: bool) -> Iterator[datetime]:
     """Instants in UTC at which days, or months, begin in a zone."""
     while True:
-        instant = _begin(day, zone)
+        instant = day_start(day, zone)
         if instant >= last:
             return
         yield instant
         day = (day + timedelta(31)).replace(day=1) if months else day + timedelta(1)
-
-
-def _begin(day: date, zone: tzinfo) -> datetime:
-    """The first instant of a day.
-
-    Of a midnight that a clock change leaves out, Python takes the offset of before: the instant of the change. Of one
-    that comes twice it is the first.
-    """
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
-from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify
 from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
@@ -47,7 +47,7 @@ class SqliteLedger:
         self._file = AccountsFile(path, busy_timeout)
         self._appender = Appender(tags)
         self._waiting: deque[_Waiting] = deque()
-        self._reader = ConnectionThread("modelmux-ledger-reader", self._file, busy_timeout)
+        self._reader = ConnectionThread("modelmux-ledger-reader", AccountsReader(self._file), busy_timeout)
         self._writer = ConnectionThread("modelmux-ledger-writer", self._file, busy_timeout)
 
     def check(self) -> None:
@@ -64,6 +64,10 @@ class SqliteLedger:
             self._writer.call(write)
         finally:
             self._writer.disconnect()
+
+    def check_entry(self, entry: Entry) -> None:
+        """See ``Ledger.check_entry``."""
+        to_row(entry)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """See ``Ledger.append``."""
@@ -109,14 +113,7 @@ class SqliteLedger:
         return differing
 
     async def drop_before(self, instant: int) -> int:
-        """Drop the rows of the UTC days before that of an instant. Rollups stay.
-
-        A row of before that is appended later is ignored: it may have been dropped, and is in the rollups then.
-
-        :param instant: microseconds in UTC.
-        :returns: how many rows were dropped.
-        :raises StoreFailed: what was dropped so far stays so; the next call goes on.
-        """
+        """See ``Ledger.drop_before``."""
 
         def begin(connection: sqlite3.Connection) -> int:
             with self._file.write(connection):

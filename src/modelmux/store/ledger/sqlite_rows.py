@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,9 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
-from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.base import UnstorableEntry
 
 #: A column has the position of the kind.
 KINDS: Final[tuple[Kind, ...]] = ("usage", "rerate", "void", "in_doubt", "resolve")
@@ -38,6 +39,7 @@ LARGEST: Final = 10**15
 #: Microseconds; the year 9999.
 _LAST: Final = 253_370_764_800_000_000
 
+_ID_BYTES: Final = 16
 #: Digits of a trace id, of a HMAC.
 _HEX_LENGTHS: Final = (32, 64)
 _UUID_LENGTH: Final = 36
@@ -77,7 +79,7 @@ class _Rest(Struct, frozen=True, array_like=True):
 
     duration: int = 0
     first_content: int | None = None
-    attempts: list[tuple[str | None, str, Any]] = []
+    attempts: list[list[Any]] = []
     request_bytes: int = 0
     response_bytes: int = 0
     client_request_id: Packed = None
@@ -91,6 +93,9 @@ class _Rest(Struct, frozen=True, array_like=True):
     app: str | None = None
 
 
+#: Of an attempt: how many fields all rows have, and what they are where they are left out.
+_ATTEMPT_FIELDS: Final = 3
+_NO_FIELDS: Final[tuple[Any, ...]] = (None, "", None, None, None, None, False, ())
 _REST_DEFAULTS: Final = msgspec.to_builtins(_Rest())
 _read_context: Final = msgspec.msgpack.Decoder(Context).decode
 _read_rest: Final = msgspec.msgpack.Decoder(_Rest).decode
@@ -104,12 +109,34 @@ class Row(NamedTuple):
 
 
 def to_row(entry: Entry) -> Row:
-    """:raises StoreFailed: a number is out of all bounds, or the id has not 16 bytes."""
+    """:raises UnstorableEntry: a number is out of all bounds, or an id has not 16 bytes."""
     cost = entry.cost
     numbers = astuple(entry.counts) if cost is None else astuple(entry.counts) + astuple(cost)
-    if len(entry.id) != 16 or not 0 <= entry.at < _LAST or max(numbers) > LARGEST or min(numbers) < -LARGEST:
-        raise StoreFailed(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
+    if (
+        max(numbers) > LARGEST
+        or min(numbers) < -LARGEST
+        or len(entry.id) != _ID_BYTES
+        or len(entry.corrects or entry.id) != _ID_BYTES
+        or not 0 <= entry.at < _LAST
+        or not all(map(_is_storable, _others(entry)))
+    ):
+        raise UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
     return Row(entry, numbers if cost is not None else numbers + NO_COST)
+
+
+def _others(entry: Entry) -> Iterator[int]:
+    """The numbers without a column."""
+    yield from (entry.duration, entry.first_content or 0, entry.request_bytes, entry.response_bytes, entry.hold)
+    yield entry.status
+    for attempt in entry.attempts:
+        if attempt.counts is not None and attempt.counts is not entry.counts:
+            yield from astuple(attempt.counts)
+        for one in attempt.rounds:
+            yield from astuple(one.counts)
+
+
+def _is_storable(number: int) -> bool:
+    return -LARGEST <= number <= LARGEST
 
 
 def is_failed(entry: Entry) -> bool:
@@ -188,7 +215,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         model=model or None,
         location=context.location,
         deployment=context.deployment,
-        attempts=_unpack_attempts(rest.attempts, context.deployment or "", counts),
+        attempts=_unpack_attempts(rest.attempts, context, model or None, counts),
         outcome=context.outcome,
         status=context.status,
         code=context.code,
@@ -276,26 +303,50 @@ def read_tags(text: str) -> tuple[tuple[str, str], ...]:
     return msgspec.json.decode(text, type=tuple[tuple[str, str], ...]) if text else ()
 
 
-def _pack_attempts(entry: Entry) -> list[tuple[str | None, str, Any]]:
-    """Deployment, result, and counts as an array; the deployment None and the counts True if they are the entry's."""
-    packed: list[tuple[str | None, str, Any]] = []
+def _pack_attempts(entry: Entry) -> list[list[Any]]:
+    """The fields of each in their order, without those at the end that have no value; counts as an array. True is what
+    the entry has."""
+    packed: list[list[Any]] = []
     for attempt in entry.attempts:
         counts: Any = attempt.counts
         if counts is not None:
             counts = True if counts == entry.counts else astuple(counts)
-        deployment = None if attempt.deployment == (entry.deployment or "") else attempt.deployment
-        packed.append((clean(deployment), clean(attempt.result) or "", counts))
+        fields = [
+            None if attempt.deployment == (entry.deployment or "") else clean(attempt.deployment),
+            clean(attempt.result) or "",
+            counts,
+            _same(attempt.model, entry.model),
+            _same(attempt.location, entry.location),
+            _same(attempt.price, entry.price),
+            attempt.fast,
+            [[astuple(one.counts), clean(one.model)] for one in attempt.rounds],
+        ]
+        while len(fields) > _ATTEMPT_FIELDS and fields[-1] in (None, False, []):
+            del fields[-1]
+        packed.append(fields)
     return packed
 
 
+def _same(text: str | None, of_entry: str | None) -> str | bool | None:
+    return True if text is not None and text == of_entry else clean(text)
+
+
 def _unpack_attempts(
-    packed: list[tuple[str | None, str, Any]], deployment: str, counts: TokenCounts
+    packed: list[list[Any]], context: Context, model: str | None, counts: TokenCounts
 ) -> tuple[AttemptEntry, ...]:
-    return tuple(
-        AttemptEntry(
-            deployment if its is None else its,
-            result,
-            None if values is None else counts if values is True else counts_from(values),
+    attempts = []
+    for fields in packed:
+        deployment, result, tokens, its_model, location, price, fast, rounds = [*fields, *_NO_FIELDS[len(fields) :]]
+        attempts.append(
+            AttemptEntry(
+                (context.deployment or "") if deployment is None else deployment,
+                result,
+                None if tokens is None else counts if tokens is True else counts_from(tokens),
+                model=model if its_model is True else its_model,
+                location=context.location if location is True else location,
+                price=context.price if price is True else price,
+                fast=bool(fast),
+                rounds=tuple(Round(counts_from(numbers), of) for numbers, of in rounds),
+            )
         )
-        for its, result, values in packed
-    )
+    return tuple(attempts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import defaultdict
+from datetime import tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
 from modelmux.store.ledger.sqlite_append import OTHER, SUMS
 from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
@@ -33,7 +34,7 @@ Series = tuple[int, str, str, str, str, str]
 Group = tuple[str | None, ...]
 
 
-def check_query(query: UsageQuery) -> ZoneInfo:
+def check_query(query: UsageQuery) -> tzinfo:
     """The zone of a query.
 
     :raises ValueError: the ledger cannot answer it; the message names the parameter and what is expected.
@@ -46,12 +47,12 @@ def check_query(query: UsageQuery) -> ZoneInfo:
         if name not in _COLUMNS and not (name.startswith(_TAG) and name != _TAG):
             raise ValueError(f"expected one of {', '.join(_COLUMNS)} or tag:NAME, got {name!r}")
     try:
-        return ZoneInfo(query.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return zone_of(query.zone)
+    except ValueError:
         raise ValueError(f"zone: {query.zone!r} is not the name of a time zone such as Europe/Berlin") from None
 
 
-def usage(connection: sqlite3.Connection, query: UsageQuery, zone: ZoneInfo) -> list[UsageRow]:
+def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> list[UsageRow]:
     """Within a transaction. By bucket and group; groups without any usage are left out."""
     bounds = _bounds(connection, query, zone)
     groups = _grouping(connection, query)
@@ -76,7 +77,7 @@ def is_within(team: str, subtree: str) -> bool:
     return f"/{subtree}/" in f"/{team}/"
 
 
-def _bounds(connection: sqlite3.Connection, query: UsageQuery, zone: ZoneInfo) -> list[int]:
+def _bounds(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> list[int]:
     """The buckets that may have usage."""
     first, last = connection.execute(
         "SELECT (SELECT min(slot) FROM usage_day), (SELECT max(slot) FROM usage_day)"

@@ -10,7 +10,7 @@ from typing import Final
 
 from modelmux.accounts.entry import Entry
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.base import Ledger
+from modelmux.store.ledger.base import Ledger, UnstorableEntry
 
 #: Seconds that rows are collected for one transaction.
 INTERVAL: Final = 0.05
@@ -28,20 +28,32 @@ OnProblem = Callable[[str, int], None]
 
 
 class LedgerWriter:
-    """Rows reach the ledger within ``INTERVAL`` and the time of a transaction; while it fails, they wait.
+    """Rows reach the ledger within ``INTERVAL`` and the time of a transaction; while it fails, they wait. A row that
+    can never be written is lost alone.
 
-    :param on_problem: called with a sentence and the number of rows that are lost; at most once for each failure, with
-        0 while rows wait, and with a sentence when rows are written again.
+    :param on_problem: called with a sentence and the number of rows that are lost, which is 0 while rows wait: once
+        when a failure begins, once when rows begin to be lost, and once for the rows that were lost after that.
+    :param on_recovered: called with a sentence when rows are written again.
     """
 
-    def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]], on_problem: OnProblem) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        sleep: Callable[[float], Awaitable[None]],
+        on_problem: OnProblem,
+        on_recovered: Callable[[str], None],
+    ) -> None:
         self._ledger = ledger
         self._sleep = sleep
         self._on_problem = on_problem
+        self._on_recovered = on_recovered
         self._new: deque[MakeEntry] = deque()
         self._made: deque[Entry] = deque()  # made, and not known to be written
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._unwritable: deque[str] = deque()  # why rows were not made, one sentence each, to be reported
+        self._losing = False  # rows are being lost, which is reported
+        self._unreported = 0
         #: A single one: what the end cancels goes on there, and what comes after it waits.
         self._thread = ThreadPoolExecutor(1, "modelmux-ledger-rows")
         #: Rows that were lost.
@@ -71,12 +83,13 @@ class LedgerWriter:
             task.cancel()
             await asyncio.wait([task])
         try:
-            while self.waiting:
+            while self.waiting or self._unwritable:
                 await self._write_some()
         except Exception as error:  # noqa: BLE001 - the end goes on
             self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
             self._new.clear()
             self._made.clear()
+        self._end_of_losses()
         await self._ledger.aclose()
         self._thread.shutdown()
 
@@ -85,6 +98,7 @@ class LedgerWriter:
         pause = PAUSES[0]
         await self._sleep(INTERVAL)
         while self.waiting:
+            lost = self.lost
             try:
                 await self._write_some()
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows are worth another attempt
@@ -95,9 +109,11 @@ class LedgerWriter:
                 pause = min(2 * pause, PAUSES[1])
                 continue
             pause = PAUSES[0]
+            if self.lost == lost:
+                self._end_of_losses()
             if self._failing:
                 self._failing = False
-                self._on_problem("the ledger is written again; nothing is lost of what waited", 0)
+                self._on_recovered("the ledger is written again; nothing is lost of what waited")
         self._task = None
 
     async def _pause(self, seconds: float) -> None:
@@ -113,6 +129,8 @@ class LedgerWriter:
         """
         await self._make_new()
         batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
+        if not batch:
+            return
         await self._ledger.append(batch)
         for _ in batch:
             self._made.popleft()
@@ -121,19 +139,37 @@ class LedgerWriter:
         while self._new:
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
+        if self._unwritable:
+            count, why = len(self._unwritable), self._unwritable[0]
+            self._unwritable.clear()
+            self._lose(count, why)
 
     def _make_some(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._new))):
             make = self._new[0]
             try:
-                self._made.append(make())
+                entry = make()
+                self._ledger.check_entry(entry)
+                self._made.append(entry)
+            except UnstorableEntry as error:
+                self._unwritable.append(str(error))
             except Exception as error:  # noqa: BLE001 - one row must not hold up all others
-                self._lose(1, f"a row could not be made ({type(error).__name__})")
+                self._unwritable.append(f"a row could not be made ({type(error).__name__})")
             self._new.popleft()
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
+        if self._losing:
+            self._unreported += count
+            return
+        self._losing = True
         self._on_problem(f"rows of the ledger are lost: {why}", count)
+
+    def _end_of_losses(self) -> None:
+        """Report those after the first."""
+        count, self._unreported, self._losing = self._unreported, 0, False
+        if count:
+            self._on_problem("further rows of the ledger were lost after those that were reported", count)
 
 
 def _cause(error: Exception) -> str:

@@ -9,6 +9,7 @@ from modelmux.wire.anthropic.events import (
     CacheCreation,
     Delta,
     ErrorBody,
+    Iteration,
     Message,
     OutputTokensDetails,
     ServerToolUse,
@@ -16,6 +17,7 @@ from modelmux.wire.anthropic.events import (
     StreamEvent,
     Usage,
     decode_event,
+    decode_iterations,
     decode_message,
 )
 from modelmux.wire.anthropic.requests import (
@@ -68,6 +70,7 @@ __all__ = [
     "ErrorBody",
     "ImageBlock",
     "InputMessage",
+    "Iteration",
     "Message",
     "MessagesRequest",
     "Metadata",
@@ -89,6 +92,7 @@ __all__ = [
     "Usage",
     "WebSearch",
     "decode_event",
+    "decode_iterations",
     "decode_message",
     "encode_large_request",
     "encode_request",

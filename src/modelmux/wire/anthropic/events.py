@@ -35,6 +35,8 @@ class Usage(Struct, omit_defaults=True):
 
     :param cache_creation: what ``cache_creation_input_tokens`` consists of.
     :param speed: ``fast`` where fast mode served the reply.
+    :param iterations: a list of ``Iteration``, see ``decode_iterations``. Raw, because only the bill needs it: a shape
+        that is not known must not break a reply.
     """
 
     input_tokens: int | None = None
@@ -45,6 +47,18 @@ class Usage(Struct, omit_defaults=True):
     cache_creation: CacheCreation | None = None
     server_tool_use: ServerToolUse | None = None
     speed: str | None = None
+    iterations: Raw | UnsetType = UNSET
+
+
+class Iteration(Usage, omit_defaults=True):
+    """One round of the model that a reply consists of (``types/beta/beta_iterations_usage.py``).
+
+    :param type: ``message``, ``compaction``, ``advisor_message`` or ``fallback_message``.
+    :param model: absent in rounds of the model that was asked.
+    """
+
+    type: str = ""
+    model: str | None = None
 
 
 class StopDetails(Struct, omit_defaults=True):
@@ -166,6 +180,7 @@ _type_decoder: Final = msgspec.json.Decoder(_TypeOnly)
 _message_decoder: Final = msgspec.json.Decoder(Message)
 _loose_message_decoder: Final = msgspec.json.Decoder(_LooseMessage)
 _block_decoder: Final = msgspec.json.Decoder(Block)
+_iterations_decoder: Final = msgspec.json.Decoder(list[Iteration] | None)
 
 
 def decode_event(data: bytes) -> StreamEvent:
@@ -215,6 +230,14 @@ def _event(data: bytes) -> StreamEvent:
             if loose.delta is not None and loose.delta.type not in KNOWN_DELTAS:
                 return StreamEvent(kind, loose.index, delta=Delta(loose.delta.type))
         raise
+
+
+def decode_iterations(usage: Usage) -> list[Iteration]:
+    """The rounds of a reply; none where the upstream reported none.
+
+    :raises msgspec.DecodeError: another shape.
+    """
+    return [] if usage.iterations is UNSET else _iterations_decoder.decode(usage.iterations) or []
 
 
 def decode_message(body: bytes) -> Message:

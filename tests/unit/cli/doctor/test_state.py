@@ -16,6 +16,8 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.config import Config, Loaded
 from modelmux.runtime import Runtime
+from modelmux.store.file_kinds import RESPONSES
+from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.local_state import LocalState
 from modelmux.store.open_responses import open_responses
 
@@ -160,13 +162,13 @@ def test_a_file_that_is_not_ours(tmp_path: Path, content: bytes, problem: str) -
 
 def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "responses.sqlite3").mkdir()
-    assert "Is a directory" in (checks.file_problem(tmp_path / "responses.sqlite3") or "")
+    assert "Is a directory" in (checks.file_problem(tmp_path / "responses.sqlite3", RESPONSES) or "")
     (tmp_path / "file").touch()
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)
-        assert "no permission to write" in (checks.file_problem(tmp_path / "file") or "")
-    monkeypatch.setitem(sys.modules, "modelmux.store.sqlite_file", None)
-    assert checks.file_problem(tmp_path / "file") == "this Python has no module sqlite3"
+        assert "no permission to write" in (checks.file_problem(tmp_path / "file", RESPONSES) or "")
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    assert checks.file_problem(tmp_path / "file", RESPONSES) == "this Python has no module sqlite3"
 
 
 def ledger(directory: Path, **accounts: Any) -> Result:
@@ -177,10 +179,25 @@ def ledger(directory: Path, **accounts: Any) -> Result:
     return result
 
 
+def test_a_link_to_no_ledger(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "state" / "accounts.db")
+    result = ledger(tmp_path / "state", store=f"sqlite:{link}")
+    assert result.status == "fail"
+    assert "which does not exist; mount its disk" in result.detail
+
+
 def test_the_ledger(tmp_path: Path) -> None:
     file = tmp_path / "accounts.db"
     result = ledger(tmp_path)
     assert (result.check, result.status, result.detail) == ("ledger", "ok", f"in {file}")
+    SqliteLedger(file).check()
+    result = ledger(tmp_path)
+    assert (result.status, result.detail) == ("ok", f"in {file}"), "one that is in use is fine"
+    open_responses(Config.from_dict({"responses": {"store": "sqlite"}}), LocalState(tmp_path), Runtime())
+    file.write_bytes((tmp_path / "responses.sqlite3").read_bytes())
+    result = ledger(tmp_path)
+    assert (result.status, "not a file of modelmux accounts" in result.detail) == ("fail", True)
     file.write_bytes(b"something else" * 20)
     result = ledger(tmp_path)
     assert result.status == "fail"

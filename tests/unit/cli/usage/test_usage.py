@@ -51,6 +51,13 @@ def ledger() -> MemoryLedger:
     )  # fmt: skip
 
 
+def test_machines_are_told_of_prices_that_are_not_the_list(tmp_path: Path, ledger: MemoryLedger) -> None:
+    assert json.loads(usage(tmp_path, ledger, *MONTH, "--json").stdout)["prices"] == "list"
+    (tmp_path / "c.toml").write_text('[accounts.prices.claude-next]\ninput = "1"\n')
+    answer = json.loads(usage(tmp_path, ledger, "--config", "c.toml", *MONTH, "--json").stdout)
+    assert answer["prices"] == "list_and_own"
+
+
 def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
     (tmp_path / "c.toml").write_text('[accounts]\ntags = ["app"]\n')
     tags = ("--config", "c.toml", *MONTH)

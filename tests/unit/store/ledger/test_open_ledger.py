@@ -71,3 +71,11 @@ def test_a_python_without_sqlite_is_an_error_with_a_remedy(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     with pytest.raises(StoreFailed, match="install Python with SQLite"):
         open_ledger(config("sqlite:/nonexistent/a.db"))
+
+
+def test_a_link_to_no_file_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "absent.db")
+    with pytest.raises(StoreFailed, match="which does not exist; mount its disk") as caught:
+        open_existing_ledger(config(f"sqlite:{link}"))
+    assert not isinstance(caught.value, NoLedger)

@@ -19,15 +19,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from modelmux.accounts.cost import Cost
-from modelmux.accounts.entry import Entry
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.usage_query import UsageQuery
+from modelmux.config import accounts_check
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_lock import lock_file
 from modelmux.store.ledger import sqlite_append, sqlite_ledger, sqlite_retention
-from modelmux.store.ledger.base import Difference, EntryQuery
+from modelmux.store.ledger.base import Difference, EntryQuery, UnstorableEntry
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
+from modelmux.store.ledger.writer import LedgerWriter
 from support import ledgers
+from support.http_peers import until
 from support.ledgers import (
     DAY,
     HOUR,
@@ -186,11 +189,43 @@ async def test_a_call_with_a_bad_row_harms_no_other(ledger: SqliteLedger) -> Non
     bad = entry(2, id=b"short")
     results = await asyncio.gather(ledger.append([entry(1)]), ledger.append([bad]), ledger.append([entry(3)]),
                                    return_exceptions=True)  # fmt: skip
-    assert [type(result) for result in results] == [type(None), StoreFailed, type(None)]
+    assert [type(result) for result in results] == [type(None), UnstorableEntry, type(None)]
     await check(ledger, [entry(1), entry(3)])
 
 
 # Rollups
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"counts": TokenCounts(web_searches=10**16)},
+        {"cost": Cost(web_search=10**25)},
+        {"hold": 10**25},
+        {"duration": -(10**25)},
+        {"request_bytes": 2**70},
+        {"attempts": (AttemptEntry("d", "ok", TokenCounts(output=2**70)),)},
+        {"corrects": b"short"},
+    ],
+    ids=str,
+)
+async def test_a_row_that_can_never_be_written_is_recognized_before(
+    ledger: SqliteLedger, changes: dict[str, Any]
+) -> None:
+    ledger.check_entry(entry(1))
+    with pytest.raises(UnstorableEntry, match=entry(1).id.hex()):
+        ledger.check_entry(replace(entry(1), **changes))
+
+
+async def test_a_row_that_can_never_be_written_does_not_hold_up_a_writer(ledger: SqliteLedger) -> None:
+    problems: list[str] = []
+    writer = LedgerWriter(ledger, asyncio.sleep, lambda problem, _: problems.append(problem), problems.append)
+    writer.add(lambda: replace(entry(1), cost=Cost(web_search=10**25)))
+    writer.add(lambda: entry(2))
+    await until(lambda: not writer.waiting)
+    assert [row.id for row in (await ledger.entries(EntryQuery())).entries] == [entry(2).id]
+    assert [entry(1).id.hex() in problem for problem in problems] == [True]
+    await writer.aclose()
 
 
 async def test_verify_tells_what_differs(ledger: SqliteLedger, path: Path) -> None:
@@ -446,3 +481,14 @@ async def test_a_call_that_was_not_tried_is_not_written_later(ledger: SqliteLedg
     unspoil(path)
     await ledger.append([entry(9)])
     await check(ledger, [entry(9)])
+
+
+async def test_utc_needs_no_database_of_time_zones(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_zone(name: str) -> Any:
+        raise KeyError(name)
+
+    monkeypatch.setattr(accounts_check, "ZoneInfo", no_zone)
+    await ledger.append([entry(1)])
+    assert [row.requests for row in await ledger.usage(ALL)] == [1]
+    with pytest.raises(ValueError, match="Europe/Berlin"):
+        await ledger.usage(replace(ALL, zone="Europe/Paris"))

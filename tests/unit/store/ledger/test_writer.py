@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from msgspec.structs import replace
 
+from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.entry import Entry
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger import writer as module
@@ -42,7 +44,13 @@ class World:
         self.ledger = Failing(failures)
         self.slept: list[float] = []
         self.problems: list[tuple[str, int]] = []
-        self.writer = LedgerWriter(self.ledger, self.sleep, lambda message, lost: self.problems.append((message, lost)))
+        self.recovered: list[str] = []
+        self.writer = LedgerWriter(
+            self.ledger,
+            self.sleep,
+            lambda message, lost: self.problems.append((message, lost)),
+            self.recovered.append,
+        )
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -86,9 +94,9 @@ async def test_rows_wait_while_the_ledger_fails_and_it_is_said_once() -> None:
     await world.written()
     assert world.ids == ids(1, 2, 3)
     assert world.slept == [module.INTERVAL, 0.5, *[1] * (1 + 2 + 4 + 8 + 10)]
-    assert [lost for _, lost in world.problems] == [0, 0]
-    assert "disk full" in world.problems[0][0]
-    assert "again" in world.problems[1][0]
+    ((problem, lost),) = world.problems
+    assert ("disk full" in problem, lost) == (True, 0)
+    assert world.recovered == ["the ledger is written again; nothing is lost of what waited"]
     assert world.writer.lost == 0
 
 
@@ -122,6 +130,42 @@ async def test_a_row_that_cannot_be_made_loses_no_other() -> None:
     assert world.ids == ids(1, 2)
     assert (world.writer.lost, world.problems[0][1]) == (1, 1)
     assert "ZeroDivisionError" in world.problems[0][0]
+
+
+def unstorable(number: int) -> Entry:
+    return replace(entry(number), counts=TokenCounts(input=10**30))
+
+
+async def test_a_row_that_can_never_be_written_is_lost_alone() -> None:
+    world = World()
+    world.add(1)
+    world.writer.add(lambda: unstorable(2))
+    world.add(3)
+    await world.written()
+    assert world.ids == ids(1, 3)
+    assert world.writer.lost == 1
+    ((problem, lost),) = world.problems
+    assert (entry(2).id.hex() in problem, lost) == (True, 1)
+
+
+async def test_an_end_with_nothing_but_a_row_that_can_never_be_written() -> None:
+    world = World()
+    world.writer.add(lambda: unstorable(2))
+    await world.writer.aclose()
+    assert [lost for _, lost in world.problems] == [1]
+    assert world.ledger.closed
+
+
+async def test_losses_are_reported_at_their_begin_and_at_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    world = World(failures=2)
+    world.add(*range(3003))
+    assert [lost for _, lost in world.problems] == [1]
+    await world.written()
+    world.add(4000)
+    await world.written()
+    assert [lost for _, lost in world.problems] == [1, 0, 2999]
+    assert world.writer.lost == 3000
 
 
 async def test_an_error_that_is_not_expected_is_waited_for_as_well() -> None:

@@ -7,6 +7,7 @@ for Vertex AI, GC Google's model cards, P Anthropic's documentation for gateways
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from modelmux.catalog import ModelCard
@@ -19,6 +20,9 @@ from modelmux.providers.vertex_claude.native import betas, envelope, fields, rep
 from modelmux.providers.vertex_claude.native.draft import NativeDraft, NativeRule
 from modelmux.wire.anthropic import MAX_BODY_BYTES
 from modelmux.wire.json_edit import DuplicateKey, dotted, edit, members_of
+
+#: More would take seconds, and no conversation that Claude can read needs as many.
+MAX_EDITS: Final = 5_000
 
 #: In this order: the betas are filtered last, because fields that are removed or added may need one.
 RULES: Final[tuple[NativeRule, ...]] = (
@@ -99,8 +103,15 @@ def prepare_native(
 def encode(draft: NativeDraft) -> bytes:
     """The client's bytes with the edits of a draft.
 
-    :raises InvalidRequest: an object names a key twice. :raises PayloadTooLarge:
+    :raises InvalidRequest: an object names a key twice, or more than ``MAX_EDITS``. :raises PayloadTooLarge:
     """
+    if len(draft.edits) > MAX_EDITS:
+        path = dotted(next(islice(draft.edits, MAX_EDITS, None)))
+        raise InvalidRequest(
+            f"{path}: more than {MAX_EDITS:,} parts of the request would have to change for this model.",
+            param=path,
+            hint="The notices of a shorter request say what changes and why.",
+        )
     try:
         if not draft.edits:
             members_of(draft.native.body)  # for the keys that occur twice

@@ -226,6 +226,14 @@ def test_a_key_that_occurs_twice_is_refused() -> None:
     assert caught.value.param == "model"
 
 
+def test_the_number_of_changes_is_bounded() -> None:
+    marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
+    scope = "messages.0.content.{}.cache_control.scope"
+    version = 1  # is added
+    assert refusal({"messages": [{"role": "user", "content": [marked] * 5_000}]}) == scope.format(5_000 - version)
+    assert prepare({"messages": [{"role": "user", "content": [marked] * 4_999}]})
+
+
 def test_thinking_of_another_model_is_removed() -> None:
     thinking = {"type": "thinking", "thinking": "", "signature": "s"}
     body = {"messages": [{"role": "assistant", "content": [thinking, {"type": "text", "text": "x"}]}]}

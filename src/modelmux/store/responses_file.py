@@ -1,22 +1,18 @@
-"""The SQLite file of stored responses: its tables, how it is created, opened and recognized, and transactions.
+"""The SQLite file of stored responses: its tables, and how it is created, opened and recognized.
 
 Several processes share it. Its errors are ``sqlite3.Error``, ``OSError`` and ``StoreFailed``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from modelmux.store.base import StoreFailed
+from modelmux.store.file_kinds import RESPONSES
 from modelmux.store.files import create_once, tighten
 
-#: Marks the file as ours: "MMXR".
-APPLICATION_ID: Final = 0x4D4D5852
-SCHEMA_VERSION: Final = 1
 #: Seconds that a call waits for a transaction of another process.
 BUSY_TIMEOUT: Final = 5.0
 #: Bytes to which the write-ahead log is cut after it was larger.
@@ -90,40 +86,16 @@ class ResponsesFile:
         return StoreFailed(f"{self.path}: {(isinstance(error, OSError) and error.strerror) or error}")
 
 
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """A transaction around the block; rolled back if that raises.
-
-    :param kind: ``IMMEDIATE`` to write, ``DEFERRED`` to read from one state of the file.
-    """
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 def forget_deleted(connection: sqlite3.Connection) -> None:
     """Remove from the write-ahead log what it still has of deleted rows, unless another process needs it right now."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def header_problem(path: Path, header: bytes) -> str | None:
-    """Why a file cannot be used, by its first 100 bytes (https://www.sqlite.org/fileformat2.html); None if it can."""
-    if not header.startswith(b"SQLite format 3\0"):
-        return f"{path}: file is not a database"
-    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    return _problem(path, application, version)
-
-
 def _create(draft: Path) -> None:
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {RESPONSES.application_id}")
+        connection.execute(f"PRAGMA user_version = {RESPONSES.version}")
         connection.executescript(_SCHEMA)
         connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
     finally:
@@ -134,14 +106,6 @@ def _recognize(connection: sqlite3.Connection, path: Path) -> None:
     """:raises StoreFailed:"""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    problem = _problem(path, application, version)
+    problem = RESPONSES.problem(path, application, version)
     if problem is not None:
         raise StoreFailed(problem)
-
-
-def _problem(path: Path, application: int, version: int) -> str | None:
-    if application != APPLICATION_ID:
-        return f"{path}: not a file of stored responses"
-    if version != SCHEMA_VERSION:
-        return f"{path}: made by another version of modelmux (its format is {version})"
-    return None

@@ -1,0 +1,60 @@
+"""What ``[accounts]`` depends on: the prices of what is served, SQLite, and the file system of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Final
+
+from modelmux.cli.doctor.result import DoctorContext, Result
+from modelmux.config import Config, ConfigError
+from modelmux.routing.warnings import unpriced_models
+from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.mounts import network_type
+
+#: Days after which a list of prices may differ from the invoice.
+MOST_DAYS: Final = 60
+_PRICES: Final = "prices"
+_SET_PRICE: Final = "set the price of the model in [accounts.prices]; docs/configuration.md has an example"
+_UPDATE: Final = "update modelmux, or compare the list with Google's prices and set yours in [accounts.prices]"
+_LOCAL: Final = "set accounts.store to a path on a local disk: on a network file system rows may be lost"
+
+
+def check_prices(context: DoctorContext, today: date) -> Iterator[Result]:
+    """Whether each configured model has a price, and the list of prices is recent. After the check of models."""
+    if context.config is None or context.routes is None or not context.config.accounts.enabled:
+        return
+    try:
+        prices = context.config.build_prices()
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Result(_PRICES, "fail", problem, error.hint or "correct the price as the message says")
+        return
+    for name, sentence in unpriced_models(context.routes, prices, today):
+        yield Result(name, "warn", sentence.partition(";")[0], _SET_PRICE)
+    days = [price.checked_on for price in prices.prices if price.checked_on is not None]
+    if not days:
+        return
+    checked = max(days)
+    age = (today - checked).days
+    detail = f"the list is of {checked}"
+    if age > MOST_DAYS:
+        yield Result(_PRICES, "warn", f"{detail}, {age} days ago", _UPDATE)
+    else:
+        yield Result(_PRICES, "ok", detail)
+
+
+def check_sqlite(config: Config, environment: Mapping[str, str]) -> Iterator[Result]:
+    """The version of SQLite, and whether the ledger is on a file system that it can be kept on."""
+    try:
+        from sqlite3 import sqlite_version  # a Python may have been built without it
+    except ImportError:
+        return  # the check of the ledger says so
+    yield Result("SQLite", "ok", sqlite_version)
+    try:
+        path = ledger_path(config, environment)
+    except ConfigError:
+        return  # as above
+    type = network_type(path)
+    if type is not None:
+        yield Result("ledger", "fail", f"{path} is on a network file system ({type})", _LOCAL)

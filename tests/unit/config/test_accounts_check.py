@@ -1,0 +1,83 @@
+"""Risk: a setting of accounts that cannot work is found out by the first request, or by the first report."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelmux import Config, ConfigError
+from modelmux.app import Gateway
+from modelmux.cli.config.checks import config_problems
+from modelmux.config import load_all
+from modelmux.config.accounts_check import check_accounts, header_names, zone_of
+from support.fakes import FakeTokens, FakeUpstream
+
+HERE = {"project": "p", "location": "global"}
+
+
+def problems(**accounts: Any) -> list[str]:
+    try:
+        check_accounts(Config.from_dict({"accounts": accounts}).accounts)
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+@pytest.mark.parametrize(
+    ("accounts", "problem"),
+    [
+        ({"zone": "Nowhere/X"}, "accounts.zone: 'Nowhere/X' is not a time zone of this machine"),
+        ({"zone": "Europe"}, "accounts.zone: 'Europe' is not a time zone of this machine"),
+        ({"zone": "../etc"}, "accounts.zone: '../etc' is not a time zone of this machine"),
+        ({"zone": ""}, "accounts.zone: '' is not a time zone of this machine"),
+        ({"end_user_headers": ["x-a", "x-имя"]}, "accounts.end_user_headers[1]: 'x-имя' is not the name of a header"),
+        ({"end_user_headers": ["x-üser"]}, "accounts.end_user_headers[0]: 'x-üser' is not the name of a header"),
+        ({"end_user_headers": ["x user"]}, "accounts.end_user_headers[0]: 'x user' is not the name of a header"),
+        ({"end_user_headers": [""]}, "accounts.end_user_headers[0]: '' is not the name of a header"),
+        *(
+            (
+                {"end_user_headers": [name]},
+                f"accounts.end_user_headers[0]: {name!r} has a credential, so it cannot name the end user",
+            )
+            for name in ("Authorization", "x-api-key", "Cookie", "proxy-authorization", "x-goog-api-key")
+        ),
+        ({"tags": ["app", "App"]},
+         "accounts.tags[1]: 'App' is not the name of a tag, which has up to 64 of a-z, 0-9, _, . and -"),
+        ({"tags": ["a" * 65]},
+         f"accounts.tags[0]: '{'a' * 65}' is not the name of a tag, which has up to 64 of a-z, 0-9, _, . and -"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_an_error_with_its_path(accounts: dict[str, Any], problem: str) -> None:
+    assert problems(**accounts) == [problem]
+    for enabled in (True, False):
+        config = Config.from_dict({"accounts": {"enabled": enabled, "store": "sqlite:/nowhere/x", **accounts}})
+        with pytest.raises(ConfigError) as caught:
+            Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens())
+        assert caught.value.problems == [problem]
+
+
+def test_all_problems_are_told_at_once_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[accounts]\nzone = "X/Y"\ntags = ["é"]\nend_user_headers = ["cookie"]\n')
+    told, hints = config_problems(load_all(environment={}, file=file, dotenv=None))
+    assert [text.partition(": ")[0] for text in told if "accounts" in text] == [f"{file}:{line}" for line in (2, 3, 4)]
+    assert any("tzdata" in hint for hint in hints)
+
+
+def test_what_can_be_used() -> None:
+    assert problems(zone="Europe/Berlin", tags=["app", "a.b-c_1"], end_user_headers=[" X-OpenWebUI-User-Email "]) == []
+    assert header_names([" X-B ", "x-a"]) == (b"x-b", b"x-a")
+
+
+def test_utc_needs_no_database_of_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> None:
+        raise zoneinfo.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("modelmux.config.accounts_check.ZoneInfo", nothing)
+    assert problems() == []
+    assert zone_of("utc") is UTC
+    assert problems(zone="Europe/Berlin") == ["accounts.zone: 'Europe/Berlin' is not a time zone of this machine"]
