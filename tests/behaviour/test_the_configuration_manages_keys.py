@@ -79,6 +79,10 @@ async def test_a_reload_applies_the_file(tmp_path: Path) -> None:
             "accounts.keys[0].team: there is no team 'dta'",
         ),
         ({"keys": [{"name": "ci", "variable": "CI_KEY", "expires": "soon"}]}, "expires: 'soon' is not a time"),
+        (
+            {"keys": [{"name": "ci", "variable": "CI_KEY", "tags": ["app"]}]},
+            "accounts.keys[0].tags: 'app=' is not a tag",
+        ),
         ({"keys": [{"name": "ci", "variable": "CI_KEY"}] * 2}, "accounts.keys[1].name: it is named twice"),
         ({"teams": [{"name": "a", "zone": "Nowhere"}]}, "accounts.teams[0].zone: 'Nowhere' is not a time zone"),
         ({"peppers": ["short"]}, "accounts.peppers[0] has fewer than 32 characters"),

@@ -90,9 +90,9 @@ class Directory:
         """From the topmost team to this one; empty for None."""
         path: list[Team] = []
         while team is not None and len(path) < MAX_DEPTH:
-            found = self.teams[team]
-            path.append(found)
-            team = found.parent
+            ancestor = self.teams[team]
+            path.append(ancestor)
+            team = ancestor.parent
         return tuple(reversed(path))
 
 

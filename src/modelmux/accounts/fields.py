@@ -63,50 +63,50 @@ def zone(field: str, value: str) -> str:
 
 def models(field: str, values: Iterable[str]) -> tuple[str, ...]:
     """Patterns, each once. :raises FieldError:"""
-    found = tuple(dict.fromkeys(value.strip() for value in values))
-    if len(found) > MAX_MODELS:
-        raise FieldError(field, f"{len(found)} entries", f"expected at most {MAX_MODELS}")
-    for value in found:
+    unique = tuple(dict.fromkeys(value.strip() for value in values))
+    if len(unique) > MAX_MODELS:
+        raise FieldError(field, f"{len(unique)} entries", f"expected at most {MAX_MODELS}")
+    for value in unique:
         if _MODEL.fullmatch(value) is None:
             raise FieldError(
                 field, f"{value[:MAX_NAME]!r} is not a model", "expected names such as fast or claude-haiku-*"
             )
-    return found
+    return unique
 
 
 def apis(field: str, values: Iterable[str]) -> tuple[str, ...]:
     """Names of APIs, each once. :raises FieldError:"""
-    found, known = tuple(dict.fromkeys(value.strip() for value in values)), get_args(Api)
-    for value in found:
+    unique, known = tuple(dict.fromkeys(value.strip() for value in values)), get_args(Api)
+    for value in unique:
         if value not in known:
             raise FieldError(field, f"{value[:MAX_NAME]!r} is not an API", f"expected some of {', '.join(known)}")
-    return found
+    return unique
 
 
 def addresses(field: str, values: Iterable[str]) -> tuple[str, ...]:
     """Networks in CIDR notation, each once; an address is a network of one. :raises FieldError:"""
-    found: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for value in values:
         try:
-            found[str(ipaddress.ip_network(value.strip()))] = None
+            unique[str(ipaddress.ip_network(value.strip()))] = None
         except ValueError as error:
             problem = f"{value[:MAX_NAME]!r} is not a network"
             if "host bits" in str(error):
                 network = ipaddress.ip_network(value.strip(), strict=False)
                 raise FieldError(field, problem, f"did you mean {network}?") from None
             raise FieldError(field, problem, "expected one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32") from None
-    if len(found) > MAX_ADDRESSES:
-        raise FieldError(field, f"{len(found)} entries", f"expected at most {MAX_ADDRESSES}")
-    return tuple(found)
+    if len(unique) > MAX_ADDRESSES:
+        raise FieldError(field, f"{len(unique)} entries", f"expected at most {MAX_ADDRESSES}")
+    return tuple(unique)
 
 
 def tags(field: str, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Sorted; of two with one name the last one counts. :raises FieldError:"""
-    found = dict(values)
-    if len(found) > MAX_TAGS:
-        raise FieldError(field, f"{len(found)} tags", f"expected at most {MAX_TAGS}")
-    for pair in found.items():
+    unique = dict(values)
+    if len(unique) > MAX_TAGS:
+        raise FieldError(field, f"{len(unique)} tags", f"expected at most {MAX_TAGS}")
+    for pair in unique.items():
         if not is_tag(*pair):
             problem = f"{'='.join(pair)[:MAX_NAME]!r} is not a tag"
             raise FieldError(field, problem, "expected app=chat: names of a-z 0-9 _ . -, values of printable ASCII")
-    return tuple(sorted(found.items()))
+    return tuple(sorted(unique.items()))

@@ -36,9 +36,9 @@ def _one(field: str, text: str, by_id: Mapping[str, T], name_of: Callable[[T], s
     if wanted in by_id:
         return by_id[wanted]
     names = {name_of(candidate).lower(): candidate for candidate in candidates}
-    found = names.get(wanted.lower())
-    if found is not None:
-        return found
+    match = names.get(wanted.lower())
+    if match is not None:
+        return match
     close = difflib.get_close_matches(wanted.lower(), names, n=1)
     remedy = f"did you mean {name_of(names[close[0]])!r}?" if close else f"list them with `modelmux {_LISTS[field]}`"
     raise FieldError(field, f"there is no {field} {text[:128]!r}", remedy)

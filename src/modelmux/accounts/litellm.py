@@ -94,7 +94,7 @@ class _Import:
         known = {team.name.lower(): team for team in self._directory.teams.values()}
         for entry in teams:
             self._add_team(entry, known)
-        made = [made for entry in keys if (made := self._key(entry)) is not None]
+        new_keys = [pair for entry in keys if (pair := self._key(entry)) is not None]
         existing = self._directory.teams
         edit = Edit(
             action="accounts.import",
@@ -102,8 +102,8 @@ class _Import:
             teams=[team for team in self._teams.values() if team.id not in existing],
             people=self._new_people,
             memberships=self._memberships,
-            keys=[key for key, _ in made],
-            secrets=[secret for _, secret in made],
+            keys=[key for key, _ in new_keys],
+            secrets=[secret for _, secret in new_keys],
         )
         return Imported(edit, tuple(f"{what} ({count})" for what, count in self._left_out.items()))
 

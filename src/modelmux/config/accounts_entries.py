@@ -13,9 +13,11 @@ class TeamConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     """A team."""
 
     name: Annotated[str, doc("Its name.", example="data")]
-    parent: Annotated[str | None, doc("The name of the team above it.")] = None
-    zone: Annotated[str | None, doc("Time zone in which its budgets begin.")] = None
-    contact: Annotated[str | None, doc("Whom its members ask for more, shown in errors.")] = None
+    parent: Annotated[str | None, doc("The name of the team above it.", example="research")] = None
+    zone: Annotated[str | None, doc("Time zone in which its budgets begin.", example="Europe/Berlin")] = None
+    contact: Annotated[
+        str | None, doc("Whom its members ask for more, shown in errors.", example="ann@example.com")
+    ] = None
     enabled: Annotated[bool, doc("Keys of a team that is not enabled are refused.")] = True
 
 
@@ -32,14 +34,17 @@ class KeyConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: Annotated[str, doc("What people call it.", example="ci")]
     variable: Annotated[str | None, doc("The environment variable that has its secret.", example="CI_KEY")] = None
-    sha256: Annotated[str | None, doc("In place of a variable: the SHA-256 of its secret, 64 hexadecimal digits.")] = (
+    sha256: Annotated[
+        str | None,
+        doc("In place of a variable: the SHA-256 of its secret, 64 hexadecimal digits.", example="9f86d081…"),
+    ] = None
+    team: Annotated[str | None, doc("The name of its team.", example="data")] = None
+    person: Annotated[str | None, doc("The e-mail address of the person whose it is.", example="ann@example.com")] = (
         None
     )
-    team: Annotated[str | None, doc("The name of its team.")] = None
-    person: Annotated[str | None, doc("The e-mail address of the person whose it is.")] = None
     models: Annotated[list[str], doc("Names of routes and models that it may use; * stands for any characters.")] = []
     apis: Annotated[list[str], doc("APIs that it may use: chat, responses, messages, vertex.")] = []
     addresses: Annotated[list[str], doc("Networks from which it may be used.", example=["10.0.0.0/8"])] = []
-    tags: Annotated[dict[str, str], doc("Tags that all its requests have.", example={"app": "ci"})] = {}
-    expires: Annotated[str | None, doc("When it ends, such as 2026-12-31; in UTC unless it says otherwise.")] = None
+    tags: Annotated[list[str], doc("Tags that all its requests have.", example=["app=ci"])] = []
+    expires: Annotated[str | None, doc("When it ends, in UTC unless it says otherwise.", example="2026-12-31")] = None
     enabled: Annotated[bool, doc("A key that is not enabled is refused.")] = True

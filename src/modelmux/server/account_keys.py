@@ -161,7 +161,7 @@ class AccountKeys:
     async def look_again(self, unknown: UnknownSecret) -> None:
         """Read the directory before authenticating once more; a secret that stays unknown is remembered as such.
 
-        :raises StoreUnavailable: nobody knows whether the key is valid.
+        :raises StoreUnavailable: it is not known whether the key is valid.
         """
         before = self._feed.current
         await self._feed.refresh()
@@ -189,8 +189,8 @@ class AccountKeys:
     def _secret(self, text: str) -> Secret | None:
         find, encoded = self._directory.secret, text.encode()
         if is_secret(text):
-            found = (find(hmac.digest(pepper, encoded, "sha256")) for pepper in self._peppers)
-            secret = next(filter(None, found), None)
+            candidates = (find(hmac.digest(pepper, encoded, "sha256")) for pepper in self._peppers)
+            secret = next(filter(None, candidates), None)
             if secret is not None:
                 return secret
         elif text.startswith((KEY_PREFIX, ADMIN_PREFIX)):

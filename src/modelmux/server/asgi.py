@@ -156,7 +156,7 @@ class Application:
         return caller
 
     async def _authenticate_again(self, unknown: UnknownSecret, surface: Surface, scope: Scope) -> Caller:
-        """:raises Unauthorized: there is no such key. :raises StoreUnavailable: nobody knows."""
+        """:raises Unauthorized: there is no such key. :raises StoreUnavailable: it is not known."""
         assert self._account_keys is not None
         await self._account_keys.look_again(unknown)
         return self._authenticate(surface, scope)

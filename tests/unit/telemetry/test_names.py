@@ -36,6 +36,7 @@ def test_the_names_are_these() -> None:
         "EVENT_LOG_DROPPED": "log_dropped",
         "EVENT_WORKER": "worker",
         "EVENT_RESPONSE_STORE": "response_store",
+        "EVENT_ACCOUNTS": "accounts",
         "EVENT_LEDGER": "ledger",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",

@@ -35,19 +35,19 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
     keys, teams = _read(files)
 
     async def run(access: Access) -> Imported:
-        issuer, found = access.issuer(), Imported(Edit(action="", subject=""), ())
+        issuer, imported = access.issuer(), Imported(Edit(action="", subject=""), ())
 
         def decide(directory: Directory) -> Edit:
-            nonlocal found
-            found = import_from_litellm(directory, keys, teams, issuer.id, access.now)
-            return Edit(action="", subject="") if dry_run else found.edit
+            nonlocal imported
+            imported = import_from_litellm(directory, keys, teams, issuer.id, access.now)
+            return Edit(action="", subject="") if dry_run else imported.edit
 
         await access.change(decide)
-        return found
+        return imported
 
-    made = with_directory(config_path, overrides, run)
-    warn(made.notices)
-    counts = f"{len(made.edit.keys)} keys, {len(made.edit.teams)} teams, {len(made.edit.people)} people"
+    result = with_directory(config_path, overrides, run)
+    warn(result.notices)
+    counts = f"{len(result.edit.keys)} keys, {len(result.edit.teams)} teams, {len(result.edit.people)} people"
     print_lines("would import" if dry_run else "imported", [counts], "green")
 
 

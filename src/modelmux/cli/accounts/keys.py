@@ -100,9 +100,9 @@ def list_keys(
         directory = await access.read()
         return directory, _selected(directory, team, person, show_all=show_all)
 
-    directory, found = with_directory(config_path, overrides, run)
+    directory, selected = with_directory(config_path, overrides, run)
     if json:
-        print_json([key_json(key) for key in found])
+        print_json([key_json(key) for key in selected])
         return
     hints = {secret.key: secret.hint for secret in directory.all_secrets() if secret.valid_until is None}
     print_table(
@@ -114,7 +114,7 @@ def list_keys(
                 directory.people[key.person].email if key.person else None,
                 time_text(key.expires),
             )
-            for key in found
+            for key in selected
         ],
     )  # fmt: skip
 
@@ -164,8 +164,8 @@ def edit(
                 record = replace(record, status="active" if enabled else "disabled")
             return save_key(directory, record)
 
-        _, made = await access.change(decide)
-        return made.keys[0]
+        _, edit = await access.change(decide)
+        return edit.keys[0]
 
     record = with_directory(config_path, overrides, run)
     if json:
@@ -185,16 +185,16 @@ def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, 
     seconds = duration(grace)
 
     async def run(access: Access) -> tuple[Key, str]:
-        issuer, made = access.issuer(), ""
+        issuer, text = access.issuer(), ""
 
         def decide(directory: Directory) -> Edit:
-            nonlocal made
+            nonlocal text
             record = find_key(directory, key)
-            made, secret = issuer.secret(record.id)
+            text, secret = issuer.secret(record.id)
             return rotate_key(directory, record.id, secret, round(seconds * 1_000_000))
 
         directory, change = await access.change(decide)
-        return directory.keys[change.subject], made
+        return directory.keys[change.subject], text
 
     record, text = with_directory(config_path, overrides, run)
     if json:
@@ -225,15 +225,15 @@ def revoke(key: str, config_path: Path | None, overrides: dict[str, Any], json: 
 
 
 def _selected(directory: Directory, team: str | None, person: str | None, *, show_all: bool) -> list[Key]:
-    """In the order in which they were made. :raises FieldError: there is no such team or person."""
-    found = [key for key in directory.keys.values() if show_all or key.status != "revoked"]
+    """In the order in which they were text. :raises FieldError: there is no such team or person."""
+    selected = [key for key in directory.keys.values() if show_all or key.status != "revoked"]
     if team is not None:
         wanted = find_team(directory, team)
-        found = [key for key in found if wanted in directory.team_path(key.team)]
+        selected = [key for key in selected if wanted in directory.team_path(key.team)]
     if person is not None:
         owner = find_person(directory, person)
-        found = [key for key in found if key.person == owner.id]
-    return sorted(found, key=lambda key: key.id)
+        selected = [key for key in selected if key.person == owner.id]
+    return sorted(selected, key=lambda key: key.id)
 
 
 def _changed(directory: Directory, key: Key, options: dict[str, str | None], now: int) -> Key:

@@ -45,9 +45,9 @@ def create(email: str, name: str, config_path: Path | None, overrides: dict[str,
 def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List people."""
     directory = with_directory(config_path, overrides, Access.read)
-    found = sorted(directory.people.values(), key=lambda person: person.email)
+    records = sorted(directory.people.values(), key=lambda person: person.email)
     if json:
-        print_json([person_json(person) for person in found])
+        print_json([person_json(person) for person in records])
         return
     print_table(
         ("ID", "EMAIL", "NAME", "STATUS", "KEYS"),
@@ -56,7 +56,7 @@ def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool)
                 person.id, person.email, person.name, person.status,
                 str(sum(key.person == person.id and key.status != "revoked" for key in directory.keys.values())),
             )
-            for person in found
+            for person in records
         ],
     )  # fmt: skip
 
@@ -85,8 +85,8 @@ def edit(
             changed = {field: value for field, value in changes.items() if value is not None}
             return save_person(directory, replace(record, **changed))
 
-        _, made = await access.change(decide)
-        return made.people[0]
+        _, edit = await access.change(decide)
+        return edit.people[0]
 
     _print(with_directory(config_path, overrides, run), "changed", json=json)
 

@@ -58,11 +58,11 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
 def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List teams, each below the one that it belongs to."""
     directory = with_directory(config_path, overrides, Access.read)
-    found = sorted(
+    records = sorted(
         directory.teams.values(), key=lambda team: [one.name.lower() for one in directory.team_path(team.id)]
     )
     if json:
-        print_json([team_json(directory, team) for team in found])
+        print_json([team_json(directory, team) for team in records])
         return
     print_table(
         ("ID", "NAME", "STATUS", "MEMBERS", "KEYS"),
@@ -72,7 +72,7 @@ def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) 
                 str(len(directory.members_of(team.id))),
                 str(sum(key.team == team.id and key.status != "revoked" for key in directory.keys.values())),
             )
-            for team in found
+            for team in records
         ],
     )  # fmt: skip
 
@@ -124,8 +124,8 @@ def edit(
                 record = replace(record, status="active" if enabled else "disabled")
             return save_team(directory, record)
 
-        _, made = await access.change(decide)
-        return made.teams[0]
+        _, edit = await access.change(decide)
+        return edit.teams[0]
 
     _print(with_directory(config_path, overrides, run), "changed", json=json)
 

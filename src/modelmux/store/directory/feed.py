@@ -17,7 +17,7 @@ from modelmux.store.directory.base import Author, DirectoryStore
 
 #: Seconds between two looks.
 INTERVAL: Final = 0.25
-#: Seconds for the client's ``retry-after`` while nobody knows whether its key is valid.
+#: Seconds for the client's ``retry-after`` while it is not known whether its key is valid.
 RETRY_AFTER: Final = 2.0
 
 
@@ -102,6 +102,6 @@ class Feed:
         await self._read()
 
     async def _read(self) -> None:
-        found = await self._store.read(self.current)
-        if found is not self.current:
-            self.current = found
+        latest = await self._store.read(self.current)
+        if latest is not self.current:
+            self.current = latest

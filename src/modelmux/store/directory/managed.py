@@ -59,7 +59,7 @@ def _key(index: int, entry: KeyConfig, pepper: bytes, environment: Mapping[str, 
     apis: Any = tuple(entry.apis)
     key = Key(
         id="", name=entry.name, team=entry.team, person=entry.person, models=tuple(entry.models), apis=apis,
-        addresses=tuple(entry.addresses), tags=tuple(sorted(entry.tags.items())), status=_status(entry.enabled),
+        addresses=tuple(entry.addresses), tags=_tags(entry.tags), status=_status(entry.enabled),
         expires=_instant(index, entry.expires),
     )  # fmt: skip
     return key, _secret(index, entry, pepper, environment)
@@ -95,6 +95,11 @@ def _instant(index: int, text: str | None) -> int | None:
         message = f"accounts.keys[{index}].expires: {text!r} is not a time"
         raise ConfigError([message], hint="Write 2026-12-31, or 2026-12-31T12:00:00+01:00.") from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def _tags(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    pairs = (text.partition("=") for text in texts)
+    return tuple(sorted((name.strip(), value.strip()) for name, _, value in pairs))
 
 
 def _status(enabled: bool) -> Any:

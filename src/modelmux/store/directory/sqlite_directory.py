@@ -134,7 +134,7 @@ class SqliteDirectory:
             return known
         if version < known.version:  # the file was put back to an earlier state
             known = Directory()
-        found: dict[str, list[Any]] = {}
+        changed: dict[str, list[Any]] = {}
         texts: dict[Any, Any] = {}
         for kind, (_, field, _) in _KINDS.items():
             rows = connection.execute(
@@ -142,11 +142,11 @@ class SqliteDirectory:
             )
             decode = _DECODERS[kind].decode
             try:
-                found[field] = [decode(data) for (data,) in rows]
-                _share(found[field], _SHARED.get(kind, ()), texts)
+                changed[field] = [decode(data) for (data,) in rows]
+                _share(changed[field], _SHARED.get(kind, ()), texts)
             except msgspec.MsgspecError as error:
                 raise StoreFailed(f"{self.path}: a {kind} cannot be read: {error}") from None
-        return known.updated(Changes(version=version, **found))
+        return known.updated(Changes(version=version, **changed))
 
 
 def _share(records: list[Any], fields: Sequence[str], texts: dict[Any, Any]) -> None:
