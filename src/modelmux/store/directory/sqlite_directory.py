@@ -83,12 +83,12 @@ class SqliteDirectory:
 
     async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
         """See ``DirectoryStore.audit``."""
-        sql = _AUDIT if subject is None else _AUDIT_OF
         values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit}
 
         def read(connection: sqlite3.Connection) -> list[AuditRow]:
             with self._file.read(connection):
-                return [_audit_row(row) for row in connection.execute(sql, values)]
+                rows = connection.execute(_AUDIT, values) if subject is None else connection.execute(_AUDIT_OF, values)
+                return [_audit_row(row) for row in rows]
 
         return await self._reader.run(read)
 
