@@ -6,13 +6,12 @@ Each refusal names what is not allowed. Nothing here depends on how a key was ma
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.name_pattern import matches, matches_model
 from modelmux.accounts.records import Key, Secret
 from modelmux.errors import NotPermitted, Unauthorized
 
@@ -63,9 +62,9 @@ def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -
     :returns: None for all of them: the pattern is that of the route, whatever is behind it.
     """
     patterns = tuple(patterns)
-    if not patterns or _matches(route, patterns):
+    if not patterns or any(matches(route, pattern) for pattern in patterns):
         return None
-    return {model for model in models if _matches(model, patterns) or _matches(model.partition("@")[0], patterns)}
+    return {model for model in models if any(matches_model(model, pattern) for pattern in patterns)}
 
 
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
@@ -83,12 +82,6 @@ def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
 @lru_cache(1024)
 def _parsed(networks: tuple[str, ...]) -> tuple[_Network, ...]:
     return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    """Only ``*`` is special: names have none of the other characters that ``fnmatch`` knows."""
-    lower = name.lower()
-    return any(fnmatchcase(lower, re.sub(r"([\[?])", r"[\1]", pattern.lower())) for pattern in patterns)
 
 
 def _check_status(directory: Directory, key: Key) -> None:

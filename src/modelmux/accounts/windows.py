@@ -1,8 +1,8 @@
 """The window of a budget at an instant: a pure function, so that nothing is ever reset.
 
-Windows of one rule follow each other without gap or overlap. An hour is one of UTC; all others begin on a calendar day of
-their zone, at an hour of it. Where a clock change leaves that hour out, the window begins with the change; where it comes
-twice, with the first.
+Windows of one rule follow each other without gap or overlap. An hour is one of UTC; all others begin on a calendar day
+of their zone, at an hour of it. Where a clock change leaves that hour out, the window begins with the change; where it
+comes twice, with the first.
 """
 
 from __future__ import annotations

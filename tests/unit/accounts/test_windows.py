@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -16,9 +17,8 @@ from modelmux.accounts.windows import Every, Weekday, Window, WindowRule, window
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = 86_400_000_000
-rules = st.builds(
-    WindowRule, every=st.sampled_from(get_args(Every)), starts=st.sampled_from(get_args(Weekday)), hour=st.integers(0, 23)
-)  # fmt: skip
+weekdays = st.sampled_from(get_args(Weekday))
+rules = st.builds(WindowRule, every=st.sampled_from(get_args(Every)), starts=weekdays, hour=st.integers(0, 23))
 instants = st.integers(946_684_800_000_000, 2_240_000_000_000_000)  # 2000 to 2040
 
 
@@ -99,6 +99,6 @@ def test_every_zone_for_four_hundred_days(every: Any) -> None:
             assert windows[-1].end is not None
             assert windows[-1].end > at, name
             at = windows[-1].end
-        assert all(left.end == right.start for left, right in zip(windows, windows[1:], strict=False)), name
+        assert all(left.end == right.start for left, right in pairwise(windows)), name
         if every == "day":
             assert {(one.end or 0) - one.start for one in windows} <= {DAY + n * DAY // 48 for n in range(-4, 5)}, name
