@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -72,7 +73,8 @@ def ask(gateway: Process, number: int) -> tuple[int, int]:
         return answer.usage.prompt_tokens, answer.usage.completion_tokens
 
 
-def test_the_ledger_has_what_the_clients_were_told(metered: Process, tmp_path: Path) -> None:
+def test_the_ledger_has_what_the_clients_were_told(metered: Process, upstream: Process, tmp_path: Path) -> None:
+    urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()
     with ThreadPoolExecutor(10) as threads:
         told = list(threads.map(lambda number: ask(metered, number), range(REQUESTS)))
     metered.signal(signal.SIGTERM)
@@ -100,3 +102,8 @@ def test_the_ledger_has_what_the_clients_were_told(metered: Process, tmp_path: P
     run("verify")
     exported = [json.loads(line) for line in run("export", "--format", "jsonl").splitlines()]
     assert len({row["id"] for row in exported}) == REQUESTS
+    with urllib.request.urlopen(f"{upstream.url}/_emulator/bill") as reply:
+        bill = json.loads(reply.read())
+    billed = {entry["id"]: Decimal(entry["cost"]) for entry in bill["entries"] if entry["complete"]}
+    assert len(billed) == 4 * REQUESTS // 5
+    assert {row["upstream_id"]: Decimal(row["cost_usd"]) for row in exported if row["outcome"] == "ok"} == billed

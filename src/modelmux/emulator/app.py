@@ -70,6 +70,8 @@ class Emulator:
             await exchange.respond(200, msgspec.json.encode(self._status()))
         elif exchange.path == "/_emulator/requests" and exchange.method == "GET":
             await exchange.respond(200, msgspec.json.encode({"requests": self.requests()}))
+        elif exchange.path == "/_emulator/bill" and exchange.method == "GET":
+            await exchange.respond(200, msgspec.json.encode(self.state.bill.to_json()))
         elif exchange.path == "/_emulator/reset" and exchange.method == "POST":
             self.reset()
             await exchange.respond(200, b'{"reset":true}')

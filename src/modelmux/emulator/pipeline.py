@@ -84,10 +84,12 @@ async def _serve(state: EmulatorState, exchange: HttpExchange, target: Target, n
         call, prompt, usage=usage, nonce=nonce, signer=state.signer, signature_check=signature_check, fault=fault
     )
     pace = _pace(state, fault)
+    state.bill.add(call, reply, state.clock())
     if call.streaming:
         await _send_stream(exchange, reply, pace, fault, nonce)
     else:
         await _send_unary(exchange, reply, pace, fault, nonce)
+    state.bill.sent(reply, exchange)
 
 
 async def _serve_count(

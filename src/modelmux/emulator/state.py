@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.catalog import Catalog
+from modelmux.emulator.bill import Bill
 from modelmux.emulator.faults.matching import RuleMatcher
 from modelmux.emulator.http import HttpExchange
 from modelmux.emulator.model.prompt_cache import PromptCache
@@ -36,13 +37,15 @@ class EmulatorState:
         self.prompt_cache = PromptCache()
         self.rules = RuleMatcher(settings.scenario)
         self.log = RequestLog(settings.keep_requests)
+        self.bill = Bill()
         self.counter = 0
         self._reset_counters()
 
     def reset(self) -> None:
-        """Forget caches, counters, quotas and requests; issued tokens remain valid."""
+        """Forget caches, counters, quotas, requests and the bill; issued tokens remain valid."""
         self.prompt_cache.clear()
         self.log.clear()
+        self.bill.clear()
         self.rules.reset()
         self._reset_counters()
 
