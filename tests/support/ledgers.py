@@ -18,6 +18,7 @@ from msgspec.structs import astuple, replace
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.ledger.base import EntryPage, EntryQuery, Ledger
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
@@ -81,13 +82,14 @@ def full_entry(number: int, when: int = START) -> Entry:
                 model=f"claude-sonnet-{number % 2}",
                 location="global",
                 price="claude-sonnet-5-5/2026-10-07/global",
-                rounds=ROUNDS if number % 10 == 1 else (),  # few replies have several
+                rounds=ROUNDS if number % 50 == 7 else (),  # few replies have several
             ),
         ),
         code="",
         stream=True,
         price="claude-sonnet-5-5/2026-10-07/global",
         hold=12_345_678,
+        debits=((WindowKey("bud_a", "usr_a", 7), 9),) if number % 50 == 7 else (),
         estimated=True,
         recovered=True,
         duration=4_321_000,

@@ -45,6 +45,10 @@ def _attempts(entry: Entry) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _debits(entry: Entry) -> list[dict[str, Any]]:
+    return [{**window._asdict(), "amount": amount} for window, amount in entry.debits]
+
+
 def _text(name: str, field: str = "") -> Column:
     return Column(name, "text", lambda entry: getattr(entry, field or name) or None)
 
@@ -108,6 +112,7 @@ LEDGER: Final = (
     _cost("web_search"),
     _text("price"),
     Column("hold_usd", "money", lambda entry: entry.hold),
+    Column("debits", "json", lambda entry: _debits(entry) or None),
     _boolean("estimated"),
     _boolean("recovered"),
     _integer("duration_us", "duration"),

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round
+from modelmux.accounts.slices import WindowKey
 
 #: ``usage``: a request. All others correct the row that ``corrects`` names: ``rerate`` has the difference to its cost
 #: at other prices, ``void`` takes it back, ``in_doubt`` charges what may have been used, ``resolve`` corrects that.
@@ -50,6 +51,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     :param cost: None if the price is unknown, which is not the same as nothing.
     :param price: id of the price: model, first day, location class.
     :param hold: nano-USD that were reserved.
+    :param debits: what it spent of which windows of budgets, in the unit of each.
     :param estimated: the upstream did not report all counts.
     :param duration, first_content: microseconds.
     :param client_request_id: as the client sent it; it may repeat.
@@ -82,6 +84,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     cost: Cost | None = Cost()
     price: str | None = None
     hold: int = 0
+    debits: tuple[tuple[WindowKey, int], ...] = ()
     estimated: bool = False
     recovered: bool = False
     duration: int = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.leases import Ask, Grant
+from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
 
@@ -85,6 +87,18 @@ class Ledger(Protocol):
 
         :raises StoreFailed: none of them was added.
         :raises UnstorableEntry: nor will they ever be, because of one.
+        """
+        ...
+
+    async def exchange(
+        self, holder: str, entries: Sequence[Entry], asks: Mapping[WindowKey, Ask], now: int
+    ) -> Mapping[WindowKey, Grant]:
+        """Add rows, book their debits on the windows and the leases of a process, and change its leases, in one
+        transaction. After a failure it may be repeated: rows count once, and leases are set, not added.
+
+        :param holder: names the process and its start.
+        :param now: microseconds in UTC.
+        :raises StoreFailed: nothing was written.
         """
         ...
 

@@ -26,6 +26,7 @@ from modelmux.store.ledger.sqlite_rows import (
     rest_of,
     tags_text,
 )
+from modelmux.store.ledger.sqlite_windows import book
 
 #: Different sets of tags that rollups have for one day; further ones are added up as ``OTHER``.
 MOST_TAG_SETS: Final = 1_000
@@ -84,9 +85,13 @@ class Appender:
         self._series.clear()
         self._contexts.clear()
 
-    def append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        """Within a transaction."""
+    def append(self, connection: sqlite3.Connection, rows: Sequence[Row], holder: str | None = None) -> None:
+        """Within a transaction.
+
+        :param holder: the process whose leases the rows are spent from; None if it has none.
+        """
         new = _new(connection, rows)
+        book(connection, holder, (debit for row in new.values() for debit in row.entry.debits))
         quarters: Rollup = defaultdict(lambda: [0] * len(SUMS))
         connection.executemany(_INSERT, [self._values(connection, row, quarters) for row in new.values()])
         _count_unpriced(connection, new, quarters)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
 
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.leases import Ask, Grant
+from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
-from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify
+from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify, sqlite_windows
 from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
@@ -84,6 +86,23 @@ class SqliteLedger:
             if written.cancel():  # it was not tried
                 raise
         await asyncio.wrap_future(written)  # it may have been written, or failed, with rows of an earlier call
+
+    async def exchange(
+        self, holder: str, entries: Sequence[Entry], asks: Mapping[WindowKey, Ask], now: int
+    ) -> dict[WindowKey, Grant]:
+        """See ``Ledger.exchange``."""
+        rows = [to_row(entry) for entry in entries]
+
+        def write(connection: sqlite3.Connection) -> dict[WindowKey, Grant]:
+            try:
+                with self._file.write(connection):
+                    self._appender.append(connection, rows, holder)
+                    return sqlite_windows.exchange(connection, holder, asks, now)
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        return await self._writer.run(write)
 
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""

@@ -20,6 +20,7 @@ from msgspec.structs import astuple
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
+from modelmux.accounts.slices import WindowKey
 from modelmux.store.ledger.base import UnstorableEntry
 
 #: A column has the position of the kind.
@@ -91,6 +92,7 @@ class _Rest(Struct, frozen=True, array_like=True):
     requested: str | None = None
     agent: str | None = None
     app: str | None = None
+    debits: list[list[Any]] = []
 
 
 #: Of an attempt: how many fields all rows have, and what they are where they are left out.
@@ -128,6 +130,7 @@ def _others(entry: Entry) -> Iterator[int]:
     """The numbers without a column."""
     yield from (entry.duration, entry.first_content or 0, entry.request_bytes, entry.response_bytes, entry.hold)
     yield entry.status
+    yield from (amount for _, amount in entry.debits)
     for attempt in entry.attempts:
         if attempt.counts is not None and attempt.counts is not entry.counts:
             yield from astuple(attempt.counts)
@@ -173,8 +176,8 @@ def rest_of(entry: Entry, *, with_choices: bool) -> bytes:
         entry.estimated * _ESTIMATED | entry.recovered * _RECOVERED,
         clean(entry.reason),
     ]
-    if with_choices:
-        values += [clean(entry.requested), clean(entry.agent), clean(entry.app)]
+    values += [clean(entry.requested), clean(entry.agent), clean(entry.app)] if with_choices else [None, None, None]
+    values.append([[*window, amount] for window, amount in entry.debits])
     while values and values[-1] == _REST_DEFAULTS[len(values) - 1]:
         del values[-1]
     return _encode(values)
@@ -235,6 +238,7 @@ def to_entry(row: tuple[Any, ...]) -> Entry:
         trace_id=unpack(rest.trace_id),
         agent=rest.agent if context.agent is None else context.agent,
         app=rest.app if context.app is None else context.app,
+        debits=tuple((WindowKey(*key), amount) for *key, amount in rest.debits),
     )
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import sqlite3
 from collections import Counter
+from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import UNLIMITED, WindowKey
+from modelmux.store.ledger.base import EntryQuery
+from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.ledger.sqlite_windows import RECALLED_FOR, book, end_holder, exchange, leases_of, spent_of
 from modelmux.store.migrate import apply, sqlite_migrations
+from support.ledgers import entry
 
 A, B = (WindowKey(f"bud_{name}", "", 0) for name in "ab")
 LIMITS = {A: 100, B: 1_000}
@@ -121,3 +130,58 @@ class Windows(RuleBasedStateMachine):
 
 
 TestWindows = Windows.TestCase
+
+
+HALF = 50
+
+
+def spending(number: int, amount: int) -> Entry:
+    return replace(entry(number), debits=((A, amount),))
+
+
+async def test_rows_and_leases_are_one_transaction(tmp_path: Path) -> None:
+    ledger, other = (SqliteLedger(tmp_path / "accounts.db") for _ in range(2))
+    first = await ledger.exchange("one", [], {A: Ask(HALF, HALF, LIMITS[A])}, 0)
+    assert first[A].leased == HALF
+    for _ in range(2):  # as after a failure that came when all was written
+        again = await ledger.exchange("one", [spending(1, 30), spending(2, 5)], {A: Ask(15, 15, LIMITS[A])}, 0)
+        assert (again[A].leased, again[A].available) == (15, 50)
+    assert (await other.exchange("two", [], {A: Ask(HALF, HALF, LIMITS[A])}, 0))[A].leased == HALF
+    rows = (await other.entries(EntryQuery())).entries
+    assert sorted(amount for row in rows for _, amount in row.debits) == [5, 30]
+    await ledger.aclose()
+    await other.aclose()
+
+
+async def test_a_failed_exchange_changes_nothing(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "accounts.db")
+    await ledger.exchange("one", [], {A: Ask(HALF, HALF, LIMITS[A])}, 0)
+    with pytest.raises(TypeError):
+        await ledger.exchange("one", [spending(1, 30)], {A: Ask(0, 0, "x")}, 0)  # type: ignore[arg-type]
+    assert (await ledger.exchange("one", [], {A: Ask(HALF, HALF, LIMITS[A])}, 0))[A].leased == HALF
+    assert not (await ledger.entries(EntryQuery())).entries
+    await ledger.aclose()
+
+
+async def test_processes_that_spend_at_once_never_pass_the_limit(tmp_path: Path) -> None:
+    """Eight processes, each with a connection of its own, as fast as they can."""
+    numbers = itertools.count(1)
+
+    async def spend(holder: str) -> int:
+        ledger, spent = SqliteLedger(tmp_path / "accounts.db"), 0
+        for _ in range(30):
+            leased = (await ledger.exchange(holder, [], {B: Ask(7, 90, LIMITS[B])}, 0))[B].leased
+            amount = min(7, leased)
+            if amount > 0:
+                row = replace(entry(next(numbers)), debits=((B, amount),))
+                await ledger.exchange(holder, [row], {B: Ask(0, 0, LIMITS[B])}, 0)
+                spent += amount
+        await ledger.aclose()
+        return spent
+
+    spent = await asyncio.gather(*(spend(f"process {number}") for number in range(8)))
+    assert sum(spent) == LIMITS[B], "all of it could be used"
+    ledger = SqliteLedger(tmp_path / "accounts.db")
+    last = (await ledger.exchange("last", [], {B: Ask(1, 1, LIMITS[B])}, 0))[B]
+    assert (last.leased, last.available, last.leased_by_others) == (0, 0, 0)
+    await ledger.aclose()
