@@ -21,7 +21,7 @@ from modelmux.errors import CredentialsUnavailable, GatewayError
 from modelmux.gateway.concurrency import ConcurrencyLimiter, limits_of
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
-from modelmux.gateway.deployments import DeploymentPool
+from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.metering import Metering
@@ -355,7 +355,7 @@ class Gateway:
 
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
-        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_DEPLOYMENT_MESSAGES[event])
+        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=DEPLOYMENT_MESSAGES[event])
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:
@@ -366,15 +366,6 @@ class Gateway:
             self._log.warning(names.EVENT_CREDENTIALS, action=event, **detail)
         if detail.get("token_left_s") == 0:
             self.readiness.problem = "credentials"
-
-
-#: Events of ``DeploymentPool`` -> what they mean, for people.
-_DEPLOYMENT_MESSAGES: Final = {
-    "open": "circuit breaker opened after repeated failures; one probe request follows after the cooldown",
-    "closed": "circuit breaker closed; the deployment answers again",
-    "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
-    "Cloud console (IAM & Admin, Quotas & System Limits)",
-}
 
 
 def _fetch_settings(config: Config) -> FetchSettings:

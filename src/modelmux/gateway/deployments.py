@@ -33,6 +33,14 @@ PINNED_SECONDS: Final = 3600.0
 #: Names a conversation: the route, the owner of the request, the affinity key.
 PinKey = tuple[str, str, bytes]
 
+#: Event of ``DeploymentPool`` -> what they mean, for people.
+DEPLOYMENT_MESSAGES: Final = {
+    "open": "circuit breaker opened after repeated failures; one probe request follows after the cooldown",
+    "closed": "circuit breaker closed; the deployment answers again",
+    "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
+    "Cloud console (IAM & Admin, Quotas & System Limits)",
+}
+
 
 class DeploymentState:
     """The state of one deployment in this process: the outcome of its last attempts, and those in flight."""
