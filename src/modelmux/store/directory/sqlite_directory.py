@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from modelmux.accounts.directory import Changes, Directory
+from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key, Membership, Person, Secret, Team
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
@@ -39,6 +39,8 @@ _AUDIT: Final = (
     "ORDER BY number DESC LIMIT :limit"
 )
 _AUDIT_OF: Final = _AUDIT.replace("WHERE", "WHERE subject = :subject AND")
+_LAST_CHANGE: Final = "SELECT number, at FROM audit ORDER BY number DESC LIMIT 1"
+_HAS_CHANGE: Final = "SELECT 1 FROM audit WHERE number = ? AND at = ?"
 _LAST: Final = 2**63 - 1
 
 
@@ -110,18 +112,18 @@ class SqliteDirectory:
             edit = decide(before)
             if edit.is_empty:
                 return before, edit
-            changes = _changes(edit, before.version + 1)
+            version = before.version + 1
             connection.executemany(
                 "INSERT INTO directory VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-                [(kind, id, changes.version, _encode(record).decode()) for kind, id, record in _records(edit)],
+                [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
             )
-            after = before.updated(changes)
-            connection.execute(
+            cursor = connection.execute(
                 _ADD_AUDIT,
                 (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
             )
-        return after, edit
+            stamp = (cursor.lastrowid or 0, at)
+        return before.updated(_changes(edit, version, stamp)), edit
 
     def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         with self._file.read(connection):
@@ -130,9 +132,11 @@ class SqliteDirectory:
     def _updated(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         """:raises StoreFailed: a record cannot be read."""
         (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM directory").fetchone()
-        if version == known.version:
+        stamp: Stamp = connection.execute(_LAST_CHANGE).fetchone() or NO_STAMP
+        if (version, stamp) == (known.version, known.stamp):
             return known
-        if version < known.version:  # the file was put back to an earlier state
+        # A backup was put back: the change that is known was never made in it, whatever was made in it since.
+        if version <= known.version or connection.execute(_HAS_CHANGE, known.stamp).fetchone() is None:
             known = Directory()
         changed: dict[str, list[Any]] = {}
         texts: dict[Any, Any] = {}
@@ -146,7 +150,7 @@ class SqliteDirectory:
                 _share(changed[field], _SHARED.get(kind, ()), texts)
             except msgspec.MsgspecError as error:
                 raise StoreFailed(f"{self.path}: a {kind} cannot be read: {error}") from None
-        return known.updated(Changes(version=version, **changed))
+        return known.updated(Changes(version=version, stamp=stamp, **changed))
 
 
 def _share(records: list[Any], fields: Sequence[str], texts: dict[Any, Any]) -> None:
@@ -163,8 +167,8 @@ def _records(edit: Edit) -> Iterator[tuple[str, str, Struct]]:
             yield kind, id_of(record), record
 
 
-def _changes(edit: Edit, version: int) -> Changes:
-    return Changes(version=version, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
+def _changes(edit: Edit, version: int, stamp: Stamp) -> Changes:
+    return Changes(version=version, stamp=stamp, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
 
 
 def _audited(before: Directory, edit: Edit) -> tuple[str, str]:

@@ -122,6 +122,34 @@ async def test_a_file_that_was_put_back_is_read_anew(store: SqliteDirectory, tmp
     assert (read.version, read.keys) == (3, {})
 
 
+@pytest.mark.parametrize("later", [1, 2], ids=["as many changes", "more changes"])
+async def test_a_backup_that_was_put_back_is_read_anew_whatever_was_changed_in_it_since(
+    store: SqliteDirectory, tmp_path: Path, later: int
+) -> None:
+    await fill(store)
+    path, backup = tmp_path / "accounts.db", tmp_path / "backup.db"
+    _copy(path, backup)
+    known, _ = await store.change(lambda d: save_key(d, key("key_b", "lost"), secret("b", "key_b")), ANN, NOW + 1)
+    _copy(backup, path)  # as `.restore` of sqlite3 does, while the gateway runs
+    for number in range(later):
+        await SqliteDirectory(path).change(
+            lambda d, id=f"team_{number}": save_team(d, team(id, id)), ANN, NOW + 2  # type: ignore[misc]
+        )  # fmt: skip
+    read = await store.read(known)
+    assert read.version == known.version + later - 1
+    assert set(read.keys) == {"key_a"}
+    assert read.secret(secret("b").digest) is None
+    changed, _ = await store.change(lambda d: save_key(d, key("key_c", "new"), secret("c", "key_c")), ANN, NOW + 3)
+    assert set(changed.keys) == {"key_a", "key_c"}, "what writes looks at the same"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with sqlite3.connect(source) as old, sqlite3.connect(target) as new:
+        old.backup(new)
+    old.close()
+    new.close()
+
+
 async def test_a_record_that_cannot_be_read_names_itself(store: SqliteDirectory, tmp_path: Path) -> None:
     await fill(store)
     with sqlite3.connect(tmp_path / "accounts.db") as connection:
