@@ -33,8 +33,9 @@ from modelmux.server.auth import (
 )
 from modelmux.server.responses import Scope
 from modelmux.store.directory.feed import Feed
-from modelmux.store.directory.managed import apply_configuration
 from modelmux.store.directory.open_directory import read_peppers
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
 from modelmux.wire.http import find_raw_header
 
 #: Accepted headers that are remembered.
@@ -228,24 +229,36 @@ def account_keys(
     runtime: Runtime,
     listens_on: str,
 ) -> AccountKeys | None:
-    """The keys of a configuration, those that it manages included; None without accounts.
+    """The keys of a configuration; None without accounts.
 
-    :raises ConfigError: there is no pepper, or an entry cannot be used.
+    :raises ConfigError: there is no pepper.
     """
     if feed is None:
         return None
     peppers = read_peppers(config, environment)
-    apply_configuration(config, feed, peppers, runtime.now, environment)
     is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
     return AccountKeys(
         static,
         feed,
         peppers,
-        required=config.accounts.require_key or is_exposed,
+        # Those of the configuration are required even before they are in the directory.
+        required=config.accounts.require_key or is_exposed or bool(config.accounts.keys),
         now=runtime.now,
         clock=runtime.clock,
         address_header=config.accounts.address_header,
     )
+
+
+def log_directory_problems(log: Log) -> Callable[[str | None], None]:
+    """What a feed calls when its store begins to fail, and with None when it works again."""
+
+    def on_problem(problem: str | None) -> None:
+        if problem is None:
+            log.info(names.EVENT_ACCOUNTS, message="the keys can be read again")
+        else:
+            log.error(names.EVENT_ACCOUNTS, message=problem)
+
+    return on_problem
 
 
 def caller_of(directory: Directory, key: Key) -> Caller:

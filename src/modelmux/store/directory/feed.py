@@ -6,6 +6,7 @@ What is known stays in use while the store fails, so keys that were valid are se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -51,6 +52,15 @@ class Feed:
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
         """See ``DirectoryStore.change_now``. :raises StoreFailed:"""
         self.current = self._store.change_now(decide, author, at)
+
+    async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
+        """See ``DirectoryStore.change``. The change is known when this returns, if the store can be read then.
+
+        :raises FieldError, StoreFailed:
+        """
+        await self._store.change(decide, author, at)
+        with contextlib.suppress(StoreUnavailable):
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Have all changes that were made before this call. Callers at the same time share one look at the store.
