@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
@@ -54,18 +53,13 @@ from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
+from modelmux.upstream.configured_pool import configured_pool
 from modelmux.upstream.downloads.configured import fetch_settings
 from modelmux.upstream.downloads.fetcher import Fetcher
 from modelmux.upstream.google_auth.configured import quota_project, token_source
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED
-from modelmux.upstream.name_lookups import NameLookUps
-from modelmux.upstream.pool import HttpPool
-from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.trust import configured_trust
 from modelmux.wire.redaction import redaction_of
-
-#: Names of upstreams and proxies that are looked up at the same time.
-DNS_THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -143,14 +137,7 @@ class Gateway:
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         self._tls = self._trust.context()
-        try:
-            proxies = Proxies.from_environment(self._environment)
-            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock, jitter=runtime.jitter)
-            self._upstream = upstream or HttpPool(
-                proxies=proxies, ssl_context=self._tls, resolver=names_of, proxy_resolver=names_of
-            )
-        except ValueError as error:
-            raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
+        self._upstream = upstream or configured_pool(self._environment, self._tls, runtime)
         self._draining: list[Snapshot] = []
         self._reloading = asyncio.Lock()
         built = self._build(config, None)
