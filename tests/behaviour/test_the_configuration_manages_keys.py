@@ -19,6 +19,7 @@ from modelmux.process.reload import Reloader, ReloadResult
 from modelmux.process.workers.config_rollout import ConfigRollout
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.store.file_lock import lock_file
+from modelmux.upstream.downloads.fetcher import Fetcher
 from support.asgi import request
 from support.cli import run
 from support.clock import current_runtime
@@ -163,6 +164,39 @@ async def test_requests_are_served_while_a_reload_waits_for_the_file(tmp_path: P
             assert (await status(app, OWN), reload.done()) == (200, False)
     await reload
     assert (await status(app, OWN), await status(app, FOREIGN)) == (401, 200)
+    await app.aclose()
+
+
+async def test_a_file_that_cannot_be_written_rejects_a_reload_and_what_was_built_for_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Fetcher] = []
+
+    async def close(fetcher: Fetcher) -> None:
+        closed.append(fetcher)
+
+    app = gateway_of(config(tmp_path, keys=[CI]))
+    assert await status(app, OWN) == 200
+    monkeypatch.setattr(Fetcher, "aclose", close)
+    monkeypatch.setattr(app._directory._store._file, "_busy_timeout", 0.0)  # type: ignore[union-attr]
+    with lock_file(tmp_path / "accounts.db-lock", 5.0, owner_of=tmp_path / "accounts.db"):
+        with pytest.raises(ConfigError, match=r"accounts\.store: .* another process holds its lock"):
+            await app.reload(Config.from_dict(tree(tmp_path, keys=[OLD]) | {"fetch": {"timeout": "7s"}}))
+    assert len(closed) == 1
+    assert closed[0] is not app._current.fetcher
+    assert (await status(app, OWN), await status(app, FOREIGN)) == (200, 401)
+    await app.aclose()
+
+
+async def test_a_first_request_that_cannot_write_leaves_it_to_the_next_one(tmp_path: Path) -> None:
+    app = gateway_of(config(tmp_path, keys=[CI]))
+    file = app._directory._store._file  # type: ignore[union-attr]
+    file._busy_timeout, usual = 0.0, file._busy_timeout
+    with lock_file(tmp_path / "accounts.db-lock", 5.0, owner_of=tmp_path / "accounts.db"):
+        with pytest.raises(ConfigError, match="another process holds its lock"):
+            await status(app, OWN)
+    file._busy_timeout = usual
+    assert await status(app, OWN) == 200
     await app.aclose()
 
 
