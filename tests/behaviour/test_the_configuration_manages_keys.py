@@ -47,6 +47,11 @@ def config(folder: Path, server: dict[str, Any] | None = None, **accounts: Any) 
     return Config.from_dict(tree(folder, server, **accounts))
 
 
+def locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Another process writes during the block."""
+    return lock_file(folder / "accounts.db-lock", 5.0, owner_of=folder / "accounts.db")
+
+
 def changes(folder: Path) -> int:
     """How often the directory was written."""
     with contextlib.closing(sqlite3.connect(folder / "accounts.db")) as connection:
@@ -158,7 +163,7 @@ async def test_a_reload_that_is_rejected_has_written_nothing(tmp_path: Path, fau
 async def test_requests_are_served_while_a_reload_waits_for_the_file(tmp_path: Path) -> None:
     app = gateway_of(config(tmp_path, keys=[CI]))
     assert await status(app, OWN) == 200
-    with lock_file(tmp_path / "accounts.db-lock", 5.0, owner_of=tmp_path / "accounts.db"):
+    with locked(tmp_path):
         reload = asyncio.create_task(app.reload(config(tmp_path, keys=[OLD])))
         for _ in range(3):
             assert (await status(app, OWN), reload.done()) == (200, False)
@@ -179,9 +184,9 @@ async def test_a_file_that_cannot_be_written_rejects_a_reload_and_what_was_built
     assert await status(app, OWN) == 200
     monkeypatch.setattr(Fetcher, "aclose", close)
     monkeypatch.setattr(app._directory._store._file, "_busy_timeout", 0.0)  # type: ignore[union-attr]
-    with lock_file(tmp_path / "accounts.db-lock", 5.0, owner_of=tmp_path / "accounts.db"):
-        with pytest.raises(ConfigError, match=r"accounts\.store: .* another process holds its lock"):
-            await app.reload(Config.from_dict(tree(tmp_path, keys=[OLD]) | {"fetch": {"timeout": "7s"}}))
+    after = Config.from_dict(tree(tmp_path, keys=[OLD]) | {"fetch": {"timeout": "7s"}})
+    with locked(tmp_path), pytest.raises(ConfigError, match=r"accounts\.store: .* another process holds its lock"):
+        await app.reload(after)
     assert len(closed) == 1
     assert closed[0] is not app._current.fetcher
     assert (await status(app, OWN), await status(app, FOREIGN)) == (200, 401)
@@ -192,9 +197,8 @@ async def test_a_first_request_that_cannot_write_leaves_it_to_the_next_one(tmp_p
     app = gateway_of(config(tmp_path, keys=[CI]))
     file = app._directory._store._file  # type: ignore[union-attr]
     file._busy_timeout, usual = 0.0, file._busy_timeout
-    with lock_file(tmp_path / "accounts.db-lock", 5.0, owner_of=tmp_path / "accounts.db"):
-        with pytest.raises(ConfigError, match="another process holds its lock"):
-            await status(app, OWN)
+    with locked(tmp_path), pytest.raises(ConfigError, match="another process holds its lock"):
+        await status(app, OWN)
     file._busy_timeout = usual
     assert await status(app, OWN) == 200
     await app.aclose()
