@@ -324,8 +324,10 @@ class Gateway:
                 await snapshot.fetcher.aclose()
 
     async def startup(self) -> None:
-        """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
+        """Watch event loop and keys, and fetch the first token in the background: no request should pay for it."""
         self.readiness.loop_lag.start()
+        if self._directory is not None:
+            self._directory.watch()
         if self._worker == 1:
             self.metering.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose

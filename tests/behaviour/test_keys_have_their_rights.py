@@ -166,6 +166,35 @@ async def test_a_new_key_works_at_once_and_a_revoked_one_soon_not_any_more(tmp_p
     await world.end()
 
 
+async def test_a_key_that_was_revoked_while_nothing_ran_is_refused_by_the_first_request(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    await world.end()
+
+
+async def test_changes_are_followed_from_the_start_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.app.startup()
+    await world.new_key()
+    async with asyncio.timeout(10):
+        while not world.app._directory.current.keys:  # type: ignore[union-attr]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await world.end()
+
+
+async def test_a_client_that_names_an_address_gains_no_network(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply(), accounts={"address_header": "X-Forwarded-For"})
+    headers = {"authorization": f"Bearer {await world.new_key(addresses=('10.0.0.0/8',))}"}
+    for forged, of_proxy, status in (("10.0.0.1", "192.0.2.1", 403), ("192.0.2.1", "10.0.0.1", 200)):
+        lines = {"x-forwarded-for": forged, "X-Forwarded-For": of_proxy}  # two lines of one header, in this order
+        response = await request(world.app, "POST", "/v1/chat/completions", ask(), headers | lines)
+        assert response.status == status
+    await world.end()
+
+
 async def test_rows_name_key_person_team_and_forced_tags(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply(), message_reply())
     await world.change(

@@ -107,6 +107,8 @@ class Application:
         surface: Surface | None = None
         params: Mapping[str, str] = _NO_PARAMS
         try:
+            if self._account_keys is not None and self._account_keys.are_stale and path not in self._open_paths:
+                await self._account_keys.freshen()
             served = self._exact.get((scope["method"], path))
             if self._host_and_origin is not None and not self._account_keys:
                 surface = served.surface if served is not None else None

@@ -43,7 +43,7 @@ def open_feed(
         return None
     try:
         store = open_directory(config, environment)
-        return Feed(store, store.load(), runtime.sleep, on_problem)
+        return Feed(store, store.load(), runtime, on_problem)
     except StoreFailed as error:
         raise ConfigError([f"accounts.store: {error}"]) from None
 
