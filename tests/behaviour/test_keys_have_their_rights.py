@@ -6,6 +6,7 @@ Risk: a path, a dialect or an order of checks in which a key that may not be use
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, save_key, save_person, save_team
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.app import Gateway
+from modelmux.config import ConfigError
 from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
@@ -237,3 +240,41 @@ async def test_a_host_that_only_a_page_would_name_is_served_once_there_are_keys(
     await world.app._directory.refresh()  # type: ignore[union-attr]
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 200
     await world.end()
+
+
+def lose(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+async def test_a_gateway_that_lost_its_database_serves_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.store.aclose()
+    lose(world.path)
+    with pytest.raises(ConfigError, match=r"accounts\.db has no keys, but it had some"):
+        World(tmp_path)
+    with contextlib.closing(AccountsFile(world.path).open(1.0)):
+        pass  # an empty one in its stead
+    with pytest.raises(ConfigError, match=r"accounts\.db has no keys, but it had some"):
+        World(tmp_path)
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401, "nor does one that runs"
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
+    await world.app.aclose()
+
+
+async def test_a_gateway_that_lost_its_pepper_does_not_start(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.new_key()
+    await world.end()
+    pepper = tmp_path / "accounts.db.pepper"
+    kept = pepper.read_text()
+    pepper.unlink()
+    with pytest.raises(ConfigError, match=r"1 key has a secret of the pepper in .*, which is missing: 'laptop'"):
+        World(tmp_path)
+    assert not pepper.exists()
+    with pytest.raises(ConfigError, match="of a pepper that is not here any more: 'laptop'"):
+        World(tmp_path, accounts={"peppers": ["p" * 32]})
+    pepper.write_text(kept)
+    await World(tmp_path).end()

@@ -34,7 +34,7 @@ from modelmux.server.auth import (
 from modelmux.server.responses import Scope
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.managed import apply_configuration
-from modelmux.store.directory.open_directory import read_peppers
+from modelmux.store.directory.open_directory import check_peppers, read_peppers
 
 #: Accepted headers that are remembered.
 MAX_ACCEPTED: Final = 100_000
@@ -245,11 +245,12 @@ def account_keys(
 ) -> AccountKeys | None:
     """The keys of a configuration, those that it manages included; None without accounts.
 
-    :raises ConfigError: there is no pepper, or an entry cannot be used.
+    :raises ConfigError: there is no pepper, or not that of all keys, or an entry cannot be used.
     """
     if feed is None:
         return None
-    peppers = read_peppers(config, environment)
+    peppers = read_peppers(config, environment, lambda: feed.current, runtime.now)
+    check_peppers(config, peppers, feed.current, runtime.now, environment)
     apply_configuration(config, feed, peppers, runtime.now, environment)
     is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
     return AccountKeys(

@@ -20,7 +20,7 @@ def pepper_path(database: Path) -> Path:
 
 
 def load_pepper(database: Path) -> bytes:
-    """The pepper of a database, made at the first start.
+    """The pepper of a database, which is made if there is none.
 
     :raises StoreFailed: it cannot be read or made.
     """
