@@ -21,6 +21,7 @@ from modelmux.accounts.records import Key, Person, Team
 from modelmux.app import Gateway
 from modelmux.config import ConfigError
 from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.server.refused import Refusal
 from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
@@ -195,6 +196,22 @@ async def test_a_client_that_names_an_address_gains_no_network(tmp_path: Path) -
         lines = {"x-forwarded-for": forged, "X-Forwarded-For": of_proxy}  # two lines of one header, in this order
         response = await request(world.app, "POST", "/v1/chat/completions", ask(), headers | lines)
         assert response.status == status
+    await world.end()
+
+
+async def test_lines_of_refused_requests_name_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    noted: list[Refusal] = []
+    monkeypatch.setattr(world.app.refused, "note", lambda refusal, _: noted.append(refusal))
+    headers = {"authorization": f"Bearer {await world.new_key(models=('nothing',))}"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 403
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401
+    assert [(refusal.code, refusal.key) for refusal in noted] == [
+        ("model_not_allowed", "key_a"), ("key_revoked", "key_a"), ("invalid_api_key", None),
+    ]  # fmt: skip
     await world.end()
 
 

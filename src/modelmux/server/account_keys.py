@@ -192,7 +192,11 @@ class AccountKeys:
         if secret is None:
             return None
         now = int(self._now() * 1_000_000)
-        key = check_key(self._directory, secret, now, address)
+        try:
+            key = check_key(self._directory, secret, now, address)
+        except GatewayError as error:
+            error.key = secret.key
+            raise
         accepted = _Accepted(
             caller_of(self._directory, key), key, secret,
             min(_NEVER if end is None else end for end in (key.expires, secret.valid_until)),

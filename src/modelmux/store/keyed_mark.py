@@ -1,7 +1,7 @@
 """A mark beside the database that there were keys in it.
 
-A database that was lost, or replaced by an empty one, has no keys, and a gateway on loopback without keys asks for none.
-The mark tells that keys are missing: the gateway does not start then.
+A database that was lost, or replaced by an empty one, has no keys, and a gateway without keys on loopback asks for
+none. The mark tells that keys are missing: the gateway does not start then.
 """
 
 from __future__ import annotations

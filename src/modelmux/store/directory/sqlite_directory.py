@@ -222,7 +222,8 @@ def _json(records: Any) -> str:
         if record is not None:
             fields = msgspec.to_builtins(record)
             fields.pop("digest", None)
-            shown[f"secret {record.hint}" if kind == "secret" else id] = fields
+            # Hints are for people: those of imported secrets may be equal, or empty.
+            shown[f"secret {record.hint} of {record.key}" if kind == "secret" else id] = fields
     return _encode(shown).decode()
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key, save_person, save_team, set_member
@@ -104,8 +105,8 @@ async def test_changes_are_audited_without_digests(store: SqliteDirectory, tmp_p
     await store.change(lambda d: rotate_key(d, "key_a", secret("two", created=NOW + 1), 100), Author("bob", "::1"), NOW)
     rotated, created, *_ = await store.audit(subject="key_a")
     assert (rotated.action, rotated.author, rotated.subject) == ("key.rotate", Author("bob", "::1"), "key_a")
-    assert "valid_until" not in rotated.before["secret one"]
-    assert rotated.after["secret one"]["valid_until"] == NOW + 101
+    assert "valid_until" not in rotated.before["secret one of key_a"]
+    assert rotated.after["secret one of key_a"]["valid_until"] == NOW + 101
     assert (created.action, created.before) == ("key.create", {})
     assert created.after["key_a"]["name"] == "laptop"
     connection = sqlite3.connect(tmp_path / "accounts.db")
@@ -211,3 +212,11 @@ async def test_a_link_to_no_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="mount its disk"):
         store.load()
     await store.aclose()
+
+
+async def test_secrets_with_one_hint_are_audited_each(store: SqliteDirectory) -> None:
+    keys = tuple(key(id, id) for id in ("key_a", "key_b"))
+    secrets = tuple(replace(secret(one.id, one.id), hint="") for one in keys)
+    await store.change(lambda _: Edit(action="import", subject="", keys=keys, secrets=secrets), ANN, NOW)
+    (row,) = await store.audit()
+    assert set(row.after) == {"key_a", "key_b", "secret  of key_a", "secret  of key_b"}
