@@ -290,3 +290,17 @@ def test_of_two_keys_the_one_in_authorization_is_used() -> None:
     headers = [(b"authorization", b"Bearer " + STATIC.encode()), (b"x-api-key", MINE.encode())]
     for order in (headers, headers[::-1]):
         assert world.keys.authenticate(order, None, None).owner == "key_a", "one with rights comes before one without"
+
+
+def test_expiry_follows_the_clock_wherever_it_jumps() -> None:
+    world = World(key(expires=NOW + 5_000_000), hashed(MINE))
+    world.ask()
+    world.time += 1e9
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            world.ask()
+    world.time -= 2e9
+    assert world.ask().owner == "key_a"
+    world.time += 1e9 + 5
+    with pytest.raises(Unauthorized):
+        world.ask()
