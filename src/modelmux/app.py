@@ -118,8 +118,9 @@ class Gateway:
         self.responses = open_responses(config, self._state, runtime)
         self.metering = Metering(config, self._environment, runtime, self._log)
         self.metrics.read_ledger = self.metering.counts
-        self._directory = open_feed(config, self._environment, runtime, log_directory_problems(self._log))
-        self._managed = ManagedAccounts(self._directory, self._environment, runtime, writes=manages_keys)
+        on_problem = log_directory_problems(self._log)
+        self._directory = open_feed(config, self._environment, runtime, on_problem)
+        self._managed = ManagedAccounts(self._directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -149,7 +150,7 @@ class Gateway:
             await self._current.application(scope, receive, send)
             return
         if self._managed.pending:
-            await self._managed.apply_first(self._current.config)
+            await self._managed.apply_late(self._current.config)
         snapshot = self._current
         snapshot.running += 1
         try:
@@ -320,9 +321,11 @@ class Gateway:
                 await snapshot.fetcher.aclose()
 
     async def startup(self) -> None:
-        """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
+        """Watch event loop and keys, and fetch the first token in the background: no request should pay for it."""
         await self._managed.apply_first(self._current.config)
         self.readiness.loop_lag.start()
+        if self._directory is not None:
+            self._directory.watch()
         if self._worker == 1:
             self.metering.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose

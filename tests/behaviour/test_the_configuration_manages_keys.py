@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from modelmux.app import Gateway
 from modelmux.config import ConfigError, Loaded
 from modelmux.process.reload import Reloader, ReloadResult
 from modelmux.process.workers.config_rollout import ConfigRollout
+from modelmux.store.directory.managed import AGAIN
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.store.file_lock import lock_file
 from modelmux.upstream.downloads.fetcher import Fetcher
 from support.asgi import request
 from support.cli import run
-from support.clock import current_runtime
+from support.clock import Clock, current_runtime
 from support.fakes import FakeTokens, FakeUpstream, message_reply
 from support.gateway import ask
 from support.log_lines import Lines
@@ -193,13 +195,22 @@ async def test_a_file_that_cannot_be_written_rejects_a_reload_and_what_was_built
     await app.aclose()
 
 
-async def test_a_first_request_that_cannot_write_leaves_it_to_the_next_one(tmp_path: Path) -> None:
-    app = gateway_of(config(tmp_path, keys=[CI]))
+async def test_a_request_that_cannot_write_is_answered_and_a_later_one_tries_again(tmp_path: Path) -> None:
+    clock, lines = Clock(), Lines()
+    settings, upstream = config(tmp_path, keys=[CI]), FakeUpstream([message_reply()])
+    app = Gateway(
+        settings, upstream=upstream, tokens=FakeTokens(), environment=ENVIRONMENT, log=lines,
+        runtime=replace(current_runtime(), clock=clock),
+    )  # fmt: skip
     file = app._directory._store._file  # type: ignore[union-attr]
     file._busy_timeout, usual = 0.0, file._busy_timeout
-    with locked(tmp_path), pytest.raises(ConfigError, match="another process holds its lock"):
-        await status(app, OWN)
+    with locked(tmp_path):
+        assert await asyncio.gather(*(status(app, OWN) for _ in range(3))) == [401] * 3
+    problems = [fields["message"] for event, fields in lines.lines if event == "accounts"]
+    assert ["the keys of the configuration cannot be written" in problem for problem in problems] == [True]
     file._busy_timeout = usual
+    assert await status(app, OWN) == 401
+    clock.advance(AGAIN)
     assert await status(app, OWN) == 200
     await app.aclose()
 

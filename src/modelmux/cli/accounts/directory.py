@@ -18,15 +18,17 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import format_instant
 from modelmux.cli.options import read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
 from modelmux.config import Config, ConfigError
+from modelmux.config.home import visible
 from modelmux.config.values import Seconds
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
-from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
+from modelmux.store.ledger.open_ledger import ledger_path
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,24 +37,31 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OFF: Final = (
     "accounts.enabled is false: the gateway asks for none of these keys. Set accounts.enabled = true and restart it."
 )
+_OTHER_USER: Final = (
+    "if the gateway runs as another user or a service, pass the path of its file: --set accounts.store=sqlite:…"
+)
 
 
 @dataclass(frozen=True)
 class Access:
     """The directory of a configuration.
 
-    :param config_is_on: whether the gateway uses it.
+    :param issuer: reads the pepper, and makes it if there is none: for new secrets alone.
     """
 
     store: DirectoryStore
     config: Config
+    ids: NewIds
     issuer: Callable[[], Issuer]
     author: Author
     now: int
 
     async def read(self) -> Directory:
-        """The directory of now."""
-        return await self.store.read(Directory())
+        """The directory of now. Nothing is created."""
+        directory, path = await self.store.read(Directory()), ledger_path(self.config)
+        if not visible(path):
+            warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
+        return directory
 
     async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
         """Change it, in this user's name."""
@@ -72,7 +81,8 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         access = Access(
             store=store,
             config=config,
-            issuer=lambda: Issuer(read_peppers(config), runtime.now),
+            ids=NewIds(runtime.now),
+            issuer=lambda: Issuer(read_peppers(config, directory=store.load), runtime.now),
             author=Author(_user(), "cli"),
             now=int(runtime.now() * _MICRO),
         )

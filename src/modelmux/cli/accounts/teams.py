@@ -45,7 +45,7 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
     """Create a team. One without a parent is an organisation."""
 
     async def run(access: Access) -> Team:
-        new = Team(id=access.issuer().id(TEAM), name=name)
+        new = Team(id=access.ids.id(TEAM), name=name)
         _, edit = await access.change(lambda d: save_team(d, _changed(d, new, options)))
         return edit.teams[0]
 

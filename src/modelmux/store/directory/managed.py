@@ -27,11 +27,15 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.issuer import Issuer
-from modelmux.store.directory.open_directory import read_peppers
+from modelmux.store.directory.open_directory import known_peppers, read_peppers
 from modelmux.store.pepper import pepper_id
 
 AUTHOR: Final = Author("configuration", "config")
+#: Seconds after which requests try again to write.
+AGAIN: Final = 10.0
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+#: Where none was made yet, and none of its hashes is kept.
+_NO_PEPPER: Final = bytes(32)
 _GENERATE: Final = "Make a secret with: openssl rand -hex 32"
 
 
@@ -40,23 +44,32 @@ class ManagedAccounts:
 
     :param feed: None without accounts.
     :param writes: whether this process writes. Of several workers none does: who starts them has written.
+    :param on_problem: gets a sentence when they could not be written while requests are served.
     :ivar pending: nothing was written yet.
     """
 
-    def __init__(self, feed: Feed | None, environment: Mapping[str, str], runtime: Runtime, *, writes: bool) -> None:
+    def __init__(
+        self,
+        feed: Feed | None,
+        environment: Mapping[str, str],
+        runtime: Runtime,
+        on_problem: Callable[[str], None] = lambda _: None,
+        *,
+        writes: bool,
+    ) -> None:
         self._feed = feed
         self._environment = environment
         self._runtime = runtime
+        self._on_problem = on_problem
         self._writes = writes
+        self._again_at = 0.0
         self.pending = writes and feed is not None
         self._writing = asyncio.Lock()
 
     def check(self, config: Config) -> None:
         """Whether it could be written to the directory as it is known. :raises ConfigError: an entry that cannot."""
         if self._feed is not None and self._writes:
-            decide, _ = self._decision(config)
-            with _as_config_errors():
-                decide(self._feed.current)
+            check_managed(config, self._feed.current, self._environment, self._runtime.now)
 
     def apply_now(self, config: Config) -> None:
         """Write what differs, in this thread: where there is no event loop.
@@ -64,7 +77,7 @@ class ManagedAccounts:
         :raises ConfigError: an entry cannot be used, or the directory cannot be written. Nothing was written.
         """
         if self._feed is not None and self._writes:
-            decide, at = self._decision(config)
+            decide, at = self._decision(config, self._feed)
             with _as_config_errors():
                 self._feed.change_now(decide, AUTHOR, at)
             self.pending = False
@@ -89,18 +102,50 @@ class ManagedAccounts:
             if self._feed is not None and self.pending:
                 await self._write(self._feed, config)
 
+    async def apply_late(self, config: Config) -> None:
+        """As ``apply_first``, for requests of an application that no lifespan started. Where it cannot be written, what
+        the directory has is served, and a request ``AGAIN`` seconds later tries again."""
+        async with self._writing:
+            if self._feed is None or not self.pending or self._runtime.clock() < self._again_at:
+                return
+            try:
+                await self._write(self._feed, config)
+            except ConfigError as error:
+                self._again_at = self._runtime.clock() + AGAIN
+                self._on_problem(f"the keys of the configuration cannot be written ({'; '.join(error.problems)})")
+
     async def _write(self, feed: Feed, config: Config) -> None:
-        decide, at = self._decision(config)
+        decide, at = self._decision(config, feed)
         with _as_config_errors():
             await feed.change(decide, AUTHOR, at)
         self.pending = False
 
-    def _decision(self, config: Config) -> tuple[Callable[[Directory], Edit], int]:
+    def _decision(self, config: Config, feed: Feed) -> tuple[Callable[[Directory], Edit], int]:
         """From the directory to the edit, and microseconds in UTC. :raises ConfigError:"""
-        peppers = read_peppers(config, self._environment)
-        issuer = Issuer(peppers, self._runtime.now)
-        wanted, at = wanted_of(config, peppers[0], self._environment), issuer.now()
-        return lambda directory: plan(directory, wanted, issuer.id, at), at
+        now = self._runtime.now
+        peppers = read_peppers(config, self._environment, lambda: feed.current, now)
+        return _decision(config, peppers, self._environment, now)
+
+
+def check_managed(
+    config: Config, directory: Directory, environment: Mapping[str, str], now: Callable[[], float]
+) -> None:
+    """Whether what the configuration manages could be written to a directory. Nothing is, and no pepper is made.
+
+    :param now: Unix seconds.
+    :raises ConfigError: an entry cannot be used, or a pepper cannot.
+    """
+    decide, _ = _decision(config, known_peppers(config, environment) or (_NO_PEPPER,), environment, now)
+    with _as_config_errors():
+        decide(directory)
+
+
+def _decision(
+    config: Config, peppers: Sequence[bytes], environment: Mapping[str, str], now: Callable[[], float]
+) -> tuple[Callable[[Directory], Edit], int]:
+    issuer = Issuer(peppers, now)
+    wanted, at = wanted_of(config, peppers[0], environment), issuer.now()
+    return lambda directory: plan(directory, wanted, issuer.id, at), at
 
 
 @contextlib.contextmanager

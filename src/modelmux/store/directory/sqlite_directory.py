@@ -14,10 +14,12 @@ from msgspec.structs import force_setattr
 from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key, Membership, Person, Secret, Team
-from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.files import dangling
+from modelmux.store.keyed_mark import KeyedMark
 
 #: Kind of a record -> its type, the field of ``Edit`` and ``Changes`` that has such records, and its id.
 _KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
@@ -45,18 +47,25 @@ _LAST: Final = 2**63 - 1
 
 
 class SqliteDirectory:
-    """A ``DirectoryStore``. It may be made before a fork, if it is used only after it."""
+    """A ``DirectoryStore``. It may be made before a fork, if it is used only after it. Reading creates no database.
 
-    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    :param leaves_nothing: see ``AccountsFile.open_to_read``.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, leaves_nothing: bool = False) -> None:
         self.path = path
         self._file = AccountsFile(path, busy_timeout)
+        self._mark = KeyedMark(path)
         self._busy_timeout = busy_timeout
-        self._reader = ConnectionThread("modelmux-directory-reader", self._file, busy_timeout)
+        reader = AccountsReader(self._file, leaves_nothing=leaves_nothing)
+        self._reader = ConnectionThread("modelmux-directory-reader", reader, busy_timeout)
         self._writer = ConnectionThread("modelmux-directory-writer", self._file, busy_timeout)
         self._written = Directory()  # what the writer knows
 
     def load(self) -> Directory:
         """The directory of now, in this thread: for a start. :raises StoreFailed:"""
+        if self._is_absent():
+            return Directory()
         try:
             return self._reader.call(lambda connection: self._read(connection, Directory()))
         finally:
@@ -64,6 +73,8 @@ class SqliteDirectory:
 
     async def read(self, known: Directory) -> Directory:
         """See ``DirectoryStore.read``."""
+        if known.version == 0 and self._is_absent():
+            return known
         return await self._reader.run(lambda connection: self._read(connection, known))
 
     async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> tuple[Directory, Edit]:
@@ -73,10 +84,12 @@ class SqliteDirectory:
             self._written, edit = self._change(connection, self._written, decide, author, at)
             return self._written, edit
 
+        self._is_absent()  # is an error where there was a file: an empty one in its stead would only be in the way
         return await self._writer.run(write)
 
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> Directory:
         """See ``DirectoryStore.change_now``."""
+        self._is_absent()  # as above
         thread = ConnectionThread("modelmux-directory-start", self._file, self._busy_timeout)
         try:
             return thread.call(lambda connection: self._change(connection, Directory(), decide, author, at))[0]
@@ -92,7 +105,7 @@ class SqliteDirectory:
                 rows = connection.execute(_AUDIT, values) if subject is None else connection.execute(_AUDIT_OF, values)
                 return [_audit_row(row) for row in rows]
 
-        return await self._reader.run(read)
+        return [] if self._is_absent() else await self._reader.run(read)
 
     async def aclose(self) -> None:
         """Idempotent."""
@@ -107,30 +120,57 @@ class SqliteDirectory:
         author: Author,
         at: int,
     ) -> tuple[Directory, Edit]:
+        was_keyed = self._mark.is_set
         with self._file.write(connection):
-            before = self._updated(connection, known)
+            before = self._updated(connection, known, was_keyed=was_keyed)
             edit = decide(before)
-            if edit.is_empty:
-                return before, edit
-            version = before.version + 1
-            connection.executemany(
-                "INSERT INTO directory VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-                [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
-            )
-            cursor = connection.execute(
-                _ADD_AUDIT,
-                (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
-            )
-            stamp = (cursor.lastrowid or 0, at)
-        return before.updated(_changes(edit, version, stamp)), edit
+            after = before if edit.is_empty else self._write(connection, before, edit, author, at)
+        if after.keys and not was_keyed:
+            self._mark.set()
+        return after, edit
+
+    def _write(
+        self, connection: sqlite3.Connection, before: Directory, edit: Edit, author: Author, at: int
+    ) -> Directory:
+        version = before.version + 1
+        connection.executemany(
+            "INSERT INTO directory VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
+            [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
+        )
+        cursor = connection.execute(
+            _ADD_AUDIT,
+            (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
+        )
+        return before.updated(_changes(edit, version, (cursor.lastrowid or 0, at)))
 
     def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
+        was_keyed = self._mark.is_set  # before: a process that writes the first key sets it afterwards
         with self._file.read(connection):
-            return self._updated(connection, known)
+            return self._updated(connection, known, was_keyed=was_keyed)
 
-    def _updated(self, connection: sqlite3.Connection, known: Directory) -> Directory:
-        """:raises StoreFailed: a record cannot be read."""
+    def _is_absent(self) -> bool:
+        """Whether there is no file yet. :raises StoreFailed: there was one."""
+        try:
+            if self._file.was_opened or self.path.exists():
+                return False
+            problem = dangling(self.path)
+            if problem is not None:
+                raise StoreFailed(problem)
+            if self._mark.is_set:
+                raise self._mark.lost()
+        except OSError as error:
+            raise self._file.failure(error) from None
+        return True
+
+    def _updated(self, connection: sqlite3.Connection, known: Directory, *, was_keyed: bool) -> Directory:
+        """:raises StoreFailed: a record cannot be read, or there are no keys any more."""
+        directory = self._changed(connection, known)
+        if was_keyed and not directory.keys:
+            raise self._mark.lost()
+        return directory
+
+    def _changed(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM directory").fetchone()
         stamp: Stamp = connection.execute(_LAST_CHANGE).fetchone() or NO_STAMP
         if (version, stamp) == (known.version, known.stamp):
@@ -185,7 +225,8 @@ def _json(records: Any) -> str:
         if record is not None:
             fields = msgspec.to_builtins(record)
             fields.pop("digest", None)
-            shown[f"secret {record.hint}" if kind == "secret" else id] = fields
+            # Hints are for people: those of imported secrets may be equal, or empty.
+            shown[f"secret {record.hint} of {record.key}" if kind == "secret" else id] = fields
     return _encode(shown).decode()
 
 

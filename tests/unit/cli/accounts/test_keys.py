@@ -231,3 +231,59 @@ def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
         failed = modelmux(tmp_path, "accounts", "import", "keys.json")
         assert failed.code == 1
         assert "error: " in failed.stderr
+
+
+def files(home: Path) -> dict[str, bytes]:
+    """All but the transient ones of SQLite."""
+    paths = (path for path in home.rglob("accounts.db*") if not path.name.endswith(("-wal", "-shm", "-lock")))
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_commands_that_read_create_nothing(tmp_path: Path) -> None:
+    exported = tmp_path / "keys.json"
+    exported.write_text('{"keys": []}')
+    for command in (
+        ("keys", "list"), ("teams", "list"), ("people", "list"), ("accounts", "audit"),
+        ("accounts", "import", str(exported), "--dry-run"),
+    ):  # fmt: skip
+        result = done(tmp_path, *command)
+        if command[-1] == "list":
+            assert "accounts.db yet; if the gateway runs as another user or a service, pass the path" in result.stderr
+    assert not [*tmp_path.rglob("accounts.db*")]
+
+
+def test_only_secrets_need_a_pepper(home: Path) -> None:
+    assert not [*home.rglob("*.pepper")]
+    done(home, "keys", "create", "--name", "ci")
+    assert len([*home.rglob("*.pepper")]) == 1
+
+
+def test_a_lost_pepper_is_not_replaced(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    done(home, "keys", "create", "--name", "laptop")
+    (pepper,) = home.rglob("*.pepper")
+    lost = pepper.read_text()
+    pepper.unlink()
+    before = files(home)
+    for command in (("keys", "create", "--name", "new"), ("keys", "rotate", "ci")):
+        failed = modelmux(home, *command)
+        assert failed.code == 1
+        assert f"2 keys have secrets of the pepper in {pepper}, which is missing: 'ci', 'laptop'" in failed.stderr
+        assert f"make a new one with `umask 077; openssl rand -hex 32 > {pepper}`, give each" in failed.stderr
+    assert files(home) == before
+    pepper.write_text(lost[::-1].strip() + "\n")  # the remedy
+    done(home, "keys", "rotate", "ci")
+    done(home, "keys", "revoke", "laptop")
+    done(home, "keys", "create", "--name", "new")
+
+
+def test_a_lost_database_is_not_replaced(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    (database,) = home.rglob("accounts.db")
+    database.unlink()
+    for command in (("keys", "list"), ("keys", "create", "--name", "new"), ("accounts", "audit")):
+        failed = modelmux(home, *command)
+        assert failed.code == 1
+        assert f"{database} has no keys, but it had some" in failed.stderr
+        assert f"put back its backup, or remove {database}.keyed to begin without keys" in failed.stderr
+    assert not database.exists()
