@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ from modelmux.accounts.periods import format_instant
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.sanitize import one_line
-from modelmux.config import Config, ConfigError
+from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.values import Seconds
+from modelmux.gateway.permitted_models import unmatched_patterns
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
@@ -35,6 +36,7 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OFF: Final = (
     "accounts.enabled is false: the gateway asks for none of these keys. Set accounts.enabled = true and restart it."
 )
+_UNMATCHED: Final = "models: nothing that this configuration serves is called {}"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
     except StoreFailed as error:
         exit_with_error([f"the accounts cannot be used: {error}"])
+
+
+def warn_unmatched(config: Config, patterns: Iterable[str]) -> None:
+    """Warn of models of a key by which it may use nothing, as far as this configuration serves anything."""
+    try:
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
+    except ConfigError:
+        return
+    unmatched = ", ".join(unmatched_patterns(routes, dict.fromkeys(patterns)))
+    if unmatched:
+        warn([f"{_UNMATCHED.format(unmatched)}; `modelmux models` lists what is served"])
 
 
 def json_option(command: F) -> F:

@@ -23,6 +23,7 @@ from modelmux.cli.accounts.directory import (
     print_table,
     tag_pairs,
     time_text,
+    warn_unmatched,
     with_directory,
 )
 from modelmux.cli.accounts.show_key import key_fields, key_json
@@ -69,6 +70,7 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
         text, secret = issuer.secret(id)
         base = Key(id=id, name=name, created=access.now, created_by=access.author.name)
         _, edit = await access.change(lambda d: save_key(d, _changed(d, base, options, access.now), secret))
+        warn_unmatched(access.config, edit.keys[0].models)
         return edit.keys[0], text
 
     key, text = with_directory(config_path, overrides, run)
@@ -165,6 +167,8 @@ def edit(
             return save_key(directory, record)
 
         _, edit = await access.change(decide)
+        if options["models"] is not None:
+            warn_unmatched(access.config, edit.keys[0].models)
         return edit.keys[0]
 
     record = with_directory(config_path, overrides, run)

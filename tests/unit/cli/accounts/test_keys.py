@@ -80,6 +80,18 @@ def test_an_edit_changes_what_it_names(home: Path) -> None:
     assert as_json(home, "keys", "show", "build") == {**after, "status": "active", "models": [], "name": "build"}
 
 
+def test_models_that_match_nothing_are_warned_of(home: Path) -> None:
+    aliases = ("--set", "aliases.best=claude-opus-4-8")
+    models = "best,claude-haiku-4-5-20251001,fast,gpt-*"
+    created = done(home, "keys", "create", "--name", "ci", "--models", models, *aliases)
+    assert "warning: models: nothing that this configuration serves is called fast, gpt-*; `modelmux" in created.stderr
+    edited = done(home, "keys", "edit", "ci", "--models", "claude-sonnet-5,best")
+    assert "is called best; `modelmux models` lists" in edited.stderr
+    assert "warning" not in done(home, "keys", "edit", "ci", "--name", "build").stderr
+    nothing = run("keys", "create", "--name", "x", "--models", "fast", "--set", "accounts.enabled=true", home=home)
+    assert "is called" not in nothing.stderr, "where nothing is configured, it is not known"
+
+
 def test_a_rotation_keeps_the_key(home: Path) -> None:
     first = done(home, "keys", "create", "--name", "ci").stdout.strip()
     before = as_json(home, "keys", "show", "ci")
