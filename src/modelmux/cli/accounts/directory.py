@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,9 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.open_directory import open_directory, read_peppers
+
+if sys.platform != "win32":
+    import pwd
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -111,8 +116,26 @@ def json_option(command: F) -> F:
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:
-    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None.
+
+    :raises click.BadParameter: nothing but separators, which would allow all.
+    """
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text and not parts:
+        raise click.BadParameter(f"{text!r} lists nothing; expected names with commas between them")
+    return parts
+
+
+def refuse_empty(options: Mapping[str, str | None]) -> None:
+    """For what is created: an empty value is a variable that is not set, and must not open what it should limit.
+
+    :raises click.BadParameter:
+    """
+    for name, value in options.items():
+        if value is not None and not value.strip():
+            raise click.BadParameter(f"--{name} is empty; give it a value, or leave the option out")
 
 
 def tag_pairs(text: str | None) -> tuple[tuple[str, str], ...] | None:
@@ -171,7 +194,11 @@ def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
 
 
 def _user() -> str:
-    try:
+    """Of this process, as the system knows it: variables such as ``LOGNAME`` may name anybody."""
+    if sys.platform == "win32":
         return getpass.getuser()
-    except (KeyError, OSError):  # no name and no variable
-        return "unknown"
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # such as in a container
+        return f"uid {uid}"

@@ -21,6 +21,7 @@ from modelmux.cli.accounts.directory import (
     listed,
     print_fields,
     print_table,
+    refuse_empty,
     tag_pairs,
     time_text,
     warn_unmatched,
@@ -63,6 +64,7 @@ def _rights_options(command: F) -> F:
 @json_option
 def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
     """Create a key. Its secret alone is printed on stdout."""
+    refuse_empty(options)
 
     async def run(access: Access) -> tuple[Key, str]:
         issuer = access.issuer()
