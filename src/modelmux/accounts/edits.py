@@ -134,7 +134,7 @@ def _checked(before: R | None, after: R, *, by_config: bool) -> R:
     checked = {}
     for field in after.__struct_fields__:
         value = getattr(after, field)
-        is_empty = value in (None, ()) or (value == "" and isinstance(after, Person) and field == "name")
+        is_empty = value in (None, ()) or (value == "" and field == "name" and isinstance(after, Person))
         if field in _CHECKS and not is_empty:
             checked[field] = _CHECKS[field](field, value)
     return replace(after, managed=by_config, **checked)
