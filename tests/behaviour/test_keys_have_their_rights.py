@@ -32,7 +32,7 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from properties.test_registry import ANTHROPIC, REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, ask, gateway
 
 AUTHENTICATED = [surface for surface in SURFACES if surface.authenticated]
@@ -128,9 +128,39 @@ async def test_only_the_models_of_a_key_are_listed_and_used(tmp_path: Path) -> N
     names = {entry["id"] for entry in listed["data"]}
     assert "fast" in names
     assert (await request(world.app, "GET", "/v1/models/fast", headers=headers)).status == 200
+    assert "deep" not in names
     response = await request(world.app, "POST", "/v1/chat/completions", ask(model="deep"), headers)
-    assert response.status == 200, "a fallback that the key may use answers"
+    assert response.status == 403, "a key that may only use the fallback may not ask for the route"
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="fast"), headers)
+    assert response.status == 200
     assert "haiku" in world.upstream.calls[0].target
+    await world.end()
+
+
+@pytest.mark.parametrize("models", [("best",), ("claude-opus-4-6@default",), ("claude-haiku-4-5-20251001", "best")])
+async def test_a_key_may_name_models_as_requests_do(models: tuple[str, ...], tmp_path: Path) -> None:
+    world = World(
+        tmp_path, message_reply(), vertex={"models": [{"name": "deep", "model": "claude-opus-4-6"}]},
+        aliases={"best": "deep"},
+    )  # fmt: skip
+    headers = {"authorization": f"Bearer {await world.new_key(models=models)}"}
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="best"), headers)
+    assert response.status == 200, response.body
+    await world.end()
+
+
+async def test_a_fallback_that_the_key_may_not_use_is_not_called(tmp_path: Path) -> None:
+    models = [
+        {"name": "fast", "model": "claude-haiku-4-5", "fallbacks": ["deep"]},
+        {"name": "deep", "model": "claude-opus-4-6"},
+    ]
+    overloaded = [error_reply(529, {}) for _ in range(10)]
+    world = World(tmp_path, *overloaded, vertex={"models": models})
+    headers = {"authorization": f"Bearer {await world.new_key(models=('fast',))}"}
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="fast"), headers)
+    assert response.status >= 429
+    assert world.upstream.calls
+    assert not [one.target for one in world.upstream.calls if "opus" in one.target]
     await world.end()
 
 

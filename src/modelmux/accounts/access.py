@@ -14,6 +14,7 @@ from typing import Final
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key, Secret
+from modelmux.catalog import normalise
 from modelmux.errors import NotPermitted, Unauthorized
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -56,16 +57,19 @@ def check_api(key: Key, api: str) -> None:
 
 
 def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -> set[str] | None:
-    """Which models of a route a key may use.
+    """Which models of a route a key may use. Models are compared as ``normalise`` writes their names.
 
-    :param patterns: of the key; empty for all.
-    :param models: ids of the models that may answer for the route.
-    :returns: None for all of them: the pattern is that of the route, whatever is behind it.
+    :param patterns: of the key, with the targets of aliases that they match; empty for all.
+    :param models: ids of the models of the route itself, without its fallbacks.
+    :returns: None for all of them: the pattern is that of the route.
     """
     patterns = tuple(patterns)
-    if not patterns or _matches(route, patterns):
+    if not patterns or matches(route, patterns):
         return None
-    return {model for model in models if _matches(model, patterns) or _matches(model.partition("@")[0], patterns)}
+    normal = tuple(map(normalise, patterns))
+    return {
+        model for model in models if any(matches(normalise(name), normal) for name in (model, model.partition("@")[0]))
+    }
 
 
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
@@ -85,8 +89,8 @@ def _parsed(networks: tuple[str, ...]) -> tuple[_Network, ...]:
     return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    """Only ``*`` is special: names have none of the other characters that ``fnmatch`` knows."""
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns is that of a name, in upper or lower case. Only ``*`` is special."""
     lower = name.lower()
     return any(fnmatchcase(lower, re.sub(r"([\[?])", r"[\1]", pattern.lower())) for pattern in patterns)
 
