@@ -52,11 +52,12 @@ class DatedRoutes:
 
     def find(self, name: str) -> Route:
         """:raises ModelNotFound:"""
-        return self.current.find(name)
+        self._update()
+        return self._routes.find(name)
 
     def warning(self, card: ModelCard) -> str | None:
         """A warning about this model for its clients today, as a sentence."""
-        day = self.day
+        self._update()
         if card.id not in self._warnings:
-            self._warnings[card.id] = lifecycle_warning(card, day)
+            self._warnings[card.id] = lifecycle_warning(card, self._day)
         return self._warnings[card.id]
