@@ -57,7 +57,8 @@ class DatedRoutes:
 
     def find(self, name: str) -> Route:
         """:raises ModelNotFound:"""
-        return self.current.find(name)
+        self._update()
+        return self._routes.find(name)
 
     def permitted(self, name: str, patterns: tuple[str, ...]) -> Route:
         """The route with what a key may use.
@@ -82,7 +83,7 @@ class DatedRoutes:
 
     def warning(self, card: ModelCard) -> str | None:
         """A warning about this model for its clients today, as a sentence."""
-        day = self.day
+        self._update()
         if card.id not in self._warnings:
-            self._warnings[card.id] = lifecycle_warning(card, day)
+            self._warnings[card.id] = lifecycle_warning(card, self._day)
         return self._warnings[card.id]
