@@ -10,13 +10,11 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
 from modelmux.config.streaming import build_stream_modes
-from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import CredentialsUnavailable, GatewayError
 from modelmux.gateway.concurrency import ConcurrencyLimiter, limits_of
 from modelmux.gateway.count_state import CountState
@@ -31,23 +29,22 @@ from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import route_warnings, unknown_models, unpriced_models
+from modelmux.routing.warnings import all_warnings
 from modelmux.runtime import Runtime
-from modelmux.server.account_keys import account_keys
-from modelmux.server.asgi import Application, Handler, Served, ServerOptions
+from modelmux.server.account_keys import account_keys, log_directory_problems
+from modelmux.server.asgi import Application, ServerOptions
 from modelmux.server.auth import ApiKeys
 from modelmux.server.body_memory import BodyMemory, body_memory
 from modelmux.server.cors import Cors
-from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness, page_routes
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.loop_lag import LoopLag
-from modelmux.server.models import ModelList
-from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.refused import RefusedRequests
 from modelmux.server.responses import Receive, Scope, Send
-from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
+from modelmux.server.served import served_surfaces
+from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
+from modelmux.store.directory.same_accounts import check_same_accounts
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
@@ -56,18 +53,13 @@ from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
 from modelmux.upstream.base import TokenSource, Upstream
+from modelmux.upstream.configured_pool import configured_pool
 from modelmux.upstream.downloads.configured import fetch_settings
 from modelmux.upstream.downloads.fetcher import Fetcher
 from modelmux.upstream.google_auth.configured import quota_project, token_source
 from modelmux.upstream.google_auth.tokens import EVENT_REFRESHED
-from modelmux.upstream.name_lookups import NameLookUps
-from modelmux.upstream.pool import HttpPool
-from modelmux.upstream.proxy import Proxies
 from modelmux.upstream.trust import configured_trust
 from modelmux.wire.redaction import redaction_of
-
-#: Names of upstreams and proxies that are looked up at the same time.
-DNS_THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -80,6 +72,7 @@ class Snapshot:
     routes: DatedRoutes
     tokens: TokenSource
     fetcher: Fetcher
+    redact: Callable[[str], str]
     running: int = 0
 
 
@@ -89,6 +82,8 @@ class Gateway:
     Nothing is opened before the first request needs it, so it works mounted in an application whose lifespan it
     never sees.
 
+    :param manages_keys: write the keys of the configuration into the directory, when the lifespan starts or the first
+        request comes, and at a reload.
     :param worker: the number of this process, from 1 to ``server.workers``.
     """
 
@@ -103,6 +98,7 @@ class Gateway:
         runtime: Runtime | None = None,
         state: LocalState | None = None,
         log_warnings: bool = True,
+        manages_keys: bool = True,
         worker: int = 1,
     ) -> None:
         self._logs_warnings = log_warnings
@@ -122,7 +118,9 @@ class Gateway:
         self.responses = open_responses(config, self._state, runtime)
         self.metering = Metering(config, self._environment, runtime, self._log)
         self.metrics.read_ledger = self.metering.counts
-        self._directory = open_feed(config, self._environment, runtime, self._on_directory)
+        on_problem = log_directory_problems(self._log)
+        self._directory = open_feed(config, self._environment, runtime, on_problem)
+        self._managed = ManagedAccounts(self._directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -140,22 +138,20 @@ class Gateway:
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         self._tls = self._trust.context()
-        try:
-            proxies = Proxies.from_environment(self._environment)
-            names_of = NameLookUps(DNS_THREADS, "modelmux-dns", clock=runtime.clock, jitter=runtime.jitter)
-            self._upstream = upstream or HttpPool(
-                proxies=proxies, ssl_context=self._tls, resolver=names_of, proxy_resolver=names_of
-            )
-        except ValueError as error:
-            raise ConfigError([str(error)], hint="Use http://host:port, or leave the variable unset.") from None
-        self._current = self._build(config, None)
+        self._upstream = upstream or configured_pool(self._environment, self._tls, runtime)
         self._draining: list[Snapshot] = []
+        self._reloading = asyncio.Lock()
+        built = self._build(config, None)
+        self._managed.check(config)
+        self._adopt(built)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        snapshot = self._current
         if scope["type"] != "http":
-            await snapshot.application(scope, receive, send)
+            await self._current.application(scope, receive, send)
             return
+        if self._managed.pending:
+            await self._managed.apply_late(self._current.config)
+        snapshot = self._current
         snapshot.running += 1
         try:
             await snapshot.application(scope, receive, send)
@@ -170,8 +166,20 @@ class Gateway:
         :returns: the settings whose change needs a restart.
         :raises ConfigError: settings that cannot be used; nothing has changed then.
         """
+        async with self._reloading:
+            return await self._reload(config)
+
+    async def _reload(self, config: Config) -> list[str]:
         before = self._current
-        self._current = self._build(config, before)
+        check_same_accounts(before.config, config, self._environment)
+        built = self._build(config, before)
+        try:
+            await self._managed.apply(config)
+        except BaseException:
+            self._draining.append(built)
+            await self._close_retired()
+            raise
+        self._adopt(built)
         self._draining.append(before)
         await self._close_retired()
         if self._current.tokens is not before.tokens:
@@ -197,37 +205,27 @@ class Gateway:
             raise ConfigError([f"fetch: {error}"]) from None
         redact = redaction_of(key.reveal() for key in config.server.api_keys)
         services = self._services(config, tokens, fetcher, redact)
-        application = Application(self._served(services, config.server.max_body_bytes), self._options(config, redact))
+        pages = page_routes(self.metrics, self.readiness)
+        served = served_surfaces(services, pages, self.readiness, config.server.max_body_bytes, self.body_memory)
+        application = Application(served, self._options(config, redact))
         origins = read_origins(config.server.cors_origins)
-        # Nothing below fails: what outlives configurations changes only for one that can be used.
-        self.refused.redact = redact
-        self._deployments.retain(services.routes.current.deployments)
-        several = services.routes.current.has_several_models
+        outermost = Cors(application, origins) if origins else application
+        return Snapshot(config, outermost, application.known_path, services.routes, tokens, fetcher, redact)
+
+    def _adopt(self, built: Snapshot) -> None:
+        """Serve by it. Nothing here fails: what outlives configurations changes only for one that can be used."""
+        self._current, config, routes = built, built.config, built.routes.current
+        self.refused.redact = built.redact
+        self._deployments.retain(routes.deployments)
+        several = routes.has_several_models
         self._limiter.resize(**limits_of(config.limits, self._workers, self._worker, several_models=several))
         self.body_memory.limit = body_memory(config, self._workers)
         if self._logs_warnings:
-            self._log_warnings(config, services.routes)
-        served = Cors(application, origins) if origins else application
-        return Snapshot(config, served, application.known_path, services.routes, tokens, fetcher)
+            self._log_warnings(config, built.routes)
 
-    def _served(self, services: Services, max_body_bytes: int) -> list[Served]:
-        """What answers the requests of each surface."""
-        pages = {page.path: page.endpoint for page in page_routes(self.metrics, self.readiness)}
-        responses = StoredResponses(services.responses)
-        models = ModelList(services.routes)
-
-        def handler(surface: Surface) -> Handler:
-            if surface.operation == "page":
-                return page_handler(pages[surface.path])
-            if surface.operation == "list_models":
-                return model_list_handler(surface, models)
-            if surface.operation == "websocket":
-                return websocket_handler(surface)
-            if surface.calls_upstream is None:
-                return stored_response_handler(surface, responses)
-            return Endpoint(surface, services, self.readiness, max_body_bytes, self.body_memory)
-
-        return [Served(surface, handler(surface)) for surface in SURFACES]
+    def apply_accounts(self) -> None:
+        """Write what the configuration manages now, where there is no event loop. :raises ConfigError:"""
+        self._managed.apply_now(self._current.config)
 
     def _options(self, config: Config, redact: Callable[[str], str]) -> ServerOptions:
         keys = ApiKeys(key.reveal() for key in config.server.api_keys)
@@ -266,9 +264,8 @@ class Gateway:
 
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
         """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
-        unknown = unknown_models(routes.current, config.build_catalog())
-        unpriced = unpriced_models(routes.current, config.build_prices(), routes.day) if config.accounts.enabled else []
-        for name, sentence in (*route_warnings(routes.current, routes.day), *unknown, *unpriced):
+        prices = config.build_prices() if config.accounts.enabled else None
+        for name, sentence in all_warnings(routes.current, routes.day, config.build_catalog(), prices):
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
@@ -324,8 +321,11 @@ class Gateway:
                 await snapshot.fetcher.aclose()
 
     async def startup(self) -> None:
-        """Watch the event loop, and fetch the first token in the background: no request should pay for it."""
+        """Watch event loop and keys, and fetch the first token in the background: no request should pay for it."""
+        await self._managed.apply_first(self._current.config)
         self.readiness.loop_lag.start()
+        if self._directory is not None:
+            self._directory.watch()
         if self._worker == 1:
             self.metering.start()
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
@@ -364,12 +364,6 @@ class Gateway:
     def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
         log = self._log.info if event == "closed" else self._log.warning
         log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=DEPLOYMENT_MESSAGES[event])
-
-    def _on_directory(self, problem: str | None) -> None:
-        if problem is None:
-            self._log.info(names.EVENT_ACCOUNTS, message="the keys can be read again")
-        else:
-            self._log.error(names.EVENT_ACCOUNTS, message=problem)
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:

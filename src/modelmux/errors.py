@@ -89,6 +89,8 @@ class GatewayError(Exception):
         self.should_retry = self.kind.should_retry
         #: The model name that the client asked for, if the request got that far.
         self.model: str | None = None
+        #: Id of the virtual key that the request was sent with, if it is one, also of a key that may not be used.
+        self.key: str | None = None
         #: Headers of the request that failed, for a dialect whose clients expect different errors.
         self.request_headers: Sequence[tuple[bytes, bytes]] = ()
 

@@ -6,6 +6,7 @@ Risk: a path, a dialect or an order of checks in which a key that may not be use
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, save_key, save_person, save_team
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.app import Gateway
+from modelmux.config import ConfigError
 from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.server.refused import Refusal
+from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
@@ -28,7 +32,7 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from properties.test_registry import ANTHROPIC, REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, ask, gateway
 
 AUTHENTICATED = [surface for surface in SURFACES if surface.authenticated]
@@ -124,9 +128,39 @@ async def test_only_the_models_of_a_key_are_listed_and_used(tmp_path: Path) -> N
     names = {entry["id"] for entry in listed["data"]}
     assert "fast" in names
     assert (await request(world.app, "GET", "/v1/models/fast", headers=headers)).status == 200
+    assert "deep" not in names
     response = await request(world.app, "POST", "/v1/chat/completions", ask(model="deep"), headers)
-    assert response.status == 200, "a fallback that the key may use answers"
+    assert response.status == 403, "a key that may only use the fallback may not ask for the route"
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="fast"), headers)
+    assert response.status == 200
     assert "haiku" in world.upstream.calls[0].target
+    await world.end()
+
+
+@pytest.mark.parametrize("models", [("best",), ("claude-opus-4-6@default",), ("claude-haiku-4-5-20251001", "best")])
+async def test_a_key_may_name_models_as_requests_do(models: tuple[str, ...], tmp_path: Path) -> None:
+    world = World(
+        tmp_path, message_reply(), vertex={"models": [{"name": "deep", "model": "claude-opus-4-6"}]},
+        aliases={"best": "deep"},
+    )  # fmt: skip
+    headers = {"authorization": f"Bearer {await world.new_key(models=models)}"}
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="best"), headers)
+    assert response.status == 200, response.body
+    await world.end()
+
+
+async def test_a_fallback_that_the_key_may_not_use_is_not_called(tmp_path: Path) -> None:
+    models = [
+        {"name": "fast", "model": "claude-haiku-4-5", "fallbacks": ["deep"]},
+        {"name": "deep", "model": "claude-opus-4-6"},
+    ]
+    overloaded = [error_reply(529, {}) for _ in range(10)]
+    world = World(tmp_path, *overloaded, vertex={"models": models})
+    headers = {"authorization": f"Bearer {await world.new_key(models=('fast',))}"}
+    response = await request(world.app, "POST", "/v1/chat/completions", ask(model="fast"), headers)
+    assert response.status >= 429
+    assert world.upstream.calls
+    assert not [one.target for one in world.upstream.calls if "opus" in one.target]
     await world.end()
 
 
@@ -163,6 +197,51 @@ async def test_a_new_key_works_at_once_and_a_revoked_one_soon_not_any_more(tmp_p
         while world.app._directory.current.keys["key_a"].status == "active":  # type: ignore[union-attr]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    await world.end()
+
+
+async def test_a_key_that_was_revoked_while_nothing_ran_is_refused_by_the_first_request(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    await world.end()
+
+
+async def test_changes_are_followed_from_the_start_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.app.startup()
+    await world.new_key()
+    async with asyncio.timeout(10):
+        while not world.app._directory.current.keys:  # type: ignore[union-attr]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await world.end()
+
+
+async def test_a_client_that_names_an_address_gains_no_network(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply(), accounts={"address_header": "X-Forwarded-For"})
+    headers = {"authorization": f"Bearer {await world.new_key(addresses=('10.0.0.0/8',))}"}
+    for forged, of_proxy, status in (("10.0.0.1", "192.0.2.1", 403), ("192.0.2.1", "10.0.0.1", 200)):
+        lines = {"x-forwarded-for": forged, "X-Forwarded-For": of_proxy}  # two lines of one header, in this order
+        response = await request(world.app, "POST", "/v1/chat/completions", ask(), headers | lines)
+        assert response.status == status
+    await world.end()
+
+
+async def test_lines_of_refused_requests_name_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    noted: list[Refusal] = []
+    monkeypatch.setattr(world.app.refused, "note", lambda refusal, _: noted.append(refusal))
+    headers = {"authorization": f"Bearer {await world.new_key(models=('nothing',))}"}
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 403
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401
+    assert [(refusal.code, refusal.key) for refusal in noted] == [
+        ("model_not_allowed", "key_a"), ("key_revoked", "key_a"), ("invalid_api_key", None),
+    ]  # fmt: skip
     await world.end()
 
 
@@ -208,3 +287,41 @@ async def test_a_host_that_only_a_page_would_name_is_served_once_there_are_keys(
     await world.app._directory.refresh()  # type: ignore[union-attr]
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 200
     await world.end()
+
+
+def lose(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+async def test_a_gateway_that_lost_its_database_serves_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.store.aclose()
+    lose(world.path)
+    with pytest.raises(ConfigError, match=r"accounts\.db has no keys, but it had some"):
+        World(tmp_path)
+    with contextlib.closing(AccountsFile(world.path).open(1.0)):
+        pass  # an empty one in its stead
+    with pytest.raises(ConfigError, match=r"accounts\.db has no keys, but it had some"):
+        World(tmp_path)
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401, "nor does one that runs"
+    assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
+    await world.app.aclose()
+
+
+async def test_a_gateway_that_lost_its_pepper_does_not_start(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.new_key()
+    await world.end()
+    pepper = tmp_path / "accounts.db.pepper"
+    kept = pepper.read_text()
+    pepper.unlink()
+    with pytest.raises(ConfigError, match=r"1 key has a secret of the pepper in .*, which is missing: 'laptop'"):
+        World(tmp_path)
+    assert not pepper.exists()
+    with pytest.raises(ConfigError, match="of a pepper that is not here any more: 'laptop'"):
+        World(tmp_path, accounts={"peppers": ["p" * 32]})
+    pepper.write_text(kept)
+    await World(tmp_path).end()

@@ -73,6 +73,7 @@ def test_s8_the_package_runs_no_code_at_installation() -> None:
         ".yaml",
         ".css",
         ".js",
+        ".sql",
         ".html",
         ".svg",
     }

@@ -51,6 +51,14 @@ class Terminal:
                 time.sleep(0.01)
         self._seen = at + len(text)
 
+    def wait_until_it_reads(self) -> None:
+        """Until the process sleeps: a signal between the prompt and the read of the line would not interrupt that."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        end = time.monotonic() + 100
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < end, "it never read a line"
+            time.sleep(0.01)
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -105,9 +113,11 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(terminal: Terminal, emulator: 
 
 def test_ctrl_c_twice_ends_it(terminal: Terminal) -> None:
     terminal.wait_for("> ")
+    terminal.wait_until_it_reads()
     terminal.process.send_signal(signal.SIGINT)
     terminal.wait_for("Ctrl-C again")
     terminal.wait_for("> ")
+    terminal.wait_until_it_reads()
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.process.wait(100) == 130
 

@@ -5,7 +5,9 @@ Risk: a worker does not see a new key, or serves one that was revoked; a secret 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -79,3 +81,30 @@ def test_every_worker_sees_each_change(gateway: Process, home: Path) -> None:
     rows = [json.loads(line) for line in modelmux(home, "usage", "export", "--format", "jsonl").splitlines()]
     assert len(rows) >= 3 * CONNECTIONS
     assert {row["key"] for row in rows} == {json.loads(modelmux(home, "keys", "list", "--all", "--json"))[0]["id"]}
+
+
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_keys_of_the_configuration_are_written_once_and_served_by_every_worker(
+    serve: Callable[..., Process], upstream: Process, home: Path, workers: int
+) -> None:
+    def keys(*names: str) -> str:
+        tables = (f'[[accounts.keys]]\nname = "{name}"\nsha256 = "{_digest(name)}"\n' for name in names)
+        return "\n[accounts]\nenabled = true\n" + "".join(tables)
+
+    server = f'workers = {workers}\nstate_dir = "{home}"'
+    gateway = serve(upstream.url, server=server, more=keys("first-key"))
+    assert (statuses(gateway, "first-key"), statuses(gateway, "second-key")) == ({200}, {401})
+    file = gateway._log.with_name("config.toml")
+    file.write_text(file.read_text().replace(keys("first-key"), keys("second-key")))
+    gateway.signal(signal.SIGHUP)
+    ended = time.monotonic()
+    while "reloaded" not in gateway.output():
+        assert time.monotonic() - ended < 60
+        time.sleep(0.02)
+    assert (statuses(gateway, "first-key"), statuses(gateway, "second-key")) == ({401}, {200})
+    changed = json.loads(modelmux(home, "accounts", "audit", "--json"))
+    assert [(row["action"], row["origin"]) for row in changed] == [("accounts.apply", "config")] * 2
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

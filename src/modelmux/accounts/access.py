@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.name_pattern import matches, matches_model
+from modelmux.accounts.name_pattern import matches_any, matches_model
 from modelmux.accounts.records import Key, Secret
 from modelmux.errors import NotPermitted, Unauthorized
 
@@ -55,14 +55,14 @@ def check_api(key: Key, api: str) -> None:
 
 
 def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -> set[str] | None:
-    """Which models of a route a key may use.
+    """Which models of a route a key may use. Models are compared as ``normalise`` writes their names.
 
-    :param patterns: of the key; empty for all.
-    :param models: ids of the models that may answer for the route.
-    :returns: None for all of them: the pattern is that of the route, whatever is behind it.
+    :param patterns: of the key, with the targets of aliases that they match; empty for all.
+    :param models: ids of the models of the route itself, without its fallbacks.
+    :returns: None for all of them: the pattern is that of the route.
     """
     patterns = tuple(patterns)
-    if not patterns or any(matches(route, pattern) for pattern in patterns):
+    if not patterns or matches_any(route, patterns):
         return None
     return {model for model in models if any(matches_model(model, pattern) for pattern in patterns)}
 

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round, rounds_of
-from modelmux.accounts.price_id import price_id
+from modelmux.accounts.priced_calls import PricedCall, cost_of_calls
 from modelmux.catalog.prices import PriceList
 from modelmux.wire.anthropic import Usage
 
@@ -65,14 +65,9 @@ def charge(call: Call, prices: PriceList) -> Charge:
         return Charge(estimated=estimated)
     several = tuple(rounds) if len(rounds) > 1 else ()
     fast = call.usage is not None and call.usage.speed == "fast"
-    cost, used = Cost(), None
-    for one in rounds:
-        price = prices.price(one.model or call.model, call.day)
-        rates = price.rates_for(call.location, one.counts.prompt, fast=fast) if price is not None else None
-        if price is None or rates is None:
-            return Charge(counts=counts, cost=None, estimated=estimated, rounds=several)
-        cost, used = cost + cost_of(one.counts, rates), price_id(price, call.location, fast=fast)
-    return Charge(counts=counts, cost=cost, price=used, estimated=estimated, rounds=several)
+    calls = (PricedCall(one.counts, one.model or call.model, call.location, fast) for one in rounds)
+    cost, price = cost_of_calls(calls, call.day, prices) or (None, None)
+    return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=several)
 
 
 def _rounds(call: Call) -> tuple[list[Round], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -11,15 +11,20 @@ from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret
 
 K = TypeVar("K")
 V = TypeVar("V")
+#: Number and time of a change, in microseconds in UTC.
+Stamp = tuple[int, int]
+NO_STAMP: Final[Stamp] = (0, 0)
 
 
 class Changes(Struct, frozen=True, kw_only=True):
     """Records that are new or differ from those of before.
 
     :param version: of the directory that has them.
+    :param stamp: see ``Directory``.
     """
 
     version: int
+    stamp: Stamp = NO_STAMP
     teams: Sequence[Team] = ()
     people: Sequence[Person] = ()
     memberships: Sequence[Membership] = ()
@@ -31,12 +36,14 @@ class Directory:
     """Immutable: ``updated`` makes another one, and requests keep the one that they began with.
 
     :ivar version: rises with every change.
+    :ivar stamp: of the last change. It tells one from another with the same version, after a backup was put back.
     """
 
-    __slots__ = ("_members", "_secrets", "keys", "people", "teams", "version")
+    __slots__ = ("_members", "_secrets", "keys", "people", "stamp", "teams", "version")
 
     def __init__(self) -> None:
         self.version = 0
+        self.stamp: Stamp = NO_STAMP
         self.keys: Mapping[str, Key] = {}
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
@@ -46,7 +53,7 @@ class Directory:
     def updated(self, changes: Changes) -> Directory:
         """The directory with changes; this one stays as it is."""
         after = Directory()
-        after.version = changes.version
+        after.version, after.stamp = changes.version, changes.stamp
         after.keys = _merged(self.keys, ((key.id, key) for key in changes.keys))
         after.teams = _merged(self.teams, ((team.id, team) for team in changes.teams))
         after.people = _merged(self.people, ((person.id, person) for person in changes.people))

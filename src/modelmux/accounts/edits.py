@@ -21,8 +21,7 @@ R = TypeVar("R", Team, Person, Key)
 #: Field -> the check that its values pass.
 _CHECKS: Final[Mapping[str, Any]] = {
     "name": fields.name, "email": fields.email, "zone": fields.zone, "contact": fields.name, "models": fields.models,
-    "apis": fields.apis,
-    "addresses": fields.addresses, "tags": fields.tags,
+    "apis": fields.apis, "addresses": fields.addresses, "tags": fields.tags, "expires": fields.instant,
 }  # fmt: skip
 _MANAGED: Final = "change it in the configuration file, which it comes from"
 #: Microseconds.
@@ -79,7 +78,7 @@ def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by
         raise FieldError("team", f"there is no team {key.team!r}", "create it first")
     if key.person is not None and key.person not in directory.people:
         raise FieldError("person", f"there is no person {key.person!r}", "create it first")
-    if key.expires is not None and key.expires <= key.created:
+    if not by_config and key.expires is not None and key.expires <= key.created:  # a file outlives what it names
         raise FieldError("expires", "it is in the past", "expected a time to come, such as 90d")
     secrets = () if secret is None else (secret,)
     return Edit(action=_action("key", directory.keys, key), subject=key.id, keys=(key,), secrets=secrets)
@@ -95,10 +94,10 @@ def rotate_key(directory: Directory, key: str, secret: Secret, grace: int) -> Ed
     """Give a key another secret; those of before stay valid for a while.
 
     :param grace: microseconds; 0 ends them now.
-    :raises FieldError: the key is revoked or managed.
+    :raises FieldError: the key is revoked or managed, or the grace ends too late to be written.
     """
     record = _usable(directory, key)
-    until = secret.created + grace
+    until = fields.instant("grace", secret.created + grace)
     ending = [
         replace(old, valid_until=until)
         for old in directory.secrets_of(key)
@@ -135,7 +134,8 @@ def _checked(before: R | None, after: R, *, by_config: bool) -> R:
     checked = {}
     for field in after.__struct_fields__:
         value = getattr(after, field)
-        if field in _CHECKS and value not in (None, ()) and not (field == "name" and isinstance(after, Person)):
+        is_empty = value in (None, ()) or (value == "" and field == "name" and isinstance(after, Person))
+        if field in _CHECKS and not is_empty:
             checked[field] = _CHECKS[field](field, value)
     return replace(after, managed=by_config, **checked)
 

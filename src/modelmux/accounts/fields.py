@@ -14,7 +14,8 @@ from modelmux.accounts.records import Api
 MAX_NAME: Final = 128
 MAX_MODELS: Final = 100
 MAX_ADDRESSES: Final = 100
-_PRINTABLE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
+#: Microseconds in UTC of 9999-12-31, the last day that can be written.
+MAX_INSTANT: Final = 253_402_214_400_000_000
 _MODEL: Final = re.compile(r"[A-Za-z0-9._:/@*-]{1,128}")
 _EMAIL: Final = re.compile(r"[^\s@,;<>\"]{1,64}@[^\s@,;<>\"]{1,255}")
 
@@ -34,9 +35,12 @@ class FieldError(ValueError):
 
 
 def name(field: str, value: str) -> str:
-    """A name without spaces around it. :raises FieldError:"""
+    """A name without spaces around it. What cannot be seen is refused, such as marks that change the direction of text.
+
+    :raises FieldError:
+    """
     value = value.strip()
-    if not value or len(value) > MAX_NAME or _PRINTABLE.fullmatch(value) is None:
+    if not value or len(value) > MAX_NAME or not value.isprintable():
         raise FieldError(field, f"{value[:MAX_NAME]!r} is not a name", f"expected 1 to {MAX_NAME} printable characters")
     return value
 
@@ -44,10 +48,17 @@ def name(field: str, value: str) -> str:
 def email(field: str, value: str) -> str:
     """In lower case, without spaces around it. :raises FieldError:"""
     value = value.strip().lower()
-    if _EMAIL.fullmatch(value) is None or _PRINTABLE.fullmatch(value) is None:
+    if _EMAIL.fullmatch(value) is None or not value.isprintable():
         raise FieldError(
             field, f"{value[:MAX_NAME]!r} is not an e-mail address", "expected one such as ann@example.com"
         )
+    return value
+
+
+def instant(field: str, value: int) -> int:
+    """Microseconds in UTC that can be written as a date. :raises FieldError:"""
+    if not 0 <= value <= MAX_INSTANT:
+        raise FieldError(field, "it is not between 1970 and 9999-12-31", "expected a time such as 90d, or never")
     return value
 
 

@@ -1,7 +1,7 @@
 """Teams, people and keys as the configuration names them -> what to write so that the directory has them.
 
-They are found by name, or by e-mail address. One that was made by hand is taken over. A key that the configuration
-does not name any more is disabled until it is back; a team or person is free to be edited.
+They are found by name, or by e-mail address. One that was made by hand is taken over. One that the configuration does
+not name any more is free to be edited; a key is disabled, too, until it is back.
 """
 
 from __future__ import annotations
@@ -114,14 +114,12 @@ class _Work:
 
     def let_go(self) -> None:
         """Disable or free what was managed and is not named any more."""
-        for key in self._before.keys.values():
-            if key.managed and key.id not in self._named and key.status == "active":
-                changed = replace(key, status="disabled")
-                self._add(Edit(action="key.edit", subject=key.id, keys=(changed,)))
-        teams = [replace(one, managed=False) for one in self._before.teams.values() if self._is_left(one)]
-        people = [replace(one, managed=False) for one in self._before.people.values() if self._is_left(one)]
-        if teams or people:
-            self._add(Edit(action="", subject="", teams=teams, people=people))
+        before = self._before
+        keys = [replace(one, managed=False, status="disabled") for one in before.keys.values() if self._is_left(one)]
+        teams = [replace(one, managed=False) for one in before.teams.values() if self._is_left(one)]
+        people = [replace(one, managed=False) for one in before.people.values() if self._is_left(one)]
+        if keys or teams or people:
+            self._add(Edit(action="", subject="", keys=keys, teams=teams, people=people))
 
     def edit(self) -> Edit:
         """All changes together, each record once."""
@@ -142,7 +140,7 @@ class _Work:
         self._named.add(id)
         return id
 
-    def _is_left(self, record: Team | Person) -> bool:
+    def _is_left(self, record: Team | Person | Key) -> bool:
         return record.managed and record.id not in self._named
 
     def _add(self, edit: Edit | None) -> None:

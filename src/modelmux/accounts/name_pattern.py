@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+
+from modelmux.catalog import normalise
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -11,5 +14,12 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def matches_model(model: str, pattern: str) -> bool:
-    """The same for a Vertex id, whose version after ``@`` may be left out."""
-    return matches(model, pattern) or matches(model.partition("@")[0], pattern)
+    """The same for a Vertex id, whose version after ``@`` may be left out. Both are compared as ``normalise`` writes
+    names of models."""
+    normal = normalise(pattern)
+    return matches(normalise(model), normal) or matches(normalise(model.partition("@")[0]), normal)
+
+
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name fits one of the patterns."""
+    return any(matches(name, pattern) for pattern in patterns)

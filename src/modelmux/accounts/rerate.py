@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry
-from modelmux.accounts.price_id import is_fast, price_id
+from modelmux.accounts.price_id import is_fast
+from modelmux.accounts.priced_calls import PricedCall, cost_of_calls
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.catalog.prices import PriceList
 
@@ -52,7 +52,7 @@ def rerate(
     for one in corrections:
         counts += one.counts
     calls = _calls(entry, counts)
-    charged = None if calls is None else _charge(calls, _day(entry), prices)
+    charged = None if calls is None else cost_of_calls(calls, _day(entry), prices)
     if charged is None:
         return None
     cost, price = charged
@@ -98,19 +98,10 @@ def has_models(entry: Entry) -> bool:
     return _calls(entry, entry.counts) is not None
 
 
-class _Call(Struct, frozen=True):
-    """Tokens with one price. Each call has a prompt of its own."""
-
-    counts: TokenCounts
-    model: str
-    location: str
-    fast: bool
-
-
-def _calls(entry: Entry, counts: TokenCounts) -> list[_Call] | None:
+def _calls(entry: Entry, counts: TokenCounts) -> list[PricedCall] | None:
     """The calls of a request. If their tokens are not those that it has with its corrections, one with all of these;
     None if it is not known of which model they are."""
-    calls: list[_Call] = []
+    calls: list[PricedCall] = []
     for one in entry.attempts:
         is_last = one.deployment == entry.deployment
         model, location = (one.model, one.location) if one.model or not is_last else (entry.model, entry.location)
@@ -118,14 +109,18 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[_Call] | None:
         for its in _rounds(one):
             if model is None:
                 return None
-            calls.append(_Call(its.counts, its.model or model, location or "", fast))
+            calls.append(PricedCall(its.counts, its.model or model, location or "", fast))
     total = _NOTHING
     for call in calls:
         total += call.counts
     if calls and total == counts:
         return calls
     if not calls:
-        return None if entry.model is None else [_Call(counts, entry.model, entry.location or "", is_fast(entry.price))]
+        return (
+            None
+            if entry.model is None
+            else [PricedCall(counts, entry.model, entry.location or "", is_fast(entry.price))]
+        )
     merged = {replace(call, counts=counts) for call in calls}
     return [*merged] if len(merged) == 1 else None
 
@@ -135,19 +130,6 @@ def _rounds(attempt: AttemptEntry) -> Sequence[Round]:
     if attempt.rounds:
         return attempt.rounds
     return [] if attempt.counts in (None, _NOTHING) else [Round(attempt.counts)]
-
-
-def _charge(calls: Sequence[_Call], day: date, prices: PriceList) -> tuple[Cost, str] | None:
-    """The cost of all calls, and the id of the last price; None if one of them has no price."""
-    cost, id = Cost(), ""
-    for call in calls:
-        price = prices.price(call.model, day)
-        rates = None if price is None else price.rates_for(call.location, call.counts.prompt, fast=call.fast)
-        if price is None or rates is None:
-            return None
-        cost += cost_of(call.counts, rates)
-        id = price_id(price, call.location, fast=call.fast)
-    return cost, id
 
 
 def _day(entry: Entry) -> date:

@@ -80,6 +80,7 @@ def serve(
         exit_with_config_error(error)
     count = config.server.workers
     sockets, drain = _listen(config, passed)
+    _apply_accounts(app)  # only now: a gateway that cannot start changes nothing
     _log_start(log, loaded, config, app)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
@@ -97,6 +98,14 @@ def serve(
     finally:
         if status is not None:
             status.close()
+
+
+def _apply_accounts(app: Gateway) -> None:
+    """Once, for all workers."""
+    try:
+        app.apply_accounts()
+    except ConfigError as error:
+        exit_with_config_error(error)
 
 
 def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.socket], DrainSettings]:

@@ -12,8 +12,7 @@ def restart_needed(before: Config, after: Config) -> list[str]:
     fixed = [
         "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
         "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
-        "responses.ttl", "accounts.enabled", "accounts.store", "accounts.tags", "accounts.retention",
-        "responses.max_bytes", "logs", "tls",
+        "responses.ttl", "responses.max_bytes", "accounts.tags", "accounts.retention", "logs", "tls",
     ]  # fmt: skip
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

@@ -231,7 +231,6 @@ class Attempts:
         resend = self._services.retry_policy.max_attempts > 1  # retries are off: nothing may be paid for twice
         http_call = replace(http_call, resend=resend, on_sent=call.record.mark_sent)
         reply = await self._services.upstream.send(http_call)
-        call.record.mark_sent()
         call.record.reply_headers = reply.headers
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:

@@ -11,10 +11,14 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from modelmux.catalog import ModelCard, lifecycle_warning
+from modelmux.errors import NotPermitted
+from modelmux.gateway.permitted_models import permitted_route
 from modelmux.routing.model import Route
 from modelmux.routing.routes import Routes
 
 _DAY: Final = 86_400
+#: Names as clients spell them, with the patterns of a key, whose routes are kept.
+_MAX_PERMITTED: Final = 1024
 
 
 class DatedRoutes:
@@ -32,6 +36,7 @@ class DatedRoutes:
         self._day = datetime.fromtimestamp(day_number * _DAY, UTC).date()
         self._routes = routes.for_day(self._day)
         self._warnings: dict[str, str | None] = {}
+        self._permitted: dict[tuple[str, tuple[str, ...]], Route] = {}
 
     def _update(self) -> None:
         day_number = int(self._now() // _DAY)
@@ -52,11 +57,33 @@ class DatedRoutes:
 
     def find(self, name: str) -> Route:
         """:raises ModelNotFound:"""
-        return self.current.find(name)
+        self._update()
+        return self._routes.find(name)
+
+    def permitted(self, name: str, patterns: tuple[str, ...]) -> Route:
+        """The route with what a key may use.
+
+        :param patterns: those of the key; empty for all.
+        :raises ModelNotFound: :raises NotPermitted: nothing of the route itself.
+        """
+        routes = self.current
+        route = routes.find(name)
+        if not patterns:
+            return route
+        permitted = self._permitted.get((name, patterns)) or permitted_route(routes, name, patterns)
+        if permitted is None:
+            raise NotPermitted(
+                f"This API key may not use the model {route.name!r}.",
+                param="model",
+                hint=f"It may use {', '.join(patterns)}.",
+            )
+        if len(self._permitted) < _MAX_PERMITTED:
+            self._permitted[name, patterns] = permitted
+        return permitted
 
     def warning(self, card: ModelCard) -> str | None:
         """A warning about this model for its clients today, as a sentence."""
-        day = self.day
+        self._update()
         if card.id not in self._warnings:
-            self._warnings[card.id] = lifecycle_warning(card, day)
+            self._warnings[card.id] = lifecycle_warning(card, self._day)
         return self._warnings[card.id]

@@ -30,7 +30,6 @@ from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
 from modelmux.gateway.named_model import named_model
-from modelmux.gateway.permitted_models import permitted_route
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Services
@@ -96,10 +95,7 @@ class Exchange:
         """
         services = self.services
         self.decoded = decoded
-        route = services.routes.find(decoded.model)
-        if self.inbound.caller.models:
-            route = permitted_route(route, self.inbound.caller)
-        self.route = route
+        self.route = route = services.routes.permitted(decoded.model, self.inbound.caller.models)
         if decoded.stream and self.native is None:  # a native client gets the stream that it knows
             self.stream_mode = services.streams.modes.find(self.inbound.headers)
         return route

@@ -39,9 +39,10 @@ def reply_headers(
     headers.append((b"x-modelmux-attempts", str(len(attempts)).encode()))
     if notices:
         headers.append((b"x-modelmux-notices", header_value(notices).encode()))
-    if warning:
+    if warning:  # every model that is not active has one
         headers.append((b"x-modelmux-warning", _ascii(" ".join(warning.split()))))
-    return headers + _lifecycle_headers(card, today)
+        headers += _lifecycle_headers(card, today)
+    return headers
 
 
 def _lifecycle_headers(card: ModelCard, today: date) -> Headers:

@@ -193,7 +193,7 @@ class Admission:
         state = self._models[model]
         state.running -= 1
         self.running -= 1
-        if seconds is not None:
+        if seconds is not None and self._limit != math.inf:  # without a limit, no request waits
             state.durations.add(seconds)
             self._durations.add(seconds)
 

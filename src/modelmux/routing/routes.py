@@ -11,7 +11,7 @@ import copy
 import difflib
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Final, Self
 
@@ -61,8 +61,11 @@ class _Names:
             several = route.has_several_models
             self._by_model[route.card.id] = extend(route.of_model(route.card.id)) if several else extended
         table = by_name(aliases)
-        targets = {name: self._target(follow(alias, table, day)) for name, alias in table.items()}
+        ends = {name: follow(alias, table, day) for name, alias in table.items()}
+        targets = {name: self._target(end) for name, end in ends.items()}
         self._by_alias = {name: route for name, route in targets.items() if route is not None}
+        #: Name of an alias in lower case -> the name of a route or model that it stands for.
+        self.alias_targets = {name: end for name, end in ends.items() if name not in self._by_name}
 
     def _target(self, name: str) -> Route | None:
         return self._by_name.get(name.lower()) or self._from_catalog(name)
@@ -146,6 +149,7 @@ class Routes:
         self._names = _Names(*parts, self._with_fallbacks) if fallbacks else own
         default = self._default_route
         self._default = self._names.find(default.name) if default is not None else None
+        self._own_default = own.find(default.name) if default is not None else None
         self._cache: dict[str, Route] = {}  # by name as clients spell it
 
     def _with_fallbacks(self, route: Route) -> Route:
@@ -154,6 +158,15 @@ class Routes:
     def fallbacks(self, route: Route) -> list[tuple[str, Route | None]]:
         """The names of a route's fallbacks, each with the route it refers to; None if it refers to none."""
         return [(name, self._without_fallbacks.find(name)) for name in route.fallbacks]
+
+    def find_own(self, name: str) -> Route | None:
+        """As ``find``, with the route's own deployments only; None if no route serves the name."""
+        return self._without_fallbacks.requested(name) or self._own_default
+
+    @property
+    def alias_targets(self) -> Mapping[str, str]:
+        """Name of an alias in lower case -> the name of the route or model that it stands for on this day."""
+        return self._names.alias_targets
 
     @property
     def routes(self) -> tuple[Route, ...]:

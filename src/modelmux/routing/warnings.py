@@ -11,6 +11,15 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.routing.routes import Routes
 
 
+def all_warnings(routes: Routes, today: date, catalog: Catalog, prices: PriceList | None) -> list[tuple[str, str]]:
+    """Pairs of a model name and a message: what an operator should know of the routes.
+
+    :param prices: None where nothing is charged.
+    """
+    unpriced = [] if prices is None else unpriced_models(routes, prices, today)
+    return [*route_warnings(routes, today), *unknown_models(routes, catalog), *unpriced]
+
+
 def route_warnings(routes: Routes, today: date) -> list[tuple[str, str]]:
     """Pairs of a model name and a message, without duplicates; for the log at start and for ``doctor``.
 

@@ -33,9 +33,9 @@ from modelmux.server.auth import (
 )
 from modelmux.server.responses import Scope
 from modelmux.store.directory.feed import Feed
-from modelmux.store.directory.managed import apply_configuration
-from modelmux.store.directory.open_directory import read_peppers
-from modelmux.wire.http import find_raw_header
+from modelmux.store.directory.open_directory import check_peppers, read_peppers
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
 
 #: Accepted headers that are remembered.
 MAX_ACCEPTED: Final = 100_000
@@ -51,8 +51,13 @@ class DirectoryFeed(Protocol):
     @property
     def current(self) -> Directory: ...
 
-    def watch(self) -> None:
-        """Begin to follow changes, if nothing does so yet. It needs a running event loop."""
+    @property
+    def is_stale(self) -> bool:
+        """Whether a change may have been missed for longer than is promised."""
+        ...
+
+    async def freshen(self) -> None:
+        """Have the directory of now, if it can be had soon, and follow changes from here on."""
         ...
 
     async def refresh(self) -> None:
@@ -126,7 +131,6 @@ class AccountKeys:
         :raises Unauthorized: no key, or none that may be used. :raises NotPermitted: not from here, or not this API.
         :raises UnknownSecret: see ``look_again``.
         """
-        self._feed.watch()
         if self._feed.current is not self._directory:
             self._directory = self._feed.current
             self._accepted.clear()
@@ -151,12 +155,24 @@ class AccountKeys:
         return self._static_caller(offered, refusal)
 
     def address_of(self, scope: Scope) -> str | None:
-        """Of the client: what the proxy in front says, if there is one."""
+        """Of the client: what the proxy in front says, if there is one.
+
+        A proxy puts its entry behind those that a client sent: at the end of the line, or in a line of its own.
+        """
         if self._address_header is not None:
-            value = find_raw_header(scope["headers"], self._address_header) or b""
-            return value.rpartition(b",")[2].strip().decode("latin-1") or None
+            lines = [value for name, value in scope["headers"] if name == self._address_header]
+            return lines[-1].rpartition(b",")[2].strip().decode("latin-1") or None if lines else None
         client = scope.get("client")
         return client[0] if client else None
+
+    @property
+    def are_stale(self) -> bool:
+        """Whether ``freshen`` is to be awaited before a request is decided on."""
+        return self._feed.is_stale
+
+    async def freshen(self) -> None:
+        """After a time in which nothing was followed: see ``DirectoryFeed.freshen``."""
+        await self._feed.freshen()
 
     async def look_again(self, unknown: UnknownSecret) -> None:
         """Read the directory before authenticating once more; a secret that stays unknown is remembered as such.
@@ -177,7 +193,11 @@ class AccountKeys:
         if secret is None:
             return None
         now = int(self._now() * 1_000_000)
-        key = check_key(self._directory, secret, now, address)
+        try:
+            key = check_key(self._directory, secret, now, address)
+        except GatewayError as error:
+            error.key = secret.key
+            raise
         accepted = _Accepted(
             caller_of(self._directory, key), key, secret,
             min(_NEVER if end is None else end for end in (key.expires, secret.valid_until)),
@@ -228,24 +248,37 @@ def account_keys(
     runtime: Runtime,
     listens_on: str,
 ) -> AccountKeys | None:
-    """The keys of a configuration, those that it manages included; None without accounts.
+    """The keys of a configuration; None without accounts.
 
-    :raises ConfigError: there is no pepper, or an entry cannot be used.
+    :raises ConfigError: there is no pepper, or not that of all keys.
     """
     if feed is None:
         return None
-    peppers = read_peppers(config, environment)
-    apply_configuration(config, feed, peppers, runtime.now, environment)
+    peppers = read_peppers(config, environment, lambda: feed.current, runtime.now)
+    check_peppers(config, peppers, feed.current, runtime.now, environment)
     is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
     return AccountKeys(
         static,
         feed,
         peppers,
-        required=config.accounts.require_key or is_exposed,
+        # Those of the configuration are required even before they are in the directory.
+        required=config.accounts.require_key or is_exposed or bool(config.accounts.keys),
         now=runtime.now,
         clock=runtime.clock,
         address_header=config.accounts.address_header,
     )
+
+
+def log_directory_problems(log: Log) -> Callable[[str | None], None]:
+    """What a feed calls when its store begins to fail, and with None when it works again."""
+
+    def on_problem(problem: str | None) -> None:
+        if problem is None:
+            log.info(names.EVENT_ACCOUNTS, message="the keys can be read again")
+        else:
+            log.error(names.EVENT_ACCOUNTS, message=problem)
+
+    return on_problem
 
 
 def caller_of(directory: Directory, key: Key) -> Caller:

@@ -106,7 +106,10 @@ class Application:
         request_id, path = self._request_id(scope), _path(scope)
         surface: Surface | None = None
         params: Mapping[str, str] = _NO_PARAMS
+        caller = _ANONYMOUS
         try:
+            if self._account_keys is not None and self._account_keys.are_stale and path not in self._open_paths:
+                await self._account_keys.freshen()
             served = self._exact.get((scope["method"], path))
             if self._host_and_origin is not None and not self._account_keys:
                 surface = served.surface if served is not None else None
@@ -124,6 +127,8 @@ class Application:
                 return
             response = _dialect_of(surface, scope, path).error(error, request_id)
             if self._options.refused is not None and is_refusal(error):
+                if caller.is_account:
+                    error.key = caller.owner
                 self._log_refused(error, response.status, scope, path, params, request_id)
             await self._fail(send, error, response, request_id)
             error.__traceback__ = None  # break the reference cycle with its frames

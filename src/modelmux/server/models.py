@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from modelmux.catalog import deprecation_day, lifecycle, retirement_day
 from modelmux.dialects.base import Caller, ListedModel, ListingDialect
 from modelmux.gateway.dated_routes import DatedRoutes
-from modelmux.gateway.permitted_models import may_use, permitted_route
+from modelmux.gateway.permitted_models import may_use
 from modelmux.routing.model import Route
 
 #: Shown as creation of a model whose release day the catalog does not know. It is the same at every start and in every
@@ -34,15 +34,13 @@ class ModelList:
         :raises ModelNotFound: no such entry. :raises NotPermitted: not for this caller.
         :raises InvalidRequest: a query that cannot be used.
         """
-        routes = self._routes.current
+        routes, patterns = self._routes.current, caller.models
         name = path_params.get("name")
         if name is None:
             visible = routes.visible_names.items()
-            models = [self._listed(public, route) for public, route in visible if may_use(route, caller)]
+            models = [self._listed(public, route) for public, route in visible if may_use(routes, public, patterns)]
             return dialect.models(models, dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
-        route = routes.find(name)
-        if caller.models:
-            route = permitted_route(route, caller)
+        route = self._routes.permitted(name, patterns)
         public = next((known for known in routes.all_names if known.lower() == name.lower()), name)
         return dialect.model(self._listed(public, route))
 

@@ -28,6 +28,7 @@ class Refusal(NamedTuple):
     :param code: of the error, or the name of its kind.
     :param method, path: None if they could not be read.
     :param client: the address and port of its connection.
+    :param key: id of its virtual key, also of one that may not be used.
     :param model: that it asked for, as far as the request was read.
     """
 
@@ -39,6 +40,7 @@ class Refusal(NamedTuple):
     user_agent: bytes
     model: str | None
     request_id: str | None
+    key: str | None = None
 
     @classmethod
     def of(
@@ -56,7 +58,8 @@ class Refusal(NamedTuple):
         """
         user_agent = find_raw_header(scope["headers"], b"user-agent") or b""
         method, path, client = scope.get("method"), scope.get("path"), scope.get("client")
-        return cls(status, error.code or error.kind.name, method, path, client, user_agent, model, request_id)
+        code = error.code or error.kind.name
+        return cls(status, code, method, path, client, user_agent, model, request_id, error.key)
 
 
 class RefusedRequests:
@@ -98,6 +101,7 @@ class RefusedRequests:
             client=_address(refusal.client),
             user_agent=first_word(refusal.user_agent, self.redact),
             requested_model=loggable_word(refusal.model, self.redact),
+            key=refusal.key or ABSENT,
         )
 
     def _flush_in(self, seconds: float) -> None:

@@ -17,12 +17,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from modelmux.store import migrate
-from modelmux.store.base import StoreFailed
+from modelmux.store.base import StoreFailed, StoreOutdated
 from modelmux.store.file_kinds import ACCOUNTS
 from modelmux.store.file_lock import LockTimeout, lock_file
 from modelmux.store.files import create_once, dangling, tighten
@@ -61,6 +62,7 @@ class AccountsFile:
     """A ``SqliteFile``.
 
     :param busy_timeout: seconds that a write waits for those of other processes.
+    :ivar was_opened: whether there was a file; then another one in its stead is not created.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class AccountsFile:
         self._wal_path = self.path.with_name(self.path.name + "-wal")
         self._busy_timeout = busy_timeout
         self._migrations = sqlite_migrations() if migrations is None else migrations
-        self._was_opened = False
+        self.was_opened = False
 
     def open(self, timeout: float) -> sqlite3.Connection:
         """A connection in autocommit mode. The file is created if there is none, unless this object had it open.
@@ -99,19 +101,22 @@ class AccountsFile:
         except BaseException:
             self.close(connection)
             raise
-        self._was_opened = True
+        self.was_opened = True
         return connection
 
-    def open_to_read(self, timeout: float) -> sqlite3.Connection:
+    def open_to_read(self, timeout: float, *, leaves_nothing: bool = False) -> sqlite3.Connection:
         """A connection that changes nothing: no mode, no lock file, no checkpoint. As ``open`` if the file is to be
         created or migrated first.
 
+        :param leaves_nothing: nothing is created beside a file that no process has open. Only for a moment: if one
+            opens it meanwhile, reading may fail.
         :raises StoreFailed: see ``open``.
         """
         if not self.path.exists():
             return self.open(timeout)
         self._recognize()
-        connection = self._connect("mode=ro", timeout)
+        is_idle = leaves_nothing and not self._wal_path.exists()
+        connection = self._connect("immutable=1" if is_idle else "mode=ro", timeout)
         try:
             connection.is_read_only = True
             try:
@@ -127,12 +132,14 @@ class AccountsFile:
             if is_current:
                 connection.execute("PRAGMA temp_store = MEMORY")
                 connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
-                self._was_opened = True
+                self.was_opened = True
                 return connection
         except BaseException:
             connection.close()
             raise
         connection.close()
+        if leaves_nothing:
+            raise StoreOutdated(f"{self.path}: of an older version; the next start of the gateway brings it up to date")
         return self.open(timeout)
 
     def close(self, connection: sqlite3.Connection) -> None:
@@ -202,7 +209,7 @@ class AccountsFile:
 
     def _create(self) -> None:
         """:raises StoreFailed, FileMoved, OSError:"""
-        if self._was_opened:
+        if self.was_opened:
             raise FileMoved
         problem = dangling(self._named)
         if problem is not None:
@@ -261,10 +268,10 @@ class AccountsFile:
 
 
 class AccountsReader:
-    """A ``SqliteFile``: an ``AccountsFile`` for a thread that only reads."""
+    """A ``SqliteFile``: an ``AccountsFile`` for a thread that only reads. See ``AccountsFile.open_to_read``."""
 
-    def __init__(self, file: AccountsFile) -> None:
-        self.open = file.open_to_read
+    def __init__(self, file: AccountsFile, *, leaves_nothing: bool = False) -> None:
+        self.open = partial(file.open_to_read, leaves_nothing=leaves_nothing)
         self.close = file.close
         self.failure = file.failure
 

@@ -36,6 +36,10 @@ class StoreFailed(Exception):
     """A store could not be read or written. The message is for the log."""
 
 
+class StoreOutdated(StoreFailed):
+    """It is of an older version, and the next start of the gateway brings it up to date."""
+
+
 #: Responses of one conversation that ``ResponseStore.history`` follows.
 MAX_CHAIN: Final = 1000
 #: Bytes of items that ``ResponseStore.history`` returns: more fit into no request.

@@ -41,7 +41,8 @@ def state_directory(named: str | None, environment: Mapping[str, str], platform:
 
 
 def create_once(path: Path, write: Callable[[Path], None]) -> None:
-    """Create a file that only its owner can read (mode 0600), unless there is one.
+    """Create a file that only its owner can read (mode 0600), unless there is one. What root creates belongs to
+    the owner of its directory, so that no command of root's locks a service out.
 
     Whoever opens ``path`` finds nothing or the complete file, and of several processes that create it at once, one
     succeeds and all find its file.
@@ -49,15 +50,19 @@ def create_once(path: Path, write: Callable[[Path], None]) -> None:
     :param write: writes the content to the path that it gets, an empty file beside ``path``.
     :raises OSError: it cannot be created.
     """
+    missing = [one for one in (path.parent, *path.parent.parents) if not one.exists()]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, f"{path.parent} is not a directory") from None
+    for directory in reversed(missing):
+        _inherit_owner(directory)
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     os.close(os.open(draft, _CREATE, 0o600))
     try:
+        _inherit_owner(draft)
         write(draft)
         _sync(draft)
         with contextlib.suppress(FileExistsError):  # another process was faster
@@ -85,6 +90,20 @@ def tighten(path: Path) -> bool:
         return False
     path.chmod(0o600)
     return True
+
+
+def _inherit_owner(path: Path) -> None:
+    """What root creates belongs to the owner of the directory that it is in."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):  # root can use it nevertheless
+        owner = _owner_of(path.parent)
+        if _owner_of(path).st_uid != owner.st_uid:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _owner_of(path: Path) -> os.stat_result:
+    return path.stat()
 
 
 def _sync(path: Path) -> None:

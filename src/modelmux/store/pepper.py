@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from pathlib import Path
@@ -12,6 +13,7 @@ from modelmux.store.files import create_once, tighten
 
 _BYTES: Final = 32
 REMEDY: Final = "put back the file from a backup, or set accounts.peppers; without it, every key has to be rotated"
+_ACCESS: Final = "let the user of the gateway read it, and create files in its directory"
 
 
 def pepper_path(database: Path) -> Path:
@@ -20,18 +22,20 @@ def pepper_path(database: Path) -> Path:
 
 
 def load_pepper(database: Path) -> bytes:
-    """The pepper of a database, made at the first start.
+    """The pepper of a database, which is made if there is none.
 
     :raises StoreFailed: it cannot be read or made.
     """
     path = pepper_path(database)
     try:
         create_once(path, _write)
-        tighten(path)
-        text = path.read_text("ascii").strip()
-        pepper = bytes.fromhex(text)
-    except (OSError, ValueError) as error:
-        raise StoreFailed(f"{path}: {getattr(error, 'strerror', None) or 'not a pepper'}; {REMEDY}") from None
+        with contextlib.suppress(OSError):  # it may be another user's, or on a disk that is mounted to be read
+            tighten(path)
+        pepper = bytes.fromhex(path.read_text("ascii").strip())
+    except OSError as error:
+        raise StoreFailed(f"{path}: {error.strerror or error}; {_ACCESS}") from None
+    except ValueError:
+        raise StoreFailed(f"{path}: not a pepper; {REMEDY}") from None
     if len(pepper) != _BYTES:
         raise StoreFailed(f"{path}: not a pepper of {_BYTES} bytes; {REMEDY}")
     return pepper

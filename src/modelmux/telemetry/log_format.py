@@ -25,6 +25,8 @@ _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 _EVENT_WIDTH: Final = 20
 #: Shown before the fields.
 _LEADING: Final = frozenset({"timestamp", "level", "event"})
+#: Types whose text never has a space or a character that is not printable.
+_PLAIN: Final = frozenset({bool, int, float})
 
 
 class LogRecord(NamedTuple):
@@ -72,8 +74,13 @@ def json_line(event: Event) -> str:
 
 def console_line(event: Event) -> str:
     """Columns with all fields, for output that is not a terminal."""
-    fields = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _LEADING)
-    return f"{event['timestamp']} [{event['level']:<8}] {event['event']:<{_EVENT_WIDTH}} {fields}".rstrip()
+    fields = []
+    for key, value in event.items():
+        if key not in _LEADING:
+            kind = type(value)
+            plain = kind in _PLAIN or (kind is str and value and " " not in value)
+            fields.append(f"{key}={value if plain else _shown(value)}")  # most need no call
+    return f"{event['timestamp']} [{event['level']:<8}] {event['event']:<{_EVENT_WIDTH}} {' '.join(fields)}".rstrip()
 
 
 def _shown(value: Any) -> str:

@@ -47,6 +47,7 @@ FIELDS: Final = {
     "method": "HTTP method of a refused request",
     "path": "its path: as in docs/api.md where it is served, else its first 64 characters",
     "client": "the address that it came from; behind a proxy, that of the proxy",
+    "key": "id of the virtual key of a refused request, also of a key that may not be used",
     "kind": "kind of the error, or of the credential",
     "message": "what happened, for people",
     "detail": "the cause behind the message",

@@ -130,6 +130,8 @@ class ExchangeRecord(Struct, frozen=True):
     @property
     def usage(self) -> Usage | None:
         """Tokens of all attempts."""
+        if len(self.attempts) == 1:
+            return self.attempts[0].usage
         total: Usage | None = None
         for attempt in self.attempts:
             total = add(total, attempt.usage)

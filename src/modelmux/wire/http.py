@@ -76,7 +76,7 @@ class HttpCall(Struct, frozen=True):
     :param resend: send it again over another connection if a reused one ends before any byte of the reply. The upstream
         may have received the first one.
     :param head: the result of ``request_head.encode_prefix`` for this call, if the caller has it already.
-    :param on_sent: called as soon as something of the request was written to a connection.
+    :param on_sent: called when there is a connection, right before the request is written to it.
     """
 
     origin: Origin

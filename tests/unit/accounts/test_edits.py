@@ -48,6 +48,8 @@ def test_fields_of_teams(record: Team, message: str) -> None:
         ({"team": "team_x"}, "team: there is no team 'team_x'"),
         ({"person": "usr_x"}, "person: there is no person 'usr_x'"),
         ({"expires": NOW}, "expires: it is in the past; expected a time to come"),
+        ({"expires": 253_402_214_400_000_001}, "expires: it is not between 1970 and 9999-12-31; expected a time such"),
+        ({"expires": -1}, "expires: it is not between 1970 and"),
     ],
 )
 def test_fields_of_keys(fields: dict[str, Any], message: str) -> None:
@@ -55,6 +57,35 @@ def test_fields_of_keys(fields: dict[str, Any], message: str) -> None:
         save_key(Directory(), key(**fields), secret())
     assert message in str(raised.value)
     assert raised.value.field == message.partition(":")[0]
+
+
+#: Controls, marks of direction, what has no width, private use, half a surrogate pair: what argv has for a byte \xff.
+UNSEEN = ["\x1b", "\x85", "\u202e", "\u2066", "\u200b", "\u200f", "\ufeff", "\u2028", "\ue000", "\udcff", "\U000e0041"]
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=lambda one: f"U+{ord(one):04X}")
+def test_names_have_only_what_can_be_seen(character: str) -> None:
+    name = f"a{character}b"
+    for save in (
+        lambda: save_key(Directory(), key(name=name)),
+        lambda: save_team(Directory(), team(name=name)),
+        lambda: save_team(Directory(), team(contact=name)),
+        lambda: save_person(Directory(), person(name=name)),
+        lambda: save_person(Directory(), person(email=f"{name}@example.com")),
+    ):
+        with pytest.raises(FieldError) as raised:
+            save()
+        assert str(raised.value).isprintable()
+    assert save_key(Directory(), key(name="Zoë's 笔记本 🦊")).keys
+
+
+def test_a_person_may_have_no_name() -> None:
+    assert save_person(Directory(), person(name="")).people[0].name == ""
+
+
+def test_a_grace_ends_at_a_time_that_can_be_written() -> None:
+    with pytest.raises(FieldError, match="grace: it is not between 1970 and 9999-12-31"):
+        rotate_key(directory_of(key(), secret("one")), "key_a", secret("two"), 10**18)
 
 
 def test_fields_are_stored_in_one_form() -> None:

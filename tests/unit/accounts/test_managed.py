@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import revoke_key
+from modelmux.accounts.edits import revoke_key, save_key
 from modelmux.accounts.managed import Wanted, WantedError, plan
 from modelmux.accounts.records import Key, Person, Secret, Team
 from support.directories import NOW, applied, directory_of, key, person, secret, team
@@ -68,10 +68,28 @@ def test_another_secret_takes_the_place_of_the_old_one() -> None:
 def test_a_key_that_is_not_named_any_more_is_disabled_until_it_is_back() -> None:
     directory = after(after(Directory(), ALL), replace(ALL, keys=()))
     (left,) = directory.keys.values()
-    assert (left.status, left.managed) == ("disabled", True)
+    assert (left.status, left.managed) == ("disabled", False)
     assert plan(directory, replace(ALL, keys=()), str, LATER).is_empty
     (back,) = after(directory, ALL).keys.values()
-    assert (back.id, back.status) == (left.id, "active")
+    assert (back.id, back.status, back.managed) == (left.id, "active", True)
+
+
+@pytest.mark.parametrize("status", ["active", "disabled"])
+def test_a_key_that_is_not_named_any_more_can_be_ended_and_its_name_used_again(status: str) -> None:
+    directory = after(after(Directory(), replace(ALL, keys=(ci(status=status),))), replace(ALL, keys=()))
+    (left,) = directory.keys.values()
+    directory = applied(directory, revoke_key(directory, left.id, LATER))
+    assert directory.keys[left.id].status == "revoked"
+    directory = applied(directory, save_key(directory, key("key_new", "ci"), secret("new", "key_new")))
+    assert plan(directory, replace(ALL, keys=()), str, LATER).is_empty, "the file has no say in it"
+
+
+def test_a_key_that_has_expired_stops_no_start() -> None:
+    wanted = replace(ALL, keys=(ci(expires=NOW - 1),))
+    directory = after(Directory(), wanted)
+    (made,) = directory.keys.values()
+    assert made.expires == NOW - 1
+    assert plan(directory, wanted, str, LATER).is_empty
 
 
 def test_teams_and_people_that_are_not_named_any_more_can_be_edited() -> None:

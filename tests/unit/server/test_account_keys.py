@@ -34,10 +34,10 @@ class Feed:
     def __init__(self, directory: Directory) -> None:
         self.current = self.next = directory
         self.refreshed = 0
-        self.watched = 0
+        self.is_stale = True
 
-    def watch(self) -> None:
-        self.watched += 1
+    async def freshen(self) -> None:
+        self.is_stale = False
 
     async def refresh(self) -> None:
         self.refreshed += 1
@@ -70,7 +70,6 @@ def test_a_key_is_recognized_by_its_secret() -> None:
         assert (caller.owner, caller.is_account, caller.person) == ("key_a", True, "usr_a")
         assert (caller.team, caller.models, caller.tags) == ("team_top/team_a", ("fast",), (("app", "x"),))
     assert world.keys.authenticate([(b"x-api-key", MINE.encode())], None, None).owner == "key_a"
-    assert world.feed.watched, "changes are followed from the first use on"
 
 
 def test_secrets_of_an_older_pepper_are_valid() -> None:
@@ -232,7 +231,6 @@ async def test_where_no_key_is_needed_an_unknown_one_does_no_harm() -> None:
         world.ask(MINE)
     await world.keys.look_again(raised.value)
     assert world.ask(MINE).owner == "anonymous"
-    assert world.feed.watched
 
 
 def test_a_key_may_be_required_before_there_is_one() -> None:
@@ -258,6 +256,15 @@ def test_the_address_is_that_which_the_nearest_proxy_tells() -> None:
         ApiKeys([]), world.feed, [PEPPER], required=False, now=float, clock=float, address_header="X-Forwarded-For"
     )
     assert proxied.address_of(scope) == "10.0.0.9"
+    for lines in (
+        (b"192.0.2.1", b"10.0.0.9"),  # the proxy adds a line behind that of the client
+        (b"192.0.2.1, 192.0.2.2", b"192.0.2.3,10.0.0.9"),
+        (b"192.0.2.1", b"192.0.2.2", b"10.0.0.9"),
+    ):
+        forged = {"headers": [(b"x-forwarded-for", line) for line in lines], "client": ("127.0.0.1", 1)}
+        assert proxied.address_of(forged) == "10.0.0.9", lines
+    empty = {"headers": [(b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-for", b"")], "client": ("127.0.0.1", 1)}
+    assert proxied.address_of(empty) is None
     assert proxied.address_of({"headers": [], "client": ("127.0.0.1", 1)}) is None, "nobody is let in by leaving it out"
 
 
@@ -266,3 +273,34 @@ def test_edits_of_a_key_apply_to_those_who_have_it() -> None:
     world.ask()
     world.feed.current = applied(world.feed.current, save_key(world.feed.current, replace(key(), models=("fast",))))
     assert world.ask().models == ("fast",)
+
+
+async def test_which_directory_is_asked_is_that_of_the_feed() -> None:
+    world = World(key(), hashed(MINE))
+    assert world.keys.are_stale
+    await world.keys.freshen()
+    assert not world.keys.are_stale
+
+
+def test_of_two_keys_the_one_in_authorization_is_used() -> None:
+    world = World(key(), hashed(MINE), key("key_b", "other"), hashed(OTHER, key="key_b"), static=(STATIC,))
+    headers = [(b"x-api-key", MINE.encode()), (b"authorization", b"Bearer " + OTHER.encode())]
+    for order in (headers, headers[::-1]):
+        assert world.keys.authenticate(order, None, None).owner == "key_b"
+    headers = [(b"authorization", b"Bearer " + STATIC.encode()), (b"x-api-key", MINE.encode())]
+    for order in (headers, headers[::-1]):
+        assert world.keys.authenticate(order, None, None).owner == "key_a", "one with rights comes before one without"
+
+
+def test_expiry_follows_the_clock_wherever_it_jumps() -> None:
+    world = World(key(expires=NOW + 5_000_000), hashed(MINE))
+    world.ask()
+    world.time += 1e9
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            world.ask()
+    world.time -= 2e9
+    assert world.ask().owner == "key_a"
+    world.time += 1e9 + 5
+    with pytest.raises(Unauthorized):
+        world.ask()

@@ -38,8 +38,16 @@ def test_a_line_says_what_was_refused() -> None:
         ("request_refused", {
             "request_id": "req_1", "status": 401, "code": "invalid_api_key", "method": "POST", "path": "/v1/odd",
             "client": "192.0.2.7", "user_agent": "curl/8.5", "requested_model": "gpt-9",
+            "key": "-",
         })
     ]  # fmt: skip
+
+
+def test_a_line_names_the_virtual_key_by_its_id() -> None:
+    log, error = Lines(), Unauthorized("no")
+    error.key = "key_a"
+    RefusedRequests(log, Clock()).note(Refusal.of(error, 401, SCOPE))
+    assert log.warnings[0][1]["key"] == "key_a"
 
 
 @pytest.mark.parametrize(

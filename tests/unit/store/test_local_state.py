@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,3 +175,28 @@ def test_a_service_without_a_home_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert state.directory is None
     assert len(state.seal_key()) == 64
     assert "there is no home directory" in state.warnings[0]
+
+
+def test_what_root_creates_belongs_to_the_owner_of_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a command with sudo locks no service out. Every directory that is created inherits it, too."""
+    given: dict[str, tuple[int, int]] = {}
+    owners = {tmp_path: 4711}
+
+    def chown(path: Path, uid: int, gid: int, *, follow_symlinks: bool) -> None:
+        assert not follow_symlinks
+        given[path.name.split(".seal")[0]] = (uid, gid)
+        owners[path] = uid
+
+    def owner_of(path: Path) -> Any:
+        return SimpleNamespace(st_uid=owners.get(path, 0), st_gid=owners.get(path, 0))
+
+    for euid, expected in ((1000, {}), (0, {"a": (4711, 4711), "b": (4711, 4711), "": (4711, 4711)})):
+        with monkeypatch.context() as patch:
+            patch.setattr("modelmux.store.files._owner_of", owner_of)
+            patch.setattr(os, "geteuid", lambda euid=euid: euid)
+            patch.setattr(os, "chown", chown)
+            create_once(tmp_path / "a" / "b" / "seal.key", lambda path: None)
+        assert given == expected
+        shutil.rmtree(tmp_path / "a")

@@ -14,7 +14,7 @@ MAX_WORK: Final = 50_000
 #: regular expressions compiled. A unit is about a microsecond. Without it, a few hundred bytes take seconds.
 MAX_REQUEST_WORK: Final = 50_000
 #: Schemas, at every depth, that are put right in one request. One takes some 10 us; a valid one is not put right.
-MAX_REPAIRS: Final = 15_000
+MAX_REPAIRS: Final = 6_000
 #: Levels of schemas within one another, references followed: far above real ones, far below Python's recursion limit.
 MAX_LEVELS: Final = 64
 

@@ -35,12 +35,14 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
     keys, teams = _read(files)
 
     async def run(access: Access) -> Imported:
-        issuer, imported = access.issuer(), Imported(Edit(action="", subject=""), ())
+        if dry_run:
+            return import_from_litellm(await access.read(), keys, teams, access.ids.id, access.now)
+        imported = Imported(Edit(action="", subject=""), ())
 
         def decide(directory: Directory) -> Edit:
             nonlocal imported
-            imported = import_from_litellm(directory, keys, teams, issuer.id, access.now)
-            return Edit(action="", subject="") if dry_run else imported.edit
+            imported = import_from_litellm(directory, keys, teams, access.ids.id, access.now)
+            return imported.edit
 
         await access.change(decide)
         return imported

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +20,21 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import format_instant
 from modelmux.cli.options import read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
-from modelmux.config import Config, ConfigError
+from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.home import visible
 from modelmux.config.values import Seconds
+from modelmux.gateway.permitted_models import unmatched_patterns
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
-from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
+from modelmux.store.ledger.open_ledger import ledger_path
+
+if sys.platform != "win32":
+    import pwd
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,24 +43,32 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OFF: Final = (
     "accounts.enabled is false: the gateway asks for none of these keys. Set accounts.enabled = true and restart it."
 )
+_OTHER_USER: Final = (
+    "if the gateway runs as another user or a service, pass the path of its file: --set accounts.store=sqlite:…"
+)
+_UNMATCHED: Final = "models: nothing that this configuration serves is called {}"
 
 
 @dataclass(frozen=True)
 class Access:
     """The directory of a configuration.
 
-    :param config_is_on: whether the gateway uses it.
+    :param issuer: reads the pepper, and makes it if there is none: for new secrets alone.
     """
 
     store: DirectoryStore
     config: Config
+    ids: NewIds
     issuer: Callable[[], Issuer]
     author: Author
     now: int
 
     async def read(self) -> Directory:
-        """The directory of now."""
-        return await self.store.read(Directory())
+        """The directory of now. Nothing is created."""
+        directory, path = await self.store.read(Directory()), ledger_path(self.config)
+        if not visible(path):
+            warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
+        return directory
 
     async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
         """Change it, in this user's name."""
@@ -72,7 +88,8 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         access = Access(
             store=store,
             config=config,
-            issuer=lambda: Issuer(read_peppers(config), runtime.now),
+            ids=NewIds(runtime.now),
+            issuer=lambda: Issuer(read_peppers(config, directory=store.load), runtime.now),
             author=Author(_user(), "cli"),
             now=int(runtime.now() * _MICRO),
         )
@@ -92,14 +109,43 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         exit_with_error([f"the accounts cannot be used: {error}"])
 
 
+def warn_unmatched(config: Config, patterns: Iterable[str]) -> None:
+    """Warn of models of a key by which it may use nothing, as far as this configuration serves anything."""
+    try:
+        routes = build_routes(config, config.build_catalog(), Runtime().today())
+    except ConfigError:
+        return
+    unmatched = ", ".join(unmatched_patterns(routes, dict.fromkeys(patterns)))
+    if unmatched:
+        warn([f"{_UNMATCHED.format(unmatched)}; `modelmux models` lists what is served"])
+
+
 def json_option(command: F) -> F:
     """Add ``--json`` to a command."""
     return click.option("--json", "json", is_flag=True, help="Print JSON for machines.")(command)
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:
-    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None.
+
+    :raises click.BadParameter: nothing but separators, which would allow all.
+    """
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text and not parts:
+        raise click.BadParameter(f"{text!r} lists nothing; expected names with commas between them")
+    return parts
+
+
+def refuse_empty(options: Mapping[str, str | None]) -> None:
+    """For what is created: an empty value is a variable that is not set, and must not open what it should limit.
+
+    :raises click.BadParameter:
+    """
+    for name, value in options.items():
+        if value is not None and not value.strip():
+            raise click.BadParameter(f"--{name} is empty; give it a value, or leave the option out")
 
 
 def tag_pairs(text: str | None) -> tuple[tuple[str, str], ...] | None:
@@ -158,7 +204,11 @@ def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
 
 
 def _user() -> str:
-    try:
+    """Of this process, as the system knows it: variables such as ``LOGNAME`` may name anybody."""
+    if sys.platform == "win32":
         return getpass.getuser()
-    except (KeyError, OSError):  # no name and no variable
-        return "unknown"
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # such as in a container
+        return f"uid {uid}"

@@ -21,8 +21,10 @@ from modelmux.cli.accounts.directory import (
     listed,
     print_fields,
     print_table,
+    refuse_empty,
     tag_pairs,
     time_text,
+    warn_unmatched,
     with_directory,
 )
 from modelmux.cli.accounts.show_key import key_fields, key_json
@@ -62,6 +64,7 @@ def _rights_options(command: F) -> F:
 @json_option
 def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
     """Create a key. Its secret alone is printed on stdout."""
+    refuse_empty(options)
 
     async def run(access: Access) -> tuple[Key, str]:
         issuer = access.issuer()
@@ -69,6 +72,7 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
         text, secret = issuer.secret(id)
         base = Key(id=id, name=name, created=access.now, created_by=access.author.name)
         _, edit = await access.change(lambda d: save_key(d, _changed(d, base, options, access.now), secret))
+        warn_unmatched(access.config, edit.keys[0].models)
         return edit.keys[0], text
 
     key, text = with_directory(config_path, overrides, run)
@@ -165,6 +169,8 @@ def edit(
             return save_key(directory, record)
 
         _, edit = await access.change(decide)
+        if options["models"] is not None:
+            warn_unmatched(access.config, edit.keys[0].models)
         return edit.keys[0]
 
     record = with_directory(config_path, overrides, run)

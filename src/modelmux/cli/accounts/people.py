@@ -32,7 +32,7 @@ def create(email: str, name: str, config_path: Path | None, overrides: dict[str,
     """Create a person."""
 
     async def run(access: Access) -> Person:
-        new = Person(id=access.issuer().id(PERSON), email=email, name=name)
+        new = Person(id=access.ids.id(PERSON), email=email, name=name)
         _, edit = await access.change(lambda d: save_person(d, new))
         return edit.people[0]
 

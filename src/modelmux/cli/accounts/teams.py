@@ -13,7 +13,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.find import find_person, find_team
 from modelmux.accounts.records import TEAM, Team
-from modelmux.cli.accounts.directory import Access, json_option, print_fields, print_table, with_directory
+from modelmux.cli.accounts.directory import Access, json_option, print_fields, print_table, refuse_empty, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -44,12 +44,14 @@ def _field_options(command: F) -> F:
 def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
     """Create a team. One without a parent is an organisation."""
 
-    async def run(access: Access) -> Team:
-        new = Team(id=access.issuer().id(TEAM), name=name)
-        _, edit = await access.change(lambda d: save_team(d, _changed(d, new, options)))
-        return edit.teams[0]
+    refuse_empty(options)
 
-    _print(with_directory(config_path, overrides, run), "created", json=json)
+    async def run(access: Access) -> tuple[Directory, Team]:
+        new = Team(id=access.ids.id(TEAM), name=name)
+        directory, edit = await access.change(lambda d: save_team(d, _changed(d, new, options)))
+        return directory, edit.teams[0]
+
+    _print(*with_directory(config_path, overrides, run), "created", json=json)
 
 
 @teams.command("list")
@@ -115,7 +117,7 @@ def edit(
     if name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --contact ann@example.com")
 
-    async def run(access: Access) -> Team:
+    async def run(access: Access) -> tuple[Directory, Team]:
         def decide(directory: Directory) -> Edit:
             record = _changed(directory, find_team(directory, team), options)
             if name is not None:
@@ -124,10 +126,10 @@ def edit(
                 record = replace(record, status="active" if enabled else "disabled")
             return save_team(directory, record)
 
-        _, edit = await access.change(decide)
-        return edit.teams[0]
+        directory, edit = await access.change(decide)
+        return directory, edit.teams[0]
 
-    _print(with_directory(config_path, overrides, run), "changed", json=json)
+    _print(*with_directory(config_path, overrides, run), "changed", json=json)
 
 
 @teams.command("add")
@@ -176,8 +178,8 @@ def _changed(directory: Directory, team: Team, options: dict[str, str | None]) -
     return replace(team, **changes)
 
 
-def _print(team: Team, what: str, *, json: bool) -> None:
+def _print(directory: Directory, team: Team, what: str, *, json: bool) -> None:
     if json:
-        print_json(team_json(Directory(), team))
+        print_json(team_json(directory, team))
     else:
         print_lines(what, [f"{team.name} ({team.id})"], "green")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from modelmux.app import create_app
+from modelmux.app import Gateway
 from modelmux.cli.api_key import new_key
 from modelmux.config import Config
 from modelmux.config.values import Secret
@@ -29,7 +29,8 @@ def direct_gateway(config: Config) -> Iterator[tuple[str, str]]:
     key = new_key()
     server = msgspec.structs.replace(config.server, host=_HOST, api_keys=[Secret(key)])
     # The files of a service belong to its user, who may be another one.
-    app = create_app(msgspec.structs.replace(config, server=server), state=LocalState(None))
+    settings = msgspec.structs.replace(config, server=server)
+    app = Gateway(settings, state=LocalState(None), manages_keys=False)
     sock = listen(_HOST, 0)
     with server_in_thread(app, sock):
         yield f"http://{_HOST}:{sock.getsockname()[1]}", key

@@ -1,14 +1,17 @@
-"""What ``[accounts]`` depends on: the prices of what is served, SQLite, and the file system of the ledger."""
+"""What ``[accounts]`` depends on: prices, SQLite, the file system of the ledger, and what recognizes the keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Final
 
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
 from modelmux.routing.warnings import unpriced_models
+from modelmux.store.base import StoreFailed, StoreOutdated
+from modelmux.store.directory.managed import check_managed
+from modelmux.store.directory.open_directory import check_peppers, known_peppers, open_directory
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.mounts import network_type
 
@@ -17,6 +20,10 @@ MOST_DAYS: Final = 60
 _PRICES: Final = "prices"
 _SET_PRICE: Final = "set the price of the model in [accounts.prices]; docs/configuration.md has an example"
 _UPDATE: Final = "update modelmux, or compare the list with Google's prices and set yours in [accounts.prices]"
+#: The checks of the ledger, here and in ``state``.
+LEDGER: Final = "ledger"
+_KEYS: Final = "virtual keys"
+_READABLE: Final = "let the user of the gateway read the file"
 _LOCAL: Final = "set accounts.store to a path on a local disk: on a network file system rows may be lost"
 
 
@@ -57,4 +64,29 @@ def check_sqlite(config: Config, environment: Mapping[str, str]) -> Iterator[Res
         return  # as above
     type = network_type(path)
     if type is not None:
-        yield Result("ledger", "fail", f"{path} is on a network file system ({type})", _LOCAL)
+        yield Result(LEDGER, "fail", f"{path} is on a network file system ({type})", _LOCAL)
+
+
+def check_keys(config: Config, environment: Mapping[str, str], now: Callable[[], float]) -> Iterator[Result]:
+    """Whether the database has the keys that it had, their secrets can be recognized, and those of the configuration
+    can be written into it. After the check of the ledger.
+
+    :param now: Unix seconds.
+    """
+    try:
+        directory = open_directory(config, environment, leaves_nothing=True).load()
+        peppers = known_peppers(config, environment)
+        check_peppers(config, peppers, directory, now, environment)
+        check_managed(config, directory, environment, now)
+    except (ModuleNotFoundError, StoreOutdated):
+        return  # the check of the ledger says so; the next start does the rest
+    except StoreFailed as error:
+        problem, _, remedy = str(error).partition("; ")
+        yield Result(_KEYS, "fail", problem, remedy or _READABLE)
+    except ConfigError as error:
+        for problem in error.problems:
+            problem, _, remedy = problem.partition("; ")
+            yield Result(_KEYS, "fail", problem, remedy or error.hint)
+    else:
+        usable = sum(key.status == "active" for key in directory.keys.values())
+        yield Result(_KEYS, "ok", "none yet" if not directory.keys else f"{usable} active")

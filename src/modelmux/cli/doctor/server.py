@@ -6,12 +6,15 @@ import errno
 import socket
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
+
 from modelmux.app import create_app
-from modelmux.cli.doctor.accounts import check_sqlite
+from modelmux.cli.doctor.accounts import LEDGER, check_keys, check_sqlite
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.cli.running_gateway import running_version
 from modelmux.config import Config, ConfigError
+from modelmux.runtime import Runtime
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
 from modelmux.store.local_state import LocalState
@@ -32,7 +35,9 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         yield context.skipped("start")
     elif context.routes is not None:  # else the problem is reported with the models
         try:
-            create_app(config, state=LocalState(None))  # opens nothing
+            # It opens nothing without accounts, of which there are checks below.
+            without = replace(config, accounts=replace(config.accounts, enabled=False))
+            create_app(without, state=LocalState(None))
         except ConfigError as error:
             for problem in error.problems:
                 yield Result(
@@ -40,9 +45,13 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
                 )
     yield check_port(config.server.host, config.server.port)
     yield check_log_directory(config, context.process)
-    yield from check_state(context)
+    of_state = list(check_state(context))
+    yield from of_state
     if config.accounts.enabled:
-        yield from check_sqlite(config, context.process)
+        of_ledger = list(check_sqlite(config, context.process))
+        yield from of_ledger
+        if not any(result.check == LEDGER and result.status == "fail" for result in of_state + of_ledger):
+            yield from check_keys(config, context.process, Runtime().now)
 
 
 def _check_host_names(config: Config) -> Iterator[Result]:

@@ -58,7 +58,10 @@ def _read_by(_context: click.Context, _param: click.Parameter, text: str) -> By:
     return By(tuple(names), times[0] if times else None)
 
 
-@click.group(cls=LazyGroup, table=_COMMANDS, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup, table=_COMMANDS, invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",  # as the latest click has it
+)  # fmt: skip
 @config_options
 @click.option(
     "--by", metavar="NAMES", default="model", show_default=True, callback=_read_by,

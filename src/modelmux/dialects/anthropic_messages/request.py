@@ -15,6 +15,7 @@ from modelmux.dialects.request_body import decode_legal
 from modelmux.errors import InvalidRequest
 from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
+from modelmux.wire.openai.members import check_unknown
 from modelmux.wire.sliced_json import SLICE, decode_sliced
 
 #: Attempts for a request that the client's SDK already repeats, fallbacks included: its retries and ours multiply.
@@ -44,6 +45,7 @@ def decode_native(
     version = find_header(headers, b"anthropic-version")
     blocks = list(blocks_of(content))
     _check_number(blocks, content, body)
+    check_unknown(content)  # the few known ones count as well; each costs microseconds when the body is edited
     native = NativeRequest(
         legal.data,
         content,

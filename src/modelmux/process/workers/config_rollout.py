@@ -17,6 +17,7 @@ from modelmux.process.reload import ReloadResult, advisories, failure_reasons, w
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
 from modelmux.server.exposure import check_exposure
+from modelmux.store.directory.same_accounts import check_same_accounts
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
@@ -69,8 +70,10 @@ class ConfigRollout:
         try:
             loaded = self._read()
             check_exposure(with_host(loaded.config, self._host))
+            check_same_accounts(self.config, loaded.config)
             # What would fail in a worker fails here, and is logged once.
-            create_app(loaded.config, log=self._log, state=self._state)
+            app = create_app(loaded.config, log=self._log, state=self._state)
+            app.apply_accounts()  # the last step that may fail; workers read what it wrote
         except Exception as error:  # noqa: BLE001 - a reload must not take the gateway down
             self._on_done(ReloadResult(failure_reasons(error)))
             return

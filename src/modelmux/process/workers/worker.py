@@ -79,8 +79,10 @@ def run_worker(options: WorkerOptions) -> int:
     """
     _avoid_system_proxies()
     log = WorkerLog(options.log, options.number)
-    # The supervisor has logged the warnings.
-    gateway = Gateway(options.config, log=log, state=options.state, log_warnings=False, worker=options.number)
+    # The supervisor has logged the warnings, and written the keys of the configuration.
+    gateway = Gateway(
+        options.config, log=log, state=options.state, log_warnings=False, manages_keys=False, worker=options.number
+    )
     gateway.reported_credentials = options.reported_credentials
     gateway.metrics.read_log_drops = options.log.dropped
     gateway.body_memory.on_burst_over = MemoryReturner()

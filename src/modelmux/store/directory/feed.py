@@ -1,22 +1,30 @@
 """The directory of a process, kept up to date: a look at the store four times a second, and one on demand.
 
-What is known stays in use while the store fails, so keys that were valid are served on.
+A process that did not run for a while (an idle container without CPU time, a stopped one) missed its looks, and an
+application without a lifespan made none: the first request afterwards waits for one. What is known stays in use
+while the store fails, so keys that were valid are served on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.errors import StoreUnavailable
+from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
 
 #: Seconds between two looks.
 INTERVAL: Final = 0.25
+#: Seconds after which every request sees a change: a directory that is older is looked at before one is decided on.
+FRESH_FOR: Final = 1.0
+#: Seconds that a request waits for such a look.
+LONGEST_WAIT: Final = 1.0
 #: Seconds for the client's ``retry-after`` while it is not known whether its key is valid.
 RETRY_AFTER: Final = 2.0
 
@@ -31,41 +39,59 @@ class Feed:
         self,
         store: DirectoryStore,
         current: Directory,
-        sleep: Callable[[float], Awaitable[None]],
+        runtime: Runtime,
         on_problem: Callable[[str | None], None],
     ) -> None:
         self._store = store
         self.current = current
-        self._sleep = sleep
+        self._sleep = runtime.sleep
+        self._clock = runtime.clock
         self._on_problem = on_problem
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
+        self._looked_at = runtime.clock()
         self._failing = False
 
     def watch(self) -> None:
         """Follow changes from now on. Idempotent; it needs a running event loop."""
-        if self._watching is None:
+        if not _runs_here(self._watching):
             self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a change may have been missed. While the store fails, what is known is as good as it can be."""
+        if self._watching is None:
+            return True
+        return self._clock() - self._looked_at > FRESH_FOR and not (self._failing and _runs_here(self._watching))
+
+    async def freshen(self) -> None:
+        """Have the directory of now, unless the store fails or takes long, and follow changes from here on."""
+        self.watch()
+        _, late = await asyncio.wait([self._refreshed()], timeout=LONGEST_WAIT)
+        if late:
+            self._set_problem(f"no answer in {LONGEST_WAIT:g} s")
 
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
         """See ``DirectoryStore.change_now``. :raises StoreFailed:"""
         self.current = self._store.change_now(decide, author, at)
+
+    async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
+        """See ``DirectoryStore.change``. The change is known when this returns, if the store can be read then.
+
+        :raises FieldError, StoreFailed:
+        """
+        await self._store.change(decide, author, at)
+        with contextlib.suppress(StoreUnavailable):
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Have all changes that were made before this call. Callers at the same time share one look at the store.
 
         :raises StoreUnavailable: it cannot be read.
         """
-        running = self._reading
-        if running is None or running.done():
-            self._reading = task = asyncio.get_running_loop().create_task(self._read())
-        else:  # which may have begun before the change
-            if self._next is None or self._next.done():
-                self._next = asyncio.get_running_loop().create_task(self._read_after(running))
-            task = self._next
         try:
-            await asyncio.shield(task)
+            await asyncio.shield(self._refreshed())
         except StoreFailed as error:
             failure = StoreUnavailable(
                 "The keys of this gateway cannot be read at the moment, and this one is not known yet.",
@@ -76,7 +102,7 @@ class Feed:
 
     async def aclose(self) -> None:
         """Stop following. Idempotent."""
-        tasks = [task for task in (self._watching, self._reading, self._next) if task is not None]
+        tasks = [task for task in (self._watching, self._reading, self._next) if task is not None and _runs_here(task)]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -86,22 +112,55 @@ class Feed:
     async def _watch(self) -> None:
         while True:
             await self._sleep(INTERVAL)
-            try:
+            with contextlib.suppress(StoreFailed):  # which is reported
                 await self._read()
-            except StoreFailed as error:
-                if not self._failing:
-                    self._failing = True
-                    self._on_problem(f"the keys cannot be read; those that are known are served on ({error})")
-                continue
-            if self._failing:
-                self._failing = False
-                self._on_problem(None)
+
+    def _refreshed(self) -> asyncio.Task[None]:
+        """A look that began after this call, or will."""
+        running = self._reading
+        if running is None or not _runs_here(running):
+            self._reading = _begin(self._read())
+            return self._reading
+        if self._next is None or not _runs_here(self._next):  # the one that runs may have begun before the change
+            self._next = _begin(self._read_after(running))
+        return self._next
 
     async def _read_after(self, running: asyncio.Task[None]) -> None:
         await asyncio.wait([running])
         await self._read()
 
     async def _read(self) -> None:
-        latest = await self._store.read(self.current)
+        """:raises StoreFailed:"""
+        try:
+            latest = await self._store.read(self.current)
+        except StoreFailed as error:
+            self._set_problem(str(error))
+            raise
+        except Exception as error:  # whatever it is, it must not end the looks
+            problem = f"{type(error).__name__}: {error}"
+            self._set_problem(problem)
+            raise StoreFailed(problem) from error
+        finally:
+            self._looked_at = self._clock()
         if latest is not self.current:
             self.current = latest
+        if self._failing:
+            self._failing = False
+            self._on_problem(None)
+
+    def _set_problem(self, problem: str) -> None:
+        if not self._failing:
+            self._failing = True
+            self._on_problem(f"the keys cannot be read; those that are known are served on ({problem})")
+
+
+def _begin(look: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task whose failure was reported already, whether or not anybody waits for it."""
+    task = asyncio.get_running_loop().create_task(look)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return task
+
+
+def _runs_here(task: asyncio.Task[None] | None) -> bool:
+    """Whether a task will go on: one of an event loop that has ended will not."""
+    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()

@@ -12,16 +12,12 @@ from modelmux.accounts.uuid7 import Uuid7s, format_id
 from modelmux.store.pepper import pepper_id
 
 
-class Issuer:
+class NewIds:
     """
-    :param peppers: the first one hashes what is made.
     :param now: Unix seconds. :param random: returns N random bytes.
     """
 
-    def __init__(
-        self, peppers: Sequence[bytes], now: Callable[[], float], random: Callable[[int], bytes] = os.urandom
-    ) -> None:
-        self._pepper = peppers[0]
+    def __init__(self, now: Callable[[], float], random: Callable[[int], bytes] = os.urandom) -> None:
         self._now = now
         self._random = random
         self._ids = Uuid7s(random)
@@ -33,6 +29,18 @@ class Issuer:
     def id(self, prefix: str) -> str:
         """``key_01jd…`` and so on; later ids sort behind earlier ones."""
         return format_id(self._ids.new(self.now()), prefix)
+
+
+class Issuer(NewIds):
+    """
+    :param peppers: the first one hashes what is made.
+    """
+
+    def __init__(
+        self, peppers: Sequence[bytes], now: Callable[[], float], random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        super().__init__(now, random)
+        self._pepper = peppers[0]
 
     def secret(self, key: str) -> tuple[str, Secret]:
         """A secret for a key: its text, which is shown once and kept nowhere, and what is stored of it."""

@@ -1,14 +1,18 @@
-"""Writes what the configuration manages into the directory, at a start and at a reload."""
+"""Writes what the configuration manages into the directory: at a start, and at a reload once all else is checked."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.managed import Wanted, plan
 from modelmux.accounts.records import Key, Person, Secret, Team
@@ -17,27 +21,151 @@ from modelmux.config.accounts_entries import KeyConfig
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.config.weak_keys import weakness
+from modelmux.errors import StoreUnavailable
+from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.open_directory import known_peppers, read_peppers
 from modelmux.store.pepper import pepper_id
 
 AUTHOR: Final = Author("configuration", "config")
+#: Seconds after which requests try again to write.
+AGAIN: Final = 10.0
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+#: Where none was made yet, and none of its hashes is kept.
+_NO_PEPPER: Final = bytes(32)
 _GENERATE: Final = "Make a secret with: openssl rand -hex 32"
 
 
-def apply_configuration(
-    config: Config, feed: Feed, peppers: Sequence[bytes], now: Callable[[], float], environment: Mapping[str, str]
+class ManagedAccounts:
+    """What a configuration manages: checked as often as anyone likes, and written once by a process that serves by it.
+
+    :param feed: None without accounts.
+    :param writes: whether this process writes. Of several workers none does: who starts them has written.
+    :param on_problem: gets a sentence when they could not be written while requests are served.
+    :ivar pending: nothing was written yet.
+    """
+
+    def __init__(
+        self,
+        feed: Feed | None,
+        environment: Mapping[str, str],
+        runtime: Runtime,
+        on_problem: Callable[[str], None] = lambda _: None,
+        *,
+        writes: bool,
+    ) -> None:
+        self._feed = feed
+        self._environment = environment
+        self._runtime = runtime
+        self._on_problem = on_problem
+        self._writes = writes
+        self._again_at = 0.0
+        self.pending = writes and feed is not None
+        self._writing = asyncio.Lock()
+
+    def check(self, config: Config) -> None:
+        """Whether it could be written to the directory as it is known. :raises ConfigError: an entry that cannot."""
+        if self._feed is not None and self._writes:
+            check_managed(config, self._feed.current, self._environment, self._runtime.now)
+
+    def apply_now(self, config: Config) -> None:
+        """Write what differs, in this thread: where there is no event loop.
+
+        :raises ConfigError: an entry cannot be used, or the directory cannot be written. Nothing was written.
+        """
+        if self._feed is not None and self._writes:
+            decide, at = self._decision(config, self._feed)
+            with _as_config_errors():
+                self._feed.change_now(decide, AUTHOR, at)
+            self.pending = False
+
+    async def apply(self, config: Config) -> None:
+        """As ``apply_now``, in the thread of the store. A worker reads what was written for it.
+
+        :raises ConfigError: see ``apply_now``.
+        """
+        if self._feed is None:
+            return
+        if not self._writes:
+            with contextlib.suppress(StoreUnavailable):  # the feed goes on trying, and logs it
+                await self._feed.refresh()
+            return
+        async with self._writing:
+            await self._write(self._feed, config)
+
+    async def apply_first(self, config: Config) -> None:
+        """As ``apply``, if nothing was written yet. Requests may ask for it at the same time."""
+        async with self._writing:
+            if self._feed is not None and self.pending:
+                await self._write(self._feed, config)
+
+    async def apply_late(self, config: Config) -> None:
+        """As ``apply_first``, for requests of an application that no lifespan started. Where it cannot be written, what
+        the directory has is served, and a request ``AGAIN`` seconds later tries again."""
+        async with self._writing:
+            if self._feed is None or not self.pending or self._runtime.clock() < self._again_at:
+                return
+            try:
+                await self._write(self._feed, config)
+            except ConfigError as error:
+                self._again_at = self._runtime.clock() + AGAIN
+                self._on_problem(f"the keys of the configuration cannot be written ({'; '.join(error.problems)})")
+
+    async def _write(self, feed: Feed, config: Config) -> None:
+        decide, at = self._decision(config, feed)
+        with _as_config_errors():
+            await feed.change(decide, AUTHOR, at)
+        self.pending = False
+
+    def _decision(self, config: Config, feed: Feed) -> tuple[Callable[[Directory], Edit], int]:
+        """From the directory to the edit, and microseconds in UTC. :raises ConfigError:"""
+        now = self._runtime.now
+        peppers = read_peppers(config, self._environment, lambda: feed.current, now)
+        return _decision(config, peppers, self._environment, now)
+
+
+def check_managed(
+    config: Config, directory: Directory, environment: Mapping[str, str], now: Callable[[], float]
 ) -> None:
-    """Write what differs from the configuration; nothing if all is as it says.
+    """Whether what the configuration manages could be written to a directory. Nothing is, and no pepper is made.
 
     :param now: Unix seconds.
-    :raises ConfigError: an entry that cannot be used, or the directory cannot be written.
+    :raises ConfigError: an entry cannot be used, or a pepper cannot.
     """
-    accounts, issuer = config.accounts, Issuer(peppers, now)
-    wanted = Wanted(
+    decide, _ = _decision(config, known_peppers(config, environment) or (_NO_PEPPER,), environment, now)
+    with _as_config_errors():
+        decide(directory)
+
+
+def _decision(
+    config: Config, peppers: Sequence[bytes], environment: Mapping[str, str], now: Callable[[], float]
+) -> tuple[Callable[[Directory], Edit], int]:
+    issuer = Issuer(peppers, now)
+    wanted, at = wanted_of(config, peppers[0], environment), issuer.now()
+    return lambda directory: plan(directory, wanted, issuer.id, at), at
+
+
+@contextlib.contextmanager
+def _as_config_errors() -> Iterator[None]:
+    try:
+        yield
+    except FieldError as error:
+        raise ConfigError([f"accounts.{error.field}: {error.problem}"], hint=f"{error.expected}.") from None
+    except StoreFailed as error:
+        raise ConfigError([f"accounts.store: {error}"]) from None
+
+
+def wanted_of(config: Config, pepper: bytes, environment: Mapping[str, str]) -> Wanted:
+    """The entries of a configuration.
+
+    :param pepper: hashes the secrets that the environment has.
+    :raises ConfigError: an entry that cannot be used.
+    """
+    accounts = config.accounts
+    return Wanted(
         teams=[
             Team(
                 id="", name=one.name, parent=one.parent, zone=one.zone, contact=one.contact, status=_status(one.enabled)
@@ -45,14 +173,8 @@ def apply_configuration(
             for one in accounts.teams
         ],
         people=[Person(id="", email=one.email, name=one.name, status=_status(one.enabled)) for one in accounts.people],
-        keys=[_key(index, one, peppers[0], environment) for index, one in enumerate(accounts.keys)],
+        keys=[_key(index, one, pepper, environment) for index, one in enumerate(accounts.keys)],
     )
-    try:
-        feed.change_now(lambda d: plan(d, wanted, issuer.id, issuer.now()), AUTHOR, issuer.now())
-    except FieldError as error:
-        raise ConfigError([f"accounts.{error.field}: {error.problem}"], hint=f"{error.expected}.") from None
-    except StoreFailed as error:
-        raise ConfigError([f"accounts.store: {error}"]) from None
 
 
 def _key(index: int, entry: KeyConfig, pepper: bytes, environment: Mapping[str, str]) -> tuple[Key, Secret]:

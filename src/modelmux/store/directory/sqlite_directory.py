@@ -11,13 +11,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from modelmux.accounts.directory import Changes, Directory
+from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key, Membership, Person, Secret, Team
-from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile
+from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.files import dangling
+from modelmux.store.keyed_mark import KeyedMark
 
 #: Kind of a record -> its type, the field of ``Edit`` and ``Changes`` that has such records, and its id.
 _KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
@@ -39,22 +41,31 @@ _AUDIT: Final = (
     "ORDER BY number DESC LIMIT :limit"
 )
 _AUDIT_OF: Final = _AUDIT.replace("WHERE", "WHERE subject = :subject AND")
+_LAST_CHANGE: Final = "SELECT number, at FROM audit ORDER BY number DESC LIMIT 1"
+_HAS_CHANGE: Final = "SELECT 1 FROM audit WHERE number = ? AND at = ?"
 _LAST: Final = 2**63 - 1
 
 
 class SqliteDirectory:
-    """A ``DirectoryStore``. It may be made before a fork, if it is used only after it."""
+    """A ``DirectoryStore``. It may be made before a fork, if it is used only after it. Reading creates no database.
 
-    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    :param leaves_nothing: see ``AccountsFile.open_to_read``.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, leaves_nothing: bool = False) -> None:
         self.path = path
         self._file = AccountsFile(path, busy_timeout)
+        self._mark = KeyedMark(path)
         self._busy_timeout = busy_timeout
-        self._reader = ConnectionThread("modelmux-directory-reader", self._file, busy_timeout)
+        reader = AccountsReader(self._file, leaves_nothing=leaves_nothing)
+        self._reader = ConnectionThread("modelmux-directory-reader", reader, busy_timeout)
         self._writer = ConnectionThread("modelmux-directory-writer", self._file, busy_timeout)
         self._written = Directory()  # what the writer knows
 
     def load(self) -> Directory:
         """The directory of now, in this thread: for a start. :raises StoreFailed:"""
+        if self._is_absent():
+            return Directory()
         try:
             return self._reader.call(lambda connection: self._read(connection, Directory()))
         finally:
@@ -62,6 +73,8 @@ class SqliteDirectory:
 
     async def read(self, known: Directory) -> Directory:
         """See ``DirectoryStore.read``."""
+        if known.version == 0 and self._is_absent():
+            return known
         return await self._reader.run(lambda connection: self._read(connection, known))
 
     async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> tuple[Directory, Edit]:
@@ -71,10 +84,12 @@ class SqliteDirectory:
             self._written, edit = self._change(connection, self._written, decide, author, at)
             return self._written, edit
 
+        self._is_absent()  # is an error where there was a file: an empty one in its stead would only be in the way
         return await self._writer.run(write)
 
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> Directory:
         """See ``DirectoryStore.change_now``."""
+        self._is_absent()  # as above
         thread = ConnectionThread("modelmux-directory-start", self._file, self._busy_timeout)
         try:
             return thread.call(lambda connection: self._change(connection, Directory(), decide, author, at))[0]
@@ -90,7 +105,7 @@ class SqliteDirectory:
                 rows = connection.execute(_AUDIT, values) if subject is None else connection.execute(_AUDIT_OF, values)
                 return [_audit_row(row) for row in rows]
 
-        return await self._reader.run(read)
+        return [] if self._is_absent() else await self._reader.run(read)
 
     async def aclose(self) -> None:
         """Idempotent."""
@@ -105,34 +120,63 @@ class SqliteDirectory:
         author: Author,
         at: int,
     ) -> tuple[Directory, Edit]:
+        was_keyed = self._mark.is_set
         with self._file.write(connection):
-            before = self._updated(connection, known)
+            before = self._updated(connection, known, was_keyed=was_keyed)
             edit = decide(before)
-            if edit.is_empty:
-                return before, edit
-            changes = _changes(edit, before.version + 1)
-            connection.executemany(
-                "INSERT INTO directory VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-                [(kind, id, changes.version, _encode(record).decode()) for kind, id, record in _records(edit)],
-            )
-            after = before.updated(changes)
-            connection.execute(
-                _ADD_AUDIT,
-                (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
-            )
+            after = before if edit.is_empty else self._write(connection, before, edit, author, at)
+        if after.keys and not was_keyed:
+            self._mark.set()
         return after, edit
 
-    def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
-        with self._file.read(connection):
-            return self._updated(connection, known)
+    def _write(
+        self, connection: sqlite3.Connection, before: Directory, edit: Edit, author: Author, at: int
+    ) -> Directory:
+        version = before.version + 1
+        connection.executemany(
+            "INSERT INTO directory VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
+            [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
+        )
+        cursor = connection.execute(
+            _ADD_AUDIT,
+            (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
+        )
+        return before.updated(_changes(edit, version, (cursor.lastrowid or 0, at)))
 
-    def _updated(self, connection: sqlite3.Connection, known: Directory) -> Directory:
-        """:raises StoreFailed: a record cannot be read."""
+    def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
+        was_keyed = self._mark.is_set  # before: a process that writes the first key sets it afterwards
+        with self._file.read(connection):
+            return self._updated(connection, known, was_keyed=was_keyed)
+
+    def _is_absent(self) -> bool:
+        """Whether there is no file yet. :raises StoreFailed: there was one."""
+        try:
+            if self._file.was_opened or self.path.exists():
+                return False
+            problem = dangling(self.path)
+            if problem is not None:
+                raise StoreFailed(problem)
+            if self._mark.is_set:
+                raise self._mark.lost()
+        except OSError as error:
+            raise self._file.failure(error) from None
+        return True
+
+    def _updated(self, connection: sqlite3.Connection, known: Directory, *, was_keyed: bool) -> Directory:
+        """:raises StoreFailed: a record cannot be read, or there are no keys any more."""
+        directory = self._changed(connection, known)
+        if was_keyed and not directory.keys:
+            raise self._mark.lost()
+        return directory
+
+    def _changed(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM directory").fetchone()
-        if version == known.version:
+        stamp: Stamp = connection.execute(_LAST_CHANGE).fetchone() or NO_STAMP
+        if (version, stamp) == (known.version, known.stamp):
             return known
-        if version < known.version:  # the file was put back to an earlier state
+        # A backup was put back: the change that is known was never made in it, whatever was made in it since.
+        if version <= known.version or connection.execute(_HAS_CHANGE, known.stamp).fetchone() is None:
             known = Directory()
         changed: dict[str, list[Any]] = {}
         texts: dict[Any, Any] = {}
@@ -146,7 +190,7 @@ class SqliteDirectory:
                 _share(changed[field], _SHARED.get(kind, ()), texts)
             except msgspec.MsgspecError as error:
                 raise StoreFailed(f"{self.path}: a {kind} cannot be read: {error}") from None
-        return known.updated(Changes(version=version, **changed))
+        return known.updated(Changes(version=version, stamp=stamp, **changed))
 
 
 def _share(records: list[Any], fields: Sequence[str], texts: dict[Any, Any]) -> None:
@@ -163,8 +207,8 @@ def _records(edit: Edit) -> Iterator[tuple[str, str, Struct]]:
             yield kind, id_of(record), record
 
 
-def _changes(edit: Edit, version: int) -> Changes:
-    return Changes(version=version, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
+def _changes(edit: Edit, version: int, stamp: Stamp) -> Changes:
+    return Changes(version=version, stamp=stamp, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
 
 
 def _audited(before: Directory, edit: Edit) -> tuple[str, str]:
@@ -181,7 +225,8 @@ def _json(records: Any) -> str:
         if record is not None:
             fields = msgspec.to_builtins(record)
             fields.pop("digest", None)
-            shown[f"secret {record.hint}" if kind == "secret" else id] = fields
+            # Hints are for people: those of imported secrets may be equal, or empty.
+            shown[f"secret {record.hint} of {record.key}" if kind == "secret" else id] = fields
     return _encode(shown).decode()
 
 

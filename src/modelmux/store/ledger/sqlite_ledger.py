@@ -21,7 +21,7 @@ from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify, sqlite_windows
-from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery
+from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery, UnstorableEntry
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
 from modelmux.store.ledger.sqlite_verify import Section
@@ -34,7 +34,7 @@ MOST_DIFFERENCES: Final = 1_000
 _PAUSE: Final = 0.005
 
 T = TypeVar("T")
-_Waiting = tuple[list[Row], "Future[None]"]
+_Waiting = tuple[tuple[Entry, ...], "Future[None]"]
 
 
 class SqliteLedger:
@@ -76,7 +76,7 @@ class SqliteLedger:
         if not entries:
             return
         written: Future[None] = Future()
-        self._waiting.append(([to_row(entry) for entry in entries], written))
+        self._waiting.append((tuple(entries), written))
         try:
             await self._writer.run(self._append_waiting)
         except asyncio.CancelledError:
@@ -186,10 +186,14 @@ class SqliteLedger:
         calls = []
         rows: list[Row] = []
         while self._waiting and (not rows or len(rows) + len(self._waiting[0][0]) <= _MOST_ROWS):
-            some, written = self._waiting.popleft()
+            entries, written = self._waiting.popleft()
             if written.set_running_or_notify_cancel():
-                calls.append(written)
-                rows += some
+                try:
+                    rows += [to_row(entry) for entry in entries]
+                except UnstorableEntry as error:
+                    written.set_exception(error)
+                else:
+                    calls.append(written)
         if not calls:
             return
         try:

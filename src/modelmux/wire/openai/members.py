@@ -6,7 +6,7 @@ without types, and ``remove_unknown`` takes them out, so that they can be report
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any, Final
 
 from msgspec import Struct, inspect
@@ -100,10 +100,18 @@ def _report(value: dict[str, Any], members: dict[str, Shape | None], path: _Path
     prefix = _dotted(path)
     strangers = [name for name in value if name not in members]
     unknown += [prefix + name for name in strangers if value.pop(name) is not None]  # null says nothing
+    check_unknown(unknown, prefix.rstrip(".") or None)
+
+
+def check_unknown(unknown: Sized, field: str | None = None) -> None:
+    """
+    :param field: the path of what has the fields; None for the request itself.
+    :raises InvalidRequest: more than ``MAX_UNKNOWN``.
+    """
     if len(unknown) > MAX_UNKNOWN:
         raise InvalidRequest(
             f"The request has more than {MAX_UNKNOWN:,} unknown fields.",
-            param=prefix.rstrip(".") or None,
+            param=field,
             hint="Send the fields of the API only.",
         )
 

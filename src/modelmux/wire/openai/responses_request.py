@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import CacheControlParam
-from modelmux.wire.openai.members import remove_unknown, shape_of
+from modelmux.wire.openai.members import check_unknown, remove_unknown, shape_of
 
 
 class NamedTool(Struct):
@@ -245,6 +245,7 @@ def unknown_fields(fields: Mapping[str, Raw]) -> list[str]:
         raw = bytes(fields.get(name, _NULL))
         if raw.startswith(b"{"):
             unknown += [f"{name}.{member}" for member in remove_unknown(msgspec.json.decode(raw), shape)]
+    check_unknown(unknown)
     return unknown
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pwd
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelmux.accounts.secret_format import is_secret
-from modelmux.cli.accounts.directory import instant, listed, tag_pairs
+from modelmux.cli.accounts.directory import instant, listed, print_table, tag_pairs
 from support.cli import CommandResult, run
 
 ON = ("--set", "accounts.enabled=true", "--set", "vertex.project=p", "--set", "vertex.location=global")
@@ -80,6 +82,18 @@ def test_an_edit_changes_what_it_names(home: Path) -> None:
     assert as_json(home, "keys", "show", "build") == {**after, "status": "active", "models": [], "name": "build"}
 
 
+def test_models_that_match_nothing_are_warned_of(home: Path) -> None:
+    aliases = ("--set", "aliases.best=claude-opus-4-8")
+    models = "best,claude-haiku-4-5-20251001,fast,gpt-*"
+    created = done(home, "keys", "create", "--name", "ci", "--models", models, *aliases)
+    assert "warning: models: nothing that this configuration serves is called fast, gpt-*; `modelmux" in created.stderr
+    edited = done(home, "keys", "edit", "ci", "--models", "claude-sonnet-5,best")
+    assert "is called best; `modelmux models` lists" in edited.stderr
+    assert "warning" not in done(home, "keys", "edit", "ci", "--name", "build").stderr
+    nothing = run("keys", "create", "--name", "x", "--models", "fast", "--set", "accounts.enabled=true", home=home)
+    assert "is called" not in nothing.stderr, "where nothing is configured, it is not known"
+
+
 def test_a_rotation_keeps_the_key(home: Path) -> None:
     first = done(home, "keys", "create", "--name", "ci").stdout.strip()
     before = as_json(home, "keys", "show", "ci")
@@ -129,6 +143,13 @@ def test_lists_can_be_limited(home: Path) -> None:
         (("keys", "create", "--name", "x", "--addresses", "10.1.1.1/8"), "Did you mean 10.0.0.0/8?"),
         (("keys", "create", "--name", "x", "--apis", "embeddings"), "'embeddings' is not an API"),
         (("keys", "create", "--name", "x", "--tags", "app"), "'app=' is not a tag"),
+        (("keys", "create", "--name", "x", "--expires", "9999999d"), "expires: it is not between 1970 and 9999-12"),
+        (("keys", "create", "--name", "x", "--models", ""), "--models is empty; give it a value, or leave the option"),
+        (("keys", "create", "--name", "x", "--expires", " "), "--expires is empty; give it a value, or leave"),
+        (("keys", "create", "--name", "x", "--team", ""), "--team is empty"),
+        (("keys", "create", "--name", "x", "--models", " ,"), "' ,' lists nothing; expected names with commas"),
+        (("keys", "create", "--name", "x\udcff"), "name: 'x\\udcff' is not a name"),
+        (("teams", "create", "x", "--parent", ""), "--parent is empty"),
         (("keys", "create", "--name", ""), "name: '' is not a name"),
         (("keys", "edit", "x"), "name what to change"),
         (("keys", "revoke", "x"), "there is no key 'x'"),
@@ -153,6 +174,7 @@ def test_what_is_wrong_is_named(home: Path, arguments: tuple[str, ...], message:
 def test_teams_and_their_members(home: Path) -> None:
     done(home, "teams", "add", "data", "ann@example.com", "--admin")
     team = as_json(home, "teams", "show", "Data")
+    assert as_json(home, "teams", "edit", "Data", "--zone", "Europe/Paris") == {**team, "zone": "Europe/Paris"}
     (person,) = as_json(home, "people", "list")
     assert team["members"] == [{"person": person["id"], "role": "team_admin"}]
     listed = done(home, "teams", "list").stdout.splitlines()
@@ -165,12 +187,13 @@ def test_teams_and_their_members(home: Path) -> None:
     }  # fmt: skip
 
 
-def test_names_cannot_forge_lines_or_columns(home: Path) -> None:
-    done(home, "keys", "create", "--name", "a  b\u200b \u202ec")
+def test_names_cannot_forge_lines_or_columns(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done(home, "keys", "create", "--name", "a  b")
     lines = done(home, "keys", "list").stdout.splitlines()
     assert len(lines) == 2
     assert len(lines[1].split()) == 7
-    assert "\u202e" not in lines[1]
+    print_table(("NAME", "TEAM"), [("a\n\u202eb", None)])
+    assert capsys.readouterr().out == "NAME        TEAM\na\\n\\u202eb  -\n"
 
 
 def test_who_did_what_is_kept(home: Path) -> None:
@@ -179,6 +202,16 @@ def test_who_did_what_is_kept(home: Path) -> None:
     actions = [row[0] for row in connection.execute("SELECT action FROM audit ORDER BY number")]
     connection.close()
     assert actions == ["team.create", "team.create", "person.create", "key.create"]
+
+
+def test_the_author_is_the_user_of_the_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "somebody-else")
+    assert run("keys", "create", "--name", "ci", *ON, home=home, **forged).code == 0
+    (row,) = as_json(home, "accounts", "audit", "--limit", "1")
+    assert row["author"] == pwd.getpwuid(os.getuid()).pw_name != "somebody-else"
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # which has no name
+    done(home, "keys", "create", "--name", "cd")
+    assert as_json(home, "accounts", "audit", "--limit", "1")[0]["author"] == f"uid {2**31 - 7}"
 
 
 def test_without_accounts_a_warning_says_that_the_keys_are_of_no_use(tmp_path: Path) -> None:
@@ -231,3 +264,59 @@ def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
         failed = modelmux(tmp_path, "accounts", "import", "keys.json")
         assert failed.code == 1
         assert "error: " in failed.stderr
+
+
+def files(home: Path) -> dict[str, bytes]:
+    """All but the transient ones of SQLite."""
+    paths = (path for path in home.rglob("accounts.db*") if not path.name.endswith(("-wal", "-shm", "-lock")))
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_commands_that_read_create_nothing(tmp_path: Path) -> None:
+    exported = tmp_path / "keys.json"
+    exported.write_text('{"keys": []}')
+    for command in (
+        ("keys", "list"), ("teams", "list"), ("people", "list"), ("accounts", "audit"),
+        ("accounts", "import", str(exported), "--dry-run"),
+    ):  # fmt: skip
+        result = done(tmp_path, *command)
+        if command[-1] == "list":
+            assert "accounts.db yet; if the gateway runs as another user or a service, pass the path" in result.stderr
+    assert not [*tmp_path.rglob("accounts.db*")]
+
+
+def test_only_secrets_need_a_pepper(home: Path) -> None:
+    assert not [*home.rglob("*.pepper")]
+    done(home, "keys", "create", "--name", "ci")
+    assert len([*home.rglob("*.pepper")]) == 1
+
+
+def test_a_lost_pepper_is_not_replaced(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    done(home, "keys", "create", "--name", "laptop")
+    (pepper,) = home.rglob("*.pepper")
+    lost = pepper.read_text()
+    pepper.unlink()
+    before = files(home)
+    for command in (("keys", "create", "--name", "new"), ("keys", "rotate", "ci")):
+        failed = modelmux(home, *command)
+        assert failed.code == 1
+        assert f"2 keys have secrets of the pepper in {pepper}, which is missing: 'ci', 'laptop'" in failed.stderr
+        assert f"make a new one with `umask 077; openssl rand -hex 32 > {pepper}`, give each" in failed.stderr
+    assert files(home) == before
+    pepper.write_text(lost[::-1].strip() + "\n")  # the remedy
+    done(home, "keys", "rotate", "ci")
+    done(home, "keys", "revoke", "laptop")
+    done(home, "keys", "create", "--name", "new")
+
+
+def test_a_lost_database_is_not_replaced(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci")
+    (database,) = home.rglob("accounts.db")
+    database.unlink()
+    for command in (("keys", "list"), ("keys", "create", "--name", "new"), ("accounts", "audit")):
+        failed = modelmux(home, *command)
+        assert failed.code == 1
+        assert f"{database} has no keys, but it had some" in failed.stderr
+        assert f"put back its backup, or remove {database}.keyed to begin without keys" in failed.stderr
+    assert not database.exists()

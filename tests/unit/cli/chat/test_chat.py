@@ -12,6 +12,7 @@ import pytest
 
 from modelmux.cli.chat.conversation import ChatError, Conversation
 from modelmux.cli.sanitize import strip_controls
+from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.upstream.pool import HttpPool
 from support.cli import CommandResult, check_snapshot, run
 from support.emulator_server import ThreadedEmulator, threaded
@@ -48,6 +49,17 @@ def test_a_message_is_answered_without_a_server(emulator: ThreadedEmulator, tmp_
     body = last_request(emulator)
     assert body["system"][0]["text"] == "Be brief."
     assert emulator.app.requests()[-1]["path"].endswith("claude-sonnet-4-6:streamRawPredict")
+
+
+def test_a_gateway_of_its_own_writes_no_keys(emulator: ThreadedEmulator, tmp_path: Path) -> None:
+    config, store = tmp_path / "config.toml", SqliteDirectory(tmp_path / "accounts.db")
+    config.write_text(
+        f'[accounts]\nenabled = true\nstore = "sqlite:{store.path}"\n'
+        f'[[accounts.keys]]\nname = "ci"\nsha256 = "{"ab" * 32}"\n'
+    )
+    said = direct(emulator, tmp_path, "say exactly: hi", "-m", "claude-sonnet-4-6", "--config", str(config))
+    assert (said.code, said.stdout) == (0, "hi\n")
+    assert store.load().version == 0
 
 
 def test_a_pipe_is_one_question_and_verbose_says_what_it_cost(emulator: ThreadedEmulator, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from modelmux.accounts.edits import Edit
+from modelmux.accounts.records import Key
 from modelmux.catalog import builtin_prices
 from modelmux.cli.doctor import accounts as checks
 from modelmux.cli.doctor.accounts import check_prices, check_sqlite
@@ -16,6 +18,11 @@ from modelmux.cli.doctor.models import check_models
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.server import check_server
 from modelmux.config.load import load_text
+from modelmux.store.accounts_file import AccountsFile
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.sqlite_directory import SqliteDirectory
+from modelmux.store.pepper import load_pepper
 
 NEXT = '[[vertex.models]]\nname = "next"\nmodel = "claude-next"\n'
 CHECKED = max(price.checked_on for price in builtin_prices().prices if price.checked_on is not None)
@@ -71,3 +78,68 @@ def test_a_ledger_on_a_network_file_system_is_a_failure(tmp_path: Path, monkeypa
     assert "local disk" in (failure.hint or "")
     assert failure in list(check_server(subject))
     assert not any(result.check == "SQLite" for result in check_server(context(tmp_path, "", enabled=False)))
+
+
+def keys_of(home: Path, toml: str = "") -> Result:
+    before = sorted(home.iterdir())
+    (result,) = (one for one in check_server(context(home, toml)) if one.check == "virtual keys")
+    assert sorted(home.iterdir()) == before
+    return result
+
+
+def with_key(home: Path) -> Path:
+    """The file of a gateway with one key that is active, and one that was revoked."""
+    store = SqliteDirectory(home / "accounts.db")
+    pepper = load_pepper(home / "accounts.db")
+    for id, status in (("key_a", "active"), ("key_b", "revoked")):
+        _, secret = Issuer([pepper], lambda: 1.8e9).secret(id)
+        store.change_now(
+            lambda d, id=id, status=status, secret=secret: Edit(  # type: ignore[misc]
+                action="key.create", subject=id, keys=(Key(id=id, name=id, status=status),), secrets=(secret,)
+            ),
+            Author("ann", "cli"), 1,
+        )  # fmt: skip
+    return home / "accounts.db"
+
+
+def test_keys_and_their_pepper(tmp_path: Path) -> None:
+    assert (keys_of(tmp_path).status, keys_of(tmp_path).detail) == ("ok", "none yet")
+    path = with_key(tmp_path)
+    assert (keys_of(tmp_path).status, keys_of(tmp_path).detail) == ("ok", "1 active")
+    pepper = Path(f"{path}.pepper")
+    kept = pepper.read_text()
+    pepper.write_text("short")
+    broken = keys_of(tmp_path)
+    assert (broken.status, broken.detail) == ("fail", f"accounts.peppers: {pepper}: not a pepper")
+    assert "put back the file from a backup" in (broken.hint or "")
+    pepper.unlink()
+    lost = keys_of(tmp_path)
+    assert lost.detail == f"accounts.peppers: 1 key has a secret of the pepper in {pepper}, which is missing: 'key_a'"
+    assert "openssl rand -hex 32" in (lost.hint or "")
+    other = keys_of(tmp_path, f'peppers = ["{"p" * 32}"]\n')
+    assert other.detail == "accounts.peppers: 1 key has a secret of a pepper that is not here any more: 'key_a'"
+    assert "openssl" not in (other.hint or "")
+    pepper.write_text(kept)
+    assert keys_of(tmp_path).status == "ok"
+
+
+def test_a_database_that_lost_its_keys(tmp_path: Path) -> None:
+    path = with_key(tmp_path)
+    path.unlink()
+    lost = keys_of(tmp_path)
+    assert (lost.status, lost.detail) == ("fail", f"{path} has no keys, but it had some: it was lost, or replaced")
+    assert lost.hint == f"put back its backup, or remove {path}.keyed to begin without keys"
+
+
+def test_keys_of_the_configuration_are_checked_and_not_written(tmp_path: Path) -> None:
+    entry = f'[[accounts.keys]]\nname = "ci"\nsha256 = "{"0" * 64}"\n'
+    assert keys_of(tmp_path, entry).status == "ok"
+    unknown = keys_of(tmp_path, entry + 'team = "nobody"\n')
+    assert (unknown.status, "accounts.keys[0]" in unknown.detail) == ("fail", True)
+    assert not [one for one in check_server(context(tmp_path, entry)) if one.status == "fail"]
+
+
+def test_a_database_that_the_next_start_migrates_is_left_as_it_is(tmp_path: Path) -> None:
+    AccountsFile(tmp_path / "accounts.db", migrations=()).open(1.0).close()
+    assert not [one for one in check_server(context(tmp_path, "")) if one.check == "virtual keys"]
+    assert not [one for one in check_server(context(tmp_path, "")) if one.status == "fail"]

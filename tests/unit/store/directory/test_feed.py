@@ -9,8 +9,9 @@ import pytest
 
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.errors import StoreUnavailable
+from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
-from modelmux.store.directory.feed import INTERVAL, Feed
+from modelmux.store.directory.feed import FRESH_FOR, INTERVAL, Feed
 from support.http_peers import until
 
 
@@ -47,10 +48,15 @@ class World:
         self.slept: list[float] = []
         self.problems: list[str | None] = []
         store: Any = self.store
-        self.feed = Feed(store, Directory(), self.sleep, self.problems.append)
+        self.time = 100.0
+        self.awake = asyncio.Event()  # not set while the process does not run
+        self.awake.set()
+        runtime = Runtime(sleep=self.sleep, clock=lambda: self.time)
+        self.feed = Feed(store, Directory(), runtime, self.problems.append)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        await self.awake.wait()
         await asyncio.sleep(0)
 
     async def looked(self, times: int = 2) -> None:
@@ -132,7 +138,7 @@ async def test_a_client_that_leaves_ends_no_look_of_others() -> None:
     await world.feed.aclose()
 
 
-@pytest.mark.parametrize("cause", [StoreFailed("locked")])
+@pytest.mark.parametrize("cause", [StoreFailed("locked"), ValueError("a bug")])
 async def test_a_failed_refresh_is_a_503(cause: Exception) -> None:
     world = World()
     world.store.error = cause
@@ -140,7 +146,96 @@ async def test_a_failed_refresh_is_a_503(cause: Exception) -> None:
         await world.feed.refresh()
     error = raised.value
     assert (error.status, error.code, error.retry_after) == (503, "accounts_unavailable", 2.0)
-    assert "locked" not in error.public_message
+    assert str(cause) not in error.public_message
     world.store.error = None
     await world.feed.refresh()
     await world.feed.aclose()
+
+
+async def test_whatever_a_look_raises_is_logged_and_the_next_one_follows() -> None:
+    world = World()
+    world.feed.watch()
+    world.store.error = ZeroDivisionError("a bug")
+    await world.looked(3)
+    assert world.problems == ["the keys cannot be read; those that are known are served on (ZeroDivisionError: a bug)"]
+    world.store.error = None
+    changed = world.store.next()
+    await until(lambda: world.feed.current is changed and world.problems[-1] is None)
+    await world.feed.aclose()
+
+
+async def test_what_nothing_follows_is_looked_at_by_the_first_request() -> None:
+    """An application without a lifespan."""
+    world = World()
+    changed = world.store.next()
+    assert world.feed.is_stale
+    await world.feed.freshen()
+    assert world.feed.current is changed
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_after_a_time_in_which_the_process_did_not_run_there_is_a_look() -> None:
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.time += FRESH_FOR
+    assert not world.feed.is_stale, "the looks of the watch are enough"
+    assert world.store.reads == 0
+    world.time += 0.1
+    assert world.feed.is_stale
+    changed = world.store.next()
+    await asyncio.gather(*(world.feed.freshen() for _ in range(100)))
+    assert world.feed.current is changed
+    assert world.store.reads <= 2, "a hundred requests share one look, or that which follows it"
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_while_the_store_fails_no_request_waits_for_it() -> None:
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.store.error = StoreFailed("disk gone")
+    world.time += FRESH_FOR + 1
+    await world.feed.freshen()
+    assert len(world.problems) == 1
+    world.time += FRESH_FOR + 1
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_a_look_that_takes_long_does_not_hold_requests_up() -> None:
+    world = World()
+    world.awake.clear()
+    world.store.gate.clear()
+    await world.feed.freshen()
+    assert world.problems == ["the keys cannot be read; those that are known are served on (no answer in 1 s)"]
+    world.time += FRESH_FOR + 1
+    assert not world.feed.is_stale
+    world.store.gate.set()
+    await until(lambda: world.problems[1:] == [None])
+    await world.feed.aclose()
+
+
+def test_another_event_loop_follows_changes_anew() -> None:
+    """An application that is called by one loop after another, as by a test client of each request."""
+
+    async def ask() -> None:
+        await world.feed.freshen()
+        assert not world.feed.is_stale
+
+    async def end() -> None:
+        world.store.gate = asyncio.Event()
+        world.store.gate.set()
+        await ask()
+        await world.feed.aclose()
+
+    world = World()
+    world.awake.clear()
+    asyncio.run(ask())
+    world.time += FRESH_FOR + 1
+    world.awake = asyncio.Event()
+    asyncio.run(end())
+    assert world.store.reads == 2

@@ -307,9 +307,13 @@ async def test_what_clients_choose_is_stored_once_up_to_a_bound(
 
 
 async def test_a_row_is_small(ledger: SqliteLedger, path: Path) -> None:
-    await ledger.append([full_entry(number, START + number * QUARTER // 100) for number in range(5_000)])
+    rows = [full_entry(number, START + number * QUARTER // 100) for number in range(5_001)]
+    await ledger.append(rows[:1])
+    execute(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    tables = size(path)  # a page for each table, keys and people included
+    await ledger.append(rows[1:])
     await ledger.aclose()
-    assert size(path) / 5_000 < 400
+    assert (size(path) - tables) / 5_000 < 400
 
 
 # Retention

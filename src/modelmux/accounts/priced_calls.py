@@ -1,0 +1,37 @@
+"""Calls -> what they cost together: one loop for charging a request and for rating it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from msgspec import Struct
+
+from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.price_id import price_id
+from modelmux.catalog.prices import PriceList
+
+
+class PricedCall(Struct, frozen=True):
+    """Tokens with one price. Each call has a prompt of its own.
+
+    :param model: its Vertex id.
+    """
+
+    counts: TokenCounts
+    model: str
+    location: str
+    fast: bool
+
+
+def cost_of_calls(calls: Iterable[PricedCall], day: date, prices: PriceList) -> tuple[Cost, str] | None:
+    """The cost of all calls, and the id of the last price; None if one of them has no price."""
+    cost, id = Cost(), ""
+    for call in calls:
+        price = prices.price(call.model, day)
+        rates = None if price is None else price.rates_for(call.location, call.counts.prompt, fast=call.fast)
+        if price is None or rates is None:
+            return None
+        cost += cost_of(call.counts, rates)
+        id = price_id(price, call.location, fast=call.fast)
+    return cost, id
