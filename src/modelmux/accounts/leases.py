@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from modelmux.accounts.slices import UNLIMITED, Slice
+from modelmux.accounts.slices import UNLIMITED
 
 #: Seconds of spending that a lease covers while there is plenty, and while there is not.
 _PLENTY: Final = 60
@@ -47,21 +47,16 @@ class Grant(Struct, frozen=True):
     is_recalled: bool = False
 
 
-def ask(one: Slice, limit: int | None, *, rate: float, available: int, holders: int, waiting: int = 0) -> Ask:
-    """What to ask for.
+def ahead_of(rate: float, available: int, *, holders: int) -> int:
+    """How much a process leases beyond what it has to keep.
 
-    :param rate: what this process spends of the window in a second.
+    :param rate: what it spends of the window in a second.
     :param available: what the window had at the last exchange.
     :param holders: processes that have leases on the window, this one included.
-    :param waiting: what a request needs that does not fit.
     """
-    need = one.held + one.spent + waiting
-    if limit is None:
-        return Ask(need, UNLIMITED, None)
     for_minute = round(rate * _PLENTY)
     ahead = for_minute if available >= _TIMES * for_minute else round(rate * _SCARCE)
-    share = max(0, available) // (2 * max(1, holders))
-    return Ask(need, need + min(ahead, share), limit)
+    return min(ahead, max(0, available) // (2 * max(1, holders)))
 
 
 def grant(asked: Ask, leased: int, spent: int, leased_by_all: int, *, recalled: bool) -> Grant:

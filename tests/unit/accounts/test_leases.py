@@ -5,29 +5,25 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.accounts.leases import Ask, ask, grant
-from modelmux.accounts.slices import UNLIMITED, Slice
+from modelmux.accounts.leases import Ask, ahead_of, grant
+from modelmux.accounts.slices import UNLIMITED
 
 amounts = st.integers(0, 10**12)
 
 
 def test_a_lease_covers_a_minute_while_there_is_plenty() -> None:
-    one = Slice(leased=50, held=20, spent=10)
-    assert ask(one, 10**6, rate=10, available=10**6, holders=4) == Ask(30, 630, 10**6)
-    assert ask(one, 10**6, rate=10, available=10**6, holders=4, waiting=7) == Ask(37, 637, 10**6)
+    assert ahead_of(10, 10**6, holders=4) == 600
 
 
 def test_near_the_end_it_covers_less() -> None:
-    one = Slice(held=20)
-    assert ask(one, 10**6, rate=10, available=11_999, holders=1).want == 20 + 50
-    assert ask(one, 10**6, rate=10, available=60, holders=2).want == 20 + 15, "half of its share"
-    assert ask(one, 10**6, rate=10, available=0, holders=2).want == 20
-    assert ask(one, 10**6, rate=10, available=-5, holders=0).want == 20
+    assert ahead_of(10, 11_999, holders=1) == 50
+    assert ahead_of(10, 60, holders=2) == 15, "half of its share"
+    assert ahead_of(10, 0, holders=2) == 0
+    assert ahead_of(10, -5, holders=0) == 0
 
 
 def test_without_a_limit_there_is_no_end() -> None:
-    asked = ask(Slice(held=3), None, rate=1, available=0, holders=1)
-    assert grant(asked, 0, 10**9, 0, recalled=False).leased == UNLIMITED
+    assert grant(Ask(3, UNLIMITED, None), 0, 10**9, 0, recalled=False).leased == UNLIMITED
 
 
 def test_a_process_gets_what_is_left() -> None:

@@ -1,0 +1,168 @@
+"""What a process asks the store for, exchange after exchange, and what it makes of the answers. No clock, no waiting.
+
+An exchange has two halves. ``asks`` is called before it: surplus leaves the slices there and then, so that no request
+can hold what is being given back. ``granted`` takes over the answer: leases are set to what the store says, which is
+never less than was kept. So the two sides agree after every exchange that succeeds, whatever became of the ones before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from modelmux.accounts.leases import Ask, Grant, ahead_of
+from modelmux.accounts.slices import Hold, Slice, Slices, WindowKey
+
+#: Seconds over which the rate of spending is averaged.
+_AVERAGE: Final = 60.0
+#: A window is worth a lease ahead for so many requests like the last one, however little was spent yet.
+_REQUESTS_AHEAD: Final = 4
+#: Seconds after which a window that no request asked for is forgotten, once nothing is leased of it.
+_FORGOTTEN_AFTER: Final = 120.0
+
+
+class _Facts(Struct):
+    """What is known of a window beside its slice.
+
+    :param limit: as it was when a request last asked.
+    :param waiting: amount -> requests that wait for it.
+    :param recent: what was spent lately, an exponential average times its length.
+    :param available: what the store could still lease, at the last exchange.
+    """
+
+    limit: int
+    used_at: float
+    last: int = 0
+    recent: float = 0.0
+    recent_at: float = 0.0
+    available: int = 0
+    others: int = 0
+    is_recalled: bool = False
+    waiting: int = 0
+
+
+class LeaseBook:
+    """The slices of a process, and what it knows of their windows. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.slices = Slices()
+        self._facts: dict[WindowKey, _Facts] = {}
+        #: Sums of the answers, for whoever waits: rises with each.
+        self.exchanges = 0
+
+    def reserve(self, amounts: Mapping[WindowKey, int], limits: Mapping[WindowKey, int], now: float) -> Hold | None:
+        """Hold amounts of windows, of all or of none; None if one has too little free."""
+        for window, amount in amounts.items():
+            facts = self._known(window, limits[window], now)
+            facts.last = amount
+        held = self.slices.reserve(amounts)
+        return held if isinstance(held, Hold) else None
+
+    def wait(self, amounts: Mapping[WindowKey, int], sign: int = 1) -> None:
+        """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
+        for window, amount in amounts.items():
+            facts = self._facts.get(window)
+            if facts is not None:
+                facts.waiting = max(0, facts.waiting + sign * amount)
+
+    def settle(self, hold: Hold, costs: Mapping[WindowKey, int], now: float) -> None:
+        """See ``Slices.settle``."""
+        self.slices.settle(hold, costs)
+        for window, cost in costs.items():
+            facts = self._facts.get(window)
+            if facts is not None:
+                facts.recent = _decayed(facts, now) + cost
+                facts.recent_at = now
+
+    def missing(self, amounts: Mapping[WindowKey, int]) -> dict[WindowKey, tuple[int, int]]:
+        """Windows that have too little for amounts: what this process has free, and what the store had."""
+        lacking = {}
+        for window, amount in amounts.items():
+            free, facts = self.slices.of(window).free, self._facts.get(window)
+            if free < amount:
+                lacking[window] = (free, facts.available if facts is not None else 0)
+        return lacking
+
+    def asks(self, debits: Mapping[WindowKey, int], now: float, *, all_back: bool = False) -> dict[WindowKey, Ask]:
+        """What to ask for in an exchange that writes ``debits``.
+
+        :param all_back: the process ends: nothing is kept but what is held.
+        """
+        result = {}
+        for window, one in list(self.slices):
+            facts = self._facts.get(window)
+            if facts is None:  # spent without a hold: only written
+                continue
+            debit = debits.get(window, 0)
+            kept = one.held + one.spent - debit
+            ahead = 0 if all_back or facts.is_recalled else self._ahead(facts, now)
+            surplus = one.leased - debit - kept - 2 * ahead
+            if surplus > 0:  # up to twice as much is no reason for an exchange
+                self.slices.give_back(window, surplus + ahead)
+            lease = one.leased - debit
+            need = max(lease, kept + facts.waiting)
+            want = need if lease - kept - facts.waiting >= ahead // 2 else max(need, kept + facts.waiting + ahead)
+            if debit or surplus > 0 or want != lease or facts.is_recalled:
+                result[window] = Ask(need, want, facts.limit)
+        return result
+
+    def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:
+        """Take over the answer to ``asks``, and that ``debits`` were written."""
+        self.exchanges += 1
+        for window, debit in debits.items():
+            if window in self._facts:
+                self.slices.written(window, debit)
+        for window, grant in grants.items():
+            self.slices.of(window).leased = grant.leased
+            facts = self._facts[window]
+            facts.available, facts.others = grant.available, grant.leased_by_others
+            facts.is_recalled = grant.is_recalled
+        self._forget(now)
+
+    @property
+    def has_leases(self) -> bool:
+        """Whether something would be stranded if nothing were exchanged any more."""
+        return any(one.leased for _, one in self.slices)
+
+    def keeps(self, window: WindowKey) -> bool:
+        """Whether debits of a window are taken from a lease."""
+        return window in self._facts
+
+    def _known(self, window: WindowKey, limit: int, now: float) -> _Facts:
+        facts = self._facts.get(window)
+        if facts is None:
+            facts = self._facts[window] = _Facts(limit, now, recent_at=now)
+        facts.limit, facts.used_at = limit, now
+        return facts
+
+    def _ahead(self, facts: _Facts, now: float) -> int:
+        rate = _decayed(facts, now) / _AVERAGE
+        if now - facts.used_at < _AVERAGE:
+            rate = max(rate, _REQUESTS_AHEAD * facts.last / _AVERAGE)
+        return ahead_of(rate, facts.available, holders=2 if facts.others else 1)
+
+    def _forget(self, now: float) -> None:
+        over = [
+            window
+            for window, facts in self._facts.items()
+            if now - facts.used_at > _FORGOTTEN_AFTER and self.slices.of(window) == Slice()
+        ]
+        self.slices.forget(over)
+        for window in over:
+            del self._facts[window]
+
+
+def sums(debits: Iterable[Sequence[tuple[WindowKey, int]]]) -> dict[WindowKey, int]:
+    """The debits of several rows together."""
+    total: dict[WindowKey, int] = {}
+    for of_row in debits:
+        for window, amount in of_row:
+            total[window] = total.get(window, 0) + amount
+    return total
+
+
+def _decayed(facts: _Facts, now: float) -> float:
+    return facts.recent * math.exp((facts.recent_at - now) / _AVERAGE) if facts.recent else 0.0

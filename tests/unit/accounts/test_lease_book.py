@@ -1,0 +1,166 @@
+"""Risk: processes together hold more than a limit, or what one does not need is kept from another.
+
+The store is the real one, in memory. An exchange may fail before or after it was written, and requests go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+
+from hypothesis import assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.slices import Hold, WindowKey
+from modelmux.store.ledger.sqlite_windows import book, end_holder, exchange, spent_of
+from modelmux.store.migrate import apply, sqlite_migrations
+
+A, B = WindowKey("bud_a", "", 0), WindowKey("bud_b", "", 0)
+NAMES = ("one", "two", "three")
+
+
+class Process:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.book = LeaseBook()
+        self.holds: list[tuple[Hold, dict[WindowKey, int]]] = []
+        self.unwritten: list[list[tuple[WindowKey, int]]] = []
+
+
+class World:
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        apply(self.connection, sqlite_migrations())
+        self.processes = {name: Process(name) for name in NAMES}
+        self.limits = {A: 1_000, B: 10_000}
+        self.now = 0.0
+        self.written: Counter[WindowKey] = Counter()
+
+    def reserve(self, name: str, amounts: dict[WindowKey, int]) -> Hold | None:
+        process = self.processes[name]
+        hold = process.book.reserve(amounts, self.limits, self.now)
+        if hold is not None:
+            process.holds.append((hold, amounts))
+        return hold
+
+    def settle(self, name: str, index: int, share: float) -> None:
+        process = self.processes[name]
+        hold, amounts = process.holds.pop(index)
+        costs = {window: int(amount * share) for window, amount in amounts.items()}
+        process.book.settle(hold, costs, self.now)
+        process.unwritten.append(list(costs.items()))
+
+    def exchange(self, name: str, *, answered: bool = True, meanwhile: int = 0, all_back: bool = False) -> None:
+        process = self.processes[name]
+        rows, debits = list(process.unwritten), Counter[WindowKey]()
+        for row in rows:
+            debits.update(dict(row))
+        asks = process.book.asks(debits, self.now, all_back=all_back)
+        if meanwhile:
+            self.reserve(name, {A: meanwhile})
+        new = [row for row in rows if row]
+        book(self.connection, name, [debit for row in new for debit in row])
+        grants = exchange(self.connection, name, asks, round(self.now * 1_000_000))
+        self.written.update(debits)
+        if not answered:  # it is repeated, and rows that are there count once
+            process.unwritten = [[] for _ in rows]
+            process.lost = debits  # type: ignore[attr-defined]
+            grants = exchange(self.connection, name, process.book.asks(debits, self.now), round(self.now * 1_000_000))
+        process.unwritten = process.unwritten[len(rows) :]
+        process.book.granted(debits, grants, self.now)
+
+    def fail(self, name: str) -> None:
+        """An exchange whose transaction was rolled back."""
+        process = self.processes[name]
+        debits = Counter[WindowKey]()
+        for row in process.unwritten:
+            debits.update(dict(row))
+        process.book.asks(debits, self.now)
+
+    def used(self, window: WindowKey) -> int:
+        """Written, spent and held by all."""
+        slices = (process.book.slices.of(window) for process in self.processes.values())
+        return spent_of(self.connection, [window])[window][0] + sum(one.held + one.spent for one in slices)
+
+
+amounts = st.dictionaries(st.sampled_from([A, B]), st.integers(0, 700), min_size=1)
+names = st.sampled_from(NAMES)
+
+
+class Processes(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @rule(name=names, amounts=amounts)
+    def reserve(self, name: str, amounts: dict[WindowKey, int]) -> None:
+        self.world.reserve(name, amounts)
+
+    @rule(name=names, amounts=amounts)
+    def wait_and_reserve(self, name: str, amounts: dict[WindowKey, int]) -> None:
+        """What fits into the window is held after each other process has had two exchanges."""
+        world, process = self.world, self.world.processes[name]
+        fits = all(world.used(window) + amount <= world.limits[window] for window, amount in amounts.items())
+        if world.reserve(name, amounts) is None:
+            process.book.wait(amounts)
+            for other in (name, *(set(NAMES) - {name}), *(set(NAMES) - {name}), name):
+                world.exchange(other)
+            held = world.reserve(name, amounts)
+            process.book.wait(amounts, -1)
+            assert (held is not None) == fits
+
+    @rule(name=names, data=st.data(), share=st.floats(0, 1))
+    def settle(self, name: str, data: st.DataObject, share: float) -> None:
+        holds = self.world.processes[name].holds
+        assume(holds)
+        self.world.settle(name, data.draw(st.integers(0, len(holds) - 1)), share)
+
+    @rule(name=names, meanwhile=st.integers(0, 300), answered=st.booleans())
+    def exchange(self, name: str, meanwhile: int, answered: bool) -> None:
+        self.world.exchange(name, meanwhile=meanwhile, answered=answered)
+
+    @rule(name=names)
+    def fail(self, name: str) -> None:
+        self.world.fail(name)
+
+    @rule(seconds=st.sampled_from([0.05, 1.0, 90.0, 200.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.world.now += seconds
+
+    @precondition(lambda self: all(not process.holds for process in self.world.processes.values()))
+    @rule()
+    def rest(self) -> None:
+        """At rest nothing is held, and what idle processes give back is all there is."""
+        for name in NAMES:
+            self.world.exchange(name, all_back=True)
+        for window in (A, B):
+            assert spent_of(self.world.connection, [window])[window] == (self.world.written[window], 0)
+
+    @rule(name=names)
+    def restart(self, name: str) -> None:
+        world, process = self.world, self.world.processes[name]
+        while process.holds:
+            world.settle(name, 0, 1.0)
+        world.exchange(name)
+        end_holder(world.connection, name)
+        world.processes[name] = Process(name)
+
+    @invariant()
+    def never_over(self) -> None:
+        for window, limit in self.world.limits.items():
+            assert self.world.used(window) <= limit
+            spent, leased = spent_of(self.world.connection, [window])[window]
+            assert spent + leased <= limit
+            assert spent == self.world.written[window]
+
+    @invariant()
+    def slices_hold_no_more_than_their_leases(self) -> None:
+        for process in self.world.processes.values():
+            assert all(one.free >= 0 for _, one in process.book.slices)
+            assert process.book.slices.underrun == 0
+
+
+TestProcesses = Processes.TestCase
+TestProcesses.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
