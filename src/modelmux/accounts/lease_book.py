@@ -20,6 +20,8 @@ from modelmux.accounts.slices import Hold, Slice, Slices, WindowKey
 _AVERAGE: Final = 60.0
 #: A window is worth a lease ahead for so many requests like the last one, however little was spent yet.
 _REQUESTS_AHEAD: Final = 4
+#: Seconds after which an idle process looks whether what it keeps is wanted elsewhere.
+_ASKED_EVERY: Final = 0.5
 #: Seconds after which a window that no request asked for is forgotten, once nothing is leased of it.
 _FORGOTTEN_AFTER: Final = 120.0
 
@@ -35,6 +37,7 @@ class _Facts(Struct):
 
     limit: int
     used_at: float
+    asked_at: float = -math.inf
     last: int = 0
     recent: float = 0.0
     recent_at: float = 0.0
@@ -105,8 +108,10 @@ class LeaseBook:
             lease = one.leased - debit
             need = max(lease, kept + facts.waiting)
             want = need if lease - kept - facts.waiting >= ahead // 2 else max(need, kept + facts.waiting + ahead)
-            if debit or surplus > 0 or want != lease or facts.is_recalled:
+            is_due = lease and now - facts.asked_at >= _ASKED_EVERY  # another process may need what is kept here
+            if debit or surplus > 0 or want != lease or facts.is_recalled or is_due:
                 result[window] = Ask(need, want, facts.limit)
+                facts.asked_at = now
         return result
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:

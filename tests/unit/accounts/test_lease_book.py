@@ -100,13 +100,15 @@ class Processes(RuleBasedStateMachine):
 
     @rule(name=names, amounts=amounts)
     def wait_and_reserve(self, name: str, amounts: dict[WindowKey, int]) -> None:
-        """What fits into the window is held after each other process has had two exchanges."""
+        """What fits into the window is held within a second: others hear of it, and give back what they do not need."""
         world, process = self.world, self.world.processes[name]
         fits = all(world.used(window) + amount <= world.limits[window] for window, amount in amounts.items())
         if world.reserve(name, amounts) is None:
             process.book.wait(amounts)
-            for other in (name, *(set(NAMES) - {name}), *(set(NAMES) - {name}), name):
-                world.exchange(other)
+            others = [other for other in NAMES if other != name]
+            for one in (name, *others, *others, name):
+                world.now += 0.5 if one == others[0] else 0.0
+                world.exchange(one)
             held = world.reserve(name, amounts)
             process.book.wait(amounts, -1)
             assert (held is not None) == fits

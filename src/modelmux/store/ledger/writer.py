@@ -11,6 +11,7 @@ from typing import Final
 from modelmux.accounts.entry import Entry
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.base import Ledger, UnstorableEntry
+from modelmux.store.ledger.lease_exchange import LeaseExchange
 
 #: Seconds that rows are collected for one transaction.
 INTERVAL: Final = 0.05
@@ -34,6 +35,7 @@ class LedgerWriter:
     :param on_problem: called with a sentence and the number of rows that are lost, which is 0 while rows wait: once
         when a failure begins, once when rows begin to be lost, and once for the rows that were lost after that.
     :param on_recovered: called with a sentence when rows are written again.
+    :param leases: exchanged together with rows, and also without any while the process has some; None without budgets.
     """
 
     def __init__(
@@ -42,8 +44,13 @@ class LedgerWriter:
         sleep: Callable[[float], Awaitable[None]],
         on_problem: OnProblem,
         on_recovered: Callable[[str], None],
+        leases: LeaseExchange | None = None,
     ) -> None:
         self._ledger = ledger
+        self._leases = leases
+        self._write = ledger.append if leases is None else leases.write
+        self._writing = asyncio.Lock()
+        self._begun = 0  # exchanges
         self._sleep = sleep
         self._on_problem = on_problem
         self._on_recovered = on_recovered
@@ -73,6 +80,20 @@ class LedgerWriter:
             self._lose(1, "the ledger cannot be written, and too many rows wait")
             return
         self._new.append(make)
+        self._start()
+
+    async def exchange(self) -> None:
+        """Have rows written and leases exchanged, beginning after this call. Callers at the same time share it.
+
+        :raises StoreFailed: it failed; what waits is tried again later all the same.
+        """
+        self._start()
+        wanted = self._begun + 1
+        async with self._writing:
+            if self._begun < wanted:
+                await self._write_some()
+
+    def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -82,8 +103,12 @@ class LedgerWriter:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if self._leases is not None:
+            self._leases.is_ending = True
         try:
             while self.waiting or self._unwritable:
+                await self._write_some()
+            if self._has_leases:
                 await self._write_some()
         except Exception as error:  # noqa: BLE001 - the end goes on
             self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
@@ -94,13 +119,14 @@ class LedgerWriter:
         self._thread.shutdown()
 
     async def _run(self) -> None:
-        """Until nothing waits; ``add`` starts it again."""
+        """Until nothing waits and nothing is leased; ``add`` and ``exchange`` start it again."""
         pause = PAUSES[0]
         await self._sleep(INTERVAL)
-        while self.waiting:
+        while self.waiting or self._has_leases:
             lost = self.lost
             try:
-                await self._write_some()
+                async with self._writing:
+                    await self._write_some()
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows are worth another attempt
                 if not self._failing:
                     self._failing = True
@@ -114,7 +140,13 @@ class LedgerWriter:
             if self._failing:
                 self._failing = False
                 self._on_recovered("the ledger is written again; nothing is lost of what waited")
+            if not self.waiting and self._has_leases:
+                await self._sleep(INTERVAL)
         self._task = None
+
+    @property
+    def _has_leases(self) -> bool:
+        return self._leases is not None and self._leases.has_leases
 
     async def _pause(self, seconds: float) -> None:
         while seconds > 0:
@@ -127,11 +159,12 @@ class LedgerWriter:
 
         :raises StoreFailed: they wait on.
         """
+        self._begun += 1
         await self._make_new()
         batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
-        if not batch:
+        if not batch and self._leases is None:
             return
-        await self._ledger.append(batch)
+        await self._write(batch)
         for _ in batch:
             self._made.popleft()
 
