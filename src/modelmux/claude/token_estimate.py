@@ -56,9 +56,12 @@ _PAGE: Final = re.compile(rb"/Type\s*/Page\b")
 _COUNT: Final = re.compile(rb"/Count\s+(\d{1,4})\b")
 
 
-def estimate_tokens(request: NativeRequest, card: ModelCard) -> int:
-    """The input tokens of a request, rather too many than too few. At least 1."""
-    return _Estimate(request.files, card).of(request.content)
+def estimate_tokens(request: NativeRequest, card: ModelCard, bytes_per_token: float | None = None) -> int:
+    """The input tokens of a request, rather too many than too few. At least 1.
+
+    :param bytes_per_token: of text; None for what is usual.
+    """
+    return _Estimate(request.files, card, bytes_per_token or BYTES_PER_TOKEN[card.tokenizer]).of(request.content)
 
 
 class _Estimate:
@@ -66,9 +69,9 @@ class _Estimate:
     :param files: downloaded files, by the paths of their sources.
     """
 
-    def __init__(self, files: Mapping[Path, bytes], card: ModelCard) -> None:
+    def __init__(self, files: Mapping[Path, bytes], card: ModelCard, bytes_per_token: float) -> None:
         self._files = files
-        self._bytes_per_token = BYTES_PER_TOKEN[card.tokenizer]
+        self._bytes_per_token = bytes_per_token
         self._max_image = MAX_IMAGE_TOKENS[card.tokenizer]
         self._bytes = 0.0
         self._tokens = 0

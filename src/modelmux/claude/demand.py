@@ -1,0 +1,103 @@
+"""What a request may use at most, read from the body that is about to be sent.
+
+The body is not decoded as a whole: of a large one, only what is read here is looked at. Text counts as a token for
+every two bytes, where it takes three to four (``claude/token_estimate.py``), files by their pixels and pages.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.catalog import ModelCard
+from modelmux.claude.native import NativeRequest
+from modelmux.claude.token_estimate import estimate_tokens
+
+_BYTES_PER_TOKEN: Final = 2.0
+#: Around the text of every request; and of every PDF beside what is estimated for its pages.
+_PDF: Final = 2_500
+_FLOOR: Final = 64
+#: What stands in a body -> tokens of the instructions that the API adds for it.
+_INSTRUCTIONS: Final = {
+    b'"tools"': 600, b'"citations"': 600, b'"format"': 200, b'"context_management"': 80, b'"thinking"': 50,
+}  # fmt: skip
+#: Of each tool: of the client's, and of one that brings its own description.
+_TOOL: Final = 50
+_SERVER_TOOL: Final = 2_200
+#: Searches of a tool that has no limit, and the tokens that the result of each adds to the prompt.
+_SEARCHES: Final = 10
+_SEARCH_TOKENS: Final = 20_000
+
+#: The longest time for which a part of the prompt is written to the cache.
+Writes = Literal["none", "5m", "1h"]
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """Tokens and searches, at most.
+
+    :param output: thinking included.
+    :param fast: it asks for fast mode.
+    """
+
+    prompt: int
+    output: int
+    writes: Writes = "none"
+    searches: int = 0
+    fast: bool = False
+
+
+class _Tool(Struct):
+    type: str | None = None
+    max_uses: int | None = None
+
+
+class _Body(Struct):
+    max_tokens: int | None = None
+    speed: str | None = None
+    tools: list[_Tool] | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Body).decode
+
+
+def demand_of(body: bytes, card: ModelCard) -> Demand:
+    """
+    :param body: a Messages request, in the form in which it is sent.
+    """
+    try:
+        read = _decode(body)
+    except msgspec.ValidationError:  # values of other types, which the upstream refuses
+        read = _Body()
+    tools = read.tools or []
+    servers = [tool for tool in tools if tool.type not in (None, "custom")]
+    searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
+    added = sum(tokens for mark, tokens in _INSTRUCTIONS.items() if mark in body)
+    added += _FLOOR + _PDF * body.count(b'"application/pdf"')
+    added += _TOOL * len(tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
+    prompt = _text_tokens(body, card) + added
+    window = max(card.context_window, card.beta_context_window or 0)
+    most = card.max_output if read.max_tokens is None else max(read.max_tokens, 0)
+    writes: Writes = "none"
+    if b'"cache_control"' in body:
+        writes = "1h" if b'"1h"' in body else "5m"
+    rounds = 1 + searches  # each round reads the prompt again, and none is longer than the window
+    return Demand(
+        prompt=min(prompt, window * rounds),
+        output=most,
+        writes=writes,
+        searches=searches,
+        fast=read.speed == "fast",
+    )
+
+
+def _uses(tool: _Tool) -> int:
+    return _SEARCHES if tool.max_uses is None else max(0, tool.max_uses)
+
+
+def _text_tokens(body: bytes, card: ModelCard) -> int:
+    if b'"base64"' not in body:
+        return int(len(body) / _BYTES_PER_TOKEN)
+    content = msgspec.json.decode(body)
+    return estimate_tokens(NativeRequest(body, content, []), card, bytes_per_token=_BYTES_PER_TOKEN)
