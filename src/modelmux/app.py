@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from modelmux.accounts.directory import Directory
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
@@ -272,10 +273,16 @@ class Gateway:
         for sentence in filter(None, (*unused, *of_key, self.responses.warning)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
 
+    def _current_directory(self) -> Directory:
+        return Directory() if self._directory is None else self._directory.current
+
     def _services(
         self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
+        observers, budgets = self.metering.meters(
+            config, redact, lambda: seal_keys(config, self._state)[0], self._current_directory
+        )
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
@@ -291,7 +298,7 @@ class Gateway:
             observers=(
                 MetricsObserver(self.metrics),
                 LogObserver(self._log, redact),
-                *self.metering.observers(config, redact, lambda: seal_keys(config, self._state)[0]),
+                *observers,
             ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
@@ -304,6 +311,7 @@ class Gateway:
             runtime=runtime,
             strict=config.server.strict,
             is_metered=self.metering.writer is not None,
+            budgets=budgets,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,

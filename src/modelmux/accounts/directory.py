@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from modelmux.accounts.budgets import Adjustment, Budget
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
 
 K = TypeVar("K")
@@ -39,7 +40,7 @@ class Directory:
     :ivar stamp: of the last change. It tells one from another with the same version, after a backup was put back.
     """
 
-    __slots__ = ("_members", "_secrets", "keys", "people", "stamp", "teams", "version")
+    __slots__ = ("_members", "_secrets", "budgets", "keys", "people", "stamp", "teams", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -47,6 +48,7 @@ class Directory:
         self.keys: Mapping[str, Key] = {}
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
+        self.budgets: Mapping[str, Budget] = {}
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
 
@@ -60,6 +62,10 @@ class Directory:
         after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
         return after
+
+    def adjustments_of(self, budget: str) -> Sequence[Adjustment]:
+        """Top-ups and overrides of a budget."""
+        return ()
 
     def secret(self, digest: bytes) -> Secret | None:
         """The secret with this digest, valid or not."""

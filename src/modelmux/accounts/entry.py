@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round
@@ -96,3 +97,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     trace_id: str | None = None
     agent: str | None = None
     app: str | None = None
+
+    def charged(self, debits: tuple[tuple[WindowKey, int], ...], hold: int) -> Entry:
+        """The row with what it spent of budgets, and what was held."""
+        return replace(self, debits=debits, hold=hold)

@@ -89,6 +89,15 @@ class LeaseBook:
                 lacking[window] = (free, facts.available if facts is not None else 0)
         return lacking
 
+    def may_come(self, amounts: Mapping[WindowKey, int]) -> bool:
+        """Whether others have leased what is missing, or requests of this process hold it."""
+        for window, (free, available) in self.missing(amounts).items():
+            facts = self._facts.get(window)
+            others = facts.others if facts is not None else 0
+            if free + available + others < amounts[window]:
+                return False
+        return True
+
     def asks(self, debits: Mapping[WindowKey, int], now: float, *, all_back: bool = False) -> dict[WindowKey, Ask]:
         """What to ask for in an exchange that writes ``debits``.
 

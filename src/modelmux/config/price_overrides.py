@@ -70,6 +70,10 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         doc("How long rows are kept, at least a day. The sums that reports read stay for ever."),
         Meta(ge=_DAY),
     ] = Seconds(400 * _DAY)
+    wait: Annotated[
+        Seconds,
+        doc('How long a request waits for its share of a budget with `on_short = "wait"` before it is refused.'),
+    ] = Seconds(2.0)
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],

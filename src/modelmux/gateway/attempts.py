@@ -129,9 +129,10 @@ class Attempts:
             prepared = await services.large_requests.run(self._preparation.prepare, deployment)
         else:
             prepared = self._preparation.prepare(deployment)
-        clock = services.runtime.clock
+        held = None if services.budgets is None else await services.budgets.hold(exchange, prepared, deployment)
+        clock, number = services.runtime.clock, len(exchange.attempts) + 1
         record = AttemptRecord(
-            len(exchange.attempts) + 1, is_retry, deployment.id, deployment.card, clock(), location=deployment.location
+            number, is_retry, deployment.id, deployment.card, clock(), location=deployment.location, held=held
         )
         exchange.attempts.append(record)
         exchange.prepared = prepared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelmux.dialects.base import DialectOptions
 from modelmux.gateway.count_state import CountState
@@ -12,8 +12,10 @@ from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
 from modelmux.gateway.large_requests import LargeRequests
+from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.refusals import Refusals
 from modelmux.providers.base import Provider
+from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.stream_mode import StreamModes
 from modelmux.runtime import Runtime
@@ -36,6 +38,18 @@ class Downloads(Protocol):
         ...
 
 
+class Budgets(Protocol):
+    """Holds what calls may cost; ``gateway/metering`` has the real one."""
+
+    async def hold(self, exchange: Any, prepared: Prepared, deployment: Deployment) -> object | None:
+        """Before each call. What is held is settled with the row of the request.
+
+        :returns: what is held; None if no budget applies.
+        :raises BudgetSpent: it does not fit.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How streams are sent.
@@ -55,6 +69,7 @@ class StreamSettings:
 class Services:
     """See the module.
 
+    :param budgets: None where requests leave no rows.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
 
@@ -77,5 +92,6 @@ class Services:
     strict: bool = False
     estimates_tokens: bool = True
     is_metered: bool = False
+    budgets: Budgets | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

@@ -50,6 +50,7 @@ class AttemptRecord(Struct):
     :param message_id: of the reply.
     :param output_reported: ``usage`` has the output of the reply; at its beginning it has a placeholder.
     :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
+    :param held: what it and the attempts before it hold of budgets; for whoever settles it.
     :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
     """
 
@@ -71,6 +72,7 @@ class AttemptRecord(Struct):
     output_reported: bool = False
     characters: int = 0
     body: bytes | None = None
+    held: Any = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""

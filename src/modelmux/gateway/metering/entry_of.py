@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from modelmux.accounts.attribution import end_user_of, tags_of
+from modelmux.accounts.attribution import Tags, end_user_of, tags_of
 from modelmux.accounts.charge import Call, Charge, charge
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
@@ -52,8 +52,6 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     counts, cost, price = _total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
-    tags = tags_of(_joined(record.headers, b"x-modelmux-tags"), record.metadata)
-    forced = record.caller.tags
     agent = find_raw_header(record.headers, b"user-agent")
     first = record.time_to_first_token
     return Entry(
@@ -63,7 +61,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         person=record.caller.person,
         team=record.caller.team,
         end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
-        tags=tuple(sorted({**{name: rules.redact(value) for name, value in tags}, **dict(forced)}.items())),
+        tags=row_tags(record.headers, record.metadata, record.caller.tags, rules.redact),
         dialect=record.dialect,
         operation=record.operation,
         requested=None if record.requested_model is None else loggable_word(record.requested_model, rules.redact),
@@ -88,6 +86,17 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         upstream_id=next((a.message_id[:MAX_NAME] for a in reversed(record.attempts) if a.message_id), None),
         agent=None if agent is None else first_word(agent, rules.redact),
     )
+
+
+def row_tags(
+    headers: Sequence[tuple[bytes, bytes]],
+    metadata: Mapping[str, Any] | None,
+    forced: Tags,
+    redact: Callable[[str], str],
+) -> Tags:
+    """The tags of a request, sorted; those that its key has in any case win."""
+    tags = tags_of(_joined(headers, b"x-modelmux-tags"), metadata)
+    return tuple(sorted({**{name: redact(value) for name, value in tags}, **dict(forced)}.items()))
 
 
 def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.errors import GatewayError
 from modelmux.gateway.metering.entry_of import Rules, entry_of
+from modelmux.gateway.metering.held import Held
 from modelmux.runtime import Runtime
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
@@ -21,16 +23,24 @@ class LedgerObserver:
 
     :param ids: makes the ids of the rows; only the writer uses them.
     :param on_row: called with each row that was made, in the thread of the writer.
+    :param settle: ends what a request holds of budgets; called in the event loop.
     """
 
     def __init__(
-        self, writer: LedgerWriter, rules: Rules, runtime: Runtime, ids: Uuid7s, on_row: Callable[[Entry], None]
+        self,
+        writer: LedgerWriter,
+        rules: Rules,
+        runtime: Runtime,
+        ids: Uuid7s,
+        on_row: Callable[[Entry], None],
+        settle: Callable[[Held, Entry | None], Entry | None],
     ) -> None:
         self._writer = writer
         self._rules = rules
         self._now = runtime.now
         self._ids = ids
         self._on_row = on_row
+        self._settle = settle
 
     def started(self) -> None:
         pass
@@ -46,7 +56,9 @@ class LedgerObserver:
 
     def settled(self, record: ExchangeRecord) -> None:
         at = round((self._now() - record.duration) * _MICRO)
-        self._writer.add(lambda: self._row(record, at))
+        held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
+        settle = None if held is None else functools.partial(self._settle, held)
+        self._writer.add(lambda: self._row(record, at), settle)
 
     def _row(self, record: ExchangeRecord, at: int) -> Entry:
         entry = entry_of(record, self._ids.new(at), at, self._rules)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.config.accounts_check import check_accounts, header_names
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
+from modelmux.gateway.metering.budget_guard import BudgetGuard
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
 from modelmux.gateway.metering.retention import Retention
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
@@ -43,6 +48,7 @@ class Metering:
         self._runtime = runtime
         self._log = log
         self._ids = Uuid7s(os.urandom)
+        self._book = LeaseBook()
         self.writer: LedgerWriter | None = None
         self._retention: Retention | None = None
         #: Where rows are written, for people.
@@ -58,7 +64,9 @@ class Metering:
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
-        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered)
+        holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
+        leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now)
+        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered, leases)
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
 
     def start(self) -> None:
@@ -66,20 +74,26 @@ class Metering:
         if self._retention is not None:
             self._retention.start()
 
-    def observers(
-        self, config: Config, redact: Callable[[str], str], secret: Callable[[], bytes]
-    ) -> tuple[ExchangeObserver, ...]:
-        """The observer of the requests that one configuration serves; none without a ledger.
+    def meters(
+        self,
+        config: Config,
+        redact: Callable[[str], str],
+        secret: Callable[[], bytes],
+        directory: Callable[[], Directory] = Directory,
+    ) -> tuple[tuple[ExchangeObserver, ...], BudgetGuard | None]:
+        """The observer of the requests that one configuration serves, and what holds what they may cost; none without a
+        ledger.
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
+        :param directory: returns that of now.
         :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
         check_accounts(config.accounts)
         if self.writer is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
-            return ()
+            return (), None
         key = secret()
         rules = Rules(
             prices=config.build_prices(),
@@ -88,7 +102,12 @@ class Metering:
             redact=redact,
             end_user_form=str if config.accounts.end_user == "plain" else lambda name: hashed(name, key),
         )
-        return (LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count),)
+        accounts = config.accounts
+        budgets = BudgetGuard(
+            self._book, self.writer, directory, rules, self._runtime, zone=accounts.zone, wait=float(accounts.wait)
+        )
+        observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
+        return (observer,), budgets
 
     def counts(self) -> LedgerCounts:
         """For metrics."""

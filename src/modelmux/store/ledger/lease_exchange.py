@@ -40,6 +40,8 @@ class LeaseExchange:
         """
         debits, clock = sums(entry.debits for entry in entries), self._clock()
         asks = self.book.asks(debits, clock, all_back=self.is_ending)
-        if entries or asks:
+        if asks or debits:
             grants = await self._ledger.exchange(self._holder, entries, asks, round(self._now() * _MICRO))
             self.book.granted(debits, grants, self._clock())
+        elif entries:
+            await self._ledger.append(entries)

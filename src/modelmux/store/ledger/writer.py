@@ -25,6 +25,8 @@ PAUSES: Final = (0.5, 10.0)
 _KEPT: Final = 1.0
 
 MakeEntry = Callable[[], Entry]
+#: Is told in the event loop that a row was made, or that it cannot be, and returns the one to write.
+OnMade = Callable[[Entry | None], Entry | None]
 OnProblem = Callable[[str, int], None]
 
 
@@ -54,7 +56,8 @@ class LedgerWriter:
         self._sleep = sleep
         self._on_problem = on_problem
         self._on_recovered = on_recovered
-        self._new: deque[MakeEntry] = deque()
+        self._new: deque[tuple[MakeEntry, OnMade | None]] = deque()
+        self._fresh: deque[tuple[Entry | None, OnMade | None]] = deque()  # made, and the event loop does not know yet
         self._made: deque[Entry] = deque()  # made, and not known to be written
         self._task: asyncio.Task[None] | None = None
         self._failing = False
@@ -69,17 +72,19 @@ class LedgerWriter:
     @property
     def waiting(self) -> int:
         """Rows that are not known to be written."""
-        return len(self._new) + len(self._made)
+        return len(self._new) + len(self._fresh) + len(self._made)
 
-    def add(self, make: MakeEntry) -> None:
+    def add(self, make: MakeEntry, on_made: OnMade | None = None) -> None:
         """Write a row soon.
 
         :param make: makes the row; called once, in another thread.
         """
         if self.waiting >= MOST_WAITING:
             self._lose(1, "the ledger cannot be written, and too many rows wait")
+            if on_made is not None:
+                on_made(None)
             return
-        self._new.append(make)
+        self._new.append((make, on_made))
         self._start()
 
     async def exchange(self) -> None:
@@ -113,6 +118,7 @@ class LedgerWriter:
         except Exception as error:  # noqa: BLE001 - the end goes on
             self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
             self._new.clear()
+            self._fresh.clear()
             self._made.clear()
         self._end_of_losses()
         await self._ledger.aclose()
@@ -172,6 +178,11 @@ class LedgerWriter:
         while self._new:
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
+        while self._fresh:
+            entry, on_made = self._fresh.popleft()
+            written = entry if on_made is None else on_made(entry)
+            if written is not None:
+                self._made.append(written)
         if self._unwritable:
             count, why = len(self._unwritable), self._unwritable[0]
             self._unwritable.clear()
@@ -179,15 +190,17 @@ class LedgerWriter:
 
     def _make_some(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._new))):
-            make = self._new[0]
+            make, on_made = self._new[0]
+            entry: Entry | None = None
             try:
-                entry = make()
-                self._ledger.check_entry(entry)
-                self._made.append(entry)
+                made = make()
+                self._ledger.check_entry(made)
+                entry = made
             except UnstorableEntry as error:
                 self._unwritable.append(str(error))
             except Exception as error:  # noqa: BLE001 - one row must not hold up all others
                 self._unwritable.append(f"a row could not be made ({type(error).__name__})")
+            self._fresh.append((entry, on_made))
             self._new.popleft()
 
     def _lose(self, count: int, why: str) -> None:

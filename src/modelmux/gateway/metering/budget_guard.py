@@ -1,0 +1,224 @@
+"""Holds the worst case of every call before it is made, and settles it with the row of the request.
+
+In the common case nothing waits: what the process has leased suffices. Otherwise the request has an exchange with the
+store, which asks other processes for what they do not need, and is refused after ``RECALL_SECONDS`` if that is not
+enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from modelmux.accounts.attribution import end_user_of
+from modelmux.accounts.budgets import Request, chain_of, limit_of
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.slices import Hold, WindowKey
+from modelmux.accounts.windows import window_at
+from modelmux.accounts.worst_case import worst_case
+from modelmux.claude.demand import Demand, demand_of
+from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
+from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.metering.budget_refusal import refusal
+from modelmux.gateway.metering.entry_of import Rules, row_tags
+from modelmux.gateway.metering.held import BudgetWindow, Held, costs_of
+from modelmux.gateway.preparation import Prepared
+from modelmux.routing.model import Deployment
+from modelmux.runtime import Runtime
+from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.writer import LedgerWriter
+
+#: Seconds for which a request waits for what other processes have leased and do not need.
+RECALL_SECONDS: Final = 1.0
+#: Seconds between two exchanges of a request that waits.
+_BETWEEN: Final = 0.05
+_MICRO: Final = 1_000_000
+_OPERATOR: Final = "the operator of this gateway"
+
+
+class BudgetGuard:
+    """The budgets of the requests that one configuration serves. The leases are those of the process.
+
+    :param directory: returns that of now.
+    :param zone: of windows whose budget and team have none.
+    :param wait: seconds for which a request of a budget with ``on_short = "wait"`` waits.
+    """
+
+    def __init__(
+        self,
+        book: LeaseBook,
+        writer: LedgerWriter,
+        directory: Callable[[], Directory],
+        rules: Rules,
+        runtime: Runtime,
+        *,
+        zone: str,
+        wait: float,
+    ) -> None:
+        self._book = book
+        self._writer = writer
+        self._directory = directory
+        self._rules = rules
+        self._runtime = runtime
+        self._zone = zone
+        self._wait = wait
+
+    async def hold(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Held | None:
+        """Hold what the next call may cost, beside what the calls before it may have cost.
+
+        :returns: None if no budget applies.
+        :raises BudgetSpent: it does not fit. :raises NotPermitted: a hard budget in money applies to a model without a
+            price. :raises StoreUnavailable: the process has leased too little, and there is no answer.
+        """
+        directory = self._directory()
+        if not directory.budgets:
+            return None
+        before = exchange.attempts[-1].held if exchange.attempts else None
+        windows = before.windows if before is not None else self._windows(exchange, deployment, directory)
+        if not windows:
+            return None
+        if exchange.is_costly:
+            demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
+        else:
+            demand = demand_of(prepared.encoded, deployment.card)
+        worst = self._worst(windows, demand, deployment)
+        if before is None:
+            held = Held(windows, Hold({}), exchange.inbound.caller.team)
+        else:
+            held = before
+            if exchange.attempts[-1].may_be_billed:
+                worst = {key: amount + before.worst.get(key, 0) for key, amount in worst.items()}
+        more = {key: amount - held.hold.amounts.get(key, 0) for key, amount in worst.items()}
+        await self._extend(held, {key: amount for key, amount in more.items() if amount > 0}, demand, deployment)
+        held.worst = worst
+        return held
+
+    def settle(self, held: Held, entry: Entry | None) -> Entry | None:
+        """Release a hold, and spend what the request cost.
+
+        :param entry: None if its row is lost: then it cost what it held.
+        :returns: the row with what it spent of which windows.
+        """
+        amounts = held.hold.amounts
+        costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts)
+        hard = {one.key: costs[one.key] for one in held.windows if one.is_hard and one.key in costs}
+        hold = held.money
+        self._book.settle(held.hold, hard, self._runtime.clock())
+        if entry is None:
+            return None
+        return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
+
+    def _windows(self, exchange: Exchange, deployment: Deployment, directory: Directory) -> list[BudgetWindow]:
+        """Those that a request is charged to: the ones of the moment at which it arrived."""
+        inbound, decoded, rules = exchange.inbound, exchange.decoded, self._rules
+        caller = inbound.caller
+        end_user = end_user_of(inbound.headers, rules.end_user_headers, decoded.end_user if decoded else None)
+        request = Request(
+            key=rules.keys.get(caller.owner, caller.owner),
+            teams=tuple(caller.team.split("/")) if caller.team else (),
+            person=caller.person,
+            end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
+            model=deployment.card.id,
+            route=exchange.route.name if exchange.route is not None else "",
+            tags=dict(row_tags(inbound.headers, decoded.metadata if decoded else None, caller.tags, rules.redact)),
+        )
+        now = round((self._runtime.now() - self._runtime.clock() + inbound.received_at) * _MICRO)
+        windows = []
+        for budget, subject in chain_of(directory.budgets.values(), request):
+            zone = budget.window.zone or _zone_of(directory, request.teams) or self._zone
+            window = window_at(budget.window, now, ZoneInfo(zone))
+            limit = limit_of(budget, directory.adjustments_of(budget.id), subject, window, now)
+            windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
+        return windows
+
+    def _worst(self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment) -> dict[WindowKey, int]:
+        """Of the hard ones."""
+        price = self._rules.prices.price(deployment.card.id, self._today())
+        amounts = {}
+        for one in windows:
+            if one.is_hard:
+                amount = worst_case(demand, one.budget.unit, price, deployment.location)
+                if amount is None:
+                    raise NotPermitted(
+                        f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "
+                        "may be spent.",
+                        code="price_unknown",
+                        hint="The operator can set it in [accounts.prices].",
+                    )
+                amounts[one.key] = amount
+        return amounts
+
+    async def _extend(self, held: Held, more: Mapping[WindowKey, int], demand: Demand, deployment: Deployment) -> None:
+        """:raises BudgetSpent: :raises StoreUnavailable:"""
+        limits = {one.key: one.limit for one in held.windows}
+        if self._try(held, more, limits):
+            return
+        clock = self._runtime.clock
+        waits = any(one.budget.on_short == "wait" for one in held.windows if one.key in more)
+        until = clock() + (max(self._wait, RECALL_SECONDS) if waits else RECALL_SECONDS)
+        self._book.wait(more)
+        try:
+            while True:
+                await self._exchange()
+                if self._try(held, more, limits):
+                    return
+                if clock() >= until or not (waits or self._book.may_come(more)):
+                    break
+                await self._runtime.sleep(_BETWEEN)
+        finally:
+            self._book.wait(more, -1)
+        raise self._refusal(held, more, demand, deployment)
+
+    def _refusal(
+        self, held: Held, more: Mapping[WindowKey, int], demand: Demand, deployment: Deployment
+    ) -> BudgetSpent:
+        """Names the window that has the least for its share."""
+        short = self._book.missing(more)
+        windows = [one for one in held.windows if one.key in (short or more)]
+        window = min(windows, key=lambda one: sum(short.get(one.key, (0, 0))) / max(1, more[one.key]))
+        directory = self._directory()
+        teams = tuple(held.team.split("/")) if held.team else ()
+        contacts = (directory.teams[team].contact for team in reversed(teams) if team in directory.teams)
+        return refusal(
+            window,
+            sum(short.get(window.key, (0, 0))),
+            more[window.key],
+            demand,
+            self._rules.prices.price(deployment.card.id, self._today()),
+            deployment.location,
+            zone=window.budget.window.zone or _zone_of(directory, teams) or self._zone,
+            contact=next(filter(None, contacts), _OPERATOR),
+            now=self._runtime.now(),
+        )
+
+    def _try(self, held: Held, more: Mapping[WindowKey, int], limits: Mapping[WindowKey, int]) -> bool:
+        hold = self._book.reserve(more, limits, self._runtime.clock())
+        if hold is None:
+            return False
+        for key, amount in hold.amounts.items():
+            held.hold.amounts[key] = held.hold.amounts.get(key, 0) + amount
+        return True
+
+    async def _exchange(self) -> None:
+        try:
+            await self._writer.exchange()
+        except StoreFailed as error:
+            failure = StoreUnavailable(
+                "The budgets of this request cannot be read at the moment.",
+                code="accounts_unavailable", hint="Try again in a moment.", detail=str(error),
+            )  # fmt: skip
+            failure.retry_after = 2.0
+            raise failure from None
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._runtime.now(), UTC).date()
+
+
+def _zone_of(directory: Directory, teams: Sequence[str]) -> str | None:
+    """Of the nearest team that has one."""
+    known = (directory.teams.get(team) for team in reversed(teams))
+    return next((team.zone for team in known if team is not None and team.zone), None)

@@ -1,0 +1,68 @@
+"""The error of a request that does not fit into a budget: which one, what is left, what would fit, whom to ask."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from modelmux.accounts.budgets import Unit
+from modelmux.accounts.worst_case import tokens_that_fit
+from modelmux.catalog.prices import Price
+from modelmux.claude.demand import Demand
+from modelmux.errors import BudgetSpent
+from modelmux.gateway.metering.held import BudgetWindow
+
+_MICRO: Final = 1_000_000
+_NANO_PER_CENT: Final = 10_000_000
+#: Only a window that ends so soon is worth waiting for: seconds.
+_SOON: Final = 60.0
+#: Kind of a window -> the adjective.
+_ADJECTIVES: Final = {
+    "hour": "hourly ", "day": "daily ", "week": "weekly ", "month": "monthly ", "quarter": "quarterly ",
+    "year": "yearly ", "lifetime": "",
+}  # fmt: skip
+
+
+def refusal(
+    window: BudgetWindow,
+    left: int,
+    needed: int,
+    demand: Demand,
+    price: Price | None,
+    location: str,
+    *,
+    zone: str,
+    contact: str,
+    now: float,
+) -> BudgetSpent:
+    """
+    :param left: what neither is spent nor held, in the unit of the budget. :param needed: for this call.
+    :param zone: in which the window ends. :param contact: who can raise the budget. :param now: Unix seconds.
+    """
+    budget, unit = window.budget, window.budget.unit
+    ends = "it is never renewed"
+    if window.end is not None:
+        local = datetime.fromtimestamp(window.end / _MICRO, ZoneInfo(zone) if zone else UTC)
+        ends = f"renewed {local:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+    tokens = f"{demand.prompt:,} tokens of input, {demand.output:,} of output"
+    limit, remainder = amount_text(window.limit, unit), amount_text(max(left, 0), unit)
+    message = (
+        f"The {_ADJECTIVES[budget.window.every]}budget {budget.name!r} ({limit}, {ends}) has {remainder} left; this "
+        f"request may cost {amount_text(needed, unit, up=True)} ({tokens})."
+    )
+    fits = tokens_that_fit(demand, unit, price, location, max(left, 0))
+    ask = f"Ask {contact} for more."
+    hint = f"Send max_tokens of at most {fits:,}, or ask {contact} for more." if fits else ask
+    seconds = None if window.end is None else window.end / _MICRO - now
+    return BudgetSpent(message, resets_in=seconds if seconds is not None and seconds <= _SOON else None, hint=hint)
+
+
+def amount_text(amount: int, unit: Unit, *, up: bool = False) -> str:
+    """For people: money in cents, rounded down unless ``up``; amounts below a cent in full."""
+    if unit != "usd":
+        return f"{amount:,} {unit}" if amount != 1 else f"1 {unit.removesuffix('s')}"
+    cents = -(-amount // _NANO_PER_CENT) if up else amount // _NANO_PER_CENT
+    if amount and abs(amount) < _NANO_PER_CENT:
+        return f"${amount / 10**9:.6f}".rstrip("0")
+    return f"${cents // 100:,}.{cents % 100:02}"
