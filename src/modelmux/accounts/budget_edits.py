@@ -6,6 +6,7 @@ of a managed budget does not fight with the configuration.
 
 from __future__ import annotations
 
+import itertools
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.amounts import MAX_AMOUNT, format_amount
 from modelmux.accounts.attribution import is_tag, is_tag_name
 from modelmux.accounts.budgets import Budget, Selector
-from modelmux.accounts.directory import Directory
+from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import MANAGED, Edit, action_of, check_unique
 from modelmux.accounts.fields import MAX_NAME, FieldError
 from modelmux.accounts.windows import WindowRule
@@ -57,6 +58,19 @@ def save_budget(directory: Directory, budget: Budget, *, by_config: bool = False
     return Edit(action=action, subject=budget.id, budgets=() if budget == before else (budget,))
 
 
+def with_budget(directory: Directory, edit: Edit, budget: Budget) -> Edit:
+    """A change with a new budget that refers to what is new in it. If its name is taken, it gets a number behind it.
+
+    :raises FieldError:
+    """
+    after = directory.updated(Changes(version=directory.version, teams=edit.teams, people=edit.people, keys=edit.keys))
+    taken = {one.name.lower() for one in directory.budgets.values()}
+    base = budget.name.strip()[: MAX_NAME - 10]
+    names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
+    budget = replace(budget, name=next(name for name in names if name.lower() not in taken))
+    return replace(edit, budgets=save_budget(after, budget).budgets)
+
+
 def set_budget_status(directory: Directory, budget: str, status: Literal["active", "disabled"]) -> Edit:
     """Enable or disable a budget. Twice is as good as once: nothing is written then.
 
@@ -82,14 +96,15 @@ def adjust(directory: Directory, adjustment: Adjustment) -> Edit:
         raise FieldError(what, problem, "expected 0 or more" if what == "limit" else "expected more or less than 0")
     if len(adjustment.reason) > MAX_REASON or not adjustment.reason.isprintable():
         raise FieldError("reason", "it cannot be shown", f"expected at most {MAX_REASON} printable characters")
-    _check_subject(directory, budget, adjustment.subject)
+    check_subject(directory, budget, adjustment.subject)
     if adjustment.until is not None and fields.instant("until", adjustment.until) <= adjustment.created:
         raise FieldError("until", "it is in the past", "expected a time to come, such as 7d")
     action = "budget.top_up" if adjustment.kind == "top_up" else "budget.override"
     return Edit(action=action, subject=budget.id, adjustments=(adjustment,))
 
 
-def _check_subject(directory: Directory, budget: Budget, subject: str) -> None:
+def check_subject(directory: Directory, budget: Budget, subject: str) -> None:
+    """Whether a budget may have a window of a subject; an empty one stands for all. :raises FieldError:"""
     each = budget.applies_to.each
     if not subject:
         return

@@ -8,14 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.accounts.amounts import MAX_AMOUNT
-from modelmux.accounts.budget_edits import adjust, save_budget, set_budget_status
+from modelmux.accounts.budget_edits import adjust, save_budget, set_budget_status, with_budget
 from modelmux.accounts.budgets import Request, chain_of
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import save_team
+from modelmux.accounts.edits import save_key, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_budget
 from modelmux.accounts.windows import WindowRule
-from support.directories import NOW, adjustment, applied, budget, directory_of, key, person, team
+from support.directories import NOW, adjustment, applied, budget, directory_of, key, person, secret, team
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,16 @@ def test_a_managed_one_is_changed_by_the_configuration_only() -> None:
             change()
     assert save_budget(directory, budget(limit=60), by_config=True).budgets[0].managed
     assert adjust(directory, adjustment()).adjustments, "a top-up is a record of its own"
+
+
+def test_a_key_and_its_budget_are_one_change() -> None:
+    directory = directory_of(budget(name="Laptop"), budget("bud_b", "laptop-2"))
+    edit = save_key(directory, key(), secret())
+    both = with_budget(directory, edit, budget("bud_c", "laptop", key="key_a"))
+    assert (both.action, both.keys, both.secrets) == ("key.create", edit.keys, edit.secrets)
+    assert [one.name for one in both.budgets] == ["laptop-3"]
+    with pytest.raises(FieldError, match="there is no key 'key_b'"):
+        with_budget(directory, edit, budget("bud_c", key="key_b"))
 
 
 def test_enabling_and_disabling() -> None:
