@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def config(folder: Path, **accounts: Any) -> Config:
 def gateway_of(settings: Config) -> Gateway:
     upstream = FakeUpstream([])
     return Gateway(settings, upstream=upstream, tokens=FakeTokens(), environment={}, runtime=current_runtime())
+
+
+async def serve_once(settings: Config) -> None:
+    app = gateway_of(settings)
+    await app.reload(settings)
+    await app.aclose()
 
 
 def budgets(app: Gateway) -> dict[str, Budget]:
@@ -92,7 +99,7 @@ def test_the_commands_refuse_to_edit_it_but_may_raise_it(tmp_path: Path) -> None
         f'[accounts]\nenabled = true\nstore = "sqlite:{tmp_path}/accounts.db"\n'
         '[[accounts.budgets]]\nname = "everybody"\napplies_to = { each = "person" }\nlimit = "50"\nwindow = "month"\n'
     )
-    gateway_of(load(path=file))
+    asyncio.run(serve_once(load(path=file)))
     of_file = ("--config", str(file))
     for refused in (("set", "everybody", "--limit", "60"), ("disable", "everybody"), ("enable", "everybody")):
         result = run("budget", *refused, *of_file, home=tmp_path)
