@@ -10,7 +10,7 @@ import pytest
 
 from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.amounts import MAX_AMOUNT
-from modelmux.accounts.budget_windows import window_of, zone_of_budget
+from modelmux.accounts.budget_windows import budgets_of_key, window_of, zone_of_budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.windows import Window, WindowRule
 from support.directories import NOW, adjustment, budget, directory_of, key, team
@@ -110,3 +110,15 @@ def test_the_zone_of_a_budget() -> None:
     assert zone(window=WindowRule(every="day", zone="America/Lima"), team="team_a") == "America/Lima"
     assert zone(team="team_a") == zone(key="key_a") == zone(team="team_a", each="key") == "Asia/Tokyo"
     assert zone(team="team_b") == zone(key="key_b") == zone() == zone(each="person") == "Europe/Paris"
+
+
+def test_the_budgets_of_a_key() -> None:
+    mine = key(team="team_a", person="usr_a")
+    directory = directory_of(
+        team("team_top", "Top"), team("team_a", parent="team_top"), mine,
+        budget("bud_a", team="team_top", model="claude-*", route="fast", tag="app"), budget("bud_b", key="key_b"),
+        budget("bud_c", each="person"), budget("bud_d", status="disabled"), budget("bud_e", each="end_user"),
+    )  # fmt: skip
+    chosen = budgets_of_key(directory, mine)
+    assert [(one.id, subject) for one, subject in chosen] == [("bud_a", ""), ("bud_c", "usr_a")]
+    assert chosen[0][0] is directory.budgets["bud_a"]

@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 
 from modelmux.accounts.budget_edits import with_budget
+from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.budgets import BUDGET, Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
@@ -30,7 +31,7 @@ from modelmux.cli.accounts.directory import (
     warn_unmatched,
     with_directory,
 )
-from modelmux.cli.accounts.show_budget import budget_json
+from modelmux.cli.accounts.show_budget import budget_json, state_json, state_text, states_of
 from modelmux.cli.accounts.show_key import key_fields, key_json
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -142,19 +143,23 @@ def list_keys(
 @config_options
 @json_option
 def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
-    """Show a key by its name or id."""
+    """Show a key by its name or id, and what is spent of its budgets."""
 
-    async def run(access: Access) -> tuple[Directory, Key]:
+    async def run(access: Access) -> None:
         directory = await access.read()
-        return directory, find_key(directory, key)
+        record = find_key(directory, key)
+        budgets = budgets_of_key(directory, record)
+        states = zip((one for one, _ in budgets), await states_of(access, directory, budgets), strict=True)
+        secrets = directory.secrets_of(record.id)
+        if json:
+            ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
+            shown = [{**budget_json(one), **state_json(one, state)} for one, (state,) in states]
+            print_json({**key_json(record), "secrets": ends, "budgets": shown})
+            return
+        lines = [("budget", f"{one.name}: {state_text(access, directory, one, state)}") for one, (state,) in states]
+        print_fields([*key_fields(directory, record, secrets), *lines])
 
-    directory, record = with_directory(config_path, overrides, run)
-    secrets = directory.secrets_of(record.id)
-    if json:
-        ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
-        print_json({**key_json(record), "secrets": ends})
-        return
-    print_fields(key_fields(directory, record, secrets))
+    with_directory(config_path, overrides, run)
 
 
 @keys.command("edit")

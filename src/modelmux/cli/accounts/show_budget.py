@@ -147,7 +147,7 @@ def budget_fields(
         ("reserve", None if budget.mode == "soft" else budget.reserve),
         ("alerts", ", ".join(f"{alert} %" for alert in budget.alerts)),
         ("managed", "by the configuration" if budget.managed else None),
-        *(("now", _state_text(directory, budget, state, zone)) for state in states),
+        *(("now", _whose(directory, budget, one) + state_text(access, directory, budget, one)) for one in states),
         *((one.kind.replace("_", "-"), _adjustment_text(directory, budget, one, zone)) for one in adjustments),
     ]  # fmt: skip
 
@@ -189,12 +189,16 @@ def _name(directory: Directory, kind: str, id: str) -> str:
     return id
 
 
-def _state_text(directory: Directory, budget: Budget, state: WindowState, zone: tzinfo) -> str:
-    whose = f"{subject_text(directory, budget, state.subject)}: " if state.subject else ""
+def state_text(access: Access, directory: Directory, budget: Budget, state: WindowState) -> str:
+    """``12.5000 spent and 0 held of 50, resets 2026-12-01T00:00:00+01:00``."""
     spent, held, limit = (amount_text(getattr(state, name), budget.unit) for name in ("spent", "held", "limit"))
-    end = state.window.end
+    end, zone = state.window.end, zone_of_budget(directory, budget, _zone(access))
     resets = "" if end is None else f", resets {format_instant(end, zone)}"
-    return f"{whose}{spent} spent and {held} held of {limit}{resets}"
+    return f"{spent} spent and {held} held of {limit}{resets}"
+
+
+def _whose(directory: Directory, budget: Budget, state: WindowState) -> str:
+    return f"{subject_text(directory, budget, state.subject)}: " if state.subject else ""
 
 
 def _adjustment_text(directory: Directory, budget: Budget, one: Adjustment, zone: tzinfo) -> str:

@@ -240,6 +240,24 @@ def test_a_key_with_a_budget_is_one_change(home: Path) -> None:
     assert [key["name"] for key in as_json(home, "keys", "list")] == ["ci"], "no key without the budget that it needs"
 
 
+def test_a_key_shows_all_budgets_that_it_is_charged_to(home: Path) -> None:
+    done(home, "keys", "create", "--name", "ci", "--team", "data", "--budget", "50/day")
+    budget = as_json(
+        home, "budget", "set", "data", "--limit", "9", "--team", "data", "--model", "claude-*", "--per", "day"
+    )
+    done(home, "budget", "set", "people", "--limit", "9", "--each", "person")
+    done(home, "budget", "set", "off", "--limit", "9")
+    done(home, "budget", "disable", "off")
+    spend(home, budget, "", 1_500_000_000)
+    shown = {one["name"]: one for one in as_json(home, "keys", "show", "ci")["budgets"]}
+    assert {name: (one["limit"], one["spent"]) for name, one in shown.items()} == {
+        "ci": ("50", "0"), "data": ("9", "1.5"),
+    }  # fmt: skip
+    done(home, "budget", "top-up", "data", "1")
+    text = done(home, "keys", "show", "ci").stdout
+    assert "budget     data: 1.5000 spent and 0 held of 10, resets " in text
+
+
 def test_two_processes_set_one_budget(home: Path) -> None:
     program = [sys.executable, "-m", "modelmux", "budget", "set", "data", *ON]
     processes = [
