@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key, Person, Secret, Team
+from modelmux.accounts.windows import WindowRule
 
 #: Microseconds in UTC: 2026-11-29T12:00Z.
 NOW = 1_795_953_600_000_000
@@ -15,7 +18,8 @@ NOW = 1_795_953_600_000_000
 
 def applied(directory: Directory, edit: Edit) -> Directory:
     fields: dict[str, Any] = {
-        name: getattr(edit, name) for name in ("teams", "people", "memberships", "keys", "secrets")
+        name: getattr(edit, name)
+        for name in ("teams", "people", "memberships", "keys", "secrets", "budgets", "adjustments")
     }
     return directory.updated(Changes(version=directory.version + 1, **fields))
 
@@ -36,9 +40,23 @@ def secret(text: str = "one", key: str = "key_a", **fields: Any) -> Secret:
     return Secret(digest=hashlib.sha256(text.encode()).digest(), key=key, hint=text, **({"created": NOW} | fields))
 
 
-def directory_of(*records: Team | Person | Key | Secret) -> Directory:
+def budget(id: str = "bud_a", name: str = "Data", limit: int = 50, every: Any = "month", **fields: Any) -> Budget:
+    """Fields of a selector by their names, all others as they are."""
+    chosen = {field: fields.pop(field) for field in Selector.__struct_fields__ if field in fields}
+    window = fields.pop("window", WindowRule(every=every))
+    return Budget(id=id, name=name, limit=limit, window=window, applies_to=Selector(**chosen), **fields)
+
+
+def adjustment(id: str = "adj_a", kind: Any = "top_up", amount: int = 10, **fields: Any) -> Adjustment:
+    return Adjustment(id=id, kind=kind, amount=amount, **({"budget": "bud_a", "created": NOW} | fields))
+
+
+def directory_of(*records: Team | Person | Key | Secret | Budget | Adjustment) -> Directory:
     def of(kind: type) -> list[Any]:
         return [record for record in records if isinstance(record, kind)]
 
-    changes = Changes(version=1, teams=of(Team), people=of(Person), keys=of(Key), secrets=of(Secret))
+    changes = Changes(
+        version=1, teams=of(Team), people=of(Person), keys=of(Key), secrets=of(Secret), budgets=of(Budget),
+        adjustments=of(Adjustment),
+    )  # fmt: skip
     return Directory().updated(changes)

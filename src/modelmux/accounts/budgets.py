@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from modelmux.accounts.name_pattern import matches, matches_model
-from modelmux.accounts.windows import Window, WindowRule
+from modelmux.accounts.windows import WindowRule
 
 BUDGET: Final = "bud_"
 
@@ -65,14 +65,6 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
     managed: bool = False
 
 
-class Adjustment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of a limit for a time."""
-
-    id: str
-    budget: str
-    amount: int
-
-
 class Request(Struct, frozen=True, kw_only=True):
     """What selectors look at.
 
@@ -98,11 +90,6 @@ def chain_of(budgets: Iterable[Budget], request: Request) -> list[tuple[Budget, 
         if subject is not None:
             chain.append((budget, subject))
     return sorted(chain, key=lambda pair: (pair[0].id, pair[1]))
-
-
-def limit_of(budget: Budget, adjustments: Iterable[Adjustment], subject: str, window: Window, now: int) -> int:
-    """The limit of a window now. :param now: microseconds in UTC."""
-    return budget.limit + sum(one.amount for one in adjustments)
 
 
 def _subject(budget: Budget, request: Request) -> str | None:

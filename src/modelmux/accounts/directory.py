@@ -1,4 +1,4 @@
-"""All keys, secrets, teams and people at one moment, and what a request's secret stands for."""
+"""All keys, secrets, teams, people and budgets at one moment, and what a request's secret stands for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from modelmux.accounts.budgets import Adjustment, Budget
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
 
 K = TypeVar("K")
@@ -31,6 +32,8 @@ class Changes(Struct, frozen=True, kw_only=True):
     memberships: Sequence[Membership] = ()
     keys: Sequence[Key] = ()
     secrets: Sequence[Secret] = ()
+    budgets: Sequence[Budget] = ()
+    adjustments: Sequence[Adjustment] = ()
 
 
 class Directory:
@@ -40,7 +43,7 @@ class Directory:
     :ivar stamp: of the last change. It tells one from another with the same version, after a backup was put back.
     """
 
-    __slots__ = ("_members", "_secrets", "budgets", "keys", "people", "stamp", "teams", "version")
+    __slots__ = ("_adjustments", "_members", "_secrets", "budgets", "keys", "people", "stamp", "teams", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -49,6 +52,7 @@ class Directory:
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
         self.budgets: Mapping[str, Budget] = {}
+        self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
 
@@ -61,11 +65,9 @@ class Directory:
         after.people = _merged(self.people, ((person.id, person) for person in changes.people))
         after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
+        after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
+        after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
-
-    def adjustments_of(self, budget: str) -> Sequence[Adjustment]:
-        """Top-ups and overrides of a budget."""
-        return ()
 
     def secret(self, digest: bytes) -> Secret | None:
         """The secret with this digest, valid or not."""
@@ -74,7 +76,8 @@ class Directory:
     def record(self, kind: str, like: Any) -> Struct | None:
         """The record that another one would replace.
 
-        :param kind: ``team``, ``person``, ``membership``, ``key`` or ``secret``, which ``like`` is.
+        :param kind: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget`` or ``adjustment``, which
+            ``like`` is.
         """
         match kind:
             case "team":
@@ -85,6 +88,11 @@ class Directory:
                 return self.keys.get(like.id)
             case "membership":
                 return self._members.get((like.person, like.team))
+            case "budget":
+                return self.budgets.get(like.id)
+            case "adjustment":
+                known = self.adjustments_of(like.budget, like.subject)
+                return next((one for one in known if one.id == like.id), None)
         return self._secrets.get(like.digest)
 
     def secrets_of(self, key: str) -> list[Secret]:
@@ -99,6 +107,17 @@ class Directory:
         """Those who are in a team today. It looks at all members: not for requests."""
         return [one for one in self._members.values() if one.team == team and one.role is not None]
 
+    def adjustments_of(self, budget: str, subject: str | None = None) -> list[Adjustment]:
+        """The top-ups and overrides of a budget, in no order: those that are over, too.
+
+        :param subject: only those for it, and those for all.
+        """
+        by_subject = self._adjustments.get(budget)
+        if by_subject is None:
+            return []
+        names = by_subject if subject is None else dict.fromkeys(("", subject))
+        return [one for name in names for one in by_subject.get(name, ())]
+
     def team_path(self, team: str | None) -> tuple[Team, ...]:
         """From the topmost team to this one; empty for None."""
         path: list[Team] = []
@@ -112,3 +131,24 @@ class Directory:
 def _merged(before: Mapping[K, V], changed: Iterable[tuple[K, V]]) -> Mapping[K, V]:
     new = dict(changed)
     return {**before, **new} if new else before
+
+
+def _with_adjustments(
+    before: Mapping[str, Mapping[str, Sequence[Adjustment]]], changed: Sequence[Adjustment]
+) -> Mapping[str, Mapping[str, Sequence[Adjustment]]]:
+    if not changed:
+        return before
+    new: dict[str, dict[str, dict[str, Adjustment]]] = {}
+    for one in changed:
+        new.setdefault(one.budget, {}).setdefault(one.subject, {})[one.id] = one
+    after = dict(before)
+    for budget, by_subject in new.items():
+        known = before.get(budget, {})
+        after[budget] = {
+            **known,
+            **{
+                subject: tuple({**{one.id: one for one in known.get(subject, ())}, **records}.values())
+                for subject, records in by_subject.items()
+            },
+        }
+    return after

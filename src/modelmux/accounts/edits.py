@@ -13,17 +13,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts import fields
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
 
-R = TypeVar("R", Team, Person, Key)
+R = TypeVar("R", Team, Person, Key, Budget)
 #: Field -> the check that its values pass.
 _CHECKS: Final[Mapping[str, Any]] = {
     "name": fields.name, "email": fields.email, "zone": fields.zone, "contact": fields.name, "models": fields.models,
     "apis": fields.apis, "addresses": fields.addresses, "tags": fields.tags, "expires": fields.instant,
 }  # fmt: skip
-_MANAGED: Final = "change it in the configuration file, which it comes from"
+MANAGED: Final = "change it in the configuration file, which it comes from"
 #: Microseconds.
 DAY: Final = 24 * 3600 * 1_000_000
 
@@ -42,25 +44,30 @@ class Edit(Struct, frozen=True, kw_only=True):
     memberships: Sequence[Membership] = ()
     keys: Sequence[Key] = ()
     secrets: Sequence[Secret] = ()
+    budgets: Sequence[Budget] = ()
+    adjustments: Sequence[Adjustment] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.teams or self.people or self.memberships or self.keys or self.secrets)
+        return not (
+            self.teams or self.people or self.memberships or self.keys or self.secrets or self.budgets
+            or self.adjustments
+        )  # fmt: skip
 
 
 def save_team(directory: Directory, team: Team, *, by_config: bool = False) -> Edit:
     """A new team, or one with other fields. :raises FieldError:"""
     team = _checked(directory.teams.get(team.id), team, by_config=by_config)
-    _check_unique("name", team, team.name, {one.id: one.name for one in directory.teams.values()})
+    check_unique("name", team, team.name, {one.id: one.name for one in directory.teams.values()})
     _check_parent(directory, team)
-    return Edit(action=_action("team", directory.teams, team), subject=team.id, teams=(team,))
+    return Edit(action=action_of("team", directory.teams, team), subject=team.id, teams=(team,))
 
 
 def save_person(directory: Directory, person: Person, *, by_config: bool = False) -> Edit:
     """A new person, or one with other fields. :raises FieldError:"""
     person = _checked(directory.people.get(person.id), person, by_config=by_config)
-    _check_unique("email", person, person.email, {one.id: one.email for one in directory.people.values()})
-    return Edit(action=_action("person", directory.people, person), subject=person.id, people=(person,))
+    check_unique("email", person, person.email, {one.id: one.email for one in directory.people.values()})
+    return Edit(action=action_of("person", directory.people, person), subject=person.id, people=(person,))
 
 
 def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by_config: bool = False) -> Edit:
@@ -73,7 +80,7 @@ def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by
     if before is not None and before.status == "revoked":
         raise FieldError("status", f"the key {before.name!r} is revoked for good", "create another one")
     names = {one.id: one.name for one in directory.keys.values() if one.status != "revoked"}
-    _check_unique("name", key, key.name, names)
+    check_unique("name", key, key.name, names)
     if key.team is not None and key.team not in directory.teams:
         raise FieldError("team", f"there is no team {key.team!r}", "create it first")
     if key.person is not None and key.person not in directory.people:
@@ -81,7 +88,7 @@ def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by
     if not by_config and key.expires is not None and key.expires <= key.created:  # a file outlives what it names
         raise FieldError("expires", "it is in the past", "expected a time to come, such as 90d")
     secrets = () if secret is None else (secret,)
-    return Edit(action=_action("key", directory.keys, key), subject=key.id, keys=(key,), secrets=secrets)
+    return Edit(action=action_of("key", directory.keys, key), subject=key.id, keys=(key,), secrets=secrets)
 
 
 def set_member(directory: Directory, person: str, team: str, role: TeamRole | None) -> Edit:
@@ -121,7 +128,7 @@ def revoke_key(directory: Directory, key: str, now: int) -> Edit:
 def _usable(directory: Directory, key: str) -> Key:
     record = directory.keys[key]
     if record.managed:
-        raise FieldError("key", f"{record.name!r} is managed", _MANAGED)
+        raise FieldError("key", f"{record.name!r} is managed", MANAGED)
     if record.status == "revoked":
         raise FieldError("key", f"{record.name!r} is revoked for good", "create another one")
     return record
@@ -130,7 +137,7 @@ def _usable(directory: Directory, key: str) -> Key:
 def _checked(before: R | None, after: R, *, by_config: bool) -> R:
     """The record with its fields as they are stored."""
     if before is not None and before.managed and not by_config:
-        raise FieldError("id", f"{before.id} is managed", _MANAGED)
+        raise FieldError("id", f"{before.id} is managed", MANAGED)
     checked = {}
     for field in after.__struct_fields__:
         value = getattr(after, field)
@@ -140,8 +147,8 @@ def _checked(before: R | None, after: R, *, by_config: bool) -> R:
     return replace(after, managed=by_config, **checked)
 
 
-def _check_unique(field: str, record: R, value: str, values: Mapping[str, str]) -> None:
-    """:param values: id -> value of all records that can be used."""
+def check_unique(field: str, record: R, value: str, values: Mapping[str, str]) -> None:
+    """:param values: id -> value of all records that can be used. :raises FieldError:"""
     lower = value.lower()
     other = next((id for id, known in values.items() if id != record.id and known.lower() == lower), None)
     if other is not None:
@@ -166,5 +173,6 @@ def _height(directory: Directory, team: str) -> int:
     return 1 + max((_height(directory, one) for one in below), default=0)
 
 
-def _action(kind: str, known: Mapping[str, object], record: R) -> str:
+def action_of(kind: str, known: Mapping[str, object], record: R) -> str:
+    """``team.create`` or ``team.edit``, and so on."""
     return f"{kind}.{'edit' if record.id in known else 'create'}"

@@ -1,4 +1,4 @@
-"""Keys, teams and people by what people call them: an id, a name, an e-mail address, the hint of a secret."""
+"""Keys, teams, people and budgets by what people call them: an id, a name, an e-mail address, the hint of a secret."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import Key, Person, Team
 
 T = TypeVar("T")
 
-_LISTS: Final = {"team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list"}
+_LISTS: Final = {
+    "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list", "budget": "budget list",
+}  # fmt: skip
 
 
 def find_team(directory: Directory, text: str, field: str = "team") -> Team:
@@ -29,6 +32,11 @@ def find_key(directory: Directory, text: str, field: str = "key") -> Key:
     """By id or name; of several keys of one name, that which is not revoked. :raises FieldError: there is none."""
     usable = (key for key in directory.keys.values() if key.status != "revoked")
     return _one(field, text, directory.keys, lambda key: key.name, usable)
+
+
+def find_budget(directory: Directory, text: str, field: str = "budget") -> Budget:
+    """By id or name, disabled ones too. :raises FieldError: there is none."""
+    return _one(field, text, directory.budgets, lambda budget: budget.name, directory.budgets.values())
 
 
 def _one(field: str, text: str, by_id: Mapping[str, T], name_of: Callable[[T], str], candidates: Iterable[T]) -> T:

@@ -1,7 +1,7 @@
-"""Teams, people and keys as the configuration names them -> what to write so that the directory has them.
+"""Teams, people, keys and budgets as the configuration names them -> what to write so that the directory has them.
 
 They are found by name, or by e-mail address. One that was made by hand is taken over. One that the configuration does
-not name any more is free to be edited; a key is disabled, too, until it is back.
+not name any more is free to be edited; a key and a budget are disabled, too, until they are back.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from modelmux.accounts.budget_edits import save_budget
+from modelmux.accounts.budgets import BUDGET, Budget, Selector
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import Edit, save_key, save_person, save_team
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.find import find_person, find_team
+from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Person, Secret, Team
 
-R = TypeVar("R", Team, Person, Key)
+R = TypeVar("R", Team, Person, Key, Budget)
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What the configuration names. Ids are empty; ``parent``, ``team`` and ``person`` are names.
+    """What the configuration names. Ids are empty; ``parent``, ``team`` and ``person`` are names, in selectors as well.
 
     :param keys: each with its secret, whose ``key`` is empty.
     """
@@ -30,6 +32,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     teams: Sequence[Team] = ()
     people: Sequence[Person] = ()
     keys: Sequence[tuple[Key, Secret]] = ()
+    budgets: Sequence[Budget] = ()
 
 
 class WantedError(FieldError):
@@ -55,6 +58,8 @@ def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now
         work.apply(f"people[{index}]", lambda person=person: work.person(person))  # type: ignore[misc]
     for index, (key, secret) in enumerate(wanted.keys):
         work.apply(f"keys[{index}]", lambda key=key, secret=secret: work.key(key, secret))  # type: ignore[misc]
+    for index, budget in enumerate(wanted.budgets):
+        work.apply(f"budgets[{index}]", lambda budget=budget: work.budget(budget))  # type: ignore[misc]
     work.let_go()
     return work.edit()
 
@@ -112,14 +117,23 @@ class _Work:
         ended = [replace(one, valid_until=self._now) for one in old if one.valid_until is None]
         return Edit(action="key.rotate", subject=id, keys=edit.keys if edit else (), secrets=(*ended, new))
 
+    def budget(self, wanted: Budget) -> Edit:
+        directory = self._now_has
+        known = next((b for b in directory.budgets.values() if b.name.lower() == wanted.name.strip().lower()), None)
+        selector = selector_of(directory, wanted.applies_to)
+        return save_budget(directory, replace(wanted, id=self._id(known, BUDGET), applies_to=selector), by_config=True)
+
     def let_go(self) -> None:
         """Disable or free what was managed and is not named any more."""
         before = self._before
         keys = [replace(one, managed=False, status="disabled") for one in before.keys.values() if self._is_left(one)]
         teams = [replace(one, managed=False) for one in before.teams.values() if self._is_left(one)]
         people = [replace(one, managed=False) for one in before.people.values() if self._is_left(one)]
-        if keys or teams or people:
-            self._add(Edit(action="", subject="", keys=keys, teams=teams, people=people))
+        budgets = [
+            replace(one, managed=False, status="disabled") for one in before.budgets.values() if self._is_left(one)
+        ]
+        if keys or teams or people or budgets:
+            self._add(Edit(action="", subject="", keys=keys, teams=teams, people=people, budgets=budgets))
 
     def edit(self) -> Edit:
         """All changes together, each record once."""
@@ -131,6 +145,7 @@ class _Work:
             people=[one for one in after.people.values() if before.people.get(one.id) != one],
             keys=[one for one in after.keys.values() if before.keys.get(one.id) != one],
             secrets=[one for one in after.all_secrets() if before.secret(one.digest) != one],
+            budgets=[one for one in after.budgets.values() if before.budgets.get(one.id) != one],
         )
 
     def _id(self, known: R | None, prefix: str) -> str:
@@ -140,7 +155,7 @@ class _Work:
         self._named.add(id)
         return id
 
-    def _is_left(self, record: Team | Person | Key) -> bool:
+    def _is_left(self, record: Team | Person | Key | Budget) -> bool:
         return record.managed and record.id not in self._named
 
     def _add(self, edit: Edit | None) -> None:
@@ -148,6 +163,22 @@ class _Work:
             self._now_has = self._now_has.updated(
                 Changes(
                     version=self._now_has.version, teams=edit.teams, people=edit.people, keys=edit.keys,
-                    secrets=edit.secrets,
+                    secrets=edit.secrets, budgets=edit.budgets,
                 )
             )  # fmt: skip
+
+
+def selector_of(directory: Directory, named: Selector) -> Selector:
+    """A selector with ids for its names of a key, a team and a person.
+
+    :raises FieldError: there is no such one; the field is ``applies_to.team`` and so on.
+    """
+    try:
+        return replace(
+            named,
+            key=None if named.key is None else find_key(directory, named.key).id,
+            team=None if named.team is None else find_team(directory, named.team).id,
+            person=None if named.person is None else find_person(directory, named.person).id,
+        )
+    except FieldError as error:
+        raise FieldError(f"applies_to.{error.field}", error.problem, error.expected) from None

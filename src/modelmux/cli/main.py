@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "keys": ("accounts.keys", "keys", "Create, list, edit, rotate and revoke virtual keys."),
     "teams": ("accounts.teams", "teams", "Create, list and edit teams, and say who is in them."),
     "people": ("accounts.people", "people", "Create, list and edit people."),
+    "budget": ("accounts.budgets", "budget", "Set, list, show, raise, enable and disable budgets."),
     "accounts": ("accounts.command", "accounts", "Import keys and teams, and show who changed what."),
     "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),

@@ -1,11 +1,13 @@
-"""``[[accounts.teams]]``, ``[[accounts.people]]`` and ``[[accounts.keys]]``: what the configuration manages."""
+"""``[[accounts.teams]]``, ``people``, ``keys`` and ``budgets``: what the configuration manages."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from modelmux.accounts.budgets import Each, Mode, OnShort, Reserve, Unit
+from modelmux.accounts.windows import Every, Weekday
 from modelmux.config.annotations import doc
 
 
@@ -48,3 +50,59 @@ class KeyConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     tags: Annotated[list[str], doc("Tags that all its requests have.", example=["app=ci"])] = []
     expires: Annotated[str | None, doc("When it ends, in UTC unless it says otherwise.", example="2026-12-31")] = None
     enabled: Annotated[bool, doc("A key that is not enabled is refused.")] = True
+
+
+class SelectorConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which requests a budget applies to: all conditions have to hold; without any, all requests."""
+
+    key: Annotated[str | None, doc("The name of a key.", example="ci")] = None
+    team: Annotated[str | None, doc("The name of a team, which counts with those below it.", example="data")] = None
+    person: Annotated[str | None, doc("The e-mail address of a person.", example="ann@example.com")] = None
+    each: Annotated[
+        Each | None,
+        doc("A budget of its own for each of these, and only for requests that have one.", example="person"),
+    ] = None
+    model: Annotated[
+        str | None, doc("A model that is called; * stands for any characters.", example="claude-opus-*")
+    ] = None
+    route: Annotated[str | None, doc("A name that is served; * stands for any characters.", example="deep")] = None
+    tag: Annotated[str | None, doc("app=chat, or app for any value.", example="app=chat")] = None
+
+
+class WindowConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """When a budget begins anew."""
+
+    every: Annotated[Every, doc("How long it lasts.")] = "month"
+    zone: Annotated[
+        str | None, doc("Time zone; by default that of the team, else accounts.zone.", example="Europe/Berlin")
+    ] = None
+    starts: Annotated[Weekday, doc("The day on which weeks begin.")] = "monday"
+    hour: Annotated[int, doc("The hour at which days, weeks, months, quarters and years begin, 0 to 23.")] = 0
+
+
+class BudgetConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A budget."""
+
+    name: Annotated[str, doc("Its name.", example="everybody")]
+    limit: Annotated[
+        str | int, doc("How much: USD with at most nine decimals, in quotes unless it is a whole number.", example="50")
+    ]
+    applies_to: Annotated[SelectorConfig, doc("Which requests: a table of conditions.")] = field(
+        default_factory=SelectorConfig
+    )
+    window: Annotated[
+        Every | WindowConfig,
+        doc("When it begins anew; a table has every, zone, starts (the day, of weeks) and hour (of the day)."),
+    ] = "month"
+    unit: Annotated[Unit, doc("What is counted.")] = "usd"
+    mode: Annotated[Mode, doc("A hard budget is never exceeded; a soft one is counted and refuses nothing.")] = "hard"
+    alerts: Annotated[list[float], doc("Parts of the limit at which you are told, once in a window; 0.8 is 80 %.")] = (
+        field(default_factory=lambda: [0.5, 0.8, 1.0])
+    )
+    on_short: Annotated[
+        OnShort, doc("What happens to a request that does not fit: refuse it, wait, or lower its max_tokens.")
+    ] = "refuse"
+    reserve: Annotated[
+        Reserve, doc("What a request holds while it runs: its worst case, or what it is expected to cost.")
+    ] = "worst"
+    enabled: Annotated[bool, doc("A budget that is not enabled applies to nothing.")] = True

@@ -17,7 +17,7 @@ from modelmux.config.annotations import Doc
 from modelmux.config.values import Bytes, Milliseconds, Seconds, Secret
 
 _WORDS: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
-_PLURAL: Final = {str: "strings", int: "whole numbers", Secret: "strings"}
+_PLURAL: Final = {str: "strings", int: "whole numbers", float: "numbers", Secret: "strings"}
 
 
 class TableField(NamedTuple):

@@ -12,7 +12,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import revoke_key, save_key
 from modelmux.accounts.managed import Wanted, WantedError, plan
 from modelmux.accounts.records import Key, Person, Secret, Team
-from support.directories import NOW, applied, directory_of, key, person, secret, team
+from support.directories import NOW, applied, budget, directory_of, key, person, secret, team
 
 ADA = Person(id="", email="ada@example.com", name="Ada")
 TOP, DATA = Team(id="", name="Top"), Team(id="", name="Data", parent="top")
@@ -136,3 +136,50 @@ def test_a_revoked_key_is_not_revived() -> None:
 def test_what_is_wrong_is_named_by_its_entry(wanted: Wanted, message: str) -> None:
     with pytest.raises(WantedError, match=message):
         after(Directory(), wanted)
+
+
+TEAM_BUDGET = budget("", "data", 50, team="DATA", key="ci", person="ada@example.com")
+WITH_BUDGET = replace(ALL, budgets=(TEAM_BUDGET,))
+
+
+def test_a_budget_names_what_it_applies_to() -> None:
+    directory = after(Directory(), WITH_BUDGET)
+    (made,) = directory.budgets.values()
+    chosen = made.applies_to
+    assert (made.managed, made.id[:4]) == (True, "bud_")
+    assert directory.teams[chosen.team or ""].name == "Data"
+    assert directory.keys[chosen.key or ""].name == "ci"
+    assert directory.people[chosen.person or ""].name == "Ada"
+    assert plan(directory, WITH_BUDGET, str, LATER).is_empty
+    edit = plan(directory, replace(ALL, budgets=(replace(TEAM_BUDGET, limit=60),)), str, LATER)
+    assert ([one.limit for one in edit.budgets], list(edit.keys)) == ([60], [])
+
+
+def test_a_budget_by_hand_is_taken_over_with_its_id() -> None:
+    (made,) = after(directory_of(budget(name="Data", limit=5)), Wanted(budgets=(budget("", "data"),))).budgets.values()
+    assert (made.id, made.name, made.limit, made.managed) == ("bud_a", "data", 50, True)
+
+
+def test_a_budget_that_is_not_named_any_more_is_disabled_until_it_is_back() -> None:
+    directory = after(after(Directory(), WITH_BUDGET), ALL)
+    (left,) = directory.budgets.values()
+    assert (left.status, left.managed) == ("disabled", False)
+    assert plan(directory, ALL, str, LATER).is_empty
+    (back,) = after(directory, WITH_BUDGET).budgets.values()
+    assert (back.id, back.status, back.managed) == (left.id, "active", True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "path"),
+    [
+        ((budget("", team="daat"),), "budgets[0].applies_to.team: there is no team 'daat'; did you mean 'Data'?"),
+        ((budget("", "one"), budget("", "ONE")), "budgets[1].name: it is named twice"),
+        ((budget("", person="x@example.com"),), "budgets[0].applies_to.person: there is no person"),
+        ((budget("", key="x"),), "budgets[0].applies_to.key: there is no key"),
+        ((budget("", limit=0),), "budgets[0].limit: 0 cannot be a limit"),
+    ],
+)
+def test_a_budget_that_cannot_be_used(wanted: Any, path: str) -> None:
+    with pytest.raises(WantedError) as raised:
+        plan(after(Directory(), ALL), replace(ALL, budgets=wanted), str, NOW)
+    assert path in str(raised.value)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import click
 from msgspec.structs import replace
 
+from modelmux.accounts.budget_edits import with_budget
+from modelmux.accounts.budget_windows import budgets_of_key
+from modelmux.accounts.budgets import BUDGET, Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
 from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import KEY, Api, Key
+from modelmux.cli.accounts.adjust_budget import budget_of_key
 from modelmux.cli.accounts.directory import (
     Access,
     duration,
@@ -27,6 +31,7 @@ from modelmux.cli.accounts.directory import (
     warn_unmatched,
     with_directory,
 )
+from modelmux.cli.accounts.show_budget import budget_json, state_json, state_text, states_of
 from modelmux.cli.accounts.show_key import key_fields, key_json
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -59,27 +64,37 @@ def _rights_options(command: F) -> F:
 
 @keys.command("create")
 @click.option("--name", required=True, help="What people call it.")
+@click.option("--budget", metavar="AMOUNT/WINDOW", help="What it may spend: 50/month, in USD; day, week, lifetime, …")
 @_rights_options
 @config_options
 @json_option
-def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
+def create(
+    name: str, budget: str | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
+    **options: str | None,
+) -> None:  # fmt: skip
     """Create a key. Its secret alone is printed on stdout."""
-    refuse_empty(options)
+    refuse_empty({**options, "budget": budget})
 
-    async def run(access: Access) -> tuple[Key, str]:
+    async def run(access: Access) -> tuple[Key, Sequence[Budget], str]:
         issuer = access.issuer()
         id = issuer.id(KEY)
         text, secret = issuer.secret(id)
         base = Key(id=id, name=name, created=access.now, created_by=access.author.name)
-        _, edit = await access.change(lambda d: save_key(d, _changed(d, base, options, access.now), secret))
-        warn_unmatched(access.config, edit.keys[0].models)
-        return edit.keys[0], text
+        its_budget = None if budget is None else budget_of_key(budget, access.ids.id(BUDGET), base)
 
-    key, text = with_directory(config_path, overrides, run)
+        def decide(directory: Directory) -> Edit:
+            edit = save_key(directory, _changed(directory, base, options, access.now), secret)
+            return edit if its_budget is None else with_budget(directory, edit, its_budget)
+
+        _, edit = await access.change(decide)
+        warn_unmatched(access.config, edit.keys[0].models)
+        return edit.keys[0], edit.budgets, text
+
+    key, budgets, text = with_directory(config_path, overrides, run)
     if json:
-        print_json({**key_json(key), "secret": text})
+        print_json({**key_json(key), "budgets": [budget_json(one) for one in budgets], "secret": text})
         return
-    print_lines("created", [f"{key.name} ({key.id})"], "green")
+    print_lines("created", [f"{key.name} ({key.id})", *(f"budget {one.name} ({one.id})" for one in budgets)], "green")
     print_lines("note", [_ONCE], "cyan")
     click.echo(text)
 
@@ -128,19 +143,23 @@ def list_keys(
 @config_options
 @json_option
 def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
-    """Show a key by its name or id."""
+    """Show a key by its name or id, and what is spent of its budgets."""
 
-    async def run(access: Access) -> tuple[Directory, Key]:
+    async def run(access: Access) -> None:
         directory = await access.read()
-        return directory, find_key(directory, key)
+        record = find_key(directory, key)
+        budgets = budgets_of_key(directory, record)
+        states = zip((one for one, _ in budgets), await states_of(access, directory, budgets), strict=True)
+        secrets = directory.secrets_of(record.id)
+        if json:
+            ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
+            shown = [{**budget_json(one), **state_json(one, state)} for one, (state,) in states]
+            print_json({**key_json(record), "secrets": ends, "budgets": shown})
+            return
+        lines = [("budget", f"{one.name}: {state_text(access, directory, one, state)}") for one, (state,) in states]
+        print_fields([*key_fields(directory, record, secrets), *lines])
 
-    directory, record = with_directory(config_path, overrides, run)
-    secrets = directory.secrets_of(record.id)
-    if json:
-        ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
-        print_json({**key_json(record), "secrets": ends})
-        return
-    print_fields(key_fields(directory, record, secrets))
+    with_directory(config_path, overrides, run)
 
 
 @keys.command("edit")

@@ -28,6 +28,13 @@ def with_end_users(where: Where, config: Config) -> Where:
     return tuple((name, _with_hashes(values, config) if name == _NAME else values) for name, values in where)
 
 
+def end_user_as_stored(name: str, config: Config) -> str:
+    """An end user's name as rows and windows of budgets have it; exits if it cannot be hashed."""
+    if config.accounts.end_user == "plain" or _HASH.fullmatch(name):
+        return name
+    return hashed(name[:MAX_END_USER], _keys(config)[0])
+
+
 def _with_hashes(names: tuple[str, ...], config: Config) -> tuple[str, ...]:
     if all(_HASH.fullmatch(name) for name in names):
         return names

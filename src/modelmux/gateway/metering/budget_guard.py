@@ -8,12 +8,13 @@ enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.attribution import end_user_of
-from modelmux.accounts.budgets import Request, chain_of, limit_of
+from modelmux.accounts.budget_windows import zone_of_budget
+from modelmux.accounts.budgets import Budget, Request, chain_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
@@ -56,7 +57,7 @@ class BudgetGuard:
         rules: Rules,
         runtime: Runtime,
         *,
-        zone: str,
+        zone: tzinfo,
         wait: float,
     ) -> None:
         self._book = book
@@ -129,9 +130,8 @@ class BudgetGuard:
         now = round((self._runtime.now() - self._runtime.clock() + inbound.received_at) * _MICRO)
         windows = []
         for budget, subject in chain_of(directory.budgets.values(), request):
-            zone = budget.window.zone or _zone_of(directory, request.teams) or self._zone
-            window = window_at(budget.window, now, ZoneInfo(zone))
-            limit = limit_of(budget, directory.adjustments_of(budget.id), subject, window, now)
+            window = window_at(budget.window, now, self._zone_of(directory, budget))
+            limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
         return windows
 
@@ -190,7 +190,7 @@ class BudgetGuard:
             demand,
             self._rules.prices.price(deployment.card.id, self._today()),
             deployment.location,
-            zone=window.budget.window.zone or _zone_of(directory, teams) or self._zone,
+            zone=self._zone_of(directory, window.budget),
             contact=next(filter(None, contacts), _OPERATOR),
             now=self._runtime.now(),
         )
@@ -214,11 +214,12 @@ class BudgetGuard:
             failure.retry_after = 2.0
             raise failure from None
 
+    def _zone_of(self, directory: Directory, budget: Budget) -> tzinfo:
+        """That of the configuration where this machine has lost the budget's own."""
+        try:
+            return zone_of_budget(directory, budget, self._zone)
+        except (KeyError, ValueError, OSError):
+            return self._zone
+
     def _today(self) -> date:
         return datetime.fromtimestamp(self._runtime.now(), UTC).date()
-
-
-def _zone_of(directory: Directory, teams: Sequence[str]) -> str | None:
-    """Of the nearest team that has one."""
-    known = (directory.teams.get(team) for team in reversed(teams))
-    return next((team.zone for team in known if team is not None and team.zone), None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from modelmux.accounts.budgets import Unit
 from modelmux.accounts.worst_case import tokens_that_fit
@@ -32,19 +31,20 @@ def refusal(
     price: Price | None,
     location: str,
     *,
-    zone: str,
+    zone: tzinfo,
     contact: str,
     now: float,
 ) -> BudgetSpent:
     """
     :param left: what neither is spent nor held, in the unit of the budget. :param needed: for this call.
-    :param zone: in which the window ends. :param contact: who can raise the budget. :param now: Unix seconds.
+    :param zone: in which the end of the window is told. :param contact: who can raise the budget.
+    :param now: Unix seconds.
     """
     budget, unit = window.budget, window.budget.unit
     ends = "it is never renewed"
     if window.end is not None:
-        local = datetime.fromtimestamp(window.end / _MICRO, ZoneInfo(zone) if zone else UTC)
-        ends = f"renewed {local:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+        local = datetime.fromtimestamp(window.end / _MICRO, zone)
+        ends = f"renewed {local:%Y-%m-%d %H:%M} {zone}"
     tokens = f"{demand.prompt:,} tokens of input, {demand.output:,} of output"
     limit, remainder = amount_text(window.limit, unit), amount_text(max(left, 0), unit)
     message = (

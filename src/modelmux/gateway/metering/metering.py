@@ -13,7 +13,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.uuid7 import Uuid7s
-from modelmux.config.accounts_check import check_accounts, header_names
+from modelmux.config.accounts_check import check_accounts, header_names, zone_of
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.budget_guard import BudgetGuard
@@ -104,7 +104,13 @@ class Metering:
         )
         accounts = config.accounts
         budgets = BudgetGuard(
-            self._book, self.writer, directory, rules, self._runtime, zone=accounts.zone, wait=float(accounts.wait)
+            self._book,
+            self.writer,
+            directory,
+            rules,
+            self._runtime,
+            zone=zone_of(accounts.zone),
+            wait=float(accounts.wait),
         )
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return (observer,), budgets

@@ -27,6 +27,7 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.managed_budgets import budget_of
 from modelmux.store.directory.open_directory import known_peppers, read_peppers
 from modelmux.store.pepper import pepper_id
 
@@ -174,6 +175,7 @@ def wanted_of(config: Config, pepper: bytes, environment: Mapping[str, str]) -> 
         ],
         people=[Person(id="", email=one.email, name=one.name, status=_status(one.enabled)) for one in accounts.people],
         keys=[_key(index, one, pepper, environment) for index, one in enumerate(accounts.keys)],
+        budgets=[budget_of(index, one) for index, one in enumerate(accounts.budgets)],
     )
 
 

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key, Membership, Person, Secret, Team
@@ -28,6 +30,8 @@ _KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
     "membership": (Membership, "memberships", lambda one: f"{one.person}/{one.team}"),
     "key": (Key, "keys", lambda key: key.id),
     "secret": (Secret, "secrets", lambda secret: secret.digest.hex()),
+    "budget": (Budget, "budgets", lambda budget: budget.id),
+    "adjustment": (Adjustment, "adjustments", lambda one: one.id),
 }
 _DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) in _KINDS.items()}
 #: Kind -> fields whose texts many records have in common.

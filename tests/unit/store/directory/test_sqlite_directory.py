@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import errno
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from modelmux.accounts.budget_edits import adjust, save_budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key, save_person, save_team, set_member
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.windows import WindowRule
 from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
-from support.directories import NOW, key, person, secret, team
+from support.directories import NOW, adjustment, budget, key, person, secret, team
 
 ANN = Author("ann", "cli")
 
@@ -248,3 +250,45 @@ async def test_secrets_with_one_hint_are_audited_each(store: SqliteDirectory) ->
     await store.change(lambda _: Edit(action="import", subject="", keys=keys, secrets=secrets), ANN, NOW)
     (row,) = await store.audit()
     assert set(row.after) == {"key_a", "key_b", "secret  of key_a", "secret  of key_b"}
+
+
+async def test_budgets_and_what_raises_them_are_read_as_they_were_written(
+    store: SqliteDirectory, tmp_path: Path
+) -> None:
+    window = WindowRule(every="week", zone="Europe/Berlin", starts="sunday", hour=6)
+    mine = budget(limit=10**18, window=window, key="key_a", each="end_user", alerts=(), mode="soft", on_short="wait")
+    raised = adjustment("adj_b", "override", 7, subject="u1", reason="x", author="ann", until=NOW + 1)
+    await fill(store)
+    known = store.load()
+    for decide in (
+        lambda d: save_budget(d, mine),
+        lambda d: adjust(d, adjustment(amount=-5)),
+        lambda d: adjust(d, raised),
+    ):
+        await store.change(decide, ANN, NOW)
+    for read in (store.load(), await store.read(known)):
+        assert read.budgets == {"bud_a": mine}
+        assert read.adjustments_of("bud_a") == [adjustment(amount=-5), raised]
+        assert read.teams == known.teams
+    override, top_up, created = (await store.audit())[:3]
+    assert (created.action, created.before, created.after["bud_a"]["limit"]) == ("budget.create", {}, 10**18)
+    assert (top_up.action, top_up.subject, top_up.after["adj_a"]["amount"]) == ("budget.top_up", "bud_a", -5)
+    assert (override.action, override.before) == ("budget.override", {})
+
+
+async def test_of_two_processes_that_set_a_budget_at_once_the_second_sees_the_first(
+    store: SqliteDirectory, tmp_path: Path
+) -> None:
+    other = SqliteDirectory(tmp_path / "accounts.db")
+
+    def decide(id: str) -> Callable[[Directory], Edit]:
+        return lambda d: save_budget(d, replace(budget(id), limit=1 + sum(one.limit for one in d.budgets.values())))
+
+    results = await asyncio.gather(
+        *(one.change(decide(id), ANN, NOW) for one, id in ((store, "bud_a"), (other, "bud_b"))), return_exceptions=True
+    )
+    (refused,) = (one for one in results if isinstance(one, BaseException))
+    assert isinstance(refused, FieldError)
+    assert "is taken by bud_" in str(refused)
+    assert len(store.load().budgets) == 1
+    await other.aclose()

@@ -1,0 +1,50 @@
+"""The budgets of a key, and the window of a budget: in its zone, that of its team or that of the configuration."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from modelmux.accounts.budgets import Budget, Request, chain_of
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.records import Key
+from modelmux.accounts.windows import Window, window_at
+
+
+def zone_of_budget(directory: Directory, budget: Budget, default: tzinfo) -> tzinfo:
+    """That of its window; else that of its team, or of the team of its key, or of the next team above that has one.
+
+    :param default: ``accounts.zone``.
+    :raises ValueError, KeyError, OSError: this machine has no such zone any more.
+    """
+    name = budget.window.zone
+    if name is None:
+        key = directory.keys.get(budget.applies_to.key or "")
+        team = budget.applies_to.team or (key.team if key else None)
+        path = directory.team_path(team)
+        name = next((one.zone for one in reversed(path) if one.zone is not None), None)
+    return default if name is None else ZoneInfo(name)
+
+
+def window_of(directory: Directory, budget: Budget, at: int, default: tzinfo) -> Window:
+    """The window that a request belongs to which begins at an instant.
+
+    :param at: microseconds in UTC.
+    :param default: ``accounts.zone``.
+    :raises ValueError, KeyError, OSError: see ``zone_of_budget``.
+    """
+    return window_at(budget.window, at, zone_of_budget(directory, budget, default))
+
+
+def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:
+    """The budgets that requests of a key may be charged to, each with the subject: those for a model, a route or a tag,
+    too, whatever these are. Budgets for each end user are left out: who that is, a request says."""
+    teams = tuple(team.id for team in directory.team_path(key.team))
+    any_request = [
+        replace(one, applies_to=replace(one.applies_to, model=None, route=None, tag=None))
+        for one in directory.budgets.values()
+    ]
+    chain = chain_of(any_request, Request(key=key.id, teams=teams, person=key.person))
+    return [(directory.budgets[one.id], subject) for one, subject in chain]
