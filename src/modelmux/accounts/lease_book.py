@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from modelmux.accounts.leases import Ask, Grant, ahead_of
-from modelmux.accounts.slices import Hold, Slice, Slices, WindowKey
+from modelmux.accounts.slices import Hold, Slices, WindowKey
 
 #: Seconds over which the rate of spending is averaged.
 _AVERAGE: Final = 60.0
@@ -30,7 +30,8 @@ class _Facts(Struct):
     """What is known of a window beside its slice.
 
     :param limit: as it was when a request last asked.
-    :param waiting: amount -> requests that wait for it.
+    :param stored: the lease that the store has; None while that is not known, from an exchange until its answer.
+    :param waiting: what requests wait for, together.
     :param recent: what was spent lately, an exponential average times its length.
     :param available: what the store could still lease, at the last exchange.
     """
@@ -45,6 +46,7 @@ class _Facts(Struct):
     others: int = 0
     is_recalled: bool = False
     waiting: int = 0
+    stored: int | None = 0
 
 
 class LeaseBook:
@@ -118,9 +120,9 @@ class LeaseBook:
             need = max(lease, kept + facts.waiting)
             want = need if lease - kept - facts.waiting >= ahead // 2 else max(need, kept + facts.waiting + ahead)
             is_due = lease and now - facts.asked_at >= _ASKED_EVERY  # another process may need what is kept here
-            if debit or surplus > 0 or want != lease or facts.is_recalled or is_due:
+            if debit or want != lease or facts.stored != lease or facts.is_recalled or is_due:
                 result[window] = Ask(need, want, facts.limit)
-                facts.asked_at = now
+                facts.asked_at, facts.stored = now, None
         return result
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:
@@ -133,13 +135,13 @@ class LeaseBook:
             self.slices.of(window).leased = grant.leased
             facts = self._facts[window]
             facts.available, facts.others = grant.available, grant.leased_by_others
-            facts.is_recalled = grant.is_recalled
+            facts.is_recalled, facts.stored = grant.is_recalled, grant.leased
         self._forget(now)
 
     @property
     def has_leases(self) -> bool:
         """Whether something would be stranded if nothing were exchanged any more."""
-        return any(one.leased for _, one in self.slices)
+        return any(facts.stored is None or facts.stored > 0 for facts in self._facts.values())
 
     def keeps(self, window: WindowKey) -> bool:
         """Whether debits of a window are taken from a lease."""
@@ -159,14 +161,12 @@ class LeaseBook:
         return ahead_of(rate, facts.available, holders=2 if facts.others else 1)
 
     def _forget(self, now: float) -> None:
-        over = [
-            window
-            for window, facts in self._facts.items()
-            if now - facts.used_at > _FORGOTTEN_AFTER and self.slices.of(window) == Slice()
-        ]
-        self.slices.forget(over)
-        for window in over:
-            del self._facts[window]
+        for window, facts in list(self._facts.items()):
+            one = self.slices.of(window)
+            is_old = now - facts.used_at > _FORGOTTEN_AFTER
+            if is_old and not one.held and not one.spent and facts.stored is not None and facts.stored <= 0:
+                self.slices.forget(window)
+                del self._facts[window]
 
 
 def sums(debits: Iterable[Sequence[tuple[WindowKey, int]]]) -> dict[WindowKey, int]:

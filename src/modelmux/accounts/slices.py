@@ -10,7 +10,7 @@ admitted until the store has given a larger lease.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -131,8 +131,6 @@ class Slices:
         one.leased -= given
         return given
 
-    def forget(self, windows: Sequence[WindowKey]) -> None:
-        """Drop slices that hold and have nothing."""
-        for window in windows:
-            if self._slices.get(window) == Slice():
-                del self._slices[window]
+    def forget(self, window: WindowKey) -> None:
+        """Drop a slice that holds nothing and has spent nothing that is not written."""
+        self._slices.pop(window, None)

@@ -70,7 +70,8 @@ def test_what_is_held_is_not_given_back() -> None:
     assert slices.give_back(A, 2) == 2
     slices.written(A, 1)
     assert slices.give_back(A, 100) == 3
-    slices.forget([A, B])
+    slices.forget(A)
+    slices.forget(B)
     assert list(slices) == []
 
 

@@ -22,6 +22,7 @@ _SPEND: Final = (
     "ON CONFLICT DO UPDATE SET spent = spent + excluded.spent"
 )
 _LEASED: Final = "SELECT coalesce(sum(amount), 0) FROM budget_lease WHERE holder = ?" + _OF.replace(" WHERE", " AND")
+_HAS_LEASE: Final = "SELECT 1 FROM budget_lease WHERE holder = ?" + _OF.replace(" WHERE", " AND")
 _WINDOW: Final = "SELECT spent, leased, recalled FROM budget_window" + _OF
 _SET_LEASE: Final = "INSERT OR REPLACE INTO budget_lease VALUES (?, ?, ?, ?, ?)"
 _END_LEASE: Final = "DELETE FROM budget_lease WHERE holder = ?" + _OF.replace(" WHERE", " AND")
@@ -37,7 +38,8 @@ _TAKE: Final = "UPDATE budget_window SET leased = leased - ?" + _OF
 
 
 def book(connection: sqlite3.Connection, holder: str | None, debits: Iterable[tuple[WindowKey, int]]) -> None:
-    """Count what new rows spent, and take it from the leases of the process that spent it.
+    """Count what new rows spent, and take it from the leases of the process that spent it. Of windows that it has no
+    lease on, as those of soft budgets, it is only counted.
 
     :param holder: None if it has none: corrections.
     """
@@ -46,7 +48,7 @@ def book(connection: sqlite3.Connection, holder: str | None, debits: Iterable[tu
         total[window] += amount
     for window in sorted(total):
         connection.execute(_SPEND, {**window._asdict(), "amount": total[window]})
-        if holder is not None:
+        if holder is not None and connection.execute(_HAS_LEASE, (holder, *window)).fetchone() is not None:
             _change(connection, holder, window, -total[window])
 
 
