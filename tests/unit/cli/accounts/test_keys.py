@@ -259,6 +259,14 @@ def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
     assert "imported: 0 keys" in done(tmp_path, "accounts", "import", "keys.json").stderr
     (row,) = as_json(tmp_path, "accounts", "audit")
     assert (row["action"], row["origin"], row["before"]) == ("accounts.import", "cli", {})
+    odd = [{"token": "b" * 64, "key_alias": "tablet"}, {"token": "c" * 64, "key_alias": "odd", "models": 7}, None]
+    keys.write_text(json.dumps({"keys": odd}))
+    failed = modelmux(tmp_path, "accounts", "import", "keys.json")
+    assert failed.code == 1
+    assert "imported: 1 keys" in failed.stderr
+    assert "error: left out: key 'odd': Expected `array | null`" in failed.stderr
+    assert "error: left out: entry 3 of keys.json: it is neither a key nor a team\n" in failed.stderr
+    assert [key["name"] for key in as_json(tmp_path, "keys", "list")] == ["laptop", "tablet"]
     for content in ("{", "[]x", '{"a": 1}'):
         keys.write_text(content)
         failed = modelmux(tmp_path, "accounts", "import", "keys.json")
