@@ -42,12 +42,13 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
     lists = _read(files)
 
     async def run(access: Access) -> Imported:
+        imported = Imported(Edit(action="", subject=""), ())
+
         def decide(directory: Directory) -> Edit:
             nonlocal imported
             imported = import_from_litellm(directory, lists.keys, lists.teams, access.ids.id, access.now)
             return imported.edit
 
-        imported = Imported(Edit(action="", subject=""), ())
         if dry_run:
             decide(await access.read())
         else:
