@@ -45,6 +45,7 @@ from modelmux.server.served import served_surfaces
 from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
 from modelmux.store.directory.same_accounts import check_same_accounts
+from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
@@ -269,7 +270,8 @@ class Gateway:
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
-        for sentence in filter(None, (*unused, *of_key, self.responses.warning)):
+        off = switched_off(config, self._environment)
+        for sentence in filter(None, (*unused, *of_key, self.responses.warning, off)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
 
     def _services(

@@ -38,7 +38,10 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = False
     keyless_vertex_paths: Annotated[
         bool,
-        doc("Serve Vertex AI's own paths (…:rawPredict) without a key, for clients in Vertex mode that send none."),
+        doc(
+            "Serve Vertex AI's own paths (…:rawPredict), with all models, also without a key: for clients in Vertex "
+            "mode that send none."
+        ),
     ] = False
     allowed_hosts: Annotated[
         list[str],
