@@ -39,7 +39,8 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     keyless_vertex_paths: Annotated[
         bool,
         doc(
-            "Serve Vertex AI's own paths (…:rawPredict), with all models, also without a key: for clients in Vertex "
+            "Serve Vertex AI's own paths (…:rawPredict), with all models, also without a key, for clients that send none."
+        ), with all models, also without a key: for clients in Vertex "
             "mode that send none."
         ),
     ] = False
