@@ -173,8 +173,8 @@ class AccountsFile:
         return self.open(timeout)
 
     def close(self, connection: sqlite3.Connection) -> None:
-        """Under the lock: the last connection that closes makes a checkpoint. One that has lost its log stays open until
-        the process ends: its checkpoint would write pages of before into the file that was restored."""
+        """Under the lock: the last connection that closes makes a checkpoint. One that has lost its log stays open
+        until the process ends: its checkpoint would write pages of before into the file that was restored."""
         assert isinstance(connection, _Connection)
         with contextlib.ExitStack() as stack:
             if not connection.is_read_only:
@@ -190,8 +190,8 @@ class AccountsFile:
         path = self.path
         if isinstance(error, LogMoved):
             problem = (
-                "its -wal or -shm was removed or replaced while in use, as by a restore; stop the gateway, remove both, "
-                "copy the backup, start the gateway"
+                "its -wal or -shm was removed or replaced while in use, as by a restore; stop the gateway, remove "
+                "both, copy the backup, start the gateway"
             )
         elif isinstance(error, FileMoved):
             problem = "was moved or deleted while in use; put it back, or restart to begin an empty one"
@@ -335,7 +335,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _keep_open(connection: sqlite3.Connection) -> None:
-    """Until the process ends, also while Python ends: there is no other way to close without a checkpoint before 3.12."""
+    """Until the process ends, also while Python ends: before 3.12, closing without a checkpoint is not possible."""
     import ctypes  # rarely needed
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
