@@ -224,6 +224,11 @@ class Gateway:
         if self._logs_warnings:
             self._log_warnings(config, built.routes)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are virtual keys."""
+        return self._directory is not None and bool(self._directory.current.keys)
+
     def apply_accounts(self) -> None:
         """Write what the configuration manages now, where there is no event loop. :raises ConfigError:"""
         self._managed.apply_now(self._current.config)
