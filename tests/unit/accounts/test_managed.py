@@ -84,6 +84,45 @@ def test_a_key_that_is_not_named_any_more_can_be_ended_and_its_name_used_again(s
     assert plan(directory, replace(ALL, keys=()), str, LATER).is_empty, "the file has no say in it"
 
 
+def secrets_by_name(directory: Directory) -> dict[str, list[str]]:
+    """Name of a key -> hints of its current secrets."""
+    return {
+        one.name: [each.hint for each in directory.secrets_of(one.id) if each.valid_until is None]
+        for one in directory.keys.values()
+    }
+
+
+def test_a_key_with_another_name_and_the_same_secret_is_the_same_key() -> None:
+    before = after(Directory(), ALL)
+    directory = after(before, replace(ALL, keys=(ci(name="ci2"), ci("owt", name="other"))), LATER)
+    (id,) = before.keys
+    assert directory.keys[id] == replace(before.keys[id], name="ci2")
+    assert directory.secret(secret().digest) == before.secret(secret().digest)
+    assert secrets_by_name(directory) == {"ci2": ["one"], "other": ["owt"]}
+
+
+def test_keys_may_change_their_secrets_with_each_other() -> None:
+    before = after(Directory(), replace(ALL, keys=(ci(), ci("two", name="b"))))
+    swapped = replace(ALL, keys=(ci("two"), ci(name="b")))
+    directory = after(before, swapped, LATER)
+    assert directory.keys == before.keys
+    assert secrets_by_name(directory) == {"ci": ["two"], "b": ["one"]}
+    assert plan(directory, swapped, str, LATER + 1).is_empty
+
+
+def test_a_secret_goes_to_the_key_that_names_it_now() -> None:
+    before = after(Directory(), replace(ALL, keys=(ci(), ci("two", name="b"))))
+    directory = after(before, replace(ALL, keys=(ci(name="b"),)), LATER)
+    assert secrets_by_name(directory) == {"ci": [], "b": ["one"]}
+    assert {one.name: one.status for one in directory.keys.values()} == {"ci": "disabled", "b": "active"}
+
+
+def test_a_secret_of_a_key_that_the_file_does_not_manage_is_refused_with_the_ways_out() -> None:
+    directory = directory_of(key("key_a", "laptop"), secret())
+    with pytest.raises(WantedError, match="that of the key 'laptop'; give it its own, or call the entry 'laptop'"):
+        after(directory, Wanted(keys=(ci(team=None, person=None),)))
+
+
 def test_a_key_that_has_expired_stops_no_start() -> None:
     wanted = replace(ALL, keys=(ci(expires=NOW - 1),))
     directory = after(Directory(), wanted)
