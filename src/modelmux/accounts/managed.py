@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Changes, Directory
-from modelmux.accounts.edits import Edit, save_key, save_person, save_team
+from modelmux.accounts.edits import Edit, check_parent, save_key, save_person, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Person, Secret, Team
@@ -49,8 +49,9 @@ def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now
     :raises WantedError: an entry that cannot be used.
     """
     work = _Work(directory, new_id, now, frozenset(_lower(key.name) for key, _ in wanted.keys))
-    for index, team in enumerate(wanted.teams):
-        work.apply(f"teams[{index}]", lambda team=team: work.team(team))  # type: ignore[misc]
+    for step in (work.team, work.parent, work.check_parent):
+        for index, team in enumerate(wanted.teams):
+            work.apply(f"teams[{index}]", lambda step=step, team=team: step(team))  # type: ignore[misc]
     for index, person in enumerate(wanted.people):
         work.apply(f"people[{index}]", lambda person=person: work.person(person))  # type: ignore[misc]
     for index, (key, secret) in enumerate(wanted.keys):
@@ -81,11 +82,22 @@ class _Work:
             raise WantedError(path, error) from None
 
     def team(self, wanted: Team) -> Edit | None:
+        """All of a team but its parent, which may be a team that comes later."""
         directory = self._now_has
-        known = next((one for one in directory.teams.values() if one.name.lower() == wanted.name.strip().lower()), None)
-        parent = find_team(directory, wanted.parent, "parent").id if wanted.parent else None
+        known = next((one for one in directory.teams.values() if one.name.lower() == _lower(wanted.name)), None)
+        parent = known.parent if known else None
         record = replace(wanted, id=self._id(known, TEAM), parent=parent, managed=True)
         return None if known == record else save_team(directory, record, by_config=True)
+
+    def parent(self, wanted: Team) -> Edit | None:
+        directory = self._now_has
+        known = find_team(directory, wanted.name)
+        record = replace(known, parent=find_team(directory, wanted.parent, "parent").id if wanted.parent else None)
+        return None if known == record else save_team(directory, record, by_config=True)
+
+    def check_parent(self, wanted: Team) -> None:
+        """Of the teams as they will be: depth and circles."""
+        check_parent(self._now_has, find_team(self._now_has, wanted.name))
 
     def person(self, wanted: Person) -> Edit | None:
         directory, email = self._now_has, wanted.email.strip().lower()

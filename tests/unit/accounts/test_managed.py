@@ -131,6 +131,39 @@ def test_a_key_that_has_expired_stops_no_start() -> None:
     assert plan(directory, wanted, str, LATER).is_empty
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_of_teams_does_not_matter(turned: bool) -> None:
+    def listed(*teams: Team) -> Wanted:
+        return Wanted(teams=teams[::-1] if turned else teams)
+
+    def path(directory: Directory, name: str) -> list[str]:
+        id = next(one.id for one in directory.teams.values() if one.name == name)
+        return [one.name for one in directory.team_path(id)]
+
+    low = Team(id="", name="Low", parent="Data")
+    before = after(Directory(), listed(TOP, DATA, low))
+    assert path(before, "Low") == ["Top", "Data", "Low"]
+    directory = after(
+        before, listed(replace(TOP, parent="data"), replace(DATA, parent="Low"), replace(low, parent=None))
+    )
+    assert path(directory, "Top") == ["Low", "Data", "Top"]
+    assert set(directory.teams) == set(before.teams)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_teams_above_each_other_in_a_circle_are_refused(length: int) -> None:
+    teams = tuple(Team(id="", name=f"t{one}", parent=f"t{(one + 1) % length}") for one in range(length))
+    with pytest.raises(WantedError, match=r"teams\[0\]\.parent: (.* is below this team|teams would be more than 3)"):
+        after(Directory(), Wanted(teams=teams))
+
+
+def test_teams_too_deep_are_refused() -> None:
+    teams = (TOP, DATA, Team(id="", name="a", parent="Data"), Team(id="", name="b", parent="a"))
+    for order in (teams, teams[::-1]):
+        with pytest.raises(WantedError, match=r"teams\[.\]\.parent: teams would be more than 3 deep"):
+            after(Directory(), Wanted(teams=order))
+
+
 def test_teams_and_people_that_are_not_named_any_more_can_be_edited() -> None:
     directory = after(after(Directory(), ALL), Wanted())
     assert [one.managed for one in (*directory.teams.values(), *directory.people.values())] == [False] * 3
