@@ -25,6 +25,7 @@ from modelmux.config.weak_keys import check_keys
 from modelmux.routing.warnings import route_warnings, unknown_model, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
+from modelmux.store.directory.managed import check_entries
 from modelmux.upstream.downloads.url_guard import UrlGuard
 from modelmux.upstream.trust import configured_trust
 
@@ -38,6 +39,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     for check in (
         _cards,
         _accounts,
+        check_entries,
         _prices,
         _routes,
         _streams,
