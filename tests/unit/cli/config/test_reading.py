@@ -189,6 +189,14 @@ def test_what_the_directory_and_the_environment_have_is_not_asked_for(tmp_path: 
     assert not list(tmp_path.rglob("accounts.db*"))
 
 
+def test_models_of_keys_that_match_nothing_are_warned_of(tmp_path: Path) -> None:
+    key = "[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\nmodels = ['claude-opus-5', 'gpt-*']\n"
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{key}")
+    checked = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert checked.code == 0
+    assert "accounts.keys[0].models: nothing that this configuration serves is called gpt-*\n" in checked.stderr
+
+
 def test_a_named_file_takes_the_place_of_the_others(tmp_path: Path) -> None:
     user_file(tmp_path)
     check_snapshot(
