@@ -23,6 +23,7 @@ from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.metering import Metering
+from modelmux.gateway.permitted_models import key_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -276,7 +277,8 @@ class Gateway:
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
         off = switched_off(config, self._environment)
-        for sentence in filter(None, (*unused, *of_key, self.responses.warning, off)):
+        unmatched = key_warnings(routes.current, config.accounts.keys) if config.accounts.enabled else []
+        for sentence in filter(None, (*unused, *of_key, *unmatched, self.responses.warning, off)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
 
     def _services(

@@ -102,5 +102,5 @@ def test_the_own_route_of_a_name_has_no_fallbacks() -> None:
     assert (own.name, models(own)) == ("smart", ALL[: len(SMART.deployments)])
     assert served.alias_targets == {"best": "smart"}
     assert Routes([SMART], catalog=CATALOG).find_own("nothing") is None
-    default = Routes([SMART], catalog=CATALOG, default_route=SECOND, catalog_route=catalog_route)
-    assert default.find_own("anything") is SECOND
+    default = Routes([SMART], catalog=CATALOG, default_route=SMART, catalog_route=catalog_route)
+    assert default.find_own("anything") is SMART
