@@ -56,9 +56,10 @@ def switched_off(config: Config, environment: Mapping[str, str] = os.environ) ->
         return None
     try:
         mark = KeyedMark(ledger_path(config, environment))
-    except ConfigError:
+        is_set = mark.is_set
+    except (ConfigError, OSError):  # nothing is kept there, or not for this user
         return None
-    if not mark.is_set:
+    if not is_set:
         return None
     return f"there are virtual keys ({mark.path}), and accounts.enabled is false: requests need none of them"
 
