@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from modelmux.accounts.directory import Directory
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
@@ -24,6 +23,7 @@ from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.metering import Metering
+from modelmux.gateway.permitted_models import key_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -46,6 +46,7 @@ from modelmux.server.served import served_surfaces
 from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
 from modelmux.store.directory.same_accounts import check_same_accounts
+from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
@@ -224,6 +225,11 @@ class Gateway:
         if self._logs_warnings:
             self._log_warnings(config, built.routes)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are virtual keys."""
+        return self._directory is not None and bool(self._directory.current.keys)
+
     def apply_accounts(self) -> None:
         """Write what the configuration manages now, where there is no event loop. :raises ConfigError:"""
         self._managed.apply_now(self._current.config)
@@ -270,18 +276,17 @@ class Gateway:
             self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
         of_key = () if config.server.seal_keys else self._state.warnings
         unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
-        for sentence in filter(None, (*unused, *of_key, self.responses.warning)):
+        off = switched_off(config, self._environment)
+        unmatched = key_warnings(routes.current, config.accounts.keys) if config.accounts.enabled else []
+        for sentence in filter(None, (*unused, *of_key, *unmatched, self.responses.warning, off)):
             self._log.warning(names.EVENT_CONFIG, message=sentence)
-
-    def _current_directory(self) -> Directory:
-        return Directory() if self._directory is None else self._directory.current
 
     def _services(
         self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
         observers, budgets = self.metering.meters(
-            config, redact, lambda: seal_keys(config, self._state)[0], self._current_directory
+            config, redact, lambda: seal_keys(config, self._state)[0], self._directory
         )
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),

@@ -73,6 +73,30 @@ async def test_health_pages_do_not_ask(path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "accounts", "refused"),
+    [
+        ({"host": "0.0.0.0"}, {}, "can be reached from other machines"),
+        ({"host": "0.0.0.0", "api_keys": ["sk-x"]}, {}, "can be reached from other machines"),
+        ({}, {"require_key": True}, "accounts.require_key forbids that"),
+        ({}, {}, None),
+        ({"host": "0.0.0.0", "allow_unauthenticated": True}, {}, None),
+        ({"host": "0.0.0.0", "keyless_vertex_paths": False}, {"require_key": True}, None),
+    ],
+)
+def test_paths_without_a_key_void_no_rights_of_keys(
+    server: dict[str, Any], accounts: dict[str, Any], refused: str | None
+) -> None:
+    """With virtual keys, whose rights would be those of everybody."""
+    settings = {"keyless_vertex_paths": True} | server
+    config = Config.from_dict({"server": settings, "accounts": {"enabled": True} | accounts})
+    if refused is None:
+        check_exposure(config)
+        return
+    with pytest.raises(ConfigError, match=refused):
+        check_exposure(config)
+
+
+@pytest.mark.parametrize(
     ("host", "settings", "refused"),
     [
         ("127.0.0.1", {}, False),

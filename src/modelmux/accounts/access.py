@@ -6,6 +6,7 @@ Each refusal names what is not allowed. Nothing here depends on how a key was ma
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -16,6 +17,8 @@ from modelmux.accounts.records import Key, Secret
 from modelmux.errors import NotPermitted, Unauthorized
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: An address with a port, as some proxies write it, or in brackets.
+_WITH_PORT: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 _ASK: Final = "Ask {} for a new one."
 _OPERATOR: Final = "the operator of this gateway"
 
@@ -68,15 +71,23 @@ def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -
 
 
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
-    """Whether an address is in one of the networks. One of IPv4 that was mapped to IPv6 counts as what it is."""
+    """Whether an address is in one of the networks. One of IPv4 that was mapped to IPv6 counts as what it is.
+
+    :param address: also with a port, as some proxies write it: ``10.0.0.5:443``, ``[::1]:443``.
+    """
     if address is None:
         return False
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(_without_port(address).partition("%")[0])
     except ValueError:
         return False
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return any((mapped or parsed) in network for network in _parsed(networks))
+
+
+def _without_port(address: str) -> str:
+    match = _WITH_PORT.fullmatch(address)
+    return (match[1] or match[2]) if match else address
 
 
 @lru_cache(1024)

@@ -56,10 +56,15 @@ class Edit(Struct, frozen=True, kw_only=True):
 
 
 def save_team(directory: Directory, team: Team, *, by_config: bool = False) -> Edit:
-    """A new team, or one with other fields. :raises FieldError:"""
+    """A new team, or one with other fields.
+
+    :param by_config: whoever writes the configuration's teams checks their parents, once all of them are known.
+    :raises FieldError:
+    """
     team = _checked(directory.teams.get(team.id), team, by_config=by_config)
     check_unique("name", team, team.name, {one.id: one.name for one in directory.teams.values()})
-    _check_parent(directory, team)
+    if not by_config:
+        check_parent(directory, team)
     return Edit(action=action_of("team", directory.teams, team), subject=team.id, teams=(team,))
 
 
@@ -155,7 +160,8 @@ def check_unique(field: str, record: R, value: str, values: Mapping[str, str]) -
         raise FieldError(field, f"{value!r} is taken by {other}", "choose another one, or edit that")
 
 
-def _check_parent(directory: Directory, team: Team) -> None:
+def check_parent(directory: Directory, team: Team) -> None:
+    """Whether a team may be below its parent. The directory may have circles. :raises FieldError:"""
     if team.parent is None:
         return
     if team.parent not in directory.teams:
@@ -168,9 +174,11 @@ def _check_parent(directory: Directory, team: Team) -> None:
 
 
 def _height(directory: Directory, team: str) -> int:
-    """Teams from this one down to the lowest."""
-    below = (one.id for one in directory.teams.values() if one.parent == team)
-    return 1 + max((_height(directory, one) for one in below), default=0)
+    """Teams from this one down to the lowest; at most ``MAX_DEPTH``, as in a circle there is no lowest."""
+    height, level = 0, {team}
+    while level and height < MAX_DEPTH:
+        height, level = height + 1, {one.id for one in directory.teams.values() if one.parent in level}
+    return height
 
 
 def action_of(kind: str, known: Mapping[str, object], record: R) -> str:

@@ -21,7 +21,7 @@ _AVERAGE: Final = 60.0
 #: A window is worth a lease ahead for so many requests like the last one, however little was spent yet.
 _REQUESTS_AHEAD: Final = 4
 #: Seconds after which an idle process looks whether what it keeps is wanted elsewhere.
-_ASKED_EVERY: Final = 0.5
+_EXCHANGED_EVERY: Final = 0.5
 #: Seconds after which a window that no request asked for is forgotten, once nothing is leased of it.
 _FORGOTTEN_AFTER: Final = 120.0
 
@@ -38,7 +38,7 @@ class _Facts(Struct):
 
     limit: int
     used_at: float
-    asked_at: float = -math.inf
+    exchanged_at: float = -math.inf
     last: int = 0
     recent: float = 0.0
     recent_at: float = 0.0
@@ -111,18 +111,20 @@ class LeaseBook:
             if facts is None:  # spent without a hold: only written
                 continue
             debit = debits.get(window, 0)
-            kept = one.held + one.spent - debit
+            needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled else self._ahead(facts, now)
-            surplus = one.leased - debit - kept - 2 * ahead
-            if surplus > 0:  # up to twice as much is no reason for an exchange
+            surplus = one.leased - debit - needed - 2 * ahead
+            if surplus > 0:  # for up to twice as much no exchange is worth it
                 self.slices.give_back(window, surplus + ahead)
             lease = one.leased - debit
-            need = max(lease, kept + facts.waiting)
-            want = need if lease - kept - facts.waiting >= ahead // 2 else max(need, kept + facts.waiting + ahead)
-            is_due = lease and now - facts.asked_at >= _ASKED_EVERY  # another process may need what is kept here
+            need = max(lease, needed + facts.waiting)
+            want = need if lease - needed - facts.waiting >= ahead // 2 else max(need, needed + facts.waiting + ahead)
+            is_due = (
+                lease and now - facts.exchanged_at >= _EXCHANGED_EVERY
+            )  # another may need it
             if debit or want != lease or facts.stored != lease or facts.is_recalled or is_due:
                 result[window] = Ask(need, want, facts.limit)
-                facts.asked_at, facts.stored = now, None
+                facts.exchanged_at, facts.stored = now, None
         return result
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:

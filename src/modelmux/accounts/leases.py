@@ -59,15 +59,15 @@ def ahead_of(rate: float, available: int, *, holders: int) -> int:
     return min(ahead, max(0, available) // (2 * max(1, holders)))
 
 
-def grant(asked: Ask, leased: int, spent: int, leased_by_all: int, *, recalled: bool) -> Grant:
+def grant(ask: Ask, leased: int, spent: int, leased_by_all: int, *, recalled: bool) -> Grant:
     """What a process gets: all that it wants, or what is left, but never less than it has to keep.
 
     :param leased: what the process has. :param leased_by_all: this included.
     """
     others = leased_by_all - leased
-    if asked.limit is None:
-        return Grant(asked.want, UNLIMITED, others)
-    left = asked.limit - spent - leased_by_all
-    wanted = asked.need if recalled else asked.want
+    if ask.limit is None:
+        return Grant(ask.want, UNLIMITED, others)
+    left = ask.limit - spent - leased_by_all
+    wanted = ask.need if recalled else ask.want
     more = min(wanted - leased, max(0, left))
     return Grant(leased + more, left - more, others, recalled)

@@ -1,68 +1,66 @@
 """Keys and teams of LiteLLM, from the JSON of its ``/key/list?return_full_object=true`` and ``/team/list``.
 
-LiteLLM stores the SHA-256 of a key, which is its ``token``: with it, clients keep their keys. What has no counterpart
-here is named in a notice, once for each field, with the number of keys or teams that have it.
+LiteLLM stores the SHA-256 of a key, which is its ``token``: with it, clients keep their keys. No key gets rights that
+it does not have there: one whose limits are not known is disabled, an entry that cannot be used is left out. What has
+no counterpart here is named in a notice, once for each field, with the number of keys or teams that have it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from modelmux.accounts import fields
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.records import KEY, PERSON, TEAM, Api, Key, Membership, Person, Secret, Team
+from modelmux.accounts.litellm_entries import (
+    NOTHING,
+    OF_TEAM,
+    Object,
+    TheirKey,
+    TheirMember,
+    TheirTeam,
+    allowed_by,
+    allowed_by_both,
+    apis_of,
+)
+from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Membership, Person, Secret, Team
+from modelmux.accounts.unique_names import UniqueNames
 
-Object = Mapping[str, Any]
-_NAMES_ONLY: Final = "the keys are names only; ask LiteLLM for /key/list?return_full_object=true"
+T = TypeVar("T", TheirKey, TheirTeam)
+#: Characters of a secret's hint.
+_HINT: Final = 40
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
-#: Names that stand for all models, or for those of the team.
-_ALL: Final = {"all-proxy-models", "*"}
-_OF_TEAM: Final = "all-team-models"
-#: Routes of LiteLLM -> the API; those that are missing have no counterpart.
-_APIS: Final[Mapping[str, Api]] = {
-    "/chat/completions": "chat", "/v1/chat/completions": "chat", "/responses": "responses",
-    "/v1/responses": "responses", "/v1/messages": "messages", "/vertex-ai": "vertex",
-}  # fmt: skip
-_EVERY_ROUTE: Final = {"llm_api_routes", "/*", "*"}
 _NOT_CARRIED: Final = (
     "max_budget", "budget_duration", "soft_budget", "model_max_budget", "tpm_limit", "rpm_limit",
-    "max_parallel_requests", "aliases", "config", "guardrails", "organization_id", "permissions",
+    "max_parallel_requests", "aliases", "config", "guardrails", "organization_id", "permissions", "budget_id",
+    "access_group_ids", "object_permission", "allowed_model_region",
 )  # fmt: skip
+_NO_TEAM: Final = "keys are disabled: the file of /team/list lacks their team, whose limits are not known"
+_NO_TEAM_MODELS: Final = f"keys are disabled: they have {OF_TEAM}, and no team"
+_NO_MODEL: Final = "keys may use no model, as in LiteLLM: their own models and those of their team have none in common"
+_BLOCKED_TEAM: Final = "keys are disabled: their team is blocked in LiteLLM, and a team of this name is active here"
+_OF_USER: Final = "keys of a user without a team may use all models: the models of users are not in these lists"
+_NO_EMAIL: Final = "user_id of keys and members: no e-mail address is known for it"
+_ROUTES: Final = "routes of keys have no counterpart here"
 
 
 class Imported(Struct, frozen=True):
-    """:param notices: what was left out, for people."""
+    """
+    :param notices: what differs from LiteLLM, for people.
+    :param left_out: entries that were not imported, each with its name and why.
+    """
 
     edit: Edit
     notices: tuple[str, ...]
-
-
-def read_lists(documents: Iterable[Any]) -> tuple[list[Object], list[Object]]:
-    """The keys and the teams of answers of LiteLLM, told apart by their fields.
-
-    :raises ValueError: something is neither.
-    """
-    keys: list[Object] = []
-    teams: list[Object] = []
-    for document in documents:
-        entries = document.get("keys", document.get("teams")) if isinstance(document, dict) else document
-        if not isinstance(entries, list):
-            raise ValueError("expected the JSON of /key/list or of /team/list")  # noqa: TRY004 - of what was sent
-        for entry in entries:
-            if isinstance(entry, str):
-                raise ValueError(_NAMES_ONLY)  # noqa: TRY004 - of what was sent
-            if not isinstance(entry, dict) or not ("token" in entry or "team_id" in entry):
-                raise ValueError("an entry is neither a key nor a team")
-            (keys if "token" in entry else teams).append(entry)
-    return keys, teams
+    left_out: tuple[str, ...] = ()
 
 
 def import_from_litellm(
@@ -71,9 +69,16 @@ def import_from_litellm(
     """What to write. Keys whose secret is known are left as they are, so an import may be repeated.
 
     :param now: microseconds in UTC.
-    :raises FieldError: a value that cannot be stored.
     """
     return _Import(directory, new_id, now).run(keys, teams)
+
+
+class _TeamHere(Struct, frozen=True):
+    """:param models: see ``allowed_by``. :param blocked: in LiteLLM."""
+
+    record: Team
+    models: tuple[str, ...] | None
+    blocked: bool
 
 
 class _Import:
@@ -81,130 +86,162 @@ class _Import:
         self._directory = directory
         self._new_id = new_id
         self._now = now
-        self._left_out: Counter[str] = Counter()
-        self._teams: dict[str, Team] = {}  # by LiteLLM's id
-        self._team_models: dict[str, tuple[str, ...]] = {}
+        self._counts: Counter[str] = Counter()
+        self._left_out: list[str] = []
+        self._known_teams = {team.name.lower(): team for team in directory.teams.values()}
+        self._team_names = UniqueNames(set())
+        self._teams: dict[str, _TeamHere] = {}  # by LiteLLM's id
         self._people: dict[str, Person] = {one.email: one for one in directory.people.values()}
         self._emails: dict[str, str] = {}  # by LiteLLM's id of a user
-        self._new_people: list[Person] = []
         self._memberships: list[Membership] = []
-        self._names = {key.name.lower() for key in directory.keys.values() if key.status != "revoked"}
+        self._keys: list[Key] = []
+        self._secrets: list[Secret] = []
+        self._key_names = UniqueNames({key.name.lower() for key in directory.keys.values() if key.status != "revoked"})
 
     def run(self, keys: Sequence[Object], teams: Sequence[Object]) -> Imported:
-        known = {team.name.lower(): team for team in self._directory.teams.values()}
-        for entry in teams:
-            self._add_team(entry, known)
-        new_keys = [pair for entry in keys if (pair := self._key(entry)) is not None]
-        existing = self._directory.teams
+        self._each("team", teams, TheirTeam, lambda team: team.team_id, self._add_team)
+        self._each("key", keys, TheirKey, lambda key: key.token, self._add_key)
+        known = self._directory
         edit = Edit(
             action="accounts.import",
             subject="litellm",
-            teams=[team for team in self._teams.values() if team.id not in existing],
-            people=self._new_people,
+            teams=[one.record for one in self._teams.values() if one.record.id not in known.teams],
+            people=[person for person in self._people.values() if person.id not in known.people],
             memberships=self._memberships,
-            keys=[key for key, _ in new_keys],
-            secrets=[secret for _, secret in new_keys],
+            keys=self._keys,
+            secrets=self._secrets,
         )
-        return Imported(edit, tuple(f"{what} ({count})" for what, count in self._left_out.items()))
+        notices = tuple(f"{what} ({count})" for what, count in self._counts.items())
+        return Imported(edit, notices, tuple(self._left_out))
 
-    def _add_team(self, entry: Object, known: dict[str, Team]) -> None:
-        theirs = str(entry["team_id"])
-        name = fields.name("team_alias", str(entry.get("team_alias") or theirs))
-        team = known.get(name.lower())
-        if team is None:
-            status: Any = "disabled" if entry.get("blocked") else "active"
-            team = known[name.lower()] = Team(id=self._new_id(TEAM), name=name, status=status)
-        self._teams[theirs] = team
-        self._team_models[theirs] = self._models(entry, ())
-        self._note(entry, "teams")
-        for member in entry.get("members_with_roles") or ():
-            person = self._person(member.get("user_id"), member.get("user_email"))
-            if person is not None:
-                role: Any = "team_admin" if member.get("role") == "admin" else "member"
-                self._memberships.append(Membership(person=person.id, team=team.id, role=role))
+    def _each(
+        self, kind: str, entries: Sequence[Object], type: type[T], id_of: Callable[[T], str], add: Callable[[T], bool]
+    ) -> None:
+        """Add entries; one that cannot be used is left out, with all of it."""
+        seen: dict[str, T] = {}
+        for entry in entries:
+            try:
+                theirs = msgspec.convert(entry, type)
+                if _is_first(seen, id_of(theirs), theirs) and add(theirs):
+                    self._note(entry, f"{kind}s")
+            except (FieldError, msgspec.ValidationError) as error:
+                self._left_out.append(f"{kind} {_name_of(entry)}: {error}")
 
-    def _key(self, entry: Object) -> tuple[Key, Secret] | None:
-        token = str(entry["token"])
-        if _TOKEN.fullmatch(token) is None:
-            self._left_out["keys without the hash of their secret are left out"] += 1
-            return None
-        digest = bytes.fromhex(token)
+    def _add_team(self, theirs: TheirTeam) -> bool:
+        """Whether it is in use in LiteLLM. :raises FieldError:"""
+        name = fields.name("team_alias", theirs.team_alias or theirs.team_id)
+        if theirs.deleted_at:
+            raise FieldError("deleted_at", "it is deleted", "its keys are disabled")
+        name = self._team_names.take(name)
+        record = self._known_teams.get(name.lower())
+        if record is None:
+            status: Any = "disabled" if theirs.blocked else "active"
+            record = Team(id=self._new_id(TEAM), name=name, status=status)
+        self._teams[theirs.team_id] = _TeamHere(record, allowed_by(theirs.models), bool(theirs.blocked))
+        for member in theirs.members_with_roles or ():
+            self._add_member(record, member)
+        return True
+
+    def _add_member(self, team: Team, member: TheirMember) -> None:
+        if member.user_email and member.user_id:
+            self._emails[member.user_id] = member.user_email
+        person = self._person(member.user_email or member.user_id)
+        if person is not None:
+            role: Any = "team_admin" if member.role == "admin" else "member"
+            self._memberships.append(Membership(person=person.id, team=team.id, role=role))
+
+    def _add_key(self, theirs: TheirKey) -> bool:
+        """Whether it is new. :raises FieldError:"""
+        if _TOKEN.fullmatch(theirs.token) is None:
+            raise FieldError("token", "it is not the SHA-256 of a secret", "expected 64 hexadecimal digits")
+        if theirs.deleted_at:
+            raise FieldError("deleted_at", "it is deleted", "nothing accepts it any more")
+        digest = bytes.fromhex(theirs.token)
         if self._directory.secret(digest) is not None:
-            return None
-        theirs = entry.get("team_id")
-        team = self._teams.get(str(theirs)) if theirs else None
-        if theirs and team is None:
-            self._left_out["team_id of keys: the file of /team/list lacks the team"] += 1
-        person = self._person(entry.get("user_id"), None)
+            return False
+        models = self._models(theirs)
+        apis, without = apis_of(theirs.allowed_routes)
+        created = _instant("created_at", theirs.created_at) or self._now
+        expires = _instant("expires", theirs.expires)
+        created_by = fields.name("created_by", (theirs.created_by or "litellm")[: fields.MAX_NAME])
+        name = fields.name("key_alias", (theirs.key_alias or theirs.key_name or theirs.token[:8])[: fields.MAX_NAME])
+        team = self._teams.get(theirs.team_id) if theirs.team_id else None
+        person = self._person(self._emails.get(theirs.user_id, theirs.user_id) if theirs.user_id else None)
         key = Key(
-            id=self._new_id(KEY),
-            name=self._free_name(str(entry.get("key_alias") or entry.get("key_name") or token[:8])),
-            team=team.id if team else None,
-            person=person.id if person else None,
-            created_by=fields.name("created_by", str(entry.get("created_by") or "litellm")[: fields.MAX_NAME]),
-            models=self._models(entry, self._team_models.get(str(theirs), ())),
-            apis=self._apis(entry.get("allowed_routes") or ()),
-            created=_instant(entry.get("created_at")) or self._now,
-            expires=_instant(entry.get("expires")),
-            status="disabled" if entry.get("blocked") else "active",
-        )
-        self._note(entry, "keys")
-        hint = str(entry.get("key_name") or "")[:40]
-        return key, Secret(digest=digest, key=key.id, kind="sha256", hint=hint, created=key.created)
+            id=self._new_id(KEY), name=self._key_names.take(name), team=team.record.id if team else None,
+            person=person.id if person else None, created_by=created_by, models=models, apis=apis, created=created,
+            expires=expires, status="disabled" if self._is_disabled(theirs, team) else "active",
+        )  # fmt: skip
+        self._keys.append(key)
+        hint = (theirs.key_name or "")[:_HINT]
+        hint = hint if hint.isprintable() else ""
+        self._secrets.append(Secret(digest=digest, key=key.id, kind="sha256", hint=hint, created=created))
+        self._count(_ROUTES, without)
+        self._count(_NO_MODEL, models == NOTHING != theirs.models)
+        self._count(_OF_USER, not (theirs.team_id or models) and bool(theirs.user_id))
+        return True
 
-    def _models(self, entry: Object, of_team: tuple[str, ...]) -> tuple[str, ...]:
-        named = [str(model) for model in entry.get("models") or ()]
-        if _ALL.intersection(named):
-            return ()
-        if not named or named == [_OF_TEAM]:
-            return of_team
-        return fields.models("models", (model for model in named if model != _OF_TEAM))
+    def _models(self, theirs: TheirKey) -> tuple[str, ...]:
+        """:raises FieldError:"""
+        team = self._teams.get(theirs.team_id) if theirs.team_id else None
+        return fields.models("models", allowed_by_both(allowed_by(theirs.models), team.models if team else None))
 
-    def _apis(self, routes: Sequence[Any]) -> tuple[Api, ...]:
-        if not routes or _EVERY_ROUTE.intersection(map(str, routes)):
-            return ()
-        known = tuple(dict.fromkeys(_APIS[route] for route in map(str, routes) if route in _APIS))
-        if not known:
-            raise FieldError("allowed_routes", f"{list(routes)!r} has no counterpart here", "leave the key out")
-        return known
+    def _is_disabled(self, theirs: TheirKey, team: _TeamHere | None) -> bool:
+        """Whether the key is blocked, or what it may do is not known."""
+        reasons = {
+            _NO_TEAM: bool(theirs.team_id) and team is None,
+            _NO_TEAM_MODELS: not theirs.team_id and OF_TEAM in (allowed_by(theirs.models) or ()),
+            _BLOCKED_TEAM: team is not None and team.blocked and team.record.status == "active",
+        }
+        for what, applies in reasons.items():
+            self._count(what, applies)
+        return bool(theirs.blocked) or any(reasons.values())
 
-    def _person(self, user_id: Any, email: Any) -> Person | None:
-        if not user_id and not email:
+    def _person(self, address: str | None) -> Person | None:
+        if not address:
             return None
-        if email:
-            self._emails[str(user_id)] = str(email)
-        address = self._emails.get(str(user_id), str(user_id))
         try:
-            address = fields.email("user_email", address)
+            email = fields.email("user_email", address)
         except FieldError:
-            self._left_out["user_id of keys and members: no e-mail address is known for it"] += 1
+            self._count(_NO_EMAIL)
             return None
-        if address not in self._people:
-            self._people[address] = Person(id=self._new_id(PERSON), email=address)
-            self._new_people.append(self._people[address])
-        return self._people[address]
-
-    def _free_name(self, name: str) -> str:
-        base = fields.name("key_alias", name[: fields.MAX_NAME - 5])
-        free, number = base, 1
-        while free.lower() in self._names:
-            number += 1
-            free = f"{base}-{number}"
-        self._names.add(free.lower())
-        return free
+        if email not in self._people:
+            self._people[email] = Person(id=self._new_id(PERSON), email=email)
+        return self._people[email]
 
     def _note(self, entry: Object, what: str) -> None:
         for field in _NOT_CARRIED:
-            if entry.get(field):
-                self._left_out[f"{field} of {what} is not carried over"] += 1
+            self._count(f"{field} of {what} is not carried over", bool(entry.get(field)))
+
+    def _count(self, what: str, number: int = 1) -> None:
+        if number:
+            self._counts[what] += number
 
 
-def _instant(value: Any) -> int | None:
+def _is_first(seen: dict[str, T], id: str, theirs: T) -> bool:
+    """Whether nothing before has this id; equal entries are one, such as at the seam of two pages.
+
+    :raises FieldError: they differ.
+    """
+    first = seen.setdefault(id, theirs)
+    if first != theirs:
+        raise FieldError("entry", "it is there twice, and the two differ", "the first one counts")
+    return first is theirs
+
+
+def _name_of(entry: Object) -> str:
+    """What people know a key or team by."""
+    names = (entry.get(field) for field in ("key_alias", "team_alias", "key_name", "token", "team_id"))
+    return repr(str(next(filter(None, names), "without a name"))[: fields.MAX_NAME])
+
+
+def _instant(field: str, value: str | None) -> int | None:
     """ISO 8601, UTC unless it says otherwise -> microseconds. :raises FieldError:"""
     if not value:
         return None
     try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value)
     except ValueError:
-        raise FieldError("expires", f"{value!r} is not a time", "expected ISO 8601") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+        raise FieldError(field, f"{value[: fields.MAX_NAME]!r} is not a time", "expected ISO 8601") from None
+    instant = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    return fields.instant(field, instant)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from modelmux.accounts.budget_edits import save_budget
 from modelmux.accounts.budgets import BUDGET, Budget, Selector
 from modelmux.accounts.directory import Changes, Directory
-from modelmux.accounts.edits import Edit, save_key, save_person, save_team
+from modelmux.accounts.edits import Edit, check_parent, save_key, save_person, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Person, Secret, Team
@@ -51,13 +51,16 @@ def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now
     :param now: microseconds in UTC.
     :raises WantedError: an entry that cannot be used.
     """
-    work = _Work(directory, new_id, now)
-    for index, team in enumerate(wanted.teams):
-        work.apply(f"teams[{index}]", lambda team=team: work.team(team))  # type: ignore[misc]
+    work = _Work(directory, new_id, now, frozenset(_lower(key.name) for key, _ in wanted.keys))
+    for step in (work.team, work.parent, work.check_parent):
+        for index, team in enumerate(wanted.teams):
+            work.apply(f"teams[{index}]", lambda step=step, team=team: step(team))  # type: ignore[misc]
     for index, person in enumerate(wanted.people):
         work.apply(f"people[{index}]", lambda person=person: work.person(person))  # type: ignore[misc]
     for index, (key, secret) in enumerate(wanted.keys):
         work.apply(f"keys[{index}]", lambda key=key, secret=secret: work.key(key, secret))  # type: ignore[misc]
+    for index, (key, secret) in enumerate(wanted.keys):
+        work.apply(f"keys[{index}]", lambda key=key, secret=secret: work.secret(key.name, secret))  # type: ignore[misc]
     for index, budget in enumerate(wanted.budgets):
         work.apply(f"budgets[{index}]", lambda budget=budget: work.budget(budget))  # type: ignore[misc]
     work.let_go()
@@ -65,14 +68,16 @@ def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now
 
 
 class _Work:
-    """The directory with the changes so far."""
+    """The directory with the changes so far. :param key_names: all that the configuration has, in lower case."""
 
-    def __init__(self, directory: Directory, new_id: Callable[[str], str], now: int) -> None:
+    def __init__(self, directory: Directory, new_id: Callable[[str], str], now: int, key_names: frozenset[str]) -> None:
         self._before = directory
         self._now_has = directory
         self._new_id = new_id
         self._now = now
+        self._key_names = key_names
         self._named: set[str] = set()
+        self._digests: dict[bytes, str] = {}
 
     def apply(self, path: str, edit: Callable[[], Edit | None]) -> None:
         """:raises WantedError:"""
@@ -82,11 +87,22 @@ class _Work:
             raise WantedError(path, error) from None
 
     def team(self, wanted: Team) -> Edit | None:
+        """All of a team but its parent, which may be a team that comes later."""
         directory = self._now_has
-        known = next((one for one in directory.teams.values() if one.name.lower() == wanted.name.strip().lower()), None)
-        parent = find_team(directory, wanted.parent, "parent").id if wanted.parent else None
+        known = next((one for one in directory.teams.values() if one.name.lower() == _lower(wanted.name)), None)
+        parent = known.parent if known else None
         record = replace(wanted, id=self._id(known, TEAM), parent=parent, managed=True)
         return None if known == record else save_team(directory, record, by_config=True)
+
+    def parent(self, wanted: Team) -> Edit | None:
+        directory = self._now_has
+        known = find_team(directory, wanted.name)
+        record = replace(known, parent=find_team(directory, wanted.parent, "parent").id if wanted.parent else None)
+        return None if known == record else save_team(directory, record, by_config=True)
+
+    def check_parent(self, wanted: Team) -> None:
+        """Of the teams as they will be: depth and circles."""
+        check_parent(self._now_has, find_team(self._now_has, wanted.name))
 
     def person(self, wanted: Person) -> Edit | None:
         directory, email = self._now_has, wanted.email.strip().lower()
@@ -95,27 +111,43 @@ class _Work:
         return None if known == record else save_person(directory, record, by_config=True)
 
     def key(self, wanted: Key, secret: Secret) -> Edit | None:
+        """All of a key but its secret."""
         directory = self._now_has
-        usable = (one for one in directory.keys.values() if one.status != "revoked")
-        known = next((one for one in usable if one.name.lower() == wanted.name.strip().lower()), None)
-        id = self._id(known, KEY)
-        owner = directory.secret(secret.digest)
-        if owner is not None and owner.key != id:
-            raise FieldError("secret", f"it is that of the key {directory.keys[owner.key].name!r}", "give it its own")
+        known = self._known_key(wanted.name, secret)
         record = replace(
-            wanted, id=id, managed=True,
+            wanted, id=self._id(known, KEY), managed=True,
             team=find_team(directory, wanted.team).id if wanted.team else None,
             person=find_person(directory, wanted.person).id if wanted.person else None,
             created=known.created if known else self._now, created_by=known.created_by if known else "configuration",
         )  # fmt: skip
-        new = replace(secret, key=id, created=self._now)
-        old = directory.secrets_of(id) if known else []
-        has_secret = owner is not None and owner.valid_until is None
-        edit = None if known == record else save_key(directory, record, by_config=True)
-        if has_secret:
-            return edit
+        return None if known == record else save_key(directory, record, by_config=True)
+
+    def secret(self, name: str, secret: Secret) -> Edit | None:
+        """The secret of a key that has been written. It may be that of another key of the configuration until now."""
+        directory = self._now_has
+        key = find_key(directory, name)
+        owner = directory.secret(secret.digest)
+        if secret.digest in self._digests:
+            raise FieldError("secret", f"it is that of the key {self._digests[secret.digest]!r}", "give it its own")
+        self._digests[secret.digest] = key.name
+        if owner is not None and owner.key != key.id and not directory.keys[owner.key].managed:
+            raise _not_managed(directory.keys[owner.key])
+        if owner is not None and owner.key == key.id and owner.valid_until is None:
+            return None
+        old = directory.secrets_of(key.id)
         ended = [replace(one, valid_until=self._now) for one in old if one.valid_until is None]
-        return Edit(action="key.rotate", subject=id, keys=edit.keys if edit else (), secrets=(*ended, new))
+        new = replace(secret, key=key.id, created=self._now)
+        return Edit(action="key.rotate", subject=key.id, secrets=(*ended, new))
+
+    def _known_key(self, name: str, secret: Secret) -> Key | None:
+        """The key of that name; else the one that has the secret, if the configuration gave it another name so far."""
+        usable = (one for one in self._now_has.keys.values() if one.status != "revoked")
+        known = next((one for one in usable if one.name.lower() == _lower(name)), None)
+        owner = self._now_has.secret(secret.digest)
+        if known is not None or owner is None:
+            return known
+        renamed = self._now_has.keys[owner.key]
+        return renamed if renamed.managed and renamed.name.lower() not in self._key_names else None
 
     def budget(self, wanted: Budget) -> Edit:
         directory = self._now_has
@@ -166,6 +198,19 @@ class _Work:
                     secrets=edit.secrets, budgets=edit.budgets,
                 )
             )  # fmt: skip
+
+
+def _lower(name: str) -> str:
+    """As names are compared."""
+    return name.strip().lower()
+
+
+def _not_managed(owner: Key) -> FieldError:
+    """A secret that a key has which the configuration does not manage."""
+    problem = f"it is that of the key {owner.name!r}"
+    if owner.status == "revoked":
+        return FieldError("secret", problem, "give it its own")
+    return FieldError("secret", problem, f"give it its own, or call the entry {owner.name!r}")
 
 
 def selector_of(directory: Directory, named: Selector) -> Selector:

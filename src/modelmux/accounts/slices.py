@@ -127,9 +127,9 @@ class Slices:
         :returns: how much is given back, which the caller has to tell the store.
         """
         one = self.of(window)
-        given = max(0, min(amount, one.free))
-        one.leased -= given
-        return given
+        surplus = max(0, min(amount, one.free))
+        one.leased -= surplus
+        return surplus
 
     def forget(self, window: WindowKey) -> None:
         """Drop a slice that holds nothing and has spent nothing that is not written."""

@@ -7,18 +7,22 @@ from pathlib import Path
 
 from modelmux.cli.config.checks import describe_sources
 from modelmux.config import Config, Loaded
+from modelmux.server.account_keys import is_key_required
 from modelmux.server.auth import is_loopback
 from modelmux.upstream.google_auth.failures import TokenFailure
 
 
-def start_lines(loaded: Loaded, config: Config, names: Sequence[str], log_directory: Path | None) -> list[str]:
+def start_lines(
+    loaded: Loaded, config: Config, names: Sequence[str], log_directory: Path | None, *, has_keys: bool
+) -> list[str]:
     """Four lines; a fifth, of stored responses, is the store's own.
 
     :param config: the settings that are really used.
     :param names: of the models that are listed.
+    :param has_keys: there are virtual keys.
     :param log_directory: None if no files are written.
     """
-    return [_read(loaded), _models(names), _keys(config), _logs(config, log_directory)]
+    return [_read(loaded), _models(names), _keys(config, has_keys=has_keys), _logs(config, log_directory)]
 
 
 def not_ready(failure: TokenFailure) -> str:
@@ -39,11 +43,17 @@ def _models(names: Sequence[str]) -> str:
     return f"1 model: {names[0]}" if len(names) == 1 else f"{len(names)} models; `modelmux models` lists them"
 
 
-def _keys(config: Config) -> str:
+def _keys(config: Config, *, has_keys: bool) -> str:
     count = len(config.server.api_keys)
+    if config.accounts.enabled and (
+        has_keys or config.accounts.keys or (not count and is_key_required(config, config.server.host))
+    ):
+        return "clients need a virtual key" + (" or one of server.api_keys" if count else "")
     if count:
         return "clients need the key of server.api_keys" if count == 1 else f"clients need one of {count} keys"
     if is_loopback(config.server.host):
+        if config.accounts.enabled:
+            return "clients need no key until the first one is created; only this machine can connect"
         return "clients need no key; only this machine can connect"
     return "clients need no key, and other machines can connect"
 

@@ -58,6 +58,11 @@ def check_accounts(accounts: AccountsConfig) -> None:
         problem = _header_problem(name.strip())
         if problem is not None:
             problems.append(Problem(("accounts", "end_user_headers", index), problem))
+    if not accounts.enabled:
+        unused = [name for name in ("keys", "require_key") if getattr(accounts, name)]
+        message = "has no effect while accounts.enabled is false: requests would need none of these keys"
+        problems += [Problem(("accounts", name), message) for name in unused]
+        hint = hint or "Set accounts.enabled = true, or remove it." if unused else hint
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=hint)
 

@@ -10,3 +10,10 @@ class ConfigError(Exception):
         super().__init__("; ".join(problems))
         self.problems = problems
         self.hint = hint
+
+    @property
+    def sentences(self) -> list[str]:
+        """The problems, for a log: the last one is followed by the remedy."""
+        if self.hint is None or not self.problems:
+            return self.problems
+        return [*self.problems[:-1], f"{self.problems[-1].rstrip('.')}. {self.hint}"]

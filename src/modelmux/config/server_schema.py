@@ -37,8 +37,7 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         bool, doc("Allow a public address without api_keys, because a proxy in front authenticates clients.")
     ] = False
     keyless_vertex_paths: Annotated[
-        bool,
-        doc("Serve Vertex AI's own paths (…:rawPredict) without a key, for clients in Vertex mode that send none."),
+        bool, doc("Serve Vertex AI's own paths (…:rawPredict), with all models, also to clients that send no key.")
     ] = False
     allowed_hosts: Annotated[
         list[str],

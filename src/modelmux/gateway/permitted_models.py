@@ -7,10 +7,11 @@ used as far as the key may use it, and only a key that may use something of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from modelmux.accounts.access import allowed_models
 from modelmux.accounts.name_pattern import matches_any
+from modelmux.config.accounts_entries import KeyConfig
 from modelmux.routing.model import Route
 from modelmux.routing.routes import Routes
 
@@ -39,6 +40,16 @@ def unmatched_patterns(routes: Routes, patterns: Iterable[str]) -> list[str]:
     """Those patterns by which a key may use nothing today."""
     names = dict.fromkeys([*routes.all_names, *(deployment.card.id for deployment in routes.deployments)])
     return [one for one in patterns if not any(permitted_route(routes, name, (one,)) for name in names)]
+
+
+def key_warnings(routes: Routes, keys: Sequence[KeyConfig]) -> list[str]:
+    """A sentence for each key of the configuration with models by which it may use nothing today."""
+    unmatched = (unmatched_patterns(routes, dict.fromkeys(key.models)) for key in keys)
+    return [
+        f"accounts.keys[{index}].models: nothing that this configuration serves is called {', '.join(names)}"
+        for index, names in enumerate(unmatched)
+        if names
+    ]
 
 
 def _resolved(routes: Routes, patterns: tuple[str, ...]) -> tuple[str, ...]:

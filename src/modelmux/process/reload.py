@@ -73,9 +73,9 @@ class Reloader:
 
 
 def failure_reasons(error: Exception) -> list[str]:
-    """Why a configuration was rejected, in sentences."""
+    """Why a configuration was rejected, in sentences, with the remedy."""
     if isinstance(error, ConfigError):
-        return error.problems
+        return error.sentences
     return [f"the gateway failed to read its configuration: {error_location(error)}"]
 
 

@@ -256,17 +256,22 @@ def account_keys(
         return None
     peppers = read_peppers(config, environment, lambda: feed.current, runtime.now)
     check_peppers(config, peppers, feed.current, runtime.now, environment)
-    is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
     return AccountKeys(
         static,
         feed,
         peppers,
-        # Those of the configuration are required even before they are in the directory.
-        required=config.accounts.require_key or is_exposed or bool(config.accounts.keys),
+        required=is_key_required(config, listens_on),
         now=runtime.now,
         clock=runtime.clock,
         address_header=config.accounts.address_header,
     )
+
+
+def is_key_required(config: Config, listens_on: str) -> bool:
+    """Whether a gateway with accounts asks for a key even where there is none. Those of the configuration are required
+    even before they are in the directory."""
+    is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
+    return config.accounts.require_key or is_exposed or bool(config.accounts.keys)
 
 
 def log_directory_problems(log: Log) -> Callable[[str | None], None]:

@@ -13,10 +13,29 @@ def check_exposure(config: Config) -> None:
     """
     server = config.server
     if config.accounts.enabled:  # which asks for one, see account_keys
+        _check_keyless_paths(config)
         return
     if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
         raise ConfigError(
             [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
             hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
             "something in front of the gateway authenticates.",
+        )
+
+
+def _check_keyless_paths(config: Config) -> None:
+    server = config.server
+    if not server.keyless_vertex_paths:
+        return
+    if config.accounts.require_key:
+        raise ConfigError(
+            ["server.keyless_vertex_paths serves requests without a key, and accounts.require_key forbids that"],
+            hint="Remove one of the two. Clients in Vertex mode can send a key: see docs/clients/claude-code.md.",
+        )
+    if not server.allow_unauthenticated and not is_loopback(server.host):
+        who = f"server.host = {server.host!r} can be reached from other machines"
+        raise ConfigError(
+            [f"{who}, and server.keyless_vertex_paths lets all of them use every model without a key"],
+            hint="Remove server.keyless_vertex_paths, or listen on 127.0.0.1, or set server.allow_unauthenticated = "
+            "true if something in front of the gateway authenticates.",
         )

@@ -15,10 +15,13 @@ import contextlib
 import errno
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -48,14 +51,35 @@ class FileMoved(sqlite3.OperationalError):
     """The file that a connection has open is no longer at its path: what is written to it would be lost."""
 
 
+class LogMoved(FileMoved):
+    """The write-ahead log or its index was removed under a connection, as by a restore in place: it neither sees what
+    others write, nor do they see what it writes."""
+
+
 class _Connection(sqlite3.Connection):
     """
     :ivar opened: device and number of the file.
+    :ivar companions: those of ``-wal`` and ``-shm``, as far as it has them open.
     :ivar is_read_only: it writes nothing, and makes no checkpoint when it is closed.
     """
 
     opened: tuple[int, int]
+    companions: Mapping[Path, tuple[int, int]] = MappingProxyType({})
     is_read_only = False
+
+    def close(self) -> None:
+        super().close()
+        with _connections_lock:
+            _connections.discard(self)
+
+    def has_lost_log(self) -> bool:
+        """Whether a companion is no longer at its path, or another one is."""
+        return any(_identity(path) != identity for path, identity in self.companions.items())
+
+
+#: The connections of this process. Those to one file share one ``-shm``, whatever is at its path by now.
+_connections: Final[weakref.WeakSet[_Connection]] = weakref.WeakSet()
+_connections_lock: Final = threading.Lock()
 
 
 class AccountsFile:
@@ -73,6 +97,7 @@ class AccountsFile:
         self.lock_path = self.path.with_name(self.path.name + "-lock")
         self._named = path
         self._wal_path = self.path.with_name(self.path.name + "-wal")
+        self._shm_path = self.path.with_name(self.path.name + "-shm")
         self._busy_timeout = busy_timeout
         self._migrations = sqlite_migrations() if migrations is None else migrations
         self.was_opened = False
@@ -84,6 +109,7 @@ class AccountsFile:
         """
         if not self.path.exists():
             self._create()
+        self._check_process()
         self._recognize()
         if os.name == "posix" and self.path.stat().st_uid == os.geteuid():
             tighten(self.path)
@@ -98,6 +124,7 @@ class AccountsFile:
             ):
                 connection.execute(f"PRAGMA {setting} = {value}")
             self._migrate(connection)
+            self._remember_companions(connection)
         except BaseException:
             self.close(connection)
             raise
@@ -114,6 +141,7 @@ class AccountsFile:
         """
         if not self.path.exists():
             return self.open(timeout)
+        self._check_process()
         self._recognize()
         is_idle = leaves_nothing and not self._wal_path.exists()
         connection = self._connect("immutable=1" if is_idle else "mode=ro", timeout)
@@ -121,6 +149,8 @@ class AccountsFile:
             connection.is_read_only = True
             try:
                 is_current = not self._pending(connection)
+                if not is_idle:
+                    self._remember_companions(connection)
             except sqlite3.OperationalError:
                 if self._wal_path.exists() or os.access(self.path.parent, os.W_OK):
                     raise
@@ -143,18 +173,27 @@ class AccountsFile:
         return self.open(timeout)
 
     def close(self, connection: sqlite3.Connection) -> None:
-        """Under the lock: the last connection that closes makes a checkpoint."""
+        """Under the lock: the last connection that closes makes a checkpoint. One that has lost its log stays open
+        until the process ends: its checkpoint would write pages of before into the file that was restored."""
         assert isinstance(connection, _Connection)
         with contextlib.ExitStack() as stack:
             if not connection.is_read_only:
                 with contextlib.suppress(OSError):
                     stack.enter_context(self._lock(min(_CLOSE_TIMEOUT, self._busy_timeout)))
+                if connection.has_lost_log() and _identity(self.path) == connection.opened:
+                    _keep_open(connection)
+                    return
             connection.close()
 
     def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
         """See ``SqliteFile.failure``. The message says what to do."""
         path = self.path
-        if isinstance(error, FileMoved):
+        if isinstance(error, LogMoved):
+            problem = (
+                "its -wal or -shm was removed or replaced while in use, as by a restore; stop the gateway, remove "
+                "both, copy the backup, start the gateway"
+            )
+        elif isinstance(error, FileMoved):
             problem = "was moved or deleted while in use; put it back, or restart to begin an empty one"
         elif isinstance(error, LockTimeout):
             problem = (
@@ -196,16 +235,25 @@ class AccountsFile:
     def check_present(self, connection: sqlite3.Connection) -> None:
         """:raises FileMoved:"""
         assert isinstance(connection, _Connection)
-        try:
-            identity = self._identity()
-        except FileNotFoundError:
-            raise FileMoved from None
-        if identity != connection.opened:
+        if _identity(self.path) != connection.opened:
             raise FileMoved
+        if connection.has_lost_log():
+            raise LogMoved
 
-    def _identity(self) -> tuple[int, int]:
-        status = self.path.stat()
-        return status.st_dev, status.st_ino
+    def _check_process(self) -> None:
+        """:raises LogMoved: a connection of this process has lost its log; a new one would share its index."""
+        identity = _identity(self.path)
+        with _connections_lock:
+            connections = tuple(_connections)
+        if any(one.opened == identity and one.has_lost_log() for one in connections):
+            raise LogMoved
+
+    def _remember_companions(self, connection: _Connection) -> None:
+        """Once they are open: SQLite opens them when it reads first."""
+        identities = {path: _identity(path) for path in (self._wal_path, self._shm_path)}
+        connection.companions = {path: identity for path, identity in identities.items() if identity is not None}
+        with _connections_lock:
+            _connections.add(connection)
 
     def _create(self) -> None:
         """:raises StoreFailed, FileMoved, OSError:"""
@@ -221,7 +269,8 @@ class AccountsFile:
             f"file:{quote(str(self.path))}?{parameter}",
             uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, factory=_Connection,
         )  # fmt: skip
-        connection.opened = self._identity()
+        status = self.path.stat()
+        connection.opened = status.st_dev, status.st_ino
         return connection
 
     def _recognize(self) -> None:
@@ -274,6 +323,22 @@ class AccountsReader:
         self.open = partial(file.open_to_read, leaves_nothing=leaves_nothing)
         self.close = file.close
         self.failure = file.failure
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file; None if there is none. :raises OSError:"""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _keep_open(connection: sqlite3.Connection) -> None:
+    """Until the process ends, also while Python ends: before 3.12, closing without a checkpoint is not possible."""
+    import ctypes  # rarely needed
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def _journal_mode(connection: sqlite3.Connection) -> str:

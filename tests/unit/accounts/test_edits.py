@@ -41,6 +41,7 @@ def test_fields_of_teams(record: Team, message: str) -> None:
         ({"models": ("a b",)}, "models: 'a b' is not a model; expected names such as fast or claude-haiku-*"),
         ({"models": tuple(map(str, range(101)))}, "models: 101 entries; expected at most 100"),
         ({"addresses": ("10.1.2.3/8",)}, "addresses: '10.1.2.3/8' is not a network; did you mean 10.0.0.0/8?"),
+        ({"addresses": tuple(f"10.0.0.{i}" for i in range(101))}, "addresses: 101 entries; expected at most 100"),
         ({"addresses": ("here",)}, "addresses: 'here' is not a network; expected one such as 10.0.0.0/8"),
         ({"tags": (("App", "x"),)}, "tags: 'App=x' is not a tag; expected app=chat"),
         ({"tags": tuple((str(i), "x") for i in range(17))}, "tags: 17 tags; expected at most 16"),

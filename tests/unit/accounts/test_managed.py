@@ -84,12 +84,84 @@ def test_a_key_that_is_not_named_any_more_can_be_ended_and_its_name_used_again(s
     assert plan(directory, replace(ALL, keys=()), str, LATER).is_empty, "the file has no say in it"
 
 
+def secrets_by_name(directory: Directory) -> dict[str, list[str]]:
+    """Name of a key -> hints of its current secrets."""
+    return {
+        one.name: [each.hint for each in directory.secrets_of(one.id) if each.valid_until is None]
+        for one in directory.keys.values()
+    }
+
+
+def test_a_key_with_another_name_and_the_same_secret_is_the_same_key() -> None:
+    before = after(Directory(), ALL)
+    directory = after(before, replace(ALL, keys=(ci(name="ci2"), ci("owt", name="other"))), LATER)
+    (id,) = before.keys
+    assert directory.keys[id] == replace(before.keys[id], name="ci2")
+    assert directory.secret(secret().digest) == before.secret(secret().digest)
+    assert secrets_by_name(directory) == {"ci2": ["one"], "other": ["owt"]}
+
+
+def test_keys_may_change_their_secrets_with_each_other() -> None:
+    before = after(Directory(), replace(ALL, keys=(ci(), ci("two", name="b"))))
+    swapped = replace(ALL, keys=(ci("two"), ci(name="b")))
+    directory = after(before, swapped, LATER)
+    assert directory.keys == before.keys
+    assert secrets_by_name(directory) == {"ci": ["two"], "b": ["one"]}
+    assert plan(directory, swapped, str, LATER + 1).is_empty
+
+
+def test_a_secret_goes_to_the_key_that_names_it_now() -> None:
+    before = after(Directory(), replace(ALL, keys=(ci(), ci("two", name="b"))))
+    directory = after(before, replace(ALL, keys=(ci(name="b"),)), LATER)
+    assert secrets_by_name(directory) == {"ci": [], "b": ["one"]}
+    assert {one.name: one.status for one in directory.keys.values()} == {"ci": "disabled", "b": "active"}
+
+
+def test_a_secret_of_a_key_that_the_file_does_not_manage_is_refused_with_the_ways_out() -> None:
+    directory = directory_of(key("key_a", "laptop"), secret())
+    with pytest.raises(WantedError, match="that of the key 'laptop'; give it its own, or call the entry 'laptop'"):
+        after(directory, Wanted(keys=(ci(team=None, person=None),)))
+
+
 def test_a_key_that_has_expired_stops_no_start() -> None:
     wanted = replace(ALL, keys=(ci(expires=NOW - 1),))
     directory = after(Directory(), wanted)
     (made,) = directory.keys.values()
     assert made.expires == NOW - 1
     assert plan(directory, wanted, str, LATER).is_empty
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_of_teams_does_not_matter(turned: bool) -> None:
+    def listed(*teams: Team) -> Wanted:
+        return Wanted(teams=teams[::-1] if turned else teams)
+
+    def path(directory: Directory, name: str) -> list[str]:
+        id = next(one.id for one in directory.teams.values() if one.name == name)
+        return [one.name for one in directory.team_path(id)]
+
+    low = Team(id="", name="Low", parent="Data")
+    before = after(Directory(), listed(TOP, DATA, low))
+    assert path(before, "Low") == ["Top", "Data", "Low"]
+    directory = after(
+        before, listed(replace(TOP, parent="data"), replace(DATA, parent="Low"), replace(low, parent=None))
+    )
+    assert path(directory, "Top") == ["Low", "Data", "Top"]
+    assert set(directory.teams) == set(before.teams)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_teams_above_each_other_in_a_circle_are_refused(length: int) -> None:
+    teams = tuple(Team(id="", name=f"t{one}", parent=f"t{(one + 1) % length}") for one in range(length))
+    with pytest.raises(WantedError, match=r"teams\[0\]\.parent: (.* is below this team|teams would be more than 3)"):
+        after(Directory(), Wanted(teams=teams))
+
+
+def test_teams_too_deep_are_refused() -> None:
+    teams = (TOP, DATA, Team(id="", name="a", parent="Data"), Team(id="", name="b", parent="a"))
+    for order in (teams, teams[::-1]):
+        with pytest.raises(WantedError, match=r"teams\[.\]\.parent: teams would be more than 3 deep"):
+            after(Directory(), Wanted(teams=order))
 
 
 def test_teams_and_people_that_are_not_named_any_more_can_be_edited() -> None:

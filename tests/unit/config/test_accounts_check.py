@@ -27,6 +27,14 @@ def problems(**accounts: Any) -> list[str]:
     return []
 
 
+@pytest.mark.parametrize("accounts", [{"require_key": True}, {"keys": [{"name": "a", "variable": "A"}]}])
+def test_keys_that_nothing_would_ask_for_are_an_error(accounts: dict[str, Any]) -> None:
+    (name,) = accounts
+    unused = f"accounts.{name} has no effect while accounts.enabled is false: requests would need none of these keys"
+    assert [problem.replace(": has", " has") for problem in problems(**accounts)] == [unused]
+    assert problems(enabled=True, **accounts) == []
+
+
 @pytest.mark.parametrize(
     ("accounts", "problem"),
     [

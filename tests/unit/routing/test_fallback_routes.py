@@ -93,3 +93,14 @@ def test_deployments_are_those_of_all_routes_once() -> None:
     served = routes(SMART, SECOND)
     assert len(served.deployments) == 2 + len(CATALOG.cards)
     assert all(deployment in served.deployments for deployment in SMART.deployments)
+
+
+def test_the_own_route_of_a_name_has_no_fallbacks() -> None:
+    served = routes(SMART, SECOND, aliases=(Alias("best", "smart"),))
+    own = served.find_own("BEST")
+    assert own is not None
+    assert (own.name, models(own)) == ("smart", ALL[: len(SMART.deployments)])
+    assert served.alias_targets == {"best": "smart"}
+    assert Routes([SMART], catalog=CATALOG).find_own("nothing") is None
+    default = Routes([SMART], catalog=CATALOG, default_route=SMART, catalog_route=catalog_route)
+    assert default.find_own("anything") is SMART

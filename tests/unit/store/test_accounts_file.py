@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from modelmux.store import accounts_file, migrate
-from modelmux.store.accounts_file import AccountsFile, FileMoved
+from modelmux.store.accounts_file import AccountsFile, FileMoved, LogMoved
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_lock import LockTimeout, lock_file
 from modelmux.store.migrate import Migration, sqlite_migrations
@@ -334,6 +334,64 @@ def test_nothing_is_written_to_a_file_that_is_no_longer_there(path: Path, tmp_pa
             with pytest.raises(FileMoved):
                 file.open(0.1)
             assert not path.exists(), "an empty file in its place would hide the loss"
+
+
+def restore(backup: Path, path: Path) -> None:
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink()
+    with path.open("r+b") as file:  # the same file, as cp writes it
+        file.truncate()
+        file.write(backup.read_bytes())
+
+
+_INSERT = """
+import sys; from pathlib import Path; from modelmux.store.accounts_file import AccountsFile
+from modelmux.store.migrate import Migration
+file = AccountsFile(Path(sys.argv[1]), 5.0, [Migration(1, "0001_one.sql", sys.argv[2])]); connection = file.open(5.0)
+with file.write(connection): connection.execute("INSERT INTO one VALUES (?)", (sys.argv[3],))
+file.close(connection)
+"""
+
+
+def insert_elsewhere(path: Path, value: str) -> None:
+    """By another process."""
+    subprocess.run([sys.executable, "-c", _INSERT, str(path), ONE.sql, value], check=True)
+
+
+@pytest.mark.parametrize("is_used", [False, True], ids=["unused", "used by another process"])
+def test_a_restore_in_place_is_not_read_past(path: Path, tmp_path: Path, is_used: bool) -> None:
+    backup = tmp_path / "backup.db"
+    with opened(path, ONE):
+        pass
+    backup.write_bytes(path.read_bytes())
+    file = AccountsFile(path, 0.1, (ONE,))
+    writer, reader = file.open(0.1), file.open_to_read(0.1)
+    with file.write(writer):
+        writer.executemany("INSERT INTO one VALUES (?)", [("lost" * 1000,)] * 50)
+    restore(backup, path)
+    if is_used:
+        insert_elsewhere(path, "new")
+    for connection in (reader, writer):
+        with pytest.raises(LogMoved), file.read(connection):
+            raise AssertionError("the transaction began")
+    with pytest.raises(LogMoved), file.write(writer):
+        raise AssertionError("the transaction began")
+    for open_ in (file.open, AccountsFile(path, 0.1, (ONE,)).open_to_read):
+        with pytest.raises(LogMoved):
+            open_(0.1)
+    for connection in (reader, writer):
+        file.close(connection)
+    message = str(file.failure(LogMoved()))
+    assert "stop the gateway, remove both, copy the backup, start the gateway" in message
+    if not is_used:
+        assert path.read_bytes() == backup.read_bytes(), "closing wrote nothing of before"
+    insert_elsewhere(path, "last")
+    copy = tmp_path / "copy.db"  # this process would share the old index
+    copy.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection:
+        rows = [x for (x,) in connection.execute("SELECT x FROM one")]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert rows == [";", *(["new"] if is_used else []), "last"]
 
 
 def test_statements_are_divided_where_sqlite_says() -> None:

@@ -114,9 +114,9 @@ def _adjust(
         directory, edit = await access.change(decide)
         return directory.budgets[edit.subject], edit.adjustments[0]
 
-    budget, made = with_directory(config_path, overrides, run)
+    budget, adjustment = with_directory(config_path, overrides, run)
     if json:
-        print_json(adjustment_json(budget, made))
+        print_json(adjustment_json(budget, adjustment))
     else:
         what = "topped up" if kind == "top_up" else "overridden"
-        print_lines(what, [f"{budget.name} ({budget.id}): {amount_text(made.amount, budget.unit)}"], "green")
+        print_lines(what, [f"{budget.name} ({budget.id}): {amount_text(adjustment.amount, budget.unit)}"], "green")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
-from modelmux.accounts.litellm import Imported, import_from_litellm, read_lists
-from modelmux.cli.accounts.directory import Access, json_option, print_table, time_text, with_directory
+from modelmux.accounts.litellm import Imported, import_from_litellm
+from modelmux.accounts.litellm_entries import Lists, read_lists
+from modelmux.cli.accounts.directory import Access, json_option, print_table, time_text, warn_unmatched, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
+from modelmux.cli.sanitize import one_line
 from modelmux.store.directory.base import AuditRow
+
+_LEFT_OUT: Final = (
+    "Correct these entries in the file and import it again, or make their keys with `modelmux keys create`."
+)
 
 
 @click.group(cls=CommandGroup)
@@ -30,27 +36,32 @@ def accounts() -> None:
 def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
     """Import keys and teams of LiteLLM: the JSON of /key/list?return_full_object=true and of /team/list.
 
-    Clients keep their keys. A repeated import adds what is new.
+    Clients keep their keys. A repeated import adds what is new. What cannot be used is left out and named, and the
+    exit code is 1.
     """
-    keys, teams = _read(files)
+    lists = _read(files)
 
     async def run(access: Access) -> Imported:
-        if dry_run:
-            return import_from_litellm(await access.read(), keys, teams, access.ids.id, access.now)
         imported = Imported(Edit(action="", subject=""), ())
 
         def decide(directory: Directory) -> Edit:
             nonlocal imported
-            imported = import_from_litellm(directory, keys, teams, access.ids.id, access.now)
+            imported = import_from_litellm(directory, lists.keys, lists.teams, access.ids.id, access.now)
             return imported.edit
 
-        await access.change(decide)
+        if dry_run:
+            decide(await access.read())
+        else:
+            await access.change(decide)
+        warn_unmatched(access.config, (model for key in imported.edit.keys for model in key.models))
         return imported
 
     result = with_directory(config_path, overrides, run)
     warn(result.notices)
     counts = f"{len(result.edit.keys)} keys, {len(result.edit.teams)} teams, {len(result.edit.people)} people"
     print_lines("would import" if dry_run else "imported", [counts], "green")
+    if left_out := [*lists.left_out, *result.left_out]:
+        exit_with_error([one_line(f"left out: {problem}") for problem in left_out], _LEFT_OUT)
 
 
 @accounts.command("audit")
@@ -83,11 +94,11 @@ def audit(subject: str | None, limit: int, config_path: Path | None, overrides: 
     )
 
 
-def _read(files: tuple[Path, ...]) -> tuple[list[Any], list[Any]]:
+def _read(files: tuple[Path, ...]) -> Lists:
     documents = []
     for path in files:
         try:
-            documents.append(json_module.loads(path.read_bytes()))
+            documents.append((printable(path), json_module.loads(path.read_bytes())))
         except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not JSON"
             exit_with_error([f"{printable(path)}: {why}"])

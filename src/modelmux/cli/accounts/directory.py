@@ -38,6 +38,9 @@ if sys.platform != "win32":
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+#: What options say for a list that limits nothing, and for a field without a value.
+ALL: Final = "all"
+NONE: Final = "none"
 _MICRO: Final = 1_000_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OFF: Final = (
@@ -125,21 +128,22 @@ def json_option(command: F) -> F:
     return click.option("--json", "json", is_flag=True, help="Print JSON for machines.")(command)
 
 
-def listed(text: str | None) -> tuple[str, ...] | None:
-    """``fast,deep`` -> its parts; an empty text is an empty list; None stays None.
+def listed(text: str, no_limit: str = ALL) -> tuple[str, ...]:
+    """``fast,deep`` -> its parts.
 
+    :param no_limit: the word for an empty list, which nothing else stands for.
     :raises click.BadParameter: nothing but separators, which would allow all.
     """
-    if text is None:
-        return None
+    if is_word(text, no_limit):
+        return ()
     parts = tuple(part.strip() for part in text.split(",") if part.strip())
-    if text and not parts:
+    if not parts:
         raise click.BadParameter(f"{text!r} lists nothing; expected names with commas between them")
     return parts
 
 
 def refuse_empty(options: Mapping[str, str | None]) -> None:
-    """For what is created: an empty value is a variable that is not set, and must not open what it should limit.
+    """An empty value is a variable that is not set, and must not open what it should limit: words clear a field.
 
     :raises click.BadParameter:
     """
@@ -148,12 +152,15 @@ def refuse_empty(options: Mapping[str, str | None]) -> None:
             raise click.BadParameter(f"--{name} is empty; give it a value, or leave the option out")
 
 
-def tag_pairs(text: str | None) -> tuple[tuple[str, str], ...] | None:
-    """``app=chat,env=prod`` -> its pairs."""
-    parts = listed(text)
-    if parts is None:
-        return None
-    return tuple((name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in parts))
+def is_word(text: str, word: str) -> bool:
+    """Whether the value of an option is ``ALL`` or ``NONE``, in any case."""
+    return text.strip().lower() == word
+
+
+def tag_pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """``app=chat,env=prod`` -> its pairs; ``none`` has none."""
+    parts = (part.partition("=") for part in listed(text, NONE))
+    return tuple((name.strip(), value.strip()) for name, _, value in parts)
 
 
 def instant(text: str, now: int) -> int | None:

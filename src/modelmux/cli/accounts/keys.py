@@ -18,9 +18,11 @@ from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import KEY, Api, Key
 from modelmux.cli.accounts.adjust_budget import budget_of_key
 from modelmux.cli.accounts.directory import (
+    NONE,
     Access,
     duration,
     instant,
+    is_word,
     json_option,
     listed,
     print_fields,
@@ -51,12 +53,14 @@ def _rights_options(command: F) -> F:
     """What a key may do, and until when."""
     for option in (
         click.option("--expires", metavar="TIME", help="When it ends: 90d, 2026-12-31, or never."),
-        click.option("--tags", metavar="TAGS", help="Tags that all its requests have: app=chat,env=prod."),
-        click.option("--addresses", metavar="LIST", help="Networks from which it may be used: 10.0.0.0/8,192.0.2.7."),
-        click.option("--apis", metavar="LIST", help=f"APIs that it may use: {', '.join(get_args(Api))}."),
-        click.option("--models", metavar="LIST", help="Routes or models that it may use: fast,claude-haiku-*."),
-        click.option("--person", metavar="PERSON", help="Whose it is: an e-mail address or an id."),
-        click.option("--team", metavar="TEAM", help="The team that it belongs to: a name or an id."),
+        click.option("--tags", metavar="TAGS", help="Tags that all its requests have: app=chat,env=prod; or none."),
+        click.option(
+            "--addresses", metavar="LIST", help="Networks from which it may be used: 10.0.0.0/8,192.0.2.7; or all."
+        ),
+        click.option("--apis", metavar="LIST", help=f"APIs that it may use: {', '.join(get_args(Api))}; or all."),
+        click.option("--models", metavar="LIST", help="Routes or models that it may use: fast,claude-haiku-*; or all."),
+        click.option("--person", metavar="PERSON", help="Whose it is: an e-mail address, an id or none."),
+        click.option("--team", metavar="TEAM", help="The team that it belongs to: a name, an id or none."),
     ):
         command = option(command)
     return command
@@ -173,7 +177,8 @@ def edit(
     key: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
     **options: str | None,
 ) -> None:  # fmt: skip
-    """Change a key. An empty value clears a field: --models ""."""
+    """Change a key. What an option does not name stays as it is."""
+    refuse_empty({"name": name, **options})
     if name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --models fast")
 
@@ -265,11 +270,13 @@ def _changed(directory: Directory, key: Key, options: dict[str, str | None], now
     """A key with what the options say. :raises FieldError: :raises click.BadParameter:"""
     changes: dict[str, Any] = {}
     if (team := options["team"]) is not None:
-        changes["team"] = find_team(directory, team).id if team else None
+        changes["team"] = None if is_word(team, NONE) else find_team(directory, team).id
     if (person := options["person"]) is not None:
-        changes["person"] = find_person(directory, person).id if person else None
+        changes["person"] = None if is_word(person, NONE) else find_person(directory, person).id
     if (expires := options["expires"]) is not None:
-        changes["expires"] = instant(expires or "never", now)
-    lists = {"models": listed, "apis": listed, "addresses": listed, "tags": tag_pairs}
-    changes |= {name: parse(options[name]) for name, parse in lists.items() if options[name] is not None}
+        changes["expires"] = instant(expires, now)
+    lists: dict[str, Callable[[str], Any]] = {
+        "models": listed, "apis": listed, "addresses": listed, "tags": tag_pairs,
+    }  # fmt: skip
+    changes |= {name: parse(text) for name, parse in lists.items() if (text := options[name]) is not None}
     return replace(key, **changes)

@@ -12,7 +12,15 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_person
 from modelmux.accounts.find import find_person
 from modelmux.accounts.records import PERSON, Person
-from modelmux.cli.accounts.directory import Access, json_option, print_table, with_directory
+from modelmux.cli.accounts.directory import (
+    NONE,
+    Access,
+    is_word,
+    json_option,
+    print_table,
+    refuse_empty,
+    with_directory,
+)
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -64,7 +72,7 @@ def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool)
 @people.command("edit")
 @click.argument("person")
 @click.option("--email", help="The new e-mail address.")
-@click.option("--name", help="The person's name.")
+@click.option("--name", help="The person's name, or none.")
 @click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled person are refused.")
 @config_options
 @json_option
@@ -73,13 +81,14 @@ def edit(
     overrides: dict[str, Any], json: bool,
 ) -> None:  # fmt: skip
     """Change a person, by e-mail address or id."""
+    refuse_empty({"email": email, "name": name})
     if email is None and name is None and enabled is None:
         raise click.UsageError("name what to change, such as --disable")
 
     async def run(access: Access) -> Person:
         def decide(directory: Directory) -> Edit:
             record = find_person(directory, person)
-            changes: dict[str, Any] = {"email": email, "name": name}
+            changes: dict[str, Any] = {"email": email, "name": "" if name is not None and is_word(name, NONE) else name}
             if enabled is not None:
                 changes["status"] = "active" if enabled else "disabled"
             changed = {field: value for field, value in changes.items() if value is not None}

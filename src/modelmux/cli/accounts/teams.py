@@ -13,7 +13,16 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.find import find_person, find_team
 from modelmux.accounts.records import TEAM, Team
-from modelmux.cli.accounts.directory import Access, json_option, print_fields, print_table, refuse_empty, with_directory
+from modelmux.cli.accounts.directory import (
+    NONE,
+    Access,
+    is_word,
+    json_option,
+    print_fields,
+    print_table,
+    refuse_empty,
+    with_directory,
+)
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -28,9 +37,11 @@ def teams() -> None:
 
 def _field_options(command: F) -> F:
     for option in (
-        click.option("--contact", metavar="TEXT", help="Whom its members ask for more, shown in errors."),
-        click.option("--zone", metavar="NAME", help="Time zone in which its budgets begin, such as Europe/Berlin."),
-        click.option("--parent", metavar="TEAM", help="The team above it."),
+        click.option("--contact", metavar="TEXT", help="Whom its members ask for more, shown in errors; or none."),
+        click.option(
+            "--zone", metavar="NAME", help="Time zone in which its budgets begin, such as Europe/Berlin; or none."
+        ),
+        click.option("--parent", metavar="TEAM", help="The team above it: a name, an id or none."),
     ):
         command = option(command)
     return command
@@ -113,7 +124,8 @@ def edit(
     team: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
     **options: str | None,
 ) -> None:  # fmt: skip
-    """Change a team. An empty value clears a field: --parent ""."""
+    """Change a team. What an option does not name stays as it is."""
+    refuse_empty({"name": name, **options})
     if name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --contact ann@example.com")
 
@@ -172,10 +184,10 @@ def team_json(directory: Directory, team: Team) -> dict[str, Any]:
 
 
 def _changed(directory: Directory, team: Team, options: dict[str, str | None]) -> Team:
-    changes: dict[str, Any] = {name: options[name] or None for name in ("zone", "contact") if options[name] is not None}
-    if (parent := options["parent"]) is not None:
-        changes["parent"] = find_team(directory, parent, "parent").id if parent else None
-    return replace(team, **changes)
+    given = {name: None if is_word(text, NONE) else text for name, text in options.items() if text is not None}
+    if (parent := given.get("parent")) is not None:
+        given["parent"] = find_team(directory, parent, "parent").id
+    return replace(team, **given)
 
 
 def _print(directory: Directory, team: Team, what: str, *, json: bool) -> None:

@@ -22,9 +22,11 @@ from modelmux.config.price_overrides import add_prices
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
+from modelmux.gateway.permitted_models import key_warnings
 from modelmux.routing.warnings import route_warnings, unknown_model, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
+from modelmux.store.directory.managed import check_entries
 from modelmux.upstream.downloads.url_guard import UrlGuard
 from modelmux.upstream.trust import configured_trust
 
@@ -38,6 +40,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     for check in (
         _cards,
         _accounts,
+        check_entries,
         _prices,
         _routes,
         _streams,
@@ -61,13 +64,16 @@ def model_warnings(loaded: Loaded) -> list[str]:
     """Configured models that retire, are retired, or are not in the catalog: a sentence for each, with its origin."""
     config = loaded.config
     today, catalog = Runtime().today(), _catalog(config)
+    of_keys: list[str] = []
     try:
         routes = build_routes(config, catalog, today)
     except ConfigError:  # reported by _routes; what is known of the models themselves does not depend on it
         pairs = dict.fromkeys(_entry_warnings(config, catalog, today))
     else:
         pairs = dict.fromkeys((*route_warnings(routes, today), *unknown_models(routes, catalog)))
-    return [_with_origin(f"vertex.models {name!r}: {sentence}", loaded) for name, sentence in pairs]
+        of_keys = key_warnings(routes, config.accounts.keys)
+    sentences = [*(f"vertex.models {name!r}: {sentence}" for name, sentence in pairs), *of_keys]
+    return [_with_origin(sentence, loaded) for sentence in sentences]
 
 
 def _entry_warnings(config: Config, catalog: Catalog, today: date) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from modelmux.config import Config, ConfigError
 from modelmux.runtime import Runtime
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
+from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry.log_files import log_directory
 
@@ -30,13 +31,16 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         check_exposure(config)
     except ConfigError as error:
         yield Result("exposure", "fail", error.problems[0], error.hint)
+    off = switched_off(config, context.process)
+    if off is not None:
+        yield Result("virtual keys", "warn", off, "set accounts.enabled = true")
     yield from _check_host_names(config)
     if context.broken is not None:
         yield context.skipped("start")
     elif context.routes is not None:  # else the problem is reported with the models
         try:
             # It opens nothing without accounts, of which there are checks below.
-            without = replace(config, accounts=replace(config.accounts, enabled=False))
+            without = replace(config, accounts=replace(config.accounts, enabled=False, keys=[], require_key=False))
             create_app(without, state=LocalState(None))
         except ConfigError as error:
             for problem in error.problems:

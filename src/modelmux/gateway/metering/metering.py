@@ -22,6 +22,7 @@ from modelmux.gateway.metering.ledger_observer import LedgerObserver
 from modelmux.gateway.metering.retention import Retention
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.feed import Feed
 from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
@@ -79,14 +80,14 @@ class Metering:
         config: Config,
         redact: Callable[[str], str],
         secret: Callable[[], bytes],
-        directory: Callable[[], Directory] = Directory,
+        feed: Feed | None = None,
     ) -> tuple[tuple[ExchangeObserver, ...], BudgetGuard | None]:
         """The observer of the requests that one configuration serves, and what holds what they may cost; none without a
         ledger.
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
-        :param directory: returns that of now.
+        :param feed: of budgets; None without accounts.
         :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
         check_accounts(config.accounts)
@@ -106,7 +107,7 @@ class Metering:
         budgets = BudgetGuard(
             self._book,
             self.writer,
-            directory,
+            (lambda: feed.current) if feed is not None else Directory,
             rules,
             self._runtime,
             zone=zone_of(accounts.zone),

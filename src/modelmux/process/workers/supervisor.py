@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from modelmux.config import Config, Loaded
+from modelmux.config import Config, ConfigError, Loaded
 from modelmux.dialects.registry import api_paths
 from modelmux.process.reload import ReloadResult
 from modelmux.process.sd_notify import ServiceManager
@@ -207,6 +207,9 @@ class Supervisor:
             )
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
+        except ConfigError as error:  # the state on this machine was good when the gateway started
+            for sentence in error.sentences:
+                self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"cannot start: {sentence}")
         except BaseException as error:  # noqa: BLE001 - nothing may propagate into the supervisor's frames
             self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.number, traceback=error_location(error))
         finally:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from modelmux.app import Gateway
-from modelmux.config import Config
+from modelmux.config import Config, ConfigError
 from modelmux.process.memory import MemoryReturner, tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer, gateway_config
@@ -225,7 +225,7 @@ class WorkerServer(GatewayServer):
             await self._gateway.reload(Config.from_dict(msgspec.msgpack.decode(message.config)))
             self._generation = message.generation
         except Exception as error:  # noqa: BLE001 - the supervisor gets it, and replaces this worker
-            problem = error_location(error)
+            problem = "; ".join(error.sentences) if isinstance(error, ConfigError) else error_location(error)
         self._reporter.write()
         self._send(ConfigApplied(message.generation, problem))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from modelmux.accounts.directory import Directory
+from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.managed import Wanted, plan
@@ -26,7 +26,7 @@ from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.feed import Feed
-from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.managed_budgets import budget_of
 from modelmux.store.directory.open_directory import known_peppers, read_peppers
 from modelmux.store.pepper import pepper_id
@@ -139,6 +139,36 @@ def check_managed(
     decide, _ = _decision(config, known_peppers(config, environment) or (_NO_PEPPER,), environment, now)
     with _as_config_errors():
         decide(directory)
+
+
+def check_entries(config: Config) -> None:
+    """As ``check_managed``, as far as the configuration alone says: neither a secret, a pepper nor a directory is read.
+
+    A team or person that it does not name may be in the directory, and a variable may be set where it serves.
+
+    :raises ConfigError: an entry cannot be used.
+    """
+    accounts = config.accounts
+    variables = {one.variable for one in accounts.keys if one.variable}
+    environment = {name: hashlib.sha256(name.encode()).hexdigest() for name in variables}
+    wanted = wanted_of(config, _NO_PEPPER, environment)
+    teams = {one.name.strip().lower() for one in accounts.teams}
+    people = {one.email.strip().lower() for one in accounts.people}
+    elsewhere = Changes(
+        version=0,
+        teams=[
+            Team(id=name, name=name)
+            for name in (*(one.parent for one in accounts.teams), *(one.team for one in accounts.keys))
+            if name and name.strip().lower() not in teams
+        ],
+        people=[
+            Person(id=one.person, email=one.person)
+            for one in accounts.keys
+            if one.person and one.person.strip().lower() not in people
+        ],
+    )
+    with _as_config_errors():
+        plan(Directory().updated(elsewhere), wanted, NewIds(lambda: 0.0).id, 0)
 
 
 def _decision(

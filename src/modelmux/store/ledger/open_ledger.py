@@ -13,6 +13,7 @@ from modelmux.config.home import expand_user
 from modelmux.config.schema import Config
 from modelmux.store.base import StoreFailed
 from modelmux.store.files import dangling, state_directory
+from modelmux.store.keyed_mark import KeyedMark
 from modelmux.store.ledger.base import Ledger
 
 _SQLITE: Final = "sqlite:"
@@ -47,6 +48,20 @@ def ledger_path(config: Config, environment: Mapping[str, str] = os.environ) -> 
             ["accounts.store: there is no home directory for the ledger"],
             hint="Set server.state_dir, or an absolute path in accounts.store.",
         ) from None
+
+
+def switched_off(config: Config, environment: Mapping[str, str] = os.environ) -> str | None:
+    """A warning where there are virtual keys, and the configuration asks for none of them."""
+    if config.accounts.enabled:
+        return None
+    try:
+        mark = KeyedMark(ledger_path(config, environment))
+        is_set = mark.is_set
+    except (ConfigError, OSError):  # nothing is kept there, or not for this user
+        return None
+    if not is_set:
+        return None
+    return f"there are virtual keys ({mark.path}), and accounts.enabled is false: requests need none of them"
 
 
 def open_ledger(config: Config, environment: Mapping[str, str] = os.environ) -> Ledger:

@@ -82,13 +82,13 @@ def spent_of(connection: sqlite3.Connection, windows: Sequence[WindowKey]) -> di
     return {window: (row[0], row[1]) if row else (0, 0) for window, row in rows.items()}
 
 
-def _answer(connection: sqlite3.Connection, holder: str, window: WindowKey, asked: Ask, now: int) -> Grant:
+def _answer(connection: sqlite3.Connection, holder: str, window: WindowKey, ask: Ask, now: int) -> Grant:
     spent, leased_by_all, recalled = connection.execute(_WINDOW, window).fetchone() or (0, 0, 0)
     (leased,) = connection.execute(_LEASED, (holder, *window)).fetchone()
-    if asked.limit is None:  # nothing is kept back from others, so nothing has to be remembered
-        return grant(asked, leased, spent, leased_by_all, recalled=False)
-    answer = grant(asked, leased, spent, leased_by_all, recalled=recalled > now)
-    is_short = answer.leased < asked.need and leased_by_all > leased
+    if ask.limit is None:  # nothing is kept back from others, so nothing has to be remembered
+        return grant(ask, leased, spent, leased_by_all, recalled=False)
+    answer = grant(ask, leased, spent, leased_by_all, recalled=recalled > now)
+    is_short = answer.leased < ask.need and leased_by_all > leased
     until = now + RECALLED_FOR if is_short else recalled
     _change(connection, holder, window, answer.leased - leased, recalled=until)
     return answer

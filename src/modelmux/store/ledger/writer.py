@@ -26,7 +26,7 @@ _KEPT: Final = 1.0
 
 MakeEntry = Callable[[], Entry]
 #: Is told in the event loop that a row was made, or that it cannot be, and returns the one to write.
-OnMade = Callable[[Entry | None], Entry | None]
+OnRow = Callable[[Entry | None], Entry | None]
 OnProblem = Callable[[str, int], None]
 
 
@@ -56,8 +56,8 @@ class LedgerWriter:
         self._sleep = sleep
         self._on_problem = on_problem
         self._on_recovered = on_recovered
-        self._new: deque[tuple[MakeEntry, OnMade | None]] = deque()
-        self._fresh: deque[tuple[Entry | None, OnMade | None]] = deque()  # made, and the event loop does not know yet
+        self._new: deque[tuple[MakeEntry, OnRow | None]] = deque()
+        self._fresh: deque[tuple[Entry | None, OnRow | None]] = deque()  # made, and the event loop does not know yet
         self._made: deque[Entry] = deque()  # made, and not known to be written
         self._task: asyncio.Task[None] | None = None
         self._failing = False
@@ -74,17 +74,17 @@ class LedgerWriter:
         """Rows that are not known to be written."""
         return len(self._new) + len(self._fresh) + len(self._made)
 
-    def add(self, make: MakeEntry, on_made: OnMade | None = None) -> None:
+    def add(self, make: MakeEntry, on_row: OnRow | None = None) -> None:
         """Write a row soon.
 
         :param make: makes the row; called once, in another thread.
         """
         if self.waiting >= MOST_WAITING:
             self._lose(1, "the ledger cannot be written, and too many rows wait")
-            if on_made is not None:
-                on_made(None)
+            if on_row is not None:
+                on_row(None)
             return
-        self._new.append((make, on_made))
+        self._new.append((make, on_row))
         self._start()
 
     async def exchange(self) -> None:
@@ -179,8 +179,8 @@ class LedgerWriter:
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
         while self._fresh:
-            entry, on_made = self._fresh.popleft()
-            written = entry if on_made is None else on_made(entry)
+            entry, on_row = self._fresh.popleft()
+            written = entry if on_row is None else on_row(entry)
             if written is not None:
                 self._made.append(written)
         if self._unwritable:
@@ -190,17 +190,17 @@ class LedgerWriter:
 
     def _make_some(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._new))):
-            make, on_made = self._new[0]
+            make, on_row = self._new[0]
             entry: Entry | None = None
             try:
-                made = make()
-                self._ledger.check_entry(made)
-                entry = made
+                row = make()
+                self._ledger.check_entry(row)
+                entry = row
             except UnstorableEntry as error:
                 self._unwritable.append(str(error))
             except Exception as error:  # noqa: BLE001 - one row must not hold up all others
                 self._unwritable.append(f"a row could not be made ({type(error).__name__})")
-            self._fresh.append((entry, on_made))
+            self._fresh.append((entry, on_row))
             self._new.popleft()
 
     def _lose(self, count: int, why: str) -> None:

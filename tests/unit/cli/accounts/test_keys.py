@@ -75,11 +75,26 @@ def test_what_a_key_may_do(home: Path) -> None:
 def test_an_edit_changes_what_it_names(home: Path) -> None:
     done(home, "keys", "create", "--name", "ci", "--team", "data", "--models", "fast", "--expires", "90d")
     before = as_json(home, "keys", "show", "ci")
-    done(home, "keys", "edit", "ci", "--disable", "--expires", "never", "--team", "")
+    done(home, "keys", "edit", "ci", "--disable", "--expires", "never", "--team", "none")
     after = as_json(home, "keys", "show", "ci")
     assert after == {**before, "status": "disabled", "expires_at": None, "team": None}
-    done(home, "keys", "edit", "CI", "--name", "build", "--enable", "--models", "")
+    done(home, "keys", "edit", "CI", "--name", "build", "--enable", "--models", "All")
     assert as_json(home, "keys", "show", "build") == {**after, "status": "active", "models": [], "name": "build"}
+
+
+def test_words_clear_what_limits(home: Path) -> None:
+    limits = ("--models", "fast", "--apis", "chat", "--addresses", "10.0.0.0/8", "--tags", "app=ci")
+    done(home, "keys", "create", "--name", "ci", "--person", "ann@example.com", *limits)
+    limited = as_json(home, "keys", "edit", "ci", "--enable")
+    words = ("--models", "all", "--apis", "all", "--addresses", "all", "--tags", "none", "--person", "none")
+    after = as_json(home, "keys", "edit", "ci", *words)
+    assert after == {**limited, "models": [], "apis": [], "addresses": [], "tags": {}, "person": None}
+    team = as_json(home, "teams", "show", "data")
+    given = as_json(home, "teams", "edit", "data", "--contact", "ann", "--zone", "Europe/Paris")
+    assert given == {**team, "contact": "ann", "zone": "Europe/Paris"}
+    cleared = as_json(home, "teams", "edit", "data", "--contact", "none", "--zone", "None", "--parent", "none")
+    assert cleared == {**team, "parent": None}
+    assert as_json(home, "people", "edit", "ann@example.com", "--name", "none")["name"] == ""
 
 
 def test_models_that_match_nothing_are_warned_of(home: Path) -> None:
@@ -151,6 +166,16 @@ def test_lists_can_be_limited(home: Path) -> None:
         (("keys", "create", "--name", "x\udcff"), "name: 'x\\udcff' is not a name"),
         (("teams", "create", "x", "--parent", ""), "--parent is empty"),
         (("keys", "create", "--name", ""), "name: '' is not a name"),
+        *(
+            (("keys", "edit", "x", f"--{option}", ""), f"--{option} is empty; give it a value, or leave the option out")
+            for option in ("name", "team", "person", "models", "apis", "addresses", "tags", "expires")
+        ),
+        *(
+            (("teams", "edit", "data", f"--{option}", " "), f"--{option} is empty")
+            for option in ("name", "parent", "zone", "contact")
+        ),
+        (("people", "edit", "ann@example.com", "--name", ""), "--name is empty"),
+        (("people", "edit", "ann@example.com", "--email", ""), "--email is empty"),
         (("keys", "edit", "x"), "name what to change"),
         (("keys", "revoke", "x"), "there is no key 'x'"),
         (("keys", "rotate", "x", "--grace", "1 week"), "'1 week' is not a time such as 24h or 30d"),
@@ -242,8 +267,8 @@ def test_times_and_lists() -> None:
     assert instant("90d", NOW) == NOW + 90 * 86_400_000_000
     assert instant("2026-12-31T12:00+01:00", NOW) == 1_798_714_800_000_000
     assert instant(" Never ", NOW) is None
-    assert (listed(None), listed(""), listed(" a, b ,")) == (None, (), ("a", "b"))
-    assert tag_pairs("a=b=c, d") == (("a", "b=c"), ("d", ""))
+    assert (listed(" ALL "), listed(" a, b ,"), listed("none")) == ((), ("a", "b"), ("none",))
+    assert (tag_pairs("a=b=c, d"), tag_pairs("none")) == ((("a", "b=c"), ("d", "")), ())
 
 
 def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
@@ -259,6 +284,14 @@ def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
     assert "imported: 0 keys" in done(tmp_path, "accounts", "import", "keys.json").stderr
     (row,) = as_json(tmp_path, "accounts", "audit")
     assert (row["action"], row["origin"], row["before"]) == ("accounts.import", "cli", {})
+    odd = [{"token": "b" * 64, "key_alias": "tablet"}, {"token": "c" * 64, "key_alias": "odd", "models": 7}, None]
+    keys.write_text(json.dumps({"keys": odd}))
+    failed = modelmux(tmp_path, "accounts", "import", "keys.json")
+    assert failed.code == 1
+    assert "imported: 1 keys" in failed.stderr
+    assert "error: left out: key 'odd': Expected `array | null`" in failed.stderr
+    assert "error: left out: entry 3 of keys.json: it is neither a key nor a team\n" in failed.stderr
+    assert [key["name"] for key in as_json(tmp_path, "keys", "list")] == ["laptop", "tablet"]
     for content in ("{", "[]x", '{"a": 1}'):
         keys.write_text(content)
         failed = modelmux(tmp_path, "accounts", "import", "keys.json")

@@ -8,6 +8,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from modelmux.config import parse
 from support.cli import check_snapshot, run, run_process
 
@@ -149,6 +151,50 @@ def test_a_model_that_is_not_served_there_is_named_with_its_line(tmp_path: Path)
     assert said.code == 1
     assert "error: c.toml:4: vertex.models 'big': " in said.stderr
     assert "us-east5" in said.stderr
+
+
+VERTEX = "[vertex]\nproject = 'p'\nlocation = 'global'\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("tags = ['x']", "accounts.keys[0].tags: 'x=' is not a tag"),
+        ("models = ['']", "accounts.keys[0].models: '' is not a model"),
+        ("expires = 'tomorrow'", "accounts.keys[0].expires: 'tomorrow' is not a time"),
+        ("sha256 = 'x'", "accounts.keys[0] needs either variable or sha256"),
+        ("[[accounts.keys]]\nname = 'CI'\nvariable = 'D'", "accounts.keys[1].name: it is named twice"),
+        ("[[accounts.keys]]\nname = 'b'\nvariable = 'C'", "accounts.keys[1].secret: it is that of the key 'ci'"),
+        ("[[accounts.teams]]\nname = 'a'\nzone = 'x'", "accounts.teams[0].zone: 'x' is not a time zone"),
+        ("[[accounts.teams]]\nname = 'a'\nparent = 'a'", "accounts.teams[0].parent: 'a' is below this team"),
+    ],
+)
+def test_keys_and_teams_of_the_file_are_checked(tmp_path: Path, entry: str, problem: str) -> None:
+    key = "[accounts]\nenabled = true\n[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\n"
+    (tmp_path / "c.toml").write_text(f"{VERTEX}{key}{entry}\n")
+    checked = run("config", "validate", "c.toml", home=tmp_path)
+    assert checked.code == 1
+    assert problem in checked.stderr
+
+
+def test_what_the_directory_and_the_environment_have_is_not_asked_for(tmp_path: Path) -> None:
+    entries = (
+        "[[accounts.teams]]\nname = 'a'\nparent = 'Above'\n"
+        "[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\nteam = 'data'\nperson = 'ann@example.com'\n"
+        "[[accounts.keys]]\nname = 'cd'\nvariable = 'D'\nteam = 'A'\nperson = 'ann@example.com'\n"
+    )
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{entries}")
+    checked = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert (checked.code, checked.stderr) == (0, "")
+    assert not list(tmp_path.rglob("accounts.db*"))
+
+
+def test_models_of_keys_that_match_nothing_are_warned_of(tmp_path: Path) -> None:
+    key = "[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\nmodels = ['claude-opus-5', 'gpt-*']\n"
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{key}")
+    checked = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert checked.code == 0
+    assert "accounts.keys[0].models: nothing that this configuration serves is called gpt-*\n" in checked.stderr
 
 
 def test_a_named_file_takes_the_place_of_the_others(tmp_path: Path) -> None:

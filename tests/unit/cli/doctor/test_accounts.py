@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelmux import create_app
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key
 from modelmux.catalog import builtin_prices
@@ -23,6 +24,7 @@ from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.store.pepper import load_pepper
+from support.log_lines import Lines
 
 NEXT = '[[vertex.models]]\nname = "next"\nmodel = "claude-next"\n'
 CHECKED = max(price.checked_on for price in builtin_prices().prices if price.checked_on is not None)
@@ -143,3 +145,15 @@ def test_a_database_that_the_next_start_migrates_is_left_as_it_is(tmp_path: Path
     AccountsFile(tmp_path / "accounts.db", migrations=()).open(1.0).close()
     assert not [one for one in check_server(context(tmp_path, "")) if one.check == "virtual keys"]
     assert not [one for one in check_server(context(tmp_path, "")) if one.status == "fail"]
+
+
+def test_keys_that_no_request_needs_are_a_warning(tmp_path: Path) -> None:
+    path = with_key(tmp_path)
+    (off,) = (one for one in check_server(context(tmp_path, "", enabled=False)) if one.check == "virtual keys")
+    assert (off.status, off.hint) == ("warn", "set accounts.enabled = true")
+    assert off.detail.startswith(f"there are virtual keys ({path}.keyed), and accounts.enabled is false")
+    lines = Lines()
+    config = context(tmp_path, "", enabled=False).config
+    assert config is not None
+    create_app(config, log=lines).log_warnings()
+    assert off.detail in [fields["message"] for _, fields in lines.warnings]

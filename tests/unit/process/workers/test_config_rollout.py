@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock
 
 import msgspec
+import pytest
 
 from modelmux.config import Config, ConfigError, Loaded
 from modelmux.process.reload import ReloadResult
+from modelmux.process.workers import supervisor
 from modelmux.process.workers.config_rollout import APPLY_TIMEOUT, ConfigRollout
 from modelmux.process.workers.protocol import Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
 from modelmux.telemetry.log import null_logger
+from support.log_lines import Lines
 
 
 class Peer(WorkerSlot):
@@ -64,6 +69,34 @@ def test_an_invalid_configuration_is_sent_to_no_worker() -> None:
     rollout.start(0.0)
     assert (peer.received, results) == ([], [ReloadResult(["no good"], [])])
     assert (rollout.generation, rollout.config, rollout.in_progress) == (1, config(False), False)
+
+
+def test_a_rejected_configuration_is_told_with_the_remedy() -> None:
+    def read() -> Loaded:
+        raise ConfigError(["one is wrong", "two is wrong."], hint="Mend both.")
+
+    rollout, results = new_rollout([Peer(1)], read)
+    rollout.start(0.0)
+    assert results == [ReloadResult(["one is wrong", "two is wrong. Mend both."], [])]
+
+
+def test_a_worker_that_cannot_start_says_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_worker(options: object) -> int:
+        raise ConfigError(["the database was lost"], hint="Put it back.")
+
+    def exit_(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(supervisor, "run_worker", run_worker)
+    monkeypatch.setattr(os, "_exit", exit_)
+    lines, ours = Lines(), MagicMock()
+    lines.flush = lambda: None  # type: ignore[attr-defined]
+    parent = MagicMock(_log=lines, _slots=[], _board=None, _tick_interval=1.0)
+    with pytest.raises(SystemExit) as caught:
+        supervisor.Supervisor._run_worker(parent, WorkerSlot(2), ours, ours)
+    assert caught.value.code == 1
+    message = "cannot start: the database was lost. Put it back."
+    assert lines.lines == [("worker", {"worker": 2, "message": message})]
 
 
 def test_a_configuration_that_would_expose_the_gateway_without_keys_is_sent_to_no_worker() -> None:
