@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -31,6 +30,7 @@ from modelmux.accounts.litellm_entries import (
     allowed_by_both,
     apis_of,
 )
+from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Membership, Person, Secret, Team
 from modelmux.accounts.unique_names import UniqueNames
 
@@ -240,8 +240,7 @@ def _instant(field: str, value: str | None) -> int | None:
     if not value:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        instant = parse_instant(value)
     except ValueError:
         raise FieldError(field, f"{value[: fields.MAX_NAME]!r} is not a time", "expected ISO 8601") from None
-    instant = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
     return fields.instant(field, instant)

@@ -57,6 +57,12 @@ def parse_period(text: str, now: int, zone: tzinfo) -> Period:
     return Period(start, end)
 
 
+def parse_instant(text: str) -> int:
+    """ISO 8601, UTC unless it says otherwise -> microseconds in UTC. :raises ValueError:"""
+    moment = datetime.fromisoformat(text)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
 def format_instant(at: int, zone: tzinfo) -> str:
     """RFC 3339 in a zone: ``2026-11-01T00:00:00+01:00``, ``…Z`` in UTC."""
     return (_EPOCH + at * _MICROSECOND).astimezone(zone).isoformat().replace("+00:00", "Z")

@@ -27,10 +27,10 @@ from modelmux.server.auth import (
     ApiKeys,
     Header,
     is_google_token,
-    is_loopback,
     key_of,
     may_remember,
 )
+from modelmux.server.exposure import is_exposed
 from modelmux.server.responses import Scope
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.open_directory import check_peppers, read_peppers
@@ -270,8 +270,7 @@ def account_keys(
 def is_key_required(config: Config, listens_on: str) -> bool:
     """Whether a gateway with accounts asks for a key even where there is none. Those of the configuration are required
     even before they are in the directory."""
-    is_exposed = not is_loopback(listens_on) and not config.server.allow_unauthenticated
-    return config.accounts.require_key or is_exposed or bool(config.accounts.keys)
+    return config.accounts.require_key or is_exposed(config, listens_on) or bool(config.accounts.keys)
 
 
 def log_directory_problems(log: Log) -> Callable[[str | None], None]:

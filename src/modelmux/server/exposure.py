@@ -6,6 +6,11 @@ from modelmux.config import Config, ConfigError
 from modelmux.server.auth import is_loopback
 
 
+def is_exposed(config: Config, host: str) -> bool:
+    """Whether strangers reach a gateway that listens on ``host``, and nothing in front of it authenticates them."""
+    return not config.server.allow_unauthenticated and not is_loopback(host)
+
+
 def check_exposure(config: Config) -> None:
     """Refuse to listen where strangers are without asking for a key.
 
@@ -15,7 +20,7 @@ def check_exposure(config: Config) -> None:
     if config.accounts.enabled:  # which asks for one, see account_keys
         _check_keyless_paths(config)
         return
-    if not server.api_keys and not server.allow_unauthenticated and not is_loopback(server.host):
+    if not server.api_keys and is_exposed(config, server.host):
         raise ConfigError(
             [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
             hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
@@ -32,7 +37,7 @@ def _check_keyless_paths(config: Config) -> None:
             ["server.keyless_vertex_paths serves requests without a key, and accounts.require_key forbids that"],
             hint="Remove one of the two. Clients in Vertex mode can send a key: see docs/clients/claude-code.md.",
         )
-    if not server.allow_unauthenticated and not is_loopback(server.host):
+    if is_exposed(config, server.host):
         who = f"server.host = {server.host!r} can be reached from other machines"
         raise ConfigError(
             [f"{who}, and server.keyless_vertex_paths lets all of them use every model without a key"],

@@ -84,9 +84,7 @@ def console_line(event: Event) -> str:
 
 
 def _shown(value: Any) -> str:
-    if type(value) is str:
-        return repr(value) if " " in value or not value else value
-    text = str(value) if isinstance(value, (bool, int, float)) else repr(value)
+    text = str(value) if isinstance(value, (int, float)) else repr(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,7 +18,7 @@ import click
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.periods import format_instant
+from modelmux.accounts.periods import format_instant, parse_instant
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
@@ -175,8 +175,7 @@ def instant(text: str, now: int) -> int | None:
     except click.BadParameter:
         pass
     try:
-        moment = datetime.fromisoformat(text.strip())
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * _MICRO)
+        return parse_instant(text.strip())
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time such as 90d, 2026-12-31 or never") from None
 

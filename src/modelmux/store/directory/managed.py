@@ -8,13 +8,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.managed import Wanted, plan
+from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.records import Key, Person, Secret, Team
 from modelmux.accounts.secret_format import MIN_IMPORTED, hint_of, is_secret
 from modelmux.config.accounts_entries import KeyConfig
@@ -244,11 +244,10 @@ def _instant(index: int, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_instant(text)
     except ValueError:
         message = f"accounts.keys[{index}].expires: {text!r} is not a time"
         raise ConfigError([message], hint="Write 2026-12-31, or 2026-12-31T12:00:00+01:00.") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
 def _tags(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
