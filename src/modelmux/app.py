@@ -23,14 +23,13 @@ from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.metering import Metering
-from modelmux.gateway.permitted_models import key_warnings
+from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
-from modelmux.routing.warnings import all_warnings
 from modelmux.runtime import Runtime
 from modelmux.server.account_keys import account_keys, log_directory_problems
 from modelmux.server.asgi import Application, ServerOptions
@@ -46,7 +45,6 @@ from modelmux.server.served import served_surfaces
 from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
 from modelmux.store.directory.same_accounts import check_same_accounts
-from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
 from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
@@ -270,16 +268,10 @@ class Gateway:
         self._log_warnings(self._current.config, self._current.routes)
 
     def _log_warnings(self, config: Config, routes: DatedRoutes) -> None:
-        """Log what an operator should know of the routes, once for each, and of what is kept on this machine."""
-        prices = config.build_prices() if config.accounts.enabled else None
-        for name, sentence in all_warnings(routes.current, routes.day, config.build_catalog(), prices):
-            self._log.warning(names.EVENT_CONFIG, route=name, message=sentence)
-        of_key = () if config.server.seal_keys else self._state.warnings
-        unused = (f"{name} is not used: {problem}" for name, problem in self._trust.problems)
-        off = switched_off(config, self._environment)
-        unmatched = key_warnings(routes.current, config.accounts.keys) if config.accounts.enabled else []
-        for sentence in filter(None, (*unused, *of_key, *unmatched, self.responses.warning, off)):
-            self._log.warning(names.EVENT_CONFIG, message=sentence)
+        for fields in operator_warnings(
+            config, routes, self._environment, trust=self._trust, state=self._state, responses=self.responses
+        ):
+            self._log.warning(names.EVENT_CONFIG, **fields)
 
     def _services(
         self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]

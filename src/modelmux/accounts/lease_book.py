@@ -119,9 +119,7 @@ class LeaseBook:
             lease = one.leased - debit
             need = max(lease, needed + facts.waiting)
             want = need if lease - needed - facts.waiting >= ahead // 2 else max(need, needed + facts.waiting + ahead)
-            is_due = (
-                lease and now - facts.exchanged_at >= _EXCHANGED_EVERY
-            )  # another may need it
+            is_due = lease and now - facts.exchanged_at >= _EXCHANGED_EVERY  # another may need it
             if debit or want != lease or facts.stored != lease or facts.is_recalled or is_due:
                 result[window] = Ask(need, want, facts.limit)
                 facts.exchanged_at, facts.stored = now, None

@@ -1,0 +1,34 @@
+"""What an operator should know of a configuration that can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from modelmux.config import Config
+from modelmux.gateway.dated_routes import DatedRoutes
+from modelmux.gateway.permitted_models import key_warnings
+from modelmux.routing.warnings import all_warnings
+from modelmux.store.ledger.open_ledger import switched_off
+from modelmux.store.local_state import LocalState
+from modelmux.store.open_responses import OpenedResponses
+from modelmux.upstream.trust import Trust
+
+
+def operator_warnings(
+    config: Config,
+    routes: DatedRoutes,
+    environment: Mapping[str, str],
+    *,
+    trust: Trust,
+    state: LocalState,
+    responses: OpenedResponses,
+) -> Iterator[dict[str, str]]:
+    """Fields of log lines: a ``message``, and the ``route`` where one is meant."""
+    prices = config.build_prices() if config.accounts.enabled else None
+    for name, sentence in all_warnings(routes.current, routes.day, config.build_catalog(), prices):
+        yield {"route": name, "message": sentence}
+    unused = (f"{name} is not used: {problem}" for name, problem in trust.problems)
+    of_key = () if config.server.seal_keys else state.warnings
+    unmatched = key_warnings(routes.current, config.accounts.keys) if config.accounts.enabled else []
+    for sentence in filter(None, (*unused, *of_key, *unmatched, responses.warning, switched_off(config, environment))):
+        yield {"message": sentence}
