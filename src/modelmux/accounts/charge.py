@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
@@ -28,6 +29,7 @@ class Call(Struct, frozen=True, kw_only=True):
     :param may_be_billed: the request reached the upstream, which did not refuse it.
     :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
+    :param output_bound: tokens that it may have produced, of a call whose end nobody saw; None of one that ended.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Call(Struct, frozen=True, kw_only=True):
     may_be_billed: bool
     characters: int = 0
     prompt_bound: int = 0
+    output_bound: int | None = None
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -70,6 +73,17 @@ def charge(call: Call, prices: PriceList) -> Charge:
     return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=several)
 
 
+def total(charges: Iterable[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
+    """Counts, cost and price of all calls together. The cost is unknown if that of one of them is."""
+    counts, cost, price = TokenCounts(), Cost(), None
+    known: Cost | None = cost
+    for one in charges:
+        counts += one.counts
+        price = one.price or price
+        known = None if known is None or one.cost is None else known + one.cost
+    return counts, known, price if known is not None else None
+
+
 def _rounds(call: Call) -> tuple[list[Round], bool]:
     if call.usage is None:
         if not call.may_be_billed:
@@ -78,7 +92,7 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
     rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
         return rounds, absurd
-    if not call.output_reported and not call.characters:
+    if call.output_bound is None and not call.output_reported and not call.characters:
         return [Round(replace(one.counts, output=0, thinking=0), one.model) for one in rounds], True
     last = rounds[-1]
     unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
@@ -87,4 +101,6 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
 
 
 def _delivered(call: Call) -> int:
+    if call.output_bound is not None:
+        return call.output_bound
     return call.characters // _CHARACTERS + 1 if call.characters else 0

@@ -15,6 +15,7 @@ from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import zone_of_budget
 from modelmux.accounts.budgets import Budget, Request, chain_of
+from modelmux.accounts.debits import debits_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
@@ -26,7 +27,7 @@ from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.metering.budget_refusal import refusal
 from modelmux.gateway.metering.entry_of import Rules, row_tags
-from modelmux.gateway.metering.held import BudgetWindow, Held, costs_of
+from modelmux.gateway.metering.held import BudgetWindow, Held
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment
 from modelmux.runtime import Runtime
@@ -105,7 +106,8 @@ class BudgetGuard:
         :returns: the row with what it spent of which windows.
         """
         amounts = held.hold.amounts
-        costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts)
+        windows = ((one.key, one.budget.unit) for one in held.windows)
+        costs = dict(amounts) if entry is None else debits_of(entry, windows, amounts)
         hard = {one.key: costs[one.key] for one in held.windows if one.is_hard and one.key in costs}
         hold = held.money
         self._book.settle(held.hold, hard, self._runtime.clock())

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from modelmux.accounts.attribution import Tags, end_user_of, tags_of
-from modelmux.accounts.charge import Call, Charge, charge
-from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.charge import Call, Charge, charge, total
+from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.catalog.prices import PriceList
 from modelmux.claude.native import NativeRequest
@@ -49,7 +49,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     """
     day = datetime.fromtimestamp(at // _MICRO, UTC).date()
     charges = [charge(_call(attempt, day), rules.prices) for attempt in record.attempts]
-    counts, cost, price = _total(charges)
+    counts, cost, price = total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
     agent = find_raw_header(record.headers, b"user-agent")
@@ -130,17 +130,6 @@ def _prompt_bound(attempt: AttemptRecord) -> int:
         return 0
     content = msgspec.json.decode(attempt.body)
     return min(estimate_tokens(NativeRequest(attempt.body, content, []), attempt.card), attempt.card.context_window)
-
-
-def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
-    """Counts, cost and price of all calls together. The cost is unknown if that of one of them is."""
-    counts, cost, price = TokenCounts(), Cost(), None
-    known: Cost | None = cost
-    for one in charges:
-        counts += one.counts
-        price = one.price or price
-        known = None if known is None or one.cost is None else known + one.cost
-    return counts, known, price if known is not None else None
 
 
 def _attempt_entry(attempt: AttemptRecord, charge: Charge, outcome: Outcome) -> AttemptEntry:

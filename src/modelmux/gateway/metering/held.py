@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from modelmux.accounts.budgets import Budget, Unit
-from modelmux.accounts.entry import Entry
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.slices import Hold, WindowKey
 
 
@@ -44,17 +43,3 @@ class Held(Struct):
     def money(self) -> int:
         """nano-USD that are held; of several budgets the most."""
         return max((self.hold.amounts.get(one.key, 0) for one in self.windows if one.budget.unit == "usd"), default=0)
-
-
-def costs_of(entry: Entry, windows: Sequence[BudgetWindow], held: Mapping[WindowKey, int]) -> dict[WindowKey, int]:
-    """What a request costs each window. Where its price is unknown, it costs what it held."""
-    amounts: dict[Unit, int | None] = {
-        "usd": None if entry.cost is None else entry.cost.total,
-        "tokens": entry.counts.prompt + entry.counts.output,
-        "requests": 1 if entry.attempts else 0,
-    }
-    costs = {}
-    for one in windows:
-        amount = amounts[one.budget.unit]
-        costs[one.key] = held.get(one.key, 0) if amount is None else amount
-    return costs

@@ -1,0 +1,168 @@
+"""The journals of the processes that share a ledger: one file each, beside it, in a directory of their own.
+
+A process holds a lock on its file for as long as it lives. A file that is not locked is what a process left that was
+killed, and whoever gets the lock turns it into rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from modelmux.store.journal.slots import HEADER_BYTES, JournalFull, Slot, SlotFile, read_header, read_texts
+
+_SUFFIX: Final = ".journal"
+_DRAFT: Final = ".draft"
+_CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_OPEN: Final = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Owner(Struct):
+    """Of a journal.
+
+    :param holder: the name under which the process has leases.
+    :param boot: names the start of the machine; empty where that is not known.
+    """
+
+    holder: str
+    boot: str
+
+
+class Journal:
+    """That of this process. Its texts are for the event loop only.
+
+    :param directory: created if there is none.
+    :raises OSError: the file cannot be created.
+    """
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = directory / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
+        draft = self.path.with_suffix(_DRAFT)
+        self._fd = os.open(draft, _CREATE, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._slots = SlotFile(self._fd, msgspec.json.encode(Owner(holder, boot_id())))
+            draft.rename(self.path)
+        except BaseException:
+            os.close(self._fd)
+            draft.unlink(missing_ok=True)
+            raise
+        #: Texts that could not be written, and the cause of the last one.
+        self.missed = 0
+        self.cause = ""
+        self.size = 0
+
+    def write(self, slot: Slot | None, text: bytes) -> Slot | None:
+        """Replace the text of a slot; None for a new one.
+
+        :returns: the slot that has it; None if there is no room, which is counted.
+        """
+        try:
+            written = self._slots.write(slot, text)
+        except JournalFull as error:
+            self.missed, self.cause = self.missed + 1, str(error)
+            return slot
+        self.size += slot is None
+        return written
+
+    def clear(self, slot: Slot) -> None:
+        """Drop its text: the row is in the ledger."""
+        self._slots.clear(slot)
+        self.size -= 1
+
+    def close(self) -> None:
+        """Remove the file, if there is no text left. Idempotent."""
+        if self._fd < 0:
+            return
+        if not self.size:
+            self.path.unlink(missing_ok=True)
+        self._slots.close()
+        os.close(self._fd)
+        self._fd = -1
+
+
+class DeadJournal:
+    """One whose process is no more, locked by this one until ``close``.
+
+    :ivar owner: None if the process had just begun.
+    :ivar texts: the latest of each slot, in the order in which they were written.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self.owner: Owner | None = None
+        self.texts: list[bytes] = []
+        if os.fstat(fd).st_size < HEADER_BYTES:
+            return
+        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            header = read_header(data)
+            if header is not None:
+                self.owner = msgspec.json.decode(header, type=Owner)
+                self.texts = [text for _, text in sorted(read_texts(data))]
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Whether nothing of it can be missing: pages that were not on the disk are lost with the machine."""
+        return self.owner is not None and self.owner.boot == boot_id()
+
+    def remove(self) -> None:
+        """All of it is in the ledger."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@contextlib.contextmanager
+def dead_journal(path: Path) -> Iterator[DeadJournal | None]:
+    """The journal at a path; None if its process lives, or another process is dealing with it.
+
+    :raises OSError: it cannot be read.
+    """
+    try:
+        fd = os.open(path, _OPEN)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = os.path.samestat(path.stat(), os.fstat(fd))  # removed while it was being opened
+    except (BlockingIOError, FileNotFoundError):
+        is_there = False
+    except BaseException:
+        os.close(fd)
+        raise
+    if not is_there:
+        os.close(fd)
+        yield None
+        return
+    journal = DeadJournal(path, fd)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def journal_paths(directory: Path) -> list[Path]:
+    """All journals, those of living processes, too; and what is left of one that was killed as it began."""
+    return sorted(path for path in directory.glob("*") if path.suffix in (_SUFFIX, _DRAFT))
+
+
+def boot_id() -> str:
+    """See ``Owner``."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
