@@ -277,9 +277,7 @@ class Gateway:
         self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
-        observers, budgets = self.metering.meters(
-            config, redact, lambda: seal_keys(config, self._state)[0], self._directory
-        )
+        meters = self.metering.meters(config, redact, lambda: seal_keys(config, self._state)[0], self._directory)
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
@@ -295,7 +293,7 @@ class Gateway:
             observers=(
                 MetricsObserver(self.metrics),
                 LogObserver(self._log, redact),
-                *observers,
+                *meters.observers,
             ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
@@ -308,7 +306,8 @@ class Gateway:
             runtime=runtime,
             strict=config.server.strict,
             is_metered=self.metering.writer is not None,
-            budgets=budgets,
+            budgets=meters.budgets,
+            note_call=meters.note_call,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,
@@ -331,8 +330,7 @@ class Gateway:
         self.readiness.loop_lag.start()
         if self._directory is not None:
             self._directory.watch()
-        if self._worker == 1:
-            self.metering.start()
+        self.metering.start(is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:

@@ -392,5 +392,5 @@ def test_a_ledger_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
 
 def test_off_means_off(tmp_path: Path) -> None:
     app = gateway(FakeUpstream([]), accounts={"store": f"sqlite:{tmp_path}/ledger.db"})
-    assert app.metering.meters(Config(), str, bytes) == ((), None)
+    assert app.metering.meters(Config(), str, bytes) == ((), None, None)
     assert not (tmp_path / "ledger.db").exists()

@@ -37,14 +37,23 @@ class Process:
     """A command that serves on ``url``. Its output goes to a file, whose folder is its home and working directory.
 
     :param stderr: a descriptor that gets what it writes to stderr instead.
+    :param module: what is run, with its own arguments before those of the command.
     """
 
-    def __init__(self, log: Path, *arguments: str, port: int, stderr: int | None = None, **variables: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *arguments: str,
+        port: int,
+        stderr: int | None = None,
+        module: tuple[str, ...] = ("modelmux",),
+        **variables: str,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         self._file = log.open("w")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "modelmux", *arguments],
+            [sys.executable, "-W", "error", "-m", *module, *arguments],
             stdout=self._file,
             stderr=subprocess.STDOUT if stderr is None else stderr,
             env=clean_environment(log.parent, **variables),
@@ -69,6 +78,10 @@ class Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, kw_only=True):
     :param may_be_billed: the request reached the upstream, which did not refuse it.
     :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
-    :param output_bound: tokens that it may have produced, of a call whose end nobody saw; None of one that ended.
+    :param output_bound: tokens that it may have produced, of a call whose end was not seen; None of one that ended.
     """
 
     model: str

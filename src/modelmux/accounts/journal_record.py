@@ -1,7 +1,7 @@
 """What the journal has of a request whose row is not written yet, and the row that it becomes if its process is killed.
 
 A call that had ended is charged exactly as it would have been. One that ran is charged for what its prompt used, or at
-most used, and for as many tokens of output as it may have had: nobody knows how far it came.
+most used, and for as many tokens of output as it may have had: how far it came is unknown.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class JournalCall(Struct, array_like=True):
 
     :param prompt_bound, output_bound: tokens that it uses at most.
     :param is_ended: what it used is known as well as it ever will be.
+    :param message_id: of the reply.
     """
 
     deployment: str
@@ -46,6 +47,7 @@ class JournalCall(Struct, array_like=True):
     prompt_bound: int
     output_bound: int
     is_ended: bool
+    message_id: str | None = None
 
 
 class JournalWindow(Struct, array_like=True):
@@ -78,12 +80,12 @@ class JournalRecord(Struct, array_like=True):
     calls: Sequence[JournalCall] = ()
 
 
-encode_record: Final = msgspec.msgpack.Encoder().encode
-decode_record: Final = msgspec.msgpack.Decoder(JournalRecord).decode
+encode_record: Final = msgspec.json.Encoder().encode
+decode_record: Final = msgspec.json.Decoder(JournalRecord).decode
 
 
 def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
-    """The row of a request whose process is no more. What the journal does not have is missing."""
+    """The row of a request whose process was killed. What the journal does not have is missing."""
     day = datetime.fromtimestamp(record.at // _MICRO, UTC).date()
     charges = [charge(_call(one, day), prices) for one in record.calls]
     counts, cost, price = total(charges)
@@ -113,6 +115,7 @@ def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
         price=price,
         estimated=any(one.estimated for one in charges),
         recovered=True,
+        upstream_id=next((one.message_id for one in reversed(record.calls) if one.message_id), None),
     )
     held = {one.key: one.held or 0 for one in record.windows}
     debits = debits_of(entry, [(one.key, one.unit) for one in record.windows], held)

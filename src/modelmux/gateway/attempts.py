@@ -130,10 +130,12 @@ class Attempts:
         else:
             prepared = self._preparation.prepare(deployment)
         held = None if services.budgets is None else await services.budgets.hold(exchange, prepared, deployment)
+        note = None if services.note_call is None else await services.note_call(exchange, prepared, deployment, held)
         clock, number = services.runtime.clock, len(exchange.attempts) + 1
         record = AttemptRecord(
-            number, is_retry, deployment.id, deployment.card, clock(), location=deployment.location, held=held
-        )
+            number, is_retry, deployment.id, deployment.card, clock(),
+            location=deployment.location, held=held, note=note,
+        )  # fmt: skip
         exchange.attempts.append(record)
         exchange.prepared = prepared
         exchange.encoder = encoder = self._encoder(prepared.plan)
@@ -164,7 +166,9 @@ class Attempts:
                 lease.release()
             raise
         lease.record_success()
-        if not isinstance(result, CommittedStream):
+        if isinstance(result, CommittedStream):
+            record.read_reply(result.state, 0)  # what it has reported by now
+        else:
             record.ended_at = clock()
             lease.release()
         self._notify(record)

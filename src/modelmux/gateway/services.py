@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,11 @@ class Budgets(Protocol):
         ...
 
 
+#: Takes exchange, prepared request, deployment and what is held. It notes that a call is about to leave, so that the
+#: request has its row if the process is killed, and returns the note; or raises ``StoreUnavailable``.
+NoteCall = Callable[[Any, Prepared, Deployment, Any], Awaitable[object]]
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How streams are sent.
@@ -69,7 +74,7 @@ class StreamSettings:
 class Services:
     """See the module.
 
-    :param budgets: None where requests leave no rows.
+    :param budgets, note_call: None where requests leave no rows.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
 
@@ -93,5 +98,6 @@ class Services:
     estimates_tokens: bool = True
     is_metered: bool = False
     budgets: Budgets | None = None
+    note_call: NoteCall | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

@@ -51,6 +51,7 @@ class AttemptRecord(Struct):
     :param output_reported: ``usage`` has the output of the reply; at its beginning it has a placeholder.
     :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
     :param held: what it and the attempts before it hold of budgets; for whoever settles it.
+    :param note: of the request, for whoever makes its row if the process is killed; its ``save`` writes what is new.
     :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
     """
 
@@ -73,10 +74,13 @@ class AttemptRecord(Struct):
     characters: int = 0
     body: bytes | None = None
     held: Any = None
+    note: Any = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""
         self.was_sent = True
+        if self.note is not None:
+            self.note.save()
 
     def read_reply(self, state: ReplyState, characters: int) -> None:
         """Take what a reply reported, as far as it came."""

@@ -96,7 +96,7 @@ class BudgetGuard:
                 worst = {key: amount + before.worst.get(key, 0) for key, amount in worst.items()}
         more = {key: amount - held.hold.amounts.get(key, 0) for key, amount in worst.items()}
         await self._extend(held, {key: amount for key, amount in more.items() if amount > 0}, demand, deployment)
-        held.worst = worst
+        held.worst, held.demand = worst, demand
         return held
 
     def settle(self, held: Held, entry: Entry | None) -> Entry | None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.slices import Hold, WindowKey
+from modelmux.claude.demand import Demand
 
 
 class BudgetWindow(Struct, frozen=True):
@@ -32,12 +33,14 @@ class Held(Struct):
     :param windows: hard and soft; only the hard ones are held.
     :param team: of the key; ids from the topmost team down, joined by ``/``.
     :param worst: of the call that runs, and of those before it that may be billed.
+    :param demand: of the call that runs.
     """
 
     windows: Sequence[BudgetWindow]
     hold: Hold
     team: str = ""
     worst: dict[WindowKey, int] = {}
+    demand: Demand = Demand(prompt=0, output=0)
 
     @property
     def money(self) -> int:

@@ -21,9 +21,10 @@ _MICRO: Final = 1_000_000
 class LedgerObserver:
     """An ``ExchangeObserver``. On the request's path a row is only put in line; it is made and written elsewhere.
 
-    :param ids: makes the ids of the rows; only the writer uses them.
+    :param ids: makes the ids of rows whose requests have no note.
     :param on_row: called with each row that was made, in the thread of the writer.
     :param settle: ends what a request holds of budgets; called in the event loop.
+    :param forget: called with the id of a row that is lost.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class LedgerObserver:
         ids: Uuid7s,
         on_row: Callable[[Entry], None],
         settle: Callable[[Held, Entry | None], Entry | None],
+        forget: Callable[[bytes], None],
     ) -> None:
+        self._forget = forget
         self._writer = writer
         self._rules = rules
         self._now = runtime.now
@@ -46,7 +49,9 @@ class LedgerObserver:
         pass
 
     def attempted(self, request_id: str, record: AttemptRecord) -> None:
-        pass
+        del request_id
+        if record.note is not None:
+            record.note.save()
 
     def error_sent(self, error: GatewayError, status: int) -> None:
         pass
@@ -55,12 +60,22 @@ class LedgerObserver:
         pass
 
     def settled(self, record: ExchangeRecord) -> None:
-        at = round((self._now() - record.duration) * _MICRO)
+        note = record.attempts[-1].note if record.attempts else None
+        if note is None:
+            at = round((self._now() - record.duration) * _MICRO)
+            id = self._ids.new(at)
+        else:
+            note.save()
+            id, at = note.id, note.at
         held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
-        settle = None if held is None else functools.partial(self._settle, held)
-        self._writer.add(lambda: self._row(record, at), settle)
+        self._writer.add(lambda: self._row(record, id, at), functools.partial(self._end, held, id))
 
-    def _row(self, record: ExchangeRecord, at: int) -> Entry:
-        entry = entry_of(record, self._ids.new(at), at, self._rules)
+    def _row(self, record: ExchangeRecord, id: bytes, at: int) -> Entry:
+        entry = entry_of(record, id, at, self._rules)
         self._on_row(entry)
         return entry
+
+    def _end(self, held: Held | None, id: bytes, entry: Entry | None) -> Entry | None:
+        if entry is None:
+            self._forget(id)
+        return entry if held is None else self._settle(held, entry)

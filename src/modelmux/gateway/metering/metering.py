@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
@@ -19,10 +20,14 @@ from modelmux.config.schema import Config
 from modelmux.gateway.metering.budget_guard import BudgetGuard
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.gateway.metering.recovery import Recovery
+from modelmux.gateway.metering.request_journal import RequestJournal
 from modelmux.gateway.metering.retention import Retention
+from modelmux.gateway.services import NoteCall
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.feed import Feed
+from modelmux.store.journal.journal import Journal
 from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
@@ -39,6 +44,14 @@ _REMEDY: Final = (
 _DIGITS: Final = 32
 
 
+class Meters(NamedTuple):
+    """What meters the requests of one configuration; nothing without a ledger."""
+
+    observers: tuple[ExchangeObserver, ...]
+    budgets: BudgetGuard | None
+    note_call: NoteCall | None
+
+
 class Metering:
     """The writer of a process, if there is a ledger, and its observer for each configuration.
 
@@ -52,6 +65,8 @@ class Metering:
         self._book = LeaseBook()
         self.writer: LedgerWriter | None = None
         self._retention: Retention | None = None
+        self._journal: RequestJournal | None = None
+        self._recovery: Recovery | None = None
         #: Where rows are written, for people.
         self.notice: str | None = None
         #: Requests whose price was unknown.
@@ -64,15 +79,26 @@ class Metering:
             ledger.check()
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
-        self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
+        path = ledger_path(config, environment)
+        self.notice = f"a row of each request is written to {path}"
         holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now)
-        self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered, leases)
+        directory = path.with_name(f"{path.name}-journals")
+        self._journal = RequestJournal(lambda: Journal(directory, holder, self._on_full), runtime, self._ids)
+        self._recovery = Recovery(ledger, directory, config.build_prices(), self._ids, runtime, log)
+        self.writer = LedgerWriter(
+            ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop_all
+        )
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
 
-    def start(self) -> None:
-        """Drop old rows from now on; in one process of several. Idempotent."""
-        if self._retention is not None:
+    def start(self, *, is_first: bool) -> None:
+        """Recover what killed processes left, and drop old rows from now on. Idempotent.
+
+        :param is_first: it is the first of several processes, which does what one of them has to do.
+        """
+        if self._recovery is not None:
+            self._recovery.start()
+        if self._retention is not None and is_first:
             self._retention.start()
 
     def meters(
@@ -81,9 +107,8 @@ class Metering:
         redact: Callable[[str], str],
         secret: Callable[[], bytes],
         feed: Feed | None = None,
-    ) -> tuple[tuple[ExchangeObserver, ...], BudgetGuard | None]:
-        """The observer of the requests that one configuration serves, and what holds what they may cost; none without a
-        ledger.
+    ) -> Meters:
+        """What meters the requests that one configuration serves.
 
         :param redact: removes secrets from what clients chose.
         :param secret: of this gateway, for the hashes of end users.
@@ -91,10 +116,10 @@ class Metering:
         :raises ConfigError: a value of ``[accounts]`` that cannot be used.
         """
         check_accounts(config.accounts)
-        if self.writer is None:
+        if self.writer is None or self._journal is None or self._recovery is None:
             if config.accounts.prices:
                 config.build_prices()  # only checked: nothing is charged
-            return (), None
+            return Meters((), None, None)
         key = secret()
         rules = Rules(
             prices=config.build_prices(),
@@ -113,8 +138,11 @@ class Metering:
             zone=zone_of(accounts.zone),
             wait=float(accounts.wait),
         )
-        observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
-        return (observer,), budgets
+        self._recovery.prices = rules.prices
+        observer = LedgerObserver(
+            self.writer, rules, self._runtime, self._ids, self._count, budgets.settle, self._journal.drop
+        )
+        return Meters((observer,), budgets, functools.partial(self._journal.note_call, rules.keys))
 
     def counts(self) -> LedgerCounts:
         """For metrics."""
@@ -131,11 +159,19 @@ class Metering:
         """Write what waits. Idempotent."""
         if self._retention is not None:
             await self._retention.aclose()
+        if self._recovery is not None:
+            await self._recovery.aclose()
         if self.writer is not None:
             await self.writer.aclose()
+        if self._journal is not None:
+            self._journal.close()
 
     def _on_problem(self, message: str, lost: int) -> None:
         self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
+
+    def _on_full(self, cause: str) -> None:
+        message = "the journal is full: requests whose process is killed may have no rows"
+        self._log.error(names.EVENT_LEDGER, message=f"{message} ({cause})")
 
     def _on_recovered(self, message: str) -> None:
         self._log.info(names.EVENT_LEDGER, message=message)

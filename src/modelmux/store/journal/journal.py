@@ -6,12 +6,11 @@ killed, and whoever gets the lock turns it into rows.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +41,12 @@ class Journal:
     """That of this process. Its texts are for the event loop only.
 
     :param directory: created if there is none.
+    :param on_full: called once with the cause, when a text could not be written.
     :raises OSError: the file cannot be created.
     """
 
-    def __init__(self, directory: Path, holder: str) -> None:
+    def __init__(self, directory: Path, holder: str, on_full: Callable[[str], None]) -> None:
+        self._on_full = on_full
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
         draft = self.path.with_suffix(_DRAFT)
@@ -58,20 +59,22 @@ class Journal:
             os.close(self._fd)
             draft.unlink(missing_ok=True)
             raise
-        #: Texts that could not be written, and the cause of the last one.
+        #: Texts that could not be written.
         self.missed = 0
-        self.cause = ""
+        #: Texts that it has.
         self.size = 0
 
     def write(self, slot: Slot | None, text: bytes) -> Slot | None:
         """Replace the text of a slot; None for a new one.
 
-        :returns: the slot that has it; None if there is no room, which is counted.
+        :returns: the slot that has it; the old one if there is no room, which is counted.
         """
         try:
             written = self._slots.write(slot, text)
         except JournalFull as error:
-            self.missed, self.cause = self.missed + 1, str(error)
+            self.missed += 1
+            if self.missed == 1:
+                self._on_full(str(error))
             return slot
         self.size += slot is None
         return written
@@ -93,7 +96,7 @@ class Journal:
 
 
 class DeadJournal:
-    """One whose process is no more, locked by this one until ``close``.
+    """One whose process has ended, locked by this one until ``close``.
 
     :ivar owner: None if the process had just begun.
     :ivar texts: the latest of each slot, in the order in which they were written.
@@ -125,34 +128,36 @@ class DeadJournal:
         os.close(self._fd)
 
 
-@contextlib.contextmanager
-def dead_journal(path: Path) -> Iterator[DeadJournal | None]:
-    """The journal at a path; None if its process lives, or another process is dealing with it.
+def take_dead(path: Path) -> DeadJournal | None:
+    """The journal at a path; None if its process lives, or another process is dealing with it. The caller closes it.
 
     :raises OSError: it cannot be read.
     """
     try:
         fd = os.open(path, _OPEN)
     except FileNotFoundError:
-        yield None
-        return
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_there = os.path.samestat(path.stat(), os.fstat(fd))  # removed while it was being opened
+        if os.path.samestat(path.stat(), os.fstat(fd)):  # else it was removed while it was being opened
+            return DeadJournal(path, fd)
     except (BlockingIOError, FileNotFoundError):
-        is_there = False
+        pass
     except BaseException:
         os.close(fd)
         raise
-    if not is_there:
-        os.close(fd)
-        yield None
-        return
-    journal = DeadJournal(path, fd)
+    os.close(fd)
+    return None
+
+
+def owner_of(path: Path) -> Owner | None:
+    """Whose journal it is, whether its process lives or not; None if there is none, or it has just begun."""
     try:
-        yield journal
-    finally:
-        journal.close()
+        with path.open("rb") as file:
+            header = read_header(file.read(HEADER_BYTES))
+    except FileNotFoundError:
+        return None
+    return None if header is None else msgspec.json.decode(header, type=Owner)
 
 
 def journal_paths(directory: Path) -> list[Path]:

@@ -1,14 +1,14 @@
 """The file of a journal: texts that outlive the process that wrote them, whatever ends it.
 
-The file is mapped into memory, so writing is no system call, and the pages stay when the process is gone. It consists
-of a header and slots, each of which has room for two versions of one text:
+The file is mapped into memory, so writing needs no system call, and the pages stay when the process is gone. It
+consists of a header and slots, each of which has room for two versions of one text:
 
     header   HEADER_BYTES: a version of what it says of the process
-    slot     size (4 bytes), nothing (12 bytes), two halves
-    half     CRC-32 of the rest (4), length of the text (4), number of the version (8), text
+    slot     size (4 bytes), nothing (12 bytes), two copies
+    copy     CRC-32 of the rest (4), length of the text (4), number of the version (8), text
 
-A version is written to the half that has the older one. So one of them is whole at every moment, also while the other is
-being written. A half whose checksum is wrong counts as empty.
+A version is written to the copy that has the older one. So one of them is whole at every moment, also while the other
+is being written. A copy whose checksum is wrong counts as empty.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SMALLEST: Final = 2048
 LARGEST: Final = 1 << 17
 
 _SLOT_HEAD: Final = 16
-_HALF: Final = struct.Struct("<IIQ")
+_COPY: Final = struct.Struct("<IIQ")
 _REST: Final = struct.Struct("<IQ")
 _SIZE: Final = struct.Struct("<I")
-_EMPTY: Final = bytes(_HALF.size)
+_EMPTY: Final = bytes(_COPY.size)
 
 
 class JournalFull(Exception):
@@ -45,11 +45,11 @@ class JournalFull(Exception):
 class Slot:
     """Where one text is. Only the file it belongs to reads it."""
 
-    __slots__ = ("halves", "older", "size")
+    __slots__ = ("copies", "older", "size")
 
     def __init__(self, at: int, size: int) -> None:
         self.size = size
-        self.halves = (at + _SLOT_HEAD, at + _SLOT_HEAD + _half_bytes(size))
+        self.copies = (at + _SLOT_HEAD, at + _SLOT_HEAD + _copy_bytes(size))
         self.older = 0
 
 
@@ -69,9 +69,9 @@ class SlotFile:
         self._next = HEADER_BYTES
         self._version = 0
         self._free: defaultdict[int, list[Slot]] = defaultdict(list)
-        if len(MAGIC) + _HALF.size + len(header) > HEADER_BYTES:
+        if len(MAGIC) + _COPY.size + len(header) > HEADER_BYTES:
             raise ValueError("the header is too long")
-        self._map[len(MAGIC) : len(MAGIC) + _HALF.size + len(header)] = self._versioned(header)
+        self._map[len(MAGIC) : len(MAGIC) + _COPY.size + len(header)] = self._versioned(header)
         self._map[: len(MAGIC)] = MAGIC
 
     def write(self, slot: Slot | None, text: bytes) -> Slot:
@@ -81,12 +81,12 @@ class SlotFile:
         :raises JournalFull: the slot has what it had.
         """
         size = slot.size if slot is not None else SMALLEST
-        if len(text) > _half_bytes(size) - _HALF.size:
+        if len(text) > _copy_bytes(size) - _COPY.size:
             return self._move(slot, text)
         if slot is None:
             slot = self._take(size)
         data = self._versioned(text)
-        begin = slot.halves[slot.older]
+        begin = slot.copies[slot.older]
         self._map[begin : begin + len(data)] = data
         slot.older ^= 1
         return slot
@@ -108,7 +108,7 @@ class SlotFile:
     def _move(self, slot: Slot | None, text: bytes) -> Slot:
         """The text is in two slots for a moment; whoever reads the file takes the later version."""
         size = SMALLEST
-        while len(text) > _half_bytes(size) - _HALF.size:
+        while len(text) > _copy_bytes(size) - _COPY.size:
             size *= 2
         if size > LARGEST:
             raise JournalFull(f"a text of {len(text):,} bytes is too long")
@@ -141,10 +141,10 @@ class SlotFile:
         self._bytes = size
 
     def _empty(self, slot: Slot) -> None:
-        older = slot.halves[slot.older]
-        newer = slot.halves[slot.older ^ 1]
-        self._map[older : older + _HALF.size] = _EMPTY  # first: else it would be what a reader sees
-        self._map[newer : newer + _HALF.size] = _EMPTY
+        older = slot.copies[slot.older]
+        newer = slot.copies[slot.older ^ 1]
+        self._map[older : older + _COPY.size] = _EMPTY  # first: else it would be what a reader sees
+        self._map[newer : newer + _COPY.size] = _EMPTY
 
 
 Readable = bytes | mmap.mmap
@@ -154,8 +154,8 @@ def read_header(data: Readable) -> bytes | None:
     """What the header of a file says; None if it is not whole, or not of this version."""
     if data[: len(MAGIC)] != MAGIC:
         return None
-    half = _read_half(data, len(MAGIC), HEADER_BYTES)
-    return half[1] if half is not None else None
+    copy = _read_copy(data, len(MAGIC), HEADER_BYTES)
+    return copy[1] if copy is not None else None
 
 
 def read_texts(data: Readable) -> Iterator[tuple[int, bytes]]:
@@ -165,10 +165,10 @@ def read_texts(data: Readable) -> Iterator[tuple[int, bytes]]:
         (size,) = _SIZE.unpack_from(data, at)
         if not SMALLEST <= size <= LARGEST or at + size > len(data):
             return
-        half_bytes = _half_bytes(size)
+        copy_bytes = _copy_bytes(size)
         begin = at + _SLOT_HEAD
-        halves = (_read_half(data, start, start + half_bytes) for start in (begin, begin + half_bytes))
-        newest = max((half for half in halves if half is not None), default=None)
+        copies = (_read_copy(data, start, start + copy_bytes) for start in (begin, begin + copy_bytes))
+        newest = max((copy for copy in copies if copy is not None), default=None)
         if newest is not None:
             yield newest
         at += size
@@ -183,14 +183,14 @@ def _allocate(fd: int, begin: int, length: int) -> None:
         os.ftruncate(fd, begin + length)
 
 
-def _half_bytes(size: int) -> int:
+def _copy_bytes(size: int) -> int:
     return (size - _SLOT_HEAD) // 2
 
 
-def _read_half(data: Readable, begin: int, end: int) -> tuple[int, bytes] | None:
+def _read_copy(data: Readable, begin: int, end: int) -> tuple[int, bytes] | None:
     """The version and the text."""
-    checksum, length, version = _HALF.unpack_from(data, begin)
-    text = data[begin + _HALF.size : min(begin + _HALF.size + length, end)]
+    checksum, length, version = _COPY.unpack_from(data, begin)
+    text = data[begin + _COPY.size : min(begin + _COPY.size + length, end)]
     if not version or len(text) != length or crc32(text, crc32(_REST.pack(length, version))) != checksum:
         return None
     return version, text

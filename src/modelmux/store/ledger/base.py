@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -99,6 +99,21 @@ class Ledger(Protocol):
         :param holder: names the process and its start.
         :param now: microseconds in UTC.
         :raises StoreFailed: nothing was written.
+        """
+        ...
+
+    async def holders(self) -> Mapping[str, int]:
+        """Processes that have leases, or had some, and have not ended; with the microseconds of their last exchange.
+
+        :raises StoreFailed:
+        """
+        ...
+
+    async def end_holder(self, holder: str, make_row: Callable[[WindowKey, int], Entry] | None = None) -> None:
+        """End a process that was killed: what it had leased is free again.
+
+        :param make_row: makes the row that charges the rest of a lease, where it is not known what was spent of it.
+        :raises StoreFailed: nothing was changed.
         """
         ...
 

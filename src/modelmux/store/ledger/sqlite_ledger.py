@@ -104,6 +104,27 @@ class SqliteLedger:
 
         return await self._writer.run(write)
 
+    async def holders(self) -> dict[str, int]:
+        """See ``Ledger.holders``."""
+        return await self._read(sqlite_windows.holders)
+
+    async def end_holder(self, holder: str, make_row: Callable[[WindowKey, int], Entry] | None = None) -> None:
+        """See ``Ledger.end_holder``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            try:
+                with self._file.write(connection):
+                    leases = sqlite_windows.leases_of(connection, holder)
+                    if make_row is not None:
+                        rows = [make_row(window, amount) for window, amount in leases.items() if amount > 0]
+                        self._appender.append(connection, [to_row(row) for row in rows], holder)
+                    sqlite_windows.end_holder(connection, holder)
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        await self._writer.run(write)
+
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
         zone = sqlite_usage.check_query(query)

@@ -33,6 +33,7 @@ _SET_LEASED: Final = (
 _SEEN: Final = "INSERT OR REPLACE INTO budget_holder VALUES (?, ?)"
 _LEASES_OF: Final = "SELECT budget, subject, start, amount FROM budget_lease WHERE holder = ?"
 _END_LEASES: Final = "DELETE FROM budget_lease WHERE holder = ?"
+_HOLDERS: Final = "SELECT holder, seen FROM budget_holder"
 _FORGET: Final = "DELETE FROM budget_holder WHERE holder = ?"
 _TAKE: Final = "UPDATE budget_window SET leased = leased - ?" + _OF
 
@@ -66,6 +67,11 @@ def exchange(
 def leases_of(connection: sqlite3.Connection, holder: str) -> dict[WindowKey, int]:
     """What a process has, for whoever takes over from it."""
     return {WindowKey(*row[:3]): row[3] for row in connection.execute(_LEASES_OF, (holder,))}
+
+
+def holders(connection: sqlite3.Connection) -> dict[str, int]:
+    """Processes that had leases and have not ended, with the time of their last exchange."""
+    return dict(connection.execute(_HOLDERS).fetchall())
 
 
 def end_holder(connection: sqlite3.Connection, holder: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -37,6 +37,7 @@ class LedgerWriter:
     :param on_problem: called with a sentence and the number of rows that are lost, which is 0 while rows wait: once
         when a failure begins, once when rows begin to be lost, and once for the rows that were lost after that.
     :param on_recovered: called with a sentence when rows are written again.
+    :param on_written: called with the rows that are in the ledger; None where nothing else has them.
     :param leases: exchanged together with rows, and also without any while the process has some; None without budgets.
     """
 
@@ -47,7 +48,9 @@ class LedgerWriter:
         on_problem: OnProblem,
         on_recovered: Callable[[str], None],
         leases: LeaseExchange | None = None,
+        on_written: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
+        self._on_written = on_written
         self._ledger = ledger
         self._leases = leases
         self._write = ledger.append if leases is None else leases.write
@@ -116,7 +119,11 @@ class LedgerWriter:
             if self._has_leases:
                 await self._write_some()
         except Exception as error:  # noqa: BLE001 - the end goes on
-            self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
+            cause = f"the ledger could not be written before the end ({_cause(error)})"
+            if self._on_written is None:
+                self._lose(self.waiting, cause)
+            else:
+                self._on_problem(f"{cause}; {self.waiting} rows are in the journal, and the next start writes them", 0)
             self._new.clear()
             self._fresh.clear()
             self._made.clear()
@@ -173,6 +180,8 @@ class LedgerWriter:
         await self._write(batch)
         for _ in batch:
             self._made.popleft()
+        if self._on_written is not None:
+            self._on_written(batch)
 
     async def _make_new(self) -> None:
         while self._new:

@@ -1,6 +1,6 @@
 """Texts of a journal outlive a process that is killed at any byte of a write.
 
-Risk: a half-written text hides the one before; a text that was dropped comes back; a slot that grows is lost on the way.
+Risk: a half-written text hides the one before; a text that was dropped comes back; one that grows is lost on the way.
 """
 
 from __future__ import annotations

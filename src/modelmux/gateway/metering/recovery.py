@@ -1,0 +1,148 @@
+"""Makes the rows of requests whose process was killed, from its journal, and frees what it had leased.
+
+The journal of a process is complete unless the machine itself went down: then pages of it may be missing, and what the
+process had leased counts as spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelmux.accounts.cost import Cost
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.journal_record import decode_record, recovered_entry
+from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.catalog.prices import PriceList
+from modelmux.runtime import Runtime
+from modelmux.store.base import StoreFailed
+from modelmux.store.journal.journal import DeadJournal, journal_paths, owner_of, take_dead
+from modelmux.store.ledger.base import Ledger, UnstorableEntry
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
+
+#: Seconds between two looks for journals of processes that were killed.
+EVERY: Final = 30.0
+#: Seconds after its last exchange with the store when a process that has no journal counts as lost.
+LOST_AFTER: Final = 600.0
+#: Rows of one transaction.
+_BATCH: Final = 1_000
+_MICRO: Final = 1_000_000
+#: The key of rows that charge what no key is known of.
+_UNKNOWN: Final = "unknown"
+_REASON: Final = "lease of a process that was lost with its journal"
+
+
+class Recovery:
+    """Looks at the start, and again and again after that.
+
+    :param prices: of the configuration; a reload may change them.
+    """
+
+    def __init__(
+        self, ledger: Ledger, directory: Path, prices: PriceList, ids: Uuid7s, runtime: Runtime, log: Log
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self.prices = prices
+        self._ids = ids
+        self._runtime = runtime
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self._problem: str | None = None  # which the log has already
+
+    def start(self) -> None:
+        """Idempotent."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())  # ended and awaited in aclose
+
+    async def aclose(self) -> None:
+        """Idempotent. What is not in the ledger yet stays in its journal."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.run()
+                self._problem = None
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
+                cause = str(error) if isinstance(error, StoreFailed | OSError) else type(error).__name__
+                if cause != self._problem:
+                    self._problem = cause
+                    message = "requests of a process that was killed could not be written to the ledger yet"
+                    self._log.error(names.EVENT_LEDGER, message=f"{message} ({cause})")
+            await self._runtime.sleep(EVERY)
+
+    async def run(self) -> None:
+        """Once.
+
+        :raises StoreFailed: :raises OSError: what was not recovered is there still.
+        """
+        living = set()
+        for path in await asyncio.to_thread(journal_paths, self._directory):
+            journal = await asyncio.to_thread(take_dead, path)
+            if journal is None:
+                owner = await asyncio.to_thread(owner_of, path)
+                living.update([owner.holder] if owner is not None else [])
+                continue
+            try:
+                await self._recover(journal)
+            finally:
+                journal.close()
+        before = round((self._runtime.now() - LOST_AFTER) * _MICRO)
+        for holder, seen in (await self._ledger.holders()).items():
+            if seen < before and holder not in living:
+                await self._ledger.end_holder(holder, self._row_of_lease)
+
+    async def _recover(self, journal: DeadJournal) -> None:
+        owner = journal.owner
+        if owner is not None:
+            entries, unreadable = await asyncio.to_thread(self._entries, journal)
+            for begin in range(0, len(entries), _BATCH):
+                now = round(self._runtime.now() * _MICRO)
+                await self._ledger.exchange(owner.holder, entries[begin : begin + _BATCH], {}, now)
+            await self._ledger.end_holder(owner.holder, None if journal.is_of_this_boot else self._row_of_lease)
+            self._report(len(entries), unreadable)
+        await asyncio.to_thread(journal.remove)
+
+    def _entries(self, journal: DeadJournal) -> tuple[list[Entry], int]:
+        """The rows, and how many there should be beside them."""
+        entries: dict[bytes, Entry] = {}
+        unreadable = 0
+        for text in journal.texts:
+            try:
+                entry = recovered_entry(decode_record(text), self.prices)
+                self._ledger.check_entry(entry)
+            except (msgspec.DecodeError, UnstorableEntry):
+                unreadable += 1
+            else:
+                entries[entry.id] = entry  # of two texts the later one
+        return list(entries.values()), unreadable
+
+    def _report(self, count: int, unreadable: int) -> None:
+        if count:
+            message = f"{count} requests of a process that was killed were written to the ledger"
+            self._log.info(names.EVENT_LEDGER, message=message)
+        if unreadable:
+            message = "requests of a process that was killed cannot be read in its journal, and have no rows"
+            self._log.error(names.EVENT_LEDGER, message=message, lost=unreadable)
+
+    def _row_of_lease(self, window: WindowKey, amount: int) -> Entry:
+        at = round(self._runtime.now() * _MICRO)
+        return Entry(
+            id=self._ids.new(at),
+            at=at,
+            kind="in_doubt",
+            reason=_REASON,
+            key=_UNKNOWN,
+            cost=Cost(),
+            recovered=True,
+            debits=((window, amount),),
+        )

@@ -1,0 +1,178 @@
+"""Notes what a running request has cost so far, so that it has its row though its process be killed.
+
+A note is written right before a call leaves, when its reply begins, when it ends, and when the request is over. It is
+dropped when the row is in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from modelmux.accounts.entry import Entry
+from modelmux.accounts.journal_record import (
+    JournalCall,
+    JournalRecord,
+    JournalWindow,
+    encode_record,
+)
+from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.claude.demand import Demand, demand_of
+from modelmux.errors import StoreUnavailable
+from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.metering.entry_of import MAX_NAME
+from modelmux.gateway.metering.held import Held
+from modelmux.gateway.preparation import Prepared
+from modelmux.routing.model import Deployment
+from modelmux.runtime import Runtime
+from modelmux.store.journal.journal import Journal
+from modelmux.store.journal.slots import Slot
+from modelmux.telemetry.records import AttemptRecord
+
+_MICRO: Final = 1_000_000
+
+
+class Note:
+    """That of one request.
+
+    :ivar id, at: of its row.
+    """
+
+    __slots__ = ("_attempts", "_demands", "_journal", "_record", "_saved", "slot")
+
+    def __init__(self, journal: Journal, record: JournalRecord, attempts: Sequence[AttemptRecord]) -> None:
+        self._journal = journal
+        self._record = record
+        self._attempts = attempts
+        self._demands: list[Demand] = []
+        self._saved: JournalCall | None = None
+        self.slot: Slot | None = None
+
+    @property
+    def id(self) -> bytes:
+        return self._record.id
+
+    @property
+    def at(self) -> int:
+        return self._record.at
+
+    def add(self, demand: Demand, held: Held | None) -> None:
+        """Another call begins soon."""
+        self._demands.append(demand)
+        if held is not None:
+            amounts = held.hold.amounts
+            self._record.windows = [
+                JournalWindow(one.key, one.budget.unit, amounts.get(one.key) if one.is_hard else None)
+                for one in held.windows
+            ]
+
+    def save(self) -> None:
+        """Write what is known by now, if anything left and there is news."""
+        calls = [
+            _call(attempt, demand)
+            for attempt, demand in zip(self._attempts, self._demands, strict=False)
+            if attempt.was_sent
+        ]
+        if calls and calls[-1] != self._saved:
+            self._record.calls, self._saved = calls, calls[-1]
+            self.slot = self._journal.write(self.slot, encode_record(self._record))
+
+
+class RequestJournal:
+    """The notes of a process.
+
+    :param open_journal: opens that of the process; called when the first note is written.
+    """
+
+    def __init__(self, open_journal: Callable[[], Journal], runtime: Runtime, ids: Uuid7s) -> None:
+        self._open = open_journal
+        self._opened: Journal | None = None
+        self._runtime = runtime
+        self._ids = ids
+        self._notes: dict[bytes, Note] = {}
+
+    def open(self) -> Journal:
+        """
+        :raises StoreUnavailable: the file cannot be created. No call may leave without a note.
+        """
+        if self._opened is None:
+            try:
+                self._opened = self._open()
+            except OSError as error:
+                failure = StoreUnavailable(
+                    "The journal of requests cannot be written at the moment.",
+                    code="accounts_unavailable", hint="Try again in a moment.", detail=error.strerror or str(error),
+                )  # fmt: skip
+                failure.retry_after = 2.0
+                raise failure from None
+        return self._opened
+
+    async def note_call(
+        self, keys: Mapping[str, str], exchange: Exchange, prepared: Prepared, deployment: Deployment, held: Held | None
+    ) -> Note:
+        """The note of a request, of which a call begins soon.
+
+        :param keys: owner of a caller -> id of the key, as rows have it.
+        :raises StoreUnavailable: see ``open``.
+        """
+        if held is not None:
+            demand = held.demand
+        elif exchange.is_costly:
+            demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
+        else:
+            demand = demand_of(prepared.encoded, deployment.card)
+        note: Note | None = exchange.attempts[-1].note if exchange.attempts else None
+        if note is None:
+            note = self._new(exchange, keys)
+        note.add(demand, held)
+        return note
+
+    def drop(self, id: bytes) -> None:
+        """The row is in the ledger, or never will be."""
+        note = self._notes.pop(id, None)
+        if note is not None and note.slot is not None:
+            self.open().clear(note.slot)
+
+    def drop_all(self, entries: Sequence[Entry]) -> None:
+        """See ``drop``."""
+        for entry in entries:
+            self.drop(entry.id)
+
+    def close(self) -> None:
+        """Of rows that are not in the ledger, the notes stay. Idempotent."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _new(self, exchange: Exchange, keys: Mapping[str, str]) -> Note:
+        inbound, caller = exchange.inbound, exchange.inbound.caller
+        at = round((self._runtime.now() - self._runtime.clock() + inbound.received_at) * _MICRO)
+        record = JournalRecord(
+            self._ids.new(at),
+            at,
+            keys.get(caller.owner, caller.owner),
+            caller.person,
+            caller.team,
+            exchange.dialect.name,
+            inbound.operation,
+            exchange.route.name if exchange.route is not None else None,
+            exchange.decoded is not None and exchange.decoded.stream,
+        )
+        note = self._notes[record.id] = Note(self.open(), record, exchange.attempts)
+        return note
+
+
+def _call(attempt: AttemptRecord, demand: Demand) -> JournalCall:
+    return JournalCall(
+        attempt.deployment,
+        attempt.card.id,
+        attempt.location,
+        attempt.usage,
+        attempt.is_complete,
+        attempt.output_reported,
+        attempt.may_be_billed,
+        attempt.characters,
+        demand.prompt,
+        demand.output,
+        attempt.ended_at is not None or attempt.is_complete,
+        attempt.message_id[:MAX_NAME] if attempt.message_id else None,
+    )

@@ -1,0 +1,157 @@
+"""A gateway is killed at each point of a request's way into the ledger. The next start has a row for every call that the
+upstream billed, once, and nothing stays leased.
+
+Risk: a note that is written a moment too late or dropped a moment too early; a row that is written twice; a lease that
+is never given back; a recovery that is killed itself and loses the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from support.cli import run_process
+from support.killed_at import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, POINTS
+from support.processes import Process, free_port
+
+pytestmark = pytest.mark.timeout(240)
+MODEL = "claude-sonnet-4-6"
+TESTS = Path(__file__).parents[1]
+IN_RECOVERY = ["before the recovery", "before leases end", "after leases end", "before the journal is removed"]
+CLIENTS = 4
+
+
+@pytest.fixture(scope="module")
+def upstream(emulate: Callable[..., Process]) -> Process:
+    return emulate()
+
+
+class World:
+    """One state folder, and the gateways that use it one after the other."""
+
+    def __init__(self, folder: Path, upstream: Process) -> None:
+        self.folder = folder
+        self.upstream = upstream
+        (folder / "config.toml").write_text(
+            f'[vertex]\nproject = "p"\nlocation = "global"\nbase_url = "{upstream.url}"\n'
+            f'[auth]\naccess_token = "t"\n[server]\nstate_dir = "{folder}"\n[accounts]\nenabled = true\n'
+        )
+        self.secret = self.run("keys", "create", "--name", "small", "--budget", "5/month")
+        self.sent = 0
+        self.gateways: list[Process] = []
+
+    def run(self, *arguments: str) -> str:
+        result = run_process(*arguments, "--config", str(self.folder / "config.toml"), home=self.folder)
+        assert result.code == 0, result.stderr
+        return result.stdout.strip()
+
+    def start(self, point: str | None = None, count: int = 1, **variables: str) -> Process:
+        port = free_port()
+        module = ("modelmux",) if point is None else ("support.killed_at", point, str(count))
+        gateway = Process(
+            self.folder / f"log-{len(self.gateways)}", "serve", "--config", str(self.folder / "config.toml"),
+            "--port", str(port), port=port, module=module, PYTHONPATH=str(TESTS), **variables,
+        )  # fmt: skip
+        self.gateways.append(gateway)
+        return gateway
+
+    def ask(self, gateway: Process, number: int) -> None:
+        """One request; the gateway may be killed meanwhile."""
+        self.sent += 1
+        body: dict[str, Any] = {"model": MODEL, "max_tokens": 40, "stream": number % 2 == 0}
+        body["messages"] = [{"role": "user", "content": f"repeat after me: {'word ' * (number % 5 + 1)}"}]
+        headers = {"x-api-key": self.secret, "anthropic-version": "2023-06-01"}
+        with contextlib.suppress(httpx2.HTTPError):
+            httpx2.post(f"{gateway.url}/v1/messages", json=body, headers=headers, timeout=60)
+
+    def ask_until_killed(self, gateway: Process) -> None:
+        def client(first: int) -> None:
+            for number in range(first, first + 200, CLIENTS):
+                if gateway.has_ended:
+                    return
+                self.ask(gateway, number)
+
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            list(threads.map(client, range(CLIENTS)))
+        assert gateway.wait(30) == -signal.SIGKILL, gateway.output()
+
+    def recover(self) -> None:
+        """Another start, until only its own journal is left, and its stop."""
+        gateway = self.start()
+        gateway.wait_ready()
+        end = time.monotonic() + 60
+        while len(self.journals()) > 1 or (self.journals() and "written to the ledger" not in gateway.output()):
+            if time.monotonic() > end or not self.journals():
+                break
+            time.sleep(0.05)
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait(30) in (0, -signal.SIGTERM), gateway.output()
+        assert self.journals() == []
+
+    def journals(self) -> list[Path]:
+        return list((self.folder / "accounts.db-journals").glob("*"))
+
+    def check(self) -> list[dict[str, Any]]:
+        """Nothing is missing, nothing is there twice, nothing is leased. Returns the rows."""
+        rows = [json.loads(line) for line in self.run("usage", "export", "--format", "jsonl").splitlines()]
+        with urllib.request.urlopen(f"{self.upstream.url}/_emulator/bill") as reply:
+            bill = {entry["id"]: entry for entry in json.loads(reply.read())["entries"]}
+        named = {row["upstream_id"]: row for row in rows if row["upstream_id"]}
+        unnamed = [row for row in rows if not row["upstream_id"] and row["kind"] == "in_doubt"]
+        assert len({row["id"] for row in rows}) == len(rows) <= self.sent
+        assert len(named) + len(unnamed) == len(rows), "each of them reached the upstream"
+        assert named.keys() <= bill.keys()
+        assert len(bill) - len(named) <= len(unnamed), "a billed call without a row"
+        for id, row in named.items():
+            cost, billed = Decimal(row["cost_usd"]), Decimal(bill[id]["cost"])
+            assert cost == billed or (row["kind"] == "in_doubt" and cost > billed), row
+        (window,) = json.loads(self.run("budget", "show", "small", "--json"))["windows"]
+        assert Decimal(window["held"]) == 0
+        assert Decimal(window["spent"]) == sum(Decimal(row["cost_usd"]) for row in rows)
+        assert json.loads(self.run("usage", "verify", "--json"))["differences"] == []
+        return rows
+
+
+@pytest.fixture
+def world(tmp_path: Path, upstream: Process) -> Any:
+    urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()
+    world = World(tmp_path, upstream)
+    yield world
+    for gateway in world.gateways:
+        gateway.stop()
+
+
+@pytest.mark.parametrize(
+    "point", [point for point in [*POINTS, BEFORE_CHECKPOINT, AFTER_CHECKPOINT] if point not in IN_RECOVERY]
+)
+def test_a_kill_at_a_point_loses_nothing(world: World, point: str) -> None:
+    gateway = world.start(point, 7)
+    gateway.wait_ready()
+    world.ask_until_killed(gateway)
+
+    world.recover()
+
+    world.check()
+
+
+@pytest.mark.parametrize("point", IN_RECOVERY)
+def test_a_kill_during_the_recovery_loses_nothing(world: World, point: str) -> None:
+    gateway = world.start("between settling and the commit", 5)
+    gateway.wait_ready()
+    world.ask_until_killed(gateway)
+    assert world.start(point).wait(60) == -signal.SIGKILL
+
+    world.recover()
+
+    assert any(row["recovered"] for row in world.check())
