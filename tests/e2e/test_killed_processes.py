@@ -1,5 +1,5 @@
-"""A gateway is killed at each point of a request's way into the ledger. The next start has a row for every call that the
-upstream billed, once, and nothing stays leased.
+"""A gateway is killed at each point of a request's way into the ledger. The next start makes a row for every call that
+the upstream billed, once, and nothing stays leased.
 
 Risk: a note that is written a moment too late or dropped a moment too early; a row that is written twice; a lease that
 is never given back; a recovery that is killed itself and loses the rest.
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from random import Random
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -30,6 +33,9 @@ MODEL = "claude-sonnet-4-6"
 TESTS = Path(__file__).parents[1]
 IN_RECOVERY = ["before the recovery", "before leases end", "after leases end", "before the journal is removed"]
 CLIENTS = 4
+#: `make kill-attack` has more.
+KILLS = int(os.environ.get("MODELMUX_TEST_KILLS", "4"))
+WORKERS_KILLED = 4
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +56,19 @@ class World:
         self.secret = self.run("keys", "create", "--name", "small", "--budget", "5/month")
         self.sent = 0
         self.gateways: list[Process] = []
+        self.client = httpx2.Client(verify=False)  # one: each reads the authorities anew
 
     def run(self, *arguments: str) -> str:
         result = run_process(*arguments, "--config", str(self.folder / "config.toml"), home=self.folder)
         assert result.code == 0, result.stderr
         return result.stdout.strip()
 
-    def start(self, point: str | None = None, count: int = 1, **variables: str) -> Process:
+    def start(self, point: str | None = None, count: int = 1, workers: int = 1) -> Process:
         port = free_port()
         module = ("modelmux",) if point is None else ("support.killed_at", point, str(count))
         gateway = Process(
             self.folder / f"log-{len(self.gateways)}", "serve", "--config", str(self.folder / "config.toml"),
-            "--port", str(port), port=port, module=module, PYTHONPATH=str(TESTS), **variables,
+            "--port", str(port), "--workers", str(workers), port=port, module=module, PYTHONPATH=str(TESTS),
         )  # fmt: skip
         self.gateways.append(gateway)
         return gateway
@@ -72,8 +79,10 @@ class World:
         body: dict[str, Any] = {"model": MODEL, "max_tokens": 40, "stream": number % 2 == 0}
         body["messages"] = [{"role": "user", "content": f"repeat after me: {'word ' * (number % 5 + 1)}"}]
         headers = {"x-api-key": self.secret, "anthropic-version": "2023-06-01"}
-        with contextlib.suppress(httpx2.HTTPError):
-            httpx2.post(f"{gateway.url}/v1/messages", json=body, headers=headers, timeout=60)
+        try:
+            self.client.post(f"{gateway.url}/v1/messages", json=body, headers=headers, timeout=60)
+        except httpx2.HTTPError:
+            time.sleep(0.05)  # there may be no gateway at the moment
 
     def ask_until_killed(self, gateway: Process) -> None:
         def client(first: int) -> None:
@@ -110,7 +119,8 @@ class World:
         named = {row["upstream_id"]: row for row in rows if row["upstream_id"]}
         unnamed = [row for row in rows if not row["upstream_id"] and row["kind"] == "in_doubt"]
         assert len({row["id"] for row in rows}) == len(rows) <= self.sent
-        assert len(named) + len(unnamed) == len(rows), "each of them reached the upstream"
+        refused = [row for row in rows if not row["upstream_id"] and row["kind"] != "in_doubt"]
+        assert [row for row in refused if row["attempts"]] == []
         assert named.keys() <= bill.keys()
         assert len(bill) - len(named) <= len(unnamed), "a billed call without a row"
         for id, row in named.items():
@@ -128,6 +138,7 @@ def world(tmp_path: Path, upstream: Process) -> Any:
     urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()
     world = World(tmp_path, upstream)
     yield world
+    world.client.close()
     for gateway in world.gateways:
         gateway.stop()
 
@@ -143,6 +154,69 @@ def test_a_kill_at_a_point_loses_nothing(world: World, point: str) -> None:
     world.recover()
 
     world.check()
+
+
+@contextlib.contextmanager
+def load(world: World, gateway: Callable[[], Process]) -> Iterator[None]:
+    """Clients that ask one request after the other, whatever becomes of it."""
+    is_over = Event()
+
+    def client(first: int) -> None:
+        number = first
+        while not is_over.is_set():
+            world.ask(gateway(), number)
+            number += CLIENTS
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        clients = [threads.submit(client, first) for first in range(CLIENTS)]
+        try:
+            yield
+        finally:
+            is_over.set()
+        for one in clients:
+            one.result()
+
+
+def test_workers_that_are_killed_at_random_lose_nothing(world: World) -> None:
+    random = Random(1)
+    gateway = world.start(workers=2)
+    gateway.wait_ready()
+    with load(world, lambda: gateway):
+        for _ in range(WORKERS_KILLED):
+            time.sleep(random.uniform(0, 1))
+            os.kill(random.choice(workers_of(gateway)), signal.SIGKILL)
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(30) in (0, -signal.SIGTERM), gateway.output()
+
+    world.recover()
+
+    assert len(world.check()) > WORKERS_KILLED
+
+
+def test_gateways_that_are_killed_at_random_lose_nothing(world: World) -> None:
+    random = Random(2)
+    world.start().wait_ready()
+    with load(world, lambda: world.gateways[-1]):
+        for _ in range(KILLS):
+            time.sleep(random.uniform(0, 0.7))
+            gateway = world.gateways[-1]
+            gateway.signal(signal.SIGKILL)
+            gateway.wait(30)
+            world.start().wait_ready()
+    world.gateways[-1].signal(signal.SIGKILL)
+    world.gateways[-1].wait(30)
+
+    world.recover()
+
+    assert len(world.check()) > KILLS
+
+
+def workers_of(gateway: Process) -> list[int]:
+    """Ids of the processes that it has started, as soon as there is one."""
+    path = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children")
+    while not (children := path.read_text().split()):
+        time.sleep(0.01)
+    return [int(child) for child in children]
 
 
 @pytest.mark.parametrize("point", IN_RECOVERY)
