@@ -106,9 +106,8 @@ class BudgetGuard:
         """
         amounts = held.hold.amounts
         costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts)
-        hard = {one.key: costs[one.key] for one in held.windows if one.is_hard and one.key in costs}
         hold = held.money
-        self._book.settle(held.hold, hard, self._runtime.clock())
+        self._book.settle(held.hold, costs, self._runtime.clock())
         if entry is None:
             return None
         return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
