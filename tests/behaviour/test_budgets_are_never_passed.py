@@ -29,7 +29,7 @@ from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, error_reply, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway
 
 NANO = 10**9
@@ -266,3 +266,13 @@ async def test_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_wai
     assert (await world.ask()).status == 200
     await world.end()
     assert world.windows() == [(1, 0)]
+
+
+async def test_a_reply_that_breaks_off_costs_no_more_than_it_may_have(tmp_path: Path) -> None:
+    """Characters are charged as rather too many tokens, but max_tokens bounds these."""
+    begun = text_events("words and words " * 100)[:4]
+    world = World(tmp_path, stream_reply(*begun, unanswered()))
+    await world.begin(NANO)
+    await world.ask(20, stream=True)
+    await world.end()
+    assert world.windows() == [(7 * 3_000 + 20 * 15_000, 0)]
