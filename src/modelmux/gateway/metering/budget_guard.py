@@ -130,7 +130,8 @@ class BudgetGuard:
         )
         now = self._arrived_at(exchange)
         windows = []
-        for budget, subject in chain_of(directory.budgets.values(), request):
+        candidates = directory.budgets_of((request.key, request.person, *request.teams))
+        for budget, subject in chain_of(candidates, request):
             window = window_at(budget.window, now, self._zone_of(directory, budget))
             limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
