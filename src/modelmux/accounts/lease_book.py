@@ -77,9 +77,11 @@ class LeaseBook:
         """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
         for window, amount in amounts.items():
             facts = self._facts.get(window)
-            if facts is not None and sign > 0:
+            if facts is None:
+                continue
+            if sign > 0:
                 facts.waiting.append(amount)
-            elif facts is not None and amount in facts.waiting:
+            else:
                 facts.waiting.remove(amount)
 
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int], now: float) -> None:
@@ -157,10 +159,6 @@ class LeaseBook:
         """Whether something would be stranded if nothing were exchanged any more."""
         return any(facts.stored is None or facts.stored > 0 for facts in self._facts.values())
 
-    def keeps(self, window: WindowKey) -> bool:
-        """Whether debits of a window are taken from a lease."""
-        return window in self._facts
-
     def _known(self, window: WindowKey, limit: int, now: float) -> _Facts:
         facts = self._facts.get(window)
         if facts is None:
@@ -178,7 +176,7 @@ class LeaseBook:
     def _forget(self, now: float) -> None:
         for window, facts in list(self._facts.items()):
             one = self.slices.of(window)
-            is_old = now - facts.used_at > _FORGOTTEN_AFTER
+            is_old = now - facts.used_at > _FORGOTTEN_AFTER and not facts.waiting
             if is_old and not one.held and not one.spent and facts.stored is not None and facts.stored <= 0:
                 self.slices.forget(window)
                 del self._facts[window]
