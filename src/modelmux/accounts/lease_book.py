@@ -125,8 +125,10 @@ class LeaseBook:
             needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
             waiting, least = sum(facts.waiting), min(facts.waiting, default=0)
-            kept = waiting if one.free >= least and not facts.is_lowered else 0  # too little for any helps others more
-            surplus = one.leased - debit - needed - kept - 2 * ahead
+            useful = (
+                waiting if one.free >= least and not facts.is_lowered else 0
+            )  # too little for any helps others more
+            surplus = one.leased - debit - needed - useful - 2 * ahead
             if surplus > 0:  # for up to twice as much no exchange is worth it
                 self.slices.give_back(window, surplus + ahead)
             lease = one.leased - debit

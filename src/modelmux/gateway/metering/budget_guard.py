@@ -76,12 +76,12 @@ class BudgetGuard:
         :raises BudgetSpent: it does not fit. :raises NotPermitted: a hard budget in money applies to a model without a
             price. :raises StoreUnavailable: the process has leased too little, and there is no answer.
         """
-        directory = self._directory()
-        if not directory.budgets:
-            return None
         last = exchange.attempts[-1] if exchange.attempts else None
         held: Held | None = None if last is None else last.held
         if held is None:
+            directory = self._directory()
+            if not directory.budgets:
+                return None
             held = Held(self._windows(exchange, directory), Hold({}), exchange.inbound.caller.team)
         if not held.windows:
             return None
