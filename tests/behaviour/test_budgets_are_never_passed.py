@@ -22,13 +22,14 @@ from modelmux.accounts.edits import Edit, save_key
 from modelmux.accounts.records import Key
 from modelmux.accounts.windows import WindowRule
 from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.errors import UpstreamTimeout
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, error_reply, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway
 
 NANO = 10**9
@@ -182,3 +183,96 @@ async def test_no_path_is_free(surface: Surface, tmp_path: Path) -> None:
     await world.end()
     ((spent, leased),) = world.windows()
     assert (spent > 0, leased) == (True, 0)
+
+
+OTHER = "claude-haiku-4-5"
+#: Of the other model: 7 tokens of input at 1 USD a million, 3 of output at 5.
+OTHER_COST = 7 * 1_000 + 3 * 5_000
+BOTH = {"models": [{"name": MODEL, "model": MODEL, "fallbacks": [OTHER]}]}
+
+
+def unanswered() -> UpstreamTimeout:
+    """The upstream got the request, and may bill it."""
+    return UpstreamTimeout("slow", clock="connect")
+
+
+def overloaded() -> Any:
+    return error_reply(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+
+
+@pytest.mark.parametrize(("model", "spent"), [(MODEL, 0), (OTHER, OTHER_COST), ("claude-*", OTHER_COST)])
+async def test_a_budget_of_a_model_is_that_of_the_model_that_is_called(
+    model: str, spent: int, tmp_path: Path, no_waiting: None
+) -> None:
+    """Whatever was called first."""
+    world = World(tmp_path, overloaded(), message_reply(), vertex=BOTH)
+    await world.begin(NANO, applies_to=Selector(model=model))
+    response = await world.ask()
+    assert (response.status, len(world.upstream.calls)) == (200, 2)
+    await world.end()
+    assert sum(row[0] for row in world.windows()) == spent
+    assert world.held() == 0
+
+
+async def test_another_model_is_not_called_if_its_budget_is_spent(tmp_path: Path, no_waiting: None) -> None:
+    """The first one is tried again."""
+    world = World(tmp_path, overloaded(), message_reply(), vertex=BOTH)
+    await world.begin(1, applies_to=Selector(model=OTHER))
+    assert (await world.ask()).status == 200
+    assert [MODEL in call.target for call in world.upstream.calls] == [True, True]
+    await world.end()
+
+
+async def test_each_model_is_charged_for_its_own_calls(tmp_path: Path, no_waiting: None) -> None:
+    world = World(tmp_path, unanswered(), message_reply(), vertex=BOTH)
+    await world.begin(NANO, applies_to=Selector(model=MODEL))
+    for name, fields in {"other": {"model": OTHER}, "both": {}}.items():
+        await world.change(lambda d, n=name, f=fields: save_budget(d, Budget(  # type: ignore[misc]
+            id=f"bud_{n}", name=n, limit=NANO, window=WindowRule(every="month"), applies_to=Selector(**f)
+        )))  # fmt: skip
+    assert (await world.ask()).status == 200
+    await world.end()
+    with closing(sqlite3.connect(world.path)) as connection:
+        spent = dict(connection.execute("SELECT budget, spent FROM budget_window").fetchall())
+    assert spent["bud_other"] == OTHER_COST
+    assert spent["bud_a"] > 0
+    assert spent["bud_both"] == spent["bud_a"] + OTHER_COST
+
+
+async def test_what_all_calls_that_may_be_billed_cost_is_held(tmp_path: Path, no_waiting: None) -> None:
+    """The first and the third may be; one between them that the upstream refused hides neither."""
+    amounts: list[int] = []
+
+    def note(reply: Any) -> Any:
+        def step(_: Any) -> Any:
+            amounts.append(world.held())
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
+
+        return step
+
+    world = World(tmp_path, note(unanswered()), note(overloaded()), note(unanswered()), note(message_reply()))
+    await world.begin(NANO)
+    assert (await world.ask()).status == 200
+    one = amounts[0]
+    assert amounts == [one, 2 * one, 2 * one, 3 * one]
+    await world.end()
+
+
+async def test_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_waiting: None) -> None:
+    world = World(tmp_path, unanswered(), message_reply())
+    await world.begin(1, unit="requests")
+    assert (await world.ask()).status == 200
+    await world.end()
+    assert world.windows() == [(1, 0)]
+
+
+async def test_a_reply_that_breaks_off_costs_no_more_than_it_may_have(tmp_path: Path) -> None:
+    """Characters are charged as rather too many tokens, but max_tokens bounds these."""
+    begun = text_events("words and words " * 100)[:4]
+    world = World(tmp_path, stream_reply(*begun, unanswered()))
+    await world.begin(NANO)
+    await world.ask(20, stream=True)
+    await world.end()
+    assert world.windows() == [(7 * 3_000 + 20 * 15_000, 0)]

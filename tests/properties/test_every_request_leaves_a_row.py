@@ -62,9 +62,10 @@ async def rows_of(app: Gateway, folder: Path) -> list[Entry]:
 
 
 async def ask(app: Gateway, surface: Surface, **changes: Any) -> Any:
-    body = dict(REQUESTS[surface.dialect.name]) | changes.pop("fields", {})
-    if surface.operation == "count_tokens":
-        body |= {"model": MODEL}
+    limit = "max_output_tokens" if surface.dialect.name == "openai_responses" else "max_tokens"
+    body = dict(REQUESTS[surface.dialect.name])
+    body |= {"model": MODEL} if surface.operation == "count_tokens" else {limit: 1_000}
+    body |= changes.pop("fields", {})
     return await request(app, surface.method, path_of(surface), body, KEY | changes.pop("headers", {}), **changes)
 
 

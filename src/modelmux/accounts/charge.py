@@ -29,7 +29,8 @@ class Call(Struct, frozen=True, kw_only=True):
     :param may_be_billed: the request reached the upstream, which did not refuse it.
     :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
-    :param output_bound: tokens that it may have produced, of a call whose end was not seen; None of one that ended.
+    :param output_bound: tokens of the reply, at most; only read where it broke off. None if that is not known.
+    :param is_ended: how far it came is known; otherwise it may have come to its bound.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Call(Struct, frozen=True, kw_only=True):
     characters: int = 0
     prompt_bound: int = 0
     output_bound: int | None = None
+    is_ended: bool = True
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
     rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
         return rounds, absurd
-    if call.output_bound is None and not call.output_reported and not call.characters:
+    if call.is_ended and not call.output_reported and not call.characters:
         return [Round(replace(one.counts, output=0, thinking=0), one.model) for one in rounds], True
     last = rounds[-1]
     unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
@@ -101,6 +103,7 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
 
 
 def _delivered(call: Call) -> int:
-    if call.output_bound is not None:
-        return call.output_bound
-    return call.characters // _CHARACTERS + 1 if call.characters else 0
+    if not call.is_ended:
+        return call.output_bound or 0
+    tokens = call.characters // _CHARACTERS + 1 if call.characters else 0
+    return tokens if call.output_bound is None else min(tokens, call.output_bound)

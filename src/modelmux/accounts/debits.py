@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import Struct
 
 from modelmux.accounts.budgets import Unit
-from modelmux.accounts.entry import Entry
+from modelmux.accounts.cost import TokenCounts
+from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.accounts.name_pattern import matches_model
+from modelmux.accounts.priced_calls import cost_of_attempts
 from modelmux.accounts.slices import WindowKey
+from modelmux.catalog.prices import PriceList
+
+_MICRO: Final = 1_000_000
 
 
-def debits_of(
-    entry: Entry, windows: Iterable[tuple[WindowKey, Unit]], held: Mapping[WindowKey, int]
-) -> dict[WindowKey, int]:
-    """An amount for each window, in its unit. Where the price of the request is unknown, it costs what it held."""
-    amounts: dict[Unit, int | None] = {
-        "usd": None if entry.cost is None else entry.cost.total,
-        "tokens": entry.counts.prompt + entry.counts.output,
-        "requests": 1 if entry.attempts else 0,
-    }
+class ChargedWindow(Struct, frozen=True, array_like=True):
+    """A window that a request is charged to.
+
+    :param model: a pattern of Vertex ids whose calls are charged; None for all.
+    :param held: in the unit of its budget; None if nothing is.
+    """
+
+    key: WindowKey
+    unit: Unit
+    model: str | None = None
+    held: int | None = None
+
+
+def debits_of(entry: Entry, windows: Iterable[ChargedWindow], prices: PriceList) -> dict[WindowKey, int]:
+    """An amount for each window, in its unit: of the calls of its models. Where the price of one is unknown, it costs
+    what it held."""
     debits = {}
-    for key, unit in windows:
-        amount = amounts[unit]
-        debits[key] = held.get(key, 0) if amount is None else amount
+    for one in windows:
+        pattern = one.model
+        attempts = [a for a in entry.attempts if pattern is None or matches_model(a.model or "", pattern)]
+        amount = _amount(entry, attempts, one.unit, prices)
+        debits[one.key] = one.held or 0 if amount is None else amount
     return debits
+
+
+def _amount(entry: Entry, attempts: Sequence[AttemptEntry], unit: Unit, prices: PriceList) -> int | None:
+    is_all = len(attempts) == len(entry.attempts)
+    if unit == "requests":
+        return 1 if attempts else 0
+    if unit == "tokens":
+        each = (one.counts for one in attempts if one.counts is not None)
+        counts = entry.counts if is_all else sum(each, TokenCounts())
+        return counts.prompt + counts.output
+    day = datetime.fromtimestamp(entry.at // _MICRO, UTC).date()
+    cost = entry.cost if is_all else cost_of_attempts(attempts, day, prices)
+    return None if cost is None else cost.total

@@ -13,12 +13,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from modelmux.accounts.budgets import Unit
 from modelmux.accounts.charge import Call, Charge, charge, total
 from modelmux.accounts.cost import TokenCounts
-from modelmux.accounts.debits import debits_of
+from modelmux.accounts.debits import ChargedWindow, debits_of
 from modelmux.accounts.entry import AttemptEntry, Entry
-from modelmux.accounts.slices import WindowKey
 from modelmux.catalog.prices import PriceList
 from modelmux.wire.anthropic import Usage
 
@@ -50,17 +48,6 @@ class JournalCall(Struct, array_like=True):
     message_id: str | None = None
 
 
-class JournalWindow(Struct, array_like=True):
-    """A window that the request is charged to.
-
-    :param held: in the unit of its budget; None of a soft one.
-    """
-
-    key: WindowKey
-    unit: Unit
-    held: int | None
-
-
 class JournalRecord(Struct, array_like=True):
     """
     :param id, at, key, person, team, dialect, operation, route, stream: as the row has them.
@@ -76,7 +63,7 @@ class JournalRecord(Struct, array_like=True):
     operation: str
     route: str | None
     stream: bool
-    windows: Sequence[JournalWindow] = ()
+    windows: Sequence[ChargedWindow] = ()
     calls: Sequence[JournalCall] = ()
 
 
@@ -117,8 +104,7 @@ def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
         recovered=True,
         upstream_id=next((one.message_id for one in reversed(record.calls) if one.message_id), None),
     )
-    held = {one.key: one.held or 0 for one in record.windows}
-    debits = debits_of(entry, [(one.key, one.unit) for one in record.windows], held)
+    debits = debits_of(entry, record.windows, prices)
     money = max((one.held or 0 for one in record.windows if one.unit == "usd"), default=0)
     return entry.charged(tuple((key, amount) for key, amount in debits.items() if amount), money)
 
@@ -134,7 +120,8 @@ def _call(one: JournalCall, day: date) -> Call:
         may_be_billed=one.may_be_billed,
         characters=one.characters,
         prompt_bound=one.prompt_bound,
-        output_bound=None if one.is_ended else one.output_bound,
+        output_bound=one.output_bound,
+        is_ended=one.is_ended,
     )
 
 

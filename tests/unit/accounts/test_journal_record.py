@@ -14,10 +14,10 @@ import pytest
 
 from modelmux.accounts.charge import Call, charge
 from modelmux.accounts.cost import TokenCounts
+from modelmux.accounts.debits import ChargedWindow
 from modelmux.accounts.journal_record import (
     JournalCall,
     JournalRecord,
-    JournalWindow,
     decode_record,
     encode_record,
     recovered_entry,
@@ -44,7 +44,7 @@ def call(**changes: Any) -> JournalCall:
     return msgspec.structs.replace(usual, **changes)
 
 
-def record(*calls: JournalCall, windows: tuple[JournalWindow, ...] = ()) -> JournalRecord:
+def record(*calls: JournalCall, windows: tuple[ChargedWindow, ...] = ()) -> JournalRecord:
     return JournalRecord(
         uuid7(AT, bytes(8)), AT, "key_1", "usr_1", "team_1", "chat", "chat", "fast", True, windows, calls
     )
@@ -112,7 +112,7 @@ def test_a_stream_that_its_client_left_is_charged_for_what_came() -> None:
 
 
 def test_windows_are_charged_as_by_any_other_row() -> None:
-    windows = (JournalWindow(MONTH, "usd", 9_000_000), JournalWindow(CALLS_A_DAY, "requests", None))
+    windows = (ChargedWindow(MONTH, "usd", None, 9_000_000), ChargedWindow(CALLS_A_DAY, "requests"))
 
     entry = recovered_entry(decode_record(encode_record(record(call(), windows=windows))), PRICES)
 
@@ -122,7 +122,7 @@ def test_windows_are_charged_as_by_any_other_row() -> None:
 
 
 def test_without_a_price_it_costs_what_it_held() -> None:
-    windows = (JournalWindow(MONTH, "usd", 9_000_000), JournalWindow(CALLS_A_DAY, "usd", None))
+    windows = (ChargedWindow(MONTH, "usd", None, 9_000_000), ChargedWindow(CALLS_A_DAY, "usd"))
 
     entry = recovered_entry(record(call(model="claude-unknown-9"), windows=windows), PRICES)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from modelmux.accounts.budgets import Budget
+from modelmux.accounts.debits import ChargedWindow
+from modelmux.accounts.name_pattern import matches_model
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.claude.demand import Demand
 
@@ -27,22 +29,47 @@ class BudgetWindow(Struct, frozen=True):
     def is_hard(self) -> bool:
         return self.budget.mode == "hard"
 
+    def counts(self, model: str) -> bool:
+        """Whether calls of a model are charged to it. :param model: its Vertex id."""
+        pattern = self.budget.applies_to.model
+        return pattern is None or matches_model(model, pattern)
+
 
 class Held(Struct):
     """
-    :param windows: hard and soft; only the hard ones are held.
+    :param windows: hard and soft, for whatever model; only the hard ones of models that are called are held.
     :param team: of the key; ids from the topmost team down, joined by ``/``.
-    :param worst: of the call that runs, and of those before it that may be billed.
-    :param demand: of the call that runs.
+    :param worst: of the last call. :param before: of those before it that may be billed, together.
+    :param demand: of the last call; None where nothing is held of it.
     """
 
     windows: Sequence[BudgetWindow]
     hold: Hold
     team: str = ""
-    worst: dict[WindowKey, int] = {}
-    demand: Demand = Demand(prompt=0, output=0)
+    worst: Mapping[WindowKey, int] = {}
+    before: Mapping[WindowKey, int] = {}
+    demand: Demand | None = None
 
     @property
     def money(self) -> int:
         """nano-USD that are held; of several budgets the most."""
         return max((self.hold.amounts.get(one.key, 0) for one in self.windows if one.budget.unit == "usd"), default=0)
+
+    def billed(self, *, last_too: bool) -> dict[WindowKey, int]:
+        """What the calls so far may cost. A request is one, however many there are.
+
+        :param last_too: the last one may be billed.
+        """
+        if not last_too:
+            return dict(self.before)
+        several = {one.key for one in self.windows if one.budget.unit != "requests"}
+        keys = several.intersection((*self.before, *self.worst))
+        return {key: self.before.get(key, 0) + self.worst.get(key, 0) for key in keys}
+
+    def charged(self) -> list[ChargedWindow]:
+        """The windows, with what is held of them."""
+        amounts = self.hold.amounts
+        return [
+            ChargedWindow(one.key, one.budget.unit, one.budget.applies_to.model, amounts.get(one.key))
+            for one in self.windows
+        ]

@@ -13,7 +13,6 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.journal_record import (
     JournalCall,
     JournalRecord,
-    JournalWindow,
     encode_record,
 )
 from modelmux.accounts.uuid7 import Uuid7s
@@ -60,11 +59,7 @@ class Note:
         """Another call begins soon."""
         self._demands.append(demand)
         if held is not None:
-            amounts = held.hold.amounts
-            self._record.windows = [
-                JournalWindow(one.key, one.budget.unit, amounts.get(one.key) if one.is_hard else None)
-                for one in held.windows
-            ]
+            self._record.windows = held.charged()
 
     def save(self) -> None:
         """Write what is known by now, if anything left and there is news."""
@@ -115,12 +110,13 @@ class RequestJournal:
         :param keys: owner of a caller -> id of the key, as rows have it.
         :raises StoreUnavailable: see ``open``.
         """
-        if held is not None:
-            demand = held.demand
-        elif exchange.is_costly:
-            demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
-        else:
-            demand = demand_of(prepared.encoded, deployment.card)
+        demand = held.demand if held is not None else None
+        if demand is None:
+            body, card = prepared.encoded, deployment.card
+            if exchange.is_costly:
+                demand = await exchange.services.large_requests.run(demand_of, body, card)
+            else:
+                demand = demand_of(body, card)
         note: Note | None = exchange.attempts[-1].note if exchange.attempts else None
         if note is None:
             note = self._new(exchange, keys)
