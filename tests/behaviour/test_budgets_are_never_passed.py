@@ -28,7 +28,7 @@ from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, error_reply, message_reply
+from support.fakes import FakeUpstream, error_reply, message_reply, quota_exceeded
 from support.gateway import MODEL, PATH, ask, gateway
 
 NANO = 10**9
@@ -182,3 +182,87 @@ async def test_no_path_is_free(surface: Surface, tmp_path: Path) -> None:
     await world.end()
     ((spent, leased),) = world.windows()
     assert (spent > 0, leased) == (True, 0)
+
+
+#: What 2,000 tokens of output cost, and the prompt of ``ask`` at its bound.
+ROOM = 2_000 * 15_000 + 400 * 3_750
+#: The notices of ``ask``, which names the limit twice.
+CLAMPED = "ignored=max_tokens, clamped=max_completion_tokens"
+
+
+async def test_a_clamped_request_gets_the_tokens_that_are_left(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply(), message_reply())
+    await world.begin(ROOM, on_short="clamp")
+    response = await world.ask(64_000)
+    assert (response.status, response.headers["x-modelmux-notices"]) == (200, CLAMPED)
+    sent = world.upstream.body()["max_tokens"]
+    assert 2_000 <= sent < 2_100
+    native = {"model": MODEL, "max_tokens": 64_000, "messages": [{"role": "user", "content": "Hi"}]}
+    response = await request(world.app, "POST", "/v1/messages", native, world.headers)
+    assert (response.status, response.headers["x-modelmux-notices"]) == (200, "clamped=max_tokens")
+    assert world.upstream.body() | {"max_tokens": 0} == {
+        "messages": native["messages"], "max_tokens": 0, "anthropic_version": "vertex-2023-10-16"
+    }  # fmt: skip
+    await world.end()
+    ((spent, leased),) = world.windows()
+    assert (spent, leased, world.held()) == (2 * COST, 0, 0)
+
+
+async def test_a_request_that_fits_is_not_clamped(tmp_path: Path) -> None:
+    world = World(tmp_path, message_reply())
+    await world.begin(NANO, on_short="clamp")
+    response = await world.ask(64_000)
+    assert (response.status, response.headers["x-modelmux-notices"]) == (200, "ignored=max_tokens")
+    assert world.upstream.body()["max_tokens"] == 64_000
+    await world.end()
+
+
+@pytest.mark.parametrize(
+    ("limit", "fields"),
+    [
+        (ROOM // 2, {}),  # fewer than 1,024
+        (ROOM, {"reasoning_effort": "max", "model": "claude-haiku-4-5"}),  # fewer than it thinks
+    ],
+)
+async def test_too_few_tokens_for_an_answer_are_refused(limit: int, fields: Any, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin(limit, on_short="clamp")
+    assert (await world.ask(64_000, **fields)).status == 429
+    assert not world.upstream.calls
+    await world.end()
+
+
+async def test_strict_mode_and_a_budget_that_refuses_allow_no_clamping(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin(ROOM, on_short="clamp")
+    headers = world.headers | {"x-modelmux-strict": "true"}
+    refused = await request(world.app, "POST", PATH, ask(max_tokens=64_000), headers)
+    assert (refused.status, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+    other = Budget(id="bud_b", name="other", limit=ROOM, window=WindowRule(every="day"))
+    await world.change(lambda d: save_budget(d, other))
+    assert (await world.ask(64_000)).status == 429
+    await world.end()
+
+
+async def test_a_retry_of_a_clamped_request_starts_from_what_the_client_asked_for(tmp_path: Path) -> None:
+    """The failed call cost nothing, so the second gets as much; there is one notice."""
+    world = World(tmp_path, quota_exceeded(), message_reply())
+    await world.begin(ROOM, on_short="clamp")
+    response = await world.ask(64_000)
+    assert (response.status, response.headers["x-modelmux-notices"]) == (200, CLAMPED)
+    first, second = (world.upstream.body(index)["max_tokens"] for index in range(2))
+    assert 2_000 <= first == second
+    await world.end()
+    assert world.windows() == [(COST, 0)]
+
+
+async def test_requests_at_the_same_time_share_what_is_left(tmp_path: Path) -> None:
+    world = World(tmp_path, *(message_reply() for _ in range(20)))
+    await world.begin(ROOM, on_short="clamp")
+    statuses = [one.status for one in await asyncio.gather(*(world.ask(64_000) for _ in range(20)))]
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 1
+    await world.end()
+    ((spent, leased),) = world.windows()
+    assert (spent, leased, world.held()) == (statuses.count(200) * COST, 0, 0)
+    assert spent <= ROOM

@@ -8,7 +8,7 @@ enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from modelmux.accounts.adjustments import limit_of
@@ -21,10 +21,12 @@ from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.accounts.windows import window_at
 from modelmux.accounts.worst_case import worst_case
+from modelmux.catalog.prices import Price
 from modelmux.claude.demand import Demand, demand_of
 from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.metering.budget_refusal import refusal
+from modelmux.gateway.metering.clamp import clamped, output_that_fits
 from modelmux.gateway.metering.entry_of import Rules, row_tags
 from modelmux.gateway.metering.held import BudgetWindow, Held, costs_of
 from modelmux.gateway.preparation import Prepared
@@ -68,35 +70,49 @@ class BudgetGuard:
         self._zone = zone
         self._wait = wait
 
-    async def hold(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Held | None:
+    async def hold(
+        self, exchange: Exchange, prepared: Prepared, deployment: Deployment
+    ) -> tuple[Held | None, Prepared]:
         """Hold what the next call may cost, beside what the calls before it may have cost.
 
-        :returns: None if no budget applies.
+        :returns: what is held, None if no budget applies; and the request that it is held for, which has fewer tokens
+            of output if a budget asks for that.
         :raises BudgetSpent: it does not fit. :raises NotPermitted: a hard budget in money applies to a model without a
             price. :raises StoreUnavailable: the process has leased too little, and there is no answer.
         """
         directory = self._directory()
         if not directory.budgets:
-            return None
+            return None, prepared
         before = exchange.attempts[-1].held if exchange.attempts else None
         windows = before.windows if before is not None else self._windows(exchange, deployment, directory)
         if not windows:
-            return None
-        if exchange.is_costly:
-            demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
-        else:
-            demand = demand_of(prepared.encoded, deployment.card)
-        worst = self._worst(windows, demand, deployment)
-        if before is None:
+            return None, prepared
+        held, carried = before, dict[WindowKey, int]()
+        if held is None:
             held = Held(windows, Hold({}), exchange.inbound.caller.team)
-        else:
-            held = before
-            if exchange.attempts[-1].may_be_billed:
-                worst = {key: amount + before.worst.get(key, 0) for key, amount in worst.items()}
-        more = {key: amount - held.hold.amounts.get(key, 0) for key, amount in worst.items()}
-        await self._extend(held, {key: amount for key, amount in more.items() if amount > 0}, demand, deployment)
-        held.worst = worst
-        return held
+        elif exchange.attempts[-1].may_be_billed:
+            carried = held.worst
+        while True:
+            demand = await self._demand(exchange, prepared, deployment)
+            worst = self._worst(windows, demand, deployment)
+            worst = {key: amount + carried.get(key, 0) for key, amount in worst.items()}
+            more = {key: amount - held.hold.amounts.get(key, 0) for key, amount in worst.items()}
+            more = {key: amount for key, amount in more.items() if amount > 0}
+            try:
+                await self._extend(held, more, demand, deployment)
+            except BudgetSpent:
+                left = {
+                    key: held.hold.amounts.get(key, 0) - carried.get(key, 0) + sum(short)
+                    for key, short in self._book.missing(more).items()
+                }
+                most = output_that_fits(windows, left, demand, self._price(deployment), deployment.location)
+                lowered = None if most is None else await clamped(exchange, prepared, most)
+                if lowered is None:
+                    raise
+                prepared = lowered
+            else:
+                held.worst = worst
+                return held, prepared
 
     def settle(self, held: Held, entry: Entry | None) -> Entry | None:
         """Release a hold, and spend what the request cost.
@@ -137,7 +153,7 @@ class BudgetGuard:
 
     def _worst(self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment) -> dict[WindowKey, int]:
         """Of the hard ones."""
-        price = self._rules.prices.price(deployment.card.id, self._today())
+        price = self._price(deployment)
         amounts = {}
         for one in windows:
             if one.is_hard:
@@ -151,6 +167,11 @@ class BudgetGuard:
                     )
                 amounts[one.key] = amount
         return amounts
+
+    async def _demand(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Demand:
+        if exchange.is_costly:
+            return await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
+        return demand_of(prepared.encoded, deployment.card)
 
     async def _extend(self, held: Held, more: Mapping[WindowKey, int], demand: Demand, deployment: Deployment) -> None:
         """:raises BudgetSpent: :raises StoreUnavailable:"""
@@ -188,7 +209,7 @@ class BudgetGuard:
             sum(short.get(window.key, (0, 0))),
             more[window.key],
             demand,
-            self._rules.prices.price(deployment.card.id, self._today()),
+            self._price(deployment),
             deployment.location,
             zone=self._zone_of(directory, window.budget),
             contact=next(filter(None, contacts), _OPERATOR),
@@ -221,5 +242,7 @@ class BudgetGuard:
         except (KeyError, ValueError, OSError):
             return self._zone
 
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self._runtime.now(), UTC).date()
+    def _price(self, deployment: Deployment) -> Price | None:
+        """Today's."""
+        today = datetime.fromtimestamp(self._runtime.now(), UTC).date()
+        return self._rules.prices.price(deployment.card.id, today)
