@@ -40,11 +40,11 @@ CALLING = [one for one in SURFACES if one.calls_upstream and one.operation not i
 class World:
     """A gateway with a key and budgets."""
 
-    def __init__(self, folder: Path, *replies: Any, **settings: Any) -> None:
+    def __init__(self, folder: Path, *replies: Any, vertex: Any = None, **accounts: Any) -> None:
         self.path = folder / "accounts.db"
-        accounts = {"enabled": True, "store": f"sqlite:{self.path}"}
+        accounts = {"enabled": True, "store": f"sqlite:{self.path}", **accounts}
         self.upstream = FakeUpstream(list(replies))
-        self.app = gateway(self.upstream, accounts=accounts, **settings)
+        self.app = gateway(self.upstream, accounts=accounts, vertex=vertex or {})
         config = self.app._current.config
         self.store = open_directory(config)
         self.issuer = Issuer(read_peppers(config), lambda: NOW)
@@ -266,3 +266,27 @@ async def test_requests_at_the_same_time_share_what_is_left(tmp_path: Path) -> N
     ((spent, leased),) = world.windows()
     assert (spent, leased, world.held()) == (statuses.count(200) * COST, 0, 0)
     assert spent <= ROOM
+
+
+@pytest.mark.parametrize(
+    ("unknown_price", "status", "spent"),
+    [("refuse", 403, None), ("ledger_only", 200, 0), ("like:claude-sonnet-4-6", 200, COST)],
+)
+async def test_a_model_without_a_price_is_refused_or_counted_as_the_operator_says(
+    unknown_price: str, status: int, spent: int | None, tmp_path: Path
+) -> None:
+    models = {"models": [{"name": "claude-next", "model": "claude-next"}]}
+    world = World(tmp_path, message_reply(), vertex=models, unknown_price=unknown_price)
+    await world.begin(NANO)
+    response = await world.ask(model="claude-next")
+    assert response.status == status
+    if status == 403:
+        assert response.json()["error"]["code"] == "price_unknown"
+        assert "accounts.unknown_price" in response.json()["error"]["message"]
+    await world.end()
+    with closing(sqlite3.connect(world.path)) as connection:
+        rows = connection.execute("SELECT cost_input + cost_output FROM ledger").fetchall()
+    expected = {"refuse": 0, "ledger_only": None}.get(unknown_price, COST)
+    assert rows == [(expected,)]
+    assert sum(of[0] for of in world.windows()) == (spent or 0)
+    assert world.held() == 0

@@ -49,6 +49,7 @@ class BudgetGuard:
     :param directory: returns that of now.
     :param zone: of windows whose budget and team have none.
     :param wait: seconds for which a request of a budget with ``on_short = "wait"`` waits.
+    :param refuses_unpriced: whether budgets in money refuse a model without a price; otherwise it costs them nothing.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BudgetGuard:
         *,
         zone: tzinfo,
         wait: float,
+        refuses_unpriced: bool = True,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -69,6 +71,7 @@ class BudgetGuard:
         self._runtime = runtime
         self._zone = zone
         self._wait = wait
+        self._refuses_unpriced = refuses_unpriced
 
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
@@ -158,14 +161,14 @@ class BudgetGuard:
         for one in windows:
             if one.is_hard:
                 amount = worst_case(demand, one.budget.unit, price, deployment.location)
-                if amount is None:
+                if amount is None and self._refuses_unpriced:
                     raise NotPermitted(
                         f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "
                         "may be spent.",
                         code="price_unknown",
-                        hint="The operator can set it in [accounts.prices].",
+                        hint="The operator can set it in [accounts.prices], or set accounts.unknown_price.",
                     )
-                amounts[one.key] = amount
+                amounts[one.key] = amount or 0
         return amounts
 
     async def _demand(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Demand:

@@ -92,7 +92,7 @@ class Metering:
         """
         check_accounts(config.accounts)
         if self.writer is None:
-            if config.accounts.prices:
+            if config.accounts.prices or config.accounts.unknown_price != "refuse":
                 config.build_prices()  # only checked: nothing is charged
             return (), None
         key = secret()
@@ -112,6 +112,7 @@ class Metering:
             self._runtime,
             zone=zone_of(accounts.zone),
             wait=float(accounts.wait),
+            refuses_unpriced=accounts.unknown_price != "ledger_only",
         )
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return (observer,), budgets
