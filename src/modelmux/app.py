@@ -332,7 +332,7 @@ class Gateway:
         if self._directory is not None:
             self._directory.watch()
         if self._worker == 1:
-            self.metering.start()
+            self.metering.start(self._upstream)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:
@@ -342,6 +342,7 @@ class Gateway:
         await self._end_warming()
         await self._close_retired(every=True)
         await self._current.fetcher.aclose()
+        await self.metering.stop()
         await self._upstream.aclose()
         await self._current.tokens.aclose()
         await self.responses.store.aclose()

@@ -84,6 +84,14 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
             example="like:claude-opus-5-5",
         ),
     ] = "refuse"
+    webhook: Annotated[
+        Secret | None,
+        doc("URL that gets a POST when a budget reaches one of its thresholds.", example="https://example.com/hook"),
+    ] = None
+    webhook_secret: Annotated[
+        Secret | None,
+        doc("Signs what the webhook gets, in the header x-modelmux-signature.", example="a long random text"),
+    ] = None
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],

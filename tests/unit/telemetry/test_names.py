@@ -38,6 +38,7 @@ def test_the_names_are_these() -> None:
         "EVENT_RESPONSE_STORE": "response_store",
         "EVENT_ACCOUNTS": "accounts",
         "EVENT_LEDGER": "ledger",
+        "EVENT_BUDGET": "budget",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_ERRORS": "modelmux_error_responses_total",
@@ -75,7 +76,7 @@ def test_the_names_are_these() -> None:
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
         "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
-        "retry_in_s", "token_left_s", "lifetime_s", "lost", "dropped",
+        "retry_in_s", "token_left_s", "lifetime_s", "budget", "percent", "lost", "dropped",
     ]  # fmt: skip
     assert names.LABELS == {
         "modelmux_requests_total": ("route", "outcome"),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from modelmux.accounts.adjustments import limit_of
+from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import zone_of_budget
 from modelmux.accounts.budgets import Budget, Request, chain_of
@@ -50,6 +51,7 @@ class BudgetGuard:
     :param zone: of windows whose budget and team have none.
     :param wait: seconds for which a request of a budget with ``on_short = "wait"`` waits.
     :param refuses_unpriced: whether budgets in money refuse a model without a price; otherwise it costs them nothing.
+    :param watches: gets the windows whose thresholds may be reached.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class BudgetGuard:
         zone: tzinfo,
         wait: float,
         refuses_unpriced: bool = True,
+        watches: Watches | None = None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -72,6 +75,7 @@ class BudgetGuard:
         self._zone = zone
         self._wait = wait
         self._refuses_unpriced = refuses_unpriced
+        self._watches = watches or Watches()
 
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
@@ -111,6 +115,9 @@ class BudgetGuard:
                 most = output_that_fits(windows, left, demand, self._price(deployment), deployment.location)
                 lowered = None if most is None else await clamped(exchange, prepared, most)
                 if lowered is None:
+                    for one in windows:
+                        if one.key in left:
+                            self._watches.refused(one.key, one.watch)
                     raise
                 prepared = lowered
             else:
@@ -127,6 +134,9 @@ class BudgetGuard:
         costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts)
         hard = {one.key: costs[one.key] for one in held.windows if one.is_hard and one.key in costs}
         hold = held.money
+        for one in held.windows:
+            if costs[one.key]:
+                self._watches.charged(one.key, one.watch)
         self._book.settle(held.hold, hard, self._runtime.clock())
         if entry is None:
             return None

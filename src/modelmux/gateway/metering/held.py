@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from modelmux.accounts.alerts import Watch
 from modelmux.accounts.budgets import Budget, Unit
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.slices import Hold, WindowKey
@@ -26,6 +27,11 @@ class BudgetWindow(Struct, frozen=True):
     @property
     def is_hard(self) -> bool:
         return self.budget.mode == "hard"
+
+    @property
+    def watch(self) -> Watch:
+        """What tells when it reaches a threshold."""
+        return Watch(self.budget, self.limit, self.end)
 
 
 class Held(Struct):

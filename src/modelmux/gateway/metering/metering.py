@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.accounts.alerts import Watches
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
@@ -19,7 +20,9 @@ from modelmux.config.schema import Config
 from modelmux.gateway.metering.budget_guard import BudgetGuard
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.gateway.metering.notifier import Notifier
 from modelmux.gateway.metering.retention import Retention
+from modelmux.gateway.metering.webhook import Webhook
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.feed import Feed
@@ -30,6 +33,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import LedgerCounts
 from modelmux.telemetry.observers import ExchangeObserver
+from modelmux.upstream.base import Upstream
 
 _REMEDY: Final = (
     "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
@@ -52,6 +56,8 @@ class Metering:
         self._book = LeaseBook()
         self.writer: LedgerWriter | None = None
         self._retention: Retention | None = None
+        self._notifier: Notifier | None = None
+        self._watches = Watches()
         #: Where rows are written, for people.
         self.notice: str | None = None
         #: Requests whose price was unknown.
@@ -66,14 +72,26 @@ class Metering:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         self.notice = f"a row of each request is written to {ledger_path(config, environment)}"
         holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
-        leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now)
+        leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         self.writer = LedgerWriter(ledger, runtime.sleep, self._on_problem, self._on_recovered, leases)
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
+        self._notifier = Notifier(ledger, Webhook.of(config.accounts), runtime, log)
 
-    def start(self) -> None:
-        """Drop old rows from now on; in one process of several. Idempotent."""
+    def start(self, upstream: Upstream) -> None:
+        """Drop old rows and tell what budgets have reached from now on; in one process of several. Idempotent.
+
+        :param upstream: sends to the webhook.
+        """
         if self._retention is not None:
             self._retention.start()
+        if self._notifier is not None:
+            self._notifier.start(upstream)
+
+    async def stop(self) -> None:
+        """End what ``start`` began. Idempotent."""
+        for task in (self._retention, self._notifier):
+            if task is not None:
+                await task.aclose()
 
     def meters(
         self,
@@ -113,6 +131,7 @@ class Metering:
             zone=zone_of(accounts.zone),
             wait=float(accounts.wait),
             refuses_unpriced=accounts.unknown_price != "ledger_only",
+            watches=self._watches,
         )
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return (observer,), budgets
@@ -130,8 +149,7 @@ class Metering:
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
-        if self._retention is not None:
-            await self._retention.aclose()
+        await self.stop()
         if self.writer is not None:
             await self.writer.aclose()
 
