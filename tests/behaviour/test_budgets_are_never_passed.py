@@ -22,13 +22,14 @@ from modelmux.accounts.edits import Edit, save_key
 from modelmux.accounts.records import Key
 from modelmux.accounts.windows import WindowRule
 from modelmux.dialects.registry import SURFACES, Surface
+from modelmux.errors import UpstreamTimeout
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, error_reply, message_reply, quota_exceeded
+from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway
 
 NANO = 10**9
@@ -40,11 +41,11 @@ CALLING = [one for one in SURFACES if one.calls_upstream and one.operation not i
 class World:
     """A gateway with a key and budgets."""
 
-    def __init__(self, folder: Path, *replies: Any, vertex: Any = None, **accounts: Any) -> None:
+    def __init__(self, folder: Path, *replies: Any, **settings: Any) -> None:
         self.path = folder / "accounts.db"
-        accounts = {"enabled": True, "store": f"sqlite:{self.path}", **accounts}
+        accounts = {"enabled": True, "store": f"sqlite:{self.path}"} | settings.pop("accounts", {})
         self.upstream = FakeUpstream(list(replies))
-        self.app = gateway(self.upstream, accounts=accounts, vertex=vertex or {})
+        self.app = gateway(self.upstream, accounts=accounts, **settings)
         config = self.app._current.config
         self.store = open_directory(config)
         self.issuer = Issuer(read_peppers(config), lambda: NOW)
@@ -184,109 +185,94 @@ async def test_no_path_is_free(surface: Surface, tmp_path: Path) -> None:
     assert (spent > 0, leased) == (True, 0)
 
 
-#: What 2,000 tokens of output cost, and the prompt of ``ask`` at its bound.
-ROOM = 2_000 * 15_000 + 400 * 3_750
-#: The notices of ``ask``, which names the limit twice.
-CLAMPED = "ignored=max_tokens, clamped=max_completion_tokens"
+OTHER = "claude-haiku-4-5"
+#: Of the other model: 7 tokens of input at 1 USD a million, 3 of output at 5.
+OTHER_COST = 7 * 1_000 + 3 * 5_000
+BOTH = {"models": [{"name": MODEL, "model": MODEL, "fallbacks": [OTHER]}]}
 
 
-async def test_a_clamped_request_gets_the_tokens_that_are_left(tmp_path: Path) -> None:
-    world = World(tmp_path, message_reply(), message_reply())
-    await world.begin(ROOM, on_short="clamp")
-    response = await world.ask(64_000)
-    assert (response.status, response.headers["x-modelmux-notices"]) == (200, CLAMPED)
-    sent = world.upstream.body()["max_tokens"]
-    assert 2_000 <= sent < 2_100
-    native = {"model": MODEL, "max_tokens": 64_000, "messages": [{"role": "user", "content": "Hi"}]}
-    response = await request(world.app, "POST", "/v1/messages", native, world.headers)
-    assert (response.status, response.headers["x-modelmux-notices"]) == (200, "clamped=max_tokens")
-    assert world.upstream.body() | {"max_tokens": 0} == {
-        "messages": native["messages"], "max_tokens": 0, "anthropic_version": "vertex-2023-10-16"
-    }  # fmt: skip
-    await world.end()
-    ((spent, leased),) = world.windows()
-    assert (spent, leased, world.held()) == (2 * COST, 0, 0)
+def unanswered() -> UpstreamTimeout:
+    """The upstream got the request, and may bill it."""
+    return UpstreamTimeout("slow", clock="connect")
 
 
-async def test_a_request_that_fits_is_not_clamped(tmp_path: Path) -> None:
-    world = World(tmp_path, message_reply())
-    await world.begin(NANO, on_short="clamp")
-    response = await world.ask(64_000)
-    assert (response.status, response.headers["x-modelmux-notices"]) == (200, "ignored=max_tokens")
-    assert world.upstream.body()["max_tokens"] == 64_000
-    await world.end()
+def overloaded() -> Any:
+    return error_reply(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
 
 
-@pytest.mark.parametrize(
-    ("limit", "fields"),
-    [
-        (ROOM // 2, {}),  # fewer than 1,024
-        (ROOM, {"reasoning_effort": "max", "model": "claude-haiku-4-5"}),  # fewer than it thinks
-    ],
-)
-async def test_too_few_tokens_for_an_answer_are_refused(limit: int, fields: Any, tmp_path: Path) -> None:
-    world = World(tmp_path)
-    await world.begin(limit, on_short="clamp")
-    assert (await world.ask(64_000, **fields)).status == 429
-    assert not world.upstream.calls
-    await world.end()
-
-
-async def test_strict_mode_and_a_budget_that_refuses_allow_no_clamping(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    await world.begin(ROOM, on_short="clamp")
-    headers = world.headers | {"x-modelmux-strict": "true"}
-    refused = await request(world.app, "POST", PATH, ask(max_tokens=64_000), headers)
-    assert (refused.status, refused.json()["error"]["code"]) == (429, "budget_exceeded")
-    other = Budget(id="bud_b", name="other", limit=ROOM, window=WindowRule(every="day"))
-    await world.change(lambda d: save_budget(d, other))
-    assert (await world.ask(64_000)).status == 429
-    await world.end()
-
-
-async def test_a_retry_of_a_clamped_request_starts_from_what_the_client_asked_for(tmp_path: Path) -> None:
-    """The failed call cost nothing, so the second gets as much; there is one notice."""
-    world = World(tmp_path, quota_exceeded(), message_reply())
-    await world.begin(ROOM, on_short="clamp")
-    response = await world.ask(64_000)
-    assert (response.status, response.headers["x-modelmux-notices"]) == (200, CLAMPED)
-    first, second = (world.upstream.body(index)["max_tokens"] for index in range(2))
-    assert 2_000 <= first == second
-    await world.end()
-    assert world.windows() == [(COST, 0)]
-
-
-async def test_requests_at_the_same_time_share_what_is_left(tmp_path: Path) -> None:
-    world = World(tmp_path, *(message_reply() for _ in range(20)))
-    await world.begin(ROOM, on_short="clamp")
-    statuses = [one.status for one in await asyncio.gather(*(world.ask(64_000) for _ in range(20)))]
-    assert set(statuses) <= {200, 429}
-    assert statuses.count(200) >= 1
-    await world.end()
-    ((spent, leased),) = world.windows()
-    assert (spent, leased, world.held()) == (statuses.count(200) * COST, 0, 0)
-    assert spent <= ROOM
-
-
-@pytest.mark.parametrize(
-    ("unknown_price", "status", "spent"),
-    [("refuse", 403, None), ("ledger_only", 200, 0), ("like:claude-sonnet-4-6", 200, COST)],
-)
-async def test_a_model_without_a_price_is_refused_or_counted_as_the_operator_says(
-    unknown_price: str, status: int, spent: int | None, tmp_path: Path
+@pytest.mark.parametrize(("model", "spent"), [(MODEL, 0), (OTHER, OTHER_COST), ("claude-*", OTHER_COST)])
+async def test_a_budget_of_a_model_is_that_of_the_model_that_is_called(
+    model: str, spent: int, tmp_path: Path, no_waiting: None
 ) -> None:
-    models = {"models": [{"name": "claude-next", "model": "claude-next"}]}
-    world = World(tmp_path, message_reply(), vertex=models, unknown_price=unknown_price)
-    await world.begin(NANO)
-    response = await world.ask(model="claude-next")
-    assert response.status == status
-    if status == 403:
-        assert response.json()["error"]["code"] == "price_unknown"
-        assert "accounts.unknown_price" in response.json()["error"]["message"]
+    """Whatever was called first."""
+    world = World(tmp_path, overloaded(), message_reply(), vertex=BOTH)
+    await world.begin(NANO, applies_to=Selector(model=model))
+    response = await world.ask()
+    assert (response.status, len(world.upstream.calls)) == (200, 2)
+    await world.end()
+    assert sum(row[0] for row in world.windows()) == spent
+    assert world.held() == 0
+
+
+async def test_another_model_is_not_called_if_its_budget_is_spent(tmp_path: Path, no_waiting: None) -> None:
+    """The first one is tried again."""
+    world = World(tmp_path, overloaded(), message_reply(), vertex=BOTH)
+    await world.begin(1, applies_to=Selector(model=OTHER))
+    assert (await world.ask()).status == 200
+    assert [MODEL in call.target for call in world.upstream.calls] == [True, True]
+    await world.end()
+
+
+async def test_each_model_is_charged_for_its_own_calls(tmp_path: Path, no_waiting: None) -> None:
+    world = World(tmp_path, unanswered(), message_reply(), vertex=BOTH)
+    await world.begin(NANO, applies_to=Selector(model=MODEL))
+    for name, fields in {"other": {"model": OTHER}, "both": {}}.items():
+        await world.change(lambda d, n=name, f=fields: save_budget(d, Budget(  # type: ignore[misc]
+            id=f"bud_{n}", name=n, limit=NANO, window=WindowRule(every="month"), applies_to=Selector(**f)
+        )))  # fmt: skip
+    assert (await world.ask()).status == 200
     await world.end()
     with closing(sqlite3.connect(world.path)) as connection:
-        rows = connection.execute("SELECT cost_input + cost_output FROM ledger").fetchall()
-    expected = {"refuse": 0, "ledger_only": None}.get(unknown_price, COST)
-    assert rows == [(expected,)]
-    assert sum(of[0] for of in world.windows()) == (spent or 0)
-    assert world.held() == 0
+        spent = dict(connection.execute("SELECT budget, spent FROM budget_window").fetchall())
+    assert spent["bud_other"] == OTHER_COST
+    assert spent["bud_a"] > 0
+    assert spent["bud_both"] == spent["bud_a"] + OTHER_COST
+
+
+async def test_what_all_calls_that_may_be_billed_cost_is_held(tmp_path: Path, no_waiting: None) -> None:
+    """The first and the third may be; one between them that the upstream refused hides neither."""
+    amounts: list[int] = []
+
+    def note(reply: Any) -> Any:
+        def step(_: Any) -> Any:
+            amounts.append(world.held())
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
+
+        return step
+
+    world = World(tmp_path, note(unanswered()), note(overloaded()), note(unanswered()), note(message_reply()))
+    await world.begin(NANO)
+    assert (await world.ask()).status == 200
+    one = amounts[0]
+    assert amounts == [one, 2 * one, 2 * one, 3 * one]
+    await world.end()
+
+
+async def test_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_waiting: None) -> None:
+    world = World(tmp_path, unanswered(), message_reply())
+    await world.begin(1, unit="requests")
+    assert (await world.ask()).status == 200
+    await world.end()
+    assert world.windows() == [(1, 0)]
+
+
+async def test_a_reply_that_breaks_off_costs_no_more_than_it_may_have(tmp_path: Path) -> None:
+    """Characters are charged as rather too many tokens, but max_tokens bounds these."""
+    begun = text_events("words and words " * 100)[:4]
+    world = World(tmp_path, stream_reply(*begun, unanswered()))
+    await world.begin(NANO)
+    await world.ask(20, stream=True)
+    await world.end()
+    assert world.windows() == [(7 * 3_000 + 20 * 15_000, 0)]

@@ -34,7 +34,7 @@ async def written(world: World) -> None:
 
 
 async def test_thresholds_of_soft_budgets_reach_the_webhook_once(tmp_path: Path) -> None:
-    world = World(tmp_path, *(message_reply() for _ in range(20)), **HOOK)
+    world = World(tmp_path, *(message_reply() for _ in range(20)), accounts=HOOK)
     await world.begin(10 * COST, mode="soft", alerts=(50, 80, 100, 150))
     for count in range(1, 21):
         assert (await world.ask()).status == 200

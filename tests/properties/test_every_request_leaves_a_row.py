@@ -310,7 +310,8 @@ async def test_what_broke_off_is_charged_for_what_the_model_wrote(
     app = metered(
         FakeUpstream([stream_reply(b"".join(events[:1]), b"".join([*events[1:], *end]))]), tmp_path, retries={"max": 0}
     )
-    await ask(app, surface, fields={"stream": True})
+    limit = "max_output_tokens" if surface.dialect.name == "openai_responses" else "max_tokens"
+    await ask(app, surface, fields={"stream": True, limit: 1_000})
     (row,) = await rows_of(app, tmp_path)
     assert row.estimated
     assert (row.counts.input, row.counts.output) == (7, output)

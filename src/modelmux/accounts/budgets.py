@@ -69,14 +69,14 @@ class Request(Struct, frozen=True, kw_only=True):
     """What selectors look at.
 
     :param teams: ids from the topmost team to that of the key.
-    :param model: Vertex id of the model that is called.
+    :param model: Vertex id of the model that is called; None for whatever model.
     """
 
     key: str
     teams: tuple[str, ...] = ()
     person: str | None = None
     end_user: str | None = None
-    model: str = ""
+    model: str | None = None
     route: str = ""
     tags: Mapping[str, str] = {}
 
@@ -99,7 +99,7 @@ def _subject(budget: Budget, request: Request) -> str | None:
         (selector.key is not None and selector.key != request.key)
         or (selector.team is not None and selector.team not in request.teams)
         or (selector.person is not None and selector.person != request.person)
-        or (selector.model is not None and not matches_model(request.model, selector.model))
+        or not (selector.model is None or request.model is None or matches_model(request.model, selector.model))
         or (selector.route is not None and not matches(request.route, selector.route))
         or (selector.tag is not None and not _has_tag(request.tags, selector.tag))
     ):

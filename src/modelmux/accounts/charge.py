@@ -28,6 +28,7 @@ class Call(Struct, frozen=True, kw_only=True):
     :param may_be_billed: the request reached the upstream, which did not refuse it.
     :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
+    :param output_bound: tokens of the reply, at most; only read where it broke off. None if that is not known.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Call(Struct, frozen=True, kw_only=True):
     may_be_billed: bool
     characters: int = 0
     prompt_bound: int = 0
+    output_bound: int | None = None
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -87,4 +89,5 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
 
 
 def _delivered(call: Call) -> int:
-    return call.characters // _CHARACTERS + 1 if call.characters else 0
+    tokens = call.characters // _CHARACTERS + 1 if call.characters else 0
+    return tokens if call.output_bound is None else min(tokens, call.output_bound)

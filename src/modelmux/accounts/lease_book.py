@@ -31,7 +31,8 @@ class _Facts(Struct):
 
     :param limit: as it was when a request last asked.
     :param stored: the lease that the store has; None while that is not known, from an exchange until its answer.
-    :param waiting: what requests wait for, together.
+    :param waiting: what each of the requests waits for that wait.
+    :param is_lowered: the limit is less than it was when the store was asked last.
     :param recent: what was spent lately, an exponential average times its length.
     :param available: what the store could still lease, at the last exchange.
     """
@@ -45,7 +46,8 @@ class _Facts(Struct):
     available: int = 0
     others: int = 0
     is_recalled: bool = False
-    waiting: int = 0
+    is_lowered: bool = False
+    waiting: list[int] = []
     stored: int | None = 0
 
 
@@ -59,10 +61,15 @@ class LeaseBook:
         self.exchanges = 0
 
     def reserve(self, amounts: Mapping[WindowKey, int], limits: Mapping[WindowKey, int], now: float) -> Hold | None:
-        """Hold amounts of windows, of all or of none; None if one has too little free."""
+        """Hold amounts of windows, of all or of none; None if one has too little free, or a lease from before its limit
+        was lowered."""
+        is_lowered = False
         for window, amount in amounts.items():
             facts = self._known(window, limits[window], now)
             facts.last = amount
+            is_lowered |= facts.is_lowered
+        if is_lowered:
+            return None
         held = self.slices.reserve(amounts)
         return held if isinstance(held, Hold) else None
 
@@ -70,8 +77,10 @@ class LeaseBook:
         """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
         for window, amount in amounts.items():
             facts = self._facts.get(window)
-            if facts is not None:
-                facts.waiting = max(0, facts.waiting + sign * amount)
+            if facts is not None and sign > 0:
+                facts.waiting.append(amount)
+            elif facts is not None and amount in facts.waiting:
+                facts.waiting.remove(amount)
 
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int], now: float) -> None:
         """See ``Slices.settle``."""
@@ -112,25 +121,30 @@ class LeaseBook:
                 continue
             debit = debits.get(window, 0)
             needed = one.held + one.spent - debit
-            ahead = 0 if all_back or facts.is_recalled else self._ahead(facts, now)
-            surplus = one.leased - debit - needed - 2 * ahead
+            ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
+            waiting, least = sum(facts.waiting), min(facts.waiting, default=0)
+            kept = waiting if one.free >= least and not facts.is_lowered else 0  # too little for any helps others more
+            surplus = one.leased - debit - needed - kept - 2 * ahead
             if surplus > 0:  # for up to twice as much no exchange is worth it
                 self.slices.give_back(window, surplus + ahead)
             lease = one.leased - debit
-            need = max(lease, needed + facts.waiting)
-            want = need if lease - needed - facts.waiting >= ahead // 2 else max(need, needed + facts.waiting + ahead)
+            keep = max(lease, needed)  # after a cost above its hold, what is held may be more than the lease
+            need = max(keep, needed + waiting)
+            want = need if lease - needed - waiting >= ahead // 2 else max(need, needed + waiting + ahead)
             is_due = lease and now - facts.exchanged_at >= _EXCHANGED_EVERY  # another may need it
             if debit or want != lease or facts.stored != lease or facts.is_recalled or is_due:
-                result[window] = Ask(need, want, facts.limit)
+                result[window] = Ask(need, want, facts.limit, keep, max(keep, needed + least))
                 facts.exchanged_at, facts.stored = now, None
+            facts.is_lowered = False
         return result
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:
         """Take over the answer to ``asks``, and that ``debits`` were written."""
         self.exchanges += 1
         for window, debit in debits.items():
-            if window in self._facts:
-                self.slices.written(window, debit)
+            self.slices.written(window, debit)
+            if window not in self._facts and not self.slices.of(window).spent:  # of a soft budget
+                self.slices.forget(window)
         for window, grant in grants.items():
             self.slices.of(window).leased = grant.leased
             facts = self._facts[window]
@@ -151,6 +165,7 @@ class LeaseBook:
         facts = self._facts.get(window)
         if facts is None:
             facts = self._facts[window] = _Facts(limit, now, recent_at=now)
+        facts.is_lowered |= limit < facts.limit
         facts.limit, facts.used_at = limit, now
         return facts
 

@@ -22,14 +22,19 @@ _TIMES: Final = 20
 class Ask(Struct, frozen=True):
     """What a process asks of one window.
 
-    :param need: what it has to keep: held, spent and not yet written, and what a request waits for.
+    :param need: for all that is held, spent and not yet written, and waited for; at least ``keep``.
     :param want: what it would like to have, at least ``need``.
     :param limit: of the window; None without one.
+    :param keep: what it has and does not give back: requests may hold all of it before the answer comes. At
+        least what it holds, also where that is more than its lease.
+    :param least: the smallest lease that helps it: one of the requests that wait would fit.
     """
 
     need: int
     want: int
     limit: int | None
+    keep: int = 0
+    least: int = 0
 
 
 class Grant(Struct, frozen=True):
@@ -59,15 +64,15 @@ def ahead_of(rate: float, available: int, *, holders: int) -> int:
     return min(ahead, max(0, available) // (2 * max(1, holders)))
 
 
-def grant(ask: Ask, leased: int, spent: int, leased_by_all: int, *, recalled: bool) -> Grant:
-    """What a process gets: all that it wants, or what is left, but never less than it has to keep.
+def grant(ask: Ask, spent: int, leased_by_others: int, *, recalled: bool) -> Grant:
+    """What a process gets: all that it wants, or what is left, but never less than it keeps. A part that helps none of
+    its requests is left to other processes: two that have one each would both wait in vain.
 
-    :param leased: what the process has. :param leased_by_all: this included.
+    :param recalled: another process waits, or did.
     """
-    others = leased_by_all - leased
     if ask.limit is None:
-        return Grant(ask.want, UNLIMITED, others)
-    left = ask.limit - spent - leased_by_all
+        return Grant(ask.want, UNLIMITED, leased_by_others)
+    room = ask.limit - spent - leased_by_others
     wanted = ask.need if recalled else ask.want
-    more = min(wanted - leased, max(0, left))
-    return Grant(leased + more, left - more, others, recalled)
+    leased = max(ask.keep, min(wanted, room) if room >= ask.least else ask.keep)
+    return Grant(leased, room - leased, leased_by_others, recalled)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from msgspec import Struct
 
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.counts import Round
+from modelmux.accounts.entry import AttemptEntry
 from modelmux.accounts.price_id import price_id
 from modelmux.catalog.prices import PriceList
 
@@ -35,3 +37,24 @@ def cost_of_calls(calls: Iterable[PricedCall], day: date, prices: PriceList) -> 
         cost += cost_of(call.counts, rates)
         id = price_id(price, call.location, fast=call.fast)
     return cost, id
+
+
+def cost_of_attempts(attempts: Iterable[AttemptEntry], day: date, prices: PriceList) -> Cost | None:
+    """What some of the attempts of a row cost; None if the price of one of them is unknown."""
+    charged = cost_of_calls(
+        (
+            PricedCall(its.counts, its.model or one.model or "", one.location or "", one.fast)
+            for one in attempts
+            for its in rounds_of_attempt(one)
+        ),
+        day,
+        prices,
+    )
+    return None if charged is None else charged[0]
+
+
+def rounds_of_attempt(attempt: AttemptEntry) -> Sequence[Round]:
+    """The tokens of an attempt, apart where each part has a prompt of its own."""
+    if attempt.rounds:
+        return attempt.rounds
+    return [] if attempt.counts is None or attempt.counts == TokenCounts() else [Round(attempt.counts)]

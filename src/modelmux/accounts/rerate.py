@@ -14,10 +14,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
-from modelmux.accounts.counts import Round
-from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.price_id import is_fast
-from modelmux.accounts.priced_calls import PricedCall, cost_of_calls
+from modelmux.accounts.priced_calls import PricedCall, cost_of_calls, rounds_of_attempt
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.catalog.prices import PriceList
 
@@ -106,7 +105,7 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[PricedCall] | None:
         is_last = one.deployment == entry.deployment
         model, location = (one.model, one.location) if one.model or not is_last else (entry.model, entry.location)
         fast = one.fast or (one.model is None and is_fast(entry.price))
-        for its in _rounds(one):
+        for its in rounds_of_attempt(one):
             if model is None:
                 return None
             calls.append(PricedCall(its.counts, its.model or model, location or "", fast))
@@ -123,13 +122,6 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[PricedCall] | None:
         )
     merged = {replace(call, counts=counts) for call in calls}
     return [*merged] if len(merged) == 1 else None
-
-
-def _rounds(attempt: AttemptEntry) -> Sequence[Round]:
-    """The tokens of an attempt, apart where each part has a prompt of its own."""
-    if attempt.rounds:
-        return attempt.rounds
-    return [] if attempt.counts in (None, _NOTHING) else [Round(attempt.counts)]
 
 
 def _day(entry: Entry) -> date:

@@ -100,7 +100,8 @@ class Slices:
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int]) -> None:
         """Release a hold, and spend in its place. A second time changes nothing.
 
-        :param costs: none is below 0. A window that is not held may have one: the request turned out to need it.
+        :param costs: none is below 0. A window that is not held may have one: that of a budget which is soft, or was
+            when the request arrived.
         """
         if hold.is_released:
             return
@@ -109,7 +110,7 @@ class Slices:
             self._slices[window].held -= amount
         for window, cost in costs.items():
             self.of(window).spent += cost
-            self.underrun += max(0, cost - hold.amounts.get(window, 0))
+            self.underrun += max(0, cost - hold.amounts.get(window, cost))
 
     def lease(self, window: WindowKey, amount: int) -> None:
         """Take over what the store gave."""

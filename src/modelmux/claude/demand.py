@@ -6,10 +6,13 @@ every two bytes, where it takes three to four (``claude/token_estimate.py``), fi
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import math
+import re
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.native import NativeRequest
@@ -19,6 +22,7 @@ _BYTES_PER_TOKEN: Final = 2.0
 #: Around the text of every request; and of every PDF beside what is estimated for its pages.
 _PDF: Final = 2_500
 _FLOOR: Final = 64
+_PDF_MARKS: Final = (b'"application/pdf"', b'"application\\/pdf"')
 #: What stands in a body -> tokens of the instructions that the API adds for it.
 _INSTRUCTIONS: Final = {
     b'"tools"': 600, b'"citations"': 600, b'"format"': 200, b'"context_management"': 80, b'"thinking"': 50,
@@ -29,6 +33,8 @@ _SERVER_TOOL: Final = 2_200
 #: Searches of a tool that has no limit, and the tokens that the result of each adds to the prompt.
 _SEARCHES: Final = 10
 _SEARCH_TOKENS: Final = 20_000
+#: More than any limit of tokens or searches.
+_LARGE: Final = 10**9
 
 #: The longest time for which a part of the prompt is written to the cache.
 Writes = Literal["none", "5m", "1h"]
@@ -59,6 +65,8 @@ class _Body(Struct):
     tools: list[_Tool] | None = None
 
 
+#: Letters, digits and what else marks consist of, escaped: clients have no reason to.
+_ESCAPED: Final = re.compile(rb"\\u00(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|[25][Ff])")
 _decode: Final = msgspec.json.Decoder(_Body).decode
 
 
@@ -66,15 +74,19 @@ def demand_of(body: bytes, card: ModelCard) -> Demand:
     """
     :param body: a Messages request, in the form in which it is sent.
     """
+    if _ESCAPED.search(body):
+        plain = msgspec.json.encode(msgspec.json.decode(body))
+        as_plain, as_sent = demand_of(plain, card), _text_tokens(body, card)
+        return replace(as_plain, prompt=max(as_plain.prompt, as_sent))
     try:
         read = _decode(body)
-    except msgspec.ValidationError:  # values of other types, which the upstream refuses
-        read = _Body()
+    except msgspec.ValidationError:  # values of other types
+        read = _read(msgspec.json.decode(body))
     tools = read.tools or []
     servers = [tool for tool in tools if tool.type not in (None, "custom")]
     searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
     added = sum(tokens for mark, tokens in _INSTRUCTIONS.items() if mark in body)
-    added += _FLOOR + _PDF * body.count(b'"application/pdf"')
+    added += _FLOOR + _PDF * sum(body.count(mark) for mark in _PDF_MARKS)
     added += _TOOL * len(tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
     prompt = _text_tokens(body, card) + added
     window = max(card.context_window, card.beta_context_window or 0)
@@ -89,6 +101,25 @@ def demand_of(body: bytes, card: ModelCard) -> Demand:
         writes=writes,
         searches=searches,
         fast=read.speed == "fast",
+    )
+
+
+def _read(body: Any) -> _Body:
+    """What is of the right type, and numbers written in another way. The rest counts as if it was not there."""
+
+    def text(value: Any) -> str | None:
+        return value if isinstance(value, str) else None
+
+    def number(value: Any) -> int | None:
+        return math.ceil(min(max(value, 0), _LARGE)) if isinstance(value, int | float) else None
+
+    fields = body if isinstance(body, dict) else {}
+    tools = fields.get("tools")
+    read = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    return _Body(
+        number(fields.get("max_tokens")),
+        text(fields.get("speed")),
+        [_Tool(text(tool.get("type")), number(tool.get("max_uses"))) for tool in read],
     )
 
 

@@ -134,7 +134,14 @@ class Attempts:
             held, prepared = await services.budgets.hold(exchange, prepared, deployment)
         clock, number = services.runtime.clock, len(exchange.attempts) + 1
         record = AttemptRecord(
-            number, is_retry, deployment.id, deployment.card, clock(), location=deployment.location, held=held
+            number,
+            is_retry,
+            deployment.id,
+            deployment.card,
+            clock(),
+            location=deployment.location,
+            body=prepared.encoded,
+            held=held,
         )
         exchange.attempts.append(record)
         exchange.prepared = prepared
@@ -148,8 +155,8 @@ class Attempts:
             self._check_client()
             result = await read(call, lease)
         except GatewayError as error:
-            record.error, record.ended_at = error, clock()
-            record.body = prepared.encoded if record.usage is None else None
+            record.error = error
+            record.end(clock())
             self._add_retirement_hint(error, deployment)
             try:
                 await exchange.run(self._preparation.explain, error, deployment)
@@ -160,14 +167,13 @@ class Attempts:
             self._notify(record)
             raise
         except BaseException:
-            record.ended_at = clock()
-            record.body = prepared.encoded if record.usage is None else None
+            record.end(clock())
             if lease is not None:
                 lease.release()
             raise
         lease.record_success()
         if not isinstance(result, CommittedStream):
-            record.ended_at = clock()
+            record.end(clock())
             lease.release()
         self._notify(record)
         return result

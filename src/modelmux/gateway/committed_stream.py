@@ -93,8 +93,8 @@ class CommittedStream:
     def close_record(self, now: float) -> None:
         """Complete the attempt's record with usage and times. Idempotent."""
         if self.record.ended_at is None:
-            self.record.ended_at = now
             self.record.read_reply(self.state, self._source.characters)
+            self.record.end(now)
 
     async def aclose(self) -> None:
         """Close the upstream's reply. Idempotent."""

@@ -51,7 +51,7 @@ class AttemptRecord(Struct):
     :param output_reported: ``usage`` has the output of the reply; at its beginning it has a placeholder.
     :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
     :param held: what it and the attempts before it hold of budgets; for whoever settles it.
-    :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
+    :param body: of the request, until it is known what it used.
     """
 
     number: int
@@ -77,6 +77,12 @@ class AttemptRecord(Struct):
     def mark_sent(self) -> None:
         """The request begins to leave."""
         self.was_sent = True
+
+    def end(self, now: float) -> None:
+        """The call is over. Its body is kept if what it used has to be estimated from it."""
+        self.ended_at = now
+        if self.is_complete or (self.usage is not None and not self.characters):
+            self.body = None
 
     def read_reply(self, state: ReplyState, characters: int) -> None:
         """Take what a reply reported, as far as it came."""

@@ -98,6 +98,11 @@ def test_an_absurd_count_is_the_nearest_sane_one_and_marked(count: int) -> None:
         (call(None, may_be_billed=False), TokenCounts(), False),
         (call(None, is_complete=False, prompt_bound=50), TokenCounts(input=50), True),
         (call(None, is_complete=False, prompt_bound=50, characters=30), TokenCounts(input=50, output=11), True),
+        (
+            call(None, is_complete=False, prompt_bound=50, characters=30, output_bound=4),
+            TokenCounts(input=50, output=4),
+            True,
+        ),
         (call(Usage(10, output_tokens=4), is_complete=False), TokenCounts(input=10, output=4), True),
         (call(Usage(10, output_tokens=4), is_complete=False, characters=300), TokenCounts(input=10, output=101), True),
         (call(Usage(10, output_tokens=400), is_complete=False, characters=3), TokenCounts(input=10, output=400), True),

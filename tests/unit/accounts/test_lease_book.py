@@ -45,6 +45,16 @@ class World:
             process.holds.append((hold, amounts))
         return hold
 
+    def obtain(self, name: str, amounts: dict[WindowKey, int]) -> Hold | None:
+        """As a request does it: with an exchange, if the lease does not suffice."""
+        hold = self.reserve(name, amounts)
+        if hold is None:
+            self.processes[name].book.wait(amounts)
+            self.exchange(name)
+            hold = self.reserve(name, amounts)
+            self.processes[name].book.wait(amounts, -1)
+        return hold
+
     def settle(self, name: str, index: int, share: float) -> None:
         process = self.processes[name]
         hold, amounts = process.holds.pop(index)
@@ -127,6 +137,14 @@ class Processes(RuleBasedStateMachine):
     def fail(self, name: str) -> None:
         self.world.fail(name)
 
+    @rule(name=names, cost=st.integers(0, 50))
+    def spend_without_a_hold(self, name: str, cost: int) -> None:
+        """A request of before a soft budget became a hard one, while there is room for it."""
+        process = self.world.processes[name]
+        assume(process.book.slices.of(A).free >= cost)
+        process.book.settle(Hold({}), {A: cost}, self.world.now)
+        process.unwritten.append([(A, cost)])
+
     @rule(seconds=st.sampled_from([0.05, 1.0, 90.0, 200.0]))
     def pass_time(self, seconds: float) -> None:
         self.world.now += seconds
@@ -166,3 +184,88 @@ class Processes(RuleBasedStateMachine):
 
 TestProcesses = Processes.TestCase
 TestProcesses.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_of_two_that_wait_for_the_rest_one_gets_it() -> None:
+    """Each of them had a part of it that helps neither."""
+    world = World()
+    world.limits = {A: 8, B: 0}
+    for name in ("one", "two"):
+        assert world.reserve(name, {A: 4}) is None
+        world.processes[name].book.wait({A: 4})
+        world.exchange(name)
+        world.processes[name].book.wait({A: 4}, -1)
+        assert world.reserve(name, {A: 4}) is not None
+        world.settle(name, 0, 0.0)  # free, but leased
+        world.processes[name].book.wait({A: 5})
+    held = []
+    for _ in range(3):
+        for name in ("one", "two"):
+            world.exchange(name)
+            if world.reserve(name, {A: 5}) is not None:
+                held.append(name)
+                world.processes[name].book.wait({A: 5}, -1)
+    assert len(held) == 1
+
+
+def test_what_a_request_waits_for_stays_until_it_takes_it() -> None:
+    """Another exchange may begin before the request runs again."""
+    world = World()
+    process = world.processes["one"]
+    assert world.reserve("one", {A: 900}) is None
+    process.book.wait({A: 900})
+    world.exchange("one")
+    world.fail("one")
+    assert world.reserve("one", {A: 900}) is not None
+
+
+def test_a_limit_that_is_lowered_counts_at_once() -> None:
+    world = World()
+    assert world.obtain("one", {A: 10}) is not None
+    world.settle("one", 0, 1.0)
+    for _ in range(2):
+        world.exchange("one")  # it leases ahead
+    assert world.processes["one"].book.slices.of(A).free >= 30
+    world.limits[A] = 20
+    assert world.reserve("one", {A: 10}) is None
+    assert world.reserve("one", {A: 10}) is None, "not before the store has answered"
+    assert world.obtain("one", {A: 10}) is not None
+    assert world.obtain("one", {A: 1}) is None
+    assert world.used(A) == 20
+
+
+def test_what_was_soft_when_it_began_counts_against_the_lease() -> None:
+    """Else what is spent is given to requests for a second time."""
+    world = World()
+    process = world.processes["one"]
+    assert world.obtain("one", {A: 1_000}) is not None
+    world.settle("one", 0, 0.0)
+    costs = {A: 600}
+    process.book.settle(Hold({}), costs, world.now)
+    process.unwritten.append(list(costs.items()))
+    assert world.obtain("one", {A: 401}) is None
+    assert world.obtain("one", {A: 400}) is not None
+    assert process.book.slices.underrun == 0
+
+
+def test_what_was_spent_above_the_limit_is_no_room_for_others() -> None:
+    world = World()
+    process = world.processes["one"]
+    assert world.obtain("one", {A: 1}) is not None
+    for _ in range(2):
+        process.book.settle(Hold({}), {A: 700}, world.now)
+        process.unwritten.append([(A, 700)])
+    world.exchange("one")
+    assert world.obtain("two", {A: 1}) is None
+    assert world.obtain("one", {A: 1}) is None
+    assert spent_of(world.connection, [A])[A] == (1_400, 1)
+
+
+def test_what_only_soft_budgets_spent_is_forgotten_when_it_is_written() -> None:
+    world = World()
+    process = world.processes["one"]
+    process.book.settle(Hold({}), {A: 600}, world.now)
+    process.unwritten.append([(A, 600)])
+    world.exchange("one")
+    assert list(process.book.slices) == []
+    assert spent_of(world.connection, [A]) == {A: (600, 0)}

@@ -46,7 +46,7 @@ def test_settling_releases_the_hold_and_spends() -> None:
 def test_a_cost_above_the_hold_is_charged_in_full_and_counted() -> None:
     slices = slices_with(a=10)
     slices.settle(held(slices, a=2), {A: 12, B: 1})
-    assert (slices.of(A).spent, slices.of(A).free, slices.underrun) == (12, -2, 11)
+    assert (slices.of(A).spent, slices.of(A).free, slices.underrun) == (12, -2, 10)
     assert slices.reserve({A: 1}) == [A]
     assert slices.give_back(A, 5) == 0
 

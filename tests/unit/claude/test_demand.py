@@ -71,6 +71,37 @@ def test_a_body_that_the_upstream_refuses_is_no_error_here(fields: dict[str, Any
     assert demand_of(encoded(**fields), SONNET).prompt > 0
 
 
+@pytest.mark.parametrize("odd", [{"max_tokens": 9.5}, {"tools": [1]}, {"temperature": [], "speed": "fast"}])
+def test_a_value_of_another_type_hides_no_other(odd: dict[str, Any]) -> None:
+    """The upstream may take what is not taken here."""
+    search = {"type": "web_search_20250305", "max_uses": 3}
+    fields = {"speed": "fast", "max_tokens": 50} | odd | {"tools": [search, *odd.get("tools", [{"max_uses": "x"}])]}
+    demand = demand_of(encoded(**fields), SONNET)
+    assert (demand.searches, demand.fast) == (3, True)
+    assert demand.output == (50 if fields["max_tokens"] == 50 else 10)
+
+
+@pytest.mark.parametrize(("uses", "searches"), [(30.0, 30), ("3", 10), (-1, 0), (-1.5, 0), (1e300, 10**9)])
+def test_a_number_of_searches_is_read_as_it_may_be_meant(uses: Any, searches: int) -> None:
+    demand = demand_of(encoded(tools=[{"type": "web_search_20250305", "max_uses": uses}, 1]), SONNET)
+    assert demand.searches == searches
+
+
+def test_escapes_hide_nothing() -> None:
+    """The bytes are the client's own, and the upstream reads them as JSON."""
+    marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    plain = encoded(system=[marked], tools=[], citations=1)
+    escaped = plain
+    for mark in (b"cache_control", b"1h", b"tools", b"citations"):
+        escaped = escaped.replace(mark, b"\\u00%02x" % mark[0] + mark[1:])
+    assert b"cache_control" not in escaped
+    assert demand_of(escaped, SONNET).writes == "1h"
+    assert demand_of(escaped, SONNET).prompt >= demand_of(plain, SONNET).prompt
+    pdf = b'{"source":{"type":"base64","media_type":"application/pdf","data":""}}'
+    escaped = pdf.replace(b"/", b"\\/")
+    assert demand_of(escaped, SONNET).prompt == demand_of(pdf, SONNET).prompt
+
+
 def test_a_file_counts_by_what_it_shows_not_by_its_bytes() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}
     block = {"type": "image", "source": source}

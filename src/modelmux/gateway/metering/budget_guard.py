@@ -21,7 +21,7 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.accounts.windows import window_at
-from modelmux.accounts.worst_case import worst_case
+from modelmux.accounts.worst_case import tokens_that_fit, worst_case
 from modelmux.catalog.prices import Price
 from modelmux.claude.demand import Demand, demand_of
 from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
@@ -90,39 +90,54 @@ class BudgetGuard:
         directory = self._directory()
         if not directory.budgets:
             return None, prepared
-        before = exchange.attempts[-1].held if exchange.attempts else None
-        windows = before.windows if before is not None else self._windows(exchange, deployment, directory)
-        if not windows:
-            return None, prepared
-        held, carried = before, dict[WindowKey, int]()
+        last = exchange.attempts[-1] if exchange.attempts else None
+        held: Held | None = None if last is None else last.held
         if held is None:
-            held = Held(windows, Hold({}), exchange.inbound.caller.team)
-        elif exchange.attempts[-1].may_be_billed:
-            carried = held.worst
+            held = Held(self._windows(exchange, directory), Hold({}), exchange.inbound.caller.team)
+        if not held.windows:
+            return None, prepared
+        windows = [one for one in held.windows if one.counts(deployment.card.id)]
+        before = held.billed(last_too=last is not None and last.may_be_billed)
+        worst: dict[WindowKey, int] = {}
+        if any(one.is_hard for one in windows):
+            worst, prepared = await self._hold_call(exchange, prepared, deployment, held, windows, before)
+        held.before, held.worst = before, worst
+        return held, prepared
+
+    async def _hold_call(
+        self,
+        exchange: Exchange,
+        prepared: Prepared,
+        deployment: Deployment,
+        held: Held,
+        windows: Sequence[BudgetWindow],
+        before: Mapping[WindowKey, int],
+    ) -> tuple[dict[WindowKey, int], Prepared]:
+        """What the call costs at most, which is held now, and the request; see ``hold``."""
         while True:
-            demand = await self._demand(exchange, prepared, deployment)
-            worst = self._worst(windows, demand, deployment)
-            worst = {key: amount + carried.get(key, 0) for key, amount in worst.items()}
-            more = {key: amount - held.hold.amounts.get(key, 0) for key, amount in worst.items()}
+            if exchange.is_costly:
+                demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
+            else:
+                demand = demand_of(prepared.encoded, deployment.card)
+            worst, amounts = self._worst(windows, demand, deployment, exchange), held.hold.amounts
+            more = {key: amount + before.get(key, 0) - amounts.get(key, 0) for key, amount in worst.items()}
             more = {key: amount for key, amount in more.items() if amount > 0}
             try:
-                await self._extend(held, more, demand, deployment)
+                await self._extend(held, more, before, demand, deployment, exchange)
             except BudgetSpent:
-                left = {
-                    key: held.hold.amounts.get(key, 0) - carried.get(key, 0) + sum(short)
-                    for key, short in self._book.missing(more).items()
-                }
-                most = output_that_fits(windows, left, demand, self._price(deployment), deployment.location)
+                short = self._book.missing(more)
+                left = {key: amounts.get(key, 0) - before.get(key, 0) + sum(of) for key, of in short.items()}
+                price = self._price(deployment, exchange)
+                most = output_that_fits(windows, left, demand, price, deployment.location)
                 lowered = None if most is None else await clamped(exchange, prepared, most)
                 if lowered is None:
                     for one in windows:
-                        if one.key in left:
+                        if one.key in short:
                             self._watches.refused(one.key, one.watch)
                     raise
                 prepared = lowered
             else:
-                held.worst = worst
-                return held, prepared
+                return worst, prepared
 
     def settle(self, held: Held, entry: Entry | None) -> Entry | None:
         """Release a hold, and spend what the request cost.
@@ -131,19 +146,18 @@ class BudgetGuard:
         :returns: the row with what it spent of which windows.
         """
         amounts = held.hold.amounts
-        costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts)
-        hard = {one.key: costs[one.key] for one in held.windows if one.is_hard and one.key in costs}
+        costs = dict(amounts) if entry is None else costs_of(entry, held.windows, amounts, self._rules.prices)
         hold = held.money
         for one in held.windows:
-            if costs[one.key]:
+            if costs.get(one.key):
                 self._watches.charged(one.key, one.watch)
-        self._book.settle(held.hold, hard, self._runtime.clock())
+        self._book.settle(held.hold, costs, self._runtime.clock())
         if entry is None:
             return None
         return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
 
-    def _windows(self, exchange: Exchange, deployment: Deployment, directory: Directory) -> list[BudgetWindow]:
-        """Those that a request is charged to: the ones of the moment at which it arrived."""
+    def _windows(self, exchange: Exchange, directory: Directory) -> list[BudgetWindow]:
+        """Those that a request is charged to, if their model is called: the ones of the moment at which it arrived."""
         inbound, decoded, rules = exchange.inbound, exchange.decoded, self._rules
         caller = inbound.caller
         end_user = end_user_of(inbound.headers, rules.end_user_headers, decoded.end_user if decoded else None)
@@ -152,11 +166,10 @@ class BudgetGuard:
             teams=tuple(caller.team.split("/")) if caller.team else (),
             person=caller.person,
             end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
-            model=deployment.card.id,
             route=exchange.route.name if exchange.route is not None else "",
             tags=dict(row_tags(inbound.headers, decoded.metadata if decoded else None, caller.tags, rules.redact)),
         )
-        now = round((self._runtime.now() - self._runtime.clock() + inbound.received_at) * _MICRO)
+        now = self._arrived_at(exchange)
         windows = []
         for budget, subject in chain_of(directory.budgets.values(), request):
             window = window_at(budget.window, now, self._zone_of(directory, budget))
@@ -164,9 +177,11 @@ class BudgetGuard:
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
         return windows
 
-    def _worst(self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment) -> dict[WindowKey, int]:
+    def _worst(
+        self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment, exchange: Exchange
+    ) -> dict[WindowKey, int]:
         """Of the hard ones."""
-        price = self._price(deployment)
+        price = self._price(deployment, exchange)
         amounts = {}
         for one in windows:
             if one.is_hard:
@@ -181,12 +196,15 @@ class BudgetGuard:
                 amounts[one.key] = amount or 0
         return amounts
 
-    async def _demand(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Demand:
-        if exchange.is_costly:
-            return await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
-        return demand_of(prepared.encoded, deployment.card)
-
-    async def _extend(self, held: Held, more: Mapping[WindowKey, int], demand: Demand, deployment: Deployment) -> None:
+    async def _extend(
+        self,
+        held: Held,
+        more: Mapping[WindowKey, int],
+        before: Mapping[WindowKey, int],
+        demand: Demand,
+        deployment: Deployment,
+        exchange: Exchange,
+    ) -> None:
         """:raises BudgetSpent: :raises StoreUnavailable:"""
         limits = {one.key: one.limit for one in held.windows}
         if self._try(held, more, limits):
@@ -205,25 +223,40 @@ class BudgetGuard:
                 await self._runtime.sleep(_BETWEEN)
         finally:
             self._book.wait(more, -1)
-        raise self._refusal(held, more, demand, deployment)
+        raise self._refusal(held, more, before, demand, deployment, exchange)
 
     def _refusal(
-        self, held: Held, more: Mapping[WindowKey, int], demand: Demand, deployment: Deployment
+        self,
+        held: Held,
+        more: Mapping[WindowKey, int],
+        before: Mapping[WindowKey, int],
+        demand: Demand,
+        deployment: Deployment,
+        exchange: Exchange,
     ) -> BudgetSpent:
-        """Names the window that has the least for its share."""
-        short = self._book.missing(more)
-        windows = [one for one in held.windows if one.key in (short or more)]
-        window = min(windows, key=lambda one: sum(short.get(one.key, (0, 0))) / max(1, more[one.key]))
+        """Names the window in which the fewest tokens fit."""
+        price, location = self._price(deployment, exchange), deployment.location
+        short = self._book.missing(more) or dict.fromkeys(more, (0, 0))
+        tightest: tuple[int, float, BudgetWindow] | None = None
+        for one in held.windows:
+            if one.key not in short:
+                continue
+            left = sum(short[one.key])
+            room = max(left, 0) + held.hold.amounts.get(one.key, 0) - before.get(one.key, 0)
+            fits = tokens_that_fit(demand, one.budget.unit, price, location, room) or 0
+            if tightest is None or (fits, left / more[one.key]) < tightest[:2]:
+                tightest = fits, left / more[one.key], one
+        assert tightest is not None, "something is missing"
+        fits, _, window = tightest
         directory = self._directory()
         teams = tuple(held.team.split("/")) if held.team else ()
         contacts = (directory.teams[team].contact for team in reversed(teams) if team in directory.teams)
         return refusal(
             window,
-            sum(short.get(window.key, (0, 0))),
+            sum(short[window.key]),
             more[window.key],
             demand,
-            self._price(deployment),
-            deployment.location,
+            fits,
             zone=self._zone_of(directory, window.budget),
             contact=next(filter(None, contacts), _OPERATOR),
             now=self._runtime.now(),
@@ -255,7 +288,11 @@ class BudgetGuard:
         except (KeyError, ValueError, OSError):
             return self._zone
 
-    def _price(self, deployment: Deployment) -> Price | None:
-        """Today's."""
-        today = datetime.fromtimestamp(self._runtime.now(), UTC).date()
-        return self._rules.prices.price(deployment.card.id, today)
+    def _arrived_at(self, exchange: Exchange) -> int:
+        """Microseconds in UTC."""
+        return round((self._runtime.now() - self._runtime.clock() + exchange.inbound.received_at) * _MICRO)
+
+    def _price(self, deployment: Deployment, exchange: Exchange) -> Price | None:
+        """That of the day on which the request arrived, as its row has it."""
+        day = datetime.fromtimestamp(self._arrived_at(exchange) // _MICRO, UTC).date()
+        return self._rules.prices.price(deployment.card.id, day)

@@ -6,8 +6,6 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from modelmux.accounts.budgets import Unit
-from modelmux.accounts.worst_case import tokens_that_fit
-from modelmux.catalog.prices import Price
 from modelmux.claude.demand import Demand
 from modelmux.errors import BudgetSpent
 from modelmux.gateway.metering.held import BudgetWindow
@@ -28,8 +26,7 @@ def refusal(
     left: int,
     needed: int,
     demand: Demand,
-    price: Price | None,
-    location: str,
+    fits: int,
     *,
     zone: tzinfo,
     contact: str,
@@ -37,6 +34,7 @@ def refusal(
 ) -> BudgetSpent:
     """
     :param left: what neither is spent nor held, in the unit of the budget. :param needed: for this call.
+    :param fits: tokens of output for which there is room; 0 if that would not help.
     :param zone: in which the end of the window is told. :param contact: who can raise the budget.
     :param now: Unix seconds.
     """
@@ -51,7 +49,6 @@ def refusal(
         f"The {_ADJECTIVES[budget.window.every]}budget {budget.name!r} ({limit}, {ends}) has {remainder} left; this "
         f"request may cost {amount_text(needed, unit, up=True)} ({tokens})."
     )
-    fits = tokens_that_fit(demand, unit, price, location, max(left, 0))
     ask = f"Ask {contact} for more."
     hint = f"Send max_tokens of at most {fits:,}, or ask {contact} for more." if fits else ask
     seconds = None if window.end is None else window.end / _MICRO - now

@@ -42,6 +42,10 @@ class Rules(Struct, frozen=True, kw_only=True):
     redact: Callable[[str], str]
 
 
+class _Limit(Struct):
+    max_tokens: int | None = None
+
+
 def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     """The row of one request.
 
@@ -121,6 +125,7 @@ def _call(attempt: AttemptRecord, day: date) -> Call:
         may_be_billed=attempt.may_be_billed,
         characters=attempt.characters,
         prompt_bound=_prompt_bound(attempt),
+        output_bound=_output_bound(attempt),
     )
 
 
@@ -130,6 +135,16 @@ def _prompt_bound(attempt: AttemptRecord) -> int:
         return 0
     content = msgspec.json.decode(attempt.body)
     return min(estimate_tokens(NativeRequest(attempt.body, content, []), attempt.card), attempt.card.context_window)
+
+
+def _output_bound(attempt: AttemptRecord) -> int | None:
+    """``max_tokens`` of a request whose reply broke off, as the upstream read it."""
+    if attempt.body is None or attempt.is_complete or not attempt.characters:
+        return None
+    try:
+        return msgspec.json.decode(attempt.body, type=_Limit).max_tokens
+    except msgspec.ValidationError:
+        return None
 
 
 def _total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:

@@ -86,8 +86,8 @@ def _answer(connection: sqlite3.Connection, holder: str, window: WindowKey, ask:
     spent, leased_by_all, recalled = connection.execute(_WINDOW, window).fetchone() or (0, 0, 0)
     (leased,) = connection.execute(_LEASED, (holder, *window)).fetchone()
     if ask.limit is None:  # nothing is kept back from others, so nothing has to be remembered
-        return grant(ask, leased, spent, leased_by_all, recalled=False)
-    answer = grant(ask, leased, spent, leased_by_all, recalled=recalled > now)
+        return grant(ask, spent, leased_by_all - leased, recalled=False)
+    answer = grant(ask, spent, leased_by_all - leased, recalled=recalled > now)
     is_short = answer.leased < ask.need and leased_by_all > leased
     until = now + RECALLED_FOR if is_short else recalled
     _change(connection, holder, window, answer.leased - leased, recalled=until)

@@ -52,7 +52,7 @@ class LedgerWriter:
         self._leases = leases
         self._write = ledger.append if leases is None else leases.write
         self._writing = asyncio.Lock()
-        self._begun = 0  # exchanges
+        self._next: asyncio.Task[None] | None = None  # an exchange that has not begun, and is shared until it does
         self._sleep = sleep
         self._on_problem = on_problem
         self._on_recovered = on_recovered
@@ -88,15 +88,21 @@ class LedgerWriter:
         self._start()
 
     async def exchange(self) -> None:
-        """Have rows written and leases exchanged, beginning after this call. Callers at the same time share it.
+        """Have rows written and leases exchanged, beginning after this call. Callers at the same time share it and how
+        it ends; it goes on when one of them is cancelled.
 
         :raises StoreFailed: it failed; what waits is tried again later all the same.
         """
         self._start()
-        wanted = self._begun + 1
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._exchange_once())
+            self._next.add_done_callback(_retrieve)
+        await asyncio.shield(self._next)
+
+    async def _exchange_once(self) -> None:
         async with self._writing:
-            if self._begun < wanted:
-                await self._write_some()
+            self._next = None
+            await self._write_some()
 
     def _start(self) -> None:
         if self._task is None:
@@ -111,10 +117,11 @@ class LedgerWriter:
         if self._leases is not None:
             self._leases.is_ending = True
         try:
-            while self.waiting or self._unwritable:
-                await self._write_some()
-            if self._has_leases:
-                await self._write_some()
+            async with self._writing:  # an exchange may run whose callers have left
+                while self.waiting or self._unwritable:
+                    await self._write_some()
+                if self._has_leases:
+                    await self._write_some()
         except Exception as error:  # noqa: BLE001 - the end goes on
             self._lose(self.waiting, f"the ledger could not be written before the end ({_cause(error)})")
             self._new.clear()
@@ -165,7 +172,6 @@ class LedgerWriter:
 
         :raises StoreFailed: they wait on.
         """
-        self._begun += 1
         await self._make_new()
         batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
         if not batch and self._leases is None:
@@ -216,6 +222,12 @@ class LedgerWriter:
         count, self._unreported, self._losing = self._unreported, 0, False
         if count:
             self._on_problem("further rows of the ledger were lost after those that were reported", count)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Its callers get the exception of a task. If all have left, none asks for it, which is not a fault."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _cause(error: Exception) -> str:

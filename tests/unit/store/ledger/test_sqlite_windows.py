@@ -61,7 +61,8 @@ def test_a_cost_above_its_hold_is_taken_from_the_lease_all_the_same() -> None:
     asked(connection, "one", 100)
     book(connection, "one", [(A, 130)])
     assert spent_of(connection, [A]) == {A: (130, -30)}
-    assert asked(connection, "one", 1).leased == -30
+    assert asked(connection, "one", 1).leased == 0
+    assert spent_of(connection, [A]) == {A: (130, 0)}, "what is above the limit is not room for others"
     assert asked(connection, "two", 1).leased == 0
 
 

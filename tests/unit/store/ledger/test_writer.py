@@ -231,3 +231,39 @@ async def test_an_end_at_any_moment_writes_each_row_once(turns: int) -> None:
     await world.writer.aclose()
     assert world.ids == ids(0, 1, 2)
     assert made == [0, 1, 2], "no row gets two ids"
+
+
+async def test_whoever_shares_an_exchange_gets_its_failure() -> None:
+    """One that did not happen is no answer: a budget would seem to have nothing left."""
+    world = World(failures=2)  # one of them while nobody waits
+    world.add(1)
+    answers = await asyncio.gather(*(world.writer.exchange() for _ in range(3)), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["disk full"] * 3
+    await world.writer.exchange()
+    assert world.ids == ids(1)
+    await world.writer.aclose()
+
+
+async def test_an_exchange_goes_on_when_one_of_those_who_wait_leaves() -> None:
+    world = World()
+    world.add(1)
+    leaver, stayer = (asyncio.ensure_future(world.writer.exchange()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.wait([leaver, stayer])
+    assert (leaver.cancelled(), world.ids) == (True, ids(1))
+    await stayer
+    await world.writer.aclose()
+
+
+async def test_an_exchange_that_nobody_waits_for_any_more_may_fail() -> None:
+    world = World(failures=1)
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    world.add(1)
+    leaver = asyncio.ensure_future(world.writer.exchange())
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.wait([leaver])
+    await world.writer.aclose()
+    assert (world.ids, world.ledger.closed, reported) == (ids(1), True, [])
