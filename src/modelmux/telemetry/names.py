@@ -108,6 +108,7 @@ METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
 METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
 METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
 METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
+METRIC_BUDGET_UNDERRUN: Final = "modelmux_budget_underrun_usd_total"
 
 #: Metric -> its labels, in order.
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -128,6 +129,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_LEDGER_UNPRICED: (),
     METRIC_LEDGER_WAITING: (),
     METRIC_LEDGER_LOST: (),
+    METRIC_BUDGET_UNDERRUN: (),
 }
 
 # Values of the label ``outcome``

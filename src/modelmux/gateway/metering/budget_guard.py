@@ -20,6 +20,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.slices import Hold, WindowKey
+from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.windows import window_at
 from modelmux.accounts.worst_case import tokens_that_fit, worst_case
 from modelmux.catalog.prices import Price
@@ -52,6 +53,8 @@ class BudgetGuard:
     :param wait: seconds for which a request of a budget with ``on_short = "wait"`` waits.
     :param refuses_unpriced: whether budgets in money refuse a model without a price; otherwise it costs them nothing.
     :param watches: gets the windows whose thresholds may be reached.
+    :param usual: how long answers are, for budgets that hold no more than that.
+    :param on_underrun: gets the nano-USD that a request cost above its hold.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class BudgetGuard:
         wait: float,
         refuses_unpriced: bool = True,
         watches: Watches | None = None,
+        usual: UsualOutput | None = None,
+        on_underrun: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -76,6 +81,8 @@ class BudgetGuard:
         self._wait = wait
         self._refuses_unpriced = refuses_unpriced
         self._watches = watches or Watches()
+        self._usual = usual or UsualOutput()
+        self._on_underrun = on_underrun
 
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
@@ -154,6 +161,12 @@ class BudgetGuard:
         self._book.settle(held.hold, costs, self._runtime.clock())
         if entry is None:
             return None
+        if (underrun := held.underrun(costs)) > 0:
+            self._on_underrun(underrun)
+        if any(one.budget.reserve == "expected" for one in held.windows):
+            for attempt in entry.attempts:
+                if attempt.result == "ok" and attempt.counts is not None and attempt.model is not None:
+                    self._usual.add(entry.key, attempt.model, attempt.counts.output)
         return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
 
     def _windows(self, exchange: Exchange, directory: Directory) -> list[BudgetWindow]:
@@ -182,10 +195,13 @@ class BudgetGuard:
     ) -> dict[WindowKey, int]:
         """Of the hard ones."""
         price = self._price(deployment, exchange)
+        owner, model = exchange.inbound.caller.owner, deployment.card.id
+        usual = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
         amounts = {}
         for one in windows:
             if one.is_hard:
-                amount = worst_case(demand, one.budget.unit, price, deployment.location)
+                its = demand if one.budget.reserve == "worst" else usual
+                amount = worst_case(its, one.budget.unit, price, deployment.location)
                 if amount is None and self._refuses_unpriced:
                     raise NotPermitted(
                         f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "

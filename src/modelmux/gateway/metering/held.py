@@ -65,6 +65,11 @@ class Held(Struct):
         """nano-USD that are held; of several budgets the most."""
         return max((self.hold.amounts.get(one.key, 0) for one in self.windows if one.budget.unit == "usd"), default=0)
 
+    def underrun(self, costs: Mapping[WindowKey, int]) -> int:
+        """nano-USD that a request cost above what it held; of several budgets the most."""
+        hard = [one.key for one in self.windows if one.is_hard and one.budget.unit == "usd"]
+        return max((costs[key] - self.hold.amounts.get(key, 0) for key in hard), default=0)
+
     def billed(self, *, last_too: bool) -> dict[WindowKey, int]:
         """What the calls so far may cost. A request is one, however many there are.
 

@@ -13,7 +13,9 @@ from modelmux.accounts.alerts import Watches
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.catalog.prices import NANO
 from modelmux.config.accounts_check import check_accounts, header_names, zone_of
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
@@ -58,6 +60,9 @@ class Metering:
         self._retention: Retention | None = None
         self._notifier: Notifier | None = None
         self._watches = Watches()
+        self._usual = UsualOutput()
+        #: nano-USD that requests cost above what they held.
+        self.underrun = 0
         #: Where rows are written, for people.
         self.notice: str | None = None
         #: Requests whose price was unknown.
@@ -132,6 +137,8 @@ class Metering:
             wait=float(accounts.wait),
             refuses_unpriced=accounts.unknown_price != "ledger_only",
             watches=self._watches,
+            usual=self._usual,
+            on_underrun=self._count_underrun,
         )
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return (observer,), budgets
@@ -141,11 +148,14 @@ class Metering:
         return (
             LedgerCounts()
             if self.writer is None
-            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost)
+            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost, self.underrun / NANO)
         )
 
     def _count(self, entry: Entry) -> None:
         self.unpriced += entry.cost is None
+
+    def _count_underrun(self, amount: int) -> None:
+        self.underrun += amount
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
