@@ -6,6 +6,7 @@ With the real store in a file. The upstream is scripted: what a reply reports is
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +18,9 @@ from behaviour.test_budgets_are_never_passed import COST, NANO, World
 from modelmux.accounts.budget_edits import save_budget
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.windows import WindowRule
+from modelmux.errors import UpstreamUnreachable
 from support.asgi import request
-from support.fakes import message_reply, quota_exceeded
+from support.fakes import FakeReply, error_reply, message_reply, quota_exceeded
 from support.gateway import MODEL, PATH, ask
 
 #: What 2,000 tokens of output cost, and the prompt of ``ask`` at its bound.
@@ -127,3 +129,60 @@ async def test_a_model_without_a_price_is_refused_or_counted_as_the_operator_say
     assert rows == [(expected,)]
     assert sum(of[0] for of in world.windows()) == (spent or 0)
     assert world.held() == 0
+
+
+#: Of 4,000 bytes, where the bound is 2,000 and more.
+COUNTED = 800
+LONG = {"messages": [{"role": "user", "content": "word " * 800}]}
+#: Room for the prompt as it is counted and 100 tokens of output, but not for its bound.
+COUNTED_ROOM = (COUNTED + 100) * 3_000 + 100 * 15_000
+
+
+def count_reply(tokens: int = COUNTED) -> FakeReply:
+    return FakeReply(200, [], [json.dumps({"input_tokens": tokens}).encode()])
+
+
+def targets(world: World) -> list[str]:
+    return [call.target.rpartition("/")[2] for call in world.upstream.calls]
+
+
+async def test_a_prompt_whose_bound_does_not_fit_is_counted_before_it_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, count_reply(), message_reply())
+    await world.begin(COUNTED_ROOM)
+    assert (await world.ask(**LONG)).status == 200
+    assert ["count-tokens" in target for target in targets(world)] == [True, False]
+    assert len(world.upstream.calls) == 2
+    await world.end()
+    assert (world.windows(), world.held()) == ([(COST, 0)], 0)
+    with closing(sqlite3.connect(world.path)) as connection:
+        ((attempts,),) = connection.execute("SELECT count(*) FROM ledger WHERE output = 3").fetchall()
+    assert attempts == 1, "the count is not a call that costs something"
+
+
+@pytest.mark.parametrize(
+    "reply", [count_reply(5_000), error_reply(429, {}), FakeReply(200, [], [b"{}"]), UpstreamUnreachable("no")]
+)
+async def test_a_count_that_does_not_help_leaves_the_refusal(reply: Any, tmp_path: Path) -> None:
+    world = World(tmp_path, reply)
+    await world.begin(COUNTED_ROOM)
+    response = await world.ask(**LONG)
+    assert (response.status, response.json()["error"]["code"]) == (429, "budget_exceeded")
+    assert len(world.upstream.calls) == 1
+    await world.end()
+    assert world.held() == 0
+
+
+async def test_what_no_count_can_help_is_refused_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin(COUNTED_ROOM)
+    assert (await world.ask(64_000, **LONG)).status == 429
+    assert not world.upstream.calls
+    await world.end()
+
+
+async def test_a_client_that_repeats_a_refused_request_does_not_have_it_counted_each_time(tmp_path: Path) -> None:
+    world = World(tmp_path, count_reply(5_000))
+    await world.begin(COUNTED_ROOM)
+    assert [(await world.ask(**LONG)).status for _ in range(3)] == [429] * 3
+    assert len(world.upstream.calls) == 1
+    await world.end()

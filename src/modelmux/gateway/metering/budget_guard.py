@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
@@ -30,6 +32,7 @@ from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.metering.budget_refusal import refusal
 from modelmux.gateway.metering.clamp import clamped, output_that_fits
 from modelmux.gateway.metering.entry_of import Rules, row_tags
+from modelmux.gateway.metering.exact_prompt import exact_prompt
 from modelmux.gateway.metering.held import BudgetWindow, Held, costs_of
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment
@@ -121,11 +124,15 @@ class BudgetGuard:
         before: Mapping[WindowKey, int],
     ) -> tuple[dict[WindowKey, int], Prepared]:
         """What the call costs at most, which is held now, and the request; see ``hold``."""
+        most_prompt: int | None = None
+        may_count = True
         while True:
             if exchange.is_costly:
                 demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
             else:
                 demand = demand_of(prepared.encoded, deployment.card)
+            if most_prompt is not None:
+                demand = replace(demand, prompt=min(demand.prompt, most_prompt))
             worst, amounts = self._worst(windows, demand, deployment, exchange), held.hold.amounts
             more = {key: amount + before.get(key, 0) - amounts.get(key, 0) for key, amount in worst.items()}
             more = {key: amount for key, amount in more.items() if amount > 0}
@@ -134,6 +141,12 @@ class BudgetGuard:
             except BudgetSpent:
                 short = self._book.missing(more)
                 left = {key: amounts.get(key, 0) - before.get(key, 0) + sum(of) for key, of in short.items()}
+                without = self._worst(windows, replace(demand, prompt=0), deployment, exchange)
+                if may_count and not demand.searches and all(without[key] <= left[key] for key in left):
+                    may_count = False
+                    most_prompt = await exact_prompt(exchange, prepared, deployment)
+                    if most_prompt is not None and most_prompt < demand.prompt:
+                        continue
                 price = self._price(deployment, exchange)
                 most = output_that_fits(windows, left, demand, price, deployment.location)
                 lowered = None if most is None else await clamped(exchange, prepared, most)
