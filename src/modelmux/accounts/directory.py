@@ -43,7 +43,18 @@ class Directory:
     :ivar stamp: of the last change. It tells one from another with the same version, after a backup was put back.
     """
 
-    __slots__ = ("_adjustments", "_members", "_secrets", "budgets", "keys", "people", "stamp", "teams", "version")
+    __slots__ = (
+        "_adjustments",
+        "_budgets_of",
+        "_members",
+        "_secrets",
+        "budgets",
+        "keys",
+        "people",
+        "stamp",
+        "teams",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.version = 0
@@ -52,6 +63,7 @@ class Directory:
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
         self.budgets: Mapping[str, Budget] = {}
+        self._budgets_of: Mapping[str, Sequence[Budget]] = {}  # by the key, person or team of their selectors
         self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
@@ -66,6 +78,7 @@ class Directory:
         after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
         after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
+        after._budgets_of = self._budgets_of if after.budgets is self.budgets else _by_owner(after.budgets.values())
         after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
 
@@ -107,6 +120,15 @@ class Directory:
         """Those who are in a team today. It looks at all members: not for requests."""
         return [one for one in self._members.values() if one.team == team and one.role is not None]
 
+    def budgets_of(self, ids: Iterable[str | None]) -> list[Budget]:
+        """The budgets that may apply to a request: those for one of its key, person and teams, and those for all. Its
+        cost does not depend on how many others there are.
+
+        :param ids: of the request's key, its person and its teams, each once.
+        """
+        known = self._budgets_of
+        return [one for id in ("", *filter(None, ids)) for one in known.get(id, ())]
+
     def adjustments_of(self, budget: str, subject: str | None = None) -> list[Adjustment]:
         """The top-ups and overrides of a budget, in no order: those that are over, too.
 
@@ -131,6 +153,15 @@ class Directory:
 def _merged(before: Mapping[K, V], changed: Iterable[tuple[K, V]]) -> Mapping[K, V]:
     new = dict(changed)
     return {**before, **new} if new else before
+
+
+def _by_owner(budgets: Iterable[Budget]) -> Mapping[str, Sequence[Budget]]:
+    """Under the id that the fewest requests have; under an empty one if their selectors name none."""
+    by_owner: dict[str, list[Budget]] = {}
+    for budget in budgets:
+        selector = budget.applies_to
+        by_owner.setdefault(selector.key or selector.person or selector.team or "", []).append(budget)
+    return by_owner
 
 
 def _with_adjustments(

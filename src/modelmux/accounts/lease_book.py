@@ -77,9 +77,11 @@ class LeaseBook:
         """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
         for window, amount in amounts.items():
             facts = self._facts.get(window)
-            if facts is not None and sign > 0:
+            if facts is None:
+                continue
+            if sign > 0:
                 facts.waiting.append(amount)
-            elif facts is not None and amount in facts.waiting:
+            else:
                 facts.waiting.remove(amount)
 
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int], now: float) -> None:
@@ -123,8 +125,10 @@ class LeaseBook:
             needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
             waiting, least = sum(facts.waiting), min(facts.waiting, default=0)
-            kept = waiting if one.free >= least and not facts.is_lowered else 0  # too little for any helps others more
-            surplus = one.leased - debit - needed - kept - 2 * ahead
+            useful = (
+                waiting if one.free >= least and not facts.is_lowered else 0
+            )  # too little for any helps others more
+            surplus = one.leased - debit - needed - useful - 2 * ahead
             if surplus > 0:  # for up to twice as much no exchange is worth it
                 self.slices.give_back(window, surplus + ahead)
             lease = one.leased - debit
@@ -157,10 +161,6 @@ class LeaseBook:
         """Whether something would be stranded if nothing were exchanged any more."""
         return any(facts.stored is None or facts.stored > 0 for facts in self._facts.values())
 
-    def keeps(self, window: WindowKey) -> bool:
-        """Whether debits of a window are taken from a lease."""
-        return window in self._facts
-
     def _known(self, window: WindowKey, limit: int, now: float) -> _Facts:
         facts = self._facts.get(window)
         if facts is None:
@@ -178,7 +178,7 @@ class LeaseBook:
     def _forget(self, now: float) -> None:
         for window, facts in list(self._facts.items()):
             one = self.slices.of(window)
-            is_old = now - facts.used_at > _FORGOTTEN_AFTER
+            is_old = now - facts.used_at > _FORGOTTEN_AFTER and not facts.waiting
             if is_old and not one.held and not one.spent and facts.stored is not None and facts.stored <= 0:
                 self.slices.forget(window)
                 del self._facts[window]

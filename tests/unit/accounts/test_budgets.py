@@ -66,3 +66,8 @@ def test_all_that_apply_do_in_the_order_of_their_ids() -> None:
     ]
     assert [one.id for one, _ in chain_of(budgets, REQUEST)] == ["bud_0", "bud_a", "bud_c"]
     assert chain_of([replace(budget(), status="disabled")], REQUEST) == []
+
+
+def test_a_request_whose_model_is_not_known_yet_has_the_budgets_of_all_models() -> None:
+    budgets = [budget("bud_a", model="claude-opus-*"), budget("bud_b", model="claude-opus-*", key="key_b")]
+    assert [one.id for one, _ in chain_of(budgets, replace(REQUEST, model=None))] == ["bud_a"]

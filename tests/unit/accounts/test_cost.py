@@ -15,7 +15,10 @@ from msgspec import Raw
 
 from modelmux.accounts.charge import Call, Charge, charge
 from modelmux.accounts.cost import Cost, TokenCounts, cost_of
+from modelmux.accounts.counts import Round
+from modelmux.accounts.entry import AttemptEntry
 from modelmux.accounts.price_id import price_id
+from modelmux.accounts.priced_calls import cost_of_attempts
 from modelmux.catalog.prices import NANO, LongPrompt, Price, PriceList, Rates, builtin_prices
 from modelmux.wire.anthropic import CacheCreation, OutputTokensDetails, ServerToolUse, Usage
 
@@ -233,3 +236,17 @@ def test_counts_and_costs_add_up() -> None:
     assert one + one == TokenCounts(
         input=2, cache_write=4, cache_write_1h=6, cache_read=8, output=10, thinking=12, web_searches=14
     )
+
+
+def test_some_of_the_attempts_of_a_row_cost_what_they_cost_in_it() -> None:
+    counts = TokenCounts(input=1_000_000, output=1_000_000)
+    haiku, sonnet = "claude-haiku-4-5@20251001", "claude-sonnet-4-6"
+    free = [AttemptEntry("d", "error", model=haiku), AttemptEntry("d", "error", TokenCounts(), model=haiku)]
+    one = AttemptEntry("d", "ok", counts, model=haiku, location="global")
+    two = AttemptEntry("d", "ok", counts + counts, model=haiku, rounds=(Round(counts), Round(counts, sonnet)))
+    assert cost_of_attempts(free, DAY, PRICES) == Cost()
+    assert cost_of_attempts([*free, one], DAY, PRICES) == Cost(input=NANO, output=5 * NANO)
+    cost = cost_of_attempts([one, two], DAY, PRICES)
+    assert cost is not None
+    assert cost.total == 6 * NANO + (6 + 18) * NANO * 11 // 10, "nowhere is regional"
+    assert cost_of_attempts([one, AttemptEntry("d", "ok", counts, model="claude-x")], DAY, PRICES) is None

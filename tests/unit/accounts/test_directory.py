@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from modelmux.accounts.directory import Directory
+from modelmux.accounts.budgets import Budget, Selector
+from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.records import Membership
+from modelmux.accounts.windows import WindowRule
 from support.directories import directory_of, key, person, secret, team
 
 
@@ -23,3 +25,24 @@ def test_the_record_that_another_one_replaces(kind: str, record: Any) -> None:
 
 def test_a_membership_is_known_by_person_and_team() -> None:
     assert directory_of(team(), person()).record("membership", Membership(person="usr_a", team="team_a")) is None
+
+
+def test_the_budgets_of_a_request_are_those_that_may_apply_to_it() -> None:
+    """Not the budgets of all other keys: a thousand of these would cost each request more than all else."""
+    selectors = {
+        "all": Selector(), "model": Selector(model="claude-*"), "key": Selector(key="key_a"),
+        "both": Selector(key="key_a", team="team_b"), "person": Selector(person="usr_a", team="team_a"),
+        "team": Selector(team="team_a", each="key"), "other": Selector(key="key_b"),
+    }  # fmt: skip
+    budgets = [
+        Budget(id=name, name=name, limit=1, window=WindowRule(every="day"), applies_to=selector)
+        for name, selector in selectors.items()
+    ]
+    directory = Directory().updated(Changes(version=1, budgets=budgets))
+    ids = [one.id for one in directory.budgets_of(("key_a", None, "team_a"))]
+    assert ids == ["all", "model", "key", "both", "team"]
+    assert [one.id for one in directory.budgets_of(("", "usr_a"))] == ["all", "model", "person"]
+    moved = [Budget(id="key", name="key", limit=1, window=WindowRule(every="day"), applies_to=Selector(key="key_c"))]
+    later = directory.updated(Changes(version=2, budgets=moved))
+    assert [one.id for one in later.budgets_of(("key_a",))] == ["all", "model", "both"]
+    assert [one.id for one in later.updated(Changes(version=3)).budgets_of(("key_c",))] == ["all", "model", "key"]

@@ -12,7 +12,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.lease_book import LeaseBook, sums
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.store.ledger.sqlite_windows import book, end_holder, exchange, spent_of
 from modelmux.store.migrate import apply, sqlite_migrations
@@ -269,3 +269,29 @@ def test_what_only_soft_budgets_spent_is_forgotten_when_it_is_written() -> None:
     world.exchange("one")
     assert list(process.book.slices) == []
     assert spent_of(world.connection, [A]) == {A: (600, 0)}
+
+
+def test_what_is_missing_and_whether_it_may_come() -> None:
+    world = World()
+    one, two = (world.processes[name].book for name in ("one", "two"))
+    assert (one.missing({B: 1}), one.may_come({B: 1})) == ({B: (0, 0)}, False)
+    assert world.obtain("one", {A: 400, B: 1}) is not None
+    assert world.obtain("two", {A: 700}) is None
+    assert two.missing({A: 700}) == {A: (0, 600)}
+    assert two.may_come({A: 700}), "the other one has leased it"
+    assert not two.may_come({A: 1_001})
+    assert world.obtain("two", {A: 600}) is not None
+    assert (two.missing({A: 0}), two.may_come({A: 0})) == ({}, True)
+    assert one.has_leases
+    assert not world.processes["three"].book.has_leases
+
+
+def test_debits_are_added_up() -> None:
+    assert sums([[(A, 1), (B, 2)], [], [(A, 3)]]) == {A: 4, B: 2}
+
+
+def test_waiting_for_a_window_that_is_not_known_changes_nothing() -> None:
+    world = World()
+    world.processes["one"].book.wait({A: 1})
+    world.processes["one"].book.wait({A: 1}, -1)
+    assert world.processes["one"].book.asks({}, 0.0) == {}

@@ -97,12 +97,12 @@ class BudgetGuard:
         :raises BudgetSpent: it does not fit. :raises NotPermitted: a hard budget in money applies to a model without a
             price. :raises StoreUnavailable: the process has leased too little, and there is no answer.
         """
-        directory = self._directory()
-        if not directory.budgets:
-            return None, prepared
         last = exchange.attempts[-1] if exchange.attempts else None
         held: Held | None = None if last is None else last.held
         if held is None:
+            directory = self._directory()
+            if not directory.budgets:
+                return None, prepared
             held = Held(self._windows(exchange, directory), Hold({}), exchange.inbound.caller.team)
         if not held.windows:
             return None, prepared
@@ -197,7 +197,8 @@ class BudgetGuard:
         )
         now = self._arrived_at(exchange)
         windows = []
-        for budget, subject in chain_of(directory.budgets.values(), request):
+        candidates = directory.budgets_of((request.key, request.person, *request.teams))
+        for budget, subject in chain_of(candidates, request):
             window = window_at(budget.window, now, self._zone_of(directory, budget))
             limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))

@@ -225,7 +225,7 @@ class LedgerWriter:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """Its callers get the exception of a task. If all have left, none asks for it, which is not a fault."""
+    """The callers of a task get its exception. If all have left, asyncio would report one that was never looked at."""
     if not task.cancelled():
         task.exception()
 

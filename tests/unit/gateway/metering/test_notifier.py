@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modelmux.accounts.alerts import Watch
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.slices import WindowKey
@@ -25,7 +27,7 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.wire.http import HttpCall
 from support.clock import NOW, Clock
 from support.fakes import FakeReply, FakeUpstream
-from support.http_peers import until
+from support.http_peers import Wire, peer, pool_of, until
 from support.ledgers import entry
 
 URL = "https://hooks.example.com/services/T0/hidden?x=1"
@@ -225,3 +227,33 @@ async def test_an_exchange_that_is_repeated_tells_nothing_twice(tmp_path: Path) 
     await world.run(1)
     await world.end()
     assert percents(world) == [50]
+
+
+@pytest.mark.parametrize(
+    "body", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]
+)
+async def test_over_a_real_connection(body: bytes, tmp_path: Path) -> None:
+    got: list[tuple[bytes, bytes]] = []
+
+    async def talk(wire: Wire) -> None:
+        got.append(await wire.request())
+        await wire.send(body)
+
+    async with peer(talk) as (origin, _), pool_of() as pool:
+        world = World(tmp_path, url=f"http://127.0.0.1:{origin.port}/hook")
+        await world.spend(60)
+        world.notifier.start(pool)
+        await until(lambda: bool(got) and len(world.clock.slept) > 2)
+        await world.end()
+    ((head, sent),) = got
+    assert head.startswith(b"POST /hook HTTP/1.1\r\n")
+    assert b"content-type: application/json\r\n" in head.lower()
+    assert json.loads(sent)["percent"] == 50
+    assert world.log.levels == ["warning"]
+
+
+async def test_nothing_is_signed_without_a_secret() -> None:
+    webhook = Webhook.of(AccountsConfig(webhook=Secret("https://hooks.example.com")))
+    assert webhook is not None
+    call = webhook.call(b"{}", 1)
+    assert (call.target, b"x-modelmux-signature" in dict(call.headers)) == ("/", False)
