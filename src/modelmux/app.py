@@ -330,7 +330,7 @@ class Gateway:
         self.readiness.loop_lag.start()
         if self._directory is not None:
             self._directory.watch()
-        self.metering.start(is_first=self._worker == 1)
+        self.metering.start(self._upstream, is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
     async def aclose(self) -> None:
@@ -340,6 +340,7 @@ class Gateway:
         await self._end_warming()
         await self._close_retired(every=True)
         await self._current.fetcher.aclose()
+        await self.metering.stop()
         await self._upstream.aclose()
         await self._current.tokens.aclose()
         await self.responses.store.aclose()

@@ -43,7 +43,7 @@ class World:
 
     def __init__(self, folder: Path, *replies: Any, **settings: Any) -> None:
         self.path = folder / "accounts.db"
-        accounts = {"enabled": True, "store": f"sqlite:{self.path}"}
+        accounts = {"enabled": True, "store": f"sqlite:{self.path}"} | settings.pop("accounts", {})
         self.upstream = FakeUpstream(list(replies))
         self.app = gateway(self.upstream, accounts=accounts, **settings)
         config = self.app._current.config

@@ -99,10 +99,14 @@ class Price(Struct, frozen=True, kw_only=True):
 
 
 class PriceList:
-    """An immutable set of prices, with look-up by Vertex id, first-party id or undated name."""
+    """An immutable set of prices, with look-up by Vertex id, first-party id or undated name.
 
-    def __init__(self, prices: Iterable[Price]) -> None:
+    :param default: the model whose prices others have that have none; None if theirs are unknown.
+    """
+
+    def __init__(self, prices: Iterable[Price], default: str | None = None) -> None:
         self.prices: tuple[Price, ...] = tuple(prices)
+        self.default = default
         self._by_name: dict[str, list[Price]] = {}
         for price in sorted(self.prices, key=lambda price: price.from_date or date.min):
             self._by_name.setdefault(normalise(price.model), []).append(price)
@@ -114,9 +118,13 @@ class PriceList:
 
         The first row of a model applies to earlier days as well.
         """
-        rows = self._by_name.get(normalise(model), [])
+        rows = self._by_name.get(normalise(model if self.lists(model) else self.default or ""), [])
         begun = [row for row in rows if row.from_date is None or row.from_date <= day]
         return next(reversed(begun), next(iter(rows), None))
+
+    def lists(self, model: str) -> bool:
+        """Whether a model has a price of its own."""
+        return normalise(model) in self._by_name
 
     def rates(
         self,
@@ -136,7 +144,11 @@ class PriceList:
         """A new list in which these take the place of all rows of their models."""
         own = tuple(prices)
         models = {price.model for price in own}
-        return PriceList([*(price for price in self.prices if price.model not in models), *own])
+        return PriceList([*(price for price in self.prices if price.model not in models), *own], self.default)
+
+    def with_default(self, model: str) -> PriceList:
+        """A new list in which models without a price have those of this one."""
+        return PriceList(self.prices, model)
 
 
 def amount(text: str) -> int:

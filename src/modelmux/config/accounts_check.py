@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from modelmux.accounts.attribution import is_tag_name
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
 from modelmux.config.price_overrides import AccountsConfig
+from modelmux.wire.http import Origin
 
 #: RFC 9110, 5.6.2: what a name of a header consists of.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
@@ -20,6 +22,8 @@ _CREDENTIALS: Final = frozenset({
     "api-key", "authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key", "x-auth-token",
     "x-goog-api-key", "x-goog-iap-jwt-assertion", "x-serverless-authorization",
 })  # fmt: skip
+_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+_HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
 #: What to do about a zone that is unknown.
 ZONE_HINT: Final = (
     'Name one such as Europe/Berlin. If no name but UTC works, install "tzdata" of your system or of Python.'
@@ -58,6 +62,9 @@ def check_accounts(accounts: AccountsConfig) -> None:
         problem = _header_problem(name.strip())
         if problem is not None:
             problems.append(Problem(("accounts", "end_user_headers", index), problem))
+    if accounts.webhook is not None and (problem := webhook_problem(accounts.webhook.reveal())) is not None:
+        problems.append(Problem(("accounts", "webhook"), problem))
+        hint = hint or 'Set a URL such as "https://example.com/hook".'
     if not accounts.enabled:
         unused = [name for name in ("keys", "require_key") if getattr(accounts, name)]
         message = "has no effect while accounts.enabled is false: requests would need none of these keys"
@@ -65,6 +72,25 @@ def check_accounts(accounts: AccountsConfig) -> None:
         hint = hint or "Set accounts.enabled = true, or remove it." if unused else hint
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=hint)
+
+
+def webhook_problem(url: str) -> str | None:
+    """What is wrong with a URL, which may be a secret and is not quoted."""
+    try:
+        origin, parts = Origin.parse(url), urlsplit(url)
+    except ValueError:
+        return "it is not an http or https URL"
+    if parts.username is not None or parts.password is not None:
+        return "a user and a password cannot be in the URL"
+    if not _TARGET.fullmatch(target_of(url)) or not _HOST.fullmatch(origin.host):
+        return "it has characters that a URL cannot have"
+    return None
+
+
+def target_of(url: str) -> str:
+    """Path and query of a URL."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def header_names(headers: Sequence[str]) -> tuple[bytes, ...]:

@@ -18,6 +18,9 @@ from modelmux.config.values import Seconds, Secret
 
 #: Seconds.
 _DAY: Final = 86_400
+#: Values of ``accounts.unknown_price`` that name no model.
+UNKNOWN_PRICE: Final = ("refuse", "ledger_only")
+_MAX_SHOWN: Final = 100
 _PER_MILLION: Final = "USD per million tokens"
 
 
@@ -74,6 +77,21 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         Seconds,
         doc('How long a request waits for its share of a budget with `on_short = "wait"` before it is refused.'),
     ] = Seconds(2.0)
+    unknown_price: Annotated[
+        str,
+        doc(
+            "Models without a price: refuse (where a hard budget in USD applies), ledger_only, or like: and a model.",
+            example="like:claude-opus-5-5",
+        ),
+    ] = "refuse"
+    webhook: Annotated[
+        Secret | None,
+        doc("URL that gets a POST when a budget reaches one of its thresholds.", example="https://example.com/hook"),
+    ] = None
+    webhook_secret: Annotated[
+        Secret | None,
+        doc("Signs what the webhook gets, in the header x-modelmux-signature.", example="a long random text"),
+    ] = None
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],
@@ -101,6 +119,25 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
             example={"claude-next": "claude-opus-5-5"},
         ),
     ] = {}
+
+
+def all_prices(prices: PriceList, accounts: AccountsConfig, catalog: Catalog) -> PriceList:
+    """The prices that a configuration asks for: its own, and those that models without a price have.
+
+    :raises ConfigError: see ``add_prices``; or ``accounts.unknown_price`` is none of its values.
+    """
+    prices = add_prices(prices, accounts.prices, catalog)
+    kind, colon, model = accounts.unknown_price.partition(":")
+    if not colon and kind in UNKNOWN_PRICE:
+        return prices
+    if kind != "like" or not colon:
+        message = f"{accounts.unknown_price[:_MAX_SHOWN]!r} is none of refuse, ledger_only, like:MODEL"
+    elif prices.lists(id := catalog.card(model).id):
+        return prices.with_default(id)
+    else:
+        message = f"the price of {model[:_MAX_SHOWN]!r} is not known"
+    hint = 'Name a model that has a price, such as "like:claude-opus-5-5"; `modelmux models` lists them.'
+    raise ConfigError([str(Problem(("accounts", "unknown_price"), message))], hint=hint)
 
 
 def add_prices(prices: PriceList, own: Mapping[str, str | PriceConfig], catalog: Catalog) -> PriceList:

@@ -22,7 +22,7 @@ from modelmux.config.catalog_overrides import add_cards
 from modelmux.config.check import convert
 from modelmux.config.deprecated_names import rewrite
 from modelmux.config.paths import copy_tree
-from modelmux.config.price_overrides import AccountsConfig, add_prices
+from modelmux.config.price_overrides import AccountsConfig, all_prices
 from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamingConfig
@@ -346,6 +346,6 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     def build_prices(self) -> PriceList:
         """The prices with this configuration's own.
 
-        :raises ConfigError: naming every price that cannot be used.
+        :raises ConfigError: naming every price, and a model to take prices from, that cannot be used.
         """
-        return add_prices(builtin_prices(), self.accounts.prices, self.build_catalog())
+        return all_prices(builtin_prices(), self.accounts, self.build_catalog())

@@ -129,7 +129,9 @@ class Attempts:
             prepared = await services.large_requests.run(self._preparation.prepare, deployment)
         else:
             prepared = self._preparation.prepare(deployment)
-        held = None if services.budgets is None else await services.budgets.hold(exchange, prepared, deployment)
+        held: object | None = None
+        if services.budgets is not None:
+            held, prepared = await services.budgets.hold(exchange, prepared, deployment)
         note = None if services.note_call is None else await services.note_call(exchange, prepared, deployment, held)
         clock, number = services.runtime.clock, len(exchange.attempts) + 1
         record = AttemptRecord(

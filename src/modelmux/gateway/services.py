@@ -41,10 +41,10 @@ class Downloads(Protocol):
 class Budgets(Protocol):
     """Holds what calls may cost; ``gateway/metering`` has the real one."""
 
-    async def hold(self, exchange: Any, prepared: Prepared, deployment: Deployment) -> object | None:
+    async def hold(self, exchange: Any, prepared: Prepared, deployment: Deployment) -> tuple[object | None, Prepared]:
         """Before each call. What is held is settled with the row of the request.
 
-        :returns: what is held; None if no budget applies.
+        :returns: what is held, None if no budget applies; and what to send, which may ask for fewer tokens.
         :raises BudgetSpent: it does not fit.
         """
         ...

@@ -59,19 +59,23 @@ def unknown_model(card: ModelCard, catalog: Catalog) -> str | None:
 
 
 def unpriced_models(routes: Routes, prices: PriceList, today: date) -> list[tuple[str, str]]:
-    """Pairs of a model name and a message for configured models whose requests have an unknown cost."""
+    """Pairs of a model name and a message for configured models without a price of their own."""
     messages: dict[tuple[str, str], None] = {}
     for name, route in _configured_routes(routes, today):
         for deployment in route.deployments:
-            if prices.price(deployment.card.id, today) is None:
-                messages[(name, unpriced_model(deployment.card.id))] = None
+            if not prices.lists(deployment.card.id):
+                messages[(name, unpriced_model(deployment.card.id, prices.default))] = None
     return list(messages)
 
 
-def unpriced_model(id: str) -> str:
-    """A message for a model without a price."""
+def unpriced_model(id: str, default: str | None) -> str:
+    """A message for a model without a price.
+
+    :param default: the model whose prices it has then; None if the cost is unknown.
+    """
+    cost = "the cost of its requests is unknown" if default is None else f"its requests cost what those of {default} do"
     return (
-        f"{id} has no price, so the cost of its requests is unknown; set one in "
+        f"{id} has no price, so {cost}; set one in "
         f'[accounts.prices] under "{id}", then run `modelmux usage rerate` for the requests so far'
     )
 

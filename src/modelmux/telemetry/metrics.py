@@ -34,11 +34,12 @@ DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
 
 
 class LedgerCounts(NamedTuple):
-    """Of the ledger of this process, since it started; ``waiting`` now."""
+    """Of the ledger of this process, since it started; ``waiting`` now, ``underrun`` in USD."""
 
     unpriced: int = 0
     waiting: int = 0
     lost: int = 0
+    underrun: float = 0.0
 
 
 class HasQueueLength(Protocol):
@@ -73,11 +74,12 @@ class Metrics:
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
         self.ledger_unpriced = _counter(names.METRIC_LEDGER_UNPRICED, "Requests whose price was unknown.")
         self.ledger_lost = _counter(names.METRIC_LEDGER_LOST, "Rows of the ledger that were lost.")
+        self.budget_underrun = _counter(names.METRIC_BUDGET_UNDERRUN, "USD that requests cost above what they held.")
         #: What the ledger of this process counts; zeros without one.
         self.read_ledger: Callable[[], LedgerCounts] = LedgerCounts
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.ledger_unpriced, self.ledger_lost,
+            self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
         )  # fmt: skip
         self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
         self._deployments: DeploymentGauges | None = None
@@ -151,6 +153,7 @@ class Metrics:
         self.count_log_drops(self.read_log_drops())
         ledger = self.read_ledger()
         self.ledger_unpriced.values[()], self.ledger_lost.values[()] = ledger.unpriced, ledger.lost
+        self.budget_underrun.values[()] = ledger.underrun
         return MetricValues(
             {counter.name: counter.values for counter in self._counters},
             {histogram.name: histogram.values for histogram in self._histograms},

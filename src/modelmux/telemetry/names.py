@@ -24,6 +24,7 @@ EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
 EVENT_ACCOUNTS: Final = "accounts"  # keys cannot be read, or can be again
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
+EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold, or the webhook for that fails, or works again
 
 #: Log field -> its meaning. A field without a value is left out of a line.
 FIELDS: Final = {
@@ -79,6 +80,8 @@ FIELDS: Final = {
     "retry_in_s": "seconds until the next attempt to fetch a token",
     "token_left_s": "seconds for which the current token stays valid",
     "lifetime_s": "seconds for which the new token is valid",
+    "budget": "id of a budget",
+    "percent": "the threshold that it has reached, in percent of its limit",
     "lost": "how many rows of the ledger are lost",
     "dropped": "how many log lines are missing in this place",
 }
@@ -105,6 +108,7 @@ METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
 METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
 METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
 METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
+METRIC_BUDGET_UNDERRUN: Final = "modelmux_budget_underrun_usd_total"
 
 #: Metric -> its labels, in order.
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -125,6 +129,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_LEDGER_UNPRICED: (),
     METRIC_LEDGER_WAITING: (),
     METRIC_LEDGER_LOST: (),
+    METRIC_BUDGET_UNDERRUN: (),
 }
 
 # Values of the label ``outcome``

@@ -193,3 +193,14 @@ def test_an_operators_prices_take_the_place_of_all_rows_of_a_model() -> None:
 def test_the_regional_price_applies_in_every_location_but_one() -> None:
     prices_by_location = {name: shown(LIST.rates("claude-opus-5-5", DAY, name)) for name in locations().names}
     assert {name for name, figures in prices_by_location.items() if figures == "4 20 5 8 0.2"} == {"global"}
+
+
+def test_a_default_is_for_models_without_a_price_only() -> None:
+    with_default = LIST.with_default("claude-opus-5-5")
+    expected = LIST.price("claude-opus-5-5", DAY)
+    assert expected is not None
+    assert with_default.price("claude-next", DAY) == expected
+    assert with_default.with_prices([]).price("claude-next", DAY) == expected
+    assert with_default.price("claude-sonnet-5", DAY) == LIST.price("claude-sonnet-5", DAY)
+    assert [one.lists("claude-next") for one in (LIST, with_default)] == [False, False]
+    assert (LIST.price("claude-next", DAY), LIST.lists("claude-sonnet-5")) == (None, True)

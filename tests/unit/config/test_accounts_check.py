@@ -53,6 +53,12 @@ def test_keys_that_nothing_would_ask_for_are_an_error(accounts: dict[str, Any]) 
             )
             for name in ("Authorization", "x-api-key", "Cookie", "proxy-authorization", "x-goog-api-key")
         ),
+        ({"webhook": "ftp://hooks.example.com/x"}, "accounts.webhook: it is not an http or https URL"),
+        ({"webhook": "https:///x"}, "accounts.webhook: it is not an http or https URL"),
+        ({"webhook": "https://h:port/x"}, "accounts.webhook: it is not an http or https URL"),
+        ({"webhook": "https://me:pw@h/x"}, "accounts.webhook: a user and a password cannot be in the URL"),
+        ({"webhook": "https://h/a b"}, "accounts.webhook: it has characters that a URL cannot have"),
+        ({"webhook": "https://hö/x"}, "accounts.webhook: it has characters that a URL cannot have"),
         ({"tags": ["app", "App"]},
          "accounts.tags[1]: 'App' is not the name of a tag, which has up to 64 of a-z, 0-9, _, . and -"),
         ({"tags": ["a" * 65]},
@@ -89,3 +95,9 @@ def test_utc_needs_no_database_of_time_zones(monkeypatch: pytest.MonkeyPatch) ->
     assert problems() == []
     assert zone_of("utc") is UTC
     assert problems(zone="Europe/Berlin") == ["accounts.zone: 'Europe/Berlin' is not a time zone of this machine"]
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example.com", "http://127.0.0.1:8080/x?y=1", "https://[::1]/x"])
+def test_a_webhook_is_a_url_that_is_never_shown(url: str) -> None:
+    assert problems(webhook=url) == []
+    assert url not in repr(Config.from_dict({"accounts": {"webhook": url}}).accounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +104,37 @@ def test_what_is_wrong_is_reported_all_at_once_and_before_anything_is_served(
 def test_what_does_not_fit_the_schema_is_refused(entry: Any) -> None:
     with pytest.raises(ConfigError, match=r"accounts\.prices\.m"):
         Config.from_dict({"accounts": {"prices": {"m": entry}}})
+
+
+def test_models_without_a_price_may_have_that_of_another() -> None:
+    def input_of(model: str, **accounts: Any) -> str | None:
+        found = Config.from_dict({"accounts": accounts}).build_prices().rates(model, DAY)
+        return None if found is None else usd(found.input)
+
+    for unknown_price in ("refuse", "ledger_only"):
+        assert input_of("claude-next", unknown_price=unknown_price) is None
+    assert input_of("claude-next", unknown_price="like:claude-opus-5-5") == "4"
+    assert input_of("claude-sonnet-5", unknown_price="like:claude-opus-5-5") == "2", "it has its own"
+    own = {"prices": {"mine": {"input": "7"}}, "unknown_price": "like:mine"}
+    assert (input_of("claude-next", **own), input_of("mine", **own)) == ("7", "7")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("like:claude-nxt", "the price of 'claude-nxt' is not known"),
+        ("like:", "the price of '' is not known"),
+        ("like", "'like' is none of refuse, ledger_only, like:MODEL"),
+        ("refuse:x", "'refuse:x' is none of refuse, ledger_only, like:MODEL"),
+    ],
+)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_choice_for_unknown_prices_that_cannot_be_used_is_an_error_with_a_remedy(
+    value: str, problem: str, enabled: bool, tmp_path: Path
+) -> None:
+    accounts = {"unknown_price": value, "enabled": enabled, "store": f"sqlite:{tmp_path}/a.db"}
+    config = Config.from_dict({"accounts": accounts, "vertex": HERE, "server": {"state_dir": str(tmp_path)}})
+    with pytest.raises(ConfigError) as caught:
+        Gateway(config, upstream=FakeUpstream([]), tokens=FakeTokens(), environment={})
+    assert caught.value.problems == [f"accounts.unknown_price: {problem}"]
+    assert "like:claude-opus-5-5" in (caught.value.hint or "")

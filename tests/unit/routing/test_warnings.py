@@ -83,6 +83,8 @@ def test_a_model_without_a_price_is_reported_once_with_what_to_set() -> None:
     ((name, message),) = unpriced_models(routes, builtin_prices(), TODAY)
     assert name == "claude-next"
     assert message.startswith("claude-next has no price, so the cost of its requests is unknown; set one in [accounts.")
+    ((_, message),) = unpriced_models(routes, builtin_prices().with_default("claude-opus-5"), TODAY)
+    assert message.startswith("claude-next has no price, so its requests cost what those of claude-opus-5 do; set one")
 
 
 def test_a_model_that_resembles_none_is_reported_without_a_guess() -> None:

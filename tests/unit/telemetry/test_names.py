@@ -38,6 +38,7 @@ def test_the_names_are_these() -> None:
         "EVENT_RESPONSE_STORE": "response_store",
         "EVENT_ACCOUNTS": "accounts",
         "EVENT_LEDGER": "ledger",
+        "EVENT_BUDGET": "budget",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_ERRORS": "modelmux_error_responses_total",
@@ -59,6 +60,7 @@ def test_the_names_are_these() -> None:
         "METRIC_LEDGER_UNPRICED": "modelmux_ledger_unpriced_requests_total",
         "METRIC_LEDGER_WAITING": "modelmux_ledger_rows_waiting",
         "METRIC_LEDGER_LOST": "modelmux_ledger_rows_lost_total",
+        "METRIC_BUDGET_UNDERRUN": "modelmux_budget_underrun_usd_total",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
@@ -75,7 +77,7 @@ def test_the_names_are_these() -> None:
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
         "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
-        "retry_in_s", "token_left_s", "lifetime_s", "lost", "dropped",
+        "retry_in_s", "token_left_s", "lifetime_s", "budget", "percent", "lost", "dropped",
     ]  # fmt: skip
     assert names.LABELS == {
         "modelmux_requests_total": ("route", "outcome"),
@@ -95,6 +97,7 @@ def test_the_names_are_these() -> None:
         "modelmux_ledger_unpriced_requests_total": (),
         "modelmux_ledger_rows_waiting": (),
         "modelmux_ledger_rows_lost_total": (),
+        "modelmux_budget_underrun_usd_total": (),
     }
 
 
@@ -172,10 +175,10 @@ def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
 def test_the_ledger_has_samples_before_the_first_row_and_is_read_at_a_scrape() -> None:
     metrics = Metrics()
     samples = ("modelmux_ledger_unpriced_requests_total", "modelmux_ledger_rows_waiting",
-               "modelmux_ledger_rows_lost_total")  # fmt: skip
+               "modelmux_ledger_rows_lost_total", "modelmux_budget_underrun_usd_total")  # fmt: skip
     for sample in samples:
         assert f"{sample} 0.0" in metrics.expose().decode()
-    metrics.read_ledger = lambda: LedgerCounts(unpriced=1, waiting=2, lost=3)
+    metrics.read_ledger = lambda: LedgerCounts(unpriced=1, waiting=2, lost=3, underrun=4)
     for number, sample in enumerate(samples, 1):
         assert f"{sample} {number}.0" in metrics.expose().decode()
 

@@ -18,7 +18,7 @@ from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.locations import model_in
 from modelmux.config.paths import KeyPath
-from modelmux.config.price_overrides import add_prices
+from modelmux.config.price_overrides import all_prices
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
@@ -95,7 +95,7 @@ def _accounts(config: Config) -> None:
 
 
 def _prices(config: Config) -> None:
-    add_prices(builtin_prices(), config.accounts.prices, _catalog(config))
+    all_prices(builtin_prices(), config.accounts, _catalog(config))
 
 
 def _routes(config: Config) -> None:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelmux.accounts.adjustments import limit_of
+from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import zone_of_budget
 from modelmux.accounts.budgets import Budget, Request, chain_of
@@ -20,6 +23,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.slices import Hold, WindowKey
+from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.windows import window_at
 from modelmux.accounts.worst_case import tokens_that_fit, worst_case
 from modelmux.catalog.prices import Price
@@ -27,7 +31,9 @@ from modelmux.claude.demand import Demand, demand_of
 from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.metering.budget_refusal import refusal
+from modelmux.gateway.metering.clamp import clamped, output_that_fits
 from modelmux.gateway.metering.entry_of import Rules, row_tags
+from modelmux.gateway.metering.exact_prompt import exact_prompt
 from modelmux.gateway.metering.held import BudgetWindow, Held
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment
@@ -49,6 +55,10 @@ class BudgetGuard:
     :param directory: returns that of now.
     :param zone: of windows whose budget and team have none.
     :param wait: seconds for which a request of a budget with ``on_short = "wait"`` waits.
+    :param refuses_unpriced: whether budgets in money refuse a model without a price; otherwise it costs them nothing.
+    :param watches: gets the windows whose thresholds may be reached.
+    :param usual: how long answers are, for budgets that hold no more than that.
+    :param on_underrun: gets the nano-USD that a request cost above its hold.
     """
 
     def __init__(
@@ -61,6 +71,10 @@ class BudgetGuard:
         *,
         zone: tzinfo,
         wait: float,
+        refuses_unpriced: bool = True,
+        watches: Watches | None = None,
+        usual: UsualOutput | None = None,
+        on_underrun: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -69,11 +83,18 @@ class BudgetGuard:
         self._runtime = runtime
         self._zone = zone
         self._wait = wait
+        self._refuses_unpriced = refuses_unpriced
+        self._watches = watches or Watches()
+        self._usual = usual or UsualOutput()
+        self._on_underrun = on_underrun
 
-    async def hold(self, exchange: Exchange, prepared: Prepared, deployment: Deployment) -> Held | None:
+    async def hold(
+        self, exchange: Exchange, prepared: Prepared, deployment: Deployment
+    ) -> tuple[Held | None, Prepared]:
         """Hold what the next call may cost, beside what the calls before it may have cost.
 
-        :returns: None if no budget applies.
+        :returns: what is held, None if no budget applies; and the request that it is held for, which has fewer tokens
+            of output if a budget asks for that.
         :raises BudgetSpent: it does not fit. :raises NotPermitted: a hard budget in money applies to a model without a
             price. :raises StoreUnavailable: the process has leased too little, and there is no answer.
         """
@@ -82,27 +103,64 @@ class BudgetGuard:
         if held is None:
             directory = self._directory()
             if not directory.budgets:
-                return None
+                return None, prepared
             held = Held(self._windows(exchange, directory), Hold({}), exchange.inbound.caller.team)
         if not held.windows:
-            return None
+            return None, prepared
         windows = [one for one in held.windows if one.counts(deployment.card.id)]
         before = held.billed(last_too=last is not None and last.may_be_billed)
         worst: dict[WindowKey, int] = {}
         held.demand = None
         if any(one.is_hard for one in windows):
+            worst, prepared = await self._hold_call(exchange, prepared, deployment, held, windows, before)
+        held.before, held.worst = before, worst
+        return held, prepared
+
+    async def _hold_call(
+        self,
+        exchange: Exchange,
+        prepared: Prepared,
+        deployment: Deployment,
+        held: Held,
+        windows: Sequence[BudgetWindow],
+        before: Mapping[WindowKey, int],
+    ) -> tuple[dict[WindowKey, int], Prepared]:
+        """What the call costs at most, which is held now, and the request; see ``hold``."""
+        most_prompt: int | None = None
+        may_count = True
+        while True:
             if exchange.is_costly:
                 demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
             else:
                 demand = demand_of(prepared.encoded, deployment.card)
-            worst = self._worst(windows, demand, deployment, exchange)
-            amounts = held.hold.amounts
+            if most_prompt is not None:
+                demand = replace(demand, prompt=min(demand.prompt, most_prompt))
+            worst, amounts = self._worst(windows, demand, deployment, exchange), held.hold.amounts
             more = {key: amount + before.get(key, 0) - amounts.get(key, 0) for key, amount in worst.items()}
             more = {key: amount for key, amount in more.items() if amount > 0}
-            await self._extend(held, more, before, demand, deployment, exchange)
-            held.demand = demand
-        held.before, held.worst = before, worst
-        return held
+            try:
+                await self._extend(held, more, before, demand, deployment, exchange)
+            except BudgetSpent:
+                short = self._book.missing(more)
+                left = {key: amounts.get(key, 0) - before.get(key, 0) + sum(of) for key, of in short.items()}
+                without = self._worst(windows, replace(demand, prompt=0), deployment, exchange)
+                if may_count and not demand.searches and all(without[key] <= left[key] for key in left):
+                    may_count = False
+                    most_prompt = await exact_prompt(exchange, prepared, deployment)
+                    if most_prompt is not None and most_prompt < demand.prompt:
+                        continue
+                price = self._price(deployment, exchange)
+                most = output_that_fits(windows, left, demand, price, deployment.location)
+                lowered = None if most is None else await clamped(exchange, prepared, most)
+                if lowered is None:
+                    for one in windows:
+                        if one.key in short:
+                            self._watches.refused(one.key, one.watch)
+                    raise
+                prepared = lowered
+            else:
+                held.demand = demand
+                return worst, prepared
 
     def settle(self, held: Held, entry: Entry | None) -> Entry | None:
         """Release a hold, and spend what the request cost.
@@ -113,9 +171,18 @@ class BudgetGuard:
         amounts = held.hold.amounts
         costs = dict(amounts) if entry is None else debits_of(entry, held.charged(), self._rules.prices)
         hold = held.money
+        for one in held.windows:
+            if costs.get(one.key):
+                self._watches.charged(one.key, one.watch)
         self._book.settle(held.hold, costs, self._runtime.clock())
         if entry is None:
             return None
+        if (underrun := held.underrun(costs)) > 0:
+            self._on_underrun(underrun)
+        if any(one.budget.reserve == "expected" for one in held.windows):
+            for attempt in entry.attempts:
+                if attempt.result == "ok" and attempt.counts is not None and attempt.model is not None:
+                    self._usual.add(entry.key, attempt.model, attempt.counts.output)
         return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
 
     def _windows(self, exchange: Exchange, directory: Directory) -> list[BudgetWindow]:
@@ -145,18 +212,21 @@ class BudgetGuard:
     ) -> dict[WindowKey, int]:
         """Of the hard ones."""
         price = self._price(deployment, exchange)
+        owner, model = exchange.inbound.caller.owner, deployment.card.id
+        usual = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
         amounts = {}
         for one in windows:
             if one.is_hard:
-                amount = worst_case(demand, one.budget.unit, price, deployment.location)
-                if amount is None:
+                its = demand if one.budget.reserve == "worst" else usual
+                amount = worst_case(its, one.budget.unit, price, deployment.location)
+                if amount is None and self._refuses_unpriced:
                     raise NotPermitted(
                         f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "
                         "may be spent.",
                         code="price_unknown",
-                        hint="The operator can set it in [accounts.prices].",
+                        hint="The operator can set it in [accounts.prices], or set accounts.unknown_price.",
                     )
-                amounts[one.key] = amount
+                amounts[one.key] = amount or 0
         return amounts
 
     async def _extend(

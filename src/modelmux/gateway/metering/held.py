@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from modelmux.accounts.alerts import Watch
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.debits import ChargedWindow
 from modelmux.accounts.name_pattern import matches_model
@@ -28,6 +29,11 @@ class BudgetWindow(Struct, frozen=True):
     @property
     def is_hard(self) -> bool:
         return self.budget.mode == "hard"
+
+    @property
+    def watch(self) -> Watch:
+        """What tells when it reaches a threshold."""
+        return Watch(self.budget, self.limit, self.end)
 
     def counts(self, model: str) -> bool:
         """Whether calls of a model are charged to it. :param model: its Vertex id."""
@@ -54,6 +60,11 @@ class Held(Struct):
     def money(self) -> int:
         """nano-USD that are held; of several budgets the most."""
         return max((self.hold.amounts.get(one.key, 0) for one in self.windows if one.budget.unit == "usd"), default=0)
+
+    def underrun(self, costs: Mapping[WindowKey, int]) -> int:
+        """nano-USD that a request cost above what it held; of several budgets the most."""
+        hard = [one.key for one in self.windows if one.is_hard and one.budget.unit == "usd"]
+        return max((costs[key] - self.hold.amounts.get(key, 0) for key in hard), default=0)
 
     def billed(self, *, last_too: bool) -> dict[WindowKey, int]:
         """What the calls so far may cost. A request is one, however many there are.

@@ -10,19 +10,24 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from modelmux.accounts.alerts import Watches
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.catalog.prices import NANO
 from modelmux.config.accounts_check import check_accounts, header_names, zone_of
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.metering.budget_guard import BudgetGuard
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
+from modelmux.gateway.metering.notifier import Notifier
 from modelmux.gateway.metering.recovery import Recovery
 from modelmux.gateway.metering.request_journal import RequestJournal
 from modelmux.gateway.metering.retention import Retention
+from modelmux.gateway.metering.webhook import Webhook
 from modelmux.gateway.services import NoteCall
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
@@ -35,6 +40,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import LedgerCounts
 from modelmux.telemetry.observers import ExchangeObserver
+from modelmux.upstream.base import Upstream
 
 _REMEDY: Final = (
     "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
@@ -67,6 +73,11 @@ class Metering:
         self._retention: Retention | None = None
         self._journal: RequestJournal | None = None
         self._recovery: Recovery | None = None
+        self._notifier: Notifier | None = None
+        self._watches = Watches()
+        self._usual = UsualOutput()
+        #: nano-USD that requests cost above what they held.
+        self.underrun = 0
         #: Where rows are written, for people.
         self.notice: str | None = None
         #: Requests whose price was unknown.
@@ -82,7 +93,7 @@ class Metering:
         path = ledger_path(config, environment)
         self.notice = f"a row of each request is written to {path}"
         holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
-        leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now)
+        leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         directory = path.with_name(f"{path.name}-journals")
         self._journal = RequestJournal(lambda: Journal(directory, holder, self._on_full), runtime, self._ids)
         self._recovery = Recovery(ledger, directory, config.build_prices(), self._ids, runtime, log)
@@ -90,16 +101,28 @@ class Metering:
             ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop_all
         )
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
+        self._notifier = Notifier(ledger, Webhook.of(config.accounts), runtime, log)
 
-    def start(self, *, is_first: bool) -> None:
-        """Recover what killed processes left, and drop old rows from now on. Idempotent.
+    def start(self, upstream: Upstream, *, is_first: bool) -> None:
+        """Recover what killed processes left, drop old rows and tell what budgets have reached from now on. Idempotent.
 
+        :param upstream: sends to the webhook.
         :param is_first: it is the first of several processes, which does what one of them has to do.
         """
         if self._recovery is not None:
             self._recovery.start()
-        if self._retention is not None and is_first:
+        if not is_first:
+            return
+        if self._retention is not None:
             self._retention.start()
+        if self._notifier is not None:
+            self._notifier.start(upstream)
+
+    async def stop(self) -> None:
+        """End what ``start`` began. Idempotent."""
+        for task in (self._recovery, self._retention, self._notifier):
+            if task is not None:
+                await task.aclose()
 
     def meters(
         self,
@@ -117,7 +140,7 @@ class Metering:
         """
         check_accounts(config.accounts)
         if self.writer is None or self._journal is None or self._recovery is None:
-            if config.accounts.prices:
+            if config.accounts.prices or config.accounts.unknown_price != "refuse":
                 config.build_prices()  # only checked: nothing is charged
             return Meters((), None, None)
         key = secret()
@@ -137,6 +160,10 @@ class Metering:
             self._runtime,
             zone=zone_of(accounts.zone),
             wait=float(accounts.wait),
+            refuses_unpriced=accounts.unknown_price != "ledger_only",
+            watches=self._watches,
+            usual=self._usual,
+            on_underrun=self._count_underrun,
         )
         self._recovery.prices = rules.prices
         observer = LedgerObserver(
@@ -149,18 +176,18 @@ class Metering:
         return (
             LedgerCounts()
             if self.writer is None
-            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost)
+            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost, self.underrun / NANO)
         )
 
     def _count(self, entry: Entry) -> None:
         self.unpriced += entry.cost is None
 
+    def _count_underrun(self, amount: int) -> None:
+        self.underrun += amount
+
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
-        if self._retention is not None:
-            await self._retention.aclose()
-        if self._recovery is not None:
-            await self._recovery.aclose()
+        await self.stop()
         if self.writer is not None:
             await self.writer.aclose()
         if self._journal is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from modelmux.accounts.alerts import Alert, Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
@@ -60,6 +62,17 @@ class Difference(Struct, frozen=True):
     recomputed: int
 
 
+class DueAlert(Struct, frozen=True):
+    """A threshold that was reached and has to be told.
+
+    :param body: what a webhook gets. :param tries: deliveries that have begun before this one.
+    """
+
+    alert: Alert
+    body: bytes
+    tries: int
+
+
 class Ledger(Protocol):
     """Rows are never changed. A row whose id is there already is ignored: it may be written any number of times.
 
@@ -91,13 +104,19 @@ class Ledger(Protocol):
         ...
 
     async def exchange(
-        self, holder: str, entries: Sequence[Entry], asks: Mapping[WindowKey, Ask], now: int
+        self,
+        holder: str,
+        entries: Sequence[Entry],
+        asks: Mapping[WindowKey, Ask],
+        now: int,
+        watches: Mapping[WindowKey, Watch] = MappingProxyType({}),
     ) -> Mapping[WindowKey, Grant]:
         """Add rows, book their debits on the windows and the leases of a process, and change its leases, in one
         transaction. After a failure it may be repeated: rows count once, and leases are set, not added.
 
         :param holder: names the process and its start.
         :param now: microseconds in UTC.
+        :param watches: windows whose thresholds are looked at; what they have reached is due then, each once.
         :raises StoreFailed: nothing was written.
         """
         ...
@@ -109,12 +128,25 @@ class Ledger(Protocol):
         """
         ...
 
+    async def due_alert(self, now: int, until: int) -> DueAlert | None:
+        """Take the alert that has been due longest. It is due again at ``until``, for its process may end before.
+
+        :param now, until: microseconds in UTC.
+        :returns: None if none is due.
+        :raises StoreFailed:
+        """
+        ...
+
     async def end_holder(self, holder: str, make_row: Callable[[WindowKey, int], Entry] | None = None) -> None:
         """End a process that was killed: what it had leased is free again.
 
         :param make_row: makes the row that charges the rest of a lease, where it is not known what was spent of it.
         :raises StoreFailed: nothing was changed.
         """
+        ...
+
+    async def set_due(self, alert: str, due: int | None) -> None:
+        """When an alert is delivered next, by its id; None: it was delivered. :raises StoreFailed:"""
         ...
 
     async def usage(self, query: UsageQuery) -> list[UsageRow]:

@@ -12,16 +12,25 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
+from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
-from modelmux.store.ledger import sqlite_entries, sqlite_retention, sqlite_usage, sqlite_verify, sqlite_windows
-from modelmux.store.ledger.base import Difference, EntryPage, EntryQuery, UnstorableEntry
+from modelmux.store.ledger import (
+    sqlite_alerts,
+    sqlite_entries,
+    sqlite_retention,
+    sqlite_usage,
+    sqlite_verify,
+    sqlite_windows,
+)
+from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, UnstorableEntry
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
 from modelmux.store.ledger.sqlite_verify import Section
@@ -88,7 +97,12 @@ class SqliteLedger:
         await asyncio.wrap_future(written)  # it may have been written, or failed, with rows of an earlier call
 
     async def exchange(
-        self, holder: str, entries: Sequence[Entry], asks: Mapping[WindowKey, Ask], now: int
+        self,
+        holder: str,
+        entries: Sequence[Entry],
+        asks: Mapping[WindowKey, Ask],
+        now: int,
+        watches: Mapping[WindowKey, Watch] = MappingProxyType({}),
     ) -> dict[WindowKey, Grant]:
         """See ``Ledger.exchange``."""
         rows = [to_row(entry) for entry in entries]
@@ -97,6 +111,7 @@ class SqliteLedger:
             try:
                 with self._file.write(connection):
                     self._appender.append(connection, rows, holder)
+                    sqlite_alerts.note(connection, watches, now)
                     return sqlite_windows.exchange(connection, holder, asks, now)
             except BaseException:
                 self._appender.forget()
@@ -122,6 +137,26 @@ class SqliteLedger:
             except BaseException:
                 self._appender.forget()
                 raise
+
+        await self._writer.run(write)
+
+    async def due_alert(self, now: int, until: int) -> DueAlert | None:
+        """See ``Ledger.due_alert``. Nothing is written if there is none."""
+
+        def claim(connection: sqlite3.Connection) -> DueAlert | None:
+            with self._file.write(connection):
+                return sqlite_alerts.claim(connection, now, until)
+
+        if not await self._read(lambda connection: sqlite_alerts.is_due(connection, now)):
+            return None
+        return await self._writer.run(claim)
+
+    async def set_due(self, alert: str, due: int | None) -> None:
+        """See ``Ledger.set_due``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            with self._file.write(connection):
+                sqlite_alerts.set_due(connection, alert, due)
 
         await self._writer.run(write)
 

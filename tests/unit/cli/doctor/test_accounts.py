@@ -49,6 +49,8 @@ def test_a_model_without_a_price_is_a_warning_with_what_to_set(tmp_path: Path) -
     assert unpriced.detail == "claude-next has no price, so the cost of its requests is unknown"
     assert "[accounts.prices]" in (unpriced.hint or "")
     assert (listed.check, listed.status, listed.detail) == ("prices", "ok", f"the list is of {CHECKED}")
+    like = prices(context(tmp_path, 'unknown_price = "like:claude-opus-5"\n'))[0]
+    assert like.detail == "claude-next has no price, so its requests cost what those of claude-opus-5 do"
     own = '[accounts.prices.claude-next]\ninput = "1"\n'
     assert [result.status for result in prices(context(tmp_path, own))] == ["ok"]
     assert prices(context(tmp_path, "", enabled=False)) == []
