@@ -35,7 +35,7 @@ POINTS: dict[str, tuple[type[Any], str, bool]] = {
     "inside the transaction": (Appender, "append", False),
     "before the exchange": (SqliteLedger, "exchange", True),
     "after the exchange": (SqliteLedger, "exchange", False),
-    "after the commit": (RequestJournal, "drop_all", True),
+    "after the commit": (RequestJournal, "drop", True),
     "while the note is dropped": (SlotFile, "clear", True),
     "when the note is dropped": (SlotFile, "clear", False),
     "before the recovery": (Recovery, "_recover", True),

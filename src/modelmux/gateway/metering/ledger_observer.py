@@ -24,7 +24,6 @@ class LedgerObserver:
     :param ids: makes the ids of rows whose requests have no note.
     :param on_row: called with each row that was made, in the thread of the writer.
     :param settle: ends what a request holds of budgets; called in the event loop.
-    :param forget: called with the id of a row that is lost.
     """
 
     def __init__(
@@ -35,9 +34,7 @@ class LedgerObserver:
         ids: Uuid7s,
         on_row: Callable[[Entry], None],
         settle: Callable[[Held, Entry | None], Entry | None],
-        forget: Callable[[bytes], None],
     ) -> None:
-        self._forget = forget
         self._writer = writer
         self._rules = rules
         self._now = runtime.now
@@ -68,14 +65,10 @@ class LedgerObserver:
             note.save()
             id, at = note.id, note.at
         held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
-        self._writer.add(lambda: self._row(record, id, at), functools.partial(self._end, held, id))
+        settle = None if held is None else functools.partial(self._settle, held)
+        self._writer.add(lambda: self._row(record, id, at), settle)
 
     def _row(self, record: ExchangeRecord, id: bytes, at: int) -> Entry:
         entry = entry_of(record, id, at, self._rules)
         self._on_row(entry)
         return entry
-
-    def _end(self, held: Held | None, id: bytes, entry: Entry | None) -> Entry | None:
-        if entry is None:
-            self._forget(id)
-        return entry if held is None else self._settle(held, entry)

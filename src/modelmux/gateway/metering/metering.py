@@ -98,7 +98,7 @@ class Metering:
         self._journal = RequestJournal(lambda: Journal(directory, holder, self._on_full), runtime, self._ids)
         self._recovery = Recovery(ledger, directory, config.build_prices(), self._ids, runtime, log)
         self.writer = LedgerWriter(
-            ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop_all
+            ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop
         )
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
         self._notifier = Notifier(ledger, Webhook.of(config.accounts), runtime, log)
@@ -166,9 +166,7 @@ class Metering:
             on_underrun=self._count_underrun,
         )
         self._recovery.prices = rules.prices
-        observer = LedgerObserver(
-            self.writer, rules, self._runtime, self._ids, self._count, budgets.settle, self._journal.drop
-        )
+        observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return Meters((observer,), budgets, functools.partial(self._journal.note_call, rules.keys))
 
     def counts(self) -> LedgerCounts:

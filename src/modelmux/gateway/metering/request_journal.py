@@ -123,16 +123,12 @@ class RequestJournal:
         note.add(demand, held)
         return note
 
-    def drop(self, id: bytes) -> None:
-        """The row is in the ledger, or never will be."""
-        note = self._notes.pop(id, None)
-        if note is not None and note.slot is not None:
-            self.open().clear(note.slot)
-
-    def drop_all(self, entries: Sequence[Entry]) -> None:
-        """See ``drop``."""
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Their rows are in the ledger."""
         for entry in entries:
-            self.drop(entry.id)
+            note = self._notes.pop(entry.id, None)
+            if note is not None and note.slot is not None:
+                self.open().clear(note.slot)
 
     def close(self) -> None:
         """Of rows that are not in the ledger, the notes stay. Idempotent."""

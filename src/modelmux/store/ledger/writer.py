@@ -83,7 +83,11 @@ class LedgerWriter:
         :param make: makes the row; called once, in another thread.
         """
         if self.waiting >= MOST_WAITING:
-            self._lose(1, "the ledger cannot be written, and too many rows wait")
+            if self._on_written is None:
+                self._lose(1, "the ledger cannot be written, and too many rows wait")
+            elif not self._losing:
+                self._losing = True
+                self._on_problem("too many rows wait; the next start writes further ones, from the journal", 0)
             if on_row is not None:
                 on_row(None)
             return
