@@ -11,7 +11,7 @@ import re
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from modelmux.catalog import ModelCard
@@ -23,10 +23,16 @@ _BYTES_PER_TOKEN: Final = 2.0
 _PDF: Final = 2_500
 _FLOOR: Final = 64
 _PDF_MARKS: Final = (b'"application/pdf"', b'"application\\/pdf"')
-#: What stands in a body -> tokens of the instructions that the API adds for it.
+#: Tokens of the instructions that the API adds for a field of the request, and for documents with citations.
 _INSTRUCTIONS: Final = {
-    b'"tools"': 600, b'"citations"': 600, b'"format"': 200, b'"context_management"': 80, b'"thinking"': 50,
-}  # fmt: skip
+    "tools": 600,
+    "output_format": 200,
+    "output_config": 200,
+    "context_management": 80,
+    "thinking": 50,
+}
+_CITATIONS: Final = 600
+_RAW: Final = tuple(name for name in _INSTRUCTIONS if name != "tools")
 #: Of each tool: of the client's, and of one that brings its own description.
 _TOOL: Final = 50
 _SERVER_TOOL: Final = 2_200
@@ -63,6 +69,10 @@ class _Body(Struct):
     max_tokens: int | None = None
     speed: str | None = None
     tools: list[_Tool] | None = None
+    thinking: Raw | None = None
+    output_config: Raw | None = None
+    output_format: Raw | None = None
+    context_management: Raw | None = None
 
 
 #: Letters, digits and what else marks consist of, escaped: clients have no reason to.
@@ -74,7 +84,7 @@ def demand_of(body: bytes, card: ModelCard) -> Demand:
     """
     :param body: a Messages request, in the form in which it is sent.
     """
-    if _ESCAPED.search(body):
+    if b"\\u00" in body and _ESCAPED.search(body):
         plain = msgspec.json.encode(msgspec.json.decode(body))
         as_plain, as_sent = demand_of(plain, card), _text_tokens(body, card)
         return replace(as_plain, prompt=max(as_plain.prompt, as_sent))
@@ -82,22 +92,26 @@ def demand_of(body: bytes, card: ModelCard) -> Demand:
         read = _decode(body)
     except msgspec.ValidationError:  # values of other types
         read = _read(msgspec.json.decode(body))
-    tools = read.tools or []
-    servers = [tool for tool in tools if tool.type not in (None, "custom")]
-    searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
-    added = sum(tokens for mark, tokens in _INSTRUCTIONS.items() if mark in body)
-    added += _FLOOR + _PDF * sum(body.count(mark) for mark in _PDF_MARKS)
-    added += _TOOL * len(tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
-    prompt = _text_tokens(body, card) + added
-    window = max(card.context_window, card.beta_context_window or 0)
-    most = card.max_output if read.max_tokens is None else max(read.max_tokens, 0)
+    added, searches = _FLOOR, 0
+    if read.tools:
+        servers = [tool for tool in read.tools if tool.type not in (None, "custom")]
+        searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
+        added += _TOOL * len(read.tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
+    for name, tokens in _INSTRUCTIONS.items():
+        if getattr(read, name) is not None:
+            added += tokens
+    if b'"citations"' in body:
+        added += _CITATIONS
+    if b'"application' in body:
+        added += _PDF * sum(body.count(mark) for mark in _PDF_MARKS)
     writes: Writes = "none"
     if b'"cache_control"' in body:
         writes = "1h" if b'"1h"' in body else "5m"
+    window = max(card.context_window, card.beta_context_window or 0)
     rounds = 1 + searches  # each round reads the prompt again, and none is longer than the window
     return Demand(
-        prompt=min(prompt, window * rounds),
-        output=most,
+        prompt=min(_text_tokens(body, card) + added, window * rounds),
+        output=card.max_output if read.max_tokens is None else max(read.max_tokens, 0),
         writes=writes,
         searches=searches,
         fast=read.speed == "fast",
@@ -120,6 +134,7 @@ def _read(body: Any) -> _Body:
         number(fields.get("max_tokens")),
         text(fields.get("speed")),
         [_Tool(text(tool.get("type")), number(tool.get("max_uses"))) for tool in read],
+        **{name: Raw() for name in _RAW if fields.get(name) is not None},
     )
 
 

@@ -127,7 +127,6 @@ class BudgetGuard:
     ) -> tuple[dict[WindowKey, int], Prepared]:
         """What the call costs at most, which is held now, and the request; see ``hold``."""
         most_prompt: int | None = None
-        may_count = True
         while True:
             if exchange.is_costly:
                 demand = await exchange.services.large_requests.run(demand_of, prepared.encoded, deployment.card)
@@ -144,8 +143,7 @@ class BudgetGuard:
                 short = self._book.missing(more)
                 left = {key: amounts.get(key, 0) - before.get(key, 0) + sum(of) for key, of in short.items()}
                 without = self._worst(windows, replace(demand, prompt=0), deployment, exchange)
-                if may_count and not demand.searches and all(without[key] <= left[key] for key in left):
-                    may_count = False
+                if most_prompt is None and not demand.searches and all(without[key] <= left[key] for key in left):
                     most_prompt = await exact_prompt(exchange, prepared, deployment)
                     if most_prompt is not None and most_prompt < demand.prompt:
                         continue
