@@ -16,6 +16,7 @@ CORE_TESTS := $(wildcard $(addprefix tests/unit/,wire catalog claude dialects pr
 CLIENT_TESTS := tests/e2e/clients
 PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
+KILLS ?= 200
 BENCH_ARGS ?=
 
 # $(call run_all,TARGETS): makes every target, also after one has failed, and prints which failed.
@@ -26,7 +27,7 @@ define run_all
 	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
 endef
 
-.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak test-lowest clients lock docs docs-site man recording wheel pin-image deb package-test clean
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak budget-attack kill-attack test-lowest clients lock docs docs-site man recording wheel pin-image deb package-test clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -86,6 +87,12 @@ overload: $(DEV_READY) ## What clients get at up to four times the capacity, bes
 
 soak: $(DEV_READY) ## Five minutes of 500 streams with faults (SOAK_SECONDS=300)
 	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS)
+
+budget-attack: $(DEV_READY) ## 10,000 requests, 1,000 at once, against a budget of $$1, with one worker and with four (minutes)
+	$(BIN)/python -m bench.budget_attack $(ATTACK_ARGS)
+
+kill-attack: $(DEV_READY) ## Kill a gateway at 200 random moments and compare its ledger with the bill (KILLS=200)
+	MODELMUX_TEST_KILLS=$(KILLS) $(BIN)/pytest -q --timeout 3600 tests/e2e/test_killed_processes.py -k random
 
 test-lowest: ## The tests with the lowest versions of every dependency
 	$(PYTHON) -m venv $(VENV)-lowest
