@@ -15,6 +15,7 @@ REQUEST: Final = "req_"
 STEP_BACK: Final = 10_000_000
 
 _RANDOM_BYTES: Final = 8
+_RANDOM_BLOCK: Final = 64 * _RANDOM_BYTES
 _RANDOM_BITS: Final = 62
 _TICKS: Final = 1 << 12  # of a millisecond
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -40,11 +41,13 @@ def uuid7(at: int, random: bytes) -> bytes:
 class Uuid7s:
     """Makes the ids of one process: each is above the one before, also where the clock stands still or steps back.
 
-    :param random: returns N random bytes.
+    :param random: returns N random bytes. They are used up before it is called again, because a call may be dear; so
+        nothing of this must be carried into a forked process.
     """
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
+        self._unused = b""
         self._last = -1
 
     def new(self, at: int) -> bytes:
@@ -53,7 +56,10 @@ class Uuid7s:
         if self._last - tick <= STEP_BACK * _TICKS // 1000:
             tick = max(tick, self._last + 1)
         self._last = tick
-        return _build(tick, self._random(_RANDOM_BYTES))
+        if not self._unused:
+            self._unused = self._random(_RANDOM_BLOCK)
+        random, self._unused = self._unused[:_RANDOM_BYTES], self._unused[_RANDOM_BYTES:]
+        return _build(tick, random)
 
 
 def format_id(id: bytes, prefix: str = REQUEST) -> str:

@@ -164,7 +164,7 @@ class LedgerWriter:
             if self._failing:
                 self._failing = False
                 self._on_recovered("the ledger is written again; nothing is lost of what waited")
-            if not self.waiting and self._has_leases:
+            if self.waiting < MOST_AT_ONCE:  # many rows cost less in one transaction
                 await self._sleep(INTERVAL)
         self._task = None
 
