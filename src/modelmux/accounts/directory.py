@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
+from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
 
 K = TypeVar("K")
@@ -34,6 +35,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     secrets: Sequence[Secret] = ()
     budgets: Sequence[Budget] = ()
     adjustments: Sequence[Adjustment] = ()
+    limits: Sequence[Limit] = ()
 
 
 class Directory:
@@ -43,7 +45,18 @@ class Directory:
     :ivar stamp: of the last change. It tells one from another with the same version, after a backup was put back.
     """
 
-    __slots__ = ("_adjustments", "_members", "_secrets", "budgets", "keys", "people", "stamp", "teams", "version")
+    __slots__ = (
+        "_adjustments",
+        "_members",
+        "_secrets",
+        "budgets",
+        "keys",
+        "limits",
+        "people",
+        "stamp",
+        "teams",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.version = 0
@@ -52,6 +65,7 @@ class Directory:
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
         self.budgets: Mapping[str, Budget] = {}
+        self.limits: Mapping[str, Limit] = {}
         self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
@@ -66,6 +80,7 @@ class Directory:
         after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
         after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
+        after.limits = _merged(self.limits, ((limit.id, limit) for limit in changes.limits))
         after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
 
@@ -76,8 +91,8 @@ class Directory:
     def record(self, kind: str, like: Any) -> Struct | None:
         """The record that another one would replace.
 
-        :param kind: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget`` or ``adjustment``, which
-            ``like`` is.
+        :param kind: that of ``like``: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget``,
+            ``adjustment`` or ``limit``.
         """
         match kind:
             case "team":
@@ -90,6 +105,8 @@ class Directory:
                 return self._members.get((like.person, like.team))
             case "budget":
                 return self.budgets.get(like.id)
+            case "limit":
+                return self.limits.get(like.id)
             case "adjustment":
                 known = self.adjustments_of(like.budget, like.subject)
                 return next((one for one in known if one.id == like.id), None)

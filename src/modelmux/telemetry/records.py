@@ -51,6 +51,7 @@ class AttemptRecord(Struct):
     :param output_reported: ``usage`` has the output of the reply; at its beginning it has a placeholder.
     :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
     :param held: what it and the attempts before it hold of budgets; for whoever settles it.
+    :param first_content_at: when the client got the first content of the reply.
     :param body: of a request for which the upstream reported no usage, and may have read it nevertheless.
     """
 
@@ -73,6 +74,7 @@ class AttemptRecord(Struct):
     characters: int = 0
     body: bytes | None = None
     held: Any = None
+    first_content_at: float | None = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""
@@ -103,6 +105,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param is_estimate: the response is an estimate of the gateway's own.
     :param caller: who sent it.
     :param end_user, metadata: as the body names them.
+    :param admitted: what it has taken of the limits of its key, for whoever corrects it.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -128,6 +131,7 @@ class ExchangeRecord(Struct, frozen=True):
     caller: Caller = Caller()
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
+    admitted: object | None = None
 
     @property
     def usage(self) -> Usage | None:
