@@ -259,6 +259,17 @@ async def test_a_reply_is_expected_to_be_as_long_as_usual(make: Callable[..., Wo
     await world.end()
 
 
+async def test_replies_without_output_do_not_end_the_counting(make: Callable[..., World]) -> None:
+    world = make(lambda: message_reply(usage={"input_tokens": 5, "output_tokens": 0}))
+    await world.begin(Rates(otpm=100))
+    for _ in range(3):
+        await world.ask()
+    world.reply = lambda: message_reply(usage={"input_tokens": 5, "output_tokens": 70})
+    assert [(await world.ask()).status for _ in range(3)] == [200, 200, 429]
+    assert world.counted("key_a\0otpm\0") == 140, "what was not expected counts, too"
+    await world.end()
+
+
 async def test_a_request_that_failed_gives_its_tokens_back(make: Callable[..., World]) -> None:
     world = make(lambda: error_reply(400, {"error": {"type": "invalid_request_error", "message": "no"}}))
     await world.begin(Rates(tpm=5_000))

@@ -13,6 +13,7 @@ from modelmux.accounts.rates import Rate
 from modelmux.dialects.base import RateLimit
 from modelmux.store.counters.base import Counter
 
+TOKENS: Final[frozenset[Rate]] = frozenset({"tpm", "itpm", "otpm"})
 #: Rate -> what headers call it.
 _COUNTS: Final[dict[Rate, Literal["requests", "tokens", "input-tokens", "output-tokens"]]] = {
     "rpm": "requests", "tpm": "tokens", "itpm": "input-tokens", "otpm": "output-tokens",
@@ -35,14 +36,9 @@ class Expected(Struct, frozen=True):
     output: int = 0
 
     def needed(self, rate: Rate) -> int:
-        match rate:
-            case "tpm":
-                return self.input + self.output
-            case "itpm":
-                return self.input
-            case "otpm":
-                return self.output
-        return 1
+        if rate in ("rpm", "concurrent"):  # most limits
+            return 1
+        return (self.input if rate != "otpm" else 0) + (self.output if rate != "itpm" else 0)
 
 
 class Admitted(Struct):
@@ -55,6 +51,11 @@ class Admitted(Struct):
     expected: Expected
     taken: Sequence[tuple[Gauge, Counter, int]]
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether any of the limits is one of tokens."""
+        return any(gauge.rate in TOKENS for gauge, _, _ in self.taken)
+
     def leave(self) -> None:
         """The request does not run any more."""
         for gauge, counter, _ in self.taken:
@@ -65,7 +66,7 @@ class Admitted(Struct):
         """Count what it has used in place of what was expected."""
         for gauge, counter, _ in self.taken:
             rate = gauge.rate
-            if rate not in ("rpm", "concurrent"):
+            if rate in TOKENS:
                 counter.correct(self.tick, tick, actual.needed(rate) - self.expected.needed(rate))
 
     def limits(self, clock: float, now: float) -> list[RateLimit]:

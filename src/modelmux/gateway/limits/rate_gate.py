@@ -19,7 +19,7 @@ from modelmux.accounts.records import Key, Person, Team
 from modelmux.claude.token_estimate import BYTES_PER_TOKEN
 from modelmux.dialects.base import Caller, Decoded, Inbound
 from modelmux.errors import CallerRateLimited
-from modelmux.gateway.limits.admitted import Admitted, Expected, Gauge, tightest
+from modelmux.gateway.limits.admitted import TOKENS, Admitted, Expected, Gauge, tightest
 from modelmux.gateway.limits.refusal import hint_of, message_of
 from modelmux.gateway.limits.usual_output import UsualOutput
 from modelmux.gateway.metering.entry_of import row_tags
@@ -31,7 +31,6 @@ from modelmux.store.counters.base import Counter, Counters
 _MANY: Final = 100_000
 #: Seconds after which a client may try again that has too many requests at once.
 _RETRY_CONCURRENT: Final = 1.0
-_TOKENS: Final = frozenset({"tpm", "itpm", "otpm"})
 _OPERATOR: Final = "the operator of this gateway"
 
 
@@ -135,7 +134,7 @@ class RateGate:
         tick = tick_at(self._clock())
         expected = _NOTHING
         for gauge in gauges:
-            if gauge.rate in _TOKENS:
+            if gauge.rate in TOKENS:
                 expected = self._expected(inbound, decoded, route)
                 break
         counters, taken, is_above = self._counters, [], False
@@ -143,7 +142,8 @@ class RateGate:
             rate = gauge.rate
             counter = counters.counter(gauge.name, tick)
             used = counter.running if rate == "concurrent" else counter.used(tick)
-            if not fits(used, expected.needed(rate), gauge.limit // counter.share or 1):
+            needed, limit = expected.needed(rate), gauge.limit // counter.share or 1
+            if used + needed > limit and not fits(used, needed, limit):
                 is_above = True
             taken.append((gauge, counter, used))
         if is_above:

@@ -70,7 +70,7 @@ class UsageObserver:
 
     def settled(self, record: ExchangeRecord) -> None:
         admitted = record.admitted
-        if not isinstance(admitted, Admitted) or admitted.expected == Expected():
+        if not isinstance(admitted, Admitted) or not admitted.counts_tokens:
             return
         actual = used_by(record.attempts, admitted.expected)
         if any(attempt.is_complete for attempt in record.attempts):

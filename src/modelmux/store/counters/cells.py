@@ -46,8 +46,10 @@ class CellCounter:
 
     @property
     def running(self) -> int:
-        cells = self._cells
-        return sum([cells[index] for index in self._running])
+        cells, running = self._cells, 0
+        for index in self._running:
+            running += cells[index]
+        return running
 
     def enter(self, number: int = 1) -> None:
         self._cells[self._own_running] += number

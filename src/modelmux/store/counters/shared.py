@@ -5,7 +5,7 @@ Reading takes no lock and no system call. Two workers that look at the same mome
 passed by as many requests as there are other workers, at a time. Only who looks for the row of a new name holds a lock.
 
 A worker that was killed leaves its cells: what it admitted still counts for its minute, but nothing of it runs any
-more. Whoever replaces it sets that to 0. A restart of the gateway begins with nothing counted.
+more. Whoever replaces it sets that to 0 (``take_over``). A restart of the gateway begins with nothing counted.
 """
 
 from __future__ import annotations
@@ -60,6 +60,16 @@ class CounterTable:
         finally:
             fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
 
+    def take_over(self, worker: int) -> None:
+        """A process begins to serve that has this number: what another one of the number had running is over.
+
+        :param worker: from 1.
+        """
+        first = self.running(0, worker - 1)
+        for index in range(first, first + self.rows):
+            if self.words[index]:
+                self.words[index] = 0
+
     def cell(self, row: int, worker: int) -> int:
         """Index of the cell. :param worker: from 0."""
         return self.rows * (1 + self.workers) + (worker * self.rows + row) * CELL
@@ -72,7 +82,7 @@ class CounterTable:
 class SharedCounters:
     """See ``Counters``: those of one worker.
 
-    :param worker: its number, from 1. What a process of this number had running before is over.
+    :param worker: its number, from 1.
     """
 
     def __init__(self, table: CounterTable, worker: int) -> None:
@@ -81,10 +91,6 @@ class SharedCounters:
         self._counters: dict[str, tuple[int, int, CellCounter]] = {}
         #: Where the table is full of limits that are in use.
         self._others = MemoryCounters(table.workers)
-        first = table.running(0, self._worker)
-        for index in range(first, first + table.rows):
-            if table.words[index]:
-                table.words[index] = 0
 
     def counter(self, name: str, tick: int) -> CellCounter:
         known = self._counters.get(name)

@@ -66,6 +66,8 @@ def test_a_new_worker_runs_nothing_and_its_minute_still_counts() -> None:
         worker.counter("a", TICK).add(TICK, 1)
         worker.counter("a", TICK).enter()
     again = SharedCounters(table, 1)
+    assert again.counter("a", TICK).running == 2, "a process that only checks a configuration ends nothing"
+    table.take_over(1)
     assert again.counter("a", TICK).running == 1, "that of the other"
     assert again.counter("a", TICK).used(TICK) == 2
 
