@@ -76,6 +76,10 @@ class Gateway:
                     assert time.monotonic() < end, "a slot is lost"
                     await asyncio.sleep(0.05)  # until it is noticed that clients have left
             assert Counter([await self.ask() for _ in range(4)]) == {429: 4}
+            reloads = self.process.output().count("reloaded")
+            self.process.signal(signal.SIGHUP)
+            await asyncio.to_thread(until, lambda: self.process.output().count("reloaded") > reloads)
+            assert Counter([await self.ask() for _ in range(4)]) == {429: 4}, "what runs still counts"
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def start(serve: Callable[..., Process], emulate: Callable[..., Process], tmp_pa
     return begin
 
 
-def test_four_workers_pass_no_more_than_the_limit(start: Start) -> None:
+def test_g68_four_workers_pass_no_more_than_the_limit(start: Start) -> None:
     gateway = start(0, "--rpm", str(LIMIT))
 
     async def storm() -> Counter[int]:
