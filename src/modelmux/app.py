@@ -22,6 +22,7 @@ from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
+from modelmux.gateway.limits.rate_limits import RateLimits
 from modelmux.gateway.metering.metering import Metering
 from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
@@ -121,6 +122,7 @@ class Gateway:
         on_problem = log_directory_problems(self._log)
         self._directory = open_feed(config, self._environment, runtime, on_problem)
         self._managed = ManagedAccounts(self._directory, self._environment, runtime, on_problem, writes=manages_keys)
+        self._limits = RateLimits(self._directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -278,6 +280,7 @@ class Gateway:
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
         meters = self.metering.meters(config, redact, lambda: seal_keys(config, self._state)[0], self._directory)
+        limits, gates = self._limits.gates(config)
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
@@ -289,11 +292,12 @@ class Gateway:
             responses=self.responses.store,
             refusals=self._refusals,
             counts=self._counts,
-            gates=Gates((ConcurrencyGate(self._limiter, self._large_requests),)),
+            gates=Gates((*gates, ConcurrencyGate(self._limiter, self._large_requests))),
             observers=(
                 MetricsObserver(self.metrics),
                 LogObserver(self._log, redact),
                 *meters.observers,
+                *self._limits.observers,
             ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
             streams=StreamSettings(
@@ -308,6 +312,7 @@ class Gateway:
             is_metered=self.metering.writer is not None,
             budgets=meters.budgets,
             note_call=meters.note_call,
+            limits=limits,
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,

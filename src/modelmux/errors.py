@@ -235,6 +235,8 @@ class CallerRateLimited(RequestError):
     def __init__(self, message: str, *, retry_after: float, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        #: What is left of which limits, for headers: ``dialects.base.RateLimit``.
+        self.limits: Sequence[Any] = ()
 
 
 class PolicyBlocked(RequestError):

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.reply_state import ReplyState
 from modelmux.claude.request import ClaudeRequest
-from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, ReplyEncoder, Unresolved
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, RateLimit, ReplyEncoder, Unresolved
+from modelmux.dialects.rate_limit_headers import openai_headers
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredResponse
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.wire import sse
@@ -55,6 +56,9 @@ class _TinyDialect:
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         del request_id, upstream
         return []
+
+    def rate_limit_headers(self, limits: Sequence[RateLimit]) -> Headers:
+        return openai_headers(limits)
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query

@@ -38,7 +38,7 @@ def save_budget(directory: Directory, budget: Budget, *, by_config: bool = False
     budget = replace(
         budget,
         name=fields.name("name", budget.name),
-        applies_to=_selector(directory, budget.applies_to),
+        applies_to=checked_selector(directory, budget.applies_to),
         alerts=_alerts(budget),
         managed=by_config,
     )
@@ -115,7 +115,8 @@ def check_subject(directory: Directory, budget: Budget, subject: str) -> None:
         raise FieldError("subject", f"there is no {each} {subject[:MAX_NAME]!r}", "create it first")
 
 
-def _selector(directory: Directory, selector: Selector) -> Selector:
+def checked_selector(directory: Directory, selector: Selector) -> Selector:
+    """A selector as it is stored. :raises FieldError: ``applies_to.team`` and so on."""
     for field, records in (("key", directory.keys), ("team", directory.teams), ("person", directory.people)):
         id = getattr(selector, field)
         if id is not None and id not in records:

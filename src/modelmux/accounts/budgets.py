@@ -86,15 +86,14 @@ def chain_of(budgets: Iterable[Budget], request: Request) -> list[tuple[Budget, 
     ids, in which windows are locked."""
     chain = []
     for budget in budgets:
-        subject = _subject(budget, request) if budget.status == "active" else None
+        subject = subject_of(budget.applies_to, request) if budget.status == "active" else None
         if subject is not None:
             chain.append((budget, subject))
     return sorted(chain, key=lambda pair: (pair[0].id, pair[1]))
 
 
-def _subject(budget: Budget, request: Request) -> str | None:
-    """None if the budget does not apply."""
-    selector = budget.applies_to
+def subject_of(selector: Selector, request: Request) -> str | None:
+    """Whose window or limit it is; empty for that of all. None if the request is not selected."""
     if (
         (selector.key is not None and selector.key != request.key)
         or (selector.team is not None and selector.team not in request.teams)

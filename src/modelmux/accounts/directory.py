@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
+from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
 
 K = TypeVar("K")
@@ -34,6 +35,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     secrets: Sequence[Secret] = ()
     budgets: Sequence[Budget] = ()
     adjustments: Sequence[Adjustment] = ()
+    limits: Sequence[Limit] = ()
 
 
 class Directory:
@@ -50,6 +52,7 @@ class Directory:
         "_secrets",
         "budgets",
         "keys",
+        "limits",
         "people",
         "stamp",
         "teams",
@@ -64,6 +67,7 @@ class Directory:
         self.people: Mapping[str, Person] = {}
         self.budgets: Mapping[str, Budget] = {}
         self._budgets_of: Mapping[str, Sequence[Budget]] = {}  # by the key, person or team of their selectors
+        self.limits: Mapping[str, Limit] = {}
         self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
@@ -79,6 +83,7 @@ class Directory:
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
         after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
         after._budgets_of = self._budgets_of if after.budgets is self.budgets else _by_owner(after.budgets.values())
+        after.limits = _merged(self.limits, ((limit.id, limit) for limit in changes.limits))
         after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
 
@@ -89,8 +94,8 @@ class Directory:
     def record(self, kind: str, like: Any) -> Struct | None:
         """The record that another one would replace.
 
-        :param kind: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget`` or ``adjustment``, which
-            ``like`` is.
+        :param kind: that of ``like``: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget``,
+            ``adjustment`` or ``limit``.
         """
         match kind:
             case "team":
@@ -103,6 +108,8 @@ class Directory:
                 return self._members.get((like.person, like.team))
             case "budget":
                 return self.budgets.get(like.id)
+            case "limit":
+                return self.limits.get(like.id)
             case "adjustment":
                 known = self.adjustments_of(like.budget, like.subject)
                 return next((one for one in known if one.id == like.id), None)

@@ -17,13 +17,15 @@ from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
 
-R = TypeVar("R", Team, Person, Key, Budget)
+R = TypeVar("R", Team, Person, Key, Budget, Limit)
 #: Field -> the check that its values pass.
 _CHECKS: Final[Mapping[str, Any]] = {
     "name": fields.name, "email": fields.email, "zone": fields.zone, "contact": fields.name, "models": fields.models,
     "apis": fields.apis, "addresses": fields.addresses, "tags": fields.tags, "expires": fields.instant,
+    "limits": fields.rates,
 }  # fmt: skip
 MANAGED: Final = "change it in the configuration file, which it comes from"
 #: Microseconds.
@@ -46,12 +48,13 @@ class Edit(Struct, frozen=True, kw_only=True):
     secrets: Sequence[Secret] = ()
     budgets: Sequence[Budget] = ()
     adjustments: Sequence[Adjustment] = ()
+    limits: Sequence[Limit] = ()
 
     @property
     def is_empty(self) -> bool:
         return not (
             self.teams or self.people or self.memberships or self.keys or self.secrets or self.budgets
-            or self.adjustments
+            or self.adjustments or self.limits
         )  # fmt: skip
 
 

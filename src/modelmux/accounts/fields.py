@@ -9,6 +9,7 @@ from typing import Final, get_args
 from zoneinfo import ZoneInfo
 
 from modelmux.accounts.attribution import MAX_TAGS, is_tag
+from modelmux.accounts.rates import MAX_RATE, Rates
 from modelmux.accounts.records import Api
 
 MAX_NAME: Final = 128
@@ -121,3 +122,12 @@ def tags(field: str, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, str]
             problem = f"{'='.join(pair)[:MAX_NAME]!r} is not a tag"
             raise FieldError(field, problem, "expected app=chat: names of a-z 0-9 _ . -, values of printable ASCII")
     return tuple(sorted(unique.items()))
+
+
+def rates(field: str, value: Rates) -> Rates | None:
+    """None without any limit. :raises FieldError: its field is that of the limit."""
+    del field
+    for rate, limit in value.items():
+        if not 1 <= limit <= MAX_RATE:
+            raise FieldError(rate, f"{limit:,} cannot be a limit", f"expected 1 to {MAX_RATE:,}")
+    return None if value == Rates() else value

@@ -9,12 +9,14 @@ from typing import Final, TypeVar
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import Key, Person, Team
 
 T = TypeVar("T")
 
 _LISTS: Final = {
     "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list", "budget": "budget list",
+    "limit": "limits list",
 }  # fmt: skip
 
 
@@ -37,6 +39,11 @@ def find_key(directory: Directory, text: str, field: str = "key") -> Key:
 def find_budget(directory: Directory, text: str, field: str = "budget") -> Budget:
     """By id or name, disabled ones too. :raises FieldError: there is none."""
     return _one(field, text, directory.budgets, lambda budget: budget.name, directory.budgets.values())
+
+
+def find_limit(directory: Directory, text: str, field: str = "limit") -> Limit:
+    """By id or name, disabled ones too. :raises FieldError: there is none."""
+    return _one(field, text, directory.limits, lambda limit: limit.name, directory.limits.values())
 
 
 def _one(field: str, text: str, by_id: Mapping[str, T], name_of: Callable[[T], str], candidates: Iterable[T]) -> T:

@@ -29,6 +29,7 @@ from modelmux.accounts.litellm_entries import (
     allowed_by,
     allowed_by_both,
     apis_of,
+    limits_of,
 )
 from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Membership, Person, Secret, Team
@@ -39,8 +40,8 @@ T = TypeVar("T", TheirKey, TheirTeam)
 _HINT: Final = 40
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_CARRIED: Final = (
-    "max_budget", "budget_duration", "soft_budget", "model_max_budget", "tpm_limit", "rpm_limit",
-    "max_parallel_requests", "aliases", "config", "guardrails", "organization_id", "permissions", "budget_id",
+    "max_budget", "budget_duration", "soft_budget", "model_max_budget", "model_rpm_limit",
+    "model_tpm_limit", "aliases", "config", "guardrails", "organization_id", "permissions", "budget_id",
     "access_group_ids", "object_permission", "allowed_model_region",
 )  # fmt: skip
 _NO_TEAM: Final = "keys are disabled: the file of /team/list lacks their team, whose limits are not known"
@@ -132,11 +133,12 @@ class _Import:
         name = fields.name("team_alias", theirs.team_alias or theirs.team_id)
         if theirs.deleted_at:
             raise FieldError("deleted_at", "it is deleted", "its keys are disabled")
+        limits = limits_of(theirs)
         name = self._team_names.take(name)
         record = self._known_teams.get(name.lower())
         if record is None:
             status: Any = "disabled" if theirs.blocked else "active"
-            record = Team(id=self._new_id(TEAM), name=name, status=status)
+            record = Team(id=self._new_id(TEAM), name=name, status=status, limits=limits)
         self._teams[theirs.team_id] = _TeamHere(record, allowed_by(theirs.models), bool(theirs.blocked))
         for member in theirs.members_with_roles or ():
             self._add_member(record, member)
@@ -159,6 +161,7 @@ class _Import:
         digest = bytes.fromhex(theirs.token)
         if self._directory.secret(digest) is not None:
             return False
+        limits = limits_of(theirs)
         models = self._models(theirs)
         apis, without = apis_of(theirs.allowed_routes)
         created = _instant("created_at", theirs.created_at) or self._now
@@ -170,7 +173,7 @@ class _Import:
         key = Key(
             id=self._new_id(KEY), name=self._key_names.take(name), team=team.record.id if team else None,
             person=person.id if person else None, created_by=created_by, models=models, apis=apis, created=created,
-            expires=expires, status="disabled" if self._is_disabled(theirs, team) else "active",
+            expires=expires, limits=limits, status="disabled" if self._is_disabled(theirs, team) else "active",
         )  # fmt: skip
         self._keys.append(key)
         hint = (theirs.key_name or "")[:_HINT]

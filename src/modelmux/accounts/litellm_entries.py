@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from modelmux.accounts import fields
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.name_pattern import matches_any
+from modelmux.accounts.rates import Rates
 from modelmux.accounts.records import Api
 
 Object = Mapping[str, Any]
@@ -44,6 +46,9 @@ class TheirKey(Struct, frozen=True):
     blocked: bool | None = None
     models: tuple[str, ...] | None = None
     allowed_routes: tuple[str, ...] | None = None
+    rpm_limit: int | None = None
+    tpm_limit: int | None = None
+    max_parallel_requests: int | None = None
 
 
 class TheirMember(Struct, frozen=True):
@@ -59,6 +64,21 @@ class TheirTeam(Struct, frozen=True):
     blocked: bool | None = None
     models: tuple[str, ...] | None = None
     members_with_roles: tuple[TheirMember, ...] | None = None
+    rpm_limit: int | None = None
+    tpm_limit: int | None = None
+    max_parallel_requests: int | None = None
+
+
+def limits_of(theirs: TheirKey | TheirTeam) -> Rates | None:
+    """Their limits; None without any. :raises FieldError: one of 0, which allows nothing there."""
+    named = {
+        "rpm_limit": ("rpm", theirs.rpm_limit), "tpm_limit": ("tpm", theirs.tpm_limit),
+        "max_parallel_requests": ("concurrent", theirs.max_parallel_requests),
+    }  # fmt: skip
+    for field, (_, limit) in named.items():
+        if limit is not None and limit <= 0:
+            raise FieldError(field, f"{limit} allows nothing", "disable the key in place of it")
+    return fields.rates("limits", Rates(**dict(named.values())))
 
 
 class Lists(Struct, frozen=True):

@@ -1,7 +1,8 @@
-"""Teams, people, keys and budgets as the configuration names them -> what to write so that the directory has them.
+"""Teams, people, keys, budgets and limits as the configuration names them -> what to write so that the directory has
+them.
 
 They are found by name, or by e-mail address. One that was made by hand is taken over. One that the configuration does
-not name any more is free to be edited; a key and a budget are disabled, too, until they are back.
+not name any more is free to be edited; a key, a budget and a limit are disabled, too, until they are back.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import Edit, check_parent, save_key, save_person, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_key, find_person, find_team
+from modelmux.accounts.limit_edits import save_limit
+from modelmux.accounts.rates import LIMIT, Limit
 from modelmux.accounts.records import KEY, PERSON, TEAM, Key, Person, Secret, Team
 
-R = TypeVar("R", Team, Person, Key, Budget)
+R = TypeVar("R", Team, Person, Key, Budget, Limit)
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -33,6 +36,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     people: Sequence[Person] = ()
     keys: Sequence[tuple[Key, Secret]] = ()
     budgets: Sequence[Budget] = ()
+    limits: Sequence[Limit] = ()
 
 
 class WantedError(FieldError):
@@ -63,6 +67,8 @@ def plan(directory: Directory, wanted: Wanted, new_id: Callable[[str], str], now
         work.apply(f"keys[{index}]", lambda key=key, secret=secret: work.secret(key.name, secret))  # type: ignore[misc]
     for index, budget in enumerate(wanted.budgets):
         work.apply(f"budgets[{index}]", lambda budget=budget: work.budget(budget))  # type: ignore[misc]
+    for index, limit in enumerate(wanted.limits):
+        work.apply(f"limits[{index}]", lambda limit=limit: work.limit(limit))  # type: ignore[misc]
     work.let_go()
     return work.edit()
 
@@ -155,6 +161,12 @@ class _Work:
         selector = selector_of(directory, wanted.applies_to)
         return save_budget(directory, replace(wanted, id=self._id(known, BUDGET), applies_to=selector), by_config=True)
 
+    def limit(self, wanted: Limit) -> Edit:
+        directory = self._now_has
+        known = next((one for one in directory.limits.values() if one.name.lower() == _lower(wanted.name)), None)
+        selector = selector_of(directory, wanted.applies_to)
+        return save_limit(directory, replace(wanted, id=self._id(known, LIMIT), applies_to=selector), by_config=True)
+
     def let_go(self) -> None:
         """Disable or free what was managed and is not named any more."""
         before = self._before
@@ -164,8 +176,13 @@ class _Work:
         budgets = [
             replace(one, managed=False, status="disabled") for one in before.budgets.values() if self._is_left(one)
         ]
-        if keys or teams or people or budgets:
-            self._add(Edit(action="", subject="", keys=keys, teams=teams, people=people, budgets=budgets))
+        limits = [
+            replace(one, managed=False, status="disabled") for one in before.limits.values() if self._is_left(one)
+        ]
+        if keys or teams or people or budgets or limits:
+            self._add(
+                Edit(action="", subject="", keys=keys, teams=teams, people=people, budgets=budgets, limits=limits)
+            )
 
     def edit(self) -> Edit:
         """All changes together, each record once."""
@@ -178,6 +195,7 @@ class _Work:
             keys=[one for one in after.keys.values() if before.keys.get(one.id) != one],
             secrets=[one for one in after.all_secrets() if before.secret(one.digest) != one],
             budgets=[one for one in after.budgets.values() if before.budgets.get(one.id) != one],
+            limits=[one for one in after.limits.values() if before.limits.get(one.id) != one],
         )
 
     def _id(self, known: R | None, prefix: str) -> str:
@@ -187,7 +205,7 @@ class _Work:
         self._named.add(id)
         return id
 
-    def _is_left(self, record: Team | Person | Key | Budget) -> bool:
+    def _is_left(self, record: Team | Person | Key | Budget | Limit) -> bool:
         return record.managed and record.id not in self._named
 
     def _add(self, edit: Edit | None) -> None:
@@ -195,7 +213,7 @@ class _Work:
             self._now_has = self._now_has.updated(
                 Changes(
                     version=self._now_has.version, teams=edit.teams, people=edit.people, keys=edit.keys,
-                    secrets=edit.secrets, budgets=edit.budgets,
+                    secrets=edit.secrets, budgets=edit.budgets, limits=edit.limits,
                 )
             )  # fmt: skip
 

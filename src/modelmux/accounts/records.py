@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from modelmux.accounts.rates import Rates
+
 KEY: Final = "key_"
 TEAM: Final = "team_"
 PERSON: Final = "usr_"
@@ -33,6 +35,7 @@ class Team(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     :param zone: in which its budgets' windows begin; None for that of ``accounts.zone``.
     :param contact: whom its members ask for more, shown in errors.
+    :param limits: of all its keys together, with those of the teams below it.
     :param managed: it comes from the configuration, and only that changes it.
     """
 
@@ -41,17 +44,21 @@ class Team(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     parent: str | None = None
     zone: str | None = None
     contact: str | None = None
+    limits: Rates | None = None
     status: Status = "active"
     managed: bool = False
 
 
 class Person(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """:param subject: the id at an identity provider."""
+    """
+    :param subject: the id at an identity provider. :param limits: of all keys of the person together.
+    """
 
     id: str
     email: str
     name: str = ""
     subject: str | None = None
+    limits: Rates | None = None
     status: Status = "active"
     managed: bool = False
 
@@ -85,6 +92,7 @@ class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     apis: tuple[Api, ...] = ()
     addresses: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    limits: Rates | None = None
     created: int = 0
     expires: int | None = None
     status: KeyStatus = "active"

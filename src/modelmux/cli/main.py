@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "teams": ("accounts.teams", "teams", "Create, list and edit teams, and say who is in them."),
     "people": ("accounts.people", "people", "Create, list and edit people."),
     "budget": ("accounts.budgets", "budget", "Set, list, show, raise, enable and disable budgets."),
+    "limits": ("accounts.limits", "limits", "Set, list, enable and disable rate limits."),
     "accounts": ("accounts.command", "accounts", "Import keys and teams, and show who changed what."),
     "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),

@@ -1,4 +1,4 @@
-"""``[[accounts.teams]]``, ``people``, ``keys`` and ``budgets``: what the configuration manages."""
+"""``[[accounts.teams]]``, ``people``, ``keys``, ``budgets`` and ``limits``: what the configuration manages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from modelmux.accounts.windows import Every, Weekday
 from modelmux.config.annotations import doc
 
 
+class RatesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Limits; without a value, none."""
+
+    rpm: Annotated[int | None, doc("Requests a minute.", example=60)] = None
+    tpm: Annotated[int | None, doc("Tokens a minute, without those that are read from the cache.", example=100_000)] = (
+        None
+    )
+    itpm: Annotated[int | None, doc("The same for tokens of input.", example=80_000)] = None
+    otpm: Annotated[int | None, doc("The same for tokens of output.", example=20_000)] = None
+    concurrent: Annotated[int | None, doc("Requests at once.", example=5)] = None
+
+
 class TeamConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     """A team."""
 
@@ -20,6 +32,9 @@ class TeamConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     contact: Annotated[
         str | None, doc("Whom its members ask for more, shown in errors.", example="ann@example.com")
     ] = None
+    limits: Annotated[RatesConfig, doc("Limits of all its keys together, and of the teams below it: rpm, tpm, …")] = (
+        field(default_factory=RatesConfig)
+    )
     enabled: Annotated[bool, doc("Keys of a team that is not enabled are refused.")] = True
 
 
@@ -28,6 +43,9 @@ class PersonConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
     email: Annotated[str, doc("The e-mail address.", example="ann@example.com")]
     name: Annotated[str, doc("The person's name.")] = ""
+    limits: Annotated[RatesConfig, doc("Limits of all keys of the person together: rpm, tpm, …")] = field(
+        default_factory=RatesConfig
+    )
     enabled: Annotated[bool, doc("Keys of a person who is not enabled are refused.")] = True
 
 
@@ -49,18 +67,21 @@ class KeyConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     addresses: Annotated[list[str], doc("Networks from which it may be used.", example=["10.0.0.0/8"])] = []
     tags: Annotated[list[str], doc("Tags that all its requests have.", example=["app=ci"])] = []
     expires: Annotated[str | None, doc("When it ends, in UTC unless it says otherwise.", example="2026-12-31")] = None
+    limits: Annotated[RatesConfig, doc("Limits of the key: a table of rpm, tpm, itpm, otpm and concurrent.")] = field(
+        default_factory=RatesConfig
+    )
     enabled: Annotated[bool, doc("A key that is not enabled is refused.")] = True
 
 
 class SelectorConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which requests a budget applies to: all conditions have to hold; without any, all requests."""
+    """Which requests a budget or a limit applies to: all conditions have to hold; without any, all requests."""
 
     key: Annotated[str | None, doc("The name of a key.", example="ci")] = None
     team: Annotated[str | None, doc("The name of a team, which counts with those below it.", example="data")] = None
     person: Annotated[str | None, doc("The e-mail address of a person.", example="ann@example.com")] = None
     each: Annotated[
         Each | None,
-        doc("A budget of its own for each of these, and only for requests that have one.", example="person"),
+        doc("One of its own for each of these, and only for requests that have one.", example="person"),
     ] = None
     model: Annotated[
         str | None, doc("A model that is called; * stands for any characters.", example="claude-opus-*")
@@ -106,3 +127,13 @@ class BudgetConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         Reserve, doc("What a request holds while it runs: its worst case, or what it is expected to cost.")
     ] = "worst"
     enabled: Annotated[bool, doc("A budget that is not enabled applies to nothing.")] = True
+
+
+class LimitConfig(RatesConfig):
+    """A limit of requests and tokens."""
+
+    name: Annotated[str, doc("Its name.", example="opus")]
+    applies_to: Annotated[SelectorConfig, doc("Which requests: a table of conditions, as that of a budget.")] = field(
+        default_factory=SelectorConfig
+    )
+    enabled: Annotated[bool, doc("A limit that is not enabled applies to nothing.")] = True

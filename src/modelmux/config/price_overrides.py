@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.catalog import Catalog, ModelCard, Price, PriceList
 from modelmux.catalog.prices import amount, multiplier, per_search, rates_from_input
-from modelmux.config.accounts_entries import BudgetConfig, KeyConfig, PersonConfig, TeamConfig
+from modelmux.config.accounts_entries import BudgetConfig, KeyConfig, LimitConfig, PersonConfig, TeamConfig
 from modelmux.config.annotations import doc
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
@@ -112,6 +112,7 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     people: Annotated[list[PersonConfig], doc("People whom the configuration manages.")] = []
     keys: Annotated[list[KeyConfig], doc("Keys that the configuration manages.")] = []
     budgets: Annotated[list[BudgetConfig], doc("Budgets that the configuration manages.")] = []
+    limits: Annotated[list[LimitConfig], doc("Rate limits that the configuration manages.")] = []
     prices: Annotated[
         dict[str, str | PriceConfig],
         doc(

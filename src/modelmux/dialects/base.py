@@ -114,6 +114,7 @@ class Decoded(Struct, frozen=True):
     :param unresolved: what has to be looked up before ``request`` can be made; that is None until then.
     :param is_costly: it takes long to translate, so that is done in a thread. Set by the gateway.
     :param end_user, metadata: whom and what the client names for its own accounts.
+    :param prompt_bytes: see ``claude/prompt_bytes.py``; 0 where no limit needs it. Set by the gateway.
     """
 
     model: str
@@ -127,6 +128,7 @@ class Decoded(Struct, frozen=True):
     is_costly: bool = False
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
+    prompt_bytes: int = 0
 
 
 class ErrorResponse(NamedTuple):
@@ -138,6 +140,20 @@ class ErrorResponse(NamedTuple):
     status: int
     body: bytes
     headers: Headers
+
+
+class RateLimit(Struct, frozen=True):
+    """The state of a limit, for headers.
+
+    :param counts: what it is a limit of, a minute.
+    :param resets_in: seconds until nothing counts any more. :param resets_at: the same, in Unix seconds.
+    """
+
+    counts: Literal["requests", "tokens", "input-tokens", "output-tokens"]
+    limit: int
+    remaining: int
+    resets_in: float
+    resets_at: float
 
 
 class ListedModel(Struct, frozen=True):
@@ -302,6 +318,10 @@ class Dialect(ListingDialect, Protocol):
 
         :param upstream: headers of the reply; empty if the response starts before it.
         """
+        ...
+
+    def rate_limit_headers(self, limits: Sequence[RateLimit]) -> Headers:
+        """What is left of limits of the caller's key."""
         ...
 
 

@@ -20,8 +20,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from msgspec.structs import replace
+
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
+from modelmux.claude.prompt_bytes import prompt_bytes
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
@@ -32,7 +35,7 @@ from modelmux.gateway.large_requests import LargeRequests, decode_large, is_cost
 from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
-from modelmux.gateway.services import Services
+from modelmux.gateway.services import Admitted, Services
 from modelmux.gateway.settle import outcome_of
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.routing.model import Route
@@ -52,7 +55,7 @@ class Exchange:
     """One request. Only ``gateway`` writes here."""
 
     __slots__ = (
-        "attempts", "client", "committed", "decoded", "dialect", "encoder", "first_content_at", "inbound", "prepared",
+        "admitted", "attempts", "client", "committed", "decoded", "dialect", "encoder", "inbound", "prepared",
         "route", "services", "settled", "stop_reason", "stream_mode",
     )  # fmt: skip
 
@@ -65,12 +68,13 @@ class Exchange:
         self.route: Route | None = None
         self.stream_mode: Mode = "standard"
         self.attempts: list[AttemptRecord] = []
+        #: What it has taken of the limits of its key; None if there are none.
+        self.admitted: Admitted | None = None
         #: Of the latest attempt; before the first one, the encoder that has made keep-alives, if any were due.
         self.prepared: Prepared | None = None
         self.encoder: ReplyEncoder | None = None
         #: The stream whose first content was read; there are no retries after that.
         self.committed: CommittedStream | None = None
-        self.first_content_at: float | None = None
         #: Why there was no further attempt after a failed one.
         self.stop_reason: str | None = None
         self.settled = False
@@ -82,11 +86,19 @@ class Exchange:
         """
         try:
             if not is_costly(body):
-                return self.dialect.decode(self.inbound, body)
+                return self._measured(self.dialect.decode(self.inbound, body), body)
         except GatewayError as error:
             error.model = named_model(self.inbound.path_params, body)
             raise
-        return await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
+        decoded = await self.services.large_requests.run(decode_large, self.dialect.decode, self.inbound, body)
+        return self._measured(decoded, body)
+
+    def _measured(self, decoded: Decoded, body: bytes) -> Decoded:
+        """With the length of the prompt, where it is limited."""
+        limits = self.services.limits
+        if limits is None or not limits.measures(self.inbound.caller):
+            return decoded
+        return replace(decoded, prompt_bytes=prompt_bytes(body))
 
     def resolve(self, decoded: Decoded) -> Route:
         """Find the route of the requested model, and how its reply is sent.
@@ -181,9 +193,19 @@ class Exchange:
         attempt, request_id = self.attempts[-1] if self.attempts else None, self.inbound.request_id
         card = attempt.card if attempt is not None else self.route.card
         early = early_headers(request_id, card.id, self.stream_mode)
-        own = self.dialect.reply_headers(request_id, attempt.reply_headers if attempt is not None else [])
+        own = self._own_headers(attempt.reply_headers if attempt is not None else [])
         routes = self.services.routes
         return early + own + reply_headers(self.attempts, card, self.notices, routes.warning(card), routes.day)
+
+    def _own_headers(self, upstream: Headers) -> Headers:
+        """Those of the dialect, and what is left of the limits of the key; the upstream's limits are the gateway's."""
+        headers = self.dialect.reply_headers(self.inbound.request_id, upstream)
+        if self.admitted is None:
+            return headers
+        runtime = self.services.runtime
+        limits = self.dialect.rate_limit_headers(self.admitted.limits(runtime.clock(), runtime.now()))
+        names = {name for name, _ in limits}
+        return [*(header for header in headers if header[0] not in names), *limits]
 
     def keep_alive(self) -> None:
         """Start the keep-alives of a client that waits for its stream."""
@@ -198,13 +220,13 @@ class Exchange:
             return encoder.keep_alive(idle)
 
         def headers() -> Headers:
-            return early_headers(request_id, model, mode) + self.dialect.reply_headers(request_id, [])
+            return early_headers(request_id, model, mode) + self._own_headers([])
 
         self.client.keep_alive(interval, sign_of_life, headers)
 
     def note_first_content(self) -> None:
         """Record the time of the first content."""
-        self.first_content_at = self.services.runtime.clock()
+        self.attempts[-1].first_content_at = self.services.runtime.clock()
 
     def settle(self, error: GatewayError | None, *, client_disconnected: bool = False) -> None:
         """Hand the record of the ended exchange to the observers, once.
@@ -215,7 +237,8 @@ class Exchange:
         if self.settled:
             return
         self.settled = True
-        services, inbound, first = self.services, self.inbound, self.first_content_at
+        services, inbound = self.services, self.inbound
+        first = next((one.first_content_at for one in self.attempts if one.first_content_at is not None), None)
         now = services.runtime.clock()
         self._close_record(now)
         outcome = outcome_of(error, client_disconnected=client_disconnected)
@@ -246,6 +269,7 @@ class Exchange:
             caller=inbound.caller,
             end_user=self.decoded.end_user if self.decoded is not None else None,
             metadata=self.decoded.metadata if self.decoded is not None else None,
+            admitted=self.admitted,
         )
         for observer in services.observers:
             observer.settled(record)

@@ -22,7 +22,7 @@ LET_GO: Final = 128 * 1024
 
 
 class Gate(Protocol):
-    """One admission step: a concurrency limit; later keys, rate limits, budgets."""
+    """One admission step: the limits of a key, the concurrency limit."""
 
     async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> object:
         """
@@ -108,13 +108,15 @@ class _Admission:
         self._route = route
         self._entered: list[object] = []
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Sequence[object]:
+        """:returns: what each gate has returned."""
         try:
             for gate in self._gates:
                 self._entered.append(await gate.enter(self._inbound, self._decoded, self._route))
         except BaseException:
             await self._leave()
             raise
+        return tuple(self._entered)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -24,7 +24,9 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     async with Exchange(inbound, dialect, client, services) as exchange:
         decoded = await load_history(exchange, await exchange.decode(await client.body()))
         route = exchange.resolve(decoded)
-        async with client.connected(exchange.time_left), services.gates(inbound, decoded, route):
+        async with client.connected(exchange.time_left), services.gates(inbound, decoded, route) as entered:
+            if services.limits is not None:
+                exchange.admitted = services.limits.admitted(entered)
             exchange.keep_alive()
             request = await embed_files(
                 exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests

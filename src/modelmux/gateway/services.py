@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelmux.dialects.base import DialectOptions
+from modelmux.dialects.base import Caller, DialectOptions, RateLimit
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
@@ -55,6 +55,26 @@ class Budgets(Protocol):
 NoteCall = Callable[[Any, Prepared, Deployment, Any], Awaitable[object]]
 
 
+class Limits(Protocol):
+    """Keeps requests within the limits of keys, as one of the gates; ``gateway/limits`` has the real one."""
+
+    def measures(self, caller: Caller) -> bool:
+        """Whether it matters how long the prompts of a caller are."""
+        ...
+
+    def admitted(self, entered: Sequence[object]) -> Admitted | None:
+        """What a request has taken; None if nothing limits it. :param entered: what the gates have returned."""
+        ...
+
+
+class Admitted(Protocol):
+    """What a request has taken of limits."""
+
+    def limits(self, clock: float, now: float) -> Sequence[RateLimit]:
+        """What is left, for headers. :param clock: monotonic seconds. :param now: Unix seconds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How streams are sent.
@@ -74,7 +94,7 @@ class StreamSettings:
 class Services:
     """See the module.
 
-    :param budgets, note_call: None where requests leave no rows.
+    :param budgets, note_call: None where requests leave no rows. :param limits: None without accounts.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
 
@@ -99,5 +119,6 @@ class Services:
     is_metered: bool = False
     budgets: Budgets | None = None
     note_call: NoteCall | None = None
+    limits: Limits | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

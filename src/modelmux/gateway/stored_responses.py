@@ -30,8 +30,9 @@ async def load_history(exchange: Exchange, decoded: Decoded) -> Decoded:
         raise unavailable(error) from None
     if decoded.is_costly or len(history.items or ()) + len(history.by_id) > FEW_ITEMS:
         completed = await exchange.services.large_requests.run(unresolved.complete, history)
-        return replace(completed, is_costly=True)
-    return unresolved.complete(history)
+        return replace(completed, is_costly=True, prompt_bytes=decoded.prompt_bytes)
+    completed = unresolved.complete(history)
+    return replace(completed, prompt_bytes=decoded.prompt_bytes) if decoded.prompt_bytes else completed
 
 
 async def store_response(exchange: Exchange, encoder: ReplyEncoder, message: Message | None = None) -> None:

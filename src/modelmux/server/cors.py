@@ -24,8 +24,8 @@ _METHODS: Final = b"GET, HEAD, POST, DELETE"
 #: Seconds for which a browser may cache the response to a preflight request.
 _MAX_AGE: Final = b"600"
 #: Headers a page may read in addition to those with the gateway's prefix.
-_EXPOSED: Final = frozenset({b"x-request-id", b"request-id", b"retry-after", b"x-should-retry"})
-_PREFIX: Final = b"x-modelmux-"
+_EXPOSED: Final = frozenset({b"x-request-id", b"request-id", b"retry-after", b"retry-after-ms", b"x-should-retry"})
+_PREFIXES: Final = (b"x-modelmux-", b"x-ratelimit-", b"anthropic-ratelimit-")
 _HEADER_NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}")
 _VARY: Final = b"Origin"
 _VARY_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
@@ -94,7 +94,7 @@ class Cors:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], (b"vary", _VARY)]
                 if allowed is not None:
-                    exposed = [name for name, _ in headers if name.startswith(_PREFIX) or name in _EXPOSED]
+                    exposed = [name for name, _ in headers if name.startswith(_PREFIXES) or name in _EXPOSED]
                     headers.append((b"access-control-allow-origin", allowed))
                     headers.append((b"access-control-expose-headers", b", ".join(exposed)))
                 message = {**message, "headers": headers}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from modelmux.dialects.base import ErrorResponse
-from modelmux.errors import GatewayError, MethodNotAllowed, UpgradeRequired, UpstreamRefused
+from modelmux.errors import CallerRateLimited, GatewayError, MethodNotAllowed, UpgradeRequired, UpstreamRefused
 from modelmux.wire.http import find_raw_header
 
 Scope = MutableMapping[str, Any]
@@ -52,10 +52,11 @@ async def send_error(
 
 
 def error_headers(error: GatewayError, jitter: float = 0.0) -> HeaderList:
-    """``x-should-retry``, ``retry-after``, ``allow``, ``upgrade``: those that are set.
+    """``x-should-retry``, ``retry-after``, ``retry-after-ms``, ``allow``, ``upgrade``: those that are set.
 
-    ``retry-after`` is in whole seconds, rounded up. What an upstream asked for is passed on as it is. To what the
-    gateway makes up a random part is added, so that clients rejected together do not come back together.
+    ``retry-after`` is in whole seconds, rounded up. What an upstream asked for is passed on as it is, and so is
+    the time after which a limit of a key has room. To what the gateway makes up a random part is added, so that clients
+    rejected together do not come back together.
 
     :param jitter: a random number from 0 to 1.
     """
@@ -66,6 +67,8 @@ def error_headers(error: GatewayError, jitter: float = 0.0) -> HeaderList:
     if retry_after is not None:
         seconds = max(1, math.ceil(retry_after))
         headers.append((b"retry-after", _spread(seconds, jitter) if _is_made_up(error) else b"%d" % seconds))
+    if isinstance(error, CallerRateLimited) and retry_after is not None:
+        headers.append((b"retry-after-ms", b"%d" % math.ceil(retry_after * 1000)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, UpgradeRequired):
@@ -79,7 +82,9 @@ def _spread(seconds: int, jitter: float) -> bytes:
 
 
 def _is_made_up(error: GatewayError) -> bool:
-    """Whether no upstream asked for the time that a client is told to wait."""
+    """Whether the time that a client is told to wait is one that the gateway chose."""
+    if isinstance(error, CallerRateLimited):
+        return False
     if not isinstance(error, UpstreamRefused) or error.kind.name == "quota_zero":  # until our own next probe
         return True
     return error.retry_after is None and find_raw_header(error.reply.headers, b"retry-after") is None

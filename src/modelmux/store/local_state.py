@@ -9,6 +9,7 @@ from typing import Final
 
 from modelmux.config.schema import Config
 from modelmux.config.seal_keys import parse_seal_key
+from modelmux.store.counters.shared import CounterTable, counter_table
 from modelmux.store.files import create_once, state_directory, tighten
 
 KEY_FILE: Final = "seal.key"
@@ -34,6 +35,8 @@ class LocalState:
         #: What an operator should do about the key, a sentence each.
         self.warnings: tuple[str, ...] = ()
         self.problem = problem
+        #: What workers count in together; None for a process that counts alone.
+        self.counters: CounterTable | None = None
         self._memory_key = secrets.token_bytes(_KEY_BYTES)
         self._key: bytes | None = None
 
@@ -41,9 +44,12 @@ class LocalState:
     def of_service(cls, config: Config, environment: Mapping[str, str]) -> LocalState:
         """For a gateway that runs as a program of its own: what it seals can be opened after a restart."""
         try:
-            return cls(state_directory(config.server.state_dir, environment))
+            state = cls(state_directory(config.server.state_dir, environment))
         except RuntimeError:
-            return cls(None, "there is no home directory")
+            state = cls(None, "there is no home directory")
+        if config.accounts.enabled:
+            state.counters = counter_table(config.server.workers)
+        return state
 
     @classmethod
     def of_library(cls, config: Config, environment: Mapping[str, str]) -> LocalState:

@@ -52,6 +52,7 @@ class AttemptRecord(Struct):
     :param characters: of text, thinking and inputs of tools that came; only counted where it is charged for.
     :param held: what it and the attempts before it hold of budgets; for whoever settles it.
     :param note: of the request, for whoever makes its row if the process is killed; its ``save`` writes what is new.
+    :param first_content_at: when the client got the first content of the reply.
     :param body: of the request, until it is known what it used.
     """
 
@@ -75,6 +76,7 @@ class AttemptRecord(Struct):
     body: bytes | None = None
     held: Any = None
     note: Any = None
+    first_content_at: float | None = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""
@@ -113,6 +115,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param is_estimate: the response is an estimate of the gateway's own.
     :param caller: who sent it.
     :param end_user, metadata: as the body names them.
+    :param admitted: what it has taken of the limits of its key, for whoever corrects it.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -138,6 +141,7 @@ class ExchangeRecord(Struct, frozen=True):
     caller: Caller = Caller()
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
+    admitted: object | None = None
 
     @property
     def usage(self) -> Usage | None:

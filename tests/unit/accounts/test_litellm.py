@@ -11,6 +11,7 @@ import pytest
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.accounts.litellm_entries import read_lists
+from modelmux.accounts.rates import Rates
 from modelmux.accounts.unique_names import UniqueNames
 from support.directories import NOW, applied, directory_of, key, team
 
@@ -232,11 +233,27 @@ def test_names_that_are_taken_get_a_number() -> None:
 
 
 def test_what_cannot_be_carried_over_is_counted() -> None:
-    limits = {"max_budget": 5, "tpm_limit": 10, "rpm_limit": None, "aliases": {}}
+    limits = {"max_budget": 5, "model_tpm_limit": {"fast": 10}, "model_rpm_limit": None, "aliases": {}}
     notices = imported(entry(**limits), entry(hashlib.sha256(b"2").hexdigest(), **limits)).notices
     assert "max_budget of keys is not carried over (2)" in notices
-    assert "tpm_limit of keys is not carried over (2)" in notices
+    assert "model_tpm_limit of keys is not carried over (2)" in notices
     assert not [notice for notice in notices if "rpm" in notice or "aliases" in notice]
+
+
+def test_limits_come_along() -> None:
+    theirs = {"rpm_limit": 60, "tpm_limit": 100_000, "max_parallel_requests": 5}
+    made = imported(entry(**theirs), teams=[TEAM | {"rpm_limit": 90, "tpm_limit": None}]).edit
+    assert made.keys[0].limits == Rates(rpm=60, tpm=100_000, concurrent=5)
+    assert made.teams[0].limits == Rates(rpm=90)
+    assert imported(entry()).edit.keys[0].limits is None
+
+
+@pytest.mark.parametrize("field", ["rpm_limit", "tpm_limit", "max_parallel_requests"])
+def test_a_key_that_may_send_nothing_is_left_out(field: str) -> None:
+    made = imported(entry(**{field: 0}), teams=[TEAM | {field: 0}])
+    assert not made.edit.keys
+    assert not made.edit.teams
+    assert all(f"{field}: 0 allows nothing" in one for one in made.left_out)
 
 
 def test_lists_are_told_apart() -> None:

@@ -11,12 +11,10 @@ from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import save_budget, set_budget_status
-from modelmux.accounts.budgets import BUDGET, Budget, Each, OnShort, Reserve, Selector, Unit
+from modelmux.accounts.budgets import BUDGET, Budget, OnShort, Reserve, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_budget
-from modelmux.accounts.managed import selector_of
-from modelmux.accounts.name_pattern import matches, matches_model
 from modelmux.accounts.windows import Every, Weekday, WindowRule
 from modelmux.cli.accounts.adjust_budget import override, read_subject, top_up
 from modelmux.cli.accounts.directory import (
@@ -29,6 +27,7 @@ from modelmux.cli.accounts.directory import (
     time_text,
     with_directory,
 )
+from modelmux.cli.accounts.selectors import CONDITIONS, changed_selector, selector_options, warn_unmatched_selector
 from modelmux.cli.accounts.show_budget import (
     WindowState,
     adjustment_json,
@@ -43,12 +42,9 @@ from modelmux.cli.accounts.show_budget import (
 )
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
-from modelmux.cli.output import print_json, print_lines, warn
-from modelmux.config import Config, ConfigError, build_routes
-from modelmux.runtime import Runtime
+from modelmux.cli.output import print_json, print_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
-_CONDITIONS: Final = ("key", "team", "person", "each", "model", "route", "tag")
 #: Windows that `list` reads of a budget for each; of `show` they are the hundred that have spent most.
 _LISTED: Final = 10
 
@@ -69,13 +65,6 @@ def _fields(command: F) -> F:
         click.option("--alerts", metavar="LIST", help="Percentages of the limit at which you are told: 50,80,100."),
         click.option("--soft/--hard", "soft", default=None, help="A soft budget is counted, and refuses nothing."),
         click.option("--unit", type=click.Choice(get_args(Unit)), help="What is counted; usd by default."),
-        click.option("--tag", metavar="TAG", help="Only requests with a tag: app=chat, or app for any value."),
-        click.option("--route", metavar="PATTERN", help="Only requests for a name that is served; * stands for any characters."),  # noqa: E501
-        click.option("--model", metavar="PATTERN", help="Only calls of a model: claude-opus-*."),
-        click.option("--each", type=click.Choice((*get_args(Each), "")), metavar="[person|key|end_user]", help="A budget of its own for each of these."),  # noqa: E501
-        click.option("--person", metavar="PERSON", help="Only requests of a person."),
-        click.option("--team", metavar="TEAM", help="Only requests of a team and of the teams below it."),
-        click.option("--key", metavar="KEY", help="Only requests of a key."),
         click.option("--hour", type=click.IntRange(0, 23), help="The hour at which days, weeks and so on begin."),
         click.option("--starts", type=click.Choice(get_args(Weekday)), help="The day on which weeks begin; monday by default."),  # noqa: E501
         click.option("--zone", metavar="NAME", help="Time zone of its windows; that of the team or of accounts.zone by default."),  # noqa: E501
@@ -89,6 +78,7 @@ def _fields(command: F) -> F:
 @budget.command("set")
 @click.argument("name")
 @_fields
+@selector_options
 @config_options
 @json_option
 def set_budget(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: Any) -> None:
@@ -102,12 +92,12 @@ def set_budget(name: str, config_path: Path | None, overrides: dict[str, Any], j
             if known is None:
                 if options["limit"] is None:
                     raise click.UsageError(f"there is no budget {name!r} yet; say how much with --limit 50")
-                refuse_empty({field: options[field] for field in (*_CONDITIONS, "zone")})
+                refuse_empty({field: options[field] for field in (*CONDITIONS, "zone")})
             return save_budget(directory, _changed(directory, known or new, options))
 
         directory, edit = await access.change(decide)
         record = directory.budgets[edit.subject]
-        _warn_unmatched(access.config, record.applies_to)
+        warn_unmatched_selector(access.config, record.applies_to)
         return record, "unchanged" if edit.is_empty else {"create": "created"}.get(edit.action[7:], "changed")
 
     _print(*with_directory(config_path, overrides, run), json=json)
@@ -208,16 +198,9 @@ def _changed(directory: Directory, record: Budget, options: dict[str, Any]) -> B
         changes["mode"] = "soft" if options["soft"] else "hard"
     if options["alerts"] is not None:
         changes["alerts"] = _percents(options["alerts"])
-    named = {field: options[field].strip() or None for field in _CONDITIONS if options[field] is not None}
-    changes["applies_to"] = replace(record.applies_to, **_ids(directory, named))
+    changes["applies_to"] = changed_selector(directory, record.applies_to, options)
     changes["window"] = _window(record.window, options)
     return replace(record, **changes)
-
-
-def _ids(directory: Directory, named: dict[str, str | None]) -> dict[str, str | None]:
-    """Conditions by name -> with ids. Those that are stored are ids, and are not looked up again."""
-    chosen = selector_of(directory, Selector(**named))  # type: ignore[arg-type]
-    return {field: getattr(chosen, field) for field in named}
 
 
 def _window(rule: WindowRule, options: dict[str, Any]) -> WindowRule:
@@ -238,19 +221,6 @@ def _percents(text: str) -> tuple[int, ...]:
         return tuple(int(part.removesuffix("%")) for part in listed(text) or ())
     except ValueError:
         raise click.BadParameter(f"--alerts: {text!r} is not a list of percentages such as 50,80,100") from None
-
-
-def _warn_unmatched(config: Config, selector: Selector) -> None:
-    """Warn of conditions by which a budget applies to nothing, as far as this configuration serves anything."""
-    try:
-        routes = build_routes(config, config.build_catalog(), Runtime().today())
-    except ConfigError:
-        return
-    model, route = selector.model, selector.route
-    if model is not None and not any(matches_model(one.card.id, model) for one in routes.deployments):
-        warn([f"model: no model that this configuration serves is called {model}; `modelmux models` lists them"])
-    if route is not None and not any(matches(name, route) for name in routes.all_names):
-        warn([f"route: nothing that this configuration serves is called {route}; `modelmux models` lists the names"])
 
 
 def _row(directory: Directory, record: Budget, states: list[WindowState]) -> tuple[str | None, ...]:

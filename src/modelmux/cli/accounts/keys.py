@@ -15,6 +15,7 @@ from modelmux.accounts.budgets import BUDGET, Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
 from modelmux.accounts.find import find_key, find_person, find_team
+from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import KEY, Api, Key
 from modelmux.cli.accounts.adjust_budget import budget_of_key
 from modelmux.cli.accounts.directory import (
@@ -33,6 +34,7 @@ from modelmux.cli.accounts.directory import (
     warn_unmatched,
     with_directory,
 )
+from modelmux.cli.accounts.rates import rate_options, take_rates
 from modelmux.cli.accounts.show_budget import budget_json, state_json, state_text, states_of
 from modelmux.cli.accounts.show_key import key_fields, key_json
 from modelmux.cli.lazy_group import CommandGroup
@@ -52,6 +54,7 @@ def keys() -> None:
 def _rights_options(command: F) -> F:
     """What a key may do, and until when."""
     for option in (
+        rate_options,
         click.option("--expires", metavar="TIME", help="When it ends: 90d, 2026-12-31, or never."),
         click.option("--tags", metavar="TAGS", help="Tags that all its requests have: app=chat,env=prod; or none."),
         click.option(
@@ -78,12 +81,15 @@ def create(
 ) -> None:  # fmt: skip
     """Create a key. Its secret alone is printed on stdout."""
     refuse_empty({**options, "budget": budget})
+    rates = take_rates(options)
 
     async def run(access: Access) -> tuple[Key, Sequence[Budget], str]:
         issuer = access.issuer()
         id = issuer.id(KEY)
         text, secret = issuer.secret(id)
-        base = Key(id=id, name=name, created=access.now, created_by=access.author.name)
+        base = Key(
+            id=id, name=name, created=access.now, created_by=access.author.name, limits=changed_rates(None, rates)
+        )
         its_budget = None if budget is None else budget_of_key(budget, access.ids.id(BUDGET), base)
 
         def decide(directory: Directory) -> Edit:
@@ -181,11 +187,13 @@ def edit(
     refuse_empty({"name": name, **options})
     if name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --models fast")
+    rates = take_rates(options)
 
     async def run(access: Access) -> Key:
         def decide(directory: Directory) -> Edit:
             record = find_key(directory, key)
             record = _changed(directory, record, options, access.now)
+            record = replace(record, limits=changed_rates(record.limits, rates))
             if name is not None:
                 record = replace(record, name=name)
             if enabled is not None and record.status != "revoked":

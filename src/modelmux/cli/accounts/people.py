@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_person
 from modelmux.accounts.find import find_person
+from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import PERSON, Person
 from modelmux.cli.accounts.directory import (
     NONE,
@@ -21,6 +22,7 @@ from modelmux.cli.accounts.directory import (
     refuse_empty,
     with_directory,
 )
+from modelmux.cli.accounts.rates import rate_options, rates_json, take_rates
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -34,13 +36,18 @@ def people() -> None:
 @people.command("create")
 @click.argument("email")
 @click.option("--name", default="", help="The person's name.")
+@rate_options
 @config_options
 @json_option
-def create(email: str, name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+def create(
+    email: str, name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None
+) -> None:
     """Create a person."""
+    refuse_empty(options)
+    rates = take_rates(options)
 
     async def run(access: Access) -> Person:
-        new = Person(id=access.ids.id(PERSON), email=email, name=name)
+        new = Person(id=access.ids.id(PERSON), email=email, name=name, limits=changed_rates(None, rates))
         _, edit = await access.change(lambda d: save_person(d, new))
         return edit.people[0]
 
@@ -74,16 +81,18 @@ def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool)
 @click.option("--email", help="The new e-mail address.")
 @click.option("--name", help="The person's name, or none.")
 @click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled person are refused.")
+@rate_options
 @config_options
 @json_option
 def edit(
     person: str, email: str | None, name: str | None, enabled: bool | None, config_path: Path | None,
-    overrides: dict[str, Any], json: bool,
+    overrides: dict[str, Any], json: bool, **options: str | None,
 ) -> None:  # fmt: skip
     """Change a person, by e-mail address or id."""
-    refuse_empty({"email": email, "name": name})
-    if email is None and name is None and enabled is None:
+    refuse_empty({"email": email, "name": name, **options})
+    if email is None and name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --disable")
+    rates = take_rates(options)
 
     async def run(access: Access) -> Person:
         def decide(directory: Directory) -> Edit:
@@ -92,7 +101,8 @@ def edit(
             if enabled is not None:
                 changes["status"] = "active" if enabled else "disabled"
             changed = {field: value for field, value in changes.items() if value is not None}
-            return save_person(directory, replace(record, **changed))
+            limits = changed_rates(record.limits, rates)
+            return save_person(directory, replace(record, **changed, limits=limits))
 
         _, edit = await access.change(decide)
         return edit.people[0]
@@ -103,7 +113,8 @@ def edit(
 def person_json(person: Person) -> dict[str, Any]:
     """What the admin API shows of a person."""
     return {
-        "id": person.id, "email": person.email, "name": person.name, "status": person.status, "managed": person.managed,
+        "id": person.id, "email": person.email, "name": person.name, "status": person.status,
+        "limits": rates_json(person.limits), "managed": person.managed,
     }  # fmt: skip
 
 

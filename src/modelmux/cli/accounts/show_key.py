@@ -8,6 +8,7 @@ from typing import Any
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key, Secret
 from modelmux.cli.accounts.directory import time_text
+from modelmux.cli.accounts.rates import rates_json, rates_text
 
 
 def key_json(key: Key) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def key_json(key: Key) -> dict[str, Any]:
         "apis": list(key.apis),
         "addresses": list(key.addresses),
         "tags": dict(key.tags),
+        "limits": rates_json(key.limits),
         "created_at": time_text(key.created),
         "created_by": key.created_by,
         "expires_at": time_text(key.expires),
@@ -43,6 +45,7 @@ def key_fields(directory: Directory, key: Key, secrets: Sequence[Secret]) -> lis
         ("apis", ", ".join(key.apis) or "all"),
         ("addresses", ", ".join(key.addresses) or "all"),
         ("tags", ", ".join(f"{name}={value}" for name, value in key.tags)),
+        ("limits", rates_text(key.limits)),
         ("created", f"{time_text(key.created)} by {key.created_by}"),
         ("expires", time_text(key.expires) or "never"),
         ("revoked", time_text(key.revoked)),

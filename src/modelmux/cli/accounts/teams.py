@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.find import find_person, find_team
+from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import TEAM, Team
 from modelmux.cli.accounts.directory import (
     NONE,
@@ -23,6 +24,7 @@ from modelmux.cli.accounts.directory import (
     refuse_empty,
     with_directory,
 )
+from modelmux.cli.accounts.rates import rate_options, rates_json, rates_text, take_rates
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -37,6 +39,7 @@ def teams() -> None:
 
 def _field_options(command: F) -> F:
     for option in (
+        rate_options,
         click.option("--contact", metavar="TEXT", help="Whom its members ask for more, shown in errors; or none."),
         click.option(
             "--zone", metavar="NAME", help="Time zone in which its budgets begin, such as Europe/Berlin; or none."
@@ -56,9 +59,10 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
     """Create a team. One without a parent is an organisation."""
 
     refuse_empty(options)
+    rates = take_rates(options)
 
     async def run(access: Access) -> tuple[Directory, Team]:
-        new = Team(id=access.ids.id(TEAM), name=name)
+        new = Team(id=access.ids.id(TEAM), name=name, limits=changed_rates(None, rates))
         directory, edit = await access.change(lambda d: save_team(d, _changed(d, new, options)))
         return directory, edit.teams[0]
 
@@ -109,6 +113,7 @@ def show(team: str, config_path: Path | None, overrides: dict[str, Any], json: b
     print_fields([
         ("id", record.id), ("name", " / ".join(one.name for one in directory.team_path(record.id))),
         ("status", record.status), ("zone", record.zone), ("contact", record.contact), ("members", ", ".join(people)),
+        ("limits", rates_text(record.limits)),
         ("managed", "by the configuration" if record.managed else None),
     ])  # fmt: skip
 
@@ -128,10 +133,12 @@ def edit(
     refuse_empty({"name": name, **options})
     if name is None and enabled is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --contact ann@example.com")
+    rates = take_rates(options)
 
     async def run(access: Access) -> tuple[Directory, Team]:
         def decide(directory: Directory) -> Edit:
             record = _changed(directory, find_team(directory, team), options)
+            record = replace(record, limits=changed_rates(record.limits, rates))
             if name is not None:
                 record = replace(record, name=name)
             if enabled is not None:
@@ -179,7 +186,7 @@ def team_json(directory: Directory, team: Team) -> dict[str, Any]:
     members = [{"person": one.person, "role": one.role} for one in directory.members_of(team.id)]
     return {
         "id": team.id, "name": team.name, "parent": team.parent, "zone": team.zone, "contact": team.contact,
-        "status": team.status, "members": members, "managed": team.managed,
+        "status": team.status, "members": members, "limits": rates_json(team.limits), "managed": team.managed,
     }  # fmt: skip
 
 

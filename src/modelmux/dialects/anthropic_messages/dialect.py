@@ -10,7 +10,8 @@ from modelmux.dialects.anthropic_messages.errors import error_response, response
 from modelmux.dialects.anthropic_messages.models import encode_model, encode_models
 from modelmux.dialects.anthropic_messages.request import decode_native
 from modelmux.dialects.anthropic_messages.stream import MessagesEncoder
-from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, RateLimit
+from modelmux.dialects.rate_limit_headers import anthropic_headers
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
 
@@ -32,6 +33,9 @@ class AnthropicMessages:
 
     def reply_headers(self, request_id: str, upstream: Headers) -> Headers:
         return response_headers(request_id, upstream)
+
+    def rate_limit_headers(self, limits: Sequence[RateLimit]) -> Headers:
+        return anthropic_headers(limits)
 
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         return error_response(error, request_id)

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import UNSET
 
 from modelmux.dialects.base import ErrorResponse
+from modelmux.dialects.rate_limit_headers import anthropic_headers, limits_of_error
 from modelmux.errors import GatewayError, UpstreamRefused, UpstreamReply
 from modelmux.wire.anthropic.errors import ErrorDetail, ErrorEnvelope
 from modelmux.wire.http import Headers, find_raw_header
@@ -34,7 +35,9 @@ def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
         return ErrorResponse(reply.status, reply.body, headers)
     status = error.kind.anthropic_status or error.status
     waits = status == 429 and error.retry_after is None and error.should_retry is not False
-    headers = [(b"request-id", request_id.encode()), *([_retry_after()] if waits else [])]
+    headers = [(b"request-id", request_id.encode()), *anthropic_headers(limits_of_error(error))]
+    if waits:
+        headers.append(_retry_after())
     return ErrorResponse(status, error_body(error, request_id), headers)
 
 

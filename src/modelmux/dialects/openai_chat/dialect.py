@@ -8,10 +8,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, RateLimit
 from modelmux.dialects.openai_chat.decode import decode
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
 from modelmux.dialects.openai_chat.stream import ChatEncoder
+from modelmux.dialects.rate_limit_headers import limits_of_error, openai_headers
 from modelmux.dialects.request_body import decode_legal
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
@@ -46,9 +47,13 @@ class OpenAIChat:
         del request_id, upstream
         return []
 
+    def rate_limit_headers(self, limits: Sequence[RateLimit]) -> Headers:
+        return openai_headers(limits)
+
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         del request_id
-        return ErrorResponse(error.status, common.encode(common.envelope(error)), [])
+        headers = openai_headers(limits_of_error(error))
+        return ErrorResponse(error.status, common.encode(common.envelope(error)), headers)
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query

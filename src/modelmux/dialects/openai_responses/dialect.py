@@ -9,12 +9,13 @@ import msgspec
 from msgspec import Struct
 
 from modelmux.claude.reply_plan import ReplyPlan
-from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel
+from modelmux.dialects.base import Decoded, ErrorResponse, Inbound, ListedModel, RateLimit
 from modelmux.dialects.openai_chat.models import encode_model, encode_models
 from modelmux.dialects.openai_responses.clients import is_codex
 from modelmux.dialects.openai_responses.plan import ResponsesPlan
 from modelmux.dialects.openai_responses.request import decode
 from modelmux.dialects.openai_responses.stream import ResponsesEncoder
+from modelmux.dialects.rate_limit_headers import limits_of_error, openai_headers
 from modelmux.error_kinds import KINDS
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
@@ -55,6 +56,9 @@ class OpenAIResponses:
         del request_id, upstream
         return []
 
+    def rate_limit_headers(self, limits: Sequence[RateLimit]) -> Headers:
+        return openai_headers(limits)
+
     def token_count(self, count: bytes) -> bytes:
         return common.encode(InputTokenCount(input_tokens=_count_decoder.decode(count).input_tokens))
 
@@ -66,7 +70,10 @@ class OpenAIResponses:
         if error.kind.name == "payload_too_large" and is_codex(error.request_headers):
             envelope.error.code, status = KINDS["context_length"].openai_code, KINDS["context_length"].status
         waits = error.kind.name == "rate_limit" and error.retry_after is None and is_codex(error.request_headers)
-        return ErrorResponse(status, common.encode(envelope), [(b"retry-after", _CODEX_DELAY)] if waits else [])
+        headers = openai_headers(limits_of_error(error))
+        if waits:
+            headers.append((b"retry-after", _CODEX_DELAY))
+        return ErrorResponse(status, common.encode(envelope), headers)
 
     def models(self, models: Sequence[ListedModel], query: Mapping[str, str]) -> bytes:
         del query

@@ -27,7 +27,7 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.issuer import Issuer, NewIds
-from modelmux.store.directory.managed_budgets import budget_of
+from modelmux.store.directory.managed_budgets import budget_of, limit_of, rates_of
 from modelmux.store.directory.open_directory import known_peppers, read_peppers
 from modelmux.store.pepper import pepper_id
 
@@ -199,13 +199,23 @@ def wanted_of(config: Config, pepper: bytes, environment: Mapping[str, str]) -> 
     return Wanted(
         teams=[
             Team(
-                id="", name=one.name, parent=one.parent, zone=one.zone, contact=one.contact, status=_status(one.enabled)
+                id="",
+                name=one.name,
+                parent=one.parent,
+                zone=one.zone,
+                contact=one.contact,
+                status=_status(one.enabled),
+                limits=rates_of(one.limits),
             )
             for one in accounts.teams
         ],
-        people=[Person(id="", email=one.email, name=one.name, status=_status(one.enabled)) for one in accounts.people],
+        people=[
+            Person(id="", email=one.email, name=one.name, status=_status(one.enabled), limits=rates_of(one.limits))
+            for one in accounts.people
+        ],
         keys=[_key(index, one, pepper, environment) for index, one in enumerate(accounts.keys)],
         budgets=[budget_of(index, one) for index, one in enumerate(accounts.budgets)],
+        limits=[limit_of(one) for one in accounts.limits],
     )
 
 
@@ -214,7 +224,7 @@ def _key(index: int, entry: KeyConfig, pepper: bytes, environment: Mapping[str, 
     key = Key(
         id="", name=entry.name, team=entry.team, person=entry.person, models=tuple(entry.models), apis=apis,
         addresses=tuple(entry.addresses), tags=_tags(entry.tags), status=_status(entry.enabled),
-        expires=_instant(index, entry.expires),
+        expires=_instant(index, entry.expires), limits=rates_of(entry.limits),
     )  # fmt: skip
     return key, _secret(index, entry, pepper, environment)
 

@@ -1,4 +1,4 @@
-"""The budgets of a configuration as records; names in their selectors are looked up later."""
+"""The budgets and limits of a configuration as records; names in their selectors are looked up later."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import msgspec
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.rates import RATES, Limit, Rates
 from modelmux.accounts.windows import WindowRule
-from modelmux.config.accounts_entries import BudgetConfig
+from modelmux.config.accounts_entries import BudgetConfig, LimitConfig, RatesConfig
 from modelmux.config.errors import ConfigError
 
 _PERCENT: Final = 100
@@ -43,6 +44,23 @@ def budget_of(index: int, entry: BudgetConfig) -> Budget:
         reserve=entry.reserve,
         status="active" if entry.enabled else "disabled",
     )
+
+
+def limit_of(entry: LimitConfig) -> Limit:
+    """A limit of selected requests."""
+    return Limit(
+        id="",
+        name=entry.name,
+        limits=Rates(**{rate: getattr(entry, rate) for rate in RATES}),
+        applies_to=Selector(**msgspec.structs.asdict(entry.applies_to)),
+        status="active" if entry.enabled else "disabled",
+    )
+
+
+def rates_of(entry: RatesConfig) -> Rates | None:
+    """The limits of a key, a team or a person; None without any."""
+    rates = Rates(**{rate: getattr(entry, rate) for rate in RATES})
+    return None if rates == Rates() else rates
 
 
 def _percents(path: str, alerts: Sequence[float]) -> tuple[int, ...]:

@@ -145,8 +145,10 @@ class LedgerWriter:
     async def _run(self) -> None:
         """Until nothing waits and nothing is leased; ``add`` and ``exchange`` start it again."""
         pause = PAUSES[0]
-        await self._sleep(INTERVAL)
-        while self.waiting or self._has_leases:
+        is_due = True
+        while is_due:
+            if not self._failing and self.waiting < MOST_AT_ONCE:
+                await self._sleep(INTERVAL)  # many rows cost less in one transaction
             lost = self.lost
             try:
                 async with self._writing:
@@ -164,8 +166,7 @@ class LedgerWriter:
             if self._failing:
                 self._failing = False
                 self._on_recovered("the ledger is written again; nothing is lost of what waited")
-            if self.waiting < MOST_AT_ONCE:  # many rows cost less in one transaction
-                await self._sleep(INTERVAL)
+            is_due = bool(self.waiting) or self._has_leases
         self._task = None
 
     @property

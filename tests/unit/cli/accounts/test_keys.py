@@ -208,7 +208,7 @@ def test_teams_and_their_members(home: Path) -> None:
     assert as_json(home, "teams", "show", "Data")["members"] == []
     done(home, "people", "edit", "ann@example.com", "--disable", "--name", "Ann B.")
     assert as_json(home, "people", "list")[0] | {"id": ""} == {
-        "id": "", "email": "ann@example.com", "name": "Ann B.", "status": "disabled", "managed": False,
+        "id": "", "email": "ann@example.com", "name": "Ann B.", "status": "disabled", "limits": {}, "managed": False,
     }  # fmt: skip
 
 

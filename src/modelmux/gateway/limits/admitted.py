@@ -1,0 +1,96 @@
+"""What one request has taken of the limits that apply to it, from its admission to its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from modelmux.accounts.limits import AppliedLimit
+from modelmux.accounts.rate_limits import MINUTE, TICKS_PER_SECOND
+from modelmux.accounts.rates import Rate
+from modelmux.dialects.base import RateLimit
+from modelmux.store.counters.base import Counter
+
+TOKENS: Final[frozenset[Rate]] = frozenset({"tpm", "itpm", "otpm"})
+#: Rate -> what headers call it.
+_COUNTS: Final[dict[Rate, Literal["requests", "tokens", "input-tokens", "output-tokens"]]] = {
+    "rpm": "requests", "tpm": "tokens", "itpm": "input-tokens", "otpm": "output-tokens",
+}  # fmt: skip
+
+
+class Gauge(Struct, frozen=True):
+    """A limit that applies to a request. :param name: of its counter."""
+
+    rate: Rate
+    limit: int
+    name: str
+    applied: AppliedLimit
+
+
+class Expected(Struct, frozen=True):
+    """Tokens that a request is expected to use; the requests are itself."""
+
+    input: int = 0
+    output: int = 0
+
+    def needed(self, rate: Rate) -> int:
+        if rate in ("rpm", "concurrent"):  # most limits
+            return 1
+        return (self.input if rate != "otpm" else 0) + (self.output if rate != "itpm" else 0)
+
+
+class Admitted(Struct):
+    """
+    :param tick: of the admission.
+    :param taken: each limit with its counter and what counted before the request.
+    """
+
+    tick: int
+    expected: Expected
+    taken: Sequence[tuple[Gauge, Counter, int]]
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether any of the limits is one of tokens."""
+        return any(gauge.rate in TOKENS for gauge, _, _ in self.taken)
+
+    def leave(self) -> None:
+        """The request does not run any more."""
+        for gauge, counter, _ in self.taken:
+            if gauge.rate == "concurrent":
+                counter.enter(-1)
+
+    def correct(self, actual: Expected, tick: int) -> None:
+        """Count what it has used in place of what was expected."""
+        for gauge, counter, _ in self.taken:
+            rate = gauge.rate
+            if rate in TOKENS:
+                counter.correct(self.tick, tick, actual.needed(rate) - self.expected.needed(rate))
+
+    def limits(self, clock: float, now: float) -> list[RateLimit]:
+        """For headers: of several limits of the same, the one that has the least left.
+
+        :param clock: monotonic seconds. :param now: Unix seconds.
+        """
+        resets_in = max((self.tick + MINUTE + 1) / TICKS_PER_SECOND - clock, 0.0)
+        left = [
+            (gauge.rate, gauge.limit // counter.share or 1, used + self.expected.needed(gauge.rate))
+            for gauge, counter, used in self.taken
+            if gauge.rate != "concurrent"
+        ]
+        return tightest(left, resets_in, now)
+
+
+def tightest(left: Sequence[tuple[Rate, int, int]], resets_in: float, now: float) -> list[RateLimit]:
+    """:param left: rates with their limits and what counts."""
+    least: dict[Rate, tuple[int, int]] = {}
+    for rate, limit, used in left:
+        remaining = max(limit - used, 0)
+        if rate not in least or remaining < least[rate][1]:
+            least[rate] = limit, remaining
+    return [
+        RateLimit(_COUNTS[rate], limit, remaining, resets_in, now + resets_in)
+        for rate, (limit, remaining) in least.items()
+    ]

@@ -1,0 +1,59 @@
+"""A counter whose cells are in an array of integers: that of this process is written, all are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelmux.accounts.rate_limits import Cells, add, correct, is_idle, ticks_until, used
+
+
+class CellCounter:
+    """A ``Counter``.
+
+    :param starts: indexes of the cells of all processes. :param start: of the own one.
+    :param running: indexes of the numbers of running requests. :param own_running: of the own one.
+    """
+
+    __slots__ = ("_cells", "_own_running", "_running", "_start", "_starts", "share")
+
+    def __init__(
+        self,
+        cells: Cells,
+        starts: Sequence[int],
+        start: int,
+        running: Sequence[int],
+        own_running: int,
+        share: int = 1,
+    ) -> None:
+        self._cells = cells
+        self._starts = tuple(starts)
+        self._start = start
+        self._running = tuple(running)
+        self._own_running = own_running
+        self.share = share
+
+    def used(self, tick: int) -> int:
+        return used(self._cells, self._starts, tick)
+
+    def add(self, tick: int, amount: int) -> None:
+        add(self._cells, self._start, tick, amount)
+
+    def correct(self, added: int, tick: int, more: int) -> None:
+        correct(self._cells, self._start, added, tick, more)
+
+    def ticks_until(self, tick: int, room: int) -> int:
+        return ticks_until(self._cells, self._starts, tick, room)
+
+    @property
+    def running(self) -> int:
+        cells, running = self._cells, 0
+        for index in self._running:
+            running += cells[index]
+        return running
+
+    def enter(self, number: int = 1) -> None:
+        self._cells[self._own_running] += number
+
+    def is_idle(self, tick: int) -> bool:
+        """Whether it may be forgotten."""
+        return not self.running and is_idle(self._cells, self._starts, tick)

@@ -1,0 +1,144 @@
+"""Counters of all workers of one machine, in memory that they share: an anonymous mapping, made before the fork.
+
+A row has a name, which is that of one limit of one subject, and a cell for each worker, which that worker alone writes.
+Reading takes no lock and no system call. Two workers that look at the same moment may both admit, so a limit may be
+passed by as many requests as there are other workers, at a time. Only who looks for the row of a new name holds a lock.
+
+A worker that was killed leaves its cells: what it admitted still counts for its minute, but nothing of it runs any
+more. Whoever replaces it sets that to 0 (``take_over``). A restart of the gateway begins with nothing counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator
+from typing import Final
+
+from modelmux.accounts.rate_limits import CELL, Cells
+from modelmux.store.counters.cells import CellCounter
+from modelmux.store.counters.memory import MemoryCounters
+
+#: Limits of subjects in use within a minute. Memory that is not written to costs nothing.
+ROWS: Final = 8_192
+#: Rows that are looked at for a name.
+_PROBES: Final = 64
+_WORD: Final = 8
+#: Counters that a process remembers.
+_MANY: Final = 2 * ROWS
+
+
+class CounterTable:
+    """The shared memory. It is made before workers are forked.
+
+    :param workers: how many processes have a cell in each row.
+    """
+
+    def __init__(self, workers: int, rows: int = ROWS) -> None:
+        self.workers = workers
+        self.rows = rows
+        words = rows * (1 + workers * (1 + CELL))
+        self._memory = mmap.mmap(-1, words * _WORD)
+        self.words: Cells = memoryview(self._memory).cast("q")
+        with tempfile.TemporaryFile() as file:
+            self._lock_fd = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._lock_fd)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by one process; its end, whatever ends it, releases it."""
+        import fcntl  # where there are several workers
+
+        fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
+
+    def take_over(self, worker: int) -> None:
+        """A process begins to serve that has this number: what another one of the number had running is over.
+
+        :param worker: from 1.
+        """
+        first = self.running(0, worker - 1)
+        for index in range(first, first + self.rows):
+            if self.words[index]:
+                self.words[index] = 0
+
+    def cell(self, row: int, worker: int) -> int:
+        """Index of the cell. :param worker: from 0."""
+        return self.rows * (1 + self.workers) + (worker * self.rows + row) * CELL
+
+    def running(self, row: int, worker: int) -> int:
+        """Index of the number of running requests."""
+        return self.rows + worker * self.rows + row
+
+
+class SharedCounters:
+    """See ``Counters``: those of one worker.
+
+    :param worker: its number, from 1.
+    """
+
+    def __init__(self, table: CounterTable, worker: int) -> None:
+        self._table = table
+        self._worker = worker - 1
+        self._counters: dict[str, tuple[int, int, CellCounter]] = {}
+        #: Where the table is full of limits that are in use.
+        self._others = MemoryCounters(table.workers)
+
+    def counter(self, name: str, tick: int) -> CellCounter:
+        known = self._counters.get(name)
+        if known is not None and self._table.words[known[0]] == known[1]:  # the row has not been given away
+            return known[2]
+        return self._find(name, tick)
+
+    def _find(self, name: str, tick: int) -> CellCounter:
+        mark = _mark_of(name)
+        with self._table.lock():
+            row = self._row(mark, tick)
+            if row is None:
+                return self._others.counter(name, tick)
+            self._table.words[row] = mark
+        counter = self._of_row(row)
+        if len(self._counters) >= _MANY:
+            self._counters.clear()
+        self._counters[name] = row, mark, counter
+        return counter
+
+    def _row(self, mark: int, tick: int) -> int | None:
+        """The row of a name, or one for it. Rows get other names, but never none, so a search ends where none was."""
+        words, rows = self._table.words, self._table.rows
+        probed = [(mark + step) % rows for step in range(min(_PROBES, rows))]
+        for row in probed:
+            if words[row] == mark:
+                return row
+            if not words[row]:
+                return row
+        return next((row for row in probed if self._of_row(row).is_idle(tick)), None)
+
+    def _of_row(self, row: int) -> CellCounter:
+        table = self._table
+        workers = range(table.workers)
+        return CellCounter(
+            table.words,
+            [table.cell(row, worker) for worker in workers],
+            table.cell(row, self._worker),
+            [table.running(row, worker) for worker in workers],
+            table.running(row, self._worker),
+        )
+
+
+def _mark_of(name: str) -> int:
+    """A positive number for a name; two names have the same only by a chance of 2 to the -63."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1 or 1
+
+
+def counter_table(workers: int) -> CounterTable | None:
+    """The memory that workers share; None where there is one, or none can be forked."""
+    return CounterTable(workers) if workers > 1 and sys.platform != "win32" else None

@@ -1,0 +1,136 @@
+"""Counters of one process, and those that workers share.
+
+Risk: two limits share a cell, or one limit has two; what a killed worker had running stays counted, or what it admitted
+does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelmux.accounts.rate_limits import RING
+from modelmux.store.counters.memory import MemoryCounters
+from modelmux.store.counters.shared import CounterTable, SharedCounters, counter_table
+
+TICK = 10_000
+MAKERS: list[Callable[[], Any]] = [MemoryCounters, lambda: SharedCounters(CounterTable(2, 64), 1)]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["memory", "shared"])
+def test_counters_count(make: Callable[[], Any]) -> None:
+    counters = make()
+    one, other = counters.counter("a", TICK), counters.counter("b", TICK)
+    one.add(TICK, 5)
+    one.enter()
+    one.enter()
+    one.enter(-1)
+    one.correct(TICK, TICK + 2, -2)
+    assert (one.used(TICK + 2), one.running, one.share) == (3, 1, 1)
+    assert (other.used(TICK + 2), other.running) == (0, 0)
+    assert one.ticks_until(TICK + 2, 2) == 119
+    assert counters.counter("a", TICK + 3).used(TICK + 3) == 3
+    assert not one.is_idle(TICK + 2 * RING), "it runs"
+    one.enter(-1)
+    assert one.is_idle(TICK + 2 * RING)
+
+
+def test_a_process_forgets_what_is_idle_only() -> None:
+    counters = MemoryCounters()
+    counters.counter("kept", TICK).add(TICK, 1)
+    counters.counter("runs", TICK).enter()
+    for number in range(3_000):
+        counters.counter(f"idle {number}", TICK)
+    assert len(counters._counters) < 1_100
+    assert counters.counter("kept", TICK).used(TICK) == 1
+    assert counters.counter("runs", TICK).running == 1
+
+
+def test_workers_see_what_others_count() -> None:
+    table = CounterTable(3, 64)
+    workers = [SharedCounters(table, number) for number in (1, 2, 3)]
+    for number, worker in enumerate(workers, 1):
+        worker.counter("a", TICK).add(TICK, number)
+        worker.counter("a", TICK).enter()
+    assert [worker.counter("a", TICK).used(TICK) for worker in workers] == [6, 6, 6]
+    assert [worker.counter("a", TICK).running for worker in workers] == [3, 3, 3]
+
+
+def test_a_new_worker_runs_nothing_and_its_minute_still_counts() -> None:
+    table = CounterTable(2, 64)
+    first, second = SharedCounters(table, 1), SharedCounters(table, 2)
+    for worker in (first, second):
+        worker.counter("a", TICK).add(TICK, 1)
+        worker.counter("a", TICK).enter()
+    again = SharedCounters(table, 1)
+    assert again.counter("a", TICK).running == 2, "a process that only checks a configuration ends nothing"
+    table.take_over(1)
+    assert again.counter("a", TICK).running == 1, "that of the other"
+    assert again.counter("a", TICK).used(TICK) == 2
+
+
+def test_rows_are_given_to_other_names_once_nothing_counts_in_them() -> None:
+    table = CounterTable(2, 8)
+    first, second = SharedCounters(table, 1), SharedCounters(table, 2)
+    for number in range(7):
+        first.counter(f"old {number}", TICK).add(TICK, 1)
+    second.counter("runs", TICK).enter()
+    later = TICK + RING + 1
+    assert second.counter("new", later).used(later) == 0
+    first.counter("new", later).add(later, 4)
+    assert second.counter("new", later).used(later) == 4
+    assert second.counter("runs", later).running == 1
+    for number in range(7):  # those whose row was taken get another one, or one by themselves
+        assert first.counter(f"old {number}", later).used(later) == 0
+
+
+def test_a_full_table_divides_limits_between_the_workers() -> None:
+    table = CounterTable(4, 8)
+    worker, other = SharedCounters(table, 1), SharedCounters(table, 2)
+    for number in range(8):
+        worker.counter(f"{number}", TICK).add(TICK, 1)
+    alone = worker.counter("more", TICK)
+    alone.add(TICK, 1)
+    assert (alone.share, alone.used(TICK)) == (4, 1)
+    assert worker.counter("more", TICK) is alone
+    assert other.counter("more", TICK).used(TICK) == 0, "it counts for itself"
+
+
+def test_a_process_remembers_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelmux.store.counters.shared._MANY", 4)
+    counters = SharedCounters(CounterTable(1, 64), 1)
+    for number in range(20):
+        counters.counter(f"{number}", TICK).add(TICK, number)
+    assert len(counters._counters) <= 5
+    assert [counters.counter(f"{number}", TICK).used(TICK) for number in range(20)] == list(range(20))
+
+
+def test_forked_processes_find_the_same_rows() -> None:
+    table = counter_table(4)
+    assert table is not None
+    children = []
+    for number, step in ((1, 1), (2, 3), (3, 7), (4, 9)):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                counters = SharedCounters(table, number)
+                for each in range(200):  # in another order in each
+                    name = str(each * step % 200)
+                    for _ in range(5):
+                        counters.counter(name, TICK).add(TICK, 1)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    counters = SharedCounters(table, 1)
+    assert {counters.counter(str(each), TICK).used(TICK) for each in range(200)} == {20}
+    assert len({table.words[row] for row in range(table.rows)} - {0}) == 200
+
+
+def test_one_worker_shares_nothing() -> None:
+    assert counter_table(1) is None
