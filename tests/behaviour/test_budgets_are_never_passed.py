@@ -115,7 +115,7 @@ async def test_a_refusal_says_what_is_left_and_what_would_fit(tmp_path: Path) ->
     assert (error["type"], error["code"]) == ("insufficient_quota", "budget_exceeded")
     assert error["message"].startswith("The monthly budget 'small' ($0.01, renewed ")
     assert "has $0.01 left; this request may cost $0.97 (" in error["message"]
-    fits = int(error["message"].split("max_tokens of at most ")[1].split(",  or")[0].split(", or")[0].replace(",", ""))
+    fits = int(error["message"].split("Send max_completion_tokens of at most ")[1].split(", or")[0].replace(",", ""))
     assert not world.upstream.calls
     assert (await world.ask(fits)).status == 200, "it does fit"
     await world.end()

@@ -31,7 +31,7 @@ from modelmux.claude.demand import Demand, demand_of
 from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
 from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.metering.budget_refusal import refusal
-from modelmux.gateway.metering.clamp import clamped, output_that_fits
+from modelmux.gateway.metering.clamp import clamped, limit_fields, output_that_fits
 from modelmux.gateway.metering.entry_of import Rules, row_tags
 from modelmux.gateway.metering.exact_prompt import exact_prompt
 from modelmux.gateway.metering.held import BudgetWindow, Held
@@ -288,6 +288,7 @@ class BudgetGuard:
             more[window.key],
             demand,
             fits,
+            field=limit_fields(exchange)[0],
             zone=self._zone_of(directory, window.budget),
             contact=next(filter(None, contacts), _OPERATOR),
             now=self._runtime.now(),

@@ -28,6 +28,7 @@ def refusal(
     demand: Demand,
     fits: int,
     *,
+    field: str,
     zone: tzinfo,
     contact: str,
     now: float,
@@ -35,6 +36,7 @@ def refusal(
     """
     :param left: what neither is spent nor held, in the unit of the budget. :param needed: for this call.
     :param fits: tokens of output for which there is room; 0 if that would not help.
+    :param field: what the client calls its limit of tokens.
     :param zone: in which the end of the window is told. :param contact: who can raise the budget.
     :param now: Unix seconds.
     """
@@ -50,7 +52,7 @@ def refusal(
         f"request may cost {amount_text(needed, unit, up=True)} ({tokens})."
     )
     ask = f"Ask {contact} for more."
-    hint = f"Send max_tokens of at most {fits:,}, or ask {contact} for more." if fits else ask
+    hint = f"Send {field} of at most {fits:,}, or ask {contact} for more." if fits else ask
     seconds = None if window.end is None else window.end / _MICRO - now
     return BudgetSpent(message, resets_in=seconds if seconds is not None and seconds <= _SOON else None, hint=hint)
 

@@ -35,6 +35,13 @@ def output_that_fits(
     return min((tokens or 0 for tokens in fits), default=None)
 
 
+def limit_fields(exchange: Exchange) -> Sequence[str]:
+    """What the client calls ``max_tokens``."""
+    request = exchange.request
+    names = FieldNames() if isinstance(request, NativeRequest) else request.fields
+    return names.max_tokens or FieldNames().max_tokens
+
+
 async def clamped(exchange: Exchange, prepared: Prepared, most: int) -> Prepared | None:
     """The request with fewer tokens of output, which a notice reports; the original is unchanged, for retries.
 
@@ -45,7 +52,5 @@ async def clamped(exchange: Exchange, prepared: Prepared, most: int) -> Prepared
     body = await exchange.run(lower_max_tokens, prepared.encoded, most)
     if body is None:
         return None
-    request = exchange.request
-    names = FieldNames() if isinstance(request, NativeRequest) else request.fields
-    notices = [Notice("clamped", field, _REASON) for field in names.max_tokens or FieldNames().max_tokens]
+    notices = [Notice("clamped", field, _REASON) for field in limit_fields(exchange)]
     return replace(prepared, encoded=body, notices=[*prepared.notices, *notices])
