@@ -8,6 +8,7 @@ python -m bench publish FILE                         insert a result into docs/b
 python -m bench layers                               what each layer adds to the cost of a request
 python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
 python -m bench lag                                  how long large requests hold the event loop
+python -m bench accounts                             what rows, journal, budgets and limits add to a request
 python -m bench ledger [--rows N] [--folder DIR]     size and CPU time of a ledger's rows, and the time of its reports
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
@@ -22,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bench import ledger, machine, nginx, peers, report, suite
+from bench import accounts, ledger, machine, nginx, peers, report, suite
 from bench.compare import compare
 from bench.costly import lag, search
 from bench.costly.forms import PATHS
@@ -125,6 +126,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands.add_parser("publish").add_argument("file", type=Path)
     commands.add_parser("layers")
+    commands.add_parser("accounts")
     commands.add_parser("lag")
     ledger_parser = commands.add_parser("ledger")
     ledger_parser.add_argument("--rows", metavar="N", type=int, default=1_000_000, help="default: 1,000,000")
@@ -180,6 +182,8 @@ def main() -> None:
             sys.exit(check())
         case "compare":
             sys.exit(compare(options.revision, rounds=options.rounds, rows=options.rows))
+        case "accounts":
+            accounts.main()
         case "layers":
             with machine.exclusive():
                 measure_layers()

@@ -103,15 +103,16 @@ def subject_of(selector: Selector, request: Request) -> str | None:
         or (selector.tag is not None and not _has_tag(request.tags, selector.tag))
     ):
         return None
-    match selector.each:
-        case None:
-            return ""
-        case "person":
-            return request.person
-        case "key":
-            return request.key
-        case "end_user":
-            return request.end_user
+    if selector.each is None:
+        return ""
+    if selector.each == "person":
+        return request.person
+    return request.key if selector.each == "key" else request.end_user
+
+
+def depends_on_request(selector: Selector) -> bool:
+    """Whether a selector looks at more of a request than its key and what it asks for."""
+    return selector.tag is not None or selector.each == "end_user"
 
 
 def _has_tag(tags: Mapping[str, str], wanted: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from modelmux.accounts.budgets import Request, Selector, subject_of
+from modelmux.accounts.budgets import Request, subject_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.rates import Rates
 
@@ -44,8 +44,3 @@ def limits_of(directory: Directory, request: Request) -> list[AppliedLimit]:
         if subject is not None:
             applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits))
     return applied
-
-
-def depends_on_request(selector: Selector) -> bool:
-    """Whether a selector looks at more of a request than its key and what it asks for."""
-    return selector.tag is not None or selector.each == "end_user"

@@ -20,6 +20,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = 3_600_000_000
+#: Pairs of rule and zone that are remembered.
+_MOST_WINDOWS: Final = 1_000
 
 
 class WindowRule(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -61,6 +63,21 @@ def window_at(rule: WindowRule, at: int, zone: tzinfo) -> Window:
     while (start := _begin(first, rule.hour, zone)) > at:
         first = floor(first - _DAY, shift)
     return Window(start, _begin(following(first), rule.hour, zone))
+
+
+class CurrentWindows:
+    """``window_at`` for instants that mostly are in the window of the one before."""
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[WindowRule, tzinfo], Window] = {}
+
+    def at(self, rule: WindowRule, at: int, zone: tzinfo) -> Window:
+        window = self._windows.get((rule, zone))
+        if window is None or at < window.start or (window.end is not None and at >= window.end):
+            if len(self._windows) >= _MOST_WINDOWS:
+                self._windows.clear()
+            window = self._windows[rule, zone] = window_at(rule, at, zone)
+        return window
 
 
 def _begin(day: date, hour: int, zone: tzinfo) -> int:

@@ -128,3 +128,19 @@ def test_without_a_price_it_costs_what_it_held() -> None:
 
     assert entry.cost is None
     assert entry.debits == ((MONTH, 9_000_000),)
+
+
+def test_a_window_for_some_models_is_charged_for_their_calls() -> None:
+    calls = (call(is_complete=False, characters=0), call(model="claude-opus-5-5"))
+    windows = (
+        ChargedWindow(MONTH, "tokens", "claude-opus-*"),
+        ChargedWindow(CALLS_A_DAY, "tokens"),
+        ChargedWindow(WindowKey("bud_3", "", 5), "requests", "claude-haiku-*"),
+        ChargedWindow(WindowKey("bud_4", "", 5), "usd", "claude-sonnet-*", 77),
+    )
+
+    entry = recovered_entry(record(*calls, windows=windows), PRICES)
+
+    (sonnet,) = (window for window in entry.debits if window[0].budget == "bud_4")
+    assert entry.debits[:2] == ((MONTH, 127), (CALLS_A_DAY, 254))
+    assert sonnet[1] == 3_000 * 100 + 300 * 7 + 15_000 * 20

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from modelmux.accounts.budgets import Request, Selector
+from modelmux.accounts.budgets import Request, Selector, depends_on_request
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import save_key, save_person, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_limit
 from modelmux.accounts.limit_edits import save_limit, set_limit_status
-from modelmux.accounts.limits import depends_on_request, limits_of
+from modelmux.accounts.limits import limits_of
 from modelmux.accounts.managed import Wanted, plan
 from modelmux.accounts.rates import MAX_RATE, Limit, Rates, changed_rates
 from modelmux.accounts.records import Key, Person, Team
@@ -51,7 +51,7 @@ def test_all_limits_of_the_chain_apply() -> None:
 
 def test_nothing_limits_a_key_without_limits() -> None:
     assert limits_of(DIRECTORY, Request(key="key_b", model="claude-haiku-4-5")) == []
-    assert limits_of(DIRECTORY, Request(key="static_1", teams=("team_gone",))) == []
+    assert limits_of(DIRECTORY, Request(key="static_1", teams=("team_gone",), model="claude-haiku-4-5")) == []
 
 
 def test_some_selectors_look_at_each_request() -> None:

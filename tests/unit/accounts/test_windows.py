@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.accounts.windows import Every, Weekday, Window, WindowRule, window_at
+from modelmux.accounts.windows import CurrentWindows, Every, Weekday, Window, WindowRule, window_at
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,3 +102,20 @@ def test_every_zone_for_four_hundred_days(every: Any) -> None:
         assert all(left.end == right.start for left, right in pairwise(windows)), name
         if every == "day":
             assert {(one.end or 0) - one.start for one in windows} <= {DAY + n * DAY // 48 for n in range(-4, 5)}, name
+
+
+@given(rule=rules, first=instants, steps=st.lists(st.integers(-40 * DAY, 40 * DAY), max_size=8))
+def test_a_window_that_is_remembered_is_the_one_of_the_instant(rule: WindowRule, first: int, steps: list[int]) -> None:
+    windows, zones = CurrentWindows(), (ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"))
+    at = first
+    for step in (0, 0, *steps):
+        at += step
+        for zone in zones:
+            assert windows.at(rule, at, zone) == window_at(rule, at, zone)
+
+
+def test_not_all_windows_are_remembered() -> None:
+    windows = CurrentWindows()
+    for number in range(2_500):
+        windows.at(WindowRule(every="day", zone=str(number)), micros("2026-11-29"), ZoneInfo("UTC"))
+    assert len(windows._windows) == 500

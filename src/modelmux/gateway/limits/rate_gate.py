@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from modelmux.accounts.access import contact_of
 from modelmux.accounts.attribution import end_user_of
-from modelmux.accounts.budgets import Request
+from modelmux.accounts.budgets import Request, depends_on_request
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.limits import depends_on_request, limits_of
+from modelmux.accounts.limits import limits_of
 from modelmux.accounts.rate_limits import fits, seconds_until, tick_at
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.claude.token_estimate import BYTES_PER_TOKEN

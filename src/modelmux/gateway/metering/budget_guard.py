@@ -17,14 +17,14 @@ from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import zone_of_budget
-from modelmux.accounts.budgets import Budget, Request, chain_of
+from modelmux.accounts.budgets import Budget, Request, chain_of, depends_on_request
 from modelmux.accounts.debits import debits_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.accounts.usual_output import UsualOutput
-from modelmux.accounts.windows import window_at
+from modelmux.accounts.windows import CurrentWindows
 from modelmux.accounts.worst_case import tokens_that_fit, worst_case
 from modelmux.catalog.prices import Price
 from modelmux.claude.demand import Demand, demand_of
@@ -82,6 +82,7 @@ class BudgetGuard:
         self._rules = rules
         self._runtime = runtime
         self._zone = zone
+        self._current = CurrentWindows()
         self._wait = wait
         self._refuses_unpriced = refuses_unpriced
         self._watches = watches or Watches()
@@ -187,20 +188,25 @@ class BudgetGuard:
         """Those that a request is charged to, if their model is called: the ones of the moment at which it arrived."""
         inbound, decoded, rules = exchange.inbound, exchange.decoded, self._rules
         caller = inbound.caller
-        end_user = end_user_of(inbound.headers, rules.end_user_headers, decoded.end_user if decoded else None)
+        key, teams = rules.keys.get(caller.owner, caller.owner), tuple(caller.team.split("/")) if caller.team else ()
+        candidates = directory.budgets_of((key, caller.person, *teams))
+        end_user, tags = None, {}
+        if any(depends_on_request(budget.applies_to) for budget in candidates):
+            end_user = end_user_of(inbound.headers, rules.end_user_headers, decoded.end_user if decoded else None)
+            metadata = decoded.metadata if decoded else None
+            tags = dict(row_tags(inbound.headers, metadata, caller.tags, rules.redact))
         request = Request(
-            key=rules.keys.get(caller.owner, caller.owner),
-            teams=tuple(caller.team.split("/")) if caller.team else (),
+            key=key,
+            teams=teams,
             person=caller.person,
             end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
             route=exchange.route.name if exchange.route is not None else "",
-            tags=dict(row_tags(inbound.headers, decoded.metadata if decoded else None, caller.tags, rules.redact)),
+            tags=tags,
         )
         now = self._arrived_at(exchange)
         windows = []
-        candidates = directory.budgets_of((request.key, request.person, *request.teams))
         for budget, subject in chain_of(candidates, request):
-            window = window_at(budget.window, now, self._zone_of(directory, budget))
+            window = self._current.at(budget.window, now, self._zone_of(directory, budget))
             limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
         return windows
@@ -211,11 +217,12 @@ class BudgetGuard:
         """Of the hard ones."""
         price = self._price(deployment, exchange)
         owner, model = exchange.inbound.caller.owner, deployment.card.id
-        usual = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
         amounts = {}
         for one in windows:
             if one.is_hard:
-                its = demand if one.budget.reserve == "worst" else usual
+                its = demand
+                if one.budget.reserve == "expected":
+                    its = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
                 amount = worst_case(its, one.budget.unit, price, deployment.location)
                 if amount is None and self._refuses_unpriced:
                     raise NotPermitted(

@@ -105,9 +105,9 @@ class SqliteLedger:
         watches: Mapping[WindowKey, Watch] = MappingProxyType({}),
     ) -> dict[WindowKey, Grant]:
         """See ``Ledger.exchange``."""
-        rows = [to_row(entry) for entry in entries]
 
         def write(connection: sqlite3.Connection) -> dict[WindowKey, Grant]:
+            rows = [to_row(entry) for entry in entries]
             try:
                 with self._file.write(connection):
                     self._appender.append(connection, rows, holder)

@@ -9,7 +9,8 @@ import pytest
 from modelmux.dialects.base import CountingDialect, ListedModel
 from modelmux.dialects.openai_responses.dialect import OpenAIResponses
 from modelmux.dialects.registry import OPENAI_CHAT, OPENAI_RESPONSES
-from modelmux.errors import GatewayError, InvalidRequest, PayloadTooLarge
+from modelmux.error_kinds import KINDS
+from modelmux.errors import GatewayError, InvalidRequest, PayloadTooLarge, UpstreamRefused, UpstreamReply
 
 LISTED = ListedModel("chat", "Chat", 1, None, "active", None, None, 10, 5)
 CODEX = [(b"originator", b"Codex_cli_rs")]
@@ -30,6 +31,14 @@ def test_codex_is_told_that_its_context_is_full_instead_of_a_413(
     error.request_headers = headers
     response = OPENAI_RESPONSES.error(error, "req_1")
     assert (response.status, json.loads(response.body)["error"]["code"]) == (status, code)
+
+
+def test_codex_waits_after_a_429_that_says_no_time() -> None:
+    error = UpstreamRefused("no", KINDS["rate_limit"], UpstreamReply(429))
+    known = UpstreamRefused("no", KINDS["rate_limit"], UpstreamReply(429), retry_after=3.0)
+    error.request_headers = known.request_headers = CODEX
+    assert dict(OPENAI_RESPONSES.error(error, "req_1").headers)[b"retry-after"].isdigit()
+    assert b"retry-after" not in dict(OPENAI_RESPONSES.error(known, "req_1").headers), "the caller adds it"
 
 
 def test_counts_have_their_own_object() -> None:
