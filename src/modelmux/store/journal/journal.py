@@ -17,7 +17,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from modelmux.store.journal.slots import HEADER_BYTES, JournalFull, Slot, SlotFile, read_header, read_texts
+from modelmux.store.journal.slots import (
+    HEADER_BYTES,
+    JournalFull,
+    Slot,
+    SlotFile,
+    is_of_other_format,
+    read_header,
+    read_texts,
+)
 
 _SUFFIX: Final = ".journal"
 _DRAFT: Final = ".draft"
@@ -35,6 +43,10 @@ class Owner(Struct):
 
     holder: str
     boot: str
+
+
+class OtherFormat(OSError):
+    """A journal of another version of this program, which alone can read it."""
 
 
 class Journal:
@@ -100,6 +112,7 @@ class DeadJournal:
 
     :ivar owner: None if the process had just begun.
     :ivar texts: the latest of each slot, in the order in which they were written.
+    :raises OtherFormat:
     """
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -110,6 +123,8 @@ class DeadJournal:
         if os.fstat(fd).st_size < HEADER_BYTES:
             return
         with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            if is_of_other_format(data):
+                raise OtherFormat(f"{path.name} has the format of another version of ModelMux; start that one once")
             header = read_header(data)
             if header is not None:
                 self.owner = msgspec.json.decode(header, type=Owner)
@@ -131,7 +146,7 @@ class DeadJournal:
 def take_dead(path: Path) -> DeadJournal | None:
     """The journal at a path; None if its process lives, or another process is dealing with it. The caller closes it.
 
-    :raises OSError: it cannot be read.
+    :raises OSError: it cannot be read; see ``OtherFormat``, too.
     """
     try:
         fd = os.open(path, _OPEN)

@@ -150,6 +150,11 @@ class SlotFile:
 Readable = bytes | mmap.mmap
 
 
+def is_of_other_format(data: Readable) -> bool:
+    """Whether another version wrote it. The mark is written last, and may be missing or cut."""
+    return not MAGIC.startswith(data[: len(MAGIC)].rstrip(b"\0"))
+
+
 def read_header(data: Readable) -> bytes | None:
     """What the header of a file says; None if it is not whole, or not of this version."""
     if data[: len(MAGIC)] != MAGIC:
