@@ -79,8 +79,10 @@ class Journal:
     def write(self, slot: Slot | None, text: bytes) -> Slot | None:
         """Replace the text of a slot; None for a new one.
 
-        :returns: the slot that has it; the old one if there is no room, which is counted.
+        :returns: the slot that has it; the old one if there is no room, which is counted, or after ``close``.
         """
+        if self._fd < 0:
+            return slot
         try:
             written = self._slots.write(slot, text)
         except JournalFull as error:
@@ -92,7 +94,9 @@ class Journal:
         return written
 
     def clear(self, slot: Slot) -> None:
-        """Drop its text: the row is in the ledger."""
+        """Drop its text: the row is in the ledger. After ``close`` it stays: a row counts once."""
+        if self._fd < 0:
+            return
         self._slots.clear(slot)
         self.size -= 1
 
