@@ -173,4 +173,7 @@ def _call(attempt: AttemptRecord, demand: Demand) -> JournalCall:
         demand.output,
         attempt.ended_at is not None or attempt.is_complete,
         attempt.message_id[:MAX_NAME] if attempt.message_id else None,
+        demand.writes,
+        demand.searches,
+        demand.fast,
     )
