@@ -13,10 +13,13 @@ from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round, rounds_of
 from modelmux.accounts.priced_calls import PricedCall, cost_of_calls
 from modelmux.catalog.prices import PriceList
+from modelmux.claude.demand import Writes
 from modelmux.wire.anthropic import Usage
 
 #: Characters of a token, at least: what was delivered of a reply that broke off is charged rather too high.
 _CHARACTERS: Final = 3
+#: How long the prompt may be written to the cache -> the dearest that a token of it can be.
+_WRITTEN_AS: Final = {"none": "input", "5m": "cache_write", "1h": "cache_write_1h"}
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -30,7 +33,8 @@ class Call(Struct, frozen=True, kw_only=True):
     :param characters: of text, thinking and inputs of tools that came.
     :param prompt_bound: tokens of the request, at most; only read where the upstream reported none.
     :param output_bound: tokens of the reply, at most; only read where it broke off. None if that is not known.
-    :param is_ended: how far it came is known; otherwise it may have come to its bound.
+    :param is_ended: how far it came is known; otherwise it may have come to its bound, and to what follows.
+    :param writes, searches, fast: what it may have done beside that; see ``claude.demand.Demand``.
     """
 
     model: str
@@ -44,6 +48,14 @@ class Call(Struct, frozen=True, kw_only=True):
     prompt_bound: int = 0
     output_bound: int | None = None
     is_ended: bool = True
+    writes: Writes = "none"
+    searches: int = 0
+    fast: bool = False
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it has the price of fast mode."""
+        return (self.usage is not None and self.usage.speed == "fast") or (self.fast and not self.is_ended)
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -69,8 +81,7 @@ def charge(call: Call, prices: PriceList) -> Charge:
     if counts == TokenCounts():
         return Charge(estimated=estimated)
     several = tuple(rounds) if len(rounds) > 1 else ()
-    fast = call.usage is not None and call.usage.speed == "fast"
-    calls = (PricedCall(one.counts, one.model or call.model, call.location, fast) for one in rounds)
+    calls = (PricedCall(one.counts, one.model or call.model, call.location, call.is_fast) for one in rounds)
     cost, price = cost_of_calls(calls, call.day, prices) or (None, None)
     return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=several)
 
@@ -90,7 +101,7 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
     if call.usage is None:
         if not call.may_be_billed:
             return [], False
-        return [Round(TokenCounts(input=call.prompt_bound, output=_delivered(call)))], True
+        return [Round(_prompt(call, call.prompt_bound) + TokenCounts(output=_delivered(call)))], True
     rounds, absurd = rounds_of(call.usage)
     if call.is_complete:
         return rounds, absurd
@@ -98,8 +109,19 @@ def _rounds(call: Call) -> tuple[list[Round], bool]:
         return [Round(replace(one.counts, output=0, thinking=0), one.model) for one in rounds], True
     last = rounds[-1]
     unreported = max(0, _delivered(call) - sum(one.counts.output for one in rounds))
-    rounds[-1] = Round(replace(last.counts, output=last.counts.output + unreported), last.model)
+    counts = replace(last.counts, output=last.counts.output + unreported)
+    if call.searches and not call.is_ended:  # each adds to the prompt, and has it read again
+        counts += _prompt(call, max(0, call.prompt_bound - sum(one.counts.prompt for one in rounds)))
+    rounds[-1] = Round(counts, last.model)
     return rounds, True
+
+
+def _prompt(call: Call, tokens: int) -> TokenCounts:
+    """Tokens of which the upstream reported nothing: at the dearest rate, if the end of the call is unknown."""
+    if call.is_ended:
+        return TokenCounts(input=tokens)
+    counts = {_WRITTEN_AS[call.writes]: tokens}
+    return TokenCounts(web_searches=call.searches, **counts)
 
 
 def _delivered(call: Call) -> int:

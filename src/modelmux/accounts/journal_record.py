@@ -18,6 +18,7 @@ from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.debits import ChargedWindow, debits_of
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.catalog.prices import PriceList
+from modelmux.claude.demand import Writes
 from modelmux.wire.anthropic import Usage
 
 #: The code of a row whose request had no end.
@@ -46,6 +47,9 @@ class JournalCall(Struct, array_like=True):
     output_bound: int
     is_ended: bool
     message_id: str | None = None
+    writes: Writes = "none"
+    searches: int = 0
+    fast: bool = False
 
 
 class JournalRecord(Struct, array_like=True):
@@ -74,7 +78,8 @@ decode_record: Final = msgspec.json.Decoder(JournalRecord).decode
 def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
     """The row of a request whose process was killed. What the journal does not have is missing."""
     day = datetime.fromtimestamp(record.at // _MICRO, UTC).date()
-    charges = [charge(_call(one, day), prices) for one in record.calls]
+    calls = [_call(one, day, prices) for one in record.calls]
+    charges = [charge(one, prices) for one in calls]
     counts, cost, price = total(charges)
     last = record.calls[-1]
     in_doubt = any(not one.is_ended for one in record.calls)
@@ -92,7 +97,7 @@ def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
         model=last.model,
         location=last.location or None,
         deployment=last.deployment,
-        attempts=tuple(_attempt(*one) for one in zip(record.calls, charges, strict=True)),
+        attempts=tuple(_attempt(*one) for one in zip(record.calls, calls, charges, strict=True)),
         outcome="ok" if is_complete else "gateway_error",
         status=200 if is_complete else _STATUS_OF_KILLED,
         code=None if is_complete else KILLED,
@@ -109,7 +114,8 @@ def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
     return entry.charged(tuple((key, amount) for key, amount in debits.items() if amount), money)
 
 
-def _call(one: JournalCall, day: date) -> Call:
+def _call(one: JournalCall, day: date, prices: PriceList) -> Call:
+    has_fast_mode = one.fast and prices.rates(one.model, day, one.location, fast=True) is not None
     return Call(
         model=one.model,
         location=one.location,
@@ -122,10 +128,13 @@ def _call(one: JournalCall, day: date) -> Call:
         prompt_bound=one.prompt_bound,
         output_bound=one.output_bound,
         is_ended=one.is_ended,
+        writes=one.writes,
+        searches=one.searches,
+        fast=has_fast_mode,
     )
 
 
-def _attempt(one: JournalCall, charge: Charge) -> AttemptEntry:
+def _attempt(one: JournalCall, call: Call, charge: Charge) -> AttemptEntry:
     return AttemptEntry(
         one.deployment,
         "ok" if one.is_complete else KILLED,
@@ -133,6 +142,6 @@ def _attempt(one: JournalCall, charge: Charge) -> AttemptEntry:
         model=one.model,
         location=one.location or None,
         price=charge.price,
-        fast=one.usage is not None and one.usage.speed == "fast",
+        fast=call.is_fast,
         rounds=charge.rounds,
     )

@@ -7,10 +7,13 @@ what JSON does to the note changes the cost.
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelmux.accounts.charge import Call, charge
 from modelmux.accounts.cost import TokenCounts
@@ -24,8 +27,10 @@ from modelmux.accounts.journal_record import (
 )
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.uuid7 import uuid7
+from modelmux.accounts.worst_case import worst_case
 from modelmux.catalog import builtin_prices
-from modelmux.wire.anthropic import Usage
+from modelmux.claude.demand import Demand
+from modelmux.wire.anthropic import CacheCreation, ServerToolUse, Usage
 
 PRICES = builtin_prices()
 MODEL = "claude-sonnet-4-6"
@@ -144,3 +149,112 @@ def test_a_window_for_some_models_is_charged_for_their_calls() -> None:
     (sonnet,) = (window for window in entry.debits if window[0].budget == "bud_4")
     assert entry.debits[:2] == ((MONTH, 127), (CALLS_A_DAY, 254))
     assert sonnet[1] == 3_000 * 100 + 300 * 7 + 15_000 * 20
+
+
+#: Has prices for fast mode.
+FAST = "claude-fable-5-2"
+
+
+@pytest.mark.parametrize("unit", ["usd", "tokens"])
+@pytest.mark.parametrize("usage", [None, Usage(input_tokens=100, output_tokens=1)])
+@pytest.mark.parametrize("writes", ["none", "5m", "1h"])
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("searches", [0, 2])
+def test_a_call_that_ran_is_charged_what_it_held_at_most(
+    usage: Usage | None, writes: Any, fast: bool, searches: int, unit: Any
+) -> None:
+    demand = Demand(prompt=400, output=1_000, writes=writes, fast=fast, searches=searches)
+    running = call(
+        model=FAST, usage=usage, is_complete=False, output_reported=False, is_ended=False,
+        writes=writes, fast=fast, searches=searches,
+    )  # fmt: skip
+
+    entry = recovered_entry(record(running), PRICES)
+
+    held = worst_case(demand, unit, PRICES.price(FAST, DAY), "global")
+    assert entry.cost is not None
+    assert held is not None
+    charged = entry.cost.total if unit == "usd" else entry.counts.prompt + entry.counts.output
+    assert charged <= held
+    if usage is None:
+        assert held - charged <= 3
+    assert entry.attempts[0].fast == fast
+
+
+def test_a_model_that_has_no_fast_mode_has_its_usual_price() -> None:
+    usual, fast = (
+        recovered_entry(record(call(usage=None, is_complete=False, is_ended=False, fast=fast)), PRICES)
+        for fast in (False, True)
+    )
+
+    assert usual.cost is not None
+    assert usual.cost == fast.cost
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> list[list[JournalCall]]:
+    """Of each attempt the notes: when it left, when its reply began (if it did), and when it was over."""
+
+    def attempt(is_last: bool) -> list[JournalCall]:
+        prompt, output, searches = draw(st.integers(0, 300_000)), draw(st.integers(0, 9_000)), draw(st.integers(0, 3))
+        writes, fast = draw(st.sampled_from(["none", "5m", "1h"])), draw(st.booleans())
+        sent = call(
+            model=FAST, usage=None, is_complete=False, output_reported=False, is_ended=False, message_id=None,
+            characters=0, prompt_bound=prompt, output_bound=output, writes=writes, fast=fast, searches=searches,
+        )  # fmt: skip
+        of_begin = draw(st.integers(0, prompt))
+        most = prompt if searches else of_begin
+        written = draw(st.integers(0, of_begin)) if writes != "none" else 0
+        long = draw(st.integers(0, written)) if writes == "1h" else 0
+        creation = CacheCreation(ephemeral_1h_input_tokens=long, ephemeral_5m_input_tokens=written - long)
+        began = Usage(
+            input_tokens=of_begin - written, output_tokens=0, cache_creation_input_tokens=written,
+            cache_creation=creation, speed="fast" if fast and draw(st.booleans()) else None,
+        )  # fmt: skip
+        ended = msgspec.structs.replace(
+            began,
+            input_tokens=draw(st.integers(of_begin, most)) - written,
+            output_tokens=draw(st.integers(0, output)),
+            server_tool_use=ServerToolUse(web_search_requests=draw(st.integers(0, searches))),
+        )
+        change, whole = msgspec.structs.replace, draw(st.booleans())
+        if not is_last and draw(st.booleans()):  # refused
+            return [sent, change(sent, may_be_billed=False, is_ended=True)]
+        if draw(st.booleans()):  # no reply came
+            return [sent, change(sent, is_ended=True)]
+        begun = change(sent, usage=began, message_id="msg_1")
+        characters = draw(st.integers(0, 40_000))
+        if whole:
+            over = change(begun, usage=ended, is_complete=True, output_reported=True, is_ended=True)
+        else:
+            over = change(begun, characters=characters, is_ended=True)
+        return [sent, begun, over]
+
+    return [attempt(is_last) for is_last in (*[False] * draw(st.integers(0, 2)), True)]
+
+
+@given(requests())
+def test_whenever_the_process_is_killed_its_row_costs_at_least_what_is_known_later(
+    attempts: list[list[JournalCall]],
+) -> None:
+    """And exactly that, when all calls have ended."""
+    costs = []
+    for index, notes in enumerate(attempts):
+        before = [one[-1] for one in attempts[:index]]
+        later = [one[-1] for one in attempts[index + 1 :]]
+        of_attempt = [recovered_entry(decode_record(encode_record(record(*before, one))), PRICES) for one in notes]
+        totals = [entry.cost.total for entry in of_attempt if entry.cost is not None]
+        assert len(totals) == len(notes)
+        assert all(first >= second for first, second in pairwise(totals))
+        assert [entry.kind for entry in of_attempt] == ["in_doubt"] * (len(notes) - 1) + ["usage"]
+        costs.append(totals[-1])
+        assert later or totals[-1] == sum(
+            cost.total for one in (*before, notes[-1]) if (cost := charge(_as_live(one), PRICES).cost) is not None
+        )
+    assert costs == sorted(costs), "a further call takes nothing back"
+
+
+def _as_live(one: JournalCall) -> Call:
+    """What the row of a process that lives is made of."""
+    names = set(Call.__struct_fields__) & set(JournalCall.__struct_fields__) - {"writes", "fast", "searches"}
+    return Call(day=DAY, **{name: getattr(one, name) for name in names})

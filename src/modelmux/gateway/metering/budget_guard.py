@@ -59,6 +59,8 @@ class BudgetGuard:
     :param watches: gets the windows whose thresholds may be reached.
     :param usual: how long answers are, for budgets that hold no more than that.
     :param on_underrun: gets the nano-USD that a request cost above its hold.
+    :param open_journal: is called before anything is held, and raises what keeps notes from being written: what a
+        process without a journal had leased counts as spent when it is killed.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class BudgetGuard:
         watches: Watches | None = None,
         usual: UsualOutput | None = None,
         on_underrun: Callable[[int], None] = lambda _: None,
+        open_journal: Callable[[], object] = lambda: None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -88,6 +91,7 @@ class BudgetGuard:
         self._watches = watches or Watches()
         self._usual = usual or UsualOutput()
         self._on_underrun = on_underrun
+        self._open_journal = open_journal
 
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
@@ -113,6 +117,7 @@ class BudgetGuard:
         worst: dict[WindowKey, int] = {}
         held.demand = None
         if any(one.is_hard for one in windows):
+            self._open_journal()
             worst, prepared = await self._hold_call(exchange, prepared, deployment, held, windows, before)
         held.before, held.worst = before, worst
         return held, prepared

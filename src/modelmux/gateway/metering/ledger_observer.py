@@ -62,7 +62,7 @@ class LedgerObserver:
             at = round((self._now() - record.duration) * _MICRO)
             id = self._ids.new(at)
         else:
-            note.save()
+            note.end()
             id, at = note.id, note.at
         held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
         settle = None if held is None else functools.partial(self._settle, held)

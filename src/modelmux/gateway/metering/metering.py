@@ -8,6 +8,7 @@ import hmac
 import os
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from modelmux.accounts.alerts import Watches
@@ -95,7 +96,7 @@ class Metering:
         holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         directory = path.with_name(f"{path.name}-journals")
-        self._journal = RequestJournal(lambda: Journal(directory, holder, self._on_full), runtime, self._ids)
+        self._journal = RequestJournal(functools.partial(self._open_journal, directory, holder), runtime, self._ids)
         self._recovery = Recovery(ledger, directory, config.build_prices(), self._ids, runtime, log)
         self.writer = LedgerWriter(
             ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop
@@ -164,6 +165,7 @@ class Metering:
             watches=self._watches,
             usual=self._usual,
             on_underrun=self._count_underrun,
+            open_journal=self._journal.open,
         )
         self._recovery.prices = rules.prices
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
@@ -193,6 +195,13 @@ class Metering:
 
     def _on_problem(self, message: str, lost: int) -> None:
         self._log.error(names.EVENT_LEDGER, message=message, lost=lost or None)
+
+    def _open_journal(self, directory: Path, holder: str) -> Journal:
+        """With the first request, which is all that an application without a lifespan begins with."""
+        journal = Journal(directory, holder, self._on_full)
+        if self._recovery is not None:
+            self._recovery.start()
+        return journal
 
     def _on_full(self, cause: str) -> None:
         message = "the journal is full: requests whose process is killed may have no rows"

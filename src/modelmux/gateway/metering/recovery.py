@@ -1,7 +1,7 @@
 """Makes the rows of requests whose process was killed, from its journal, and frees what it had leased.
 
-The journal of a process is complete unless the machine itself went down: then pages of it may be missing, and what the
-process had leased counts as spent.
+The journal of a process is complete unless the machine itself went down: then pages of it may be missing. What the
+process had leased counts as spent then, and where a note cannot be read.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
@@ -21,7 +19,7 @@ from modelmux.catalog.prices import PriceList
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.journal.journal import DeadJournal, journal_paths, owner_of, take_dead
-from modelmux.store.ledger.base import Ledger, UnstorableEntry
+from modelmux.store.ledger.base import Ledger
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
 
@@ -81,25 +79,36 @@ class Recovery:
             await self._runtime.sleep(EVERY)
 
     async def run(self) -> None:
-        """Once.
+        """Once. A journal that fails holds up no other.
 
-        :raises StoreFailed: :raises OSError: what was not recovered is there still.
+        :raises StoreFailed: :raises OSError: of the first that failed; what was not recovered is there still.
         """
-        living = set()
+        owners: set[str] = set()
+        failure: Exception | None = None
         for path in await asyncio.to_thread(journal_paths, self._directory):
-            journal = await asyncio.to_thread(take_dead, path)
-            if journal is None:
-                owner = await asyncio.to_thread(owner_of, path)
-                living.update([owner.holder] if owner is not None else [])
-                continue
             try:
-                await self._recover(journal)
-            finally:
-                journal.close()
+                await self._look_at(path, owners)
+            except Exception as error:  # noqa: BLE001 - raised when the others are done
+                failure = failure or error
         before = round((self._runtime.now() - LOST_AFTER) * _MICRO)
         for holder, seen in (await self._ledger.holders()).items():
-            if seen < before and holder not in living:
+            if seen < before and holder not in owners:
                 await self._ledger.end_holder(holder, self._row_of_lease)
+        if failure is not None:
+            raise failure
+
+    async def _look_at(self, path: Path, owners: set[str]) -> None:
+        """:param owners: gets the process whose journal it is."""
+        journal = await asyncio.to_thread(take_dead, path)
+        owner = await asyncio.to_thread(owner_of, path) if journal is None else journal.owner
+        if owner is not None:
+            owners.add(owner.holder)
+        if journal is None:
+            return
+        try:
+            await self._recover(journal)
+        finally:
+            journal.close()
 
     async def _recover(self, journal: DeadJournal) -> None:
         owner = journal.owner
@@ -108,7 +117,8 @@ class Recovery:
             for begin in range(0, len(entries), _BATCH):
                 now = round(self._runtime.now() * _MICRO)
                 await self._ledger.exchange(owner.holder, entries[begin : begin + _BATCH], {}, now)
-            await self._ledger.end_holder(owner.holder, None if journal.is_of_this_boot else self._row_of_lease)
+            is_whole = journal.is_of_this_boot and not unreadable
+            await self._ledger.end_holder(owner.holder, None if is_whole else self._row_of_lease)
             self._report(len(entries), unreadable)
         await asyncio.to_thread(journal.remove)
 
@@ -120,7 +130,7 @@ class Recovery:
             try:
                 entry = recovered_entry(decode_record(text), self.prices)
                 self._ledger.check_entry(entry)
-            except (msgspec.DecodeError, UnstorableEntry):
+            except Exception:  # noqa: BLE001 - whatever it is, one note must not hold up all others
                 unreadable += 1
             else:
                 entries[entry.id] = entry  # of two texts the later one

@@ -72,6 +72,12 @@ class Note:
             self._record.calls, self._saved = calls, calls[-1]
             self.slot = self._journal.write(self.slot, encode_record(self._record))
 
+    def end(self) -> None:
+        """The request is over: save it, and keep nothing of it, for its row may wait for long."""
+        self.save()
+        self._attempts, self._demands = (), []
+        self._record.calls = self._record.windows = ()
+
 
 class RequestJournal:
     """The notes of a process.
@@ -167,4 +173,7 @@ def _call(attempt: AttemptRecord, demand: Demand) -> JournalCall:
         demand.output,
         attempt.ended_at is not None or attempt.is_complete,
         attempt.message_id[:MAX_NAME] if attempt.message_id else None,
+        demand.writes,
+        demand.searches,
+        demand.fast,
     )

@@ -17,7 +17,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from modelmux.store.journal.slots import HEADER_BYTES, JournalFull, Slot, SlotFile, read_header, read_texts
+from modelmux.store.journal.slots import (
+    HEADER_BYTES,
+    JournalFull,
+    Slot,
+    SlotFile,
+    is_of_other_format,
+    read_header,
+    read_texts,
+)
 
 _SUFFIX: Final = ".journal"
 _DRAFT: Final = ".draft"
@@ -35,6 +43,10 @@ class Owner(Struct):
 
     holder: str
     boot: str
+
+
+class OtherFormat(OSError):
+    """A journal of another version of this program, which alone can read it."""
 
 
 class Journal:
@@ -67,8 +79,10 @@ class Journal:
     def write(self, slot: Slot | None, text: bytes) -> Slot | None:
         """Replace the text of a slot; None for a new one.
 
-        :returns: the slot that has it; the old one if there is no room, which is counted.
+        :returns: the slot that has it; the old one if there is no room, which is counted, or after ``close``.
         """
+        if self._fd < 0:
+            return slot
         try:
             written = self._slots.write(slot, text)
         except JournalFull as error:
@@ -80,7 +94,9 @@ class Journal:
         return written
 
     def clear(self, slot: Slot) -> None:
-        """Drop its text: the row is in the ledger."""
+        """Drop its text: the row is in the ledger. After ``close`` it stays: a row counts once."""
+        if self._fd < 0:
+            return
         self._slots.clear(slot)
         self.size -= 1
 
@@ -100,6 +116,7 @@ class DeadJournal:
 
     :ivar owner: None if the process had just begun.
     :ivar texts: the latest of each slot, in the order in which they were written.
+    :raises OtherFormat:
     """
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -110,6 +127,8 @@ class DeadJournal:
         if os.fstat(fd).st_size < HEADER_BYTES:
             return
         with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            if is_of_other_format(data):
+                raise OtherFormat(f"{path.name} has the format of another version of ModelMux; start that one once")
             header = read_header(data)
             if header is not None:
                 self.owner = msgspec.json.decode(header, type=Owner)
@@ -131,7 +150,7 @@ class DeadJournal:
 def take_dead(path: Path) -> DeadJournal | None:
     """The journal at a path; None if its process lives, or another process is dealing with it. The caller closes it.
 
-    :raises OSError: it cannot be read.
+    :raises OSError: it cannot be read; see ``OtherFormat``, too.
     """
     try:
         fd = os.open(path, _OPEN)

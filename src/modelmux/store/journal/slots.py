@@ -134,10 +134,11 @@ class SlotFile:
             raise JournalFull(f"the journal has {self._bytes:,} bytes")
         try:
             _allocate(self._fd, self._bytes, self._bytes)
+            larger = mmap.mmap(self._fd, size)
         except OSError as error:
             raise JournalFull(error.strerror or type(error).__name__) from None
         self._map.close()
-        self._map = mmap.mmap(self._fd, size)
+        self._map = larger
         self._bytes = size
 
     def _empty(self, slot: Slot) -> None:
@@ -148,6 +149,11 @@ class SlotFile:
 
 
 Readable = bytes | mmap.mmap
+
+
+def is_of_other_format(data: Readable) -> bool:
+    """Whether another version wrote it. The mark is written last, and may be missing or cut."""
+    return not MAGIC.startswith(data[: len(MAGIC)].rstrip(b"\0"))
 
 
 def read_header(data: Readable) -> bytes | None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from modelmux.store.journal import journal as module
-from modelmux.store.journal.journal import Journal, boot_id, journal_paths, owner_of, take_dead
+from modelmux.store.journal.journal import Journal, OtherFormat, boot_id, journal_paths, owner_of, take_dead
+from modelmux.store.journal.slots import MAGIC
 
 PROBLEMS: list[str] = []
 
@@ -100,6 +101,26 @@ def test_a_process_that_was_killed_as_it_began_left_nothing(tmp_path: Path, size
     assert journal is not None
     assert (journal.owner, journal.texts, journal.is_of_this_boot) == (None, [], False)
     journal.close()
+
+
+@pytest.mark.parametrize("written", range(len(MAGIC) + 1))
+def test_a_mark_that_was_cut_is_no_other_version(tmp_path: Path, written: int) -> None:
+    (tmp_path / "1-2.draft").write_bytes(MAGIC[:written].ljust(1 << 20, b"\0"))
+
+    journal = take_dead(tmp_path / "1-2.draft")
+
+    assert journal is not None
+    assert journal.owner is None
+    journal.close()
+
+
+def test_a_journal_of_another_version_is_refused_and_not_locked(tmp_path: Path) -> None:
+    path = tmp_path / "1.journal"
+    path.write_bytes(b"modelmux journal 2\n".ljust(1 << 20, b"\0"))
+
+    for _ in range(2):
+        with pytest.raises(OtherFormat, match="another version"):
+            take_dead(path)
 
 
 def test_another_start_of_the_machine_is_another_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,21 @@ def test_no_page_is_written_that_the_disk_has_no_room_for(
     assert path.stat().st_size == slots.FIRST_BYTES
 
 
+def test_a_file_that_cannot_be_mapped_anew_is_written_as_it_was(
+    file: SlotFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, length: int) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    first = file.write(None, b"one")
+    monkeypatch.setattr(slots.mmap, "mmap", full)
+    with pytest.raises(JournalFull, match="Cannot allocate memory"):
+        while file.write(None, b"x"):
+            pass
+    file.write(first, b"two")
+    assert texts(path)[0] == b"two"
+
+
 @given(written=st.integers(0, 40), size=st.integers(1, 40))
 def test_a_write_that_is_cut_at_any_byte_leaves_the_version_before(
     tmp_path_factory: pytest.TempPathFactory, written: int, size: int
