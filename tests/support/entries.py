@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
-from modelmux.accounts.uuid7 import Uuid7s
+from modelmux.accounts.uuid7 import uuid7
 
 MODEL = "claude-opus-5-5"
 _NUMBERS = iter(range(10**9))
@@ -29,7 +29,7 @@ def entry(when: str | int = "2026-11-20T12:00", **fields: Any) -> Entry:
              "operation": "chat", "counts": TokenCounts(input=1), "cost": Cost(input=1),
              "price": f"{MODEL}/launch/global"}  # fmt: skip
     number = next(_NUMBERS)
-    id = Uuid7s(lambda length: number.to_bytes(length)).new(moment)
+    id = uuid7(moment, number.to_bytes(8))
     return Entry(**{"id": id, "at": moment, **plain, **fields})
 
 

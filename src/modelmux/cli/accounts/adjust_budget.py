@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import click
 
@@ -26,11 +27,17 @@ from modelmux.config import Config
 
 _SUBJECT_HELP = "Of a budget for each: one key, person or end user; without it, for all of them."
 _UNTIL_HELP = "When it ends: 7d, or 2026-12-31; with the window of now by default."
-#: So that an amount below 0 is not taken for an option.
-_AMOUNTS: dict[str, Any] = {"ignore_unknown_options": True}
+#: Stands in place of the hyphen of an amount below 0, which would be taken for an option.
+_MINUS: Final = "\N{MINUS SIGN}"
+_BELOW_ZERO: Final = re.compile(r"^-(?=[\d.])")
 
 
-@click.command("top-up", context_settings=_AMOUNTS)
+class _TakesAmountsBelowZero(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_BELOW_ZERO.sub(_MINUS, one) for one in args])
+
+
+@click.command("top-up", cls=_TakesAmountsBelowZero)
 @click.argument("name")
 @click.argument("amount")
 @click.option("--subject", metavar="NAME", help=_SUBJECT_HELP)
@@ -43,6 +50,7 @@ def top_up(
     overrides: dict[str, Any], json: bool,
 ) -> None:  # fmt: skip
     """Add AMOUNT to the limit of a budget, in the window of now. An amount below 0 takes it away."""
+    amount = amount.replace(_MINUS, "-")
     _adjust(name, "top_up", amount, subject, until, reason, config_path, overrides, json=json)
 
 
