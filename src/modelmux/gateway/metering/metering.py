@@ -6,7 +6,7 @@ import functools
 import hashlib
 import hmac
 import os
-import socket
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -93,7 +93,7 @@ class Metering:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
         path = ledger_path(config, environment)
         self.notice = f"a row of each request is written to {path}"
-        holder = f"{socket.gethostname()}:{os.getpid()}:{runtime.new_id(8)}"
+        holder = f"{platform.node()}:{os.getpid()}:{runtime.new_id(8)}"
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         directory = path.with_name(f"{path.name}-journals")
         self._journal = RequestJournal(functools.partial(self._open_journal, directory, holder), runtime, self._ids)
