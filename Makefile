@@ -92,7 +92,7 @@ budget-attack: $(DEV_READY) ## 10,000 requests, 1,000 at once, against a budget 
 	$(BIN)/python -m bench.budget_attack $(ATTACK_ARGS)
 
 kill-attack: $(DEV_READY) ## Kill a gateway at 200 random moments and compare its ledger with the bill (KILLS=200)
-	MODELMUX_TEST_KILLS=$(KILLS) $(BIN)/pytest -q --timeout 3600 tests/e2e/test_killed_processes.py -k random
+	MODELMUX_TEST_KILLS=$(KILLS) $(BIN)/pytest -q tests/e2e/test_killed_processes.py -k random
 
 test-lowest: ## The tests with the lowest versions of every dependency
 	$(PYTHON) -m venv $(VENV)-lowest

@@ -28,7 +28,6 @@ from support.cli import run_process
 from support.killed_at import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, POINTS
 from support.processes import Process, free_port
 
-pytestmark = pytest.mark.timeout(240)
 MODEL = "claude-sonnet-4-6"
 TESTS = Path(__file__).parents[1]
 IN_RECOVERY = ["before the recovery", "before leases end", "after leases end", "before the journal is removed"]
@@ -36,6 +35,7 @@ CLIENTS = 4
 #: `make kill-attack` has more.
 KILLS = int(os.environ.get("MODELMUX_TEST_KILLS", "4"))
 WORKERS_KILLED = 4
+pytestmark = pytest.mark.timeout(200 + 10 * KILLS)
 
 
 @pytest.fixture(scope="module")
