@@ -7,10 +7,12 @@ and is due again unless its end is written: each is made at least once, and has 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Final
 
 from modelmux.accounts.alerts import pause_after
 from modelmux.errors import GatewayError
+from modelmux.gateway.metering.background_loop import BackgroundLoop
 from modelmux.gateway.metering.webhook import TIMEOUT, Webhook
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
@@ -37,19 +39,15 @@ class Notifier:
         self._runtime = runtime
         self._log = log
         self._problems: dict[str, str] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._loop = BackgroundLoop()
 
     def start(self, upstream: Upstream) -> None:
         """Idempotent."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(upstream))  # ended and awaited in aclose
+        self._loop.start(functools.partial(self._run, upstream))
 
     async def aclose(self) -> None:
         """Idempotent. What was not told yet is told after the next start."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._loop.aclose()
 
     async def _run(self, upstream: Upstream) -> None:
         while True:

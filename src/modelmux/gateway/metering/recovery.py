@@ -16,6 +16,7 @@ from modelmux.accounts.journal_record import decode_record, recovered_entry
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.catalog.prices import PriceList
+from modelmux.gateway.metering.background_loop import BackgroundLoop
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.journal.journal import DeadJournal, journal_paths, owner_of, take_dead
@@ -50,20 +51,16 @@ class Recovery:
         self._ids = ids
         self._runtime = runtime
         self._log = log
-        self._task: asyncio.Task[None] | None = None
+        self._loop = BackgroundLoop()
         self._problem: str | None = None  # which the log has already
 
     def start(self) -> None:
         """Idempotent."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())  # ended and awaited in aclose
+        self._loop.start(self._run)
 
     async def aclose(self) -> None:
         """Idempotent. What is not in the ledger yet stays in its journal."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._loop.aclose()
 
     async def _run(self) -> None:
         while True:

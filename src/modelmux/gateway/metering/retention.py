@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
+from modelmux.gateway.metering.background_loop import BackgroundLoop
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.base import Ledger
@@ -27,19 +27,15 @@ class Retention:
         self._age = age
         self._runtime = runtime
         self._log = log
-        self._task: asyncio.Task[None] | None = None
+        self._loop = BackgroundLoop()
 
     def start(self) -> None:
         """Idempotent."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())  # ended and awaited in aclose
+        self._loop.start(self._run)
 
     async def aclose(self) -> None:
         """Idempotent. What was not dropped yet is dropped after the next start."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._loop.aclose()
 
     async def _run(self) -> None:
         while True:

@@ -263,7 +263,7 @@ async def test_after_a_failure_it_goes_on_and_says_so_once(world: World) -> None
 
     world.recovery.start()
     world.recovery.start()
-    task = world.recovery._task
+    task = world.recovery._loop._task
     assert task is not None
     await module.asyncio.wait([task])
 
