@@ -16,6 +16,7 @@ import pytest
 
 from modelmux.emulator.faults.rules import FaultSpec
 from support.chaos import left_over, open_files, world
+from support.http_peers import until
 
 #: ``folded``: a unary response that is streamed upstream because it may be long.
 Kind = Literal["unary", "folded", "stream"]
@@ -160,7 +161,7 @@ async def test_a_permanent_fault(row: Row, kind: Kind, retries: int) -> None:
         assert here.counted("modelmux_error_responses_total") == failed  # as a status, or inside the stream
         assert here.gateway._upstream.open <= 1  # type: ignore[attr-defined]
     assert await left_over(before) == set()
-    assert open_files() <= files
+    await until(lambda: open_files() <= files)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -124,7 +124,7 @@ def open_files() -> int:
 
 async def left_over(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
     """Tasks that were not there before and still run. The garbage collector closes generators of the SDK in tasks."""
-    for _ in range(20):
+    for _ in range(1000):
         gc.collect()
         left = {task for task in asyncio.all_tasks() - before if not task.done()}
         if not left:
