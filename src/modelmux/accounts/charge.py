@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -77,7 +77,7 @@ class Charge(Struct, frozen=True, kw_only=True):
 def charge(call: Call, prices: PriceList) -> Charge:
     """The charge for a call that is over. Each of its rounds has the price of its own prompt."""
     rounds, estimated = _rounds(call)
-    counts = sum((one.counts for one in rounds), TokenCounts())
+    counts = rounds[0].counts if len(rounds) == 1 else sum((one.counts for one in rounds), TokenCounts())
     if counts == TokenCounts():
         return Charge(estimated=estimated)
     several = tuple(rounds) if len(rounds) > 1 else ()
@@ -86,8 +86,10 @@ def charge(call: Call, prices: PriceList) -> Charge:
     return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=several)
 
 
-def total(charges: Iterable[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
+def total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
     """Counts, cost and price of all calls together. The cost is unknown if that of one of them is."""
+    if len(charges) == 1:
+        return charges[0].counts, charges[0].cost, charges[0].price
     counts, cost, price = TokenCounts(), Cost(), None
     known: Cost | None = cost
     for one in charges:

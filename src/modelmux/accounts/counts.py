@@ -78,7 +78,11 @@ def counts_of(usage: Usage) -> tuple[TokenCounts, bool]:
         details.thinking_tokens if details is not None else None,
         tools.web_search_requests if tools is not None else None,
     )
-    input, written, long, read, output, thinking, searches = counts = [_sane(count) for count in reported]
+    counts = [count or 0 for count in reported]
+    is_absurd = min(counts) < 0 or max(counts) > MOST
+    if is_absurd:
+        counts = [min(max(count, 0), MOST) for count in counts]
+    input, written, long, read, output, thinking, searches = counts
     long = min(long, written)
     return TokenCounts(
         input=input,
@@ -88,8 +92,4 @@ def counts_of(usage: Usage) -> tuple[TokenCounts, bool]:
         output=output,
         thinking=min(thinking, output),
         web_searches=searches,
-    ), any(count != (said or 0) for count, said in zip(counts, reported, strict=True))
-
-
-def _sane(count: int | None) -> int:
-    return min(max(count or 0, 0), MOST)
+    ), is_absurd

@@ -28,15 +28,17 @@ class PricedCall(Struct, frozen=True):
 
 def cost_of_calls(calls: Iterable[PricedCall], day: date, prices: PriceList) -> tuple[Cost, str] | None:
     """The cost of all calls, and the id of the last price; None if one of them has no price."""
-    cost, id = Cost(), ""
+    cost: Cost | None = None
+    id = ""
     for call in calls:
         price = prices.price(call.model, day)
         rates = None if price is None else price.rates_for(call.location, call.counts.prompt, fast=call.fast)
         if price is None or rates is None:
             return None
-        cost += cost_of(call.counts, rates)
+        its = cost_of(call.counts, rates)
+        cost = its if cost is None else cost + its
         id = price_id(price, call.location, fast=call.fast)
-    return cost, id
+    return Cost() if cost is None else cost, id
 
 
 def cost_of_attempts(attempts: Iterable[AttemptEntry], day: date, prices: PriceList) -> Cost | None:

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable
 from datetime import date
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final
 
@@ -28,6 +28,9 @@ NANO: Final = 10**9
 _SEARCHES: Final = 1000  # web_search is a price per 1,000
 # The limits of digits keep every product an integer: four decimals, a factor of 0.1 or 1.25, a multiplier with three.
 _AMOUNT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,4})?")
+_ONE: Final = Fraction(1)
+#: Look-ups that a list remembers. A request's model may be one that an upstream named, so there is a limit.
+_MOST_REMEMBERED: Final = 1_000
 _MULTIPLIER: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3})?")
 
 
@@ -46,10 +49,13 @@ class Rates(Struct, frozen=True, kw_only=True):
 
     def times(self, factor: Fraction) -> Rates:
         """With every token price multiplied; web searches cost the same everywhere."""
-        if factor == 1:
-            return self
-        names = ("input", "output", "cache_write", "cache_write_1h", "cache_read")
-        return msgspec.structs.replace(self, **{name: _whole(getattr(self, name) * factor) for name in names})
+        return self if factor is _ONE else _times(self, factor)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _times(rates: Rates, factor: Fraction) -> Rates:
+    names = ("input", "output", "cache_write", "cache_write_1h", "cache_read")
+    return msgspec.structs.replace(rates, **{name: _whole(getattr(rates, name) * factor) for name in names})
 
 
 class LongPrompt(Struct, frozen=True):
@@ -73,8 +79,8 @@ class Price(Struct, frozen=True, kw_only=True):
     source: str
     from_date: date | None = None
     long_prompt: LongPrompt | None = None
-    regional_multiplier: Fraction = Fraction(1)
-    batch_multiplier: Fraction = Fraction(1)
+    regional_multiplier: Fraction = _ONE
+    batch_multiplier: Fraction = _ONE
     fast_multiplier: Fraction | None = None
     checked_on: date | None = None
 
@@ -90,7 +96,7 @@ class Price(Struct, frozen=True, kw_only=True):
             return None
         long = self.long_prompt
         rates = long.rates if long is not None and prompt_tokens > long.above else self.rates
-        factor = Fraction(1) if location == GLOBAL else self.regional_multiplier
+        factor = _ONE if location == GLOBAL else self.regional_multiplier
         if batch:
             factor *= self.batch_multiplier
         if fast and self.fast_multiplier is not None:
@@ -107,6 +113,7 @@ class PriceList:
     def __init__(self, prices: Iterable[Price], default: str | None = None) -> None:
         self.prices: tuple[Price, ...] = tuple(prices)
         self.default = default
+        self._remembered: dict[tuple[str, date], Price | None] = {}
         self._by_name: dict[str, list[Price]] = {}
         for price in sorted(self.prices, key=lambda price: price.from_date or date.min):
             self._by_name.setdefault(normalise(price.model), []).append(price)
@@ -118,6 +125,16 @@ class PriceList:
 
         The first row of a model applies to earlier days as well.
         """
+        try:
+            return self._remembered[model, day]
+        except KeyError:
+            price = self._find(model, day)
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[model, day] = price
+        return price
+
+    def _find(self, model: str, day: date) -> Price | None:
         rows = self._by_name.get(normalise(model if self.lists(model) else self.default or ""), [])
         begun = [row for row in rows if row.from_date is None or row.from_date <= day]
         return next(reversed(begun), next(iter(rows), None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,8 @@ from modelmux.wire.http import find_raw_header
 #: Characters of a name that a client chose.
 MAX_NAME: Final = 256
 _MICRO: Final = 1_000_000
+_DAY: Final = 86_400 * _MICRO
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -51,7 +53,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
 
     :param at: microseconds in UTC, when the request arrived.
     """
-    day = datetime.fromtimestamp(at // _MICRO, UTC).date()
+    day = date.fromordinal(_EPOCH + at // _DAY)
     charges = [charge(_call(attempt, day), rules.prices) for attempt in record.attempts]
     counts, cost, price = total(charges)
     last = record.attempts[-1] if record.attempts else None
@@ -99,13 +101,17 @@ def row_tags(
     redact: Callable[[str], str],
 ) -> Tags:
     """The tags of a request, sorted; those that its key has in any case win."""
-    tags = tags_of(_joined(headers, b"x-modelmux-tags"), metadata)
+    header = _joined(headers, b"x-modelmux-tags")
+    if header is None and not metadata:
+        return tuple(sorted(forced)) if forced else ()
+    tags = tags_of(header, metadata)
     return tuple(sorted({**{name: redact(value) for name, value in tags}, **dict(forced)}.items()))
 
 
 def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
     """A header that may come in several lines (RFC 9110, section 5.3)."""
-    return ",".join(value.decode("latin-1") for sent, value in headers if sent == name) or None
+    values = [value for sent, value in headers if sent == name]
+    return b",".join(values).decode("latin-1") or None if values else None
 
 
 def _client_request_id(record: ExchangeRecord, redact: Callable[[str], str]) -> str | None:
