@@ -204,3 +204,14 @@ def test_a_default_is_for_models_without_a_price_only() -> None:
     assert with_default.price("claude-sonnet-5", DAY) == LIST.price("claude-sonnet-5", DAY)
     assert [one.lists("claude-next") for one in (LIST, with_default)] == [False, False]
     assert (LIST.price("claude-next", DAY), LIST.lists("claude-sonnet-5")) == (None, True)
+
+
+def test_look_ups_are_remembered_for_a_bounded_number_of_names_and_stay_right() -> None:
+    for number in range(3_000):
+        assert LIST.price(f"claude-of-tomorrow-{number}", DAY) is None
+        dated = LIST.price("claude-haiku-4-5@20251001", DAY)
+        assert dated is not None
+        assert LIST.price("claude-haiku-4-5", DAY) is dated
+    assert len(LIST._remembered) <= 1_000
+    own = Price(model=dated.model, rates=rates_from_input(amount("1"), web_search=0), source="own")
+    assert LIST.with_prices([own]).price("claude-haiku-4-5", DAY) is own
