@@ -71,7 +71,7 @@ _SHARED: Final = ("type", "properties", "required", "items", "additionalProperti
 
 Json = dict[str, Any]
 
-_as_text: Final = json.JSONEncoder(ensure_ascii=False).encode
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Subset(Struct, frozen=True):
@@ -276,6 +276,10 @@ class _Converter:
         if isinstance(schema.get("title"), str):
             result["title"] = schema["title"]
         self._reader.charge(len(text) + len(result.get("title", "")) + sum(len(str(v)) for v in result.get("enum", ())))
+
+
+def _as_text(value: Any) -> str:
+    return str(value) if type(value) is int else _encode(value)  # the encoder takes some microseconds to begin
 
 
 def _is_simple(values: Any) -> bool:
