@@ -8,6 +8,7 @@ from modelmux.claude.schema.root import to_object_root
 from modelmux.dialects.openai_chat.tool_types import unsupported_type
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
+from modelmux.dialects.openai_shared.tool_count import check_tool_count
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
 from modelmux.dialects.openai_shared.web_search import web_search_tool
 from modelmux.errors import InvalidRequest
@@ -45,6 +46,7 @@ def _declared(request: ChatRequest) -> list[tuple[Tool, str]]:
 
     :raises InvalidRequest: an unknown type of tool, or one without its definition.
     """
+    check_tool_count(len(request.tools or ()) + len(request.functions or ()), "tools" if request.tools else "functions")
     tools: list[tuple[Tool, str]] = []
     for index, tool in enumerate(request.tools or ()):
         if tool.type not in ("function", "custom"):

@@ -16,6 +16,7 @@ from modelmux.dialects.openai_responses.tool_support import TOOL_SUPPORT
 from modelmux.dialects.openai_shared.caching import read_breakpoint
 from modelmux.dialects.openai_shared.context import TranslationContext
 from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
+from modelmux.dialects.openai_shared.tool_count import check_tool_count
 from modelmux.dialects.openai_shared.tools import FREE_TEXT
 from modelmux.dialects.openai_shared.web_search import is_switched_off, is_web_search, report_version, web_search_tool
 from modelmux.errors import InvalidRequest
@@ -239,6 +240,7 @@ class ToolTable:
         self._clients[tool.name] = client
         self.paths[tool.name] = path
         self.tools.append(tool)
+        check_tool_count(len(self.tools), path.partition(".")[0])
 
     def _function(self, name: str, tool: Tool, path: str, rewrite: Rewrite) -> anthropic.Tool:
         field = rewrite.client_spelling(f"{path}.parameters")

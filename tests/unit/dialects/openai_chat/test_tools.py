@@ -328,3 +328,15 @@ def test_every_part_of_a_place_is_sent() -> None:
     (search,) = sent({"web_search_options": options})["tools"]
     assert search["user_location"] == {"type": "approximate", **place}
     assert notices({"web_search_options": options}) == [("ignored", "web_search_options." + "x" * 80)]
+
+
+@pytest.mark.parametrize("field", ["tools", "functions"])
+def test_tools_are_limited_in_number(field: str) -> None:
+    def request(count: int) -> dict[str, Any]:
+        names = [f"f{number}" for number in range(count)]
+        return {field: [function(name) if field == "tools" else {"name": name} for name in names]}
+
+    assert len(sent(request(10_000))["tools"]) == 10_000
+    with pytest.raises(InvalidRequest, match="more than 10,000 tools") as caught:
+        translate(request(10_001))
+    assert caught.value.param == field

@@ -173,6 +173,7 @@ CASES: Final = [
     Case("chunks to pad", {"stream": True, "stream_options": {"include_obfuscation": True}}),
     Case("two token limits", {"max_tokens": 5, "max_completion_tokens": 6}),
     Case("two users", {"user": "a", "safety_identifier": "b"}),
+    Case("very many tools", {"tools": [tool()] * 10_001}),
     Case("two tool choices", {"tools": [tool()], "tool_choice": "auto", "function_call": "none"}),
     Case("three ways to ask for reasoning", {"thinking": {"type": "adaptive"}, "reasoning": {"enabled": True},
                                              "reasoning_effort": "low"}),

@@ -359,3 +359,13 @@ def test_without_tools_there_is_none_to_name() -> None:
     assert "declares no tool" in (refused({"tool_choice": "g"}).hint or "")
     search = refused({"tools": [{"type": "web_search"}], "tool_choice": named}, SEARCH)
     assert "'tools' declares 'web_search'" in (search.hint or "")
+
+
+def test_tools_are_limited_in_number_those_of_namespaces_too() -> None:
+    def namespace(count: int) -> Json:
+        return {"type": "namespace", "name": "a", "tools": [function(f"f{number}") for number in range(count)]}
+
+    assert len(tools_of(namespace(10_000))) == 10_000
+    with pytest.raises(InvalidRequest, match="more than 10,000 tools") as caught:
+        tools_of(namespace(9_999), function("g"), function("h"))
+    assert caught.value.param == "tools"
