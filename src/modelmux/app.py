@@ -23,7 +23,7 @@ from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.limits.rate_limits import RateLimits
-from modelmux.gateway.metering.metering import Metering
+from modelmux.gateway.metering.metering import Metering, static_keys
 from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
@@ -295,7 +295,7 @@ class Gateway:
             gates=Gates((*gates, ConcurrencyGate(self._limiter, self._large_requests))),
             observers=(
                 MetricsObserver(self.metrics),
-                LogObserver(self._log, redact),
+                LogObserver(self._log, redact, static_keys(config)),
                 *meters.observers,
                 *self._limits.observers,
             ),

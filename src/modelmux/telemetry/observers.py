@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
+from modelmux.accounts.entry import KEYLESS
 from modelmux.claude.notices import log_value
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.telemetry import names
@@ -15,6 +17,7 @@ from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import loggable_word
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.trace_context import read_trace_context
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.redaction import redacted
 
@@ -56,11 +59,15 @@ class LogObserver:
     """A line for each request, and a warning for each failed attempt and each unknown upstream type.
 
     :param redact: removes secrets from what clients chose.
+    :param keys: owner of a caller, see ``Caller`` -> id of the key, where the owner is not the id.
     """
 
-    def __init__(self, log: Log, redact: Callable[[str], str] = redacted) -> None:
+    def __init__(
+        self, log: Log, redact: Callable[[str], str] = redacted, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._log = log
         self._redact = redact
+        self._keys = keys
 
     def started(self) -> None:
         pass
@@ -92,6 +99,7 @@ class LogObserver:
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
         last = record.attempts[-1] if record.attempts else None
+        caller, trace = record.caller, read_trace_context(record.headers)
         self._log.info(
             names.EVENT_REQUEST,
             request_id=record.request_id,
@@ -119,6 +127,10 @@ class LogObserver:
             output_tokens=usage.output_tokens,
             notices=log_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
+            key=None if caller.owner == KEYLESS else self._keys.get(caller.owner, caller.owner),
+            team=caller.team or None,
+            person=caller.person,
+            trace_id=None if trace is None else trace.trace_id,
             **client_tags(record.headers, self._redact),
         )
         types = {type for attempt in record.attempts for type in attempt.unknown_types}

@@ -73,7 +73,8 @@ def test_the_names_are_these() -> None:
     assert list(names.FIELDS) == [
         "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "requested_model", "model",
         "attempt", "attempts", "stream", "estimate", "outcome", "refused", "status", "code", "method", "path", "client",
-        "key", "kind", "message", "detail", "action", "retry_stopped", "duration_s", "time_to_first_token_s",
+        "key", "team", "person", "trace_id",
+        "kind", "message", "detail", "action", "retry_stopped", "duration_s", "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
         "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",

@@ -19,6 +19,7 @@ from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.telemetry.loggable import first_word, loggable_word
 from modelmux.telemetry.observers import result_label
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, Outcome
+from modelmux.telemetry.trace_context import read_trace_context
 from modelmux.wire.http import find_raw_header
 
 #: Characters of a name that a client chose.
@@ -59,7 +60,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
     agent = find_raw_header(record.headers, b"user-agent")
-    first = record.time_to_first_token
+    first, trace = record.time_to_first_token, read_trace_context(record.headers)
     return Entry(
         id=id,
         at=at,
@@ -90,6 +91,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         response_bytes=record.response_bytes,
         client_request_id=_client_request_id(record, rules.redact),
         upstream_id=next((a.message_id[:MAX_NAME] for a in reversed(record.attempts) if a.message_id), None),
+        trace_id=None if trace is None else trace.trace_id,
         agent=None if agent is None else first_word(agent, rules.redact),
     )
 
