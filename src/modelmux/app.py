@@ -27,6 +27,7 @@ from modelmux.gateway.metering.metering import Metering, static_keys
 from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
+from modelmux.gateway.tracing import Tracing
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
@@ -122,6 +123,8 @@ class Gateway:
         on_problem = log_directory_problems(self._log)
         self._directory = open_feed(config, self._environment, runtime, on_problem)
         self._managed = ManagedAccounts(self._directory, self._environment, runtime, on_problem, writes=manages_keys)
+        self._tracing = Tracing(self._environment, runtime)
+        self.metrics.read_span_drops = lambda: self._tracing.dropped
         self._limits = RateLimits(self._directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
@@ -311,6 +314,7 @@ class Gateway:
             strict=config.server.strict,
             is_metered=self.metering.writer is not None,
             budgets=meters.budgets,
+            tracer=self._tracing.tracer(config, redact),
             note_call=meters.note_call,
             limits=limits,
             estimates_tokens=config.messages.count_tokens_estimates,
@@ -335,6 +339,7 @@ class Gateway:
         self.readiness.loop_lag.start()
         if self._directory is not None:
             self._directory.watch()
+        self._tracing.start()
         self.metering.start(self._upstream, is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
@@ -350,6 +355,7 @@ class Gateway:
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
         await self.metering.aclose()
+        await self._tracing.aclose()
         if self._directory is not None:
             await self._directory.aclose()
 

@@ -194,7 +194,7 @@ class Attempts:
             message = self._message(body, call)
             call.record.usage, call.record.is_complete = message.usage, True
             call.record.message_id, call.record.output_reported = message.id or None, True
-            call.record.unknown_types = unknown_types(message)
+            call.record.unknown_types, call.record.stop_reason = unknown_types(message), message.stop_reason
             return CompleteReply(message, body)
         finally:
             await reply.aclose()
@@ -236,8 +236,9 @@ class Attempts:
         )
         resend = self._services.retry_policy.max_attempts > 1  # retries are off: nothing may be paid for twice
         http_call = replace(http_call, resend=resend, on_sent=call.record.mark_sent)
+        call.record.server = http_call.origin.host
         reply = await self._services.upstream.send(http_call)
-        call.record.reply_headers = reply.headers
+        call.record.reply_headers, call.record.status = reply.headers, reply.status
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:
             return reply

@@ -43,6 +43,7 @@ from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, is_refusal
+from modelmux.telemetry.trace_context import read_trace_context
 from modelmux.wire.http import Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
@@ -246,6 +247,8 @@ class Exchange:
             status = CLIENT_CLOSED_REQUEST
         else:
             status = 200 if error is None else self._status_of(error)
+        parent, tracer = read_trace_context(inbound.headers), services.tracer
+        trace = parent.trace_id if parent is not None else None if tracer is None else services.runtime.new_id(32)
         record = ExchangeRecord(
             request_id=inbound.request_id,
             dialect=self.dialect.name,
@@ -270,9 +273,12 @@ class Exchange:
             end_user=self.decoded.end_user if self.decoded is not None else None,
             metadata=self.decoded.metadata if self.decoded is not None else None,
             admitted=self.admitted,
+            trace_id=trace,
         )
         for observer in services.observers:
             observer.settled(record)
+        if tracer is not None:
+            tracer.settled(record, parent, self.prepared.encoded if self.prepared is not None else None)
 
     def _close_record(self, now: float) -> None:
         """End the record of the attempt with content, and keep the thinking of its reply."""

@@ -22,6 +22,7 @@ from modelmux.runtime import Runtime
 from modelmux.store.base import ResponseStore, ThinkingStore
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.observers import ExchangeObserver
+from modelmux.telemetry.tracing.tracer import Tracer
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.cache import Fetched
 
@@ -95,6 +96,7 @@ class Services:
     """See the module.
 
     :param budgets, note_call: None where requests leave no rows. :param limits: None without accounts.
+    :param tracer: None where requests are not traced.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
 
@@ -118,6 +120,7 @@ class Services:
     estimates_tokens: bool = True
     is_metered: bool = False
     budgets: Budgets | None = None
+    tracer: Tracer | None = None
     note_call: NoteCall | None = None
     limits: Limits | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)

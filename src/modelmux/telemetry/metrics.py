@@ -72,6 +72,9 @@ class Metrics:
         self.count_log_drops({names.OUTPUT_CONSOLE: 0, names.OUTPUT_FILES: 0})
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
+        self.spans_dropped = _counter(names.METRIC_SPANS_DROPPED, "Spans that no collector took.")
+        #: The spans that this process has dropped so far.
+        self.read_span_drops: Callable[[], int] = int
         self.ledger_unpriced = _counter(names.METRIC_LEDGER_UNPRICED, "Requests whose price was unknown.")
         self.ledger_lost = _counter(names.METRIC_LEDGER_LOST, "Rows of the ledger that were lost.")
         self.budget_underrun = _counter(names.METRIC_BUDGET_UNDERRUN, "USD that requests cost above what they held.")
@@ -79,7 +82,7 @@ class Metrics:
         self.read_ledger: Callable[[], LedgerCounts] = LedgerCounts
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
+            self.spans_dropped, self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
         )  # fmt: skip
         self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
         self._deployments: DeploymentGauges | None = None
@@ -151,6 +154,7 @@ class Metrics:
     def values(self) -> MetricValues:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
+        self.spans_dropped.values[()] = self.read_span_drops()
         ledger = self.read_ledger()
         self.ledger_unpriced.values[()], self.ledger_lost.values[()] = ledger.unpriced, ledger.lost
         self.budget_underrun.values[()] = ledger.underrun

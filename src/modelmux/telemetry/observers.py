@@ -17,7 +17,6 @@ from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import loggable_word
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
-from modelmux.telemetry.trace_context import read_trace_context
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.redaction import redacted
 
@@ -99,7 +98,7 @@ class LogObserver:
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
         last = record.attempts[-1] if record.attempts else None
-        caller, trace = record.caller, read_trace_context(record.headers)
+        caller = record.caller
         self._log.info(
             names.EVENT_REQUEST,
             request_id=record.request_id,
@@ -130,7 +129,7 @@ class LogObserver:
             key=None if caller.owner == KEYLESS else self._keys.get(caller.owner, caller.owner),
             team=caller.team or None,
             person=caller.person,
-            trace_id=None if trace is None else trace.trace_id,
+            trace_id=record.trace_id,
             **client_tags(record.headers, self._redact),
         )
         types = {type for attempt in record.attempts for type in attempt.unknown_types}

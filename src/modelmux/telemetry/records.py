@@ -53,6 +53,8 @@ class AttemptRecord(Struct):
     :param held: what it and the attempts before it hold of budgets; for whoever settles it.
     :param note: of the request, for whoever makes its row if the process is killed; its ``save`` writes what is new.
     :param first_content_at: when the client got the first content of the reply.
+    :param stop_reason: of the reply; None if it had none, because it broke off.
+    :param server, status: host that was called, and HTTP status of its reply.
     :param body: of the request, until it is known what it used.
     """
 
@@ -77,6 +79,9 @@ class AttemptRecord(Struct):
     held: Any = None
     note: Any = None
     first_content_at: float | None = None
+    stop_reason: str | None = None
+    server: str | None = None
+    status: int | None = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""
@@ -95,6 +100,7 @@ class AttemptRecord(Struct):
         self.usage, self.unknown_types = state.attempt_usage, state.unknown_types
         self.is_complete, self.characters = state.done, characters
         self.message_id, self.output_reported = state.message_id, state.output_reported
+        self.stop_reason = state.stop_reason
 
     @property
     def may_be_billed(self) -> bool:
@@ -116,6 +122,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param caller: who sent it.
     :param end_user, metadata: as the body names them.
     :param admitted: what it has taken of the limits of its key, for whoever corrects it.
+    :param trace_id: of its trace, 32 hexadecimal digits; None if the client began none, and nothing is traced here.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -142,6 +149,7 @@ class ExchangeRecord(Struct, frozen=True):
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
     admitted: object | None = None
+    trace_id: str | None = None
 
     @property
     def usage(self) -> Usage | None:

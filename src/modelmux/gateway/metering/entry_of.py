@@ -13,13 +13,12 @@ from modelmux.accounts.attribution import Tags, end_user_of, tags_of
 from modelmux.accounts.charge import Call, Charge, charge, total
 from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
-from modelmux.catalog.prices import PriceList
+from modelmux.catalog.prices import PriceList, usd
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.telemetry.loggable import first_word, loggable_word
 from modelmux.telemetry.observers import result_label
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, Outcome
-from modelmux.telemetry.trace_context import read_trace_context
 from modelmux.wire.http import find_raw_header
 
 #: Characters of a name that a client chose.
@@ -60,7 +59,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
     agent = find_raw_header(record.headers, b"user-agent")
-    first, trace = record.time_to_first_token, read_trace_context(record.headers)
+    first = record.time_to_first_token
     return Entry(
         id=id,
         at=at,
@@ -91,9 +90,19 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         response_bytes=record.response_bytes,
         client_request_id=_client_request_id(record, rules.redact),
         upstream_id=next((a.message_id[:MAX_NAME] for a in reversed(record.attempts) if a.message_id), None),
-        trace_id=None if trace is None else trace.trace_id,
+        trace_id=record.trace_id,
         agent=None if agent is None else first_word(agent, rules.redact),
     )
+
+
+def cost_of_attempts(attempts: Sequence[AttemptRecord], at: int, prices: PriceList) -> str | None:
+    """What attempts cost together, in USD as a decimal; None if a price is unknown.
+
+    :param at: microseconds in UTC, when the request arrived.
+    """
+    day = date.fromordinal(_EPOCH + at // _DAY)
+    _, cost, _ = total([charge(_call(attempt, day), prices) for attempt in attempts])
+    return None if cost is None else usd(cost.total)
 
 
 def row_tags(

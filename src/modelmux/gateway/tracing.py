@@ -1,0 +1,61 @@
+"""Traces as the environment of the process asks for them; one exporter for all configurations of it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+
+from modelmux.config import Config
+from modelmux.config.errors import ConfigError
+from modelmux.dialects.registry import SURFACES
+from modelmux.gateway.metering.entry_of import cost_of_attempts
+from modelmux.gateway.metering.metering import static_keys
+from modelmux.runtime import Runtime
+from modelmux.telemetry.tracing.exporter import Exporter
+from modelmux.telemetry.tracing.settings import read_trace_settings
+from modelmux.telemetry.tracing.tracer import Tracer
+
+#: Dialect and operation -> method and path of its first surface.
+_PATHS = {(one.dialect.name, str(one.operation)): (one.method, one.path) for one in reversed(SURFACES)}
+
+
+class Tracing:
+    """:raises ConfigError: a variable of OpenTelemetry has a value that cannot be used, or packages are missing."""
+
+    def __init__(self, environment: Mapping[str, str], runtime: Runtime) -> None:
+        try:
+            self._settings = read_trace_settings(environment)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
+        self._runtime = runtime
+        self._exporter = None if self._settings is None else Exporter(self._settings.exporter)
+
+    def tracer(self, config: Config, redact: Callable[[str], str]) -> Tracer | None:
+        """That of a configuration; None if nothing is traced."""
+        if self._settings is None or self._exporter is None:
+            return None
+        return Tracer(
+            self._settings.sampler,
+            self._exporter,
+            self._runtime,
+            paths=_PATHS,
+            keys=static_keys(config),
+            cost_of=functools.partial(cost_of_attempts, prices=config.build_prices()),
+            redact=redact,
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Spans that were not sent."""
+        return 0 if self._exporter is None else self._exporter.lost
+
+    def start(self) -> None:
+        """Open the exporter, so that no request waits for it. After a fork."""
+        if self._exporter is not None:
+            self._exporter.open()
+
+    async def aclose(self) -> None:
+        """Send what waits, for three seconds at most. Idempotent."""
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close)

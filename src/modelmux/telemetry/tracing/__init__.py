@@ -1,0 +1,1 @@
+"""Traces for OpenTelemetry: made when a request is over, from the times that its record has."""

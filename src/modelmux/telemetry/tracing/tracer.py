@@ -1,0 +1,65 @@
+"""Traces of the requests that one configuration serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from modelmux.accounts.entry import KEYLESS
+from modelmux.runtime import Runtime
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.trace_context import TraceContext
+from modelmux.telemetry.tracing.exporter import Exporter
+from modelmux.telemetry.tracing.sampling import Sampler
+from modelmux.telemetry.tracing.spans import Settled, spans_of
+
+
+class Tracer:
+    """Makes the spans of requests that are sampled, once they are over. For all others it decides that, and no more.
+
+    :param paths: dialect and operation -> method and path, as a template.
+    :param keys: owner of a caller, see ``Caller`` -> id of the key, where the owner is not the id.
+    :param cost_of: what attempts cost together, in USD as a decimal; None if it is unknown.
+    :param redact: removes secrets from what clients chose.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        exporter: Exporter,
+        runtime: Runtime,
+        *,
+        paths: Mapping[tuple[str, str], tuple[str, str]],
+        keys: Mapping[str, str],
+        cost_of: Callable[[Sequence[AttemptRecord], int], str | None],
+        redact: Callable[[str], str],
+    ) -> None:
+        self._sampler = sampler
+        self._exporter = exporter
+        self._runtime = runtime
+        self._paths = paths
+        self._keys = keys
+        self._cost_of = cost_of
+        self._redact = redact
+
+    def settled(self, record: ExchangeRecord, parent: TraceContext | None, body: bytes | None) -> None:
+        """A request is over.
+
+        :param record: with the id of its trace. :param parent: as its client sent it.
+        :param body: of the last call.
+        """
+        trace, runtime = record.trace_id, self._runtime
+        if trace is None or not self._sampler.is_sampled(trace, parent):
+            return
+        method, path = self._paths.get((record.dialect, record.operation), ("POST", record.dialect))
+        owner, now = record.caller.owner, runtime.now()
+        settled = Settled(
+            record=record,
+            clock=runtime.clock(),
+            now=now,
+            method=method,
+            path=path,
+            key=None if owner == KEYLESS else self._keys.get(owner, owner),
+            body=body,
+            cost=self._cost_of(record.attempts, round((now - record.duration) * 1_000_000)),
+        )
+        self._exporter.add(trace, spans_of(settled, parent, runtime.new_id, self._redact))

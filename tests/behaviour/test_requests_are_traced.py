@@ -1,0 +1,225 @@
+"""Risk: a trace whose parents are wrong, that is sent twice or ends early, that says success of a failure, or that has
+what people wrote; a gateway that waits for its collector.
+
+With the real SDK and a receiver that reads what it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelmux import Config
+from modelmux.app import Gateway
+from modelmux.config.errors import ConfigError
+from support.asgi import Response, request
+from support.clock import current_runtime
+from support.fakes import FakeTokens, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
+from support.gateway import MODEL, ask
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
+from support.otlp import Receiver, attributes
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01", "user-agent": "tester/1.0 secret words"}
+BODIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "openai_chat": ("/v1/chat/completions", ask("canary prompt")),
+    "openai_responses": ("/v1/responses", {"model": MODEL, "input": "canary prompt", "max_output_tokens": 100}),
+    "anthropic_messages": (
+        "/v1/messages",
+        {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "canary prompt"}]},
+    ),
+}
+TWO = {
+    "models": [
+        {
+            "name": MODEL,
+            "model": MODEL,
+            "deployments": [{"location": "us-east5"}, {"location": "europe-west1", "order": 1}],
+        }
+    ],
+}
+OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with Receiver().listening() as receiver:
+        for name, value in receiver.environment.items():
+            monkeypatch.setenv(name, value)
+        yield receiver
+
+
+def gateway(receiver: Receiver, *replies: Any, environment: dict[str, str] | None = None, **settings: Any) -> Gateway:
+    vertex = {"project": "p", "location": "global"} | settings.pop("vertex", {})
+    config = Config.from_dict({"vertex": vertex, **settings})
+    return Gateway(
+        config,
+        upstream=FakeUpstream(list(replies)),
+        tokens=FakeTokens(),
+        environment={**receiver.environment, **(environment or {})},
+        runtime=current_runtime(),
+    )
+
+
+async def ended(app: Gateway, dialect: str, headers: dict[str, str] = SAMPLED, **fields: Any) -> Response:
+    path, body = BODIES[dialect]
+    response = await request(app, "POST", path, body | fields, headers)
+    await app.aclose()
+    return response
+
+
+def tree(receiver: Receiver) -> tuple[Any, Any, list[Any]]:
+    """The spans of the request, of the model and of the attempts; exactly one tree."""
+    (root,) = [one for one in receiver.spans if one.kind == 2]
+    (model,) = [one for one in receiver.spans if one.parent_span_id == root.span_id]
+    attempts = [one for one in receiver.spans if one.parent_span_id == model.span_id]
+    assert len(receiver.spans) == 2 + len(attempts), "one tree"
+    assert {one.trace_id.hex() for one in receiver.spans} == {TRACE}
+    assert root.parent_span_id.hex() == PARENT
+    for inner, outer in ((model, root), *((one, model) for one in attempts)):
+        assert outer.start_time_unix_nano <= inner.start_time_unix_nano <= inner.end_time_unix_nano
+        assert inner.end_time_unix_nano <= outer.end_time_unix_nano
+    return root, model, attempts
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_a_request_is_one_tree_with_the_names_of_the_conventions(dialect: str, receiver: Receiver) -> None:
+    assert (await ended(gateway(receiver, message_reply()), dialect)).status == 200
+    root, model, attempts = tree(receiver)
+    assert root.name == f"POST {BODIES[dialect][0]}"
+    own = attributes(root)
+    assert own.pop("modelmux.request_id").startswith("req_")
+    own.pop("modelmux.notices", None)
+    assert own == {
+        "http.request.method": "POST",
+        "http.route": BODIES[dialect][0],
+        "http.response.status_code": 200,
+        "user_agent.original": "tester/1.0",
+        "modelmux.dialect": dialect,
+        "modelmux.operation": "generate",
+        "modelmux.outcome": "ok",
+        "modelmux.route": MODEL,
+    }
+    assert model.name == f"chat {MODEL}"
+    assert attributes(model) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "gcp.vertex_ai",
+        "gen_ai.request.model": MODEL,
+        "gen_ai.request.max_tokens": 100,
+        "gen_ai.response.model": MODEL,
+        "gen_ai.response.id": attributes(model)["gen_ai.response.id"],
+        "gen_ai.response.finish_reasons": ["end_turn"],
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 3,
+        "server.address": "aiplatform.googleapis.com",
+        "modelmux.requested_model": MODEL,
+        "modelmux.attempts": 1,
+        "modelmux.cost.usd": "0.000066",
+    }
+    (attempt,) = attempts
+    assert attributes(attempt) == {
+        "http.request.method": "POST",
+        "server.address": "aiplatform.googleapis.com",
+        "http.response.status_code": 200,
+        "modelmux.deployment": f"{MODEL}@global",
+        "modelmux.location": "global",
+    }
+    assert [one.status.code for one in receiver.spans] == [0, 0, 0]
+    assert "canary" not in str(receiver.requests)
+    (resource,) = receiver.resources
+    assert resource["service.name"] == "modelmux"
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_a_failover_is_a_second_attempt_of_one_call(
+    dialect: str, receiver: Receiver, no_waiting: list[float]
+) -> None:
+    app = gateway(receiver, error_reply(503, {}), message_reply(), vertex=TWO)
+    assert (await ended(app, dialect)).status == 200
+    _, model, attempts = tree(receiver)
+    assert attributes(model)["modelmux.attempts"] == 2
+    assert model.status.code == 0
+    first, second = (attributes(one) for one in attempts)
+    assert (first["http.response.status_code"], first["server.address"]) == (503, "us-east5-aiplatform.googleapis.com")
+    assert (second["modelmux.location"], "error.type" in second) == ("europe-west1", False)
+    assert "error.type" in first
+    assert [one.status.code for one in attempts] == [2, 0]
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_a_stream_that_breaks_is_an_error_although_http_says_200(dialect: str, receiver: Receiver) -> None:
+    broken = b"".join(text_events("Hi")[:4]) + OVERLOADED
+    response = await ended(gateway(receiver, stream_reply(broken)), dialect, stream=True)
+    assert response.status == 200
+    _, model, attempts = tree(receiver)
+    own = attributes(model)
+    assert (own["error.type"], own["gen_ai.response.finish_reasons"]) == ("overloaded", ["error"])
+    assert own["gen_ai.request.stream"] is True
+    assert own["gen_ai.response.time_to_first_chunk"] >= 0
+    assert (model.status.code, len(attempts)) == (2, 1)
+
+
+async def test_usage_counts_what_the_cache_read_and_wrote(receiver: Receiver) -> None:
+    cached = {"cache_read_input_tokens": 200, "cache_creation_input_tokens": 3000}
+    usage = {"input_tokens": 10, "output_tokens": 4, **cached}
+    await ended(gateway(receiver, message_reply(usage=usage)), "openai_chat")
+    _, model, _ = tree(receiver)
+    own = {name: value for name, value in attributes(model).items() if name.startswith("gen_ai.usage.")}
+    assert own == {
+        "gen_ai.usage.input_tokens": 3210,
+        "gen_ai.usage.output_tokens": 4,
+        "gen_ai.usage.cache_read.input_tokens": 200,
+        "gen_ai.usage.cache_write.input_tokens": 3000,
+    }
+
+
+async def test_a_refused_request_is_no_error_of_ours(receiver: Receiver) -> None:
+    assert (await ended(gateway(receiver), "openai_chat", model="nothing")).status == 404
+    (root,) = receiver.spans
+    assert (root.status.code, attributes(root)["http.response.status_code"]) == (0, 404)
+    assert attributes(root)["error.type"]
+
+
+async def test_what_the_client_does_not_sample_is_not_sent(receiver: Receiver) -> None:
+    unsampled = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+    await ended(gateway(receiver, message_reply()), "openai_chat", unsampled)
+    assert receiver.spans == []
+
+
+async def test_a_trace_begins_here_where_the_client_has_none(receiver: Receiver) -> None:
+    app = gateway(receiver, message_reply(), environment={"OTEL_TRACES_SAMPLER": "always_on"})
+    await ended(app, "openai_chat", {})
+    assert len(receiver.spans) == 3
+    (root,) = [one for one in receiver.spans if not one.parent_span_id]
+    assert {one.trace_id for one in receiver.spans} == {root.trace_id}
+
+
+async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(receiver: Receiver) -> None:
+    receiver.status = 400  # what is not repeated
+    app = gateway(receiver, message_reply())
+    assert (await ended(app, "openai_chat")).status == 200
+    assert app._tracing.dropped == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"OTEL_TRACES_SAMPLER": "sometimes"}, "OTEL_TRACES_SAMPLER: 'sometimes' is none of"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not spoken here; set it to"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER: 'zipkin' is none of otlp, console, none"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_an_error_at_the_start(
+    environment: dict[str, str], message: str, receiver: Receiver
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        gateway(receiver, environment=environment)
+
+
+@pytest.mark.parametrize("environment", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
+async def test_traces_can_be_switched_off(environment: dict[str, str], receiver: Receiver) -> None:
+    await ended(gateway(receiver, message_reply(), environment=environment), "openai_chat")
+    assert receiver.spans == []

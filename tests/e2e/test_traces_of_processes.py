@@ -1,0 +1,39 @@
+"""Risk: a worker that was forked sends no spans, or what waits is lost at the stop."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from support.processes import Process
+from support.workers import until
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
+from support.otlp import Receiver
+
+pytestmark = pytest.mark.timeout(240)
+COUNT = 40
+BODY = json.dumps(
+    {"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
+).encode()
+
+
+def test_each_worker_sends_its_spans_and_the_stop_sends_what_waits(
+    serve: Callable[..., Process], emulate: Callable[..., Process]
+) -> None:
+    with Receiver().listening() as receiver:
+        slow = receiver.environment | {"OTEL_BSP_SCHEDULE_DELAY": "100000", "OTEL_TRACES_SAMPLER": "always_on"}
+        gateway = serve(emulate().url, server="workers = 2", **slow)
+        request = urllib.request.Request(
+            f"{gateway.url}/v1/messages", BODY, {"content-type": "application/json", "connection": "close"}
+        )
+        for _ in range(COUNT):
+            with urllib.request.urlopen(request, timeout=60) as response:
+                assert response.status == 200
+        gateway.stop()
+        until(lambda: len(receiver.spans) == 3 * COUNT, 60)
+        assert len({resource["service.instance.id"] for resource in receiver.resources}) == 2
+        assert len({span.trace_id for span in receiver.spans}) == COUNT
