@@ -19,7 +19,7 @@ from modelmux.errors import CredentialsUnavailable, GatewayError
 from modelmux.gateway.concurrency import ConcurrencyLimiter, limits_of
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
-from modelmux.gateway.deployments import DEPLOYMENT_MESSAGES, DeploymentPool
+from modelmux.gateway.deployments import DeploymentPool, log_deployment_events
 from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.limits.rate_limits import RateLimits
@@ -29,7 +29,6 @@ from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.gateway.tracing import Tracing
 from modelmux.providers.vertex_claude.provider import VertexClaude
-from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
 from modelmux.runtime import Runtime
@@ -132,7 +131,7 @@ class Gateway:
         self._workers = config.server.workers  # a reload starts no further ones
         on_wait = self.metrics.count_wait
         self._deployments = DeploymentPool(
-            runtime.clock, self._on_deployment_event, share=self._workers, on_wait=on_wait, jitter=runtime.jitter
+            runtime.clock, log_deployment_events(self._log), share=self._workers, on_wait=on_wait, jitter=runtime.jitter
         )
         self._worker = worker
         limits = limits_of(config.limits, self._workers, worker)
@@ -375,10 +374,6 @@ class Gateway:
                 self._log.error(names.EVENT_CREDENTIALS, message=error.public_message)
         finally:
             self.reported_credentials = None
-
-    def _on_deployment_event(self, deployment: Deployment, event: str) -> None:
-        log = self._log.info if event == "closed" else self._log.warning
-        log(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=DEPLOYMENT_MESSAGES[event])
 
     def _on_credentials(self, event: str, detail: Mapping[str, str | float | bool]) -> None:
         if event == EVENT_REFRESHED:

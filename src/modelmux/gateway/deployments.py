@@ -20,6 +20,8 @@ from modelmux.routing.model import Deployment, Route
 from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
 from modelmux.routing.retry_budget import RetryBudget
 from modelmux.routing.selection import select
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
 
 #: Attempts that may wait for a slot at one deployment, and how long in seconds.
 MAX_QUEUED: Final = 256
@@ -34,12 +36,22 @@ PINNED_SECONDS: Final = 3600.0
 PinKey = tuple[str, str, bytes]
 
 #: Event of ``DeploymentPool`` -> what they mean, for people.
-DEPLOYMENT_MESSAGES: Final = {
+_MESSAGES: Final = {
     "open": "circuit breaker opened after repeated failures; one probe request follows after the cooldown",
     "closed": "circuit breaker closed; the deployment answers again",
     "no_quota": "every request was refused for its quota, which seems to be zero; request quota for it in the Google "
     "Cloud console (IAM & Admin, Quotas & System Limits)",
 }
+
+
+def log_deployment_events(log: Log) -> Callable[[Deployment, str], None]:
+    """What logs the events of a ``DeploymentPool``."""
+
+    def on_event(deployment: Deployment, event: str) -> None:
+        write = log.info if event == "closed" else log.warning
+        write(names.EVENT_DEPLOYMENT, deployment=deployment.id, action=event, message=_MESSAGES[event])
+
+    return on_event
 
 
 class DeploymentState:
