@@ -19,6 +19,7 @@ from modelmux.admin.operation import MAX_LIMIT, Call, NoParams, Operation, Page,
 from modelmux.admin.references import budget_at, named_key, named_person
 from modelmux.admin.spending import windows_of
 from modelmux.admin.writes import change, check_changes, check_match, etag_of, read_instant
+from modelmux.store.directory.receipts import Receipt
 
 _HASH: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -88,7 +89,12 @@ async def _adjust(
             until=None if form.until is None else read_instant("until", form.until),
         ))  # fmt: skip
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal id
+        id = receipt.detail
+        return Edit(action="", subject=budget_at(call, directory).id)
+
+    directory, edit, pending = await change(call, decide, repeat)
     budget = directory.budgets[edit.subject]
     made = next(one for one in directory.adjustments_of(budget.id) if one.id == id)
     return Reply(adjustment_view(budget, made), pending=pending)

@@ -124,7 +124,7 @@ class AdminApp:
             body=body,
             read=self._read,
             if_match=_text(headers.get(b"if-match")),
-            idempotency_key=_text(headers.get(b"idempotency-key")),
+            idempotency_key=_text(headers.get(b"idempotency-key")) if operation.method == "POST" else None,
             fingerprint=_fingerprint(scope["method"], scope["path"], query, raw or b""),
         )
         return operation, await operation.handler(call)

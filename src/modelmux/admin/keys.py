@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
+from modelmux.accounts.edits import Edit, replace_secret, revoke_key, rotate_key, save_key
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import KEY, Key, KeyStatus, Secret, Status
 from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret_views
@@ -19,6 +19,8 @@ from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page
 from modelmux.admin.references import key_at, named_person, named_team
 from modelmux.admin.spending import BudgetState, chain_states
 from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of, read_instant
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.receipts import Receipt
 
 #: Seconds that the old secret of a rotation stays valid, unless it says otherwise.
 GRACE: Final = 24 * 3600
@@ -133,7 +135,12 @@ async def create_key(call: Call) -> Reply:
         check_new(call, directory, key)
         return save_key(directory, key, secret)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -170,7 +177,12 @@ async def rotate(call: Call) -> Reply:
         text, secret = issuer.secret(key.id)
         return rotate_key(directory, key.id, secret, form.grace * _MICRO)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -187,6 +199,18 @@ async def revoke(call: Call) -> Reply:
     if form.now:
         await call.backend.end_requests(edit.subject)
     return await _detail(call, directory, directory.keys[edit.subject], pending)
+
+
+def _another_secret(call: Call, directory: Directory, issuer: Issuer, receipt: Receipt) -> tuple[str, Edit]:
+    """Of a repeated call, whose first reply was lost with the secret: that is stored nowhere, so another one takes its
+    place.
+
+    :raises NoSuchRecord, FieldError:
+    """
+    key = key_at(call, directory, receipt.subject)
+    check_changes(call, directory, "key", key)
+    text, secret = issuer.secret(key.id)
+    return text, replace_secret(directory, key.id, bytes.fromhex(receipt.detail), secret)
 
 
 def check_new(call: Call, directory: Directory, key: Key) -> None:
