@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from modelmux.accounts.adjustments import ADJUSTMENT, Adjustment
+from modelmux.accounts.attribution import MAX_END_USER
 from modelmux.accounts.budget_edits import adjust, check_subject
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
@@ -110,6 +111,8 @@ def _subject(call: Call, directory: Directory, budget: Budget, text: str) -> str
         case "end_user" if call.backend.config.accounts.end_user != "plain" and not _HASH.fullmatch(text):
             problem = "names of end users are stored as hashes"
             raise FieldError("subject", problem, "expected the hash, as windows and rows show it")
+        case "end_user" if not text or len(text) > MAX_END_USER or not text.isprintable():
+            raise FieldError("subject", "it is not an end user", f"expected 1 to {MAX_END_USER} printable characters")
     check_subject(directory, budget, text)
     return text
 

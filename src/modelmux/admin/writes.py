@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
-from modelmux.accounts.fields import FieldError
+from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.roles import Record
@@ -41,6 +41,10 @@ async def change(
         once = Once(name, call.fingerprint, repeat or (lambda directory, receipt: _nothing(call, directory, receipt)))
     try:
         directory, edit = await call.backend.directory.change(decide, call.author, call.now, once)
+    except RecordConflict as error:
+        if error.code == "taken" and not call.principal.sees_all:  # whose name it is, it may not know
+            raise RecordConflict("taken", error.field, "the name is taken", "choose another one") from None
+        raise
     except OtherRequest:
         raise Conflict(
             "This Idempotency-Key was sent with another request within the last 24 hours.",
@@ -108,5 +112,5 @@ def read_instant(field: str, text: str) -> int:
     """RFC 3339 -> microseconds in UTC. :raises FieldError:"""
     try:
         return parse_instant(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise FieldError(field, f"{text[:40]!r} is not a time", "expected one such as 2026-12-31T00:00:00Z") from None
