@@ -70,7 +70,7 @@ def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:
     teams = tuple(team.id for team in directory.team_path(key.team))
     any_request = [
         replace(one, applies_to=replace(one.applies_to, model=None, route=None, tag=None))
-        for one in directory.budgets.values()
+        for one in directory.budgets_of((key.id, key.person, *teams))
     ]
     chain = chain_of(any_request, Request(key=key.id, teams=teams, person=key.person))
     return [(directory.budgets[one.id], subject) for one, subject in chain]

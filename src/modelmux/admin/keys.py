@@ -17,7 +17,7 @@ from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret
 from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
 from modelmux.admin.references import key_at, named_person, named_team
-from modelmux.admin.spending import BudgetState, chain_states
+from modelmux.admin.spending import BudgetState, states_of_chains
 from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of, read_instant
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.receipts import Receipt
@@ -80,13 +80,19 @@ class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status: KeyStatus | None = None
 
 
-class KeyRow(KeyView, frozen=True, kw_only=True):
+class SecretKey(KeyView, frozen=True, kw_only=True):
     """A key with the hint of its secret."""
 
     hint: str | None
 
 
-class KeyDetail(KeyRow, frozen=True, kw_only=True):
+class KeyRow(SecretKey, frozen=True, kw_only=True):
+    """A key with the budget on its chain of which the least part is left."""
+
+    tightest_budget: BudgetState | None
+
+
+class KeyDetail(SecretKey, frozen=True, kw_only=True):
     """A key with its secrets that may still be valid, and the budgets that its requests are charged to, of which the
     one that has least left comes first."""
 
@@ -94,7 +100,7 @@ class KeyDetail(KeyRow, frozen=True, kw_only=True):
     budgets: list[BudgetState]
 
 
-class NewKey(KeyRow, frozen=True, kw_only=True):
+class NewKey(SecretKey, frozen=True, kw_only=True):
     """A key with its secret, which is shown this once."""
 
     secret: str
@@ -113,7 +119,13 @@ async def list_keys(call: Call) -> Reply:
     if params.status is not None:
         keys = [key for key in keys if key.status == params.status]
     hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
-    return Reply(page_of(keys, params, lambda key: KeyRow(**plain(key_view(key)), hint=hints.get(key.id))))
+    page = page_of(keys, params, lambda key: key)
+    chains = await states_of_chains(call, directory, [budgets_of_key(directory, key) for key in page.data])
+    rows = [
+        KeyRow(**plain(key_view(key)), hint=hints.get(key.id), tightest_budget=chain[0] if chain else None)
+        for key, chain in zip(page.data, chains, strict=True)
+    ]
+    return Reply(Page(data=rows, has_more=page.has_more, next=page.next))
 
 
 async def create_key(call: Call) -> Reply:
@@ -242,7 +254,7 @@ def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key
 
 async def _detail(call: Call, directory: Directory, key: Key, pending: int) -> Reply:
     secrets = _live(directory, key, call.now)
-    states = await chain_states(call, directory, budgets_of_key(directory, key))
+    (states,) = await states_of_chains(call, directory, [budgets_of_key(directory, key)])
     body = KeyDetail(**plain(key_view(key)), hint=_hint(secrets), secrets=secret_views(secrets), budgets=states)
     return Reply(body, etag=_etag(directory, key), pending=pending)
 

@@ -84,6 +84,8 @@ async def test_what_is_spent_is_shown_exactly(admin: Admin) -> None:
         (ids[0], "50", "49.000000001", "0.5"), (ids[1], "10", "0.000000001", "0"), (ids[2], "1", "2", "0"),
     ]  # fmt: skip
     assert (await admin.ok("GET", f"/budgets/{ids[0]}"))["windows"][0]["spent"] == "49.000000001"
+    rows = {one["id"]: one["tightest_budget"] for one in (await admin.ok("GET", "/keys"))["data"]}
+    assert rows == dict.fromkeys(rows, None) | {"key_own": shown[0]}
 
 
 async def test_a_budget_is_edited_disabled_and_enabled(admin: Admin) -> None:
