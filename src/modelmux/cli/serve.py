@@ -161,9 +161,8 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
     if (failure := find_credential_problem(config.auth, os.environ)) is not None:
         log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {not_ready(failure)}")
         app.reported_credentials = failure.cause
-    for line in start_lines(
-        loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=app.has_keys
-    ):
+    has_keys = app.directory is not None and bool(app.directory.current.keys)
+    for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=has_keys):
         log.info(names.EVENT_START, message=line)
     for notice in filter(None, (app.responses.notice, app.metering.notice)):
         log.info(names.EVENT_START, message=notice)
