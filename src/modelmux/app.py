@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.admin_check import admin_tokens
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
 from modelmux.config.streaming import build_stream_modes
@@ -207,7 +208,7 @@ class Gateway:
                 fetcher = Fetcher(fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        redact = redaction_of(key.reveal() for key in config.server.api_keys)
+        redact = redaction_of([*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)])
         services = self._services(config, tokens, fetcher, redact)
         pages = page_routes(self.metrics, self.readiness)
         max_bytes = config.server.max_body_bytes
@@ -233,7 +234,7 @@ class Gateway:
         self._managed.apply_now(self._current.config)
 
     def _options(self, config: Config, redact: Callable[[str], str]) -> ServerOptions:
-        keys = ApiKeys(key.reveal() for key in config.server.api_keys)
+        keys = ApiKeys.of(config)
         return ServerOptions(
             keys=keys,
             account_keys=account_keys(config, keys, self.directory, self._environment, self._runtime, self._host),

@@ -77,7 +77,7 @@ class Feed:
         return self.current.version < self._expected
 
     def expect(self, version: int) -> None:
-        """Somebody has written this version: look for it now. Until it is here, ``FRESH_FOR`` seconds from now requests
+        """This version was written: look for it now. Until it is here, ``FRESH_FOR`` seconds from now requests
         wait for it and are refused. It needs a running event loop."""
         if version > max(self.current.version, self._expected):
             if not self._is_behind:
