@@ -33,7 +33,7 @@ class Feed:
     """
     :param current: the directory at the start.
     :param on_problem: gets a sentence when the store begins to fail; None when it works again.
-    :param on_change: gets each directory that takes the place of another.
+    :ivar on_change: get each directory that takes the place of another.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Feed:
         self._sleep = runtime.sleep
         self._clock = runtime.clock
         self._on_problem = on_problem
-        self._on_change = on_change
+        self.on_change = [on_change]
         self._expected = 0  # the version that this process was told of
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -167,7 +167,8 @@ class Feed:
         if latest is not self.current:
             self.current = latest
             self._looked_at = self._clock()
-            self._on_change(latest)
+            for on_change in self.on_change:
+                on_change(latest)
         if self._failing:
             self._failing = False
             self._on_problem(None)
