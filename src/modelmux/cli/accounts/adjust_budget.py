@@ -17,9 +17,10 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import MAX_NAME, FieldError
 from modelmux.accounts.find import find_budget, find_key, find_person
 from modelmux.accounts.records import Key
+from modelmux.accounts.views import adjustment_view, plain
 from modelmux.accounts.windows import Every, WindowRule
 from modelmux.cli.accounts.directory import Access, instant, json_option, refuse_empty, with_directory
-from modelmux.cli.accounts.show_budget import adjustment_json, amount_text
+from modelmux.cli.accounts.show_budget import amount_text
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 from modelmux.cli.usage.end_users import end_user_as_stored
@@ -124,7 +125,7 @@ def _adjust(
 
     budget, adjustment = with_directory(config_path, overrides, run)
     if json:
-        print_json(adjustment_json(budget, adjustment))
+        print_json(plain(adjustment_view(budget, adjustment)))
     else:
         what = "topped up" if kind == "top_up" else "overridden"
         print_lines(what, [f"{budget.name} ({budget.id}): {amount_text(adjustment.amount, budget.unit)}"], "green")

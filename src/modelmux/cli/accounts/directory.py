@@ -9,19 +9,21 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.periods import format_instant, parse_instant
+from modelmux.accounts.periods import parse_instant
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
+from modelmux.cli.usage.options import read_zone
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.home import visible
 from modelmux.config.values import Seconds
@@ -31,6 +33,7 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
+from modelmux.store.ledger.budget_states import states_of
 from modelmux.store.ledger.open_ledger import ledger_path
 
 if sys.platform != "win32":
@@ -72,6 +75,13 @@ class Access:
         if not visible(path):
             warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
         return directory
+
+    async def states_of(
+        self, directory: Directory, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
+    ) -> list[list[WindowState]]:
+        """See ``budget_states``."""
+        read_zone(None, self.config)  # exits with a remedy if this machine lacks it
+        return await states_of(self.config, directory, self.now, chosen, most)
 
     async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
         """Change it, in this user's name."""
@@ -186,11 +196,6 @@ def duration(text: str) -> float:
         return Seconds.parse(text.strip())
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time such as 24h or 30d") from None
-
-
-def time_text(at: int | None) -> str | None:
-    """RFC 3339 in UTC."""
-    return None if at is None else format_instant(at, UTC)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
