@@ -15,8 +15,9 @@ from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.running_gateway import running_version
-from modelmux.cli.start_lines import not_ready, start_lines
+from modelmux.cli.start_lines import ADMIN_IS_CLOSED, admin_line, not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
+from modelmux.config.admin_check import admin_address, admin_tokens
 from modelmux.config.server_schema import LogLevel
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
@@ -80,17 +81,20 @@ def serve(
         exit_with_config_error(error)
     count = config.server.workers
     sockets, drain = _listen(config, passed)
+    admin, admin_url = _listen_admin(config)
     _apply_accounts(app)  # only now: a gateway that cannot start changes nothing
     _log_start(log, loaded, config, app)
+    _log_admin(log, config, admin_url)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
-    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
+    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port, admin_url=admin_url), log)
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
-        if count > 1:
+        if count > 1 or admin is not None:
             _supervise(
                 config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials,
+                state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials, admin=admin,
+                admin_url=admin_url,
             )  # fmt: skip
         reloader = Reloader(app, read, config.server.host, log, status)
         server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
@@ -124,6 +128,22 @@ def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.s
         return listen_many(server.host, server.port, server.workers, reuse_port=server.reuse_port), drain
     except ListenError as error:
         _exit_cannot_listen(error, config)
+
+
+def _listen_admin(config: Config) -> tuple[socket.socket | None, str]:
+    """The listening socket of the admin API and its URL; None and an empty one without it."""
+    address = admin_address(config)
+    if address is None:
+        return None, ""
+    from modelmux.admin.operation import BASE  # not needed without accounts
+
+    host, port = address
+    try:
+        sock = listen_many(host, port, 1, reuse_port=config.server.reuse_port)[0]
+    except ListenError as error:
+        hint = f'Set admin.listen (MODELMUX_ADMIN_LISTEN) to another address than {host}:{port}, or to "off".'
+        exit_with_error([f"the admin API: {error.problem}"], hint)
+    return sock, f"http://{host}:{sock.getsockname()[1]}{BASE}"
 
 
 def _exit_cannot_listen(error: ListenError, config: Config) -> NoReturn:
@@ -173,8 +193,16 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
         log.warning(names.EVENT_CONFIG, message=problem)
 
 
+def _log_admin(log: Log, config: Config, url: str) -> None:
+    if url:
+        log.info(names.EVENT_START, message=admin_line(config, url))
+        if not admin_tokens(config.admin):
+            log.warning(names.EVENT_CONFIG, message=ADMIN_IS_CLOSED)
+
+
 def _supervise(**options: Any) -> NoReturn:
-    from modelmux.process.workers.supervisor import Supervisor, SupervisorOptions  # not needed by a single process
+    from modelmux.process.workers.options import SupervisorOptions  # not needed by a single process
+    from modelmux.process.workers.supervisor import Supervisor
 
     raise SystemExit(Supervisor(SupervisorOptions(host=options["config"].server.host, **options)).run())
 

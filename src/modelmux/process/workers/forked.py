@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from modelmux.config import ConfigError
+from modelmux.process.workers.admin_child import run_admin
 from modelmux.process.workers.child import ChildOptions
 from modelmux.process.workers.options import SupervisorOptions
 from modelmux.process.workers.worker import WorkerOptions, run_worker
@@ -48,8 +49,6 @@ def serve_as_child(common: ChildOptions, incarnation: int, options: SupervisorOp
     :returns: the exit code.
     """
     if common.number == ADMIN:
-        from modelmux.process.workers.admin_child import run_admin  # not needed by workers
-
         assert options.admin is not None
         for sock in set(options.sockets):
             sock.close()

@@ -133,6 +133,11 @@ class WorkerSlot:
         """For log lines."""
         return process_name(self.number)
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "the admin API" if self.number == ADMIN else f"worker {self.number}"
+
     def on_start(self, pid: int, channel: Channel, now: float) -> None:
         """A process was started."""
         self.pid, self.channel, self.started, self.state = pid, channel, now, State.STARTING
