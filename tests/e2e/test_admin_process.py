@@ -149,9 +149,8 @@ def test_every_worker_has_a_change_when_it_is_answered(begin: Callable[..., Admi
     admin = begin(workers, seldom=True)
     assert len(children(admin.process.pid)) == workers + 1
     until(lambda: serving(admin.process) == workers)
-    assert json.loads(get(f"{admin.process.url}/readyz")[1])["workers"] == {"ready": workers, "total": workers}, (
-        "it is not one"
-    )
+    shown = json.loads(get(f"{admin.process.url}/readyz")[1])["workers"]
+    assert shown == {"ready": workers, "total": workers}, "it is not one of them"
     assert f"http://127.0.0.1:{admin.port}/admin/v1" in admin.process.output()
     key = admin.new_key()
     assert "pending_workers" not in key

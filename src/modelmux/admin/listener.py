@@ -5,9 +5,11 @@ Who a caller is, and what they may do, is decided in the API.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from modelmux.admin.operation import BASE
 from modelmux.config import Config
 from modelmux.config.admin_check import admin_tokens
 from modelmux.config.allowed_hosts import read_hosts
@@ -16,10 +18,18 @@ from modelmux.errors import GatewayError, MethodNotAllowed, Unauthorized
 from modelmux.server.auth import is_loopback
 from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.responses import Receive, Scope, Send, send_error, send_json
+from modelmux.version import __version__
 
 Api = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
+_ALIVE: Final = b'{"status":"ok"}'
+#: What needs no token: probes, and what other commands recognize a running gateway by.
+_PAGES: Final = {
+    "/": json.dumps({"name": "modelmux", "version": __version__, "admin_base_path": BASE}).encode(),
+    "/livez": _ALIVE,
+    "/readyz": _ALIVE,
+    "/healthz": _ALIVE,
+}
 _HOST_HINT: Final = (
     "On loopback the admin API is served only under names of this machine: use localhost or 127.0.0.1, or add the name "
     "to admin.allowed_hosts."
@@ -66,10 +76,11 @@ class AdminListener:
         path = scope["path"]
         if self._check is not None:
             self._check.check(scope, path)
-        if path in _PROBES:
+        page = _PAGES.get(path)
+        if page is not None:
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed(f"{path} does not accept {scope['method'][:20]}.", allow="GET, HEAD")
-            await send_json(send, 200, b"" if scope["method"] == "HEAD" else b'{"status":"ok"}', [])
+            await send_json(send, 200, b"" if scope["method"] == "HEAD" else page, [])
         elif self._api is None:
             raise Unauthorized(
                 "The admin API has no token yet, so it refuses every request.",

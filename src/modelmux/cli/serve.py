@@ -79,22 +79,19 @@ def serve(
     except ConfigError as error:
         warn(loaded.warnings)  # one of them may say why
         exit_with_config_error(error)
-    count = config.server.workers
     sockets, drain = _listen(config, passed)
     admin, admin_url = _listen_admin(config)
     _apply_accounts(app)  # only now: a gateway that cannot start changes nothing
-    _log_start(log, loaded, config, app)
-    _log_admin(log, config, admin_url)
+    _log_start(log, loaded, config, app, admin_url)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
     status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port, admin_url=admin_url), log)
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
-        if count > 1 or admin is not None:
+        if config.server.workers > 1 or admin is not None:
             _supervise(
-                config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials, admin=admin,
-                admin_url=admin_url,
+                app, config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
+                state=state, drain=drain, admin=admin, admin_url=admin_url,
             )  # fmt: skip
         reloader = Reloader(app, read, config.server.host, log, status)
         server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
@@ -176,7 +173,7 @@ def _open_log(config: Config) -> Logger:
     return log
 
 
-def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
+def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway, admin_url: str) -> None:
     """Log what is served, and what an operator should change in the configuration or on this machine."""
     if (failure := find_credential_problem(config.auth, os.environ)) is not None:
         log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {not_ready(failure)}")
@@ -186,6 +183,8 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
         log.info(names.EVENT_START, message=line)
     for notice in filter(None, (app.responses.notice, app.metering.notice)):
         log.info(names.EVENT_START, message=notice)
+    if admin_url:
+        _log_admin(log, config, admin_url)
     app.log_warnings()
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
@@ -194,17 +193,24 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
 
 
 def _log_admin(log: Log, config: Config, url: str) -> None:
-    if url:
-        log.info(names.EVENT_START, message=admin_line(config, url))
-        if not admin_tokens(config.admin):
-            log.warning(names.EVENT_CONFIG, message=ADMIN_IS_CLOSED)
+    log.info(names.EVENT_START, message=admin_line(config, url))
+    if not admin_tokens(config.admin):
+        log.warning(names.EVENT_CONFIG, message=ADMIN_IS_CLOSED)
 
 
-def _supervise(**options: Any) -> NoReturn:
+def _supervise(app: Gateway, **options: Any) -> NoReturn:
     from modelmux.process.workers.options import SupervisorOptions  # not needed by a single process
     from modelmux.process.workers.supervisor import Supervisor
 
-    raise SystemExit(Supervisor(SupervisorOptions(host=options["config"].server.host, **options)).run())
+    supervisor = Supervisor(
+        SupervisorOptions(
+            host=options["config"].server.host,
+            jitter=app.jitter,
+            reported_credentials=app.reported_credentials,
+            **options,
+        )
+    )
+    raise SystemExit(supervisor.run())
 
 
 def _log_directory(config: Config) -> Path | None:

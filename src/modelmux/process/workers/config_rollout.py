@@ -12,6 +12,7 @@ import msgspec
 
 from modelmux.app import create_app
 from modelmux.config import Config, Loaded
+from modelmux.config.admin_check import admin_address
 from modelmux.config.restart import restart_needed
 from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_admin_listener, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
@@ -70,7 +71,7 @@ class ConfigRollout:
         try:
             loaded = self._read()
             listening = with_admin_listener(with_host(loaded.config, self._host), self.config)
-            check_exposure(loaded.config)
+            admin_address(loaded.config)  # after a restart it counts
             check_exposure(listening)
             check_same_accounts(self.config, loaded.config)
             # What would fail in a worker fails here, and is logged once.
