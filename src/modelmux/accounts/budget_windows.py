@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from modelmux.accounts.adjustments import Adjustment, holds
 from modelmux.accounts.budgets import Budget, Request, chain_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key
@@ -53,13 +54,23 @@ def window_of(directory: Directory, budget: Budget, at: int, default: tzinfo) ->
     return window_at(budget.window, at, zone_of_budget(directory, budget, default))
 
 
+def current_adjustments(directory: Directory, budget: Budget, now: int, default: tzinfo) -> list[Adjustment]:
+    """The top-ups and overrides of a budget that count now, in the order in which they apply.
+
+    :param now: microseconds in UTC. :param default: ``accounts.zone``.
+    """
+    window = window_of(directory, budget, now, default)
+    current = [one for one in directory.adjustments_of(budget.id) if holds(one, window, now)]
+    return sorted(current, key=lambda one: (one.created, one.id))
+
+
 def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:
     """The budgets that requests of a key may be charged to, each with the subject: those for a model, a route or a tag,
     too, whatever these are. Budgets for each end user are left out: who that is, a request says."""
     teams = tuple(team.id for team in directory.team_path(key.team))
     any_request = [
         replace(one, applies_to=replace(one.applies_to, model=None, route=None, tag=None))
-        for one in directory.budgets.values()
+        for one in directory.budgets_of((key.id, key.person, *teams))
     ]
     chain = chain_of(any_request, Request(key=key.id, teams=teams, person=key.person))
     return [(directory.budgets[one.id], subject) for one, subject in chain]

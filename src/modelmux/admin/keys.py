@@ -10,30 +10,22 @@ from msgspec.structs import replace
 
 from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
+from modelmux.accounts.edits import Edit, replace_secret, revoke_key, rotate_key, save_key
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.rates import changed_rates
-from modelmux.accounts.records import KEY, Key, KeyStatus, Secret
+from modelmux.accounts.records import KEY, Key, KeyStatus, Secret, Status
 from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret_views
+from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
 from modelmux.admin.references import key_at, named_person, named_team
-from modelmux.admin.spending import BudgetState, chain_states
+from modelmux.admin.spending import BudgetState, states_of_chains
 from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of, read_instant
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.receipts import Receipt
 
 #: Seconds that the old secret of a rotation stays valid, unless it says otherwise.
 GRACE: Final = 24 * 3600
 _MAX_GRACE: Final = 90 * 24 * 3600
 _MICRO: Final = 1_000_000
-
-
-class RateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits a minute, and at once; null takes one away."""
-
-    rpm: int | UnsetType | None = UNSET
-    tpm: int | UnsetType | None = UNSET
-    itpm: int | UnsetType | None = UNSET
-    otpm: int | UnsetType | None = UNSET
-    concurrent: int | UnsetType | None = UNSET
 
 
 class KeyForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +57,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[str, str] | UnsetType | None = UNSET
     limits: RateForm | UnsetType | None = UNSET
     expires_at: str | UnsetType | None = UNSET
-    enabled: bool | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
 
 
 class RotateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,13 +80,19 @@ class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status: KeyStatus | None = None
 
 
-class KeyRow(KeyView, frozen=True, kw_only=True):
+class SecretKey(KeyView, frozen=True, kw_only=True):
     """A key with the hint of its secret."""
 
     hint: str | None
 
 
-class KeyDetail(KeyRow, frozen=True, kw_only=True):
+class KeyRow(SecretKey, frozen=True, kw_only=True):
+    """A key with the budget on its chain of which the least part is left."""
+
+    tightest_budget: BudgetState | None
+
+
+class KeyDetail(SecretKey, frozen=True, kw_only=True):
     """A key with its secrets that may still be valid, and the budgets that its requests are charged to, of which the
     one that has least left comes first."""
 
@@ -102,7 +100,7 @@ class KeyDetail(KeyRow, frozen=True, kw_only=True):
     budgets: list[BudgetState]
 
 
-class NewKey(KeyRow, frozen=True, kw_only=True):
+class NewKey(SecretKey, frozen=True, kw_only=True):
     """A key with its secret, which is shown this once."""
 
     secret: str
@@ -121,7 +119,13 @@ async def list_keys(call: Call) -> Reply:
     if params.status is not None:
         keys = [key for key in keys if key.status == params.status]
     hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
-    return Reply(page_of(keys, params, lambda key: KeyRow(**plain(key_view(key)), hint=hints.get(key.id))))
+    page = page_of(keys, params, lambda key: key)
+    chains = await states_of_chains(call, directory, [budgets_of_key(directory, key) for key in page.data])
+    rows = [
+        KeyRow(**plain(key_view(key)), hint=hints.get(key.id), tightest_budget=chain[0] if chain else None)
+        for key, chain in zip(page.data, chains, strict=True)
+    ]
+    return Reply(Page(data=rows, has_more=page.has_more, next=page.next))
 
 
 async def create_key(call: Call) -> Reply:
@@ -129,7 +133,7 @@ async def create_key(call: Call) -> Reply:
     issuer = await asyncio.to_thread(call.backend.issuer)
     id = issuer.id(KEY)
     text, secret = issuer.secret(id)
-    limits = changed_rates(None, changed_fields(form.limits))
+    limits = rates_after(None, form.limits)
 
     def decide(directory: Directory) -> Edit:
         key = Key(
@@ -143,7 +147,12 @@ async def create_key(call: Call) -> Reply:
         check_new(call, directory, key)
         return save_key(directory, key, secret)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -180,7 +189,12 @@ async def rotate(call: Call) -> Reply:
         text, secret = issuer.secret(key.id)
         return rotate_key(directory, key.id, secret, form.grace * _MICRO)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -199,6 +213,18 @@ async def revoke(call: Call) -> Reply:
     return await _detail(call, directory, directory.keys[edit.subject], pending)
 
 
+def _another_secret(call: Call, directory: Directory, issuer: Issuer, receipt: Receipt) -> tuple[str, Edit]:
+    """Of a repeated call, whose first reply was lost with the secret: that is stored nowhere, so another one takes its
+    place.
+
+    :raises NoSuchRecord, FieldError:
+    """
+    key = key_at(call, directory, receipt.subject)
+    check_changes(call, directory, "key", key)
+    text, secret = issuer.secret(key.id)
+    return text, replace_secret(directory, key.id, bytes.fromhex(receipt.detail), secret)
+
+
 def check_new(call: Call, directory: Directory, key: Key) -> None:
     """Whether a principal may have such a key: rights that it gives away are a subset of its own.
 
@@ -210,7 +236,7 @@ def check_new(call: Call, directory: Directory, key: Key) -> None:
 
 def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key:
     """:raises FieldError:"""
-    named = changed_fields(patch, leave_out=("limits", "enabled", "expires_at", "tags", "team", "person"))
+    named = changed_fields(patch, leave_out=("limits", "status", "expires_at", "tags", "team", "person"))
     changes: dict[str, Any] = {name: value if name == "name" else tuple(value or ()) for name, value in named.items()}
     if patch.team is not UNSET:
         changes["team"] = named_team(call, directory, "team", patch.team)
@@ -218,18 +244,17 @@ def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key
         changes["person"] = named_person(call, directory, "person", patch.person)
     if patch.tags is not UNSET:
         changes["tags"] = tuple((patch.tags or {}).items())
-    if patch.limits is not UNSET:
-        changes["limits"] = None if patch.limits is None else changed_rates(key.limits, changed_fields(patch.limits))
+    changes["limits"] = rates_after(key.limits, patch.limits)
     if patch.expires_at is not UNSET:
         changes["expires"] = None if patch.expires_at is None else read_instant("expires_at", patch.expires_at)
-    if patch.enabled is not UNSET and key.status != "revoked":
-        changes["status"] = "active" if patch.enabled else "disabled"
+    if patch.status is not UNSET and key.status != "revoked":  # which saving refuses
+        changes["status"] = patch.status
     return replace(key, **changes)
 
 
 async def _detail(call: Call, directory: Directory, key: Key, pending: int) -> Reply:
     secrets = _live(directory, key, call.now)
-    states = await chain_states(call, directory, budgets_of_key(directory, key))
+    (states,) = await states_of_chains(call, directory, [budgets_of_key(directory, key)])
     body = KeyDetail(**plain(key_view(key)), hint=_hint(secrets), secrets=secret_views(secrets), budgets=states)
     return Reply(body, etag=_etag(directory, key), pending=pending)
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budget_windows import WindowState, current_adjustments
 from modelmux.accounts.budgets import Budget, Mode, Unit
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.views import window_view
+from modelmux.accounts.views import WindowView, window_view
 from modelmux.admin.operation import Call
+from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.budget_states import states_of
 
 
@@ -29,14 +31,42 @@ class BudgetState(Struct, frozen=True, kw_only=True):
     resets_at: str | None
 
 
-async def chain_states(call: Call, directory: Directory, chain: Sequence[tuple[Budget, str]]) -> list[BudgetState]:
-    """Those that refuse come first, and of these the one of which the least part is left.
+async def states_of_chains(
+    call: Call, directory: Directory, chains: Sequence[Sequence[tuple[Budget, str]]]
+) -> list[list[BudgetState]]:
+    """The budgets of each chain. Those that refuse come first, and of these the one of which the least part is left.
 
     :raises StoreFailed:
     """
-    states = await states_of(call.backend.config, directory, call.now, chain)
-    pairs = [(budget, state) for (budget, _), of_budget in zip(chain, states, strict=True) for state in of_budget]
-    return [_state(*pair) for pair in sorted(pairs, key=_tightness)]
+    pairs = list(dict.fromkeys((budget.id, subject) for chain in chains for budget, subject in chain))
+    chosen = [(directory.budgets[id], subject) for id, subject in pairs]
+    states = await states_of(call.backend.config, directory, call.now, chosen)
+    by_pair = dict(zip(pairs, states, strict=True))
+    return [
+        [
+            _state(budget, state)
+            for budget, state in sorted(
+                ((budget, state) for budget, subject in chain for state in by_pair[budget.id, subject]), key=_tightness
+            )
+        ]
+        for chain in chains
+    ]
+
+
+async def windows_of(
+    call: Call, directory: Directory, chosen: Sequence[tuple[Budget, str | None]], most: int
+) -> list[list[WindowView]]:
+    """The windows of now of budgets. :param most: of a budget for each. :raises StoreFailed:"""
+    states = await states_of(call.backend.config, directory, call.now, chosen, most)
+    return [
+        [window_view(budget, state) for state in of_budget]
+        for (budget, _), of_budget in zip(chosen, states, strict=True)
+    ]
+
+
+def adjustments_of_now(call: Call, directory: Directory, budget: Budget) -> list[Adjustment]:
+    """Those that count now, in the order in which they apply."""
+    return current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
 
 
 def _tightness(pair: tuple[Budget, WindowState]) -> tuple[bool, float, str]:
