@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -36,6 +37,7 @@ CONFIG = """
 [server]
 state_dir = "{folder}"
 api_keys = ["sk-of-the-operator"]
+{server}
 [auth]
 access_token = "t"
 [vertex]
@@ -51,18 +53,26 @@ class Admin:
     """A gateway with accounts, and its admin API."""
 
     def __init__(
-        self, folder: Path, upstream: Process, more: str = ACCOUNTS.format(token=TOKEN), *, seldom: bool = False
-    ):
+        self,
+        folder: Path,
+        upstream: Process,
+        more: str = ACCOUNTS.format(token=TOKEN),
+        *,
+        server: str = "",
+        port: int | None = None,
+        seldom: bool = False,
+    ) -> None:
         self.folder = folder
         self._upstream = upstream
-        self.port = free_port()
+        self.port = port or free_port()
+        self._server = server
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.write(more)
         self._seldom = seldom
 
     def write(self, more: str) -> None:
         more = more.replace("PORT", str(self.port))
-        text = CONFIG.format(folder=self.folder, upstream=self._upstream.url, more=more)
+        text = CONFIG.format(folder=self.folder, server=self._server, upstream=self._upstream.url, more=more)
         (self.folder / "config.toml").write_text(text)
 
     def start(self, workers: int = 1, **variables: str) -> None:
@@ -126,9 +136,10 @@ def begin(tmp_path: Path, upstream: Process) -> Iterator[Callable[..., Admin]]:
     """Starts a gateway, ``begin(workers=4)``, and sees that all of it is gone after."""
     with ExitStack() as stack:
 
-        def start(workers: int = 1, *, upstream: Process = upstream, **options: Any) -> Admin:
-            admin = Admin(tmp_path, upstream, **options)
-            admin.start(workers)
+        def start(workers: int = 1, *, upstream: Process = upstream, folder: Path = tmp_path, **options: Any) -> Admin:
+            variables = {name: options.pop(name) for name in [*options] if name.isupper()}
+            admin = Admin(folder, upstream, **options)
+            admin.start(workers, **variables)
             stack.callback(end, admin)
             admin.process.wait_ready("/readyz")
             return admin
@@ -205,6 +216,31 @@ def get_metrics(admin: Admin) -> str:
     with httpx2.Client() as client:
         response = client.get(f"{admin.process.url}/metrics", headers={"authorization": "Bearer sk-of-the-operator"})
     return response.text
+
+
+def test_one_that_hangs_is_replaced(begin: Callable[..., Admin], tmp_path: Path) -> None:
+    """Five seconds are the least that a child gets, see ``hang_timeout``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        admin = begin(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="300000")
+        hung = admin.pid
+        os.kill(hung, signal.SIGSTOP)
+        until(lambda: not alive(hung))
+        until(lambda: get(f"http://127.0.0.1:{admin.port}/livez")[0] == 200)
+        assert "has not responded for 5 s: killed" in admin.process.output()
+        assert serving(admin.process) == 1
+
+
+def test_a_gateway_can_be_replaced_beside_the_one_before(begin: Callable[..., Admin], tmp_path: Path) -> None:
+    old = begin(server="reuse_port = true")
+    (tmp_path / "new").mkdir()
+    new = begin(server="reuse_port = true", folder=tmp_path / "new", port=old.port)
+    old.process.signal(signal.SIGTERM)
+    assert old.process.wait(30) == 0
+    assert new.client.get("/livez").status_code == 200
+    assert listening(new.port)
+    new.process.signal(signal.SIGTERM)
+    assert new.process.wait(30) == 0
 
 
 def test_a_reload_changes_the_token(begin: Callable[..., Admin]) -> None:

@@ -80,7 +80,7 @@ def serve(
         warn(loaded.warnings)  # one of them may say why
         exit_with_config_error(error)
     sockets, drain = _listen(config, passed)
-    admin, admin_url = _listen_admin(config)
+    admin, admin_url = _listen_admin(config, shared=bool(drain.handover))
     _apply_accounts(app)  # only now: a gateway that cannot start changes nothing
     _log_start(log, loaded, config, app, admin_url)
     port = sockets[0].getsockname()[1]
@@ -127,8 +127,11 @@ def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.s
         _exit_cannot_listen(error, config)
 
 
-def _listen_admin(config: Config) -> tuple[socket.socket | None, str]:
-    """The listening socket of the admin API and its URL; None and an empty one without it."""
+def _listen_admin(config: Config, *, shared: bool) -> tuple[socket.socket | None, str]:
+    """The listening socket of the admin API and its URL; None and an empty one without it.
+
+    :param shared: with a gateway that this one is to replace.
+    """
     address = admin_address(config)
     if address is None:
         return None, ""
@@ -136,7 +139,7 @@ def _listen_admin(config: Config) -> tuple[socket.socket | None, str]:
 
     host, port = address
     try:
-        sock = listen_many(host, port, 1, reuse_port=config.server.reuse_port)[0]
+        sock = listen_many(host, port, 1, reuse_port=shared)[0]
     except ListenError as error:
         hint = f'Set admin.listen (MODELMUX_ADMIN_LISTEN) to another address than {host}:{port}, or to "off".'
         exit_with_error([f"the admin API: {error.problem}"], hint)

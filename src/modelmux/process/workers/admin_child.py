@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from modelmux.accounts.directory import Directory
@@ -40,6 +41,8 @@ def run_admin(options: ChildOptions, sock: socket.socket) -> int:
 
     :returns: the exit code.
     """
+    if options.drain.handover:  # the service manager has passed a socket for models only: this one is shared
+        options = replace(options, drain=replace(options.drain, handover="reuse_port"))
     return AdminServer(options, sock.getsockname()[0]).run_child(sock)
 
 
